@@ -1,0 +1,103 @@
+"""convpolicy: how a 1-D convolution pads, initialises and lays out its weights, as a policy, on any framework.
+
+Importing it imports no framework, no command line and no plotting library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from convpolicy import registry as _registry
+from convpolicy.backends import Backend, LayerRequest
+from convpolicy.comparison import Comparison, compare
+from convpolicy.errors import ConvPolicyError
+from convpolicy.factory import Conv1d
+from convpolicy.hookspecs import hookimpl
+from convpolicy.initializers import Initializer
+from convpolicy.layouts import Layout
+from convpolicy.padding import PaddingMode, PaddingRule
+from convpolicy.parts import Choice, Param
+from convpolicy.plan import ConvSpec, Plan
+from convpolicy.policy import Policy, policies, policy
+from convpolicy.registry import PluginReport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "Choice",
+    "Comparison",
+    "Conv1d",
+    "ConvPolicyError",
+    "ConvSpec",
+    "Initializer",
+    "Layout",
+    "LayerRequest",
+    "PaddingMode",
+    "PaddingRule",
+    "Param",
+    "Plan",
+    "PluginReport",
+    "Policy",
+    "backends",
+    "compare",
+    "hookimpl",
+    "initializers",
+    "layouts",
+    "load_policy",
+    "padding_modes",
+    "padding_rules",
+    "plugins",
+    "policies",
+    "policy",
+    "register",
+    "unregister",
+]
+
+
+def padding_rules() -> Mapping[str, PaddingRule]:
+    """Return every registered padding rule, by name; each knows its ``provider``."""
+    return _registry.current().parts("padding rule")
+
+
+def padding_modes() -> Mapping[str, PaddingMode]:
+    """Return every registered padding mode, by name; each knows its ``provider``."""
+    return _registry.current().parts("padding mode")
+
+
+def initializers() -> Mapping[str, Initializer]:
+    """Return every registered initializer, by name; each knows its ``provider``."""
+    return _registry.current().parts("initializer")
+
+
+def layouts() -> Mapping[str, Layout]:
+    """Return every registered layout, by name; each knows its ``provider``."""
+    return _registry.current().parts("layout")
+
+
+def backends() -> Mapping[str, Backend]:
+    """Return every registered backend, by name; each knows its ``provider``."""
+    return _registry.current().parts("backend")
+
+
+def plugins() -> list[PluginReport]:
+    """Return a report of every plugin, broken ones included."""
+    return _registry.current().reports()
+
+
+def register(plugin: object, name: str | None = None) -> PluginReport:
+    """Register a module or object with hook implementations, e.g. in a notebook; see `Registry.register`."""
+    return _registry.current().register(plugin, name)
+
+
+def unregister(name: str) -> None:
+    """Remove what `register` added."""
+    _registry.current().unregister(name)
+
+
+def __getattr__(name: str) -> object:
+    if name == "load_policy":  # brings cattrs, so it is imported when asked for
+        from convpolicy.policy_files import load_policy
+
+        return load_policy
+    raise AttributeError(f"module 'convpolicy' has no attribute {name!r}")

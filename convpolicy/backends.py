@@ -1,0 +1,92 @@
+"""What a backend is: a registered part that turns a `LayerRequest` into a native layer of its framework."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+
+from convpolicy.errors import InvalidValueError, MissingFrameworkError
+from convpolicy.parts import Part
+from convpolicy.plan import ConvSpec
+
+if TYPE_CHECKING:
+    from convpolicy.policy import Policy
+
+EXECUTIONS = ("exact", "fast")
+
+
+@attrs.frozen(cache_hash=True)
+class LayerRequest:
+    """Everything a backend needs to build a layer, checked; plain data, so a layer may keep and pickle it.
+
+    Args:
+        spec: sizes.
+        policy: with every override of the call already in it.
+        dtype: canonical name, e.g. ``"float32"``.
+        execution: ``"exact"`` or ``"fast"``.
+    """
+
+    spec: ConvSpec
+    policy: Policy
+    dtype: str = "float32"
+    execution: str = "exact"
+
+    def static_pads(self) -> tuple[int, int] | None:
+        """Return ``(left, right)`` when every length gets the same pads, else None."""
+        return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
+
+
+@attrs.frozen(eq=False)
+class Backend(Part):
+    """Where layers run.
+
+    Args:
+        name: unique name.
+        build: ``(request, seed, device) -> native layer``; imports its framework inside. ``seed`` is an int or None (the
+            framework's own global random state decides); ``device`` is whatever the framework calls a device, or None.
+        dtypes: canonical names of the dtypes it computes in.
+        framework: import name of the framework, and of the extra that installs it.
+    """
+
+    kind: ClassVar[str] = "backend"
+    build: Callable[[LayerRequest, int | None, Any], Any] = attrs.field()
+    dtypes: tuple[str, ...] = attrs.field(default=("float32", "float64"), kw_only=True)
+    framework: str = attrs.field(default="numpy", kw_only=True)
+
+    def is_installed(self) -> bool:
+        """Return True when the framework can be found, without importing it."""
+        return importlib.util.find_spec(self.framework) is not None
+
+    def layer(self, request: LayerRequest, seed: int | None, device: Any) -> Any:
+        """Build the layer.
+
+        Raises:
+            MissingFrameworkError: the framework is not installed; holds the install command.
+        """
+        try:
+            return self.build(request, seed, device)
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] != self.framework:
+                raise
+            raise MissingFrameworkError(
+                f"backend {self.name!r} needs {self.framework}, which is not installed; run: "
+                f"pip install 'convpolicy[{self.framework}]'."
+            ) from error
+
+    def check_dtype(self, dtype: Any) -> str:
+        """Return the canonical name of a dtype, however the caller spelt it.
+
+        Args:
+            dtype: a name, a NumPy dtype, or a framework's own dtype object.
+
+        Raises:
+            InvalidValueError: not a dtype of this backend; holds those it has.
+        """
+        name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
+        name = name.rpartition(".")[2].lower()
+        if name not in self.dtypes:
+            raise InvalidValueError(f"dtype must be one of {', '.join(self.dtypes)} for backend {self.name!r}, got {dtype!r}; pick one.")
+        return name

@@ -1,0 +1,163 @@
+"""Initializers: a distribution × a scale rule. The shape is (out, in/groups, kernel), or (out,) for a bias."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from convpolicy.hookspecs import hookimpl
+from convpolicy.initializers import Initializer, Stream, Target, scaled_std
+from convpolicy.parts import FrozenArray, Param
+from convpolicy.streams import Doubles
+
+TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut to [-2, 2]
+
+
+def constant(stream: Stream, target: Target, *, value: float) -> Doubles:
+    """Every element is value."""
+    return np.full(target.shape, value)
+
+
+def normal(stream: Stream, target: Target, *, mean: float, std: float) -> Doubles:
+    """N(mean, std²), default N(0, 1) as MindSpore's page says; MindSpore 2.0's 'normal' was measured as N(0, 0.01²)."""
+    return stream.normal(target.shape, mean, std)
+
+
+def truncated_normal(
+    stream: Stream, target: Target, *, mean: float, std: float, lower: float, upper: float
+) -> Doubles:
+    """N(mean, std²) redrawn until within mean + [lower, upper] · std, bounds in standard deviations."""
+    if not lower < upper:
+        raise ValueError(f"lower must be below upper, got {lower} and {upper}; swap them.")
+    return stream.truncated_normal(target.shape, mean, std, lower, upper)
+
+
+def uniform(stream: Stream, target: Target, *, low: float | None, high: float | None) -> Doubles:
+    """U(low, high); without bounds U(-√k, √k) with k = 1/fan_in, torch's default for weight and bias.
+
+    Source: torch/nn/modules/conv.py, _ConvNd.reset_parameters.
+    """
+    if (low is None) != (high is None):
+        raise ValueError("low and high must be given together, or neither for ±sqrt(1/fan_in).")
+    if low is None or high is None:
+        high = 1 / math.sqrt(target.fans.fan_in)
+        low = -high
+    if low > high:
+        raise ValueError(f"low must be at most high, got {low} and {high}; swap them.")
+    return stream.uniform(target.shape, low, high)
+
+
+def variance_scaling(stream: Stream, target: Target, *, fan: str, gain: float, distribution: str) -> Doubles:
+    """Standard deviation gain / √fan, drawn from a normal, truncated normal (±2σ, corrected) or uniform law.
+
+    Source: He et al. (2015), Glorot & Bengio (2010), LeCun et al. (1998); keras VarianceScaling with scale = gain².
+    """
+    std = scaled_std(target.fans, fan, gain)
+    return SCALED[distribution](stream, target.shape, std)
+
+
+def _scaled_normal(stream: Stream, shape: tuple[int, ...], std: float) -> Doubles:
+    return stream.normal(shape, 0.0, std)
+
+
+def _scaled_truncated(stream: Stream, shape: tuple[int, ...], std: float) -> Doubles:
+    return stream.truncated_normal(shape, 0.0, std / TRUNCATED_STD, -2.0, 2.0)
+
+
+def _scaled_uniform(stream: Stream, shape: tuple[int, ...], std: float) -> Doubles:
+    bound = math.sqrt(3) * std
+    return stream.uniform(shape, -bound, bound)
+
+
+SCALED = {"normal": _scaled_normal, "truncated_normal": _scaled_truncated, "uniform": _scaled_uniform}
+
+
+def orthogonal(stream: Stream, target: Target, *, gain: float) -> Doubles:
+    """Rows (or columns) of the weight as (out, in/groups · kernel) orthonormal, times gain.
+
+    Source: Saxe et al. (2014); torch/nn/init.py, orthogonal_.
+    """
+    rows, columns = target.shape[0], math.prod(_weight_shape(target)[1:])
+    flat = stream.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0)
+    q, r = np.linalg.qr(flat)
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
+    return (gain * (q if rows >= columns else q.T)).reshape(target.shape)
+
+
+def dirac(stream: Stream, target: Target) -> Doubles:
+    """Identity: output channel i passes input channel i of its group, at kernel position kernel // 2.
+
+    Source: torch/nn/init.py, dirac_.
+    """
+    out, inputs, kernel = _weight_shape(target)
+    weight = np.zeros(target.shape)
+    per_group = out // target.groups
+    for channel in range(out):
+        if channel % per_group < inputs:
+            weight[channel, channel % per_group, kernel // 2] = 1.0
+    return weight
+
+
+def from_array(stream: Stream, target: Target, *, values: FrozenArray) -> Doubles:
+    """The given numbers, axes (out, in/groups, kernel) for a weight and (out,) for a bias."""
+    if values is None or values.array.shape != target.shape:
+        got = None if values is None else values.array.shape
+        raise ValueError(f"values must have shape {target.shape}, got {got}; pass an array of that shape.")
+    return np.array(values.array)
+
+
+def _weight_shape(target: Target) -> tuple[int, int, int]:
+    if len(target.shape) != 3:
+        raise ValueError(f"it needs a weight of three axes, got shape {target.shape}; pick another one for the bias.")
+    return target.shape
+
+
+def _scaled(name: str, fan: str, gain: float, distribution: str, source: str) -> Initializer:
+    params: dict[str, Any] = {
+        "fan": Param(fan, kind="name", allowed=("fan_in", "fan_out", "fan_avg")),
+        "gain": Param(gain),
+        "distribution": Param(distribution, kind="name", allowed=tuple(SCALED)),
+    }
+    return Initializer(name, variance_scaling, params=params, description=source)
+
+
+@hookimpl
+def convpolicy_initializers() -> list[Initializer]:
+    """Return the built-in initializers."""
+    std = Param(1.0, minimum=0.0)
+    he, xavier, lecun = math.sqrt(2), 1.0, 1.0
+    named = {
+        "he": ("fan_in", he, "He et al. (2015): std √(2/fan_in)"),
+        "kaiming": ("fan_in", he, "He et al. (2015) under torch's name: std √(2/fan_in)"),
+        "xavier": ("fan_avg", xavier, "Glorot & Bengio (2010): std √(1/fan_avg)"),
+        "glorot": ("fan_avg", xavier, "Glorot & Bengio (2010) under Keras's name: std √(1/fan_avg)"),
+        "lecun": ("fan_in", lecun, "LeCun et al. (1998): std √(1/fan_in)"),
+    }
+    laws = {
+        "normal": ("normal", "normal, not truncated, as torch."),
+        "truncated_normal": ("truncated_normal", "truncated normal at ±2σ, corrected, as Keras and Flax *_normal."),
+        "uniform": ("uniform", "uniform ±√3·std."),
+    }
+    return [
+        Initializer("zeros", lambda stream, target: np.zeros(target.shape), description="Every element is 0."),
+        Initializer("ones", lambda stream, target: np.ones(target.shape), description="Every element is 1."),
+        Initializer("constant", constant, params={"value": Param(0.0)}),
+        Initializer("normal", normal, params={"mean": Param(0.0), "std": std}),
+        Initializer(
+            "truncated_normal",
+            truncated_normal,
+            params={"mean": Param(0.0), "std": std, "lower": Param(-2.0), "upper": Param(2.0)},
+        ),
+        Initializer("uniform", uniform, params={"low": Param(None), "high": Param(None)}),
+        _scaled("variance_scaling", "fan_in", 1.0, "normal", "Standard deviation gain/√fan, of any of the three laws."),
+        *(
+            _scaled(f"{name}_{law}", fan, gain, distribution, f"{source}, {of_law}")
+            for name, (fan, gain, source) in named.items()
+            for law, (distribution, of_law) in laws.items()
+        ),
+        Initializer("orthogonal", orthogonal, params={"gain": Param(1.0)}),
+        Initializer("dirac", dirac),
+        Initializer("array", from_array, params={"values": Param(None, kind="array")}),
+    ]

@@ -1,0 +1,93 @@
+"""Framework profiles: what each framework's own Conv1d does by default, as measured."""
+
+from __future__ import annotations
+
+from convpolicy.hookspecs import hookimpl
+from convpolicy.parts import Choice
+from convpolicy.policy import Policy
+
+MINDSPORE_PAGE = "https://www.mindspore.cn/docs/en/r2.0/note/api_mapping/pytorch_diff/Conv1d.html"
+SAME_OR_VALID = (("same", "same_upper"), ("valid", "valid"))
+KERAS_WORDS = (*SAME_OR_VALID, ("causal", "causal"))
+
+
+def _keras(name: str, source: str) -> Policy:
+    return Policy(
+        name,
+        padding="valid",
+        weight_init="glorot_uniform",
+        bias_init="zeros",
+        layout="WIO",
+        data_layout="NWC",
+        padding_names=KERAS_WORDS,
+        framework=name,
+        versions="keras 3.15.1, tensorflow 2.21",
+        source=source,
+        description="No padding, bias of zeros, Glorot uniform kernel stored (kernel, in/groups, out).",
+    )
+
+
+def _mindspore(name: str, versions: str, weight_init: Choice, bias_init: str, description: str) -> Policy:
+    return Policy(
+        name,
+        padding="same_upper",
+        bias=False,
+        weight_init=weight_init,
+        bias_init=bias_init,
+        layout="OI1W",
+        padding_names=SAME_OR_VALID,
+        framework="mindspore",
+        versions=versions,
+        source=f"mindspore/nn/layer/conv.py, class Conv1d; its page {MINDSPORE_PAGE}",
+        description=description,
+    )
+
+
+@hookimpl
+def convpolicy_policies() -> list[Policy]:
+    """Return the built-in policies."""
+    return [
+        Policy(
+            "torch",
+            padding_names=(("same", "torch_same"), ("valid", "valid")),
+            framework="torch",
+            versions="1.9.0, 2.13.0",
+            source="torch/nn/modules/conv.py, class Conv1d",
+            description="No padding, bias, weight and bias uniform ±√(1/fan_in); its own 'same' puts the odd element right.",
+        ),
+        _mindspore(
+            "mindspore",
+            "2.10.0",
+            Choice("uniform"),
+            "uniform",
+            "Pads 'same' with the odd element right, no bias, weight uniform ±√(1/fan_in).",
+        ),
+        _mindspore(
+            "mindspore@2.0",
+            "2.0.0",
+            Choice("normal", std=0.01),
+            "zeros",
+            "Pads 'same' with the odd element right, no bias, weight N(0, 0.01²); its page says N(0, 1).",
+        ),
+        _keras("keras", "keras/src/layers/convolutional/conv1d.py, class Conv1D"),
+        _keras("tensorflow", "tf.keras.layers.Conv1D, which is keras.layers.Conv1D"),
+        Policy(
+            "flax",
+            padding="same_upper",
+            weight_init="lecun_truncated_normal",
+            bias_init="zeros",
+            layout="WIO",
+            data_layout="NWC",
+            padding_names=(
+                ("SAME", "same_upper"),
+                ("SAME_LOWER", "same_lower"),
+                ("VALID", "valid"),
+                ("CAUSAL", "causal"),
+                *SAME_OR_VALID,
+            ),
+            framework="flax",
+            versions="0.12.0",
+            source="flax/nnx/nn/linear.py, class Conv",
+            description="Pads 'SAME' with the odd element right, bias of zeros, LeCun truncated normal kernel.",
+        ),
+    ]

@@ -1,0 +1,121 @@
+"""`Conv1d`: a policy in, a real native layer out."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from convpolicy import registry
+from convpolicy.arithmetic import integer
+from convpolicy.backends import EXECUTIONS, Backend, LayerRequest
+from convpolicy.errors import InvalidValueError
+from convpolicy.plan import ConvSpec
+from convpolicy.policy import Policy
+from convpolicy.policy import policy as named_policy
+
+
+def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it builds
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: Any = None,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool | None = None,
+    padding_mode: Any = None,
+    *,
+    policy: str | Policy = "torch",
+    backend: str = "numpy",
+    weight_init: Any = None,
+    bias_init: Any = None,
+    seed: int | None = None,
+    dtype: Any = "float32",
+    device: Any = None,
+    execution: str = "exact",
+) -> Any:
+    """Build a 1-D convolution that follows a policy, as a native layer of a backend.
+
+    Args:
+        in_channels, out_channels: channels, each divisible by ``groups``.
+        kernel_size, stride, dilation: samples, 1 or more.
+        padding: None (the policy decides), an int (both sides), a pair (left, right), a rule's name, the policy's own word
+            (``"same"``), or a `Choice`.
+        groups: blocked connections from input to output channels.
+        bias: None (the policy decides), True or False.
+        padding_mode: None (the policy decides), a mode's name, or a `Choice` such as ``Choice("constant", value=1.5)``.
+        policy: name, ``"name@version"`` or a `Policy`.
+        backend: where it runs: ``"numpy"``, ``"torch"``, ``"mindspore"``, or a plugin's.
+        weight_init, bias_init: None (the policy decides), an initializer's name, a `Choice`, a number, or an array
+            (out, in/groups, kernel) or (out,).
+        seed: integer of 0 or more: the same weights on every backend; None: the backend's own global random state.
+        dtype: ``"float32"``, ``"float64"``, … or the framework's own dtype object.
+        device: whatever the framework calls a device, or None for its default.
+        execution: ``"exact"``, the framework's own bits; ``"fast"``, the fastest equal way.
+
+    Returns:
+        For torch a ``torch.nn.Conv1d`` or a subclass, for MindSpore a ``mindspore.nn.Cell``, for NumPy a callable with
+        ``.weight`` and ``.bias``. Data is in the backend's own axis order.
+
+    Raises:
+        ConvPolicyError: always also a ValueError, TypeError or LookupError; before any work, one sentence that names the
+            argument, what came, what is allowed and the fix.
+    """
+    generation = registry.current().generation
+    if isinstance(weight_init, np.ndarray) or isinstance(bias_init, np.ndarray) or isinstance(dtype, type):
+        resolve = _resolve.__wrapped__  # arrays have no hash
+    else:
+        resolve = _resolve
+    arguments = (
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
+        policy, backend, weight_init, bias_init, dtype, execution, generation,
+    )  # fmt: skip
+    try:
+        target, request = resolve(*arguments)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        target, request = _resolve.__wrapped__(*arguments)
+    if seed is not None:
+        seed = integer("seed", seed, 0)
+    return target.layer(request, seed, device)
+
+
+@lru_cache(maxsize=512, typed=True)
+def _resolve(
+    in_channels: Any,
+    out_channels: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    bias: Any,
+    padding_mode: Any,
+    policy: Any,
+    backend: Any,
+    weight_init: Any,
+    bias_init: Any,
+    dtype: Any,
+    execution: Any,
+    generation: int,
+) -> tuple[Backend, LayerRequest]:
+    """Check everything that does not depend on the seed, once per distinct call."""
+    spec = ConvSpec.of(in_channels, out_channels, kernel_size, stride, dilation, groups)
+    overrides = {
+        "padding": padding,
+        "bias": bias,
+        "padding_mode": padding_mode,
+        "weight_init": weight_init,
+        "bias_init": bias_init,
+    }
+    wanted = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
+    wanted.checked()
+    target: Backend = registry.current().get("backend", backend)
+    if execution not in EXECUTIONS:
+        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
+    request = LayerRequest(spec, wanted, target.check_dtype(dtype), execution)
+    request.static_pads()  # a rule that refuses these sizes does so now
+    return target, request

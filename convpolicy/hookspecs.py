@@ -1,0 +1,55 @@
+"""The hooks a plugin may implement; every one returns a list of parts, except `convpolicy_commands`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convpolicy.backends import Backend
+    from convpolicy.initializers import Initializer
+    from convpolicy.layouts import Layout
+    from convpolicy.padding import PaddingMode, PaddingRule
+    from convpolicy.policy import Policy
+
+PROJECT = "convpolicy"  # the marker, the manager and the entry-point group all carry this name
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def convpolicy_padding_rules() -> Iterable[PaddingRule]:  # type: ignore[empty-body]
+    """Return padding rules: how many elements go on each side."""
+
+
+@hookspec
+def convpolicy_padding_modes() -> Iterable[PaddingMode]:  # type: ignore[empty-body]
+    """Return padding modes: what the added elements are."""
+
+
+@hookspec
+def convpolicy_initializers() -> Iterable[Initializer]:  # type: ignore[empty-body]
+    """Return initializers: how fresh weights and biases are drawn."""
+
+
+@hookspec
+def convpolicy_layouts() -> Iterable[Layout]:  # type: ignore[empty-body]
+    """Return layouts: axis order and parameter names of weights and data."""
+
+
+@hookspec
+def convpolicy_policies() -> Iterable[Policy]:  # type: ignore[empty-body]
+    """Return policies: one rule, one mode, initializers and layouts under one name."""
+
+
+@hookspec
+def convpolicy_backends() -> Iterable[Backend]:  # type: ignore[empty-body]
+    """Return backends: where layers run."""
+
+
+@hookspec
+def convpolicy_commands(cli: Any) -> None:
+    """Add commands to ``cli``, the click group of the command line."""

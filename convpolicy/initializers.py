@@ -1,0 +1,90 @@
+"""Initial values: a distribution and a scale rule, drawn from a random stream that is a part of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import attrs
+import numpy as np
+
+from convpolicy.arithmetic import Fans
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
+from convpolicy.parts import Part, first_sentence
+from convpolicy.streams import Doubles
+
+
+class Stream(Protocol):
+    """What a distribution may ask a random stream for; every method returns float64 of the given shape."""
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Doubles: ...
+    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> Doubles: ...
+    def truncated_normal(
+        self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float
+    ) -> Doubles: ...
+
+
+@attrs.frozen
+class Target:
+    """The tensor to fill.
+
+    Args:
+        shape: ``(out, in/groups, kernel)`` for a weight, ``(out,)`` for a bias.
+        fans: of the weight, also when the target is the bias.
+        groups: groups of the convolution.
+    """
+
+    shape: tuple[int, ...]
+    fans: Fans
+    groups: int = 1
+
+
+def scaled_std(fans: Fans, fan: str, gain: float) -> float:
+    """Return ``gain / sqrt(fan)``, the scale rule shared by LeCun, Xavier and He initialisation.
+
+    Args:
+        fans: of the weight.
+        fan: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
+        gain: dimensionless factor, e.g. sqrt(2) before a ReLU.
+    """
+    return gain / math.sqrt(fans.of(fan))
+
+
+@attrs.frozen(eq=False)
+class Initializer(Part):
+    """How the numbers of a fresh weight or bias are drawn.
+
+    Args:
+        name: unique name.
+        draw: ``(stream, target, **params) -> array`` of ``target.shape``; see `Stream` and `Target`.
+        params: see `Part`.
+    """
+
+    kind: ClassVar[str] = "initializer"
+    draw: Callable[..., Any] = attrs.field()
+
+    def __attrs_post_init__(self) -> None:
+        if not self.description:
+            object.__setattr__(self, "description", first_sentence(self.draw))
+
+    def fill(self, stream: Stream, target: Target, arguments: dict[str, Any]) -> Doubles:
+        """Return float64 values of ``target.shape``.
+
+        Raises:
+            InvalidValueError: the initializer refuses this shape; holds its own sentence.
+            PluginError: it fails, or returns another shape.
+        """
+        try:
+            values = np.asarray(self.draw(stream, target, **arguments), dtype=np.float64)
+        except ConvPolicyError:
+            raise
+        except ValueError as error:
+            raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
+        except Exception as error:
+            raise PluginError(f"initializer {self.name!r} ({self.provider}) failed for shape {target.shape}: {error}") from error
+        if values.shape != target.shape:
+            raise PluginError(
+                f"initializer {self.name!r} ({self.provider}) must return shape {target.shape}, got {values.shape}."
+            )
+        return values

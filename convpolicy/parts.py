@@ -1,0 +1,211 @@
+"""What plugins register and what policies name: a `Part` with parameters, and a `Choice` of one by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+
+from convpolicy.arithmetic import integer
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+
+
+class FrozenArray:
+    """A read-only copy of an array that can be hashed and compared, so that a policy may hold one."""
+
+    __slots__ = ("_key", "array")
+
+    def __init__(self, values: Any) -> None:
+        array = np.array(values, dtype=np.float64)
+        array.setflags(write=False)
+        self.array = array
+        self._key = (array.shape, array.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FrozenArray) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"array{self.array.shape}"
+
+    def __reduce__(self) -> tuple[type[FrozenArray], tuple[Any]]:
+        return FrozenArray, (np.array(self.array),)
+
+
+@attrs.frozen(init=False, repr=False)
+class Choice:
+    """One registered part, chosen by name, with some of its parameters set.
+
+    ``Choice("same_upper", odd_side="left")``, ``Choice("constant", value=1.5)``, ``Choice("normal", std=0.01)``.
+
+    Args:
+        name: the registered name.
+        **params: parameters of that part; those left out keep the part's defaults.
+    """
+
+    name: str
+    params: tuple[tuple[str, Any], ...]
+
+    def __init__(self, name: str, /, **params: Any) -> None:
+        items = ((k, FrozenArray(v) if isinstance(v, (list, tuple, np.ndarray)) else v) for k, v in params.items())
+        self.__attrs_init__(name, tuple(sorted(items)))  # type: ignore[attr-defined]
+
+    @classmethod
+    def of(cls, argument: str, value: Any) -> Choice:
+        """Turn a name, a mapping with ``name`` or a Choice into a Choice.
+
+        Raises:
+            InvalidTypeError: anything else; holds the argument and the type that came.
+        """
+        if isinstance(value, Choice):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            return cls(value["name"], **{k: v for k, v in value.items() if k != "name"})
+        raise InvalidTypeError(
+            f"{argument} must be a name, a Choice or a mapping with 'name', got {value!r} of type "
+            f"{type(value).__name__}; pass for example {argument}=Choice('...')."
+        )
+
+    def to_data(self) -> str | dict[str, Any]:
+        """Return the name alone, or a mapping of name and parameters, as it stands in a file."""
+        if not self.params:
+            return self.name
+        return {
+            "name": self.name,
+            **{k: v.array.tolist() if isinstance(v, FrozenArray) else v for k, v in self.params},
+        }
+
+    def __str__(self) -> str:
+        return self.name + (f"({', '.join(f'{k}={v}' for k, v in self.params)})" if self.params else "")
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join([repr(self.name), *(f'{k}={v!r}' for k, v in self.params)])})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _choice, (self.name, dict(self.params))
+
+
+def _choice(name: str, params: dict[str, Any]) -> Choice:
+    return Choice(name, **params)
+
+
+def _number(argument: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InvalidTypeError(f"{argument} must be a number, got {value!r} of type {type(value).__name__}; pass a float.")
+    if not math.isfinite(value):
+        raise InvalidValueError(f"{argument} must be finite, got {value!r}; pass an ordinary number.")
+    return float(value)
+
+
+def _flag(argument: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidTypeError(
+            f"{argument} must be True or False, got {value!r} of type {type(value).__name__}; pass a bool."
+        )
+    return value
+
+
+def _array(argument: str, value: Any) -> FrozenArray:
+    if not isinstance(value, FrozenArray):
+        raise InvalidTypeError(
+            f"{argument} must be an array of numbers, got {value!r} of type {type(value).__name__}; pass a numpy array."
+        )
+    if not np.isfinite(value.array).all():
+        raise InvalidValueError(f"{argument} must hold finite numbers only, got NaN or infinity; clean the array first.")
+    return value
+
+
+_CHECKS = {
+    "number": _number,
+    "integer": lambda argument, value: integer(argument, value, minimum=0),
+    "flag": _flag,
+    "array": _array,
+    "name": lambda _argument, value: value,
+}
+
+
+@attrs.frozen
+class Param:
+    """One parameter of a part.
+
+    Args:
+        default: used when a choice does not set it; None means that the part decides.
+        kind: ``"number"`` (finite float), ``"integer"`` (0 or more), ``"flag"``, ``"array"`` or ``"name"``.
+        allowed: for ``"name"``, the names allowed.
+        minimum: for ``"number"``, the smallest value allowed.
+    """
+
+    default: Any = None
+    kind: str = attrs.field(default="number", validator=attrs.validators.in_(_CHECKS))
+    allowed: tuple[str, ...] = ()
+    minimum: float | None = None
+
+    def check(self, argument: str, value: Any) -> Any:
+        """Return the value, checked.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: holds the argument, the value and what is allowed.
+        """
+        if value is None and self.default is None:
+            return None
+        checked = _CHECKS[self.kind](argument, value)
+        if self.allowed and checked not in self.allowed:
+            raise InvalidValueError(f"{argument} must be one of {', '.join(self.allowed)}, got {value!r}; pick one.")
+        if self.minimum is not None and checked < self.minimum:
+            raise InvalidValueError(f"{argument} must be at least {self.minimum:g}, got {value!r}; pass more.")
+        return checked
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """Base of everything a plugin registers.
+
+    Args:
+        name: unique among its kind.
+        params: parameter name -> `Param`; passed by keyword to the part's function.
+        description: one sentence for lists and tables; taken from the function's docstring when empty.
+        provider: the plugin it came from; filled in by the registry.
+    """
+
+    kind: ClassVar[str] = "part"
+    name: str = attrs.field(validator=attrs.validators.instance_of(str))
+    params: Mapping[str, Param] = attrs.field(factory=dict, kw_only=True, converter=lambda v: MappingProxyType(dict(v)))
+    description: str = attrs.field(default="", kw_only=True)
+    provider: str = attrs.field(default="", kw_only=True)
+
+    def arguments(self, choice: Choice) -> dict[str, Any]:
+        """Merge a choice's parameters into the defaults.
+
+        Args:
+            choice: a Choice of this part.
+
+        Returns:
+            Parameter name -> checked value, defaults included.
+
+        Raises:
+            InvalidValueError: a parameter the part does not have (holds the nearest name), or a bad value.
+            InvalidTypeError: a value of the wrong type.
+        """
+        merged = {name: param.default for name, param in self.params.items()}
+        for name, value in choice.params:
+            if name not in self.params:
+                raise InvalidValueError(
+                    f"{self.kind} {self.name!r} has no parameter {name!r}; it has: "
+                    f"{', '.join(self.params) or 'none'}.{nearest(name, self.params)}"
+                )
+            merged[name] = self.params[name].check(f"{self.name}: {name}", value)
+        return merged
+
+
+def first_sentence(function: Any) -> str:
+    """Return the first line of a function's docstring, or an empty string."""
+    doc = (getattr(function, "__doc__", None) or "").strip()
+    return doc.split("\n", 1)[0].strip()

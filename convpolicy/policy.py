@@ -1,0 +1,290 @@
+"""`Policy`: what is wanted, without sizes. Plain data that names one part of each kind; frozen and hashable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy import arithmetic, registry
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.initializers import Stream, Target
+from convpolicy.padding import PaddingMode, PaddingRule
+from convpolicy.parts import Choice, nearest
+from convpolicy.plan import ConvSpec, Plan, check_length, single
+from convpolicy.streams import NumpyStream
+
+# field -> the kind of part it names
+PART_FIELDS = {
+    "padding": "padding rule",
+    "padding_mode": "padding mode",
+    "weight_init": "initializer",
+    "bias_init": "initializer",
+    "layout": "layout",
+    "data_layout": "layout",
+}
+
+
+def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
+    """Turn what a caller may pass as ``padding`` into a Choice.
+
+    Args:
+        padding: an int (both sides), a pair (left, right), a name, a Choice or a mapping.
+        names: the framework's own words, e.g. ``{"same": "torch_same"}``.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: holds what came and what is allowed.
+    """
+    if isinstance(padding, (tuple, list)) and len(padding) == 2:
+        return Choice("explicit", left=arithmetic.integer("padding left", padding[0], 0), right=arithmetic.integer("padding right", padding[1], 0))
+    padding = single("padding", padding)
+    if isinstance(padding, str):
+        return Choice((names or {}).get(padding, padding))
+    if isinstance(padding, (Choice, Mapping)):
+        return Choice.of("padding", padding)
+    both = arithmetic.integer("padding", padding, 0)
+    return Choice("explicit", left=both, right=both)
+
+
+def as_initializer(argument: str, value: Any) -> Choice:
+    """Turn a name, Choice, mapping, number (constant) or array of axes OIW into a Choice."""
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        return Choice("constant", value=float(value))
+    if isinstance(value, np.ndarray):
+        return Choice("array", values=value)
+    return Choice.of(argument, value)
+
+
+def _named(value: Any) -> Choice:
+    return Choice.of("part", value)
+
+
+@attrs.frozen(cache_hash=True)
+class Policy:
+    """How a 1-D convolution pads, initialises and lays out its weights.
+
+    Args:
+        name: its name; a framework profile carries the framework's.
+        padding, padding_mode, weight_init, bias_init, layout, data_layout: a `Choice` of one registered part each.
+        bias: whether a layer has a bias when the call does not say.
+        padding_names: the framework's own words for ``padding`` and the rules they stand for.
+        framework: the framework this policy claims to be, or empty.
+        versions: versions it was measured on.
+        source: where the behaviour is defined.
+        description: one sentence.
+    """
+
+    kind: ClassVar[str] = "policy"
+    name: str
+    padding: Choice = attrs.field(default=Choice("valid"), converter=_named)
+    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=_named)
+    bias: bool = True
+    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
+    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
+    layout: Choice = attrs.field(default=Choice("OIW"), converter=_named)
+    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named)
+    padding_names: tuple[tuple[str, str], ...] = ()
+    framework: str = ""
+    versions: str = ""
+    source: str = ""
+    description: str = ""
+    provider: str = attrs.field(default="", eq=False)
+
+    def evolve(self, **changes: Any) -> Policy:
+        """Return a changed copy; this one stays as it is.
+
+        Args:
+            **changes: any field. ``padding`` takes an int, a pair, a name (the framework's own words first), or a Choice;
+                ``weight_init`` and ``bias_init`` also a number or an array (out, in/groups, kernel).
+
+        Raises:
+            InvalidTypeError, InvalidValueError, UnknownNameError: before anything is built; holds the field, what came and
+                what is allowed.
+        """
+        for field, value in changes.items():
+            if field not in _FIELDS:
+                raise InvalidValueError(f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}")
+            if field == "padding":
+                changes[field] = as_padding(value, dict(self.padding_names))
+            elif field in ("weight_init", "bias_init"):
+                changes[field] = as_initializer(field, value)
+            elif field in PART_FIELDS:
+                changes[field] = Choice.of(field, value)
+            elif field == "bias":
+                if not isinstance(value, (bool, np.bool_)):
+                    raise InvalidTypeError(f"bias must be True or False, got {value!r} of type {type(value).__name__}; pass a bool.")
+                changes[field] = bool(value)
+        return attrs.evolve(self, **changes).checked(changes)
+
+    def checked(self, fields: Any = PART_FIELDS) -> Policy:
+        """Return this policy when every part it names in ``fields`` is registered and takes the parameters given."""
+        for field in fields:
+            if field in PART_FIELDS:
+                self.part(field)
+        return self
+
+    def part(self, field: str) -> tuple[Any, dict[str, Any]]:
+        """Return the registered part that a field names, and its parameters.
+
+        Raises:
+            UnknownNameError: the name is not registered.
+            InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
+        """
+        choice: Choice = getattr(self, field)
+        part = registry.current().get(PART_FIELDS[field], choice.name)
+        return part, part.arguments(choice)
+
+    # -- padding ----------------------------------------------------------------------------------------------------
+
+    def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
+        """Return ``(left, right)`` in samples when every length gets the same, else None."""
+        rule: PaddingRule
+        rule, arguments = self.part("padding")
+        if not rule.is_static(kernel_size, stride, dilation):
+            return None
+        return rule.resolve(kernel_size, stride, dilation, None, arguments)
+
+    def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Plan:
+        """Say exactly what will be done to an input of one length.
+
+        Args:
+            kernel_size, stride, dilation: in samples, 1 or more.
+            length: input length in samples, 0 or more.
+
+        Returns:
+            A `Plan`; its ``length_out`` is 0 when not even one window fits.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: bad sizes, a rule that refuses them, or a mode that does not reach.
+        """
+        spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
+        return _plan(self, spec, check_length(length), registry.current().generation)
+
+    # -- initial values ---------------------------------------------------------------------------------------------
+
+    def initial(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        groups: int = 1,
+        seed: int = 0,
+        *,
+        stream: Stream | None = None,
+        dtype: str = "float32",
+    ) -> dict[str, NDArray[Any] | None]:
+        """Draw initial weights, with no framework.
+
+        Args:
+            in_channels, out_channels, kernel_size, groups: sizes.
+            seed: integer of 0 or more; the same seed gives the same numbers on every backend.
+            stream: a random stream to go on drawing from, instead of ``seed``.
+            dtype: ``"float32"`` or ``"float64"``.
+
+        Returns:
+            ``{"weight": (out, in/groups, kernel) array, "bias": (out,) array, or None without bias}``.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: bad sizes, or an initializer that does not fit the shape.
+        """
+        spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
+        return self.draw(spec, stream or NumpyStream(seed), dtype)
+
+    def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
+        """Draw weight, then bias, for checked sizes; see `initial`."""
+        weight_init, weight_arguments = self.part("weight_init")
+        weight = weight_init.fill(stream, Target(spec.weight_shape, spec.fans, spec.groups), weight_arguments)
+        bias = None
+        if self.bias:
+            bias_init, bias_arguments = self.part("bias_init")
+            bias = bias_init.fill(stream, Target((spec.out_channels,), spec.fans, spec.groups), bias_arguments).astype(dtype)
+        return {"weight": weight.astype(dtype), "bias": bias}
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the policy as plain data with its schema version; `from_dict` reads it back."""
+        from convpolicy import policy_files  # cattrs stays out of `import convpolicy`
+
+        return policy_files.to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Policy:
+        """Read what `to_dict` gave.
+
+        Raises:
+            InvalidValueError, InvalidTypeError: wrong schema, unknown key (holds the nearest), or a bad value.
+            UnknownNameError: a part that is not registered.
+        """
+        from convpolicy import policy_files
+
+        return policy_files.from_dict(data)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the policy as TOML or JSON, by suffix; the file is written beside and then renamed.
+
+        Raises:
+            InvalidValueError: another suffix.
+        """
+        from convpolicy import policy_files
+
+        policy_files.save(self, path)
+
+    def __str__(self) -> str:
+        bias = f"bias {self.bias_init}" if self.bias else "no bias"
+        return (
+            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}, {bias}, "
+            f"layout {self.layout}/{self.data_layout}"
+        )
+
+
+_FIELDS = tuple(field.name for field in attrs.fields(Policy) if field.name != "provider")
+
+
+@lru_cache(maxsize=1024)
+def _plan(policy: Policy, spec: ConvSpec, length: int, _generation: int) -> Plan:
+    rule: PaddingRule
+    mode: PaddingMode
+    rule, rule_arguments = policy.part("padding")
+    mode, mode_arguments = policy.part("padding_mode")
+    kernel, stride, dilation = spec.kernel_size, spec.stride, spec.dilation
+    left, right = rule.resolve(kernel, stride, dilation, length, rule_arguments)
+    before, after = mode.sources(left, right, length, mode_arguments.get("overflow", "error"))
+    return Plan(
+        length=length,
+        kernel_size=kernel,
+        stride=stride,
+        dilation=dilation,
+        left=left,
+        right=right,
+        mode=mode.name,
+        value=mode_arguments.get("value", 0.0),
+        length_out=arithmetic.output_length(length, kernel, stride, dilation, left, right),
+        left_sources=tuple(before.tolist()),
+        right_sources=tuple(after.tolist()),
+    )
+
+
+def policy(name: str | Policy) -> Policy:
+    """Return a registered policy.
+
+    Args:
+        name: ``"torch"``, ``"mindspore@2.0"``, …; a Policy is given back as it is.
+
+    Raises:
+        UnknownNameError: lists what there is and the nearest name.
+    """
+    if isinstance(name, Policy):
+        return name
+    found: Policy = registry.current().get("policy", name)
+    return found
+
+
+def policies() -> list[str]:
+    """Return the sorted names of every registered policy."""
+    return list(registry.current().parts("policy"))

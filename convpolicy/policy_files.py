@@ -1,0 +1,147 @@
+"""Policies as TOML and JSON files: schema-versioned, unknown keys refused, never half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
+from convpolicy.parts import Choice
+from convpolicy.policy import PART_FIELDS, Policy, as_padding
+
+SCHEMA = 1
+_KEYS = ("schema", *(field.name for field in attrs.fields(Policy) if field.name != "provider"))
+
+
+def _structure_strictly(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise InvalidTypeError(f"got {value!r} of type {type(value).__name__}, wanted {kind.__name__}")
+    return value
+
+
+def _structure_choice(value: Any, _: type) -> Choice:
+    return as_padding(value) if isinstance(value, (list, int)) else Choice.of("value", value)
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
+_converter.register_structure_hook(Choice, _structure_choice)
+_converter.register_structure_hook(bool, _structure_strictly)
+_converter.register_structure_hook(str, _structure_strictly)
+_converter.register_unstructure_hook(Choice, Choice.to_data)
+
+
+def to_dict(policy: Policy) -> dict[str, Any]:
+    """Return plain data: every field that differs from the defaults, and the schema version."""
+    data = _converter.unstructure(policy)
+    data["padding_names"] = dict(policy.padding_names)
+    del data["provider"]
+    return {"schema": SCHEMA, **{key: value for key, value in data.items() if value not in ("", {})}}
+
+
+def from_dict(data: Mapping[str, Any]) -> Policy:
+    """Read a policy from plain data; see `Policy.from_dict`."""
+    if not isinstance(data, Mapping):
+        raise InvalidTypeError(f"a policy must be a mapping, got {type(data).__name__}; pass what to_dict() returned.")
+    if data.get("schema") != SCHEMA:
+        raise InvalidValueError(f"policy key 'schema' must be {SCHEMA}, got {data.get('schema')!r}; write schema = {SCHEMA}.")
+    for key in data:
+        if key not in _KEYS:
+            raise InvalidValueError(f"a policy has no key {key!r}; it has: {', '.join(_KEYS)}.{nearest(str(key), _KEYS)}")
+    if "name" not in data:
+        raise InvalidValueError("a policy must have the key 'name', got none; add name = \"my-policy\".")
+    fields = {key: value for key, value in data.items() if key != "schema"}
+    names = fields.get("padding_names", {})
+    if not isinstance(names, Mapping):
+        raise InvalidTypeError(f"policy key 'padding_names' must be a table, got {names!r}; write padding_names = {{...}}.")
+    fields["padding_names"] = tuple(names.items())
+    if isinstance(fields.get("padding"), str):
+        fields["padding"] = names.get(fields["padding"], fields["padding"])
+    try:
+        policy = _converter.structure(fields, Policy)
+    except ClassValidationError as group:
+        raise InvalidValueError(_first_fault(group)) from group
+    return policy.checked(PART_FIELDS)
+
+
+def _first_fault(group: BaseException, where: str = "") -> str:
+    while isinstance(group, ClassValidationError) or hasattr(group, "exceptions"):
+        inner = group.exceptions[0]
+        notes = " ".join(getattr(inner, "__notes__", []))
+        where = where or (notes.rpartition("attribute ")[2] if "attribute " in notes else "")
+        group = inner
+    if isinstance(group, ForbiddenExtraKeysError):
+        return f"unknown keys {sorted(group.extra_fields)}; remove them."
+    return f"policy key {where!r} is not valid: {group}; see the policy's documentation for what it takes."
+
+
+def _toml_dump(data: dict[str, Any]) -> str:
+    import tomlkit
+
+    return tomlkit.dumps(data)
+
+
+def _toml_load(text: str) -> Any:
+    import tomlkit
+
+    return tomlkit.parse(text).unwrap()
+
+
+def _json_dump(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2) + "\n"
+
+
+FORMATS: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]] = {
+    ".toml": (_toml_dump, _toml_load),
+    ".json": (_json_dump, json.loads),
+}
+
+
+def _format(path: Path) -> tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]:
+    if path.suffix not in FORMATS:
+        raise InvalidValueError(f"a policy file must end in {' or '.join(FORMATS)}, got {path.name!r}; rename it.")
+    return FORMATS[path.suffix]
+
+
+def save(policy: Policy, path: str | os.PathLike[str]) -> None:
+    """Write a policy file; see `Policy.save`."""
+    target = Path(path)
+    text = _format(target)[0](to_dict(policy))
+    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(beside, target)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def load_policy(path: str | os.PathLike[str]) -> Policy:
+    """Read a policy from a TOML or JSON file.
+
+    Args:
+        path: ends in ``.toml`` or ``.json``.
+
+    Raises:
+        InvalidValueError, InvalidTypeError, UnknownNameError: another suffix, broken syntax (holds the line), wrong
+            schema, unknown key (holds the nearest), or a bad value; each names the file.
+        OSError: the file cannot be read.
+    """
+    source = Path(path)
+    load = _format(source)[1]
+    try:
+        data = load(source.read_text(encoding="utf-8"))
+    except ValueError as error:  # tomlkit's and json's syntax errors, and bad UTF-8
+        raise InvalidValueError(f"{source}: broken {source.suffix[1:]} syntax: {error}") from error
+    try:
+        return from_dict(data)
+    except ConvPolicyError as error:
+        raise type(error)(f"{source}: {error}") from error

@@ -1,0 +1,275 @@
+"""The plugin registry: loads plugins once, keeps their parts by name, and reports every plugin that is broken."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pluggy
+
+from convpolicy import hookspecs
+from convpolicy.errors import InvalidValueError, PluginError, unknown_name
+from convpolicy.hookspecs import PROJECT
+
+# Built-in behaviour arrives through the same hooks as a stranger's.
+BUILTIN_PLUGINS = tuple(
+    f"convpolicy.builtin.{name}"
+    for name in ("padding_rules", "padding_modes", "initializers", "layouts", "policies", "backends")
+)
+# hook -> the `kind` of part it returns
+KINDS = MappingProxyType(
+    {
+        "convpolicy_padding_rules": "padding rule",
+        "convpolicy_padding_modes": "padding mode",
+        "convpolicy_initializers": "initializer",
+        "convpolicy_layouts": "layout",
+        "convpolicy_policies": "policy",
+        "convpolicy_backends": "backend",
+    }
+)
+STRICT = "CONVPOLICY_STRICT"
+LOAD_PLUGINS = "CONVPOLICY_LOAD_PLUGINS"
+
+
+@attrs.define
+class PluginReport:
+    """One plugin as ``convpolicy plugins`` lists it.
+
+    Attributes:
+        name: entry-point or module name.
+        version: of the distribution, empty when unknown.
+        builtin: True for convpolicy's own.
+        hooks: names of the hooks it implements.
+        parts: ``"kind name"`` of everything it registered.
+        errors: what is wrong with it, one sentence each.
+    """
+
+    name: str
+    version: str = ""
+    builtin: bool = False
+    hooks: list[str] = attrs.field(factory=list)
+    parts: list[str] = attrs.field(factory=list)
+    errors: list[str] = attrs.field(factory=list)
+
+
+class Registry:
+    """Plugins and the parts they registered; built lazily, once, under a lock.
+
+    Args:
+        entry_points: True to load installed plugins of the entry-point group ``convpolicy`` as well.
+        strict: True to raise at the first broken plugin instead of reporting it; None reads ``CONVPOLICY_STRICT``.
+    """
+
+    def __init__(self, entry_points: bool = True, strict: bool | None = None) -> None:
+        self.generation = 0  # grows with every change, so that caches of resolved parts can tell
+        self._entry_points = entry_points
+        self._strict = os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict
+        self._lock = threading.RLock()
+        self._loaded = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._reports: dict[str, PluginReport] = {}
+        self._parts: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
+        self._conflicts: dict[tuple[str, str], list[str]] = {}
+        self._loaded = False
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def parts(self, kind: str) -> Mapping[str, Any]:
+        """Return the parts of one kind, name -> part, sorted by name, read-only."""
+        self._load()
+        return MappingProxyType(dict(sorted(self._parts[kind].items())))
+
+    def get(self, kind: str, name: Any) -> Any:
+        """Return one part.
+
+        Raises:
+            UnknownNameError: no such name; lists what there is and the nearest.
+            PluginError: two plugins offer the name; holds both.
+        """
+        self._load()
+        if isinstance(name, str):
+            if providers := self._conflicts.get((kind, name)):
+                raise PluginError(
+                    f"{kind} {name!r} is offered by two plugins, {' and '.join(map(repr, providers))}; uninstall one or set "
+                    f"{LOAD_PLUGINS} to the plugins wanted."
+                )
+            part = self._parts[kind].get(name)
+            if part is not None:
+                return part
+        raise unknown_name(kind, name, self._parts[kind])
+
+    def reports(self) -> list[PluginReport]:
+        """Return a report of every plugin, built-in ones first, in loading order."""
+        self._load()
+        return list(self._reports.values())
+
+    def add_commands(self, cli: Any) -> None:
+        """Let every plugin add commands to the click group ``cli``; one that fails is reported, the rest go on."""
+        self._load()
+        for name, plugin in self._manager.list_name_plugin():
+            others = [other for _n, other in self._manager.list_name_plugin() if other is not plugin]
+            try:
+                self._manager.subset_hook_caller("convpolicy_commands", others)(cli=cli)
+            except Exception as error:
+                self._fail(self._reports[name], f"convpolicy_commands raised {type(error).__name__}: {error}")
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    def register(self, plugin: Any, name: str | None = None) -> PluginReport:
+        """Register a module or object as a plugin, e.g. in a notebook or a test.
+
+        Raises:
+            PluginError: the plugin is broken; nothing of it stays registered.
+        """
+        with self._lock:
+            self._load()
+            report = PluginReport(name or getattr(plugin, "__name__", None) or type(plugin).__name__)
+            if report.name in self._reports:
+                raise PluginError(f"plugin {report.name!r} is registered already; unregister it first.")
+            self._reports[report.name] = report
+            try:
+                self._add(report, plugin)
+            finally:  # strict or not, a plugin registered by hand is whole or absent
+                if report.errors:
+                    self.unregister(report.name)
+            if report.errors:
+                raise PluginError(" ".join(report.errors))
+            return report
+
+    def unregister(self, name: str) -> None:
+        """Remove a plugin that was registered by hand, and its parts."""
+        with self._lock:
+            if name not in self._reports:
+                raise unknown_name("plugin", name, self._reports)
+            if self._reports[name].builtin:
+                raise InvalidValueError(f"plugin {name!r} is built in and cannot be removed; remove another.")
+            del self._reports[name]
+            self._drop(name)
+            for parts in self._parts.values():
+                for part in [part for part in parts.values() if part.provider == name]:
+                    del parts[part.name]
+            self.generation += 1
+
+    # -- loading ----------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        with self._lock:
+            if self._loaded:
+                return
+            try:
+                for module in BUILTIN_PLUGINS:
+                    report = PluginReport(module.rpartition(".")[2], builtin=True)
+                    self._reports[report.name] = report
+                    self._add(report, importlib.import_module(module))
+                if self._entry_points:
+                    for entry_point in self._wanted():
+                        self._load_entry_point(entry_point)
+            except BaseException:
+                self._reset()  # strict mode stops here; a later call starts afresh
+                raise
+            self._loaded = True
+            self.generation += 1
+
+    def _wanted(self) -> Iterator[importlib.metadata.EntryPoint]:
+        found = sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda entry: entry.name)
+        listed = os.environ.get(LOAD_PLUGINS)
+        wanted = None if listed is None else {name.strip() for name in listed.split(",") if name.strip()}
+        for missing in sorted((wanted or set()) - {entry.name for entry in found}):
+            report = self._reports[missing] = PluginReport(missing)
+            self._fail(report, f"plugin {missing!r} is listed in {LOAD_PLUGINS} but not installed.")
+        yield from (entry for entry in found if wanted is None or entry.name in wanted)
+
+    def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
+        name = entry_point.name
+        if name in self._reports:
+            first = self._reports[name]
+            self._fail(first, f"two distributions offer a plugin named {name!r}; uninstall one.")
+            return
+        report = self._reports[name] = PluginReport(name, getattr(entry_point.dist, "version", "") or "")
+        try:
+            plugin = entry_point.load()
+        except Exception as error:
+            self._fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {type(error).__name__}: {error}")
+            return
+        self._add(report, plugin)
+
+    def _add(self, report: PluginReport, plugin: Any) -> None:
+        try:
+            self._manager.register(plugin, name=report.name)
+            self._manager.check_pending()
+        except Exception as error:
+            self._drop(report.name)
+            self._fail(report, f"plugin {report.name!r} does not fit the hooks: {' '.join(str(error).split())}")
+            return
+        callers = self._manager.get_hookcallers(plugin) or []
+        report.hooks = sorted(caller.name for caller in callers)
+        if not report.hooks:
+            self._drop(report.name)
+            self._fail(
+                report,
+                f"plugin {report.name!r} implements no hook; mark functions named {', '.join([*KINDS, 'convpolicy_commands'])} "
+                f"with convpolicy.hookimpl.",
+            )
+            return
+        others = [other for _n, other in self._manager.list_name_plugin() if other is not plugin]
+        for hook, kind in KINDS.items():
+            if hook in report.hooks:
+                try:
+                    for returned in self._manager.subset_hook_caller(hook, others)():
+                        self._collect(report, kind, hook, returned)
+                except PluginError:
+                    raise
+                except Exception as error:
+                    self._fail(report, f"plugin {report.name!r}: {hook} raised {type(error).__name__}: {error}")
+        self.generation += 1
+
+    def _drop(self, name: str) -> None:
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+
+    def _collect(self, report: PluginReport, kind: str, hook: str, returned: Any) -> None:
+        if isinstance(returned, (str, bytes, Mapping)) or not isinstance(returned, Iterable):
+            self._fail(report, f"plugin {report.name!r}: {hook} must return a list, got {type(returned).__name__}.")
+            return
+        for part in returned:
+            if getattr(type(part), "kind", None) != kind:
+                self._fail(report, f"plugin {report.name!r}: {hook} must return objects of kind {kind!r}, got {part!r}.")
+                continue
+            first = self._parts[kind].get(part.name)
+            if first is None and (kind, part.name) not in self._conflicts:
+                self._parts[kind][part.name] = attrs.evolve(part, provider=report.name)
+                report.parts.append(f"{kind} {part.name}")
+                continue
+            providers = self._conflicts.get((kind, part.name)) or [first.provider]
+            message = f"{kind} {part.name!r} is offered by two plugins, {providers[0]!r} and {report.name!r}"
+            if not self._reports[providers[0]].builtin and not self._loaded:
+                # neither stranger wins: asking for the name raises, naming both
+                self._conflicts[(kind, part.name)] = [*providers, report.name]
+                self._parts[kind].pop(part.name, None)
+                self._fail(self._reports[providers[0]], message + ".")
+            self._fail(report, message + ".")
+
+    def _fail(self, report: PluginReport, message: str) -> None:
+        report.errors.append(message)
+        if self._strict:
+            raise PluginError(message)
+
+
+_current = Registry()
+
+
+def current() -> Registry:
+    """Return the registry that every public call reads."""
+    return _current
