@@ -8,21 +8,19 @@ from typing import Any, ClassVar, Protocol
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
 from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
 from convpolicy.parts import Part, first_sentence
-from convpolicy.streams import Doubles
 
 
 class Stream(Protocol):
-    """What a distribution may ask a random stream for; every method returns float64 of the given shape."""
+    """What a distribution may ask a random stream for; every method returns floating-point numbers of the given shape."""
 
-    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Doubles: ...
-    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> Doubles: ...
-    def truncated_normal(
-        self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float
-    ) -> Doubles: ...
+    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Any: ...
+    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> Any: ...
+    def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> Any: ...
 
 
 @attrs.frozen
@@ -68,21 +66,23 @@ class Initializer(Part):
         if not self.description:
             object.__setattr__(self, "description", first_sentence(self.draw))
 
-    def fill(self, stream: Stream, target: Target, arguments: dict[str, Any]) -> Doubles:
-        """Return float64 values of ``target.shape``.
+    def fill(self, stream: Stream, target: Target, arguments: dict[str, Any]) -> NDArray[Any]:
+        """Return values of ``target.shape``, in the floating-point dtype that the stream draws.
 
         Raises:
             InvalidValueError: the initializer refuses this shape; holds its own sentence.
             PluginError: it fails, or returns another shape.
         """
         try:
-            values = np.asarray(self.draw(stream, target, **arguments), dtype=np.float64)
+            values = np.asarray(self.draw(stream, target, **arguments))
         except ConvPolicyError:
             raise
         except ValueError as error:
             raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
         except Exception as error:
             raise PluginError(f"initializer {self.name!r} ({self.provider}) failed for shape {target.shape}: {error}") from error
+        if values.dtype.kind not in "fiu":
+            raise PluginError(f"initializer {self.name!r} ({self.provider}) must return numbers, got dtype {values.dtype}.")
         if values.shape != target.shape:
             raise PluginError(
                 f"initializer {self.name!r} ({self.provider}) must return shape {target.shape}, got {values.shape}."

@@ -202,8 +202,8 @@ class Policy:
         bias = None
         if self.bias:
             bias_init, bias_arguments = self.part("bias_init")
-            bias = bias_init.fill(stream, Target((spec.out_channels,), spec.fans, spec.groups), bias_arguments).astype(dtype)
-        return {"weight": weight.astype(dtype), "bias": bias}
+            bias = bias_init.fill(stream, Target((spec.out_channels,), spec.fans, spec.groups), bias_arguments)
+        return {"weight": weight.astype(dtype, copy=False), "bias": None if bias is None else bias.astype(dtype, copy=False)}
 
     # -- files ------------------------------------------------------------------------------------------------------
 

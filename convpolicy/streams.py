@@ -13,9 +13,10 @@ Doubles: TypeAlias = "NDArray[np.float64]"
 
 
 class NumpyStream:
-    """NumPy's frozen legacy generator: the same numbers on every machine, NumPy version and backend.
+    """NumPy's PCG64 bits through its frozen distributions: the same numbers on every machine, NumPy version and backend.
 
-    ``numpy.random.Generator`` may change its numbers between releases (NEP 19); `numpy.random.RandomState` may not.
+    ``numpy.random.Generator`` may change its numbers between releases (NEP 19); the bit generators and
+    `numpy.random.RandomState` may not.
 
     Args:
         seed: integer of 0 or more, of any size.
@@ -25,11 +26,7 @@ class NumpyStream:
     """
 
     def __init__(self, seed: Any = 0) -> None:
-        seed = integer("seed", seed, 0)
-        words = [seed & 0xFFFFFFFF]
-        while seed := seed >> 32:
-            words.append(seed & 0xFFFFFFFF)
-        self._random = np.random.RandomState(np.array(words, dtype=np.uint32))
+        self._random = np.random.RandomState(np.random.PCG64(integer("seed", seed, 0)))
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Doubles:
         """Return float64 values of ``shape``, uniform in ``[low, high)``."""

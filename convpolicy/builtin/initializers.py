@@ -13,6 +13,7 @@ from convpolicy.parts import FrozenArray, Param
 from convpolicy.streams import Doubles
 
 TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut to [-2, 2]
+LEAST_MASS = 1e-3  # a narrower cut is drawn by rejection for too long
 
 
 def constant(stream: Stream, target: Target, *, value: float) -> Doubles:
@@ -31,6 +32,8 @@ def truncated_normal(
     """N(mean, std²) redrawn until within mean + [lower, upper] · std, bounds in standard deviations."""
     if not lower < upper:
         raise ValueError(f"lower must be below upper, got {lower} and {upper}; swap them.")
+    if (math.erf(upper / math.sqrt(2)) - math.erf(lower / math.sqrt(2))) / 2 < LEAST_MASS:
+        raise ValueError(f"[lower, upper] must hold at least {LEAST_MASS} of the law, got [{lower}, {upper}]; widen it.")
     return stream.truncated_normal(target.shape, mean, std, lower, upper)
 
 

@@ -1,0 +1,256 @@
+"""The torch backend: ``torch.nn.Conv1d`` itself where it can express the policy, else a subclass of it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from torch import Tensor, nn
+
+from convpolicy import registry
+from convpolicy.arithmetic import split, static_total
+from convpolicy.backends import LayerRequest
+from convpolicy.errors import InvalidValueError
+from convpolicy.parts import Choice
+from convpolicy.plan import Plan, require_a_window
+from convpolicy.streams import NumpyStream
+
+# padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
+FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
+NATIVE_MODES = {Choice(mode) for mode in ("zeros", "reflect", "replicate", "circular")}
+NATIVE_INIT = Choice("uniform")  # ±sqrt(1/fan_in), for the weight and for the bias
+
+
+def native_padding(request: LayerRequest) -> int | str | None:
+    """Return the ``padding`` argument with which ``torch.nn.Conv1d`` itself does this, or None when it cannot."""
+    pads = request.static_pads()
+    if pads is None or request.policy.padding_mode not in NATIVE_MODES:
+        return None
+    spec = request.spec
+    if spec.stride == 1 and pads == split(static_total(spec.kernel_size, spec.dilation), "right") and any(pads):
+        return "same"
+    return pads[0] if pads[0] == pads[1] else None
+
+
+def has_native_init(request: LayerRequest) -> bool:
+    """Return True when torch's own ``reset_parameters`` draws from the policy's distributions."""
+    policy = request.policy
+    return policy.weight_init == NATIVE_INIT and (not policy.bias or policy.bias_init == NATIVE_INIT)
+
+
+class TorchStream:
+    """Torch's global CPU random state as a random stream; see `convpolicy.initializers.Stream`."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Any:
+        """Return values of ``shape``, uniform in ``[low, high)``."""
+        return self._empty(shape).uniform_(low, high).numpy()
+
+    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> Any:
+        """Return values of ``shape``, normal with ``mean`` and ``std``."""
+        return self._empty(shape).normal_(mean, std).numpy()
+
+    def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> Any:
+        """Return values of ``shape``, normal but within ``mean + [lower, upper] * std``."""
+        values = self._empty(shape).normal_()
+        while (outside := (values < lower) | (values > upper)).any():
+            values[outside] = self._empty((int(outside.sum()),)).normal_()
+        return values.mul_(std).add_(mean).numpy()
+
+    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.empty(shape, dtype=self._dtype, device="cpu")
+
+
+def drawn(request: LayerRequest, seed: int | None) -> dict[str, Tensor | None]:
+    """Draw weight and bias as CPU tensors: float64 for a float64 layer, else float32, to be rounded when copied.
+
+    With a seed the numbers are the same on every backend; without, torch's own random state decides.
+    """
+    dtype = "float64" if request.dtype == "float64" else "float32"
+    stream = TorchStream(getattr(torch, dtype)) if seed is None else NumpyStream(seed)
+    values = request.policy.draw(request.spec, stream, dtype)
+    return {name: None if array is None else torch.from_numpy(array) for name, array in values.items()}
+
+
+class PolicyConv1d(nn.Conv1d):
+    """``torch.nn.Conv1d`` whose ``reset_parameters`` follows a policy; the forward is torch's own."""
+
+    def __init__(self, request: LayerRequest, padding: int | str, seed: int | None, device: Any) -> None:
+        self._request = request
+        self._seed = seed  # read once, by the first reset_parameters
+        spec, policy = request.spec, request.policy
+        super().__init__(
+            spec.in_channels,
+            spec.out_channels,
+            spec.kernel_size,
+            spec.stride,
+            padding,
+            spec.dilation,
+            spec.groups,
+            policy.bias,
+            policy.padding_mode.name if policy.padding_mode in NATIVE_MODES else "zeros",
+            device=device,
+            dtype=getattr(torch, request.dtype),
+        )
+
+    @property
+    def policy(self) -> Any:
+        """The policy this layer follows."""
+        return self._request.policy
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, as the policy says, from torch's global random state."""
+        seed, self._seed = self._seed, None
+        if self.weight.is_meta:
+            return  # no values to write; call this again after to_empty
+        if seed is None and has_native_init(self._request):
+            super().reset_parameters()
+            return
+        values = drawn(self._request, seed)
+        with torch.no_grad():
+            for name, value in values.items():
+                if value is not None:
+                    getattr(self, name).copy_(value)
+
+    def extra_repr(self) -> str:
+        """Return torch's own text and the policy's name."""
+        return f"{super().extra_repr()}, policy={self.policy.name!r}"
+
+
+class PaddedConv1d(PolicyConv1d):
+    """A `PolicyConv1d` that pads by a plan first, for what ``torch.nn.Conv1d`` cannot express.
+
+    ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name.
+    """
+
+    def __init__(self, request: LayerRequest, seed: int | None, device: Any) -> None:
+        super().__init__(request, 0, seed, device)
+        self._bind()
+        self.padding = self._static or str(request.policy.padding)
+        self.padding_mode = request.policy.padding_mode.name  # type: ignore[assignment]
+
+    def _bind(self) -> None:
+        binding = _binding(self._request, registry.current().generation)
+        self._static, self._rule, self._value, self._functional_mode, self._mirrors = binding
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv1d(self._pad(input), weight, bias, self.stride, 0, self.dilation, self.groups)
+
+    def _pad(self, data: Tensor) -> Tensor:
+        length = data.shape[-1]
+        if torch.compiler.is_compiling():  # traced: arithmetic only, the length may be symbolic
+            left, right = self._static or self._traced_pads(length)
+        else:
+            plan = self._checked(data)
+            left, right = plan.left, plan.right
+        if self._functional_mode == "constant":
+            return F.pad(data, (left, right), "constant", self._value)
+        if self._functional_mode is not None and data.numel():  # F.pad refuses an empty batch for the other modes
+            return F.pad(data, (left, right), self._functional_mode)
+        if self._mirrors:
+            return torch.cat([data[..., :left].flip(-1), data, data[..., length - right :].flip(-1)], -1)
+        return self._gather(data)
+
+    def _traced_pads(self, length: Any) -> tuple[int, int]:
+        pads, kernel, stride, dilation, arguments = self._rule
+        traced: tuple[int, int] = pads(kernel, stride, dilation, length, **arguments)
+        return traced
+
+    def _gather(self, data: Tensor) -> Tensor:
+        sources = _sources(self._request, len(range(data.shape[-1])))  # a traced length becomes a constant
+        index = torch.tensor(sources, device=data.device)
+        if min(sources, default=0) < 0:
+            constant = data.new_full((*data.shape[:-1], 1), self._value)
+            data = torch.cat([data, constant], -1)
+            index = torch.where(index < 0, data.shape[-1] - 1, index)
+        return data.index_select(-1, index)
+
+    def _checked(self, data: Tensor) -> Plan:
+        if data.dim() not in (2, 3) or data.shape[-2] != self.in_channels:
+            raise InvalidValueError(
+                f"input must have shape (batch, {self.in_channels}, length) or ({self.in_channels}, length), got "
+                f"{tuple(data.shape)}; put the channels before the length."
+            )
+        return _plan(self._request, data.shape[-1], registry.current().generation)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_rule"}  # a plugin's lambda
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._bind()
+
+    def extra_repr(self) -> str:
+        """Return the sizes, the rule, the mode and the policy's name."""
+        spec, policy = self._request.spec, self.policy
+        return (
+            f"{spec.in_channels}, {spec.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={policy.padding}, dilation={self.dilation}, groups={spec.groups}, bias={self.bias is not None}, "
+            f"padding_mode={policy.padding_mode}, policy={policy.name!r}"
+        )
+
+
+@lru_cache(maxsize=512)
+def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
+    """Return the static pads or None, the rule's function with its sizes, the constant, F.pad's mode or None, and
+    whether the mode is the symmetric one, which a flip at each end carries out."""
+    policy, spec = request.policy, request.spec
+    rule, arguments = policy.part("padding")
+    mode_arguments = policy.part("padding_mode")[1]
+    torch_overflow = mode_arguments.get("overflow", "error") == "error"
+    mode = policy.padding_mode.name if torch_overflow else ""
+    sized_rule = (rule.pads, spec.kernel_size, spec.stride, spec.dilation, arguments)
+    return request.static_pads(), sized_rule, mode_arguments.get("value", 0.0), FUNCTIONAL_MODES.get(mode), mode == "symmetric"
+
+
+@lru_cache(maxsize=1024)
+def _plan(request: LayerRequest, length: int, _generation: int) -> Plan:
+    spec = request.spec
+    return require_a_window(request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
+
+
+@torch.compiler.assume_constant_result
+def _sources(request: LayerRequest, length: int) -> tuple[int, ...]:
+    """Return what every padded position holds: an input position, or -1 for the constant."""
+    plan = _plan(request, length, registry.current().generation)
+    return (*plan.left_sources, *range(length), *plan.right_sources)
+
+
+@lru_cache(maxsize=512)
+def _recipe(request: LayerRequest, _generation: int) -> tuple[int | str | None, bool, dict[str, Any]]:
+    spec, padding = request.spec, native_padding(request)
+    arguments = {
+        "in_channels": spec.in_channels,
+        "out_channels": spec.out_channels,
+        "kernel_size": spec.kernel_size,
+        "stride": spec.stride,
+        "padding": padding,
+        "dilation": spec.dilation,
+        "groups": spec.groups,
+        "bias": request.policy.bias,
+        "padding_mode": request.policy.padding_mode.name,
+        "dtype": getattr(torch, request.dtype),
+    }
+    return padding, has_native_init(request), arguments
+
+
+def build(request: LayerRequest, seed: int | None, device: Any) -> nn.Conv1d:
+    """Build the layer; without a seed torch's global random state decides, as ``torch.manual_seed`` left it."""
+    if seed is not None and device is not None and torch.device(device).type == "meta":
+        raise InvalidValueError(f"seed must be None on device 'meta', which holds no values, got {seed}; seed after to_empty.")
+    padding, native_init, arguments = _recipe(request, registry.current().generation)
+    if padding is None:
+        return PaddedConv1d(request, seed, device)
+    if not native_init:
+        return PolicyConv1d(request, padding, seed, device)
+    if seed is None:
+        return nn.Conv1d(**arguments, device=device)
+    layer = nn.Conv1d(**arguments, device="meta")  # torch's own draw is skipped, its random state untouched
+    for name, value in drawn(request, seed).items():
+        if value is not None:
+            setattr(layer, name, nn.Parameter(value.to(device=device or torch.get_default_device(), dtype=arguments["dtype"])))
+    return layer
