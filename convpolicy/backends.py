@@ -88,5 +88,7 @@ class Backend(Part):
         name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
         name = name.rpartition(".")[2].lower()
         if name not in self.dtypes:
-            raise InvalidValueError(f"dtype must be one of {', '.join(self.dtypes)} for backend {self.name!r}, got {dtype!r}; pick one.")
+            raise InvalidValueError(
+                f"dtype must be one of {', '.join(self.dtypes)} for backend {self.name!r}, got {dtype!r}; pick one."
+            )
         return name

@@ -90,9 +90,7 @@ POLICY_ASPECTS: dict[str, Callable[[Policy], Any]] = {
 }
 
 
-def compare(
-    a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int = 1, dilation: int = 1, length: int
-) -> Comparison:
+def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int = 1, dilation: int = 1, length: int) -> Comparison:
     """List every difference between two policies for one size and length.
 
     Args:

@@ -18,9 +18,14 @@ from convpolicy.parts import Part, first_sentence
 class Stream(Protocol):
     """What a distribution may ask a random stream for; every method returns floating-point numbers of the given shape."""
 
-    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Any: ...
-    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> Any: ...
-    def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> Any: ...
+    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> NDArray[Any]:
+        """Uniform in ``[low, high)``."""
+
+    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> NDArray[Any]:
+        """Normal with ``mean`` and ``std``."""
+
+    def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> NDArray[Any]:
+        """Normal but within ``mean + [lower, upper] * std``."""
 
 
 @attrs.frozen

@@ -108,7 +108,7 @@ class Layout(Part):
     def _check(self, array: Any, axes: str, count: int) -> NDArray[Any]:
         if self.holds_data != (set(axes) == DATA_AXES):
             raise InvalidTypeError(f"layout {self.name!r} is of {'data' if self.holds_data else 'weights'}; pick the other kind.")
-        array = np.asarray(array)
-        if array.ndim != count:
-            raise InvalidValueError(f"axes {axes} need an array of {count} axes, got shape {array.shape}.")
-        return array
+        checked: NDArray[Any] = np.asarray(array)
+        if checked.ndim != count:
+            raise InvalidValueError(f"axes {axes} need an array of {count} axes, got shape {checked.shape}.")
+        return checked

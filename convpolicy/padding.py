@@ -43,9 +43,7 @@ class PaddingRule(Part):
         needs = self.needs_length
         return not (needs(kernel, stride, dilation) if callable(needs) else needs)
 
-    def resolve(
-        self, kernel: int, stride: int, dilation: int, length: int | None, arguments: dict[str, Any]
-    ) -> tuple[int, int]:
+    def resolve(self, kernel: int, stride: int, dilation: int, length: int | None, arguments: dict[str, Any]) -> tuple[int, int]:
         """Return ``(left, right)``, checked.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -54,7 +54,7 @@ class Choice:
 
     def __init__(self, name: str, /, **params: Any) -> None:
         items = ((k, FrozenArray(v) if isinstance(v, (list, tuple, np.ndarray)) else v) for k, v in params.items())
-        self.__attrs_init__(name, tuple(sorted(items)))  # type: ignore[attr-defined]
+        self.__attrs_init__(name, tuple(sorted(items)))
 
     @classmethod
     def of(cls, argument: str, value: Any) -> Choice:
@@ -107,9 +107,7 @@ def _number(argument: str, value: Any) -> float:
 
 def _flag(argument: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InvalidTypeError(
-            f"{argument} must be True or False, got {value!r} of type {type(value).__name__}; pass a bool."
-        )
+        raise InvalidTypeError(f"{argument} must be True or False, got {value!r} of type {type(value).__name__}; pass a bool.")
     return value
 
 
@@ -123,7 +121,7 @@ def _array(argument: str, value: Any) -> FrozenArray:
     return value
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "number": _number,
     "integer": lambda argument, value: integer(argument, value, minimum=0),
     "flag": _flag,
@@ -164,6 +162,10 @@ class Param:
         return checked
 
 
+def _read_only(params: Mapping[str, Param]) -> Mapping[str, Param]:
+    return MappingProxyType(dict(params))
+
+
 @attrs.frozen(eq=False)
 class Part:
     """Base of everything a plugin registers.
@@ -177,7 +179,7 @@ class Part:
 
     kind: ClassVar[str] = "part"
     name: str = attrs.field(validator=attrs.validators.instance_of(str))
-    params: Mapping[str, Param] = attrs.field(factory=dict, kw_only=True, converter=lambda v: MappingProxyType(dict(v)))
+    params: Mapping[str, Param] = attrs.field(factory=dict, kw_only=True, converter=_read_only)
     description: str = attrs.field(default="", kw_only=True)
     provider: str = attrs.field(default="", kw_only=True)
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import arithmetic, registry
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.initializers import Stream, Target
 from convpolicy.padding import PaddingMode, PaddingRule
-from convpolicy.parts import Choice, nearest
+from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec, Plan, check_length, single
 from convpolicy.streams import NumpyStream
 
@@ -41,7 +41,11 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
         InvalidTypeError, InvalidValueError: holds what came and what is allowed.
     """
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
-        return Choice("explicit", left=arithmetic.integer("padding left", padding[0], 0), right=arithmetic.integer("padding right", padding[1], 0))
+        return Choice(
+            "explicit",
+            left=arithmetic.integer("padding left", padding[0], 0),
+            right=arithmetic.integer("padding right", padding[1], 0),
+        )
     padding = single("padding", padding)
     if isinstance(padding, str):
         return Choice((names or {}).get(padding, padding))
@@ -108,7 +112,9 @@ class Policy:
         """
         for field, value in changes.items():
             if field not in _FIELDS:
-                raise InvalidValueError(f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}")
+                raise InvalidValueError(
+                    f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
+                )
             if field == "padding":
                 changes[field] = as_padding(value, dict(self.padding_names))
             elif field in ("weight_init", "bias_init"):
@@ -117,7 +123,9 @@ class Policy:
                 changes[field] = Choice.of(field, value)
             elif field == "bias":
                 if not isinstance(value, (bool, np.bool_)):
-                    raise InvalidTypeError(f"bias must be True or False, got {value!r} of type {type(value).__name__}; pass a bool.")
+                    raise InvalidTypeError(
+                        f"bias must be True or False, got {value!r} of type {type(value).__name__}; pass a bool."
+                    )
                 changes[field] = bool(value)
         return attrs.evolve(self, **changes).checked(changes)
 

@@ -118,7 +118,7 @@ def save(policy: Policy, path: str | os.PathLike[str]) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(beside, target)
+        Path(beside).replace(target)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise

@@ -19,8 +19,7 @@ from convpolicy.hookspecs import PROJECT
 
 # Built-in behaviour arrives through the same hooks as a stranger's.
 BUILTIN_PLUGINS = tuple(
-    f"convpolicy.builtin.{name}"
-    for name in ("padding_rules", "padding_modes", "initializers", "layouts", "policies", "backends")
+    f"convpolicy.builtin.{name}" for name in ("padding_rules", "padding_modes", "initializers", "layouts", "policies", "backends")
 )
 # hook -> the `kind` of part it returns
 KINDS = MappingProxyType(
@@ -163,24 +162,26 @@ class Registry:
     # -- loading ----------------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
+        if not self._loaded:
+            with self._lock:
+                self._load_once()
+
+    def _load_once(self) -> None:
         if self._loaded:
             return
-        with self._lock:
-            if self._loaded:
-                return
-            try:
-                for module in BUILTIN_PLUGINS:
-                    report = PluginReport(module.rpartition(".")[2], builtin=True)
-                    self._reports[report.name] = report
-                    self._add(report, importlib.import_module(module))
-                if self._entry_points:
-                    for entry_point in self._wanted():
-                        self._load_entry_point(entry_point)
-            except BaseException:
-                self._reset()  # strict mode stops here; a later call starts afresh
-                raise
-            self._loaded = True
-            self.generation += 1
+        try:
+            for module in BUILTIN_PLUGINS:
+                report = PluginReport(module.rpartition(".")[2], builtin=True)
+                self._reports[report.name] = report
+                self._add(report, importlib.import_module(module))
+            if self._entry_points:
+                for entry_point in self._wanted():
+                    self._load_entry_point(entry_point)
+        except BaseException:
+            self._reset()  # strict mode stops here; a later call starts afresh
+            raise
+        self._loaded = True
+        self.generation += 1
 
     def _wanted(self) -> Iterator[importlib.metadata.EntryPoint]:
         found = sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda entry: entry.name)
@@ -247,12 +248,11 @@ class Registry:
             if getattr(type(part), "kind", None) != kind:
                 self._fail(report, f"plugin {report.name!r}: {hook} must return objects of kind {kind!r}, got {part!r}.")
                 continue
-            first = self._parts[kind].get(part.name)
-            if first is None and (kind, part.name) not in self._conflicts:
+            providers = self._providers(kind, part.name)
+            if not providers:
                 self._parts[kind][part.name] = attrs.evolve(part, provider=report.name)
                 report.parts.append(f"{kind} {part.name}")
                 continue
-            providers = self._conflicts.get((kind, part.name)) or [first.provider]
             message = f"{kind} {part.name!r} is offered by two plugins, {providers[0]!r} and {report.name!r}"
             if not self._reports[providers[0]].builtin and not self._loaded:
                 # neither stranger wins: asking for the name raises, naming both
@@ -260,6 +260,10 @@ class Registry:
                 self._parts[kind].pop(part.name, None)
                 self._fail(self._reports[providers[0]], message + ".")
             self._fail(report, message + ".")
+
+    def _providers(self, kind: str, name: str) -> list[str]:
+        part = self._parts[kind].get(name)
+        return [part.provider] if part is not None else self._conflicts.get((kind, name), [])
 
     def _fail(self, report: PluginReport, message: str) -> None:
         report.errors.append(message)

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convpolicy.hookspecs import hookimpl
 from convpolicy.initializers import Initializer, Stream, Target, scaled_std
 from convpolicy.parts import FrozenArray, Param
-from convpolicy.streams import Doubles
 
+Values: TypeAlias = "NDArray[Any]"
 TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut to [-2, 2]
 LEAST_MASS = 1e-3  # a narrower cut is drawn by rejection for too long
 
 
-def constant(stream: Stream, target: Target, *, value: float) -> Doubles:
+def zeros(stream: Stream, target: Target) -> Values:
+    """Every element is 0."""
+    return np.zeros(target.shape)
+
+
+def ones(stream: Stream, target: Target) -> Values:
+    """Every element is 1."""
+    return np.ones(target.shape)
+
+
+def constant(stream: Stream, target: Target, *, value: float) -> Values:
     """Every element is value."""
     return np.full(target.shape, value)
 
 
-def normal(stream: Stream, target: Target, *, mean: float, std: float) -> Doubles:
+def normal(stream: Stream, target: Target, *, mean: float, std: float) -> Values:
     """N(mean, std²), default N(0, 1) as MindSpore's page says; MindSpore 2.0's 'normal' was measured as N(0, 0.01²)."""
     return stream.normal(target.shape, mean, std)
 
 
-def truncated_normal(
-    stream: Stream, target: Target, *, mean: float, std: float, lower: float, upper: float
-) -> Doubles:
+def truncated_normal(stream: Stream, target: Target, *, mean: float, std: float, lower: float, upper: float) -> Values:
     """N(mean, std²) redrawn until within mean + [lower, upper] · std, bounds in standard deviations."""
     if not lower < upper:
         raise ValueError(f"lower must be below upper, got {lower} and {upper}; swap them.")
@@ -37,7 +46,7 @@ def truncated_normal(
     return stream.truncated_normal(target.shape, mean, std, lower, upper)
 
 
-def uniform(stream: Stream, target: Target, *, low: float | None, high: float | None) -> Doubles:
+def uniform(stream: Stream, target: Target, *, low: float | None, high: float | None) -> Values:
     """U(low, high); without bounds U(-√k, √k) with k = 1/fan_in, torch's default for weight and bias.
 
     Source: torch/nn/modules/conv.py, _ConvNd.reset_parameters.
@@ -52,7 +61,7 @@ def uniform(stream: Stream, target: Target, *, low: float | None, high: float | 
     return stream.uniform(target.shape, low, high)
 
 
-def variance_scaling(stream: Stream, target: Target, *, fan: str, gain: float, distribution: str) -> Doubles:
+def variance_scaling(stream: Stream, target: Target, *, fan: str, gain: float, distribution: str) -> Values:
     """Standard deviation gain / √fan, drawn from a normal, truncated normal (±2σ, corrected) or uniform law.
 
     Source: He et al. (2015), Glorot & Bengio (2010), LeCun et al. (1998); keras VarianceScaling with scale = gain².
@@ -61,15 +70,15 @@ def variance_scaling(stream: Stream, target: Target, *, fan: str, gain: float, d
     return SCALED[distribution](stream, target.shape, std)
 
 
-def _scaled_normal(stream: Stream, shape: tuple[int, ...], std: float) -> Doubles:
+def _scaled_normal(stream: Stream, shape: tuple[int, ...], std: float) -> Values:
     return stream.normal(shape, 0.0, std)
 
 
-def _scaled_truncated(stream: Stream, shape: tuple[int, ...], std: float) -> Doubles:
+def _scaled_truncated(stream: Stream, shape: tuple[int, ...], std: float) -> Values:
     return stream.truncated_normal(shape, 0.0, std / TRUNCATED_STD, -2.0, 2.0)
 
 
-def _scaled_uniform(stream: Stream, shape: tuple[int, ...], std: float) -> Doubles:
+def _scaled_uniform(stream: Stream, shape: tuple[int, ...], std: float) -> Values:
     bound = math.sqrt(3) * std
     return stream.uniform(shape, -bound, bound)
 
@@ -77,7 +86,7 @@ def _scaled_uniform(stream: Stream, shape: tuple[int, ...], std: float) -> Doubl
 SCALED = {"normal": _scaled_normal, "truncated_normal": _scaled_truncated, "uniform": _scaled_uniform}
 
 
-def orthogonal(stream: Stream, target: Target, *, gain: float) -> Doubles:
+def orthogonal(stream: Stream, target: Target, *, gain: float) -> Values:
     """Rows (or columns) of the weight as (out, in/groups · kernel) orthonormal, times gain.
 
     Source: Saxe et al. (2014); torch/nn/init.py, orthogonal_.
@@ -85,11 +94,11 @@ def orthogonal(stream: Stream, target: Target, *, gain: float) -> Doubles:
     rows, columns = target.shape[0], math.prod(_weight_shape(target)[1:])
     flat = stream.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0)
     q, r = np.linalg.qr(flat)
-    q = q * np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
-    return (gain * (q if rows >= columns else q.T)).reshape(target.shape)
+    signed: Values = gain * q * np.sign(np.diag(r))  # the signs make the law uniform over orthogonal matrices
+    return (signed if rows >= columns else signed.T).reshape(target.shape)
 
 
-def dirac(stream: Stream, target: Target) -> Doubles:
+def dirac(stream: Stream, target: Target) -> Values:
     """Identity: output channel i passes input channel i of its group, at kernel position kernel // 2.
 
     Source: torch/nn/init.py, dirac_.
@@ -103,7 +112,7 @@ def dirac(stream: Stream, target: Target) -> Doubles:
     return weight
 
 
-def from_array(stream: Stream, target: Target, *, values: FrozenArray) -> Doubles:
+def from_array(stream: Stream, target: Target, *, values: FrozenArray) -> Values:
     """The given numbers, axes (out, in/groups, kernel) for a weight and (out,) for a bias."""
     if values is None or values.array.shape != target.shape:
         got = None if values is None else values.array.shape
@@ -144,8 +153,8 @@ def convpolicy_initializers() -> list[Initializer]:
         "uniform": ("uniform", "uniform ±√3·std."),
     }
     return [
-        Initializer("zeros", lambda stream, target: np.zeros(target.shape), description="Every element is 0."),
-        Initializer("ones", lambda stream, target: np.ones(target.shape), description="Every element is 1."),
+        Initializer("zeros", zeros),
+        Initializer("ones", ones),
         Initializer("constant", constant, params={"value": Param(0.0)}),
         Initializer("normal", normal, params={"mean": Param(0.0), "std": std}),
         Initializer(

@@ -38,14 +38,14 @@ class PolicyConv1d(nn.Conv1d):
         pads = request.static_pads()
         zeros = policy.padding_mode == ZEROS
         same = zeros and policy.padding in SAME
-        symmetric = zeros and pads is not None and pads[0] == pads[1]
+        both_sides = pads[0] if zeros and pads is not None and pads[0] == pads[1] else None
         super().__init__(
             spec.in_channels,
             spec.out_channels,
             spec.kernel_size,
             stride=spec.stride,
-            pad_mode="same" if same else "pad" if symmetric and any(pads) else "valid",
-            padding=pads[0] if symmetric and not same else 0,
+            pad_mode="same" if same else "pad" if both_sides else "valid",
+            padding=0 if same else both_sides or 0,
             dilation=spec.dilation,
             group=spec.groups,
             has_bias=policy.bias,
@@ -54,7 +54,7 @@ class PolicyConv1d(nn.Conv1d):
             dtype=getattr(mindspore, request.dtype),
         )
         self.weight_init, self.bias_init = policy.weight_init, policy.bias_init if policy.bias else None  # for the repr
-        if zeros and not same and not symmetric and pads is not None:
+        if zeros and not same and both_sides is None and pads is not None:
             self.conv2d = self._convolution(pads)
         self._by_windows = request.dtype == "float64"
         self._by_length = zeros and not same and pads is None
@@ -80,9 +80,7 @@ class PolicyConv1d(nn.Conv1d):
         return require_a_window(self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
     def _convolution(self, pads: tuple[int, int]) -> Any:
-        return ops.Conv2D(
-            self.out_channels, self.kernel_size, 1, "pad", (0, 0, *pads), self.stride, self.dilation, self.group
-        )
+        return ops.Conv2D(self.out_channels, self.kernel_size, 1, "pad", (0, 0, *pads), self.stride, self.dilation, self.group)
 
     def _check_shape(self, shape: tuple[int, ...]) -> int:
         channels = self._request.spec.in_channels

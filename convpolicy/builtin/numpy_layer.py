@@ -114,7 +114,7 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
         stride, dilation, groups: of the convolution.
     """
     kernel = weight.shape[2]
-    batch, channels, length = padded.shape
+    batch, channels, _ = padded.shape
     length_out = out.shape[2]
     step = padded.strides
     windows = np.lib.stride_tricks.as_strided(  # a view: (batch, groups, in/groups, kernel, length_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,7 @@ from convpolicy.streams import NumpyStream
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
 NATIVE_MODES = {Choice(mode) for mode in ("zeros", "reflect", "replicate", "circular")}
 NATIVE_INIT = Choice("uniform")  # ±sqrt(1/fan_in), for the weight and for the bias
+SQRT2 = math.sqrt(2)
 
 
 def native_padding(request: LayerRequest) -> int | str | None:
@@ -56,9 +58,8 @@ class TorchStream:
 
     def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> Any:
         """Return values of ``shape``, normal but within ``mean + [lower, upper] * std``."""
-        values = self._empty(shape).normal_()
-        while (outside := (values < lower) | (values > upper)).any():
-            values[outside] = self._empty((int(outside.sum()),)).normal_()
+        tails = math.erf(lower / SQRT2), math.erf(upper / SQRT2)
+        values = self._empty(shape).uniform_(*tails).erfinv_().mul_(SQRT2).clamp_(lower, upper)
         return values.mul_(std).add_(mean).numpy()
 
     def _empty(self, shape: tuple[int, ...]) -> Tensor:
@@ -92,7 +93,7 @@ class PolicyConv1d(nn.Conv1d):
             spec.dilation,
             spec.groups,
             policy.bias,
-            policy.padding_mode.name if policy.padding_mode in NATIVE_MODES else "zeros",
+            policy.padding_mode.name if policy.padding_mode in NATIVE_MODES else "zeros",  # type: ignore[arg-type]
             device=device,
             dtype=getattr(torch, request.dtype),
         )
@@ -118,7 +119,7 @@ class PolicyConv1d(nn.Conv1d):
 
     def extra_repr(self) -> str:
         """Return torch's own text and the policy's name."""
-        return f"{super().extra_repr()}, policy={self.policy.name!r}"
+        return f"{super().extra_repr()}, policy={self.policy.name!r}"  # type: ignore[no-untyped-call]
 
 
 class PaddedConv1d(PolicyConv1d):
@@ -181,7 +182,7 @@ class PaddedConv1d(PolicyConv1d):
         return {name: value for name, value in self.__dict__.items() if name != "_rule"}  # a plugin's lambda
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._bind()
 
     def extra_repr(self) -> str:
@@ -197,7 +198,8 @@ class PaddedConv1d(PolicyConv1d):
 @lru_cache(maxsize=512)
 def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
     """Return the static pads or None, the rule's function with its sizes, the constant, F.pad's mode or None, and
-    whether the mode is the symmetric one, which a flip at each end carries out."""
+    whether the mode is the symmetric one, which a flip at each end carries out.
+    """
     policy, spec = request.policy, request.spec
     rule, arguments = policy.part("padding")
     mode_arguments = policy.part("padding_mode")[1]
@@ -213,7 +215,7 @@ def _plan(request: LayerRequest, length: int, _generation: int) -> Plan:
     return require_a_window(request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _sources(request: LayerRequest, length: int) -> tuple[int, ...]:
     """Return what every padded position holds: an input position, or -1 for the constant."""
     plan = _plan(request, length, registry.current().generation)
