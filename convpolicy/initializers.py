@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import attrs
@@ -71,7 +71,7 @@ class Initializer(Part):
         if not self.description:
             object.__setattr__(self, "description", first_sentence(self.draw))
 
-    def fill(self, stream: Stream, target: Target, arguments: dict[str, Any]) -> NDArray[Any]:
+    def fill(self, stream: Stream, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
         """Return values of ``target.shape``, in the floating-point dtype that the stream draws.
 
         Raises:

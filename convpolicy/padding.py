@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -43,7 +43,9 @@ class PaddingRule(Part):
         needs = self.needs_length
         return not (needs(kernel, stride, dilation) if callable(needs) else needs)
 
-    def resolve(self, kernel: int, stride: int, dilation: int, length: int | None, arguments: dict[str, Any]) -> tuple[int, int]:
+    def resolve(
+        self, kernel: int, stride: int, dilation: int, length: int | None, arguments: Mapping[str, Any]
+    ) -> tuple[int, int]:
         """Return ``(left, right)``, checked.
 
         Args:

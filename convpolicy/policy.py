@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
@@ -136,16 +137,14 @@ class Policy:
                 self.part(field)
         return self
 
-    def part(self, field: str) -> tuple[Any, dict[str, Any]]:
+    def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
         """Return the registered part that a field names, and its parameters.
 
         Raises:
             UnknownNameError: the name is not registered.
             InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
         """
-        choice: Choice = getattr(self, field)
-        part = registry.current().get(PART_FIELDS[field], choice.name)
-        return part, part.arguments(choice)
+        return _part(PART_FIELDS[field], getattr(self, field), registry.current().generation)
 
     # -- padding ----------------------------------------------------------------------------------------------------
 
@@ -252,6 +251,12 @@ class Policy:
 
 
 _FIELDS = tuple(field.name for field in attrs.fields(Policy) if field.name != "provider")
+
+
+@lru_cache(maxsize=256)
+def _part(kind: str, choice: Choice, _generation: int) -> tuple[Any, Mapping[str, Any]]:
+    part = registry.current().get(kind, choice.name)
+    return part, MappingProxyType(part.arguments(choice))
 
 
 @lru_cache(maxsize=1024)

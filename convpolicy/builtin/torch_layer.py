@@ -77,6 +77,20 @@ def drawn(request: LayerRequest, seed: int | None) -> dict[str, Tensor | None]:
     return {name: None if array is None else torch.from_numpy(array) for name, array in values.items()}
 
 
+def _write(layer: nn.Conv1d, values: dict[str, Tensor | None]) -> None:
+    with torch.no_grad():
+        for name, value in values.items():
+            if value is not None:
+                getattr(layer, name).copy_(value)
+
+
+class _UndrawnConv1d(nn.Conv1d):
+    """A ``torch.nn.Conv1d`` under construction: torch's own draw is skipped, its random state untouched."""
+
+    def reset_parameters(self) -> None:
+        """Leave the values to whoever writes them next."""
+
+
 class PolicyConv1d(nn.Conv1d):
     """``torch.nn.Conv1d`` whose ``reset_parameters`` follows a policy; the forward is torch's own."""
 
@@ -111,11 +125,7 @@ class PolicyConv1d(nn.Conv1d):
         if seed is None and has_native_init(self._request):
             super().reset_parameters()
             return
-        values = drawn(self._request, seed)
-        with torch.no_grad():
-            for name, value in values.items():
-                if value is not None:
-                    getattr(self, name).copy_(value)
+        _write(self, drawn(self._request, seed))
 
     def extra_repr(self) -> str:
         """Return torch's own text and the policy's name."""
@@ -251,8 +261,7 @@ def build(request: LayerRequest, seed: int | None, device: Any) -> nn.Conv1d:
         return PolicyConv1d(request, padding, seed, device)
     if seed is None:
         return nn.Conv1d(**arguments, device=device)
-    layer = nn.Conv1d(**arguments, device="meta")  # torch's own draw is skipped, its random state untouched
-    for name, value in drawn(request, seed).items():
-        if value is not None:
-            setattr(layer, name, nn.Parameter(value.to(device=device or torch.get_default_device(), dtype=arguments["dtype"])))
+    layer: nn.Conv1d = _UndrawnConv1d(**arguments, device=device)
+    layer.__class__ = nn.Conv1d
+    _write(layer, drawn(request, seed))
     return layer
