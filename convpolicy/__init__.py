@@ -5,14 +5,15 @@ Importing it imports no framework, no command line and no plotting library.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
 from convpolicy.comparison import Comparison, compare
 from convpolicy.errors import ConvPolicyError
 from convpolicy.factory import Conv1d
-from convpolicy.hookspecs import hookimpl
 from convpolicy.initializers import Initializer
 from convpolicy.layouts import Layout
 from convpolicy.padding import PaddingMode, PaddingRule
@@ -20,6 +21,10 @@ from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy, policies, policy
 from convpolicy.registry import PluginReport
+
+if TYPE_CHECKING:
+    from convpolicy.hookspecs import hookimpl
+    from convpolicy.policy_files import load_policy
 
 __version__ = "0.1.0"
 
@@ -95,9 +100,13 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-def __getattr__(name: str) -> object:
-    if name == "load_policy":  # brings cattrs, so it is imported when asked for
-        from convpolicy.policy_files import load_policy
+_ON_DEMAND = {  # these bring pluggy and cattrs, so they are imported when asked for
+    "hookimpl": "convpolicy.hookspecs",
+    "load_policy": "convpolicy.policy_files",
+}
 
-        return load_policy
-    raise AttributeError(f"module 'convpolicy' has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module 'convpolicy' has no attribute {name!r}")
+    return getattr(importlib.import_module(_ON_DEMAND[name]), name)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import pluggy
 
-from convpolicy import hookspecs
 from convpolicy.errors import InvalidValueError, PluginError, unknown_name
-from convpolicy.hookspecs import PROJECT
+
+if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
+    import importlib.metadata
+
+    import pluggy
 
 # Built-in behaviour arrives through the same hooks as a stranger's.
 BUILTIN_PLUGINS = tuple(
@@ -70,12 +71,10 @@ class Registry:
         self._entry_points = entry_points
         self._strict = os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict
         self._lock = threading.RLock()
-        self._loaded = False
+        self._manager: pluggy.PluginManager
         self._reset()
 
     def _reset(self) -> None:
-        self._manager = pluggy.PluginManager(PROJECT)
-        self._manager.add_hookspecs(hookspecs)
         self._reports: dict[str, PluginReport] = {}
         self._parts: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
         self._conflicts: dict[tuple[str, str], list[str]] = {}
@@ -169,6 +168,12 @@ class Registry:
     def _load_once(self) -> None:
         if self._loaded:
             return
+        import pluggy
+
+        from convpolicy import hookspecs
+
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
         try:
             for module in BUILTIN_PLUGINS:
                 report = PluginReport(module.rpartition(".")[2], builtin=True)
@@ -184,6 +189,10 @@ class Registry:
         self.generation += 1
 
     def _wanted(self) -> Iterator[importlib.metadata.EntryPoint]:
+        import importlib.metadata
+
+        from convpolicy.hookspecs import PROJECT
+
         found = sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda entry: entry.name)
         listed = os.environ.get(LOAD_PLUGINS)
         wanted = None if listed is None else {name.strip() for name in listed.split(",") if name.strip()}
