@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from convpolicy import registry
 from convpolicy.arithmetic import integer
 from convpolicy.backends import EXECUTIONS, Backend, LayerRequest
@@ -63,21 +61,16 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         ConvPolicyError: always also a ValueError, TypeError or LookupError; before any work, one sentence that names the
             argument, what came, what is allowed and the fix.
     """
-    generation = registry.current().generation
-    if isinstance(weight_init, np.ndarray) or isinstance(bias_init, np.ndarray) or isinstance(dtype, type):
-        resolve = _resolve.__wrapped__  # arrays have no hash
-    else:
-        resolve = _resolve
     arguments = (
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
-        policy, backend, weight_init, bias_init, dtype, execution, generation,
+        policy, backend, weight_init, bias_init, dtype, execution, registry.current().generation,
     )  # fmt: skip
     try:
-        target, request = resolve(*arguments)
+        target, request = _resolve(*arguments)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        target, request = _resolve.__wrapped__(*arguments)
+        target, request = _resolve.__wrapped__(*arguments)  # an array, a list or a mapping among them
     if seed is not None:
         seed = integer("seed", seed, 0)
     return target.layer(request, seed, device)

@@ -100,8 +100,6 @@ def _choice(name: str, params: dict[str, Any]) -> Choice:
 def _number(argument: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidTypeError(f"{argument} must be a number, got {value!r} of type {type(value).__name__}; pass a float.")
-    if not math.isfinite(value):
-        raise InvalidValueError(f"{argument} must be finite, got {value!r}; pass an ordinary number.")
     return float(value)
 
 
@@ -136,15 +134,17 @@ class Param:
 
     Args:
         default: used when a choice does not set it; None means that the part decides.
-        kind: ``"number"`` (finite float), ``"integer"`` (0 or more), ``"flag"``, ``"array"`` or ``"name"``.
+        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"flag"``, ``"array"`` or ``"name"``.
         allowed: for ``"name"``, the names allowed.
         minimum: for ``"number"``, the smallest value allowed.
+        finite: for ``"number"``, whether NaN and infinity are refused.
     """
 
     default: Any = None
     kind: str = attrs.field(default="number", validator=attrs.validators.in_(_CHECKS))
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
+    finite: bool = True
 
     def check(self, argument: str, value: Any) -> Any:
         """Return the value, checked.
@@ -155,6 +155,8 @@ class Param:
         if value is None and self.default is None:
             return None
         checked = _CHECKS[self.kind](argument, value)
+        if self.kind == "number" and self.finite and not math.isfinite(checked):
+            raise InvalidValueError(f"{argument} must be finite, got {value!r}; pass an ordinary number.")
         if self.allowed and checked not in self.allowed:
             raise InvalidValueError(f"{argument} must be one of {', '.join(self.allowed)}, got {value!r}; pick one.")
         if self.minimum is not None and checked < self.minimum:

@@ -68,7 +68,7 @@ def convpolicy_padding_modes() -> list[PaddingMode]:
     """Return the built-in modes."""
     return [
         PaddingMode("zeros", constant, description="Zeros: 1234, left 2, right 2 -> 00|1234|00."),
-        PaddingMode("constant", constant, params={"value": Param(0.0)}),
+        PaddingMode("constant", constant, params={"value": Param(0.0, finite=False)}),
         PaddingMode("reflect", reflect, limit=_up_to_length_minus_one),
         PaddingMode("symmetric", symmetric, limit=_up_to_length),
         PaddingMode("replicate", replicate, limit=_any_unless_empty),
