@@ -1,0 +1,34 @@
+"""The linters and the type checker run here, so that the one test command covers them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
+def test_tool_finds_nothing(tool):
+    """Ruff's rules and format, and mypy in strict mode, hold for the whole checkout."""
+    result = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (0, "") == (result.returncode, "" if result.returncode == 0 else result.stdout + result.stderr)
+
+
+def test_a_fault_is_found(tmp_path):
+    """The check above can fail: a file with an unused import is refused under the same configuration."""
+    (tmp_path / "fault.py").write_text("import os\n")
+
+    result = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert "F401" in result.stdout
