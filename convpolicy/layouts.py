@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError
 from convpolicy.parts import Part
 
@@ -56,8 +57,9 @@ class Layout(Part):
         Raises:
             InvalidValueError: not three axes, or not depthwise for a depthwise layout.
         """
-        array = self._check(weight, "OIW", 3)
+        array = self._check(weight, "OIW", data=False)
         if "M" in self.axes:
+            groups = integer("groups", groups, 1)
             if array.shape[1] != 1 or array.shape[0] % groups:
                 raise InvalidValueError(
                     f"layout {self.name!r} is depthwise: the weight must be (groups * multiplier, 1, kernel), got shape "
@@ -74,7 +76,7 @@ class Layout(Part):
         Raises:
             InvalidValueError: wrong number of axes, or an axis ``1`` that is longer than 1.
         """
-        array = self._check(weight, self.axes, len(self.axes))
+        array = self._check(weight, self.axes, data=False)
         ones = tuple(i for i, a in enumerate(self.axes) if a == "1")
         if any(array.shape[i] != 1 for i in ones):
             raise InvalidValueError(f"layout {self.name!r} needs length 1 on its axis '1', got shape {array.shape}.")
@@ -99,16 +101,16 @@ class Layout(Part):
 
     def from_ncw(self, data: Any) -> NDArray[Any]:
         """Bring data (batch, channels, length) into this layout."""
-        return self._check(data, "NCW", 3).transpose(["NCW".index(a) for a in self.axes])
+        return self._check(data, "NCW", data=True).transpose(["NCW".index(a) for a in self.axes])
 
     def to_ncw(self, data: Any) -> NDArray[Any]:
         """Bring data of this layout back to (batch, channels, length)."""
-        return self._check(data, self.axes, 3).transpose([self.axes.index(a) for a in "NCW"])
+        return self._check(data, self.axes, data=True).transpose([self.axes.index(a) for a in "NCW"])
 
-    def _check(self, array: Any, axes: str, count: int) -> NDArray[Any]:
-        if self.holds_data != (set(axes) == DATA_AXES):
+    def _check(self, array: Any, axes: str, *, data: bool) -> NDArray[Any]:
+        if self.holds_data != data:
             raise InvalidTypeError(f"layout {self.name!r} is of {'data' if self.holds_data else 'weights'}; pick the other kind.")
         checked: NDArray[Any] = np.asarray(array)
-        if checked.ndim != count:
-            raise InvalidValueError(f"axes {axes} need an array of {count} axes, got shape {checked.shape}.")
+        if checked.ndim != len(axes):
+            raise InvalidValueError(f"axes {axes} need an array of {len(axes)} axes, got shape {checked.shape}.")
         return checked

@@ -38,6 +38,35 @@ class FrozenArray:
         return FrozenArray, (np.array(self.array),)
 
 
+def _kept(argument: str, value: Any) -> Any:
+    """Return a parameter in the one form that can be hashed, compared and written to a file.
+
+    Lists and arrays become `FrozenArray`, NumPy scalars Python's, every NaN the same NaN and -0.0 becomes 0.0.
+    """
+    if isinstance(value, (list, tuple, np.ndarray)):
+        try:
+            array = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            raise InvalidTypeError(f"{argument} must be an array of numbers, got rows of different lengths; even them.") from None
+        if array.dtype.kind not in "fiu":
+            raise InvalidTypeError(f"{argument} must be an array of real numbers, got dtype {array.dtype}; pass floats.")
+        return FrozenArray(array)
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float):
+        return math.nan if math.isnan(value) else value + 0.0
+    try:
+        hash(value)
+    except TypeError:
+        raise InvalidTypeError(
+            f"{argument} must be a number, a name or an array, got {value!r} of type {type(value).__name__}; pass one of these."
+        ) from None
+    return value
+
+
+def _key(params: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
+    return tuple((name, isinstance(value, bool), value) for name, value in params)  # True is not 1
+
+
 @attrs.frozen(init=False, repr=False)
 class Choice:
     """One registered part, chosen by name, with some of its parameters set.
@@ -46,14 +75,19 @@ class Choice:
 
     Args:
         name: the registered name.
-        **params: parameters of that part; those left out keep the part's defaults.
+        **params: parameters of that part; those left out, or None, keep the part's defaults.
+
+    Raises:
+        InvalidTypeError: the name is no text, or a value is neither a number, a name nor an array.
     """
 
     name: str
-    params: tuple[tuple[str, Any], ...]
+    params: tuple[tuple[str, Any], ...] = attrs.field(eq=_key)
 
     def __init__(self, name: str, /, **params: Any) -> None:
-        items = ((k, FrozenArray(v) if isinstance(v, (list, tuple, np.ndarray)) else v) for k, v in params.items())
+        if not isinstance(name, str):
+            raise InvalidTypeError(f"a Choice's name must be text, got {name!r} of type {type(name).__name__}; pass a name.")
+        items = ((k, _kept(f"{name}: {k}", v)) for k, v in params.items() if v is not None)
         self.__attrs_init__(name, tuple(sorted(items)))
 
     @classmethod
@@ -67,7 +101,7 @@ class Choice:
             return value
         if isinstance(value, str):
             return cls(value)
-        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str) and all(isinstance(k, str) for k in value):
             return cls(value["name"], **{k: v for k, v in value.items() if k != "name"})
         raise InvalidTypeError(
             f"{argument} must be a name, a Choice or a mapping with 'name', got {value!r} of type "
@@ -97,10 +131,19 @@ def _choice(name: str, params: dict[str, Any]) -> Choice:
     return Choice(name, **params)
 
 
-def _number(argument: str, value: Any) -> float:
+def number(argument: str, value: Any) -> float:
+    """Check one real number at the edge; NaN and infinity are numbers.
+
+    Raises:
+        InvalidTypeError: not a number, or a bool; holds the argument, the value and its type.
+        InvalidValueError: an integer that no float can hold.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidTypeError(f"{argument} must be a number, got {value!r} of type {type(value).__name__}; pass a float.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidValueError(f"{argument} must fit a float, got an integer beyond 1e308; pass less.") from None
 
 
 def _flag(argument: str, value: Any) -> bool:
@@ -120,7 +163,7 @@ def _array(argument: str, value: Any) -> FrozenArray:
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "number": _number,
+    "number": number,
     "integer": lambda argument, value: integer(argument, value, minimum=0),
     "flag": _flag,
     "array": _array,
@@ -152,8 +195,6 @@ class Param:
         Raises:
             InvalidTypeError, InvalidValueError: holds the argument, the value and what is allowed.
         """
-        if value is None and self.default is None:
-            return None
         checked = _CHECKS[self.kind](argument, value)
         if self.kind == "number" and self.finite and not math.isfinite(checked):
             raise InvalidValueError(f"{argument} must be finite, got {value!r}; pass an ordinary number.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import arithmetic, registry
+from convpolicy.choices import as_choice
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.initializers import Stream, Target
+from convpolicy.layouts import Layout
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice
-from convpolicy.plan import ConvSpec, Plan, check_length, single
+from convpolicy.plan import ConvSpec, Plan, check_length
 from convpolicy.streams import NumpyStream
 
 # field -> the kind of part it names
@@ -31,42 +33,29 @@ PART_FIELDS = {
 }
 
 
-def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
-    """Turn what a caller may pass as ``padding`` into a Choice.
-
-    Args:
-        padding: an int (both sides), a pair (left, right), a name, a Choice or a mapping.
-        names: the framework's own words, e.g. ``{"same": "torch_same"}``.
-
-    Raises:
-        InvalidTypeError, InvalidValueError: holds what came and what is allowed.
-    """
-    if isinstance(padding, (tuple, list)) and len(padding) == 2:
-        return Choice(
-            "explicit",
-            left=arithmetic.integer("padding left", padding[0], 0),
-            right=arithmetic.integer("padding right", padding[1], 0),
-        )
-    padding = single("padding", padding)
-    if isinstance(padding, str):
-        return Choice((names or {}).get(padding, padding))
-    if isinstance(padding, (Choice, Mapping)):
-        return Choice.of("padding", padding)
-    both = arithmetic.integer("padding", padding, 0)
-    return Choice("explicit", left=both, right=both)
-
-
-def as_initializer(argument: str, value: Any) -> Choice:
-    """Turn a name, Choice, mapping, number (constant) or array of axes OIW into a Choice."""
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return Choice("constant", value=float(value))
-    if isinstance(value, np.ndarray):
-        return Choice("array", values=value)
-    return Choice.of(argument, value)
+INITIAL_DTYPES = ("float32", "float64")
 
 
 def _named(value: Any) -> Choice:
     return Choice.of("part", value)
+
+
+def _plain(value: Any) -> Any:
+    return bool(value) if isinstance(value, np.bool_) else value
+
+
+def _is(kind: type) -> Callable[[Any, Any, Any], None]:
+    def check(policy: Any, attribute: Any, value: Any) -> None:
+        if not isinstance(value, kind):
+            raise InvalidTypeError(
+                f"{attribute.name} must be of type {kind.__name__}, got {value!r} of type {type(value).__name__}; pass one."
+            )
+
+    return check
+
+
+def _text(default: Any = "") -> Any:
+    return attrs.field(default=default, validator=_is(str))
 
 
 @attrs.frozen(cache_hash=True)
@@ -85,19 +74,19 @@ class Policy:
     """
 
     kind: ClassVar[str] = "policy"
-    name: str
+    name: str = _text(attrs.NOTHING)
     padding: Choice = attrs.field(default=Choice("valid"), converter=_named)
     padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=_named)
-    bias: bool = True
+    bias: bool = attrs.field(default=True, converter=_plain, validator=_is(bool))
     weight_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
     bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
     layout: Choice = attrs.field(default=Choice("OIW"), converter=_named)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named)
-    padding_names: tuple[tuple[str, str], ...] = ()
-    framework: str = ""
-    versions: str = ""
-    source: str = ""
-    description: str = ""
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), validator=_is(tuple))
+    framework: str = _text()
+    versions: str = _text()
+    source: str = _text()
+    description: str = _text()
     provider: str = attrs.field(default="", eq=False)
 
     def evolve(self, **changes: Any) -> Policy:
@@ -116,25 +105,20 @@ class Policy:
                 raise InvalidValueError(
                     f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
                 )
-            if field == "padding":
-                changes[field] = as_padding(value, dict(self.padding_names))
-            elif field in ("weight_init", "bias_init"):
-                changes[field] = as_initializer(field, value)
-            elif field in PART_FIELDS:
-                changes[field] = Choice.of(field, value)
-            elif field == "bias":
-                if not isinstance(value, (bool, np.bool_)):
-                    raise InvalidTypeError(
-                        f"bias must be True or False, got {value!r} of type {type(value).__name__}; pass a bool."
-                    )
-                changes[field] = bool(value)
+            if field in PART_FIELDS:
+                changes[field] = as_choice(field, value, dict(self.padding_names))
         return attrs.evolve(self, **changes).checked(changes)
 
     def checked(self, fields: Any = PART_FIELDS) -> Policy:
         """Return this policy when every part it names in ``fields`` is registered and takes the parameters given."""
         for field in fields:
             if field in PART_FIELDS:
-                self.part(field)
+                part = self.part(field)[0]
+                if isinstance(part, Layout) and part.holds_data != (field == "data_layout"):
+                    raise InvalidValueError(
+                        f"{field} must name a layout of {'weights' if part.holds_data else 'data'}, got {part.name!r}; "
+                        f"see convpolicy.layouts()."
+                    )
         return self
 
     def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
@@ -200,17 +184,27 @@ class Policy:
             InvalidTypeError, InvalidValueError: bad sizes, or an initializer that does not fit the shape.
         """
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
+        if dtype not in INITIAL_DTYPES:
+            raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {dtype!r}; pick one.")
         return self.draw(spec, stream or NumpyStream(seed), dtype)
 
     def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
         """Draw weight, then bias, for checked sizes; see `initial`."""
-        weight_init, weight_arguments = self.part("weight_init")
-        weight = weight_init.fill(stream, Target(spec.weight_shape, spec.fans, spec.groups), weight_arguments)
-        bias = None
-        if self.bias:
-            bias_init, bias_arguments = self.part("bias_init")
-            bias = bias_init.fill(stream, Target((spec.out_channels,), spec.fans, spec.groups), bias_arguments)
-        return {"weight": weight.astype(dtype, copy=False), "bias": None if bias is None else bias.astype(dtype, copy=False)}
+        weight = self._fill("weight_init", stream, Target(spec.weight_shape, spec.fans, spec.groups), dtype)
+        if not self.bias:
+            return {"weight": weight, "bias": None}
+        return {
+            "weight": weight,
+            "bias": self._fill("bias_init", stream, Target((spec.out_channels,), spec.fans, spec.groups), dtype),
+        }
+
+    def _fill(self, field: str, stream: Stream, target: Target, dtype: str) -> NDArray[Any]:
+        initializer, arguments = self.part(field)
+        try:
+            values: NDArray[Any] = initializer.fill(stream, target, arguments)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{field}: {error}") from error
+        return values.astype(dtype, copy=False)
 
     # -- files ------------------------------------------------------------------------------------------------------
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 import cattrs
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+from cattrs.errors import ClassValidationError
 
+from convpolicy.choices import as_choice
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
 from convpolicy.parts import Choice
-from convpolicy.policy import PART_FIELDS, Policy, as_padding
+from convpolicy.policy import PART_FIELDS, Policy
 
 SCHEMA = 1
 _KEYS = ("schema", *(field.name for field in attrs.fields(Policy) if field.name != "provider"))
@@ -28,7 +29,7 @@ def _structure_strictly(value: Any, kind: type) -> Any:
 
 
 def _structure_choice(value: Any, _: type) -> Choice:
-    return as_padding(value) if isinstance(value, (list, int)) else Choice.of("value", value)
+    return Choice.of("value", value)
 
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
@@ -41,7 +42,9 @@ _converter.register_unstructure_hook(Choice, Choice.to_data)
 def to_dict(policy: Policy) -> dict[str, Any]:
     """Return plain data: every field that differs from the defaults, and the schema version."""
     data = _converter.unstructure(policy)
-    data["padding_names"] = dict(policy.padding_names)
+    names = data["padding_names"] = dict(policy.padding_names)
+    if names.get(data["padding"] if isinstance(data["padding"], str) else "", policy.padding.name) != policy.padding.name:
+        data["padding"] = {"name": policy.padding.name}  # the plain word would mean another rule
     del data["provider"]
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if value not in ("", {})}}
 
@@ -50,7 +53,7 @@ def from_dict(data: Mapping[str, Any]) -> Policy:
     """Read a policy from plain data; see `Policy.from_dict`."""
     if not isinstance(data, Mapping):
         raise InvalidTypeError(f"a policy must be a mapping, got {type(data).__name__}; pass what to_dict() returned.")
-    if data.get("schema") != SCHEMA:
+    if data.get("schema") != SCHEMA or type(data["schema"]) is not int:
         raise InvalidValueError(f"policy key 'schema' must be {SCHEMA}, got {data.get('schema')!r}; write schema = {SCHEMA}.")
     for key in data:
         if key not in _KEYS:
@@ -62,24 +65,23 @@ def from_dict(data: Mapping[str, Any]) -> Policy:
     if not isinstance(names, Mapping):
         raise InvalidTypeError(f"policy key 'padding_names' must be a table, got {names!r}; write padding_names = {{...}}.")
     fields["padding_names"] = tuple(names.items())
-    if isinstance(fields.get("padding"), str):
-        fields["padding"] = names.get(fields["padding"], fields["padding"])
+    fields |= {field: as_choice(field, fields[field], names) for field in PART_FIELDS if field in fields}
     try:
         policy = _converter.structure(fields, Policy)
     except ClassValidationError as group:
-        raise InvalidValueError(_first_fault(group)) from group
+        raise _first_fault(group) from group
     return policy.checked(PART_FIELDS)
 
 
-def _first_fault(group: BaseException, where: str = "") -> str:
+def _first_fault(group: BaseException) -> ConvPolicyError:
+    where = ""
     while isinstance(group, ClassValidationError) or hasattr(group, "exceptions"):
         inner = group.exceptions[0]
         notes = " ".join(getattr(inner, "__notes__", []))
         where = where or (notes.rpartition("attribute ")[2] if "attribute " in notes else "")
         group = inner
-    if isinstance(group, ForbiddenExtraKeysError):
-        return f"unknown keys {sorted(group.extra_fields)}; remove them."
-    return f"policy key {where!r} is not valid: {group}; see the policy's documentation for what it takes."
+    kind = type(group) if isinstance(group, ConvPolicyError) else InvalidValueError
+    return kind(f"policy key {where!r} is not valid: {group}; write another value.")
 
 
 def _toml_dump(data: dict[str, Any]) -> str:
@@ -114,13 +116,13 @@ def save(policy: Policy, path: str | os.PathLike[str]) -> None:
     """Write a policy file; see `Policy.save`."""
     target = Path(path)
     text = _format(target)[0](to_dict(policy))
-    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")  # created by open, with the permissions of any new file
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with beside.open("x", encoding="utf-8") as file:
             file.write(text)
-        Path(beside).replace(target)
+        beside.replace(target)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
 
 

@@ -79,6 +79,7 @@ class Registry:
         self._parts: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
         self._conflicts: dict[tuple[str, str], list[str]] = {}
         self._loaded = False
+        self._loading = False
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -166,8 +167,9 @@ class Registry:
                 self._load_once()
 
     def _load_once(self) -> None:
-        if self._loaded:
+        if self._loaded or self._loading:  # a plugin that reads the registry from a hook sees what is loaded before it
             return
+        self._loading = True
         import pluggy
 
         from convpolicy import hookspecs
@@ -237,8 +239,8 @@ class Registry:
         for hook, kind in KINDS.items():
             if hook in report.hooks:
                 try:
-                    for returned in self._manager.subset_hook_caller(hook, others)():
-                        self._collect(report, kind, hook, returned)
+                    results = self._manager.subset_hook_caller(hook, others)()
+                    self._collect(report, kind, hook, results[0] if results else None)  # pluggy drops a None
                 except PluginError:
                     raise
                 except Exception as error:
@@ -275,6 +277,7 @@ class Registry:
         return [part.provider] if part is not None else self._conflicts.get((kind, name), [])
 
     def _fail(self, report: PluginReport, message: str) -> None:
+        message = " ".join(message.split())
         report.errors.append(message)
         if self._strict:
             raise PluginError(message)
