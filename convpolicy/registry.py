@@ -278,7 +278,8 @@ class Registry:
 
     def _fail(self, report: PluginReport, message: str) -> None:
         message = " ".join(message.split())
-        report.errors.append(message)
+        if message not in report.errors:  # commands are added anew to every command line
+            report.errors.append(message)
         if self._strict:
             raise PluginError(message)
 

@@ -1,0 +1,5 @@
+"""``python -m convpolicy`` is the command ``convpolicy``."""
+
+from convpolicy.cli import main
+
+main()

@@ -1,0 +1,78 @@
+"""Words of the command line turned into what the library takes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from convpolicy.errors import InvalidValueError
+from convpolicy.parts import Choice
+from convpolicy.policy import Policy, policy
+from convpolicy.policy_files import FORMATS, load_policy
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_CHOICE = re.compile(r"([^()=,]+)(?:\((.*)\))?", re.DOTALL)
+
+
+def named_or_file(word: str) -> Policy:
+    """Return a registered policy, or the one in a file when the word ends as a policy file does."""
+    return load_policy(word) if Path(word).suffix in FORMATS else policy(word)
+
+
+def padding(word: str) -> Any:
+    """Read ``2``, ``3,1``, ``same`` or ``same_static(odd_side=left)``."""
+    if re.fullmatch(r"[-+\d\s,]+", word):
+        try:
+            numbers = [int(number) for number in word.split(",")]
+        except ValueError:
+            raise InvalidValueError(f"padding must be whole numbers such as 2 or 3,1, got {word!r}; write it so.") from None
+        return numbers[0] if len(numbers) == 1 else tuple(numbers)
+    return choice("padding", word) if "(" in word else word  # a plain word may be the framework's own
+
+
+def choice(argument: str, word: str) -> Choice:
+    """Read ``reflect`` or ``reflect(overflow=periodic)``, as tables print a part.
+
+    Raises:
+        InvalidValueError: it does not read so; holds the argument and the word.
+    """
+    match = _CHOICE.fullmatch(word.strip())
+    if match is None:
+        raise InvalidValueError(f"{argument} must read as name or name(parameter=value, …), got {word!r}; write it so.")
+    params = {}
+    for setting in filter(None, (match[2] or "").split(",")):
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if not equals or not name.isidentifier() or not value:
+            raise InvalidValueError(f"{argument}: {setting.strip()!r} in {word!r} must read as parameter=value; write it so.")
+        params[name] = _value(value)
+    return Choice(match[1].strip(), **params)
+
+
+def _value(word: str) -> Any:
+    """Read a number, True or False; anything else is a name."""
+    try:
+        return float(word) if word.lstrip("+-") in ("nan", "inf") else ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        return word
+
+
+def sizes(command: Command) -> Command:
+    """Add the options for one size and input length."""
+    for option in (
+        click.option("--length", required=True, type=int, help="Input length in samples."),
+        click.option("--dilation", default=1, show_default=True, type=int, help="Samples from tap to tap."),
+        click.option("--stride", default=1, show_default=True, type=int, help="Samples from window to window."),
+        click.option("--kernel-size", required=True, type=int, help="Taps of the kernel."),
+    ):
+        command = option(command)
+    return command
+
+
+def as_json(command: Command) -> Command:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)

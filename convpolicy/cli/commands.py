@@ -1,0 +1,181 @@
+"""The built-in commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import click
+
+from convpolicy import registry
+from convpolicy.backends import Backend
+from convpolicy.cli import arguments, output
+from convpolicy.comparison import compare
+from convpolicy.drawing import draw
+from convpolicy.parts import Part
+from convpolicy.policy import PART_FIELDS, Policy
+
+# the word on the command line -> the `kind` of part
+LISTS = {
+    "policies": "policy",
+    "rules": "padding rule",
+    "modes": "padding mode",
+    "initializers": "initializer",
+    "layouts": "layout",
+    "backends": "backend",
+}
+
+
+def _described(part: Any) -> str:
+    if isinstance(part, Backend) and not part.is_installed():
+        return f"{part.description} (not installed)".strip()
+    return str(part.description)
+
+
+def _parameters(part: Any) -> dict[str, Any]:
+    return {name: param.default for name, param in part.params.items()} if isinstance(part, Part) else {}
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=click.Choice(list(LISTS)))
+@arguments.as_json
+def list_parts(kind: str | None, as_json: bool) -> None:
+    """List every registered part, or those of one KIND, and the plugin each comes from."""
+    found = [
+        (listed, name, _parameters(part), part.provider, _described(part))
+        for word, listed in LISTS.items()
+        if kind in (None, word)
+        for name, part in registry.current().parts(listed).items()
+    ]
+    if as_json:
+        keys = ("kind", "name", "parameters", "provider", "description")
+        output.print_json([dict(zip(keys, line)) for line in found])
+        return
+    for number, word in enumerate([kind] if kind else LISTS):
+        click.echo("\n" * bool(number) + word)
+        output.print_table(
+            ("name", "plugin", "parameters", "description"),
+            [
+                (name, provider, ", ".join(_setting(*item) for item in parameters.items()), description)
+                for listed, name, parameters, provider, description in found
+                if listed == LISTS[word]
+            ],
+        )
+
+
+def _setting(name: str, default: Any) -> str:
+    if default is None:
+        return name
+    return f"{name}={default:g}" if isinstance(default, float) else f"{name}={default}"
+
+
+@click.command()
+@click.argument("policy", metavar="POLICY|FILE")
+@arguments.as_json
+def show(policy: str, as_json: bool) -> None:
+    """Show every field of a policy, and what the parts it names do."""
+    shown = arguments.named_or_file(policy)
+    if as_json:
+        output.print_json(shown.to_dict())
+        return
+    output.print_table(("field", "value", "meaning"), [_field(shown, field.name) for field in attrs.fields(Policy)])
+
+
+def _field(policy: Policy, field: str) -> tuple[str, str, str]:
+    value = getattr(policy, field)
+    if field in PART_FIELDS:
+        return field, str(value), policy.part(field)[0].description
+    if field == "padding_names":
+        return field, ", ".join(f"{word} = {rule}" for word, rule in value), "the framework's own words"
+    return field, str(value), ""
+
+
+@click.command()
+@click.argument("policy", metavar="POLICY|FILE")
+@arguments.sizes
+@click.option("--padding", help="Instead of the policy's: 2, 3,1, same, 'same_static(odd_side=left)'.")
+@click.option("--padding-mode", help="Instead of the policy's: reflect, 'constant(value=1.5)'.")
+@arguments.as_json
+def plan(
+    policy: str,
+    kernel_size: int,
+    stride: int,
+    dilation: int,
+    length: int,
+    padding: str | None,
+    padding_mode: str | None,
+    as_json: bool,
+) -> None:
+    """Say exactly what a policy does to an input of one length, and draw it."""
+    changes: dict[str, Any] = {}
+    if padding is not None:
+        changes["padding"] = arguments.padding(padding)
+    if padding_mode is not None:
+        changes["padding_mode"] = arguments.choice("padding_mode", padding_mode)
+    made = arguments.named_or_file(policy).evolve(**changes).plan(kernel_size, stride, dilation, length=length)
+    if as_json:
+        output.print_json(made.to_dict())
+        return
+    click.echo(made)
+    click.echo()
+    click.echo(draw(made))
+
+
+@click.command("compare")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@arguments.sizes
+@click.option("--all", "everything", is_flag=True, help="Also list what is the same.")
+@arguments.as_json
+def compare_policies(
+    a: str, b: str, kernel_size: int, stride: int, dilation: int, length: int, everything: bool, as_json: bool
+) -> None:
+    """List every difference between two policies, names or files, and draw both."""
+    compared = compare(
+        arguments.named_or_file(a),
+        arguments.named_or_file(b),
+        kernel_size=kernel_size,
+        stride=stride,
+        dilation=dilation,
+        length=length,
+    )
+    if as_json:
+        output.print_json(compared.to_dict())
+        return
+    rows = compared.rows if everything else compared.differences
+    if rows:
+        output.print_table(("", compared.a, compared.b), ((row.aspect, row.a, row.b) for row in rows))
+    else:
+        click.echo(compared)
+    for name, made in zip((compared.a, compared.b), compared.plans):
+        if made is not None:
+            click.echo(f"\n{name}\n{draw(made, rows=4)}")
+
+
+@click.command()
+@arguments.as_json
+def plugins(as_json: bool) -> None:
+    """List every plugin, what it registers, and what is wrong with a broken one."""
+    reports = registry.current().reports()
+    if as_json:
+        output.print_json([attrs.asdict(report) for report in reports])
+        return
+    output.print_table(
+        ("plugin", "version", "from", "state", "parts"),
+        (
+            (
+                report.name,
+                report.version,
+                "convpolicy" if report.builtin else "installed",
+                "broken" if report.errors else "ok",
+                len(report.parts),
+            )
+            for report in reports
+        ),
+    )
+    for report in reports:
+        for error in report.errors:
+            click.echo(f"{report.name}: {error}")
+
+
+COMMANDS = (list_parts, show, plan, compare_policies, plugins)
