@@ -1,0 +1,91 @@
+"""float32 arithmetic with one rounding, as fused multiply-add units and C libraries do it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Singles: TypeAlias = "NDArray[np.float32]"
+Doubles: TypeAlias = "NDArray[np.float64]"
+F32 = np.float32
+_BELOW_SINGLE = 0x1FFFFFFF  # the 29 bits of a float64 that a float32 has not
+_HALFWAY = 0x10000000  # of which this pattern is a tie
+_SMALLEST_NORMAL = 2.0**-126
+
+
+def fma(a: Any, b: Any, c: Any) -> Singles:
+    """Return ``a * b + c`` of float32 values, rounded once."""
+    return rounded_sum(np.asarray(a, np.float64) * np.asarray(b, np.float64), c)  # both: NumPy 1 lets a lone number give way
+
+
+def rounded_sum(product: Doubles, c: Any) -> Singles:
+    """Return ``product + c`` as float32, rounded once; ``product`` is float64, ``c`` float32.
+
+    The float64 sum is rounded, and rounding it again to float32 is only wrong where the first rounding made a tie; there the
+    sum is redone rounded to odd (Boldo & Melquiond, 2008).
+    """
+    total = np.asarray(product + c)
+    doubtful = (total.view(np.int64) & _BELOW_SINGLE) == _HALFWAY
+    if np.abs(total).min(initial=1.0) < _SMALLEST_NORMAL:
+        doubtful |= np.abs(total) < _SMALLEST_NORMAL  # float32 has fewer bits there
+    if doubtful.any():
+        addend = np.broadcast_to(np.asarray(c, np.float64), total.shape)[doubtful]
+        total[doubtful] = _sum_to_odd(product[doubtful], addend)
+    return total.astype(F32)
+
+
+def _sum_to_odd(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    total, error = _two_sum(a, b)
+    bits = total.view(np.int64)
+    away = np.where((error > 0) == (total > 0), 1, -1)
+    odd = np.where((error != 0) & (bits & 1 == 0), bits + away, bits)
+    return odd.view(np.float64)
+
+
+def fma64(a: Any, b: Any, c: float) -> Doubles:
+    """Return ``a * b + c`` of float64 values, rounded once (Boldo & Melquiond, 2008, algorithm Fma)."""
+    product = np.multiply(a, b)
+    rest = _product_error(a, b, product)
+    low, low_rest = _two_sum(np.asarray(c, np.float64), rest)
+    high, high_rest = _two_sum(product, low)
+    return high + _sum_to_odd(low_rest, high_rest)
+
+
+def _product_error(a: Any, b: Any, product: Doubles) -> Doubles:
+    """Return what rounding ``a * b`` lost, exactly (Dekker)."""
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+
+
+def _halves(a: Any) -> tuple[Any, Any]:
+    scaled = a * 134217729.0  # 2**27 + 1
+    high = scaled - (scaled - a)
+    return high, a - high
+
+
+def _two_sum(a: Doubles, b: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the rounded sum and, exactly, what rounding lost (Knuth)."""
+    total = a + b
+    back = total - a
+    return total, (a - (total - back)) + (b - back)
+
+
+def horner(x: Singles, coefficients: Any) -> Singles:
+    """Return the polynomial with the highest coefficient first, every step a fused multiply-add."""
+    value: Any = F32(coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = fma(value, x, F32(coefficient))
+    return np.asarray(value, dtype=F32)
+
+
+def rounded(values: Any, dtype: str) -> NDArray[Any]:
+    """Round float32 values to another dtype; to bfloat16 as float32 numbers that bfloat16 holds.
+
+    Ties go to the even neighbour, as every framework casts.
+    """
+    if dtype == "bfloat16":
+        bits = np.asarray(values, F32).view(np.uint32)
+        return ((bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(F32)
+    return np.asarray(values, dtype)

@@ -1,0 +1,68 @@
+"""Philox4x32-10, the counter-based generator of MindSpore and TensorFlow (Salmon et al., 2011)."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy.random.stream import chunks
+
+Words: TypeAlias = "NDArray[np.uint32]"
+
+ROUNDS = 10
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+WORD = 0xFFFFFFFF
+CHUNK = 1 << 13  # blocks worked on at a time, to stay in the cache
+_LOW = np.uint64(WORD)
+_HALF = np.uint64(32)
+
+
+def words(key: tuple[int, int], first: int, count: int, high: tuple[int, int]) -> Words:
+    """Return the words of consecutive counters.
+
+    Args:
+        key: two words.
+        first: number of the first block of four words; the lower 64 bits of the counter.
+        count: words to draw.
+        high: the two upper words of the counter.
+
+    Returns:
+        uint32 array (count,).
+    """
+    blocks = np.empty((-(-count // 4), 4), np.uint32)
+    for part in chunks(len(blocks), CHUNK):
+        number = np.arange(first + part.start, first + part.stop, dtype=np.uint64)
+        upper = (np.full_like(number, word) for word in high)
+        _encrypt(key, [number & _LOW, number >> _HALF, *upper], blocks[part])
+    return blocks.reshape(-1)[:count]
+
+
+def block(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return the four words of one counter of four words."""
+    out = np.empty((1, 4), np.uint32)
+    _encrypt(key, [np.array([word], np.uint64) for word in counter], out)
+    first, second, third, fourth = out[0].tolist()
+    return first, second, third, fourth
+
+
+def _encrypt(key: tuple[int, int], counter: list[NDArray[np.uint64]], out: Words) -> None:
+    """Write the output words of counters, each word held in 64 bits, into ``out`` (count, 4); spoils ``counter``."""
+    c0, c1, c2, c3 = counter
+    left, right = np.empty_like(c0), np.empty_like(c0)
+    for turn in range(ROUNDS):
+        k0, k1 = (np.uint64((word + turn * step) & WORD) for word, step in zip(key, KEY_STEPS))
+        np.multiply(c0, MULTIPLIERS[0], out=left)
+        np.multiply(c2, MULTIPLIERS[1], out=right)
+        np.right_shift(right, _HALF, out=c0)
+        np.bitwise_xor(c0, c1, out=c0)
+        np.bitwise_xor(c0, k0, out=c0)
+        np.right_shift(left, _HALF, out=c2)
+        np.bitwise_xor(c2, c3, out=c2)
+        np.bitwise_xor(c2, k1, out=c2)
+        np.bitwise_and(right, _LOW, out=c1)
+        np.bitwise_and(left, _LOW, out=c3)
+    for column, word in enumerate((c0, c1, c2, c3)):
+        out[:, column] = word
