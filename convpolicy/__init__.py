@@ -20,7 +20,9 @@ from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy, policies, policy
+from convpolicy.random.stream import Stream
 from convpolicy.registry import PluginReport
+from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
     from convpolicy.hookspecs import hookimpl
@@ -44,6 +46,8 @@ __all__ = [
     "Plan",
     "PluginReport",
     "Policy",
+    "RandomStream",
+    "Stream",
     "backends",
     "compare",
     "hookimpl",
@@ -56,6 +60,8 @@ __all__ = [
     "policies",
     "policy",
     "register",
+    "stream",
+    "streams",
     "unregister",
 ]
 
@@ -73,6 +79,29 @@ def padding_modes() -> Mapping[str, PaddingMode]:
 def initializers() -> Mapping[str, Initializer]:
     """Return every registered initializer, by name; each knows its ``provider``."""
     return _registry.current().parts("initializer")
+
+
+def streams() -> Mapping[str, RandomStream]:
+    """Return every registered random stream, by name; each knows its ``provider``."""
+    return _registry.current().parts("stream")
+
+
+def stream(name: str, seed: Any = 0) -> Stream:
+    """Start a random stream, to draw several layers in a row as a framework builds them.
+
+    Args:
+        name: a policy's name, for its own stream, or a stream's.
+        seed: what the framework's own seeding function takes.
+
+    Returns:
+        A `Stream` for `Policy.initial`.
+
+    Raises:
+        UnknownNameError: neither a stream nor a policy.
+        InvalidTypeError, InvalidValueError: a seed that the framework refuses.
+    """
+    part = streams().get(name) if isinstance(name, str) else None
+    return policy(name).start_stream(seed) if part is None else part.start(seed)
 
 
 def layouts() -> Mapping[str, Layout]:

@@ -95,6 +95,12 @@ class Fans(NamedTuple):
 
     fan_in: int
     fan_out: int
+    groups: int = 1
+
+    @property
+    def fan_in_all_groups(self) -> int:
+        """``in_channels * kernel``, as Paddle's default counts it."""
+        return self.fan_in * self.groups
 
     @property
     def fan_avg(self) -> float:
@@ -102,7 +108,7 @@ class Fans(NamedTuple):
         return (self.fan_in + self.fan_out) / 2
 
     def of(self, rule: str) -> float:
-        """Return the fan named ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``."""
+        """Return the fan named ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"``."""
         return float(getattr(self, rule))
 
 
@@ -112,7 +118,7 @@ def fans(in_channels: int, out_channels: int, kernel: int, groups: int) -> Fans:
     ``fan_in = in_channels // groups * kernel``, ``fan_out = out_channels * kernel`` (not divided by groups).
     Source: torch/nn/init.py, _calculate_fan_in_and_fan_out, on a weight of shape (out, in/groups, kernel).
     """
-    return Fans(in_channels // groups * kernel, out_channels * kernel)
+    return Fans(in_channels // groups * kernel, out_channels * kernel, groups)
 
 
 def receptive_interval(output: int, kernel: int, stride: int, dilation: int, left: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
+from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidValueError, MissingFrameworkError
 from convpolicy.parts import Part
@@ -33,6 +34,10 @@ class LayerRequest:
     policy: Policy
     dtype: str = "float32"
     execution: str = "exact"
+
+    def draw(self, seed: Any) -> dict[str, NDArray[Any] | None]:
+        """Return weight (out, in/groups, kernel) and bias (out,) of the policy's own stream, in the layer's dtype."""
+        return self.policy.draw(self.spec, self.policy.start_stream(seed), self.dtype)
 
     def static_pads(self) -> tuple[int, int] | None:
         """Return ``(left, right)`` when every length gets the same pads, else None."""

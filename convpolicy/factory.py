@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 from convpolicy import registry
-from convpolicy.arithmetic import integer
 from convpolicy.backends import EXECUTIONS, Backend, LayerRequest
 from convpolicy.errors import InvalidValueError
 from convpolicy.plan import ConvSpec
@@ -48,7 +47,8 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         backend: where it runs: ``"numpy"``, ``"torch"``, ``"mindspore"``, or a plugin's.
         weight_init, bias_init: None (the policy decides), an initializer's name, a `Choice`, a number, or an array
             (out, in/groups, kernel) or (out,).
-        seed: integer of 0 or more: the same weights on every backend; None: the backend's own global random state.
+        seed: what the policy's framework would be seeded with: its own weights, on every backend; None: the backend's own
+            global random state.
         dtype: ``"float32"``, ``"float64"``, … or the framework's own dtype object.
         device: whatever the framework calls a device, or None for its default.
         execution: ``"exact"``, the framework's own bits; ``"fast"``, the fastest equal way.
@@ -71,8 +71,6 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         if "unhashable" not in str(error):
             raise
         target, request = _resolve.__wrapped__(*arguments)  # an array, a list or a mapping among them
-    if seed is not None:
-        seed = integer("seed", seed, 0)
     return target.layer(request, seed, device)
 
 

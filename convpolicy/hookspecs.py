@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from convpolicy.layouts import Layout
     from convpolicy.padding import PaddingMode, PaddingRule
     from convpolicy.policy import Policy
+    from convpolicy.streams import RandomStream
 
 PROJECT = "convpolicy"  # the marker, the manager and the entry-point group all carry this name
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -33,6 +34,11 @@ def convpolicy_padding_modes() -> Iterable[PaddingMode]:  # type: ignore[empty-b
 @hookspec
 def convpolicy_initializers() -> Iterable[Initializer]:  # type: ignore[empty-body]
     """Return initializers: how fresh weights and biases are drawn."""
+
+
+@hookspec
+def convpolicy_streams() -> Iterable[RandomStream]:  # type: ignore[empty-body]
+    """Return random streams: how a seed becomes numbers."""
 
 
 @hookspec

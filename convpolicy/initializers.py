@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -13,19 +12,7 @@ from numpy.typing import NDArray
 from convpolicy.arithmetic import Fans
 from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
 from convpolicy.parts import Part, first_sentence
-
-
-class Stream(Protocol):
-    """What a distribution may ask a random stream for; every method returns floating-point numbers of the given shape."""
-
-    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> NDArray[Any]:
-        """Uniform in ``[low, high)``."""
-
-    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> NDArray[Any]:
-        """Normal with ``mean`` and ``std``."""
-
-    def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> NDArray[Any]:
-        """Normal but within ``mean + [lower, upper] * std``."""
+from convpolicy.streams import Draws
 
 
 @attrs.frozen
@@ -43,24 +30,13 @@ class Target:
     groups: int = 1
 
 
-def scaled_std(fans: Fans, fan: str, gain: float) -> float:
-    """Return ``gain / sqrt(fan)``, the scale rule shared by LeCun, Xavier and He initialisation.
-
-    Args:
-        fans: of the weight.
-        fan: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
-        gain: dimensionless factor, e.g. sqrt(2) before a ReLU.
-    """
-    return gain / math.sqrt(fans.of(fan))
-
-
 @attrs.frozen(eq=False)
 class Initializer(Part):
     """How the numbers of a fresh weight or bias are drawn.
 
     Args:
         name: unique name.
-        draw: ``(stream, target, **params) -> array`` of ``target.shape``; see `Stream` and `Target`.
+        draw: ``(draws, target, **params) -> array`` of ``target.shape``; see `Draws` and `Target`.
         params: see `Part`.
     """
 
@@ -71,7 +47,7 @@ class Initializer(Part):
         if not self.description:
             object.__setattr__(self, "description", first_sentence(self.draw))
 
-    def fill(self, stream: Stream, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
+    def fill(self, draws: Draws, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
         """Return values of ``target.shape``, in the floating-point dtype that the stream draws.
 
         Raises:
@@ -79,7 +55,7 @@ class Initializer(Part):
             PluginError: it fails, or returns another shape.
         """
         try:
-            values = np.asarray(self.draw(stream, target, **arguments))
+            values = np.asarray(self.draw(draws, target, **arguments))
         except ConvPolicyError:
             raise
         except ValueError as error:

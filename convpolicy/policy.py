@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from convpolicy import arithmetic, registry
 from convpolicy.choices import as_choice
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
-from convpolicy.initializers import Stream, Target
+from convpolicy.initializers import Target
 from convpolicy.layouts import Layout
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec, Plan, check_length
-from convpolicy.streams import NumpyStream
+from convpolicy.random.float32 import rounded
+from convpolicy.random.stream import Stream
+from convpolicy.streams import Draws
 
 # field -> the kind of part it names
 PART_FIELDS = {
@@ -30,10 +32,11 @@ PART_FIELDS = {
     "bias_init": "initializer",
     "layout": "layout",
     "data_layout": "layout",
+    "stream": "stream",
 }
 
 
-INITIAL_DTYPES = ("float32", "float64")
+INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def _named(value: Any) -> Choice:
@@ -64,7 +67,7 @@ class Policy:
 
     Args:
         name: its name; a framework profile carries the framework's.
-        padding, padding_mode, weight_init, bias_init, layout, data_layout: a `Choice` of one registered part each.
+        padding, padding_mode, weight_init, bias_init, layout, data_layout, stream: a `Choice` of one registered part each.
         bias: whether a layer has a bias when the call does not say.
         padding_names: the framework's own words for ``padding`` and the rules they stand for.
         framework: the framework this policy claims to be, or empty.
@@ -82,6 +85,7 @@ class Policy:
     bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
     layout: Choice = attrs.field(default=Choice("OIW"), converter=_named)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named)
+    stream: Choice = attrs.field(default=Choice("numpy"), converter=_named)
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), validator=_is(tuple))
     framework: str = _text()
     versions: str = _text()
@@ -173,9 +177,9 @@ class Policy:
 
         Args:
             in_channels, out_channels, kernel_size, groups: sizes.
-            seed: integer of 0 or more; the same seed gives the same numbers on every backend.
-            stream: a random stream to go on drawing from, instead of ``seed``.
-            dtype: ``"float32"`` or ``"float64"``.
+            seed: what the policy's framework would be seeded with; the numbers are those its own layer then has.
+            stream: a random stream to go on drawing from, instead of ``seed``: layer after layer as the framework builds them.
+            dtype: ``"float32"``, ``"float64"``, ``"float16"``, or ``"bfloat16"``, which comes as the float32 numbers it holds.
 
         Returns:
             ``{"weight": (out, in/groups, kernel) array, "bias": (out,) array, or None without bias}``.
@@ -186,25 +190,36 @@ class Policy:
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
         if dtype not in INITIAL_DTYPES:
             raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {dtype!r}; pick one.")
-        return self.draw(spec, stream or NumpyStream(seed), dtype)
+        return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
+
+    def start_stream(self, seed: Any) -> Stream:
+        """Return the policy's own random stream, as after the framework's own seeding function.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
+        """
+        part, arguments = self.part("stream")
+        started: Stream = part.start(seed, **arguments)
+        return started
 
     def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
         """Draw weight, then bias, for checked sizes; see `initial`."""
-        weight = self._fill("weight_init", stream, Target(spec.weight_shape, spec.fans, spec.groups), dtype)
-        if not self.bias:
-            return {"weight": weight, "bias": None}
-        return {
-            "weight": weight,
-            "bias": self._fill("bias_init", stream, Target((spec.out_channels,), spec.fans, spec.groups), dtype),
-        }
+        draws = Draws(stream, self.part("layout")[0], spec.groups, dtype)
+        shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,) if self.bias else None}
+        values: dict[str, NDArray[Any] | None] = {}
+        for role, shape in shapes.items():
+            values[role] = None
+            if shape is not None:
+                stream.begin(role)
+                values[role] = self._fill(f"{role}_init", draws, Target(shape, spec.fans, spec.groups), dtype)
+        return values
 
-    def _fill(self, field: str, stream: Stream, target: Target, dtype: str) -> NDArray[Any]:
+    def _fill(self, field: str, draws: Draws, target: Target, dtype: str) -> NDArray[Any]:
         initializer, arguments = self.part(field)
         try:
-            values: NDArray[Any] = initializer.fill(stream, target, arguments)
+            return rounded(initializer.fill(draws, target, arguments), dtype)
         except InvalidValueError as error:
             raise InvalidValueError(f"{field}: {error}") from error
-        return values.astype(dtype, copy=False)
 
     # -- files ------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `i
 
 # Built-in behaviour arrives through the same hooks as a stranger's.
 BUILTIN_PLUGINS = tuple(
-    f"convpolicy.builtin.{name}" for name in ("padding_rules", "padding_modes", "initializers", "layouts", "policies", "backends")
+    f"convpolicy.builtin.{name}"
+    for name in ("padding_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "backends")
 )
 # hook -> the `kind` of part it returns
 KINDS = MappingProxyType(
@@ -28,6 +29,7 @@ KINDS = MappingProxyType(
         "convpolicy_padding_rules": "padding rule",
         "convpolicy_padding_modes": "padding mode",
         "convpolicy_initializers": "initializer",
+        "convpolicy_streams": "stream",
         "convpolicy_layouts": "layout",
         "convpolicy_policies": "policy",
         "convpolicy_backends": "backend",

@@ -1,49 +1,71 @@
-"""The random stream that turns a seed into numbers: a part of its own, apart from the distributions drawn from it."""
+"""A registered random stream, and what an initializer sees of one: tensors in a policy's own axis order and dtype."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar
 
+import attrs
 import numpy as np
-from numpy.typing import NDArray
 
-from convpolicy.arithmetic import integer
+from convpolicy.arithmetic import Fans
+from convpolicy.layouts import Layout
+from convpolicy.parts import Part, first_sentence
+from convpolicy.random.stream import Shape, Stream, Values
 
-Doubles: TypeAlias = "NDArray[np.float64]"
 
-
-class NumpyStream:
-    """NumPy's PCG64 bits through its frozen distributions: the same numbers on every machine, NumPy version and backend.
-
-    ``numpy.random.Generator`` may change its numbers between releases (NEP 19); the bit generators and
-    `numpy.random.RandomState` may not.
+@attrs.frozen(eq=False)
+class RandomStream(Part):
+    """How one framework turns a seed into numbers.
 
     Args:
-        seed: integer of 0 or more, of any size.
-
-    Raises:
-        InvalidTypeError, InvalidValueError: not an integer of 0 or more.
+        name: unique name, usually the policy's.
+        start: ``(seed, **params) -> Stream``; raises for a seed that the framework refuses.
+        params: see `Part`.
     """
 
-    def __init__(self, seed: Any = 0) -> None:
-        self._random = np.random.RandomState(np.random.PCG64(integer("seed", seed, 0)))
+    kind: ClassVar[str] = "stream"
+    start: Callable[..., Stream] = attrs.field()
 
-    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Doubles:
-        """Return float64 values of ``shape``, uniform in ``[low, high)``."""
-        values = self._random.random_sample(shape)
-        values *= high - low
-        values += low
-        return values
+    def __attrs_post_init__(self) -> None:
+        if not self.description:
+            object.__setattr__(self, "description", first_sentence(self.start))
 
-    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> Doubles:
-        """Return float64 values of ``shape``, normal with ``mean`` and ``std``."""
-        return self._random.standard_normal(shape) * std + mean
 
-    def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> Doubles:
-        """Return float64 values of ``shape``, normal but redrawn until within ``mean + [lower, upper] * std``."""
-        count = int(np.prod(shape))
-        values = np.empty(0)
-        while values.size < count:
-            drawn = self._random.standard_normal(2 * (count - values.size) + 8)
-            values = np.concatenate([values, drawn[(drawn >= lower) & (drawn <= upper)]])
-        return values[:count].reshape(shape) * std + mean
+class Draws:
+    """The numbers one tensor is filled from, in axes OIW whatever order the framework draws in.
+
+    Args:
+        stream: where they come from.
+        layout: weights are drawn in its axis order.
+        groups: groups of the convolution.
+        dtype: of the tensor.
+    """
+
+    def __init__(self, stream: Stream, layout: Layout, groups: int, dtype: str) -> None:
+        self._stream = stream
+        self._layout = layout
+        self._groups = groups
+        self._dtype = dtype
+
+    def uniform(self, shape: Shape, low: float, high: float) -> Values:
+        """Draw uniformly in ``[low, high)``."""
+        return self._drawn(shape, self._stream.uniform, low, high)
+
+    def normal(self, shape: Shape, mean: float, std: float) -> Values:
+        """Draw from a normal law."""
+        return self._drawn(shape, self._stream.normal, mean, std)
+
+    def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float) -> Values:
+        """Draw from a normal law cut to ``mean + [lower, upper] * std``."""
+        return self._drawn(shape, self._stream.truncated_normal, mean, std, lower, upper)
+
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str) -> Values:
+        """Draw with standard deviation ``gain / sqrt(fan)`` from the law ``normal``, ``truncated_normal`` or ``uniform``."""
+        return self._drawn(shape, self._stream.scaled, fans, fan, gain, law)
+
+    def _drawn(self, shape: Shape, draw: Callable[..., Values], *law: Any) -> Values:
+        if len(shape) != len("OIW"):
+            return draw(shape, *law, self._dtype)
+        stored = self._layout.from_oiw(np.broadcast_to(np.float32(0), shape), self._groups).shape
+        return self._layout.to_oiw(draw(stored, *law, self._dtype))

@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.hookspecs import hookimpl
-from convpolicy.initializers import Initializer, Stream, Target, scaled_std
+from convpolicy.initializers import Initializer, Target
 from convpolicy.parts import FrozenArray, Param
+from convpolicy.streams import Draws
 
 Values: TypeAlias = "NDArray[Any]"
-TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut to [-2, 2]
+FANS = ("fan_in", "fan_out", "fan_avg", "fan_in_all_groups")
 LEAST_MASS = 1e-3  # a narrower cut is drawn by rejection for too long
 
 
-def zeros(stream: Stream, target: Target) -> Values:
+def zeros(draws: Draws, target: Target) -> Values:
     """Every element is 0."""
     return np.zeros(target.shape)
 
 
-def ones(stream: Stream, target: Target) -> Values:
+def ones(draws: Draws, target: Target) -> Values:
     """Every element is 1."""
     return np.ones(target.shape)
 
 
-def constant(stream: Stream, target: Target, *, value: float) -> Values:
+def constant(draws: Draws, target: Target, *, value: float) -> Values:
     """Every element is value."""
     return np.full(target.shape, value)
 
 
-def normal(stream: Stream, target: Target, *, mean: float, std: float) -> Values:
+def normal(draws: Draws, target: Target, *, mean: float, std: float) -> Values:
     """N(mean, std²), default N(0, 1) as MindSpore's page says; MindSpore 2.0's 'normal' was measured as N(0, 0.01²)."""
-    return stream.normal(target.shape, mean, std)
+    return draws.normal(target.shape, mean, std)
 
 
-def truncated_normal(stream: Stream, target: Target, *, mean: float, std: float, lower: float, upper: float) -> Values:
+def truncated_normal(draws: Draws, target: Target, *, mean: float, std: float, lower: float, upper: float) -> Values:
     """N(mean, std²) redrawn until within mean + [lower, upper] · std, bounds in standard deviations."""
     if not lower < upper:
         raise ValueError(f"lower must be below upper, got {lower} and {upper}; swap them.")
     if (math.erf(upper / math.sqrt(2)) - math.erf(lower / math.sqrt(2))) / 2 < LEAST_MASS:
         raise ValueError(f"[lower, upper] must hold at least {LEAST_MASS} of the law, got [{lower}, {upper}]; widen it.")
-    return stream.truncated_normal(target.shape, mean, std, lower, upper)
+    return draws.truncated_normal(target.shape, mean, std, lower, upper)
 
 
-def uniform(stream: Stream, target: Target, *, low: float | None, high: float | None) -> Values:
+def uniform(draws: Draws, target: Target, *, low: float | None, high: float | None) -> Values:
     """U(low, high); without bounds U(-√k, √k) with k = 1/fan_in, torch's default for weight and bias.
 
     Source: torch/nn/modules/conv.py, _ConvNd.reset_parameters.
@@ -58,47 +60,38 @@ def uniform(stream: Stream, target: Target, *, low: float | None, high: float | 
         low = -high
     if low > high:
         raise ValueError(f"low must be at most high, got {low} and {high}; swap them.")
-    return stream.uniform(target.shape, low, high)
+    return draws.uniform(target.shape, low, high)
 
 
-def variance_scaling(stream: Stream, target: Target, *, fan: str, gain: float, distribution: str) -> Values:
+def variance_scaling(draws: Draws, target: Target, *, fan: str, gain: float, distribution: str) -> Values:
     """Standard deviation gain / √fan, drawn from a normal, truncated normal (±2σ, corrected) or uniform law.
 
     Source: He et al. (2015), Glorot & Bengio (2010), LeCun et al. (1998); keras VarianceScaling with scale = gain².
     """
-    std = scaled_std(target.fans, fan, gain)
-    return SCALED[distribution](stream, target.shape, std)
+    return draws.scaled(target.shape, target.fans, fan, gain, distribution)
 
 
-def _scaled_normal(stream: Stream, shape: tuple[int, ...], std: float) -> Values:
-    return stream.normal(shape, 0.0, std)
+def he(draws: Draws, target: Target, *, fan: str, negative_slope: float, distribution: str) -> Values:
+    """Standard deviation √(2 / (1 + negative_slope²) / fan), before a leaky ReLU of that slope.
+
+    Source: He et al. (2015); torch/nn/init.py, kaiming_uniform_, whose ``a`` is the slope; √5 gives ±√(1/fan_in).
+    """
+    return draws.scaled(target.shape, target.fans, fan, math.sqrt(2.0 / (1 + negative_slope**2)), distribution)
 
 
-def _scaled_truncated(stream: Stream, shape: tuple[int, ...], std: float) -> Values:
-    return stream.truncated_normal(shape, 0.0, std / TRUNCATED_STD, -2.0, 2.0)
-
-
-def _scaled_uniform(stream: Stream, shape: tuple[int, ...], std: float) -> Values:
-    bound = math.sqrt(3) * std
-    return stream.uniform(shape, -bound, bound)
-
-
-SCALED = {"normal": _scaled_normal, "truncated_normal": _scaled_truncated, "uniform": _scaled_uniform}
-
-
-def orthogonal(stream: Stream, target: Target, *, gain: float) -> Values:
+def orthogonal(draws: Draws, target: Target, *, gain: float) -> Values:
     """Rows (or columns) of the weight as (out, in/groups · kernel) orthonormal, times gain.
 
     Source: Saxe et al. (2014); torch/nn/init.py, orthogonal_.
     """
     rows, columns = target.shape[0], math.prod(_weight_shape(target)[1:])
-    flat = stream.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0)
+    flat = draws.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0)
     q, r = np.linalg.qr(flat)
     signed: Values = gain * q * np.sign(np.diag(r))  # the signs make the law uniform over orthogonal matrices
     return (signed if rows >= columns else signed.T).reshape(target.shape)
 
 
-def dirac(stream: Stream, target: Target) -> Values:
+def dirac(draws: Draws, target: Target) -> Values:
     """Identity: output channel i passes input channel i of its group, at kernel position kernel // 2.
 
     Source: torch/nn/init.py, dirac_.
@@ -112,7 +105,7 @@ def dirac(stream: Stream, target: Target) -> Values:
     return weight
 
 
-def from_array(stream: Stream, target: Target, *, values: FrozenArray) -> Values:
+def from_array(draws: Draws, target: Target, *, values: FrozenArray) -> Values:
     """The given numbers, axes (out, in/groups, kernel) for a weight and (out,) for a bias."""
     if values is None or values.array.shape != target.shape:
         got = None if values is None else values.array.shape
@@ -126,32 +119,38 @@ def _weight_shape(target: Target) -> tuple[int, int, int]:
     return target.shape
 
 
-def _scaled(name: str, fan: str, gain: float, distribution: str, source: str) -> Initializer:
-    params: dict[str, Any] = {
-        "fan": Param(fan, kind="name", allowed=("fan_in", "fan_out", "fan_avg")),
-        "gain": Param(gain),
-        "distribution": Param(distribution, kind="name", allowed=tuple(SCALED)),
+# name -> draw, the parameter it scales by, fan, source
+SCALED: dict[str, tuple[Callable[..., Values], dict[str, Param], str, str]] = {
+    "he": (he, {"negative_slope": Param(0.0)}, "fan_in", "He et al. (2015): std √(2/fan_in)"),
+    "kaiming": (he, {"negative_slope": Param(0.0)}, "fan_in", "He et al. (2015) under torch's name: std √(2/fan_in)"),
+    "xavier": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", "Glorot & Bengio (2010): std √(1/fan_avg)"),
+    "glorot": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", "Glorot & Bengio (2010) under Keras's name: std √(1/fan_avg)"),
+    "lecun": (variance_scaling, {"gain": Param(1.0)}, "fan_in", "LeCun et al. (1998): std √(1/fan_in)"),
+}
+OF_LAW = {
+    "normal": "normal, not truncated, as torch.",
+    "truncated_normal": "truncated normal at ±2σ, corrected, as Keras and Flax *_normal.",
+    "uniform": "uniform ±√3·std.",
+}
+
+
+def _scaled(name: str, law: str) -> Initializer:
+    draw, scale, fan, source = SCALED[name]
+    return Initializer(f"{name}_{law}", draw, params=_scale_params(fan, scale, law), description=f"{source}, {OF_LAW[law]}")
+
+
+def _scale_params(fan: str, scale: dict[str, Param], law: str) -> dict[str, Param]:
+    return {
+        "fan": Param(fan, kind="name", allowed=FANS),
+        **scale,
+        "distribution": Param(law, kind="name", allowed=tuple(OF_LAW)),
     }
-    return Initializer(name, variance_scaling, params=params, description=source)
 
 
 @hookimpl
 def convpolicy_initializers() -> list[Initializer]:
     """Return the built-in initializers."""
     std = Param(1.0, minimum=0.0)
-    he, xavier, lecun = math.sqrt(2), 1.0, 1.0
-    named = {
-        "he": ("fan_in", he, "He et al. (2015): std √(2/fan_in)"),
-        "kaiming": ("fan_in", he, "He et al. (2015) under torch's name: std √(2/fan_in)"),
-        "xavier": ("fan_avg", xavier, "Glorot & Bengio (2010): std √(1/fan_avg)"),
-        "glorot": ("fan_avg", xavier, "Glorot & Bengio (2010) under Keras's name: std √(1/fan_avg)"),
-        "lecun": ("fan_in", lecun, "LeCun et al. (1998): std √(1/fan_in)"),
-    }
-    laws = {
-        "normal": ("normal", "normal, not truncated, as torch."),
-        "truncated_normal": ("truncated_normal", "truncated normal at ±2σ, corrected, as Keras and Flax *_normal."),
-        "uniform": ("uniform", "uniform ±√3·std."),
-    }
     return [
         Initializer("zeros", zeros),
         Initializer("ones", ones),
@@ -163,12 +162,8 @@ def convpolicy_initializers() -> list[Initializer]:
             params={"mean": Param(0.0), "std": std, "lower": Param(-2.0), "upper": Param(2.0)},
         ),
         Initializer("uniform", uniform, params={"low": Param(None), "high": Param(None)}),
-        _scaled("variance_scaling", "fan_in", 1.0, "normal", "Standard deviation gain/√fan, of any of the three laws."),
-        *(
-            _scaled(f"{name}_{law}", fan, gain, distribution, f"{source}, {of_law}")
-            for name, (fan, gain, source) in named.items()
-            for law, (distribution, of_law) in laws.items()
-        ),
+        Initializer("variance_scaling", variance_scaling, params=_scale_params("fan_in", {"gain": Param(1.0)}, "normal")),
+        *(_scaled(name, law) for name in SCALED for law in OF_LAW),
         Initializer("orthogonal", orthogonal, params={"gain": Param(1.0)}),
         Initializer("dirac", dirac),
         Initializer("array", from_array, params={"values": Param(None, kind="array")}),

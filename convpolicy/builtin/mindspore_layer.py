@@ -14,15 +14,22 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from convpolicy.backends import LayerRequest
+from convpolicy.builtin.policies import TORCH_WEIGHT
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts import Choice
 from convpolicy.plan import Plan, require_a_window
-from convpolicy.streams import NumpyStream
+from convpolicy.random.numpy import NumpyStream
 
 # rules that pad_mode="same" carries out itself
 SAME = {Choice(name) for name in ("same_upper", "tf-right", "mindspore-right")}
 # initializers with MindSpore's own spelling, which then draws from its own random state
-NATIVE_INITS = {Choice("uniform"): None, Choice("normal", std=0.01): "normal", Choice("zeros"): "zeros", Choice("ones"): "ones"}
+NATIVE_INITS = {
+    Choice("uniform"): None,
+    TORCH_WEIGHT: None,
+    Choice("normal", std=0.01): "normal",
+    Choice("zeros"): "zeros",
+    Choice("ones"): "ones",
+}
 ZEROS = Choice("zeros")
 
 
@@ -161,8 +168,11 @@ def build(request: LayerRequest, seed: int | None, device: Any) -> PolicyConv1d:
     policy = request.policy
     if seed is None and policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS):
         return PolicyConv1d(request, NATIVE_INITS[policy.weight_init], NATIVE_INITS.get(policy.bias_init))
-    seed = int(np.random.randint(1, 2**63, dtype=np.int64)) if seed is None else seed
+    if seed is None:
+        stream = NumpyStream(int(np.random.randint(1, 2**63, dtype=np.int64)))
+        values = policy.draw(request.spec, stream, request.dtype)
+    else:
+        values = request.draw(seed)
     dtype = getattr(mindspore, request.dtype)
-    values = policy.draw(request.spec, NumpyStream(seed), "float64" if request.dtype == "float64" else "float32")
     weight, bias = (None if values[name] is None else Tensor(values[name], dtype) for name in ("weight", "bias"))
     return PolicyConv1d(request, weight, bias)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.plan import Plan, require_a_window
-from convpolicy.streams import NumpyStream
+from convpolicy.random.numpy import NumpyStream
 
 Array: TypeAlias = "NDArray[Any]"
 BLOCK_BYTES = 1 << 22  # windows copied at a time: about the size of a core's cache, measured best of 2^20 … 2^25
@@ -145,8 +145,11 @@ def build(request: LayerRequest, seed: int | None, device: Any) -> NumpyConv1d:
     """Build the layer; without a seed NumPy's global random state decides, as ``np.random.seed`` left it."""
     if device not in (None, "cpu"):
         raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {device!r}; pick another backend.")
-    seed = int(np.random.randint(0, 2**63, dtype=np.int64)) if seed is None else seed
-    values = request.policy.draw(request.spec, NumpyStream(seed), request.dtype)
+    if seed is None:
+        stream = NumpyStream(int(np.random.randint(0, 2**63, dtype=np.int64)))
+        values = request.policy.draw(request.spec, stream, request.dtype)
+    else:
+        values = request.draw(seed)
     weight = values["weight"]
     assert weight is not None
     return NumpyConv1d(request, weight, values["bias"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from convpolicy.hookspecs import hookimpl
 from convpolicy.parts import Choice
 from convpolicy.policy import Policy
 
 MINDSPORE_PAGE = "https://www.mindspore.cn/docs/en/r2.0/note/api_mapping/pytorch_diff/Conv1d.html"
 SAME_OR_VALID = (("same", "same_upper"), ("valid", "valid"))
+TORCH_WEIGHT = Choice("he_uniform", negative_slope=math.sqrt(5))  # kaiming_uniform_(a=sqrt(5)): ±sqrt(1/fan_in)
 KERAS_WORDS = (*SAME_OR_VALID, ("causal", "causal"))
 
 
@@ -35,6 +38,7 @@ def _mindspore(name: str, versions: str, weight_init: Choice, bias_init: str, de
         weight_init=weight_init,
         bias_init=bias_init,
         layout="OI1W",
+        stream="mindspore",
         padding_names=SAME_OR_VALID,
         framework="mindspore",
         versions=versions,
@@ -49,6 +53,8 @@ def convpolicy_policies() -> list[Policy]:
     return [
         Policy(
             "torch",
+            weight_init=TORCH_WEIGHT,
+            stream="torch",
             padding_names=(("same", "torch_same"), ("valid", "valid")),
             framework="torch",
             versions="1.9.0, 2.13.0",
@@ -58,7 +64,7 @@ def convpolicy_policies() -> list[Policy]:
         _mindspore(
             "mindspore",
             "2.10.0",
-            Choice("uniform"),
+            TORCH_WEIGHT,
             "uniform",
             "Pads 'same' with the odd element right, no bias, weight uniform ±√(1/fan_in).",
         ),

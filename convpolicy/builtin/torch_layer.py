@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from convpolicy import registry
 from convpolicy.arithmetic import split, static_total
 from convpolicy.backends import LayerRequest
+from convpolicy.builtin.policies import TORCH_WEIGHT
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts import Choice
 from convpolicy.plan import Plan, require_a_window
-from convpolicy.streams import NumpyStream
+from convpolicy.random import torch as torch_bits
+from convpolicy.random.stream import Shape
 
 # padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
 NATIVE_MODES = {Choice(mode) for mode in ("zeros", "reflect", "replicate", "circular")}
-NATIVE_INIT = Choice("uniform")  # ±sqrt(1/fan_in), for the weight and for the bias
-SQRT2 = math.sqrt(2)
+NATIVE_INITS = {Choice("uniform"), TORCH_WEIGHT}  # ±sqrt(1/fan_in), for the weight and for the bias
 
 
 def native_padding(request: LayerRequest) -> int | str | None:
@@ -39,42 +40,40 @@ def native_padding(request: LayerRequest) -> int | str | None:
 def has_native_init(request: LayerRequest) -> bool:
     """Return True when torch's own ``reset_parameters`` draws from the policy's distributions."""
     policy = request.policy
-    return policy.weight_init == NATIVE_INIT and (not policy.bias or policy.bias_init == NATIVE_INIT)
+    return policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS)
 
 
-class TorchStream:
-    """Torch's global CPU random state as a random stream; see `convpolicy.initializers.Stream`."""
+class GlobalStream(torch_bits.TorchStream):
+    """Torch's own global CPU random state, for layers built without a seed."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+    def __init__(self) -> None:
+        pass  # nothing of its own
 
-    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Any:
-        """Return values of ``shape``, uniform in ``[low, high)``."""
-        return self._empty(shape).uniform_(low, high).numpy()
+    def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Any:
+        """``Tensor.uniform_``."""
+        return _wide(_empty(shape, dtype).uniform_(low, high))
 
-    def normal(self, shape: tuple[int, ...], mean: float, std: float) -> Any:
-        """Return values of ``shape``, normal with ``mean`` and ``std``."""
-        return self._empty(shape).normal_(mean, std).numpy()
+    def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Any:
+        """``Tensor.normal_``."""
+        return _wide(_empty(shape, dtype).normal_(mean, std))
 
-    def truncated_normal(self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float) -> Any:
-        """Return values of ``shape``, normal but within ``mean + [lower, upper] * std``."""
-        tails = math.erf(lower / SQRT2), math.erf(upper / SQRT2)
-        values = self._empty(shape).uniform_(*tails).erfinv_().mul_(SQRT2).clamp_(lower, upper)
-        return values.mul_(std).add_(mean).numpy()
+    def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32") -> Any:
+        """``torch.nn.init.trunc_normal_``."""
+        return _wide(nn.init.trunc_normal_(_empty(shape, dtype), mean, std, mean + lower * std, mean + upper * std))
 
-    def _empty(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.empty(shape, dtype=self._dtype, device="cpu")
+
+def _empty(shape: Shape, dtype: str) -> Tensor:
+    return torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
+
+
+def _wide(values: Tensor) -> Any:
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
 
 
 def drawn(request: LayerRequest, seed: int | None) -> dict[str, Tensor | None]:
-    """Draw weight and bias as CPU tensors: float64 for a float64 layer, else float32, to be rounded when copied.
-
-    With a seed the numbers are the same on every backend; without, torch's own random state decides.
-    """
-    dtype = "float64" if request.dtype == "float64" else "float32"
-    stream = TorchStream(getattr(torch, dtype)) if seed is None else NumpyStream(seed)
-    values = request.policy.draw(request.spec, stream, dtype)
-    return {name: None if array is None else torch.from_numpy(array) for name, array in values.items()}
+    """Draw weight and bias as CPU tensors; without a seed torch's own random state decides."""
+    values = request.policy.draw(request.spec, GlobalStream(), request.dtype) if seed is None else request.draw(seed)
+    return {name: None if array is None else torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()}
 
 
 def _write(layer: nn.Conv1d, values: dict[str, Tensor | None]) -> None:

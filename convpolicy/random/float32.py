@@ -50,7 +50,8 @@ def fma64(a: Any, b: Any, c: float) -> Doubles:
     rest = _product_error(a, b, product)
     low, low_rest = _two_sum(np.asarray(c, np.float64), rest)
     high, high_rest = _two_sum(product, low)
-    return high + _sum_to_odd(low_rest, high_rest)
+    nearest: Doubles = high + _sum_to_odd(low_rest, high_rest)
+    return nearest
 
 
 def _product_error(a: Any, b: Any, product: Doubles) -> Doubles:
@@ -81,11 +82,8 @@ def horner(x: Singles, coefficients: Any) -> Singles:
 
 
 def rounded(values: Any, dtype: str) -> NDArray[Any]:
-    """Round float32 values to another dtype; to bfloat16 as float32 numbers that bfloat16 holds.
-
-    Ties go to the even neighbour, as every framework casts.
-    """
-    if dtype == "bfloat16":
-        bits = np.asarray(values, F32).view(np.uint32)
-        return ((bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(F32)
-    return np.asarray(values, dtype)
+    """Round to a dtype, ties to even, as every framework casts; to bfloat16 as float32 numbers that bfloat16 holds."""
+    if dtype != "bfloat16":
+        return np.asarray(values, dtype)
+    bits = np.asarray(values, F32).view(np.uint32)
+    return ((bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(F32)
