@@ -27,6 +27,7 @@ from convpolicy.streams import RandomStream
 if TYPE_CHECKING:
     from convpolicy.hookspecs import hookimpl
     from convpolicy.policy_files import load_policy
+    from convpolicy.verification import verify
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "stream",
     "streams",
     "unregister",
+    "verify",
 ]
 
 
@@ -132,6 +134,7 @@ def unregister(name: str) -> None:
 _ON_DEMAND = {  # these bring pluggy and cattrs, so they are imported when asked for
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
+    "verify": "convpolicy.verification",
 }
 
 

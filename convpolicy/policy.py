@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convpolicy import arithmetic, registry
 from convpolicy.choices import as_choice
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+from convpolicy.errors import InvalidTypeError, InvalidValueError, UnknownNameError, nearest, unknown_name
 from convpolicy.initializers import Target
 from convpolicy.layouts import Layout
 from convpolicy.padding import PaddingMode, PaddingRule
@@ -71,7 +71,8 @@ class Policy:
         bias: whether a layer has a bias when the call does not say.
         padding_names: the framework's own words for ``padding`` and the rules they stand for.
         framework: the framework this policy claims to be, or empty.
-        versions: versions it was measured on.
+        versions: versions of the framework it holds for, a specifier such as ``">=2.1,<2.11"``.
+        measured: versions it was run against; the other edges of ``versions`` are documented only.
         source: where the behaviour is defined.
         description: one sentence.
     """
@@ -89,6 +90,7 @@ class Policy:
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), validator=_is(tuple))
     framework: str = _text()
     versions: str = _text()
+    measured: str = _text()
     source: str = _text()
     description: str = _text()
     provider: str = attrs.field(default="", eq=False)
@@ -124,6 +126,20 @@ class Policy:
                         f"see convpolicy.layouts()."
                     )
         return self
+
+    def covers(self, version: str) -> bool:
+        """Return True when the policy holds for a version of its framework; without ``versions`` it holds for all.
+
+        Raises:
+            InvalidValueError: not a version; holds what came.
+        """
+        from packaging.specifiers import SpecifierSet
+        from packaging.version import InvalidVersion, Version
+
+        try:
+            return SpecifierSet(self.versions).contains(Version(version), prereleases=True)
+        except InvalidVersion:
+            raise InvalidValueError(f"version must be one such as 2.10.0, got {version!r}; write it so.") from None
 
     def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
         """Return the registered part that a field names, and its parameters.
@@ -296,15 +312,31 @@ def policy(name: str | Policy) -> Policy:
     """Return a registered policy.
 
     Args:
-        name: ``"torch"``, ``"mindspore@2.0"``, …; a Policy is given back as it is.
+        name: ``"torch"``, ``"mindspore@2.0"``, …; ``"mindspore"`` is the newest, ``"mindspore@2.9.0"`` the one that holds
+            for that version; a Policy is given back as it is.
 
     Raises:
-        UnknownNameError: lists what there is and the nearest name.
+        UnknownNameError: lists what there is and the nearest name, or the versions known.
     """
     if isinstance(name, Policy):
         return name
+    known = registry.current().parts("policy")
+    if isinstance(name, str) and name not in known and "@" in name:
+        return _of_version(known, *name.split("@", 1))
     found: Policy = registry.current().get("policy", name)
     return found
+
+
+def _of_version(known: Mapping[str, Policy], framework: str, version: str) -> Policy:
+    """Return the policy of a framework whose ``versions`` hold the version, the framework's own name first."""
+    candidates = [policy for name, policy in known.items() if name.partition("@")[0] == framework]
+    if not candidates:
+        raise unknown_name("policy", framework, known)
+    for policy in candidates:
+        if policy.covers(version):
+            return policy
+    ranges = "; ".join(f"{policy.name} for {policy.versions}" for policy in candidates)
+    raise UnknownNameError(f"no policy for {framework} {version}; known: {ranges}. Pick one of these, or measure and add one.")
 
 
 def policies() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import click
 
-from convpolicy import registry
+from convpolicy import registry, verification, weights
 from convpolicy.backends import Backend
 from convpolicy.cli import arguments, output
 from convpolicy.comparison import compare
@@ -21,6 +21,7 @@ LISTS = {
     "rules": "padding rule",
     "modes": "padding mode",
     "initializers": "initializer",
+    "streams": "stream",
     "layouts": "layout",
     "backends": "backend",
 }
@@ -178,4 +179,64 @@ def plugins(as_json: bool) -> None:
             click.echo(f"{report.name}: {error}")
 
 
-COMMANDS = (list_parts, show, plan, compare_policies, plugins)
+@click.command()
+@click.argument("policies", nargs=-1)
+@click.option("--backend", "backends", multiple=True, help="Compare the layers of this backend too; may be repeated.")
+@arguments.as_json
+def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_json: bool) -> None:
+    """Run every installed framework, or those of POLICIES, against the policies that claim to be them.
+
+    Exit status 1 when a claim does not hold on this machine.
+    """
+    with output.progress() as step:
+        found = verification.verify(
+            policies or None, backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}")
+        )
+    if as_json:
+        output.print_json(found.to_dict())
+    else:
+        head = ("policy", "version", "claim", "verdict", "cases", "detail")
+        output.print_table(head, (attrs.astuple(claim) for claim in found.claims))
+    if found.failed:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("policy", metavar="POLICY|FILE")
+@click.option("--in", "in_channels", required=True, type=int, help="Input channels.")
+@click.option("--out", "out_channels", required=True, type=int, help="Output channels.")
+@click.option("--kernel-size", required=True, type=int, help="Taps of the kernel.")
+@click.option("--groups", default=1, show_default=True, type=int, help="Blocked connections from input to output channels.")
+@click.option("--seed", default=0, show_default=True, type=int, help="What the framework would be seeded with.")
+@click.option("--dtype", default="float32", show_default=True, help="float32, float64 or float16.")
+@click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Write a .safetensors file.")
+@click.option("--stats", is_flag=True, help="Print moments and bounds.")
+@arguments.as_json
+def init(
+    policy: str,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    groups: int,
+    seed: int,
+    dtype: str,
+    path: str | None,
+    stats: bool,
+    as_json: bool,
+) -> None:
+    """Draw the weights that a policy's framework would start with, and write them or print their statistics."""
+    if path is None and not stats:
+        raise click.UsageError("Give -o FILE.safetensors, --stats, or both.")
+    wanted = arguments.named_or_file(policy)
+    drawn = wanted.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
+    if path is not None:
+        weights.save(path, wanted, drawn, groups, seed)
+    if stats:
+        rows = weights.statistics(drawn)
+        if as_json:
+            output.print_json(rows)
+        else:
+            output.print_table(tuple(rows[0]), (tuple(row.values()) for row in rows))
+
+
+COMMANDS = (list_parts, show, plan, compare_policies, init, verify, plugins)

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
-from convpolicy.natives.flax_nnx import own_words, version
+from convpolicy.natives.flax_nnx import PADDINGS, own_words, version
 from convpolicy.plan import ConvSpec
 
-__all__ = ["build", "give", "parameters", "run", "seed", "version"]
+LAYERS_IN_A_ROW = 1  # a top-level module; modules within a parent draw by their path
+__all__ = ["PADDINGS", "build", "give", "parameters", "run", "seed", "version"]
 
 _keys = [jax.random.key(0)]
 

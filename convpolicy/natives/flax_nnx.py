@@ -12,6 +12,7 @@ from flax import nnx
 
 from convpolicy.plan import ConvSpec
 
+PADDINGS = (0, 2, (2, 1))
 _rngs = [nnx.Rngs(0)]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from convpolicy.plan import ConvSpec
 
 seed = mindspore.set_seed
+PADDINGS = (0, 2)
 
 
 def version() -> str:
@@ -18,10 +19,10 @@ def version() -> str:
 
 
 def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
-    own = {"pad_mode" if isinstance(words.get("padding"), str) and name == "padding" else name: v for name, v in words.items()}
-    if "bias" in own:
-        own["has_bias"] = own.pop("bias")
-    if "padding" in own:
+    own = {"has_bias" if name == "bias" else name: value for name, value in words.items()}
+    if isinstance(own.get("padding"), str):
+        own["pad_mode"] = own.pop("padding")
+    elif "padding" in own:
         own["pad_mode"] = "pad"
     return mindspore.nn.Conv1d(
         spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, group=spec.groups, **own

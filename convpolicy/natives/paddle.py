@@ -11,6 +11,8 @@ import paddle
 from convpolicy.plan import ConvSpec
 
 seed = paddle.seed
+PADDINGS = (0, 2)
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 def version() -> str:

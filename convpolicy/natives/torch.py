@@ -11,6 +11,8 @@ import torch
 from convpolicy.plan import ConvSpec
 
 seed = torch.manual_seed
+PADDINGS = (0, 2)
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 def version() -> str:

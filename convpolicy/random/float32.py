@@ -57,7 +57,8 @@ def fma64(a: Any, b: Any, c: float) -> Doubles:
 def _product_error(a: Any, b: Any, product: Doubles) -> Doubles:
     """Return what rounding ``a * b`` lost, exactly (Dekker)."""
     (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
-    return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    lost: Doubles = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    return lost
 
 
 def _halves(a: Any) -> tuple[Any, Any]:

@@ -51,7 +51,8 @@ class MindsporeStream(Stream):
             pairs = np.maximum((words & np.uint32(0x7FFFFF)) * 2.0**-23, LEAST).reshape(-1, 2)
             radius = np.sqrt(-2.0 * np.log(pairs[:, 0])) * sigma
             angle = 2.0 * PI * pairs[:, 1]
-            return np.stack([centre + radius * np.cos(angle), centre + radius * np.sin(angle)], axis=1).reshape(-1)
+            both: Doubles = np.stack([centre + radius * np.cos(angle), centre + radius * np.sin(angle)], axis=1)
+            return both.reshape(-1)
 
         return self._fill(shape, dtype, law)
 
@@ -65,7 +66,8 @@ class MindsporeStream(Stream):
         def law(words: NDArray[np.uint32]) -> Doubles:
             twice = 2.0 * (below + words * 2.0**-32 * (above - below))
             twice = np.where(twice <= 0.0, SMALLEST, np.where(twice >= 2.0, BELOW_2, twice))
-            return normal_quantile(twice / 2.0) * (ROOT_2 / math.sqrt(2.0)) * sigma + centre
+            values: Doubles = normal_quantile(twice / 2.0) * (ROOT_2 / math.sqrt(2.0)) * sigma + centre
+            return values
 
         return self._fill(shape, dtype, law)
 

@@ -1,0 +1,260 @@
+"""What a policy claims about its framework, checked against it; runs in a process of its own.
+
+``python -m convpolicy.natives.claims POLICY BACKEND …`` prints one JSON row per claim behind `verification.MARK`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy import reference
+from convpolicy.errors import ConvPolicyError
+from convpolicy.factory import Conv1d
+from convpolicy.natives import NATIVES, native
+from convpolicy.plan import ConvSpec, require_a_window
+from convpolicy.policy import Policy, policy
+from convpolicy.verification import MARK
+
+EXACT, CLOSE, DIFFERS = "exact", "within tolerance", "differs"
+SIZES = tuple(itertools.product((1, 2, 3, 4, 5), (1, 2, 3), (1, 2)))  # kernel, stride, dilation
+BEYOND = (0, 1, 2, 5)  # lengths, counted from the effective kernel on
+SEEDS = (0, 1, 42, 2**31 + 11)
+SHAPES = ((3, 4, 5, 1), (4, 8, 3, 2), (6, 6, 7, 6), (1, 1, 1, 1), (16, 33, 9, 1), (7, 40, 4, 1))  # in, out, kernel, groups
+LAST_BITS = 4  # units in the last place that another C library or CPU may change in a law with logarithms
+
+Row = dict[str, Any]
+
+
+class Checked:
+    """One policy and its framework."""
+
+    def __init__(self, wanted: Policy, framework: ModuleType) -> None:
+        self.policy = wanted
+        self.framework = framework
+        self.layout = wanted.part("layout")[0]
+        self.data_layout = wanted.part("data_layout")[0]
+
+    def run(self, spec: ConvSpec, words: dict[str, Any], weight: Any, bias: Any, data: Any) -> NDArray[Any]:
+        """Return what the framework's own layer computes; weight OIW, data NCW."""
+        layer = self.framework.build(spec, {**words, "bias": bias is not None})
+        self.framework.give(layer, self.layout.pack({"weight": weight, "bias": bias}, spec.groups))
+        result: NDArray[Any] = self.data_layout.to_ncw(self.framework.run(layer, self.data_layout.from_ncw(data)))
+        return result
+
+    def padded_windows(self, spec: ConvSpec, words: dict[str, Any], length: int) -> NDArray[Any]:
+        """Return what every tap of every window reads of the samples 1, 2, …: (kernel, length_out)."""
+        taps = np.eye(spec.kernel_size, dtype=np.float32)[:, None, :]
+        samples = np.arange(1, length + 1, dtype=np.float32)[None, None]
+        result: NDArray[Any] = self.run(spec, words, taps, None, samples)[0]
+        return result
+
+
+def row(claim: str, verdict: str, cases: int, detail: str = "") -> Row:
+    """Return one line of the report."""
+    return {"claim": claim, "verdict": verdict, "cases": cases, "detail": detail}
+
+
+def defaults(checked: Checked) -> Iterator[Row]:
+    """Bias, names and axes of a layer built without any further argument."""
+    wanted, layout = checked.policy, checked.layout
+    spec = ConvSpec.of(3, 5, 4, 1, 1, 1)
+    found = checked.framework.parameters(checked.framework.build(spec, {}))
+    values = {"weight": np.zeros(spec.weight_shape), "bias": np.zeros(5) if wanted.bias else None}
+    shapes = {name: value.shape for name, value in layout.pack(values).items()}
+    got = {name: value.shape for name, value in found.items()}
+    yield row("bias by default, names, axes", EXACT if got == shapes else DIFFERS, 1, f"{got}")
+
+
+def expected_windows(plan: Any) -> NDArray[Any]:
+    """Return what `Checked.padded_windows` should give by a plan."""
+    padded = [*plan.left_sources, *range(plan.length), *plan.right_sources]
+    values = np.array([source + 1 if source >= 0 else plan.value for source in padded], np.float32)
+    starts = np.arange(plan.length_out) * plan.stride
+    windows: NDArray[Any] = values[starts + np.arange(plan.kernel_size)[:, None] * plan.dilation]
+    return windows
+
+
+def paddings(checked: Checked) -> Iterator[Row]:
+    """The pads, of every word the framework has for them, read out of its own layer sample by sample."""
+    own_words = dict.fromkeys(word for word, _rule in checked.policy.padding_names)
+    for word in (None, *own_words, *getattr(checked.framework, "PADDINGS", ())):
+        words = {} if word is None else {"padding": word}
+        yield _compare_pads(checked, "padding by default" if word is None else f"padding {word!r}", words)
+    for mode in getattr(checked.framework, "PADDING_MODES", ()):
+        yield _compare_pads(checked, f"padding mode {mode!r}", {"padding": 1, "padding_mode": mode})
+
+
+def _compare_pads(checked: Checked, claim: str, words: dict[str, Any]) -> Row:
+    same = refused = only_framework = 0
+    for (kernel, stride, dilation), beyond in itertools.product(SIZES, BEYOND):
+        spec = ConvSpec.of(1, kernel, kernel, stride, dilation, 1)
+        length = spec.effective_kernel + beyond
+        try:
+            plan = require_a_window(checked.policy.evolve(**words).plan(kernel, stride, dilation, length=length))
+            expected = expected_windows(plan)
+        except ConvPolicyError:
+            expected = None
+        try:
+            got = checked.padded_windows(spec, words, length)
+        except Exception:  # whatever the framework raises is its refusal
+            got = None
+        if got is None:
+            refused += expected is None
+            only_framework += expected is not None
+        elif expected is None or not np.array_equal(got, expected):
+            return row(claim, DIFFERS, same, f"kernel {kernel}, stride {stride}, dilation {dilation}, length {length}")
+        else:
+            same += 1
+    notes = [f"{refused} refused by both"] * bool(refused) + [f"{only_framework} refused by the framework"] * bool(only_framework)
+    return row(claim, EXACT, same, ", ".join(notes))
+
+
+def values(checked: Checked) -> Iterator[Row]:
+    """Outputs on random weights and data against the float64 reference."""
+    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in _random_cases(checked)]
+    verdict = CLOSE if max(shares) <= 1 else DIFFERS
+    yield row("outputs against float64", verdict, len(shares), f"at most {max(shares):.3f} of the tolerance")
+
+
+def on_backends(checked: Checked, backends: list[str]) -> Iterator[Row]:
+    """The layers of `convpolicy.Conv1d` with the framework's weights against the framework's own outputs."""
+    cases = list(_random_cases(checked))
+    for backend in backends:
+        share, bits = 0.0, True
+        for case in cases:
+            spec = case.spec
+            layer = Conv1d(
+                spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups,
+                policy=checked.policy, backend=backend, weight_init=case.weight, bias_init=case.bias, bias=True,
+            )  # fmt: skip
+            got = RUN[backend](layer, case.data)
+            bits &= bool(np.array_equal(got, case.output))
+            share = max(share, float((np.abs(got - case.output) / (2 * case.bound)).max()))  # either may be off by the bound
+        verdict = EXACT if bits else CLOSE if share <= 1 else DIFFERS
+        yield row(f"outputs of backend {backend!r}", verdict, len(cases), "" if bits else f"at most {share:.3f} of the tolerance")
+
+
+class Case(NamedTuple):
+    """One random layer, its input, what the framework made of it, and what float64 makes of it."""
+
+    spec: ConvSpec
+    weight: Any
+    bias: Any
+    data: Any
+    output: NDArray[Any]
+    ideal: NDArray[Any]
+    bound: NDArray[Any]
+
+
+def _random_cases(checked: Checked) -> Iterator[Case]:
+    random = np.random.default_rng(0)
+    for (kernel, stride, dilation), groups in itertools.product(SIZES, (1, 2, 4)):
+        spec = ConvSpec.of(4, 4, kernel, stride, dilation, groups)
+        length = spec.effective_kernel + 5
+        shapes = (spec.weight_shape, (4,), (2, 4, length))
+        weight, bias, data = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
+        plan = checked.policy.plan(kernel, stride, dilation, length=length)
+        try:
+            output = checked.run(spec, {}, weight, bias, data)
+        except Exception:  # noqa: S112 - its refusals are counted by `paddings`
+            continue
+        ideal = reference.conv1d(
+            data, weight, bias, left=plan.left, right=plan.right, stride=stride, dilation=dilation, groups=groups
+        )
+        bound = reference.tolerance("float32", ideal.terms, ideal.magnitude)
+        yield Case(spec, weight, bias, data, output, ideal.output, bound)
+
+
+def _run_torch(layer: Any, data: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return layer(torch.from_numpy(data)).numpy()
+
+
+def _run_mindspore(layer: Any, data: Any) -> Any:
+    import mindspore
+
+    return layer(mindspore.Tensor(data)).asnumpy()
+
+
+RUN: dict[str, Callable[[Any, Any], Any]] = {
+    "numpy": lambda layer, data: layer(data),
+    "torch": _run_torch,
+    "mindspore": _run_mindspore,
+}
+
+
+def initial_weights(checked: Checked) -> Iterator[Row]:
+    """Weight and bias after seeding, two layers in a row, bit for bit."""
+    total = differing = worst = 0
+    wanted = checked.policy.evolve(bias=True)
+    for seed in SEEDS:
+        for sizes in SHAPES:
+            spec = ConvSpec.of(*sizes[:3], 1, 1, sizes[3])
+            checked.framework.seed(seed)
+            stream = wanted.start_stream(seed)
+            for _layer in range(getattr(checked.framework, "LAYERS_IN_A_ROW", 2)):
+                found = checked.framework.parameters(checked.framework.build(spec, {"bias": True}))
+                drawn = checked.layout.pack(wanted.draw(spec, stream), spec.groups)
+                for name, array in found.items():
+                    distance = _ulps(array, drawn[name])
+                    total, differing = total + array.size, differing + int((distance > 0).sum())
+                    worst = max(worst, int(distance.max()))
+    verdict = DIFFERS if worst > LAST_BITS else CLOSE if differing else EXACT
+    detail = f"{total} values" + (f", {differing} differ by up to {worst} units in the last place" if differing else "")
+    yield row("initial weights after seeding", verdict, len(SEEDS) * len(SHAPES), detail)
+
+
+def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many float32 numbers lie between two arrays, element by element."""
+    ordered = []
+    for array in (a, b):
+        bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
+        ordered.append(np.where(bits < 0, -(2**31) - bits, bits))
+    distance: NDArray[np.int64] = np.abs(ordered[0] - ordered[1])
+    return distance
+
+
+def check(name: str, backends: list[str]) -> Iterator[Row]:
+    """Yield the rows of one policy, the framework's version first."""
+    wanted = policy(name)
+    checked = Checked(wanted, native(name))
+    version = checked.framework.version()
+    yield {"version": version}
+    if not wanted.covers(version):
+        yield row("version", "not checked", 0, f"installed is {version}, the policy is for {wanted.versions}")
+        return
+    yield from defaults(checked)
+    yield from paddings(checked)
+    yield from values(checked)
+    yield from on_backends(checked, backends)
+    yield from initial_weights(checked)
+
+
+def main() -> None:
+    """Print the rows of the policy named on the command line."""
+    name, *backends = sys.argv[1:]
+    os.environ.update(NATIVES[name][1])
+    try:
+        for found in check(name, backends):
+            print(MARK + json.dumps(found), flush=True)  # noqa: T201 - read by the process that started this one
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if importlib.util.find_spec(missing) is not None:
+            raise
+        print(MARK + json.dumps(row("framework", "not installed", 0, missing)), flush=True)  # noqa: T201 - as above
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""`verify`: every installed framework against the policies that claim to be it, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from convpolicy import registry
+from convpolicy.errors import InvalidValueError
+from convpolicy.natives import NATIVES
+from convpolicy.policy import policy as named_policy
+
+MARK = "convpolicy-row "  # before every row that a process prints; frameworks print much else
+FAILED = ("differs", "crashed")
+LAST_WORDS = 300  # characters of a crashed process's stderr that a report keeps
+
+
+@attrs.frozen
+class Claim:
+    """One claim of one policy, measured.
+
+    Attributes:
+        policy: its name.
+        version: of the installed framework, empty when it is not installed.
+        claim: what was compared.
+        verdict: ``exact``, ``within tolerance``, ``differs``, ``not installed``, ``not checked`` or ``crashed``.
+        cases: sizes compared.
+        detail: how far, or what differs.
+    """
+
+    policy: str
+    version: str
+    claim: str
+    verdict: str
+    cases: int
+    detail: str
+
+
+@attrs.frozen
+class Verification:
+    """Every claim measured on this machine."""
+
+    claims: tuple[Claim, ...]
+
+    @property
+    def failed(self) -> tuple[Claim, ...]:
+        """The claims that do not hold here."""
+        return tuple(claim for claim in self.claims if claim.verdict in FAILED)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        return {"failed": len(self.failed), "claims": [attrs.asdict(claim) for claim in self.claims]}
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{claim.policy} {claim.version}: {claim.claim}: {claim.verdict}" + (f" ({claim.detail})" if claim.detail else "")
+            for claim in self.claims
+        )
+
+
+def verify(
+    policies: Iterable[str] | None = None,
+    backends: Iterable[str] | None = None,
+    *,
+    progress: Callable[[Claim], None] | None = None,
+) -> Verification:
+    """Run the installed frameworks against the policies that claim to be them.
+
+    Args:
+        policies: names; None for every policy that claims a framework.
+        backends: also compare the layers these backends build with the framework's own; None for ``numpy`` and the
+            framework's own backend.
+        progress: called with every claim as soon as it is measured.
+
+    Returns:
+        A printable `Verification`. A framework that is not installed, or crashes, is a row and not the end.
+
+    Raises:
+        UnknownNameError: an unknown policy or backend.
+        InvalidValueError: a policy that claims no framework.
+    """
+    wanted = list(NATIVES) if policies is None else [named_policy(name).name for name in policies]
+    for name in wanted:
+        if name not in NATIVES:
+            raise InvalidValueError(
+                f"policies must claim a framework that can be run, got {name!r}; pick from {', '.join(NATIVES)}."
+            )
+    chosen = None if backends is None else [registry.current().get("backend", name).name for name in backends]
+    claims = []
+    for name in wanted:
+        own = [name for name in ("numpy", named_policy(name).framework) if name in registry.current().parts("backend")]
+        for claim in _measured(name, own if chosen is None else chosen):
+            claims.append(claim)
+            if progress is not None:
+                progress(claim)
+    return Verification(tuple(claims))
+
+
+def _measured(name: str, backends: list[str]) -> Iterator[Claim]:
+    words = [sys.executable, "-m", "convpolicy.natives.claims", name, *backends]
+    environment = os.environ | NATIVES[name][1]
+    version = ""
+    with subprocess.Popen(  # noqa: S603 - this Python, this package, and names checked above
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        errors: list[str] = []
+        reader = threading.Thread(target=errors.extend, args=(process.stderr,))  # a full pipe would stop the process
+        reader.start()
+        for line in process.stdout:
+            if line.startswith(MARK):
+                found = json.loads(line.removeprefix(MARK))
+                version = found.pop("version", version)
+                if found:
+                    yield Claim(name, version, **found)
+        reader.join()
+    if process.returncode:
+        said = " ".join("".join(errors).split())[-LAST_WORDS:]
+        yield Claim(name, version, "process", "crashed", 0, f"exit status {process.returncode}: {said}")
