@@ -94,10 +94,10 @@ def convpolicy_policies() -> list[Policy]:
         _mindspore(
             "mindspore",
             ">=2.1,<2.11",
-            "2.10.0",
+            "2.7.0, 2.8.0, 2.9.0, 2.10.0",
             TORCH_WEIGHT,
             "uniform",
-            "Pads 'same' with the odd element right, no bias, weight uniform ±√(1/fan_in).",
+            "Pads 'same' with the odd element right, no bias, weight uniform ±√(1/fan_in); from 2.1 on by its pages, 2.7 measured.",
         ),
         _mindspore(
             "mindspore@2.0",
