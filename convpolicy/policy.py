@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import arithmetic, registry
-from convpolicy.choices import as_choice
+from convpolicy.choices import as_choice, as_words
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.initializers import Stream, Target
 from convpolicy.layouts import Layout
@@ -36,8 +36,8 @@ PART_FIELDS = {
 INITIAL_DTYPES = ("float32", "float64")
 
 
-def _named(value: Any) -> Choice:
-    return Choice.of("part", value)
+def _named(value: Any) -> Any:
+    return Choice.of("part", value) if isinstance(value, (str, Mapping)) else value  # the validator names the field
 
 
 def _plain(value: Any) -> Any:
@@ -75,14 +75,14 @@ class Policy:
 
     kind: ClassVar[str] = "policy"
     name: str = _text(attrs.NOTHING)
-    padding: Choice = attrs.field(default=Choice("valid"), converter=_named)
-    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=_named)
+    padding: Choice = attrs.field(default=Choice("valid"), converter=_named, validator=_is(Choice))
+    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=_named, validator=_is(Choice))
     bias: bool = attrs.field(default=True, converter=_plain, validator=_is(bool))
-    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
-    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
-    layout: Choice = attrs.field(default=Choice("OIW"), converter=_named)
-    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named)
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), validator=_is(tuple))
+    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=_named, validator=_is(Choice))
+    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named, validator=_is(Choice))
+    layout: Choice = attrs.field(default=Choice("OIW"), converter=_named, validator=_is(Choice))
+    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named, validator=_is(Choice))
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_words)
     framework: str = _text()
     versions: str = _text()
     source: str = _text()
@@ -128,7 +128,8 @@ class Policy:
             UnknownNameError: the name is not registered.
             InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
         """
-        return _part(PART_FIELDS[field], getattr(self, field), registry.current().generation)
+        words = self.padding_names if field == "padding" else ()
+        return _part(PART_FIELDS[field], getattr(self, field), words, registry.current().generation)
 
     # -- padding ----------------------------------------------------------------------------------------------------
 
@@ -248,8 +249,8 @@ _FIELDS = tuple(field.name for field in attrs.fields(Policy) if field.name != "p
 
 
 @lru_cache(maxsize=256)
-def _part(kind: str, choice: Choice, _generation: int) -> tuple[Any, Mapping[str, Any]]:
-    part = registry.current().get(kind, choice.name)
+def _part(kind: str, choice: Choice, words: Any, _generation: int) -> tuple[Any, Mapping[str, Any]]:
+    part = registry.current().get(kind, choice.name, [word for word, _rule in words])
     return part, MappingProxyType(part.arguments(choice))
 
 

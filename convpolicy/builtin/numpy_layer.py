@@ -54,7 +54,7 @@ class NumpyConv1d:
             InvalidTypeError, InvalidValueError: wrong dtype, axes or channels, or an input too short for the plan.
         """
         spec = self._request.spec
-        data = self._checked(np.asarray(data))
+        data = self._checked(data)
         batched = data if data.ndim == 3 else data[None]
         plan = require_a_window(self.plan(batched.shape[2]))
         out = np.empty((batched.shape[0], spec.out_channels, plan.length_out), dtype=data.dtype)
@@ -64,8 +64,12 @@ class NumpyConv1d:
                 out += self.bias[:, None]
         return out if data.ndim == 3 else out[0]
 
-    def _checked(self, data: Array) -> Array:
+    def _checked(self, given: Any) -> Array:
         spec, dtype = self._request.spec, self._request.dtype
+        try:
+            data: Array = np.asarray(given)
+        except ValueError:
+            raise InvalidTypeError("input must be an array of numbers, got rows of different lengths; even them.") from None
         if data.dtype != dtype:
             raise InvalidTypeError(f"input must be {dtype} like the layer, got {data.dtype}; convert it with astype({dtype!r}).")
         if data.ndim not in (2, 3) or data.shape[-2] != spec.in_channels:
