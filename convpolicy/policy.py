@@ -33,6 +33,7 @@ PART_FIELDS = {
 }
 
 
+CLAIMS = ("framework", "versions", "source", "description")  # what a policy says of the framework it is named after
 INITIAL_DTYPES = ("float32", "float64")
 
 
@@ -90,7 +91,7 @@ class Policy:
     provider: str = attrs.field(default="", eq=False)
 
     def evolve(self, **changes: Any) -> Policy:
-        """Return a changed copy; this one stays as it is.
+        """Return a changed copy; this one stays as it is. Under another name it no longer claims to be the framework.
 
         Args:
             **changes: any field. ``padding`` takes an int, a pair, a name (the framework's own words first), or a Choice;
@@ -100,6 +101,8 @@ class Policy:
             InvalidTypeError, InvalidValueError, UnknownNameError: before anything is built; holds the field, what came and
                 what is allowed.
         """
+        if changes.get("name", self.name) != self.name:
+            changes = dict.fromkeys(CLAIMS, "") | changes
         for field, value in changes.items():
             if field not in _FIELDS:
                 raise InvalidValueError(

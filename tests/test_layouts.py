@@ -114,6 +114,16 @@ def test_any_order_a_plugin_may_register(letters, ones, shape):
     assert_same(layout.to_oiw(layout.from_oiw(weight)), weight)
 
 
+@quick
+@given(letters=st.permutations("NCW"), shape=st.tuples(sizes, sizes, sizes))
+def test_any_order_of_data_a_plugin_may_register(letters, shape):
+    """A layout of any order of N, C and W places each sample by its index, in both directions."""
+    layout = cp.Layout("mine", "".join(letters))
+    data = numbered(shape)
+    assert_same(layout.from_ncw(data), place(data, "NCW", layout.axes))
+    assert_same(layout.to_ncw(layout.from_ncw(data)), data)
+
+
 def test_a_transposed_layout_is_noticed():
     """The check above can fail: on a weight with equal sizes the axes OWI are not those of OIW, though the shapes agree."""
     weight = numbered((3, 3, 3))
