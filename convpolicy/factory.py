@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from convpolicy import registry
+from convpolicy import filling, registry
 from convpolicy.arithmetic import integer
 from convpolicy.backends import EXECUTIONS, Backend, LayerRequest
 from convpolicy.errors import InvalidValueError
+from convpolicy.lookup import policy as named_policy
 from convpolicy.plan import ConvSpec
 from convpolicy.policy import Policy
-from convpolicy.policy import policy as named_policy
 
 
 def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it builds
@@ -110,5 +110,6 @@ def _resolve(
     if execution not in EXECUTIONS:
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
     request = LayerRequest(spec, wanted, target.check_dtype(dtype), execution)
-    request.static_pads()  # a rule that refuses these sizes does so now
+    request.static_pads()  # a rule that refuses these sizes does so now,
+    filling.targets(wanted, spec)  # and an initializer
     return target, request

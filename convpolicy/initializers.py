@@ -61,15 +61,30 @@ class Initializer(Part):
     Args:
         name: unique name.
         draw: ``(stream, target, **params) -> array`` of ``target.shape``; see `Stream` and `Target`.
+        check: ``(target, **params) -> None``, run before anything is built or drawn; raises ValueError for a target or
+            parameters that do not go together.
         params: see `Part`.
     """
 
     kind: ClassVar[str] = "initializer"
     draw: Callable[..., Any] = attrs.field()
+    check: Callable[..., None] | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not self.description:
             object.__setattr__(self, "description", first_sentence(self.draw))
+
+    def require(self, target: Target, arguments: Mapping[str, Any]) -> None:
+        """Refuse a target or parameters that do not go together.
+
+        Raises:
+            InvalidValueError: holds the initializer's own sentence.
+        """
+        try:
+            if self.check is not None:
+                self.check(target, **arguments)
+        except ValueError as error:
+            raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
 
     def fill(self, stream: Stream, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
         """Return values of ``target.shape``, in the floating-point dtype that the stream draws.
@@ -78,6 +93,7 @@ class Initializer(Part):
             InvalidValueError: the initializer refuses this shape; holds its own sentence.
             PluginError: it fails, or returns another shape.
         """
+        self.require(target, arguments)
         try:
             values = np.asarray(self.draw(stream, target, **arguments))
         except ConvPolicyError:

@@ -12,10 +12,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import arithmetic, registry
+from convpolicy import arithmetic, filling, registry
 from convpolicy.choices import as_choice, as_words
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
-from convpolicy.initializers import Stream, Target
+from convpolicy.initializers import Stream
 from convpolicy.layouts import Layout
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice
@@ -190,25 +190,7 @@ class Policy:
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
         if dtype not in INITIAL_DTYPES:
             raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {dtype!r}; pick one.")
-        return self.draw(spec, stream or NumpyStream(seed), dtype)
-
-    def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
-        """Draw weight, then bias, for checked sizes; see `initial`."""
-        weight = self._fill("weight_init", stream, Target(spec.weight_shape, spec.fans, spec.groups), dtype)
-        if not self.bias:
-            return {"weight": weight, "bias": None}
-        return {
-            "weight": weight,
-            "bias": self._fill("bias_init", stream, Target((spec.out_channels,), spec.fans, spec.groups), dtype),
-        }
-
-    def _fill(self, field: str, stream: Stream, target: Target, dtype: str) -> NDArray[Any]:
-        initializer, arguments = self.part(field)
-        try:
-            values: NDArray[Any] = initializer.fill(stream, target, arguments)
-        except InvalidValueError as error:
-            raise InvalidValueError(f"{field}: {error}") from error
-        return values.astype(dtype, copy=False)
+        return filling.draw(self, spec, stream or NumpyStream(seed), dtype)
 
     # -- files ------------------------------------------------------------------------------------------------------
 
@@ -279,23 +261,3 @@ def _plan(policy: Policy, spec: ConvSpec, length: int, _generation: int) -> Plan
         left_sources=tuple(before.tolist()),
         right_sources=tuple(after.tolist()),
     )
-
-
-def policy(name: str | Policy) -> Policy:
-    """Return a registered policy.
-
-    Args:
-        name: ``"torch"``, ``"mindspore@2.0"``, …; a Policy is given back as it is.
-
-    Raises:
-        UnknownNameError: lists what there is and the nearest name.
-    """
-    if isinstance(name, Policy):
-        return name
-    found: Policy = registry.current().get("policy", name)
-    return found
-
-
-def policies() -> list[str]:
-    """Return the sorted names of every registered policy."""
-    return list(registry.current().parts("policy"))

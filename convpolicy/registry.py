@@ -121,7 +121,7 @@ class Registry:
             try:
                 self._manager.subset_hook_caller("convpolicy_commands", others)(cli=cli)
             except Exception as error:
-                self._fail(self._reports[name], f"convpolicy_commands raised {type(error).__name__}: {error}")
+                self._fail(self._reports[name], f"plugin {name!r}: convpolicy_commands raised {type(error).__name__}: {error}.")
 
     # -- changing ---------------------------------------------------------------------------------------------------
 

@@ -252,7 +252,7 @@ def test_a_plugin_adds_a_command():
         assert state["greeter"] == ["ok", "0"]
         assert state["stumbler"] == ["broken", "0"]
         reports = {report["name"]: report for report in json_of("plugins")}
-        assert reports["stumbler"]["errors"] == ["convpolicy_commands raised RuntimeError: no such luck"]
+        assert reports["stumbler"]["errors"] == ["plugin 'stumbler': convpolicy_commands raised RuntimeError: no such luck."]
         assert reports["greeter"]["hooks"] == ["convpolicy_commands"]
         assert reports["padding_rules"]["builtin"]
         assert "padding rule causal" in reports["padding_rules"]["parts"]

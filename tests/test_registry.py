@@ -278,7 +278,7 @@ def test_a_plugin_that_fails_to_add_commands_is_reported(registry):
         registry.add_commands(cli)
         assert sorted(cli) == ["a", "c"]
     errors = {report.name: report.errors for report in registry.reports() if report.errors}
-    assert errors == {"broken": ["convpolicy_commands raised ZeroDivisionError: division by zero"]}
+    assert errors == {"broken": ["plugin 'broken': convpolicy_commands raised ZeroDivisionError: division by zero."]}
     strict = Registry(entry_points=False, strict=True)
     strict.register(Command(""), "broken")
     with pytest.raises(cp.ConvPolicyError, match="convpolicy_commands raised ZeroDivisionError"):

@@ -13,6 +13,7 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from convpolicy import filling
 from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts import Choice
@@ -163,6 +164,6 @@ def build(request: LayerRequest, seed: int | None, device: Any) -> PolicyConv1d:
         return PolicyConv1d(request, NATIVE_INITS[policy.weight_init], NATIVE_INITS.get(policy.bias_init))
     seed = int(np.random.randint(1, 2**63, dtype=np.int64)) if seed is None else seed
     dtype = getattr(mindspore, request.dtype)
-    values = policy.draw(request.spec, NumpyStream(seed), "float64" if request.dtype == "float64" else "float32")
+    values = filling.draw(policy, request.spec, NumpyStream(seed), "float64" if request.dtype == "float64" else "float32")
     weight, bias = (None if values[name] is None else Tensor(values[name], dtype) for name in ("weight", "bias"))
     return PolicyConv1d(request, weight, bias)

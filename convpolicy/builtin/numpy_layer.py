@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy import filling
 from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.plan import Plan, require_a_window
@@ -150,7 +151,7 @@ def build(request: LayerRequest, seed: int | None, device: Any) -> NumpyConv1d:
     if device not in (None, "cpu"):
         raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {device!r}; pick another backend.")
     seed = int(np.random.randint(0, 2**63, dtype=np.int64)) if seed is None else seed
-    values = request.policy.draw(request.spec, NumpyStream(seed), request.dtype)
+    values = filling.draw(request.policy, request.spec, NumpyStream(seed), request.dtype)
     weight = values["weight"]
     assert weight is not None
     return NumpyConv1d(request, weight, values["bias"])

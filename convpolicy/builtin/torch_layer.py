@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
-from convpolicy import registry
+from convpolicy import filling, registry
 from convpolicy.arithmetic import split, static_total
 from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidValueError
@@ -73,7 +73,7 @@ def drawn(request: LayerRequest, seed: int | None) -> dict[str, Tensor | None]:
     """
     dtype = "float64" if request.dtype == "float64" else "float32"
     stream = TorchStream(getattr(torch, dtype)) if seed is None else NumpyStream(seed)
-    values = request.policy.draw(request.spec, stream, dtype)
+    values = filling.draw(request.policy, request.spec, stream, dtype)
     return {name: None if array is None else torch.from_numpy(array) for name, array in values.items()}
 
 
