@@ -16,10 +16,11 @@ from convpolicy.errors import ConvPolicyError
 from convpolicy.factory import Conv1d
 from convpolicy.initializers import Initializer
 from convpolicy.layouts import Layout
+from convpolicy.lookup import policies, policy
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
-from convpolicy.policy import Policy, policies, policy
+from convpolicy.policy import Policy
 from convpolicy.random.stream import Stream
 from convpolicy.registry import PluginReport
 from convpolicy.streams import RandomStream

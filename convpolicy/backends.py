@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 from numpy.typing import NDArray
 
+from convpolicy import filling
 from convpolicy.errors import InvalidValueError, MissingFrameworkError
 from convpolicy.parts import Part
 from convpolicy.plan import ConvSpec
+from convpolicy.random.stream import Stream
 
 if TYPE_CHECKING:
     from convpolicy.policy import Policy
@@ -35,9 +37,9 @@ class LayerRequest:
     dtype: str = "float32"
     execution: str = "exact"
 
-    def draw(self, seed: Any) -> dict[str, NDArray[Any] | None]:
-        """Return weight (out, in/groups, kernel) and bias (out,) of the policy's own stream, in the layer's dtype."""
-        return self.policy.draw(self.spec, self.policy.start_stream(seed), self.dtype)
+    def draw(self, stream: Stream) -> dict[str, NDArray[Any] | None]:
+        """Return weight (out, in/groups, kernel) and bias (out,), or None, in the layer's dtype; see `filling.draw`."""
+        return filling.draw(self.policy, self.spec, stream, self.dtype)
 
     def static_pads(self) -> tuple[int, int] | None:
         """Return ``(left, right)`` when every length gets the same pads, else None."""
@@ -50,14 +52,15 @@ class Backend(Part):
 
     Args:
         name: unique name.
-        build: ``(request, seed, device) -> native layer``; imports its framework inside. ``seed`` is an int or None (the
-            framework's own global random state decides); ``device`` is whatever the framework calls a device, or None.
+        build: ``(request, stream, device) -> native layer``; imports its framework inside. ``stream`` is what the initial
+            values are drawn from, or None: the framework's own global random state decides; ``device`` is whatever the
+            framework calls a device, or None.
         dtypes: canonical names of the dtypes it computes in.
         framework: import name of the framework, and of the extra that installs it.
     """
 
     kind: ClassVar[str] = "backend"
-    build: Callable[[LayerRequest, int | None, Any], Any] = attrs.field()
+    build: Callable[[LayerRequest, Stream | None, Any], Any] = attrs.field()
     dtypes: tuple[str, ...] = attrs.field(default=("float32", "float64"), kw_only=True)
     framework: str = attrs.field(default="numpy", kw_only=True)
 
@@ -65,14 +68,14 @@ class Backend(Part):
         """Return True when the framework can be found, without importing it."""
         return importlib.util.find_spec(self.framework) is not None
 
-    def layer(self, request: LayerRequest, seed: int | None, device: Any) -> Any:
+    def layer(self, request: LayerRequest, stream: Stream | None, device: Any) -> Any:
         """Build the layer.
 
         Raises:
             MissingFrameworkError: the framework is not installed; holds the install command.
         """
         try:
-            return self.build(request, seed, device)
+            return self.build(request, stream, device)
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] != self.framework:
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,23 @@ def as_initializer(argument: str, value: Any) -> Choice:
         except InvalidTypeError as error:
             raise InvalidTypeError(f"{argument}: {error}") from error
     return Choice.of(argument, value)
+
+
+def as_words(value: Any) -> tuple[tuple[str, str], ...]:
+    """Turn ``padding_names``, a mapping or pairs of a framework's word and the rule it stands for, into pairs.
+
+    Raises:
+        InvalidTypeError: anything else; holds what came.
+    """
+    pairs = value.items() if isinstance(value, Mapping) else value
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        pairs = [value]
+    words = tuple(tuple(pair) if isinstance(pair, (tuple, list)) else () for pair in pairs)
+    if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in words):
+        raise InvalidTypeError(
+            f"padding_names must pair words with rules, got {value!r}; pass for example (('same', 'same_upper'),)."
+        )
+    return words
 
 
 def as_choice(field: str, value: Any, names: Mapping[str, str] | None = None) -> Choice:

@@ -9,9 +9,9 @@ import attrs
 
 from convpolicy.errors import ConvPolicyError
 from convpolicy.layouts import Layout
+from convpolicy.lookup import policy as named_policy
 from convpolicy.plan import ConvSpec, Plan, check_length
 from convpolicy.policy import Policy
-from convpolicy.policy import policy as named_policy
 
 
 @attrs.frozen

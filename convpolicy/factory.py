@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from convpolicy import registry
+from convpolicy import filling, registry
 from convpolicy.backends import EXECUTIONS, Backend, LayerRequest
 from convpolicy.errors import InvalidValueError
+from convpolicy.lookup import policy as named_policy
 from convpolicy.plan import ConvSpec
 from convpolicy.policy import Policy
-from convpolicy.policy import policy as named_policy
 
 
 def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it builds
@@ -71,7 +71,8 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         if "unhashable" not in str(error):
             raise
         target, request = _resolve.__wrapped__(*arguments)  # an array, a list or a mapping among them
-    return target.layer(request, seed, device)
+    stream = None if seed is None else request.policy.start_stream(seed)
+    return target.layer(request, stream, device)
 
 
 @lru_cache(maxsize=512, typed=True)
@@ -108,5 +109,6 @@ def _resolve(
     if execution not in EXECUTIONS:
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
     request = LayerRequest(spec, wanted, target.check_dtype(dtype), execution)
-    request.static_pads()  # a rule that refuses these sizes does so now
+    request.static_pads()  # a rule that refuses these sizes does so now,
+    filling.targets(wanted, spec)  # and an initializer
     return target, request

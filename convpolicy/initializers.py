@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
 from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
-from convpolicy.parts import Part, first_sentence
+from convpolicy.parts import Choice, Part, first_sentence
 from convpolicy.streams import Draws
+
+# ±√(1/fan_in) in the words of torch and MindSpore: kaiming_uniform_(a=√5), HeUniform(√5)
+TORCH_UNIFORM = Choice("he_uniform", negative_slope=math.sqrt(5))
 
 
 @attrs.frozen
@@ -37,15 +41,30 @@ class Initializer(Part):
     Args:
         name: unique name.
         draw: ``(draws, target, **params) -> array`` of ``target.shape``; see `Draws` and `Target`.
+        check: ``(target, **params) -> None``, run before anything is built or drawn; raises ValueError for a target or
+            parameters that do not go together.
         params: see `Part`.
     """
 
     kind: ClassVar[str] = "initializer"
     draw: Callable[..., Any] = attrs.field()
+    check: Callable[..., None] | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not self.description:
             object.__setattr__(self, "description", first_sentence(self.draw))
+
+    def require(self, target: Target, arguments: Mapping[str, Any]) -> None:
+        """Refuse a target or parameters that do not go together.
+
+        Raises:
+            InvalidValueError: holds the initializer's own sentence.
+        """
+        try:
+            if self.check is not None:
+                self.check(target, **arguments)
+        except ValueError as error:
+            raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
 
     def fill(self, draws: Draws, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
         """Return values of ``target.shape``, in the floating-point dtype that the stream draws.
@@ -54,6 +73,7 @@ class Initializer(Part):
             InvalidValueError: the initializer refuses this shape; holds its own sentence.
             PluginError: it fails, or returns another shape.
         """
+        self.require(target, arguments)
         try:
             values = np.asarray(self.draw(draws, target, **arguments))
         except ConvPolicyError:

@@ -171,6 +171,11 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
+def _known_check(_param: Any, _field: Any, kind: Any) -> None:
+    if not isinstance(kind, str) or kind not in _CHECKS:
+        raise InvalidValueError(f"a Param's kind must be one of {', '.join(_CHECKS)}, got {kind!r}; pick one.")
+
+
 @attrs.frozen
 class Param:
     """One parameter of a part.
@@ -184,7 +189,7 @@ class Param:
     """
 
     default: Any = None
-    kind: str = attrs.field(default="number", validator=attrs.validators.in_(_CHECKS))
+    kind: str = attrs.field(default="number", validator=_known_check)
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
     finite: bool = True
@@ -209,6 +214,13 @@ def _read_only(params: Mapping[str, Param]) -> Mapping[str, Param]:
     return MappingProxyType(dict(params))
 
 
+def _text(part: Any, _field: Any, name: Any) -> None:
+    if not isinstance(name, str):
+        raise InvalidTypeError(
+            f"the name of a {part.kind} must be text, got {name!r} of type {type(name).__name__}; pass a name."
+        )
+
+
 @attrs.frozen(eq=False)
 class Part:
     """Base of everything a plugin registers.
@@ -221,7 +233,7 @@ class Part:
     """
 
     kind: ClassVar[str] = "part"
-    name: str = attrs.field(validator=attrs.validators.instance_of(str))
+    name: str = attrs.field(validator=_text)
     params: Mapping[str, Param] = attrs.field(factory=dict, kw_only=True, converter=_read_only)
     description: str = attrs.field(default="", kw_only=True)
     provider: str = attrs.field(default="", kw_only=True)

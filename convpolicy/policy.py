@@ -12,17 +12,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import arithmetic, registry
-from convpolicy.choices import as_choice
-from convpolicy.errors import InvalidTypeError, InvalidValueError, UnknownNameError, nearest, unknown_name
-from convpolicy.initializers import Target
+from convpolicy import arithmetic, filling, registry
+from convpolicy.choices import as_choice, as_words
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.layouts import Layout
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec, Plan, check_length
-from convpolicy.random.float32 import rounded
 from convpolicy.random.stream import Stream
-from convpolicy.streams import Draws
 
 # field -> the kind of part it names
 PART_FIELDS = {
@@ -36,11 +33,12 @@ PART_FIELDS = {
 }
 
 
+CLAIMS = ("framework", "versions", "measured", "source", "description")  # what a policy says of the framework it is named after
 INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
-def _named(value: Any) -> Choice:
-    return Choice.of("part", value)
+def _named(value: Any) -> Any:
+    return Choice.of("part", value) if isinstance(value, (str, Mapping)) else value  # the validator names the field
 
 
 def _plain(value: Any) -> Any:
@@ -79,15 +77,15 @@ class Policy:
 
     kind: ClassVar[str] = "policy"
     name: str = _text(attrs.NOTHING)
-    padding: Choice = attrs.field(default=Choice("valid"), converter=_named)
-    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=_named)
+    padding: Choice = attrs.field(default=Choice("valid"), converter=_named, validator=_is(Choice))
+    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=_named, validator=_is(Choice))
     bias: bool = attrs.field(default=True, converter=_plain, validator=_is(bool))
-    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
-    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named)
-    layout: Choice = attrs.field(default=Choice("OIW"), converter=_named)
-    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named)
-    stream: Choice = attrs.field(default=Choice("numpy"), converter=_named)
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), validator=_is(tuple))
+    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=_named, validator=_is(Choice))
+    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named, validator=_is(Choice))
+    layout: Choice = attrs.field(default=Choice("OIW"), converter=_named, validator=_is(Choice))
+    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named, validator=_is(Choice))
+    stream: Choice = attrs.field(default=Choice("numpy"), converter=_named, validator=_is(Choice))
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_words)
     framework: str = _text()
     versions: str = _text()
     measured: str = _text()
@@ -96,7 +94,7 @@ class Policy:
     provider: str = attrs.field(default="", eq=False)
 
     def evolve(self, **changes: Any) -> Policy:
-        """Return a changed copy; this one stays as it is.
+        """Return a changed copy; this one stays as it is. Under another name it no longer claims to be the framework.
 
         Args:
             **changes: any field. ``padding`` takes an int, a pair, a name (the framework's own words first), or a Choice;
@@ -106,6 +104,8 @@ class Policy:
             InvalidTypeError, InvalidValueError, UnknownNameError: before anything is built; holds the field, what came and
                 what is allowed.
         """
+        if changes.get("name", self.name) != self.name:
+            changes = dict.fromkeys(CLAIMS, "") | changes
         for field, value in changes.items():
             if field not in _FIELDS:
                 raise InvalidValueError(
@@ -148,7 +148,8 @@ class Policy:
             UnknownNameError: the name is not registered.
             InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
         """
-        return _part(PART_FIELDS[field], getattr(self, field), registry.current().generation)
+        words = self.padding_names if field == "padding" else ()
+        return _part(PART_FIELDS[field], getattr(self, field), words, registry.current().generation)
 
     # -- padding ----------------------------------------------------------------------------------------------------
 
@@ -206,7 +207,7 @@ class Policy:
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
         if dtype not in INITIAL_DTYPES:
             raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {dtype!r}; pick one.")
-        return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
+        return filling.draw(self, spec, self.start_stream(seed) if stream is None else stream, dtype)
 
     def start_stream(self, seed: Any) -> Stream:
         """Return the policy's own random stream, as after the framework's own seeding function.
@@ -217,25 +218,6 @@ class Policy:
         part, arguments = self.part("stream")
         started: Stream = part.start(seed, **arguments)
         return started
-
-    def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
-        """Draw weight, then bias, for checked sizes; see `initial`."""
-        draws = Draws(stream, self.part("layout")[0], spec.groups, dtype)
-        shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,) if self.bias else None}
-        values: dict[str, NDArray[Any] | None] = {}
-        for role, shape in shapes.items():
-            values[role] = None
-            if shape is not None:
-                stream.begin(role)
-                values[role] = self._fill(f"{role}_init", draws, Target(shape, spec.fans, spec.groups), dtype)
-        return values
-
-    def _fill(self, field: str, draws: Draws, target: Target, dtype: str) -> NDArray[Any]:
-        initializer, arguments = self.part(field)
-        try:
-            return rounded(initializer.fill(draws, target, arguments), dtype)
-        except InvalidValueError as error:
-            raise InvalidValueError(f"{field}: {error}") from error
 
     # -- files ------------------------------------------------------------------------------------------------------
 
@@ -279,8 +261,8 @@ _FIELDS = tuple(field.name for field in attrs.fields(Policy) if field.name != "p
 
 
 @lru_cache(maxsize=256)
-def _part(kind: str, choice: Choice, _generation: int) -> tuple[Any, Mapping[str, Any]]:
-    part = registry.current().get(kind, choice.name)
+def _part(kind: str, choice: Choice, words: Any, _generation: int) -> tuple[Any, Mapping[str, Any]]:
+    part = registry.current().get(kind, choice.name, [word for word, _rule in words])
     return part, MappingProxyType(part.arguments(choice))
 
 
@@ -306,39 +288,3 @@ def _plan(policy: Policy, spec: ConvSpec, length: int, _generation: int) -> Plan
         left_sources=tuple(before.tolist()),
         right_sources=tuple(after.tolist()),
     )
-
-
-def policy(name: str | Policy) -> Policy:
-    """Return a registered policy.
-
-    Args:
-        name: ``"torch"``, ``"mindspore@2.0"``, …; ``"mindspore"`` is the newest, ``"mindspore@2.9.0"`` the one that holds
-            for that version; a Policy is given back as it is.
-
-    Raises:
-        UnknownNameError: lists what there is and the nearest name, or the versions known.
-    """
-    if isinstance(name, Policy):
-        return name
-    known = registry.current().parts("policy")
-    if isinstance(name, str) and name not in known and "@" in name:
-        return _of_version(known, *name.split("@", 1))
-    found: Policy = registry.current().get("policy", name)
-    return found
-
-
-def _of_version(known: Mapping[str, Policy], framework: str, version: str) -> Policy:
-    """Return the policy of a framework whose ``versions`` hold the version, the framework's own name first."""
-    candidates = [policy for name, policy in known.items() if name.partition("@")[0] == framework]
-    if not candidates:
-        raise unknown_name("policy", framework, known)
-    for policy in candidates:
-        if policy.covers(version):
-            return policy
-    ranges = "; ".join(f"{policy.name} for {policy.versions}" for policy in candidates)
-    raise UnknownNameError(f"no policy for {framework} {version}; known: {ranges}. Pick one of these, or measure and add one.")
-
-
-def policies() -> list[str]:
-    """Return the sorted names of every registered policy."""
-    return list(registry.current().parts("policy"))

@@ -40,13 +40,13 @@ _converter.register_unstructure_hook(Choice, Choice.to_data)
 
 
 def to_dict(policy: Policy) -> dict[str, Any]:
-    """Return plain data: every field that differs from the defaults, and the schema version."""
+    """Return plain data: every field that is not empty, and the schema version."""
     data = _converter.unstructure(policy)
     names = data["padding_names"] = dict(policy.padding_names)
     if names.get(data["padding"] if isinstance(data["padding"], str) else "", policy.padding.name) != policy.padding.name:
         data["padding"] = {"name": policy.padding.name}  # the plain word would mean another rule
     del data["provider"]
-    return {"schema": SCHEMA, **{key: value for key, value in data.items() if value not in ("", {})}}
+    return {"schema": SCHEMA, **{key: value for key, value in data.items() if key == "name" or value not in ("", {})}}
 
 
 def from_dict(data: Mapping[str, Any]) -> Policy:

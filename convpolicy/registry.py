@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from convpolicy.errors import InvalidValueError, PluginError, unknown_name
+from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, unknown_name
 
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
     import importlib.metadata
@@ -80,6 +80,7 @@ class Registry:
         self._reports: dict[str, PluginReport] = {}
         self._parts: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
         self._conflicts: dict[tuple[str, str], list[str]] = {}
+        self._origins: dict[str, str] = {}  # name of an installed plugin -> its entry point
         self._loaded = False
         self._loading = False
 
@@ -90,8 +91,8 @@ class Registry:
         self._load()
         return MappingProxyType(dict(sorted(self._parts[kind].items())))
 
-    def get(self, kind: str, name: Any) -> Any:
-        """Return one part.
+    def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
+        """Return one part; ``words`` are other names that the caller would have taken.
 
         Raises:
             UnknownNameError: no such name; lists what there is and the nearest.
@@ -107,7 +108,7 @@ class Registry:
             part = self._parts[kind].get(name)
             if part is not None:
                 return part
-        raise unknown_name(kind, name, self._parts[kind])
+        raise unknown_name(kind, name, {*self._parts[kind], *words})
 
     def reports(self) -> list[PluginReport]:
         """Return a report of every plugin, built-in ones first, in loading order."""
@@ -122,7 +123,7 @@ class Registry:
             try:
                 self._manager.subset_hook_caller("convpolicy_commands", others)(cli=cli)
             except Exception as error:
-                self._fail(self._reports[name], f"convpolicy_commands raised {type(error).__name__}: {error}")
+                self._fail(self._reports[name], f"plugin {name!r}: convpolicy_commands raised {type(error).__name__}: {error}.")
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,8 @@ class Registry:
         with self._lock:
             self._load()
             report = PluginReport(name or getattr(plugin, "__name__", None) or type(plugin).__name__)
+            if not isinstance(report.name, str):
+                raise InvalidTypeError(f"name must be text, got {name!r} of type {type(name).__name__}; pass a plugin's name.")
             if report.name in self._reports:
                 raise PluginError(f"plugin {report.name!r} is registered already; unregister it first.")
             self._reports[report.name] = report
@@ -150,7 +153,7 @@ class Registry:
     def unregister(self, name: str) -> None:
         """Remove a plugin that was registered by hand, and its parts."""
         with self._lock:
-            if name not in self._reports:
+            if not isinstance(name, str) or name not in self._reports:
                 raise unknown_name("plugin", name, self._reports)
             if self._reports[name].builtin:
                 raise InvalidValueError(f"plugin {name!r} is built in and cannot be removed; remove another.")
@@ -197,7 +200,7 @@ class Registry:
 
         from convpolicy.hookspecs import PROJECT
 
-        found = sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda entry: entry.name)
+        found = sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda entry: (entry.name, entry.value))
         listed = os.environ.get(LOAD_PLUGINS)
         wanted = None if listed is None else {name.strip() for name in listed.split(",") if name.strip()}
         for missing in sorted((wanted or set()) - {entry.name for entry in found}):
@@ -208,13 +211,14 @@ class Registry:
     def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
         name = entry_point.name
         if name in self._reports:
-            first = self._reports[name]
-            self._fail(first, f"two distributions offer a plugin named {name!r}; uninstall one.")
+            first = self._origins.get(name, "convpolicy itself")
+            self._fail(self._reports[name], f"two plugins are named {name!r}: {first} and {entry_point.value}; uninstall one.")
             return
+        self._origins[name] = entry_point.value
         report = self._reports[name] = PluginReport(name, getattr(entry_point.dist, "version", "") or "")
         try:
             plugin = entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script among plugins must not end the caller's process
             self._fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {type(error).__name__}: {error}")
             return
         self._add(report, plugin)
@@ -270,7 +274,8 @@ class Registry:
             if not self._reports[providers[0]].builtin and not self._loaded:
                 # neither stranger wins: asking for the name raises, naming both
                 self._conflicts[(kind, part.name)] = [*providers, report.name]
-                self._parts[kind].pop(part.name, None)
+                if self._parts[kind].pop(part.name, None) is not None:
+                    self._reports[providers[0]].parts.remove(f"{kind} {part.name}")
                 self._fail(self._reports[providers[0]], message + ".")
             self._fail(report, message + ".")
 

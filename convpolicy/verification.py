@@ -14,10 +14,9 @@ import attrs
 
 from convpolicy import registry
 from convpolicy.errors import InvalidValueError
-from convpolicy.natives import NATIVES
-from convpolicy.policy import policy as named_policy
+from convpolicy.lookup import policy as named_policy
+from convpolicy.natives import MARK, NATIVES
 
-MARK = "convpolicy-row "  # before every row that a process prints; frameworks print much else
 FAILED = ("differs", "crashed")
 LAST_WORDS = 300  # characters of a crashed process's stderr that a report keeps
 
@@ -103,12 +102,21 @@ def verify(
     return Verification(tuple(claims))
 
 
+def _command(name: str, backends: list[str]) -> list[str]:
+    return [sys.executable, "-m", "convpolicy.natives.claims", name, *backends]
+
+
 def _measured(name: str, backends: list[str]) -> Iterator[Claim]:
-    words = [sys.executable, "-m", "convpolicy.natives.claims", name, *backends]
     environment = os.environ | NATIVES[name][1]
     version = ""
     with subprocess.Popen(  # noqa: S603 - this Python, this package, and names checked above
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+        _command(name, backends),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -147,7 +147,7 @@ def test_list_names_everything_registered():
     """Every part of every kind, with its plugin, in the table and in JSON; one kind alone on request."""
     kinds = {
         "padding rule": cp.padding_rules(), "padding mode": cp.padding_modes(), "initializer": cp.initializers(),
-        "layout": cp.layouts(), "backend": cp.backends(),
+        "layout": cp.layouts(), "backend": cp.backends(), "stream": cp.streams(),
     }  # fmt: skip
     expected = {(kind, name, part.provider) for kind, parts in kinds.items() for name, part in parts.items()}
     expected |= {("policy", name, "policies") for name in cp.policies()}
@@ -252,7 +252,7 @@ def test_a_plugin_adds_a_command():
         assert state["greeter"] == ["ok", "0"]
         assert state["stumbler"] == ["broken", "0"]
         reports = {report["name"]: report for report in json_of("plugins")}
-        assert reports["stumbler"]["errors"] == ["convpolicy_commands raised RuntimeError: no such luck"]
+        assert reports["stumbler"]["errors"] == ["plugin 'stumbler': convpolicy_commands raised RuntimeError: no such luck."]
         assert reports["greeter"]["hooks"] == ["convpolicy_commands"]
         assert reports["padding_rules"]["builtin"]
         assert "padding rule causal" in reports["padding_rules"]["parts"]

@@ -6,24 +6,25 @@ from typing import Any
 
 from convpolicy.backends import Backend, LayerRequest
 from convpolicy.hookspecs import hookimpl
+from convpolicy.random.stream import Stream
 
 
-def _numpy(request: LayerRequest, seed: int | None, device: Any) -> Any:
+def _numpy(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
     from convpolicy.builtin import numpy_layer
 
-    return numpy_layer.build(request, seed, device)
+    return numpy_layer.build(request, stream, device)
 
 
-def _torch(request: LayerRequest, seed: int | None, device: Any) -> Any:
+def _torch(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
     from convpolicy.builtin import torch_layer
 
-    return torch_layer.build(request, seed, device)
+    return torch_layer.build(request, stream, device)
 
 
-def _mindspore(request: LayerRequest, seed: int | None, device: Any) -> Any:
+def _mindspore(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
     from convpolicy.builtin import mindspore_layer
 
-    return mindspore_layer.build(request, seed, device)
+    return mindspore_layer.build(request, stream, device)
 
 
 @hookimpl

@@ -41,11 +41,15 @@ def normal(draws: Draws, target: Target, *, mean: float, std: float) -> Values:
 
 def truncated_normal(draws: Draws, target: Target, *, mean: float, std: float, lower: float, upper: float) -> Values:
     """N(mean, std²) redrawn until within mean + [lower, upper] · std, bounds in standard deviations."""
+    return draws.truncated_normal(target.shape, mean, std, lower, upper)
+
+
+def check_cut(target: Target, *, mean: float, std: float, lower: float, upper: float) -> None:
+    """The bounds are in order and hold enough of the law."""
     if not lower < upper:
         raise ValueError(f"lower must be below upper, got {lower} and {upper}; swap them.")
     if (math.erf(upper / math.sqrt(2)) - math.erf(lower / math.sqrt(2))) / 2 < LEAST_MASS:
         raise ValueError(f"[lower, upper] must hold at least {LEAST_MASS} of the law, got [{lower}, {upper}]; widen it.")
-    return draws.truncated_normal(target.shape, mean, std, lower, upper)
 
 
 def uniform(draws: Draws, target: Target, *, low: float | None, high: float | None) -> Values:
@@ -53,14 +57,18 @@ def uniform(draws: Draws, target: Target, *, low: float | None, high: float | No
 
     Source: torch/nn/modules/conv.py, _ConvNd.reset_parameters.
     """
-    if (low is None) != (high is None):
-        raise ValueError("low and high must be given together, or neither for ±sqrt(1/fan_in).")
     if low is None or high is None:
         high = 1 / math.sqrt(target.fans.fan_in)
         low = -high
-    if low > high:
-        raise ValueError(f"low must be at most high, got {low} and {high}; swap them.")
     return draws.uniform(target.shape, low, high)
+
+
+def check_range(target: Target, *, low: float | None, high: float | None) -> None:
+    """Both bounds or neither, in order, and a range that a float holds."""
+    if (low is None) != (high is None):
+        raise ValueError("low and high must be given together, or neither for ±sqrt(1/fan_in).")
+    if low is not None and high is not None and not 0 <= high - low < math.inf:
+        raise ValueError(f"low must be at most high and not infinitely far from it, got {low} and {high}; correct them.")
 
 
 def variance_scaling(draws: Draws, target: Target, *, fan: str, gain: float, distribution: str) -> Values:
@@ -84,7 +92,7 @@ def orthogonal(draws: Draws, target: Target, *, gain: float) -> Values:
 
     Source: Saxe et al. (2014); torch/nn/init.py, orthogonal_.
     """
-    rows, columns = target.shape[0], math.prod(_weight_shape(target)[1:])
+    rows, columns = target.shape[0], math.prod(target.shape[1:])
     flat = draws.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0)
     q, r = np.linalg.qr(flat)
     signed: Values = gain * q * np.sign(np.diag(r))  # the signs make the law uniform over orthogonal matrices
@@ -96,7 +104,7 @@ def dirac(draws: Draws, target: Target) -> Values:
 
     Source: torch/nn/init.py, dirac_.
     """
-    out, inputs, kernel = _weight_shape(target)
+    out, inputs, kernel = target.shape
     weight = np.zeros(target.shape)
     per_group = out // target.groups
     for channel in range(out):
@@ -107,16 +115,20 @@ def dirac(draws: Draws, target: Target) -> Values:
 
 def from_array(draws: Draws, target: Target, *, values: FrozenArray) -> Values:
     """The given numbers, axes (out, in/groups, kernel) for a weight and (out,) for a bias."""
-    if values is None or values.array.shape != target.shape:
-        got = None if values is None else values.array.shape
-        raise ValueError(f"values must have shape {target.shape}, got {got}; pass an array of that shape.")
     return np.array(values.array)
 
 
-def _weight_shape(target: Target) -> tuple[int, int, int]:
+def check_shape(target: Target, *, values: FrozenArray | None) -> None:
+    """The array has the target's shape."""
+    if values is None or values.array.shape != target.shape:
+        got = None if values is None else values.array.shape
+        raise ValueError(f"values must have shape {target.shape}, got {got}; pass an array of that shape.")
+
+
+def check_weight(target: Target, **_params: Any) -> None:
+    """The target is a weight."""
     if len(target.shape) != 3:
         raise ValueError(f"it needs a weight of three axes, got shape {target.shape}; pick another one for the bias.")
-    return target.shape
 
 
 # name -> draw, the parameter it scales by, fan, source
@@ -159,12 +171,13 @@ def convpolicy_initializers() -> list[Initializer]:
         Initializer(
             "truncated_normal",
             truncated_normal,
+            check=check_cut,
             params={"mean": Param(0.0), "std": std, "lower": Param(-2.0), "upper": Param(2.0)},
         ),
-        Initializer("uniform", uniform, params={"low": Param(None), "high": Param(None)}),
+        Initializer("uniform", uniform, check=check_range, params={"low": Param(None), "high": Param(None)}),
         Initializer("variance_scaling", variance_scaling, params=_scale_params("fan_in", {"gain": Param(1.0)}, "normal")),
         *(_scaled(name, law) for name in SCALED for law in OF_LAW),
-        Initializer("orthogonal", orthogonal, params={"gain": Param(1.0)}),
-        Initializer("dirac", dirac),
-        Initializer("array", from_array, params={"values": Param(None, kind="array")}),
+        Initializer("orthogonal", orthogonal, check=check_weight, params={"gain": Param(1.0)}),
+        Initializer("dirac", dirac, check=check_weight),
+        Initializer("array", from_array, check=check_shape, params={"values": Param(None, kind="array")}),
     ]

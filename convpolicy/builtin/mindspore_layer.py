@@ -14,18 +14,19 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from convpolicy.backends import LayerRequest
-from convpolicy.builtin.policies import TORCH_WEIGHT
 from convpolicy.errors import InvalidValueError
+from convpolicy.initializers import TORCH_UNIFORM
 from convpolicy.parts import Choice
 from convpolicy.plan import Plan, require_a_window
 from convpolicy.random.numpy import NumpyStream
+from convpolicy.random.stream import Stream
 
 # rules that pad_mode="same" carries out itself
 SAME = {Choice(name) for name in ("same_upper", "tf-right", "mindspore-right")}
 # initializers with MindSpore's own spelling, which then draws from its own random state
 NATIVE_INITS = {
     Choice("uniform"): None,
-    TORCH_WEIGHT: None,
+    TORCH_UNIFORM: None,
     Choice("normal", std=0.01): "normal",
     Choice("zeros"): "zeros",
     Choice("ones"): "ones",
@@ -159,20 +160,18 @@ def window_index(plan: Plan) -> Any:
     return padded_index(plan)[starts + taps].reshape(-1)
 
 
-def build(request: LayerRequest, seed: int | None, device: Any) -> PolicyConv1d:
-    """Build the layer; without a seed MindSpore's global random state decides, as ``mindspore.set_seed`` left it."""
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyConv1d:
+    """Build the layer; without a stream MindSpore's global random state decides, as ``mindspore.set_seed`` left it."""
     if device is not None:
         raise InvalidValueError(
             f"device must be None for backend 'mindspore', got {device!r}; call mindspore.set_device before building."
         )
     policy = request.policy
-    if seed is None and policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS):
+    if stream is None and policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS):
         return PolicyConv1d(request, NATIVE_INITS[policy.weight_init], NATIVE_INITS.get(policy.bias_init))
-    if seed is None:
+    if stream is None:
         stream = NumpyStream(int(np.random.randint(1, 2**63, dtype=np.int64)))
-        values = policy.draw(request.spec, stream, request.dtype)
-    else:
-        values = request.draw(seed)
+    values = request.draw(stream)
     dtype = getattr(mindspore, request.dtype)
     weight, bias = (None if values[name] is None else Tensor(values[name], dtype) for name in ("weight", "bias"))
     return PolicyConv1d(request, weight, bias)

@@ -11,6 +11,7 @@ from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.plan import Plan, require_a_window
 from convpolicy.random.numpy import NumpyStream
+from convpolicy.random.stream import Stream
 
 Array: TypeAlias = "NDArray[Any]"
 BLOCK_BYTES = 1 << 22  # windows copied at a time: about the size of a core's cache, measured best of 2^20 … 2^25
@@ -54,7 +55,7 @@ class NumpyConv1d:
             InvalidTypeError, InvalidValueError: wrong dtype, axes or channels, or an input too short for the plan.
         """
         spec = self._request.spec
-        data = self._checked(np.asarray(data))
+        data = self._checked(data)
         batched = data if data.ndim == 3 else data[None]
         plan = require_a_window(self.plan(batched.shape[2]))
         out = np.empty((batched.shape[0], spec.out_channels, plan.length_out), dtype=data.dtype)
@@ -64,8 +65,12 @@ class NumpyConv1d:
                 out += self.bias[:, None]
         return out if data.ndim == 3 else out[0]
 
-    def _checked(self, data: Array) -> Array:
+    def _checked(self, given: Any) -> Array:
         spec, dtype = self._request.spec, self._request.dtype
+        try:
+            data: Array = np.asarray(given)
+        except ValueError:
+            raise InvalidTypeError("input must be an array of numbers, got rows of different lengths; even them.") from None
         if data.dtype != dtype:
             raise InvalidTypeError(f"input must be {dtype} like the layer, got {data.dtype}; convert it with astype({dtype!r}).")
         if data.ndim not in (2, 3) or data.shape[-2] != spec.in_channels:
@@ -141,15 +146,13 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
             np.matmul(grouped_weight, flat, out=grouped_out[first : first + items, ..., start : start + columns])
 
 
-def build(request: LayerRequest, seed: int | None, device: Any) -> NumpyConv1d:
-    """Build the layer; without a seed NumPy's global random state decides, as ``np.random.seed`` left it."""
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> NumpyConv1d:
+    """Build the layer; without a stream NumPy's global random state decides, as ``np.random.seed`` left it."""
     if device not in (None, "cpu"):
         raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {device!r}; pick another backend.")
-    if seed is None:
+    if stream is None:
         stream = NumpyStream(int(np.random.randint(0, 2**63, dtype=np.int64)))
-        values = request.policy.draw(request.spec, stream, request.dtype)
-    else:
-        values = request.draw(seed)
+    values = request.draw(stream)
     weight = values["weight"]
     assert weight is not None
     return NumpyConv1d(request, weight, values["bias"])

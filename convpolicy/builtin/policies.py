@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from convpolicy.hookspecs import hookimpl
+from convpolicy.initializers import TORCH_UNIFORM
 from convpolicy.parts import Choice
 from convpolicy.policy import Policy
 
 MINDSPORE_PAGE = "https://www.mindspore.cn/docs/en/r2.0/note/api_mapping/pytorch_diff/Conv1d.html"
 SAME_OR_VALID = (("same", "same_upper"), ("valid", "valid"))
-TORCH_WEIGHT = Choice("he_uniform", negative_slope=math.sqrt(5))  # kaiming_uniform_(a=sqrt(5)): ±sqrt(1/fan_in)
 KERAS_SOURCE = "keras/src/layers/convolutional/conv1d.py, class Conv1D"
 FLAX_WORDS = (
     ("SAME", "same_upper"),
@@ -32,7 +30,7 @@ def _keras(name: str, stream: str, source: str, description: str) -> Policy:
         data_layout="NWC",
         stream=stream,
         padding_names=KERAS_WORDS,
-        framework="keras",
+        framework="tensorflow" if name == "tensorflow" else "keras",
         versions=">=3,<4",
         measured="3.15.1",
         source=source,
@@ -82,7 +80,7 @@ def convpolicy_policies() -> list[Policy]:
     return [
         Policy(
             "torch",
-            weight_init=TORCH_WEIGHT,
+            weight_init=TORCH_UNIFORM,
             stream="torch",
             padding_names=(("same", "torch_same"), ("valid", "valid")),
             framework="torch",
@@ -95,7 +93,7 @@ def convpolicy_policies() -> list[Policy]:
             "mindspore",
             ">=2.1,<2.11",
             "2.7.0, 2.8.0, 2.9.0, 2.10.0",
-            TORCH_WEIGHT,
+            TORCH_UNIFORM,
             "uniform",
             "Pads 'same' with the odd element right, no bias, weight uniform ±√(1/fan_in); from 2.1 on by its pages, 2.7 measured.",
         ),

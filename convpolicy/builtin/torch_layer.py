@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from convpolicy import registry
 from convpolicy.arithmetic import split, static_total
 from convpolicy.backends import LayerRequest
-from convpolicy.builtin.policies import TORCH_WEIGHT
 from convpolicy.errors import InvalidValueError
+from convpolicy.initializers import TORCH_UNIFORM
 from convpolicy.parts import Choice
 from convpolicy.plan import Plan, require_a_window
 from convpolicy.random import torch as torch_bits
-from convpolicy.random.stream import Shape
+from convpolicy.random.stream import Shape, Stream
 
 # padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
 NATIVE_MODES = {Choice(mode) for mode in ("zeros", "reflect", "replicate", "circular")}
-NATIVE_INITS = {Choice("uniform"), TORCH_WEIGHT}  # ±sqrt(1/fan_in), for the weight and for the bias
+NATIVE_INITS = {Choice("uniform"), TORCH_UNIFORM}  # ±sqrt(1/fan_in), for the weight and for the bias
 
 
 def native_padding(request: LayerRequest) -> int | str | None:
@@ -70,9 +70,9 @@ def _wide(values: Tensor) -> Any:
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
 
 
-def drawn(request: LayerRequest, seed: int | None) -> dict[str, Tensor | None]:
-    """Draw weight and bias as CPU tensors; without a seed torch's own random state decides."""
-    values = request.policy.draw(request.spec, GlobalStream(), request.dtype) if seed is None else request.draw(seed)
+def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Tensor | None]:
+    """Draw weight and bias as CPU tensors; without a stream torch's own random state decides."""
+    values = request.draw(GlobalStream() if stream is None else stream)
     return {name: None if array is None else torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()}
 
 
@@ -93,9 +93,9 @@ class _UndrawnConv1d(nn.Conv1d):
 class PolicyConv1d(nn.Conv1d):
     """``torch.nn.Conv1d`` whose ``reset_parameters`` follows a policy; the forward is torch's own."""
 
-    def __init__(self, request: LayerRequest, padding: int | str, seed: int | None, device: Any) -> None:
+    def __init__(self, request: LayerRequest, padding: int | str, stream: Stream | None, device: Any) -> None:
         self._request = request
-        self._seed = seed  # read once, by the first reset_parameters
+        self._stream = stream  # read once, by the first reset_parameters
         spec, policy = request.spec, request.policy
         super().__init__(
             spec.in_channels,
@@ -118,13 +118,13 @@ class PolicyConv1d(nn.Conv1d):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, as the policy says, from torch's global random state."""
-        seed, self._seed = self._seed, None
+        stream, self._stream = self._stream, None
         if self.weight.is_meta:
             return  # no values to write; call this again after to_empty
-        if seed is None and has_native_init(self._request):
+        if stream is None and has_native_init(self._request):
             super().reset_parameters()
             return
-        _write(self, drawn(self._request, seed))
+        _write(self, drawn(self._request, stream))
 
     def extra_repr(self) -> str:
         """Return torch's own text and the policy's name."""
@@ -137,8 +137,8 @@ class PaddedConv1d(PolicyConv1d):
     ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name.
     """
 
-    def __init__(self, request: LayerRequest, seed: int | None, device: Any) -> None:
-        super().__init__(request, 0, seed, device)
+    def __init__(self, request: LayerRequest, stream: Stream | None, device: Any) -> None:
+        super().__init__(request, 0, stream, device)
         self._bind()
         self.padding = self._static or str(request.policy.padding)
         self.padding_mode = request.policy.padding_mode.name  # type: ignore[assignment]
@@ -249,18 +249,18 @@ def _recipe(request: LayerRequest, _generation: int) -> tuple[int | str | None, 
     return padding, has_native_init(request), arguments
 
 
-def build(request: LayerRequest, seed: int | None, device: Any) -> nn.Conv1d:
-    """Build the layer; without a seed torch's global random state decides, as ``torch.manual_seed`` left it."""
-    if seed is not None and device is not None and torch.device(device).type == "meta":
-        raise InvalidValueError(f"seed must be None on device 'meta', which holds no values, got {seed}; seed after to_empty.")
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
+    """Build the layer; without a stream torch's global random state decides, as ``torch.manual_seed`` left it."""
+    if stream is not None and device is not None and torch.device(device).type == "meta":
+        raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
     padding, native_init, arguments = _recipe(request, registry.current().generation)
     if padding is None:
-        return PaddedConv1d(request, seed, device)
+        return PaddedConv1d(request, stream, device)
     if not native_init:
-        return PolicyConv1d(request, padding, seed, device)
-    if seed is None:
+        return PolicyConv1d(request, padding, stream, device)
+    if stream is None:
         return nn.Conv1d(**arguments, device=device)
     layer: nn.Conv1d = _UndrawnConv1d(**arguments, device=device)
     layer.__class__ = nn.Conv1d
-    _write(layer, drawn(request, seed))
+    _write(layer, drawn(request, stream))
     return layer

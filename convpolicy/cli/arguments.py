@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from convpolicy.errors import InvalidValueError
+from convpolicy.lookup import policy
 from convpolicy.parts import Choice
-from convpolicy.policy import Policy, policy
+from convpolicy.policy import Policy
 from convpolicy.policy_files import FORMATS, load_policy
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+MARK = "convpolicy-row "  # before every row that `natives.claims` prints; frameworks print much else
 # policy -> its module here, and the environment its process needs
 NATIVES: dict[str, tuple[str, dict[str, str]]] = {
     "torch": ("torch", {}),

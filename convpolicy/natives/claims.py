@@ -1,6 +1,6 @@
 """What a policy claims about its framework, checked against it; runs in a process of its own.
 
-``python -m convpolicy.natives.claims POLICY BACKEND …`` prints one JSON row per claim behind `verification.MARK`.
+``python -m convpolicy.natives.claims POLICY BACKEND …`` prints one JSON row per claim behind `MARK`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import reference
+from convpolicy import filling, reference
 from convpolicy.errors import ConvPolicyError
 from convpolicy.factory import Conv1d
-from convpolicy.natives import NATIVES, native
+from convpolicy.lookup import policy
+from convpolicy.natives import MARK, NATIVES, native
 from convpolicy.plan import ConvSpec, require_a_window
-from convpolicy.policy import Policy, policy
-from convpolicy.verification import MARK
+from convpolicy.policy import Policy
 
 EXACT, CLOSE, DIFFERS = "exact", "within tolerance", "differs"
 SIZES = tuple(itertools.product((1, 2, 3, 4, 5), (1, 2, 3), (1, 2)))  # kernel, stride, dilation
@@ -206,7 +206,7 @@ def initial_weights(checked: Checked) -> Iterator[Row]:
             stream = wanted.start_stream(seed)
             for _layer in range(getattr(checked.framework, "LAYERS_IN_A_ROW", 2)):
                 found = checked.framework.parameters(checked.framework.build(spec, {"bias": True}))
-                drawn = checked.layout.pack(wanted.draw(spec, stream), spec.groups)
+                drawn = checked.layout.pack(filling.draw(wanted, spec, stream), spec.groups)
                 for name, array in found.items():
                     distance = _ulps(array, drawn[name])
                     total, differing = total + array.size, differing + int((distance > 0).sum())

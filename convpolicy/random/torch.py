@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from convpolicy.random.stream import Shape, Stream, Values, chunks, seed_between
 
 CHUNK = 1 << 15  # elements worked on at a time, to stay in the cache; a multiple of BLOCK
 BLOCK = 16  # normal draws come in blocks of this many
+NARROW = ("float16", "bfloat16")
 LEAST_MASS = 0.3  # torch 2.13 draws a narrower cut another way
 
 
@@ -77,18 +79,21 @@ class TorchStream(Stream):
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
         """``Tensor.normal_`` on a contiguous tensor: Box-Muller, in pairs below 16 elements, in blocks of 16 from there on."""
-        self._check_narrow(dtype, "normal")
+        self.check_dtype(dtype)
         count = math.prod(shape)
         if count < BLOCK:
-            few = [self._one_normal() * std + mean for _ in range(count)]
-            return rounded(np.array(few).astype(F32), dtype).reshape(shape)
+            few = np.array([self._one_normal() for _ in range(count)])
+            return rounded(_narrowed(fma64(few, std, mean), dtype), dtype).reshape(shape)
+        wide = dtype == "float64"
+        draw: Callable[[int], Any] = self._generator.doubles if wide else self._generator.singles
+        box_muller: Callable[..., Any] = _box_muller64 if wide else _box_muller
         whole = count - count % BLOCK
-        fractions = self._generator.singles(count if dtype == "float32" else whole)
-        values = np.empty(count, F32)
+        fractions = draw(whole if dtype in NARROW else count)
+        values = np.empty(count, np.float64 if wide else F32)
         for part in chunks(whole, CHUNK):
-            values[part] = _box_muller(fractions[part], mean, std)
+            values[part] = box_muller(fractions[part], mean, std)
         if whole < count:  # the last 16 once more, over the end of the block before
-            values[-BLOCK:] = _box_muller(self._generator.singles(BLOCK), mean, std)
+            values[-BLOCK:] = box_muller(draw(BLOCK), mean, std)
         return rounded(values, dtype).reshape(shape)
 
     def truncated_normal(
@@ -98,9 +103,9 @@ class TorchStream(Stream):
         mass = _normal_cdf(upper) - _normal_cdf(lower)
         if mass <= LEAST_MASS:
             raise InvalidValueError(
-                f"lower and upper must hold more than {LEAST_MASS} of the law for stream 'torch', got {mass:.3f}; widen them."
+                f"lower and upper must hold more than {LEAST_MASS} of the law for stream 'torch', got {mass:.3f}; widen them or draw from stream='numpy'."
             )
-        low, high = (rounded(F32(mean + bound * std), dtype) for bound in (lower, upper))
+        low, high = (rounded(_narrowed(mean + bound * std, dtype), dtype) for bound in (lower, upper))
         values = self.normal(shape, mean, std, dtype)
         while (outside := (values < low) | (values > high)).any():
             values = np.where(outside, self.normal(shape, mean, std, dtype), values)
@@ -113,10 +118,6 @@ class TorchStream(Stream):
             bound = math.sqrt(3.0) * std
             return self.uniform(shape, -bound, bound, dtype) if law == "uniform" else self.normal(shape, 0.0, std, dtype)
         return super().scaled(shape, fans, fan, gain, law, dtype)
-
-    def _check_narrow(self, dtype: str, law: str) -> None:
-        if self.check_dtype(dtype) == "float64":
-            raise InvalidValueError(f"stream 'torch' draws float64 from the uniform law only, got {law!r}; use float32.")
 
     def _one_normal(self) -> float:
         if self._spare is not None:
@@ -140,6 +141,23 @@ def _box_muller(fractions: Singles, mean: float, std: float) -> Singles:
     sine, cosine = sincos(F32(2 * math.pi) * blocks[:, 1])
     both = np.stack([radius * cosine, radius * sine], axis=1)
     return fma(both, F32(std), F32(mean)).reshape(-1)
+
+
+def _box_muller64(fractions: Doubles, mean: float, std: float) -> Doubles:
+    """As `_box_muller` in float64, where torch takes the C library's functions, which Python's `math` has."""
+    blocks = fractions.reshape(-1, 2, BLOCK // 2)
+    radius = np.sqrt(-2.0 * _each(math.log, 1.0 - blocks[:, 0]))
+    angle = 2.0 * math.pi * blocks[:, 1]
+    both = np.stack([radius * _each(math.cos, angle), radius * _each(math.sin, angle)], axis=1)
+    return fma64(both, std, mean).reshape(-1)
+
+
+def _each(function: Callable[[float], float], values: Doubles) -> Doubles:
+    return np.frompyfunc(function, 1, 1)(values).astype(np.float64)  # type: ignore[no-any-return]
+
+
+def _narrowed(values: Any, dtype: str) -> Any:
+    return values if dtype == "float64" else F32(values)
 
 
 LOG = (

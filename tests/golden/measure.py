@@ -87,9 +87,7 @@ class Keras:
 
     def build(self, shape, stride=1, dilation=1, bias=True, dtype="float32", **words):
         ins, outs, kernel, groups = shape
-        layer = self.keras.layers.Conv1D(
-            outs, kernel, stride, dilation_rate=dilation, groups=groups, use_bias=bias, **words
-        )
+        layer = self.keras.layers.Conv1D(outs, kernel, stride, dilation_rate=dilation, groups=groups, use_bias=bias, **words)
         layer.build((None, None, ins))
         return layer
 
@@ -190,7 +188,11 @@ FRAMEWORKS = {
 def record(array):
     """A few values and a checksum of all, as float64 in C order."""
     flat = np.ascontiguousarray(array, "<f8")
-    return {"shape": list(flat.shape), "first": flat.reshape(-1)[:3].tolist(), "sha256": hashlib.sha256(flat.tobytes()).hexdigest()}
+    return {
+        "shape": list(flat.shape),
+        "first": flat.reshape(-1)[:3].tolist(),
+        "sha256": hashlib.sha256(flat.tobytes()).hexdigest(),
+    }
 
 
 def main():
@@ -204,7 +206,11 @@ def main():
     same = []
     for sizes in PADS if framework.windows else ():
         windows = framework.windows(*sizes)
-        ends = None if windows is None else {"first": windows[:, 0].tolist(), "last": windows[:, -1].tolist(), "count": windows.shape[1]}
+        ends = (
+            None
+            if windows is None
+            else {"first": windows[:, 0].tolist(), "last": windows[:, -1].tolist(), "count": windows.shape[1]}
+        )
         same.append({"sizes": sizes, "windows": ends})
     print(json.dumps({
         "framework": framework.name, "version": framework.version, "numpy": np.__version__, "python": sys.version.split()[0],

@@ -1,0 +1,57 @@
+"""Initial weights of a policy: weight, then bias, from one random stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from convpolicy.errors import InvalidValueError
+from convpolicy.initializers import Target
+from convpolicy.plan import ConvSpec
+from convpolicy.random.float32 import rounded
+from convpolicy.random.stream import Stream
+from convpolicy.streams import Draws
+
+if TYPE_CHECKING:
+    from convpolicy.policy import Policy
+
+ROLES = ("weight", "bias")
+
+
+def targets(policy: Policy, spec: ConvSpec) -> dict[str, Target]:
+    """Return the tensors that a layer fills, by role, after asking their initializers whether they can.
+
+    Raises:
+        InvalidValueError: an initializer that does not fit the shape; holds the field and the initializer's sentence.
+    """
+    shapes = {"weight": spec.weight_shape} | ({"bias": (spec.out_channels,)} if policy.bias else {})
+    found = {role: Target(shape, spec.fans, spec.groups) for role, shape in shapes.items()}
+    for role, target in found.items():
+        initializer, arguments = policy.part(f"{role}_init")
+        try:
+            initializer.require(target, arguments)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{role}_init: {error}") from error
+    return found
+
+
+def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
+    """Draw weight (out, in/groups, kernel), then bias (out,) or None.
+
+    Args:
+        policy: whose initializers draw.
+        spec: checked sizes.
+        stream: the random stream.
+        dtype: ``"float32"``, ``"float64"``, ``"float16"``, or ``"bfloat16"``, which comes as the float32 numbers it holds.
+    """
+    draws = Draws(stream, policy.part("layout")[0], spec.groups, dtype)
+    values: dict[str, NDArray[Any] | None] = dict.fromkeys(ROLES)
+    for role, target in targets(policy, spec).items():
+        initializer, arguments = policy.part(f"{role}_init")
+        stream.begin(role)
+        try:
+            values[role] = rounded(initializer.fill(draws, target, arguments), dtype)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{role}_init: {error}") from error
+    return values

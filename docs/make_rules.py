@@ -1,0 +1,142 @@
+"""Print docs/rules.md: every registered part, in the words of its own docstring.
+
+python docs/make_rules.py > docs/rules.md
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import convpolicy as cp
+from convpolicy.padding import OVERFLOW
+
+# kernel, stride, dilation, length: the columns of the table of pads
+SIZES = ((4, 1, 1, 10), (3, 2, 1, 10), (3, 2, 1, 11), (5, 3, 1, 10), (4, 1, 3, 10), (3, 2, 2, 10))
+LETTERS = "123456789abc"
+
+HEAD = """# Rules, modes, initializers, layouts, policies
+
+Every registered name, made by `python docs/make_rules.py` from what the parts say of themselves. Lengths are in samples, `e` is
+the effective kernel, `(kernel - 1) * dilation + 1`. `convpolicy list` prints the same list with your plugins in it.
+"""
+RULES = """## Padding rules: how many elements on each side
+
+Given as `padding=`: a name, an int for both sides, a pair `(left, right)`, or `cp.Choice("same_upper", odd_side="left")`. The
+table shows (left, right) → outputs for kernel, stride, dilation and length; – where the rule refuses.
+"""
+MODES = """## Padding modes: what the added elements are
+
+Given as `padding_mode=`. A pad wider than the mode reaches is decided by its parameter `overflow`:
+"""
+OVERFLOWS = {
+    "error": "refused, as `torch.nn.functional.pad` does",
+    "periodic": "reflected or wrapped again and again, as `numpy.pad` of NumPy 2 does",
+    "zero-extend": "the input is extended by zeros on the right until the mode reaches, and cut afterwards, as EnCodec does",
+}
+INITIALIZERS = """## Initializers: how fresh weights and biases are drawn
+
+Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.02)`, a number, or an array.
+"""
+STREAMS = """## Random streams: how a seed becomes numbers
+
+Every policy names one, as `stream`; `cp.stream(name, seed)` starts it, to draw several layers in a row. Each is NumPy alone and
+gives the bits of the framework's own Conv1d after it was seeded; `convpolicy verify` measures that on your machine.
+"""
+LAYOUTS = """## Layouts: axes and names
+
+`O` output channels, `I` input channels of a group, `W` the kernel or the length, `M` outputs per input channel, `1` an axis of
+length 1, `N` the batch, `C` channels. `cp.layouts()["WIO"].from_oiw(weight)` and `.to_oiw(stored)` convert.
+"""
+POLICIES = """## Policies: one of each, as a framework does it
+"""
+
+
+def words(part: object, function: object) -> str:
+    """What a part says of itself, then all but the first line of its function's docstring."""
+    rest = inspect.cleandoc(getattr(function, "__doc__", "") or "").partition("\n")[2].strip().replace("``", "`")
+    return part.description + (f"\n\n{rest}" if rest else "")
+
+
+def parameters(part: object) -> str:
+    """One line on the parameters, or nothing."""
+    shown = [f"`{name}`" + (f" = {param.default!r}" if param.default is not None else "") for name, param in part.params.items()]
+    return f"\n\nParameters: {', '.join(shown)}." if shown else ""
+
+
+def section(parts: dict, attribute: str = "") -> str:
+    """A heading for each part, its description, the docstring of the function in ``attribute``, its parameters."""
+    return "\n".join(
+        f"### {name}\n\n{words(part, getattr(part, attribute, None))}{parameters(part)}\n" for name, part in parts.items()
+    )
+
+
+def pads_table() -> str:
+    """What every rule gives for a few sizes."""
+    lines = ["| rule | " + " | ".join(map(str, SIZES)) + " |", "|---" * (len(SIZES) + 1) + "|"]
+    for name in cp.padding_rules():
+        choice = cp.Choice("explicit", left=2, right=1) if name == "explicit" else cp.Choice(name)
+        cells = []
+        for kernel, stride, dilation, length in SIZES:
+            try:
+                plan = cp.policy("torch").evolve(padding=choice).plan(kernel, stride, dilation, length=length)
+                cells.append(f"({plan.left}, {plan.right}) → {plan.length_out}")
+            except cp.ConvPolicyError:
+                cells.append("–")
+        lines.append(f"| `{choice}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def overflow_list() -> str:
+    """Each overflow rule, with what it makes of 12 padded by 3 on both sides in mode reflect."""
+    lines = []
+    for name in OVERFLOW:
+        policy = cp.policy("torch").evolve(padding=3, padding_mode=cp.Choice("reflect", overflow=name))
+        try:
+            plan = policy.plan(1, length=2)
+            left, right = (
+                "".join("0" if s < 0 else LETTERS[s] for s in side) for side in (plan.left_sources, plan.right_sources)
+            )
+            drawn = f"reflect 12, left 3, right 3 -> {left}|12|{right}"
+        except cp.ConvPolicyError:
+            drawn = "reflect 12, left 3, right 3 -> refused"
+        lines.append(f"- `{name}`: {OVERFLOWS[name]}; `{drawn}`.")
+    return "\n".join(lines) + "\n"
+
+
+def policies() -> str:
+    """A heading, the sentence, the parts and the source of each policy."""
+    blocks = []
+    for name in cp.policies():
+        policy = cp.policy(name)
+        bias = f"bias `{policy.bias_init}`" if policy.bias else f"no bias (`{policy.bias_init}` when asked for)"
+        own = ", ".join(f"`{word}` is `{rule}`" for word, rule in policy.padding_names)
+        blocks.append(
+            f"### {name}\n\n{policy.description}\n\nPadding `{policy.padding}`, mode `{policy.padding_mode}`; weight "
+            f"`{policy.weight_init}`, {bias}; layout `{policy.layout}`, data `{policy.data_layout}`; "
+            f"stream `{policy.stream}`.\n"
+            f"Its own words for padding: {own}.\nFor {policy.framework} {policy.versions}; measured on {policy.measured}. Source: {policy.source}.\n"
+        )
+    return "\n".join(blocks)
+
+
+def main() -> None:
+    """Print the page."""
+    print(HEAD)
+    print(RULES)
+    print(pads_table())
+    print(section(cp.padding_rules(), "pads"))
+    print(MODES)
+    print(overflow_list())
+    print(section(cp.padding_modes(), "source"))
+    print(INITIALIZERS)
+    print(section(cp.initializers()))
+    print(STREAMS)
+    print(section(cp.streams()))
+    print(LAYOUTS)
+    print(section(cp.layouts()))
+    print(POLICIES)
+    print(policies(), end="")
+
+
+if __name__ == "__main__":
+    main()

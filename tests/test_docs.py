@@ -1,0 +1,116 @@
+"""The documentation is executed: what its blocks print is what stands below them, and no name or link is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import convpolicy as cp
+from convpolicy import cli, registry
+from convpolicy.padding import OVERFLOW
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md", ROOT / "CONTRIBUTING.md"]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN_HERE = ("pip install", "pytest", "python -m pytest", "python benchmarks", "pre-commit", ".ci/run", "git ")  # by CI itself
+
+
+def run_python(code: str, names: dict) -> str:
+    """What a block prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "block", "exec"), names)
+    return printed.getvalue()
+
+
+def run_command(line: str) -> str:
+    """What a ``convpolicy`` command prints."""
+    result = CliRunner().invoke(cli.build(), shlex.split(line)[1:])
+    assert result.exit_code == 0, (line, result.stderr)
+    return result.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_blocks_of_a_page_print_what_it_says(page, tmp_path, monkeypatch):
+    """All Python blocks of a page in one namespace, and its convpolicy commands, in order, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "page"}
+    printed = ""
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    for language, text in blocks:
+        if language == "python":
+            assert not printed.strip(), f"no output stands below a block of {page.name} that prints {printed!r}"
+            printed = run_python(text, names)
+        elif language == "sh":
+            for line in text.splitlines():
+                if line.startswith("convpolicy "):
+                    printed += run_command(line)
+                else:
+                    assert line.startswith(("#", *NOT_RUN_HERE)) or not line, f"{page.name}: nobody runs {line!r}"
+        elif language == "text" and printed:
+            assert text.rstrip() == printed.rstrip()
+            printed = ""
+    assert not printed.strip()
+
+
+def test_the_drawing_in_the_readme_is_the_commands():
+    """README.md shows a part of what its first command prints."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"^pip install \. && (convpolicy .*)$", text, re.MULTILINE)[1]
+    shown = [text for language, text in BLOCK.findall(text) if language == "text" and "output 638" in text]
+    assert len(shown) == 1
+    assert shown[0] in run_command(command) + "\n"
+
+
+def test_rules_md_is_made_from_what_is_registered():
+    """docs/rules.md is what docs/make_rules.py prints today, and has a heading for every registered name."""
+    made = subprocess.run(
+        [sys.executable, ROOT / "docs" / "make_rules.py"], capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    assert page == made
+    headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
+    kinds = [kind for kind in registry.KINDS.values() if kind != "backend"]
+    assert sorted(headings) == sorted(name for kind in kinds for name in registry.current().parts(kind))
+    assert all(f"- `{name}`: " in page for name in OVERFLOW)
+
+
+def test_drawings_are_true():
+    """Every drawing ``1234, left 2, right 2 -> …`` of rules.md is what the mode above it does."""
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    found = re.findall(r"^### (\S+)\n\n[^\n]*1234, left 2, right 2 -> (\S+)\|1234\|(\S+)\.$", page, re.MULTILINE)
+    assert {name for name, *_drawn in found} == set(cp.padding_modes())
+    for name, left, right in found:
+        plan = cp.policy("torch").evolve(padding=2, padding_mode=name).plan(1, length=4)
+        constant = {"zeros": "0", "constant": "v"}.get(name, "?")
+        drawn = ["".join(constant if s < 0 else str(s + 1) for s in side) for side in (plan.left_sources, plan.right_sources)]
+        assert [left, right] == drawn
+
+
+def test_every_part_says_what_it_is():
+    """Each registered part has a sentence; rules and policies name a source or say what was measured."""
+    for kind in registry.KINDS.values():
+        for name, part in registry.current().parts(kind).items():
+            assert part.description.rstrip(")").endswith(".") or "->" in part.description or kind == "padding rule", (kind, name)
+    for name in cp.policies():
+        assert cp.policy(name).source, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Every relative link of a page names a file or folder of this repository, and its anchor a heading."""
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _hash, anchor = target.partition("#")
+        file = (page.parent / path).resolve()
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, target
