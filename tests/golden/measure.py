@@ -39,6 +39,25 @@ class Torch:
             ins, outs, kernel, stride, dilation=dilation, groups=groups, bias=bias, dtype=getattr(self.torch, dtype), **words
         )
 
+    def default(self, ins, outs, kernel):
+        return self.torch.nn.Conv1d(ins, outs, kernel)
+
+    def run(self, layer, data):
+        return layer(self.torch.from_numpy(data)).detach().numpy()
+
+    def probes(self):
+        conv, pad = self.torch.nn.Conv1d, self.torch.nn.functional.pad
+        signal = np.arange(1, 6, dtype="float32")[None, None]
+        tensor = self.torch.from_numpy(signal)
+        yield "padding=(1, 2)", lambda: self.run(conv(1, 1, 2, padding=(1, 2)), signal).shape
+        yield "padding='same', stride=2", lambda: conv(1, 1, 2, 2, padding="same")
+        for mode in ("zeros", "reflect", "replicate", "circular"):
+            one = conv(1, 1, 1, padding=2, padding_mode=mode, bias=False)
+            one.weight.data[:] = 1
+            yield "padding=2, padding_mode=%r" % mode, lambda one=one: self.run(one, signal)[0, 0].tolist()
+            name = "constant" if mode == "zeros" else mode
+            yield "functional.pad, mode=%r" % name, lambda name=name: pad(tensor, (2, 2), name)[0, 0].tolist()
+
     def arrays(self, layer):
         return {name: value.detach().double().numpy() for name, value in layer.named_parameters()}
 
@@ -63,6 +82,25 @@ class MindSpore:
     def build(self, shape, stride=1, dilation=1, bias=True, dtype="float32", **words):
         ins, outs, kernel, groups = shape
         return self.ms.nn.Conv1d(ins, outs, kernel, stride, dilation=dilation, group=groups, has_bias=bias, **words)
+
+    def default(self, ins, outs, kernel):
+        return self.ms.nn.Conv1d(ins, outs, kernel)
+
+    def run(self, layer, data):
+        return layer(self.ms.Tensor(data)).asnumpy()
+
+    def probes(self):
+        conv = self.ms.nn.Conv1d
+        signal = np.arange(1, 6, dtype="float32")[None, None]
+        one = self.ms.Tensor(np.ones((1, 1, 1), "float32"))
+        yield "pad_mode='pad', padding=2", lambda: self.run(conv(1, 1, 1, pad_mode="pad", padding=2, weight_init=one), signal)[0, 0].tolist()
+        yield "pad_mode='pad', padding=(1, 2)", lambda: self.run(conv(1, 1, 1, pad_mode="pad", padding=(1, 2)), signal).shape
+        yield "pad_mode='valid', padding=1", lambda: self.run(conv(1, 1, 1, pad_mode="valid", padding=1), signal).shape
+        yield "pad_mode='same', padding=1", lambda: self.run(conv(1, 1, 1, pad_mode="same", padding=1), signal).shape
+        channels = self.ms.nn.Pad(paddings=((0, 0), (1, 1), (1, 1)), mode="REFLECT")
+        both = np.arange(1, 10, dtype="float32").reshape(1, 3, 3)
+        yield "Pad(((0,0),(1,1),(1,1)), REFLECT), shape", lambda: list(self.run(channels, both).shape)
+        yield "Pad(((0,0),(1,1),(1,1)), REFLECT), channel 0", lambda: self.run(channels, both)[0, 0].tolist()
 
     def arrays(self, layer):
         return {name: value.asnumpy().astype("float64") for name, value in layer.parameters_dict().items()}
@@ -195,6 +233,27 @@ def record(array):
     }
 
 
+def tried(probe):
+    """What a probe gives, or the name of the error it ends in."""
+    try:
+        found = probe()
+    except Exception as error:
+        return "refused: " + type(error).__name__
+    return found if isinstance(found, (list, str)) else list(found) if isinstance(found, tuple) else "accepted"
+
+
+def page(framework):
+    """What the page of differences speaks of: the layer built with nothing but sizes, and a few calls."""
+    if not hasattr(framework, "probes"):
+        return {}
+    layer = framework.default(120, 240, 4)
+    shape = framework.run(layer, np.zeros((1, 120, 640), "float32")).shape
+    return {
+        "parameters": {name: list(array.shape) for name, array in framework.arrays(layer).items()}, "output": list(shape),
+        "probes": {name: tried(probe) for name, probe in framework.probes()},
+    }  # fmt: skip
+
+
 def main():
     framework = FRAMEWORKS[sys.argv[1]]()
     weights = []
@@ -214,7 +273,8 @@ def main():
         same.append({"sizes": sizes, "windows": ends})
     print(json.dumps({
         "framework": framework.name, "version": framework.version, "numpy": np.__version__, "python": sys.version.split()[0],
-        "command": "python tests/golden/measure.py " + sys.argv[1], "shapes": SHAPES, "weights": weights, "same": same,
+        "command": "python tests/golden/measure.py " + sys.argv[1], "shapes": SHAPES, "page": page(framework), "weights": weights,
+        "same": same,
     }))  # fmt: skip
 
 
