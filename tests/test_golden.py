@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,23 @@ def test_another_law_or_stream_is_noticed(name, field, wrong):
     ours = [layout.pack(policy.initial(*shape, stream=stream), shape[3]) for shape in golden["shapes"]]
     equal = [checksum(o[p]) == t[p]["sha256"] for o, t in zip(ours, measured["layers"]) for p in t]
     assert not all(equal)
+
+
+def test_drawing_imports_no_framework():
+    """A process that draws from every policy's stream has none of the frameworks loaded."""
+    code = (
+        "import sys, convpolicy as cp\n"
+        "for name in cp.policies(): cp.policy(name).initial(3, 4, 5, seed=1)\n"
+        "print(sorted({'torch', 'mindspore', 'keras', 'tensorflow', 'jax', 'flax', 'paddle', 'scipy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+def test_a_copy_of_the_layers_in_another_order_differs():
+    """A stream has state: the second layer of a stream is not the first of another."""
+    for name in ("torch", "mindspore", "keras", "flax", "paddle"):
+        stream = cp.stream(name, 3)
+        first, second = (cp.policy(name).initial(3, 4, 5, stream=stream)["weight"] for _ in range(2))
+        assert np.array_equal(first, cp.policy(name).initial(3, 4, 5, seed=3)["weight"])
+        assert not np.array_equal(first, second)

@@ -93,7 +93,10 @@ class MindSpore:
         conv = self.ms.nn.Conv1d
         signal = np.arange(1, 6, dtype="float32")[None, None]
         one = self.ms.Tensor(np.ones((1, 1, 1), "float32"))
-        yield "pad_mode='pad', padding=2", lambda: self.run(conv(1, 1, 1, pad_mode="pad", padding=2, weight_init=one), signal)[0, 0].tolist()
+        yield (
+            "pad_mode='pad', padding=2",
+            lambda: self.run(conv(1, 1, 1, pad_mode="pad", padding=2, weight_init=one), signal)[0, 0].tolist(),
+        )
         yield "pad_mode='pad', padding=(1, 2)", lambda: self.run(conv(1, 1, 1, pad_mode="pad", padding=(1, 2)), signal).shape
         yield "pad_mode='valid', padding=1", lambda: self.run(conv(1, 1, 1, pad_mode="valid", padding=1), signal).shape
         yield "pad_mode='same', padding=1", lambda: self.run(conv(1, 1, 1, pad_mode="same", padding=1), signal).shape

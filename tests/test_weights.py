@@ -1,0 +1,88 @@
+"""Drawn weights in files and as statistics, in Python and on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+import convpolicy as cp
+from convpolicy import cli, weights
+
+
+def run(*words):
+    """Run one command in this process."""
+    return CliRunner().invoke(cli.build(), [str(word) for word in words])
+
+
+SIZES = ("--in", 6, "--out", 8, "--kernel-size", 5, "--groups", 2)
+
+
+@pytest.mark.parametrize("name", ["torch", "mindspore", "mindspore@2.0"])
+def test_init_writes_the_policys_weights(name, tmp_path):
+    """The file holds the framework's names and axes, every bit of `Policy.initial`, and the policy in its metadata."""
+    path = tmp_path / "weights.safetensors"
+    result = run("init", name, *SIZES, "--seed", 7, "-o", path)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    policy = cp.policy(name)
+    expected = policy.part("layout")[0].pack(policy.initial(6, 8, 5, 2, seed=7), 2)
+    stored = load_file(path)
+    assert {key: array.shape for key, array in stored.items()} == {key: array.shape for key, array in expected.items()}
+    assert all(np.array_equal(stored[key], expected[key]) for key in expected)
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    assert cp.Policy.from_dict(json.loads(metadata["policy"])) == policy
+    assert (metadata["seed"], metadata["groups"]) == ("7", "2")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+def test_init_prints_statistics():
+    """``--stats``: count, mean, standard deviation and bounds of the very numbers."""
+    result = run("init", "torch", *SIZES, "--seed", 3, "--stats", "--json")
+    drawn = cp.policy("torch").initial(6, 8, 5, 2, seed=3)
+    for row in json.loads(result.stdout):
+        values = drawn[row["parameter"]].astype(float)
+        assert (row["shape"], row["count"]) == (list(values.shape), values.size)
+        found = (row["mean"], row["std"], row["min"], row["max"])
+        assert found == (values.mean(), values.std(), values.min(), values.max())
+    table = run("init", "mindspore", *SIZES, "--stats").stdout.splitlines()
+    assert table[0].split() == ["parameter", "shape", "count", "mean", "std", "min", "max"]
+    assert [line.split()[0] for line in table[1:]] == ["weight"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("init", "torch", *SIZES), "Give -o FILE.safetensors, --stats, or both."),
+        (("init", "torch", *SIZES, "-o", "w.npz"), "output must end in .safetensors, got 'w.npz'"),
+        (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "No such file or directory"),
+        (("init", "mindspore", *SIZES, "--seed", -1, "--stats"), "seed must be at least 0, got -1"),
+        (("init", "torch", *SIZES, "--dtype", "int8", "--stats"), "dtype must be one of float32, float64"),
+        (("init", "torch", "--in", 5, *SIZES[2:], "--stats"), "in_channels must be divisible by groups"),
+        (("init", "torch", "--in", 0, *SIZES[2:], "--stats"), "in_channels must be at least 1, got 0"),
+    ],
+)
+def test_bad_input_writes_nothing(words, says, tmp_path, monkeypatch):
+    """Refused with status 2 and one sentence; no file is left, not even a temporary one."""
+    monkeypatch.chdir(tmp_path)
+    result = run(*words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    """When the rename fails the old file is whole and nothing lies beside it."""
+    path = tmp_path / "w.safetensors"
+    policy = cp.policy("torch")
+    weights.save(path, policy, policy.initial(1, 1, 1))
+    before = path.read_bytes()
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        weights.save(path, policy, policy.initial(3, 4, 5))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
