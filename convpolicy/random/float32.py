@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,31 @@ _SMALLEST_NORMAL = 2.0**-126
 def fma(a: Any, b: Any, c: Any) -> Singles:
     """Return ``a * b + c`` of float32 values, rounded once."""
     return rounded_sum(np.asarray(a, np.float64) * np.asarray(b, np.float64), c)  # both: NumPy 1 lets a lone number give way
+
+
+def affine(whole: NDArray[np.uint32], scale: float, offset: Any, out: Singles) -> None:
+    """Write ``whole * scale + offset`` into ``out``, rounded once.
+
+    Args:
+        whole: integers below 2**24, or below 2**32 where ``scale`` has few enough bits.
+        scale: a float32 times a power of two, so that the product is exact in float64.
+        offset: float32.
+        out: float32 of the same shape.
+    """
+    product = np.multiply(whole, scale)
+    if _sum_is_exact(scale, float(offset), float(whole.max(initial=0))):
+        np.add(product, offset, out=product)
+        out[...] = product
+    else:
+        out[...] = rounded_sum(product, offset)
+
+
+def _sum_is_exact(scale: float, offset: float, most: float) -> bool:
+    """Return True when every ``n * scale + offset`` with n up to ``most`` is a float64: all are multiples of one unit."""
+    mantissa, exponent = math.frexp(scale)
+    unit = math.ldexp(1.0, exponent - 24)  # the last of the 24 bits of a float32
+    widest = abs(scale) * most + abs(offset)
+    return mantissa != 0 and math.fmod(offset, unit) == 0 and unit > _SMALLEST_NORMAL and widest < unit * 2**53
 
 
 def rounded_sum(product: Doubles, c: Any) -> Singles:

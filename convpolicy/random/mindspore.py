@@ -17,7 +17,7 @@ from convpolicy.random.stream import Shape, Stream, Values, chunks, seed_between
 
 Law: TypeAlias = "Callable[[NDArray[np.uint32]], Doubles]"
 
-CHUNK = 1 << 15  # words worked on at a time; a multiple of a block
+CHUNK = 1 << 16  # words worked on at a time; a multiple of a block
 PI = float(F32(3.1415926))
 ROOT_2 = float(F32(1.4142135))
 LEAST = float(F32(1e-7))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
 from convpolicy.errors import InvalidValueError
-from convpolicy.random.float32 import F32, Doubles, Singles, fma, fma64, horner, rounded, rounded_sum
+from convpolicy.random.float32 import F32, Doubles, Singles, affine, fma, fma64, horner, rounded
 from convpolicy.random.stream import Shape, Stream, Values, chunks, seed_between
 
 CHUNK = 1 << 15  # elements worked on at a time, to stay in the cache; a multiple of BLOCK
@@ -72,9 +72,10 @@ class TorchStream(Stream):
         scale = float(F32(last - first)) * 2.0**-24
         values = np.empty(count, F32)
         for part in chunks(count, CHUNK):
-            values[part] = rounded_sum(np.multiply(self._generator.whole(part.stop - part.start), scale), first)
+            affine(self._generator.whole(part.stop - part.start), scale, first, values[part])
         values = rounded(values, dtype)
-        values[values == rounded(last, dtype)] = rounded(first, dtype)  # [low, high) also after rounding
+        if rounded(fma(F32(1 - 2.0**-24), F32(last - first), first), dtype) == rounded(last, dtype):
+            values[values == rounded(last, dtype)] = rounded(first, dtype)  # [low, high) also after rounding
         return values.reshape(shape)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
