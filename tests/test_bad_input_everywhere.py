@@ -80,7 +80,10 @@ VALUES = [
     ({"weight_init": np.zeros((6, 4, 1, 3))}, "values must have shape (6, 4, 3), got (6, 4, 1, 3)"),
     ({"bias_init": np.zeros(4), "bias": True}, "bias_init: initializer 'array': values must have shape (6,), got (4,)"),
     ({"bias_init": "dirac", "bias": True}, "bias_init: initializer 'dirac': it needs a weight of three axes, got shape (6,)"),
-    ({"weight_init": Choice("uniform", low=1, high=0)}, "low must be at most high and not infinitely far from it, got 1.0 and 0.0"),
+    (
+        {"weight_init": Choice("uniform", low=1, high=0)},
+        "low must be at most high and not infinitely far from it, got 1.0 and 0.0",
+    ),
 ]
 
 
