@@ -15,8 +15,8 @@ from convpolicy.errors import unknown_name
 
 # Unit roundoff of each dtype: half the distance from 1 to the next number (IEEE 754; bfloat16 has 8 significant bits).
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-# Smallest rounding step near zero: half the smallest subnormal number.
-UNDERFLOW_STEP = {"float64": 2.0**-1075, "float32": 2.0**-150, "float16": 2.0**-25, "bfloat16": 2.0**-134}
+# Smallest rounding step near zero: half the smallest subnormal number; all of it for float64, whose half is 0.0 in Python.
+UNDERFLOW_STEP = {"float64": 2.0**-1074, "float32": 2.0**-150, "float16": 2.0**-25, "bfloat16": 2.0**-134}
 
 
 class Reference(NamedTuple):
