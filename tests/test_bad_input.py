@@ -91,7 +91,7 @@ ARGUMENTS = [
     ({"bias": 1}, TypeError, "bias must be of type bool, got 1 of type int"),
     ({"bias": "no"}, TypeError, "bias must be of type bool, got 'no' of type str"),
     ({"policy": "torhc"}, LookupError, "unknown policy 'torhc'; known: flax, ", "Did you mean 'torch'?"),
-    ({"policy": "mindspore@1"}, LookupError, "unknown policy 'mindspore@1'", "Did you mean 'mindspore@2.0'?"),
+    ({"policy": "mindspore@1"}, LookupError, "no policy for mindspore 1; known: mindspore for >=2.1,<2.11; mindspore@2.0 for ==2.0.*"),
     *[({"policy": value}, LookupError, f"unknown policy {value!r}; known: ") for value in (None, 3, [], {"name": "torch"})],
     ({"policy": cp.Policy("p", padding="nope")}, LookupError, "unknown padding rule 'nope'"),
     ({"policy": cp.Policy("p", layout="NCW")}, ValueError, "layout must name a layout of weights, got 'NCW'"),

@@ -13,8 +13,7 @@ from test_padding_modes import MODES
 from test_padding_rules import RULES, choice_of
 
 import convpolicy as cp
-from convpolicy import filling, padding
-from convpolicy.streams import NumpyStream
+from convpolicy import padding
 
 # -- rules: each fault turns a right function into a wrong one ------------------------------------------------------------
 
@@ -154,8 +153,8 @@ def wrong_backends():
     """Return a backend for every fault of a layer, and one without any."""
     for fault, faults in {RIGHT: {}, **LAYER_FAULTS, **LAYER_FAULTS_IN_PLACE}.items():
 
-        def build(request, seed, device, faults=faults):
-            drawn = filling.draw(request.policy, request.spec, NumpyStream(seed), request.dtype)
+        def build(request, stream, device, faults=faults):
+            drawn = request.draw(stream)
             return Layer(request, faults, drawn["weight"], drawn["bias"])
 
         yield cp.Backend(fault, build)
