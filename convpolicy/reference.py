@@ -49,6 +49,8 @@ def tolerance(dtype: str, terms: int, magnitude: Any) -> Any:
 
     Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.
     """
+    if dtype not in UNIT_ROUNDOFF:
+        raise unknown_name("dtype", dtype, UNIT_ROUNDOFF)
     rounding = (terms + 1) * UNIT_ROUNDOFF[dtype]
     if rounding >= 1:
         raise ValueError(f"terms={terms} is too many for {dtype}: no bound holds; use a wider dtype.")

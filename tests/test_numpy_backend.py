@@ -245,22 +245,24 @@ def test_parameters_written_in_place_take_effect(groups):
     check_written_in_place("numpy", groups)
 
 
-@pytest.mark.parametrize("mode", ["zeros", "replicate", "reflect"])
+REACH = {"zeros": lambda length: 5, "replicate": lambda length: 5 * length, "reflect": lambda length: length - 1}
+
+
+@pytest.mark.parametrize("mode", REACH)
 def test_an_input_shorter_than_the_kernel(mode):
-    """Padded to one window it gives one output, and one sample less is refused, naming all three lengths."""
-    for length in range(1, 6):
-        pads = (5 - length + 1) // 2, (5 - length) // 2
-        if mode == "reflect" and max(pads) >= length:
+    """Padded to one window it gives one output, even from nothing but zeros; one sample less is refused, naming all lengths."""
+    for length in range(6):
+        left, right = (5 - length + 1) // 2, (5 - length) // 2
+        if left > REACH[mode](length):
             continue
-        case = Case(Sizes(5, 1, 1, 1, True), Choice("explicit", left=pads[0], right=pads[1]), Choice(mode), length)
+        case = Case(Sizes(5, 1, 1, 1, True), Choice("explicit", left=left, right=right), Choice(mode), length)
         layer = case.layer("torch", "numpy", length)
         data = random_data(length, length)
         assert layer(data).shape == (1, CHANNELS, 1)
         judge(case, layer(data), data, layer.weight, layer.bias)
-        if length > 1 and max(pads) < length - 1:
-            with pytest.raises(
-                ValueError, match=f"input of length {length - 1} is too short: padded to 4 .* window of 5; .* {length} "
-            ):
+        if length and left <= REACH[mode](length - 1):
+            message = f"input of length {length - 1} is too short: padded to 4 .* window of 5; .* {length} "
+            with pytest.raises(ValueError, match=message):
                 layer(data[..., 1:])
 
 

@@ -170,6 +170,15 @@ def test_an_empty_input():
                 padded(choice_of(mode, overflow), [], 2, 1)
 
 
+def test_zero_extend_serves_any_map():
+    """What was appended is constant even under a plugin's map that would put a sample there; the map is read beyond it."""
+    mode = cp.PaddingMode("last", lambda at, length: np.where(at < 0, length - 1, length - 3), limit=lambda length: length - 1)
+    # 12 is extended to 12000 for pads of 4: left repeats the last 0, right is 000 and then the third from the end, another 0
+    assert [part.tolist() for part in mode.sources(4, 4, 2, "zero-extend")] == [[-1] * 4, [-1] * 4]
+    # 123 is extended to 1230: the third from the end is the 2
+    assert [part.tolist() for part in mode.sources(0, 3, 3, "zero-extend")] == [[], [-1, 1, 1]]
+
+
 # -- the drawing in each mode's sentence ----------------------------------------------------------------------------------
 
 DRAWING = re.compile(r"(\d+), left (\d+), right (\d+) -> ([\dv]*)\|(\d+)\|([\dv]*)\.")

@@ -177,6 +177,20 @@ def test_a_rule_is_static_where_every_length_gets_the_same_pads(rule):
         assert policy.static_pads(*sizes) == (pads.pop() if len(pads) == 1 else None), sizes
 
 
+def test_only_a_rule_that_needs_the_length_gets_it():
+    """``needs_length`` True, False or a function of the sizes decides whether the rule is told the length or None."""
+    asked = []
+
+    def pads(kernel, stride, dilation, length):
+        asked.append(length)
+        return 0, 0
+
+    for needs in (False, True, lambda kernel, stride, dilation: stride > 1):
+        for stride in (1, 2):
+            cp.PaddingRule("spy", pads, needs_length=needs).resolve(3, stride, 1, 9, {})
+    assert asked == [None, None, 9, 9, None, 9]
+
+
 @pytest.mark.parametrize(("given", "pads"), [(3, (3, 3)), (0, (0, 0)), ((2, 5), (2, 5)), ([0, 4], (0, 4)), ((6,), (6, 6))])
 def test_numbers_are_explicit_pads(given, pads):
     """A whole number is both sides, a pair is (left, right), and ``explicit`` without numbers adds nothing."""

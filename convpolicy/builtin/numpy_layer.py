@@ -102,7 +102,7 @@ def pad(data: Array, plan: Plan) -> Array:
     padded[..., plan.left : inner] = data
     for part, sources in ((padded[..., : plan.left], plan.left_sources), (padded[..., inner:], plan.right_sources)):
         index = np.array(sources, dtype=np.int64)
-        if plan.is_constant or not plan.length:
+        if plan.is_constant:
             part[...] = plan.value
         else:
             np.copyto(part, np.where(index < 0, np.asarray(plan.value, dtype=data.dtype), data[..., index]))

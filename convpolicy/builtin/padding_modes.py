@@ -23,7 +23,7 @@ def reflect(positions: Indices, length: int) -> Any:
     """
     period = max(2 * length - 2, 1)
     folded = positions % period
-    return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(positions)
+    return np.minimum(folded, period - folded)
 
 
 def symmetric(positions: Indices, length: int) -> Any:
