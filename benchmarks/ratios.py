@@ -81,9 +81,9 @@ def rows() -> Iterator[Row]:
     )
     for shape in ((1, 1, 3), (16, 16, 3), (120, 240, 4), (512, 512, 7)):
         for label, native, ours in (
-            ("policy torch", lambda *s: torch.nn.Conv1d(*s), {}),
+            ("policy torch", torch.nn.Conv1d, {}),
             ("policy mindspore", lambda *s: torch.nn.Conv1d(*s, padding="same", bias=False), {"policy": "mindspore"}),
-            ("pads (3, 1)", lambda *s: torch.nn.Conv1d(*s), {"padding": (3, 1)}),
+            ("pads (3, 1)", torch.nn.Conv1d, {"padding": (3, 1)}),
             ("policy mindspore@2.0 vs normal_", _native_normal, {"policy": "mindspore@2.0"}),
             ("policy flax vs trunc_normal_", _native_truncated, {"policy": "flax"}),
             ("seed=0 vs manual_seed", _native_seeded, {"seed": 0}),

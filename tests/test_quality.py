@@ -16,7 +16,7 @@ def test_tool_finds_nothing(tool):
     """Ruff's rules and format, and mypy in strict mode, hold for the whole checkout."""
     result = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert (0, "") == (result.returncode, "" if result.returncode == 0 else result.stdout + result.stderr)
+    assert (result.returncode, "" if result.returncode == 0 else result.stdout + result.stderr) == (0, "")
 
 
 def test_a_fault_is_found(tmp_path):

@@ -171,6 +171,6 @@ def test_the_pads_judged_by_are_those_of_the_documents():
         "half": (2, 2),
     }
     assert expected == {name: defined_pads(Choice(name), sizes, 9) for name in expected}
-    assert (0, 1) == defined_pads(Choice("same_upper"), Sizes(3, 2, 1, 1, False), 10)
+    assert defined_pads(Choice("same_upper"), Sizes(3, 2, 1, 1, False), 10) == (0, 1)
     assert Case(sizes, Choice("same_static", odd_side="left"), Choice("zeros"), 9).sizes.effective == 4
-    assert (2, 1) == defined_pads(Choice("same_static", odd_side="left"), sizes, 9)
+    assert defined_pads(Choice("same_static", odd_side="left"), sizes, 9) == (2, 1)
