@@ -10,8 +10,6 @@ import torch
 import convpolicy as cp
 from convpolicy import reference
 
-# torch says so of its own 'same' with an even kernel
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 SIZES = {"kernel_size": 4, "stride": 1, "dilation": 1}
 LENGTH, GROUPS = 33, 2
 RUN = {

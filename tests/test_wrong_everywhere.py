@@ -10,7 +10,6 @@ from differential import Case, judge, random_cases, random_data, same_bits
 
 import convpolicy as cp
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 MIRRORED = {"left": "right", "right": "left"}
 
 
