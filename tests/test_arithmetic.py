@@ -90,7 +90,7 @@ def test_fans_are_connections(kernel):
         fans = arithmetic.fans(in_channels, out_channels, kernel, groups)
         assert fans == (len(connected) * kernel, out_channels * kernel, groups)
         assert fans == ConvSpec(in_channels, out_channels, kernel, groups=groups).fans
-        every = [i for i in range(in_channels) for _tap in range(kernel)]
+        every = [(i, tap) for i in range(in_channels) for tap in range(kernel)]
         expected = [fans.fan_in, fans.fan_out, (fans.fan_in + fans.fan_out) / 2, len(every)]
         assert [fans.of(rule) for rule in ("fan_in", "fan_out", "fan_avg", "fan_in_all_groups")] == expected
 

@@ -160,6 +160,7 @@ def test_list_names_everything_registered():
 
 def test_backends_say_whether_they_are_installed(monkeypatch):
     """A backend whose framework is missing is listed as not installed."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert "not installed" not in run("list", "backends").stdout
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "mindspore" else object())
     lines = run("list", "backends").stdout.splitlines()

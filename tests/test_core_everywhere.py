@@ -1,13 +1,14 @@
-"""The core's integers against torch's own."""
+"""The core's integers, modes and constants against torch's own."""
 
 from __future__ import annotations
 
 import itertools
 
+import pytest
 import torch
+from test_padding_modes import MIRRORS, MODES, VALUE, choice_of, numbered, padded
 
-import convpolicy as cp
-from convpolicy import arithmetic
+from convpolicy import arithmetic, reference
 
 
 def test_fans_are_torchs():
@@ -19,22 +20,29 @@ def test_fans_are_torchs():
             assert (fans.fan_in, fans.fan_out) == torch.nn.init._calculate_fan_in_and_fan_out(weight)
 
 
-def test_modes_are_torchs():
-    """torch.nn.functional.pad gives the same samples, and refuses the same widths."""
-    refused = dict.fromkeys(("zeros", "reflect", "replicate", "circular"), 0)
-    for mode, length, pads in itertools.product(refused, range(1, 7), ((0, 1), (2, 1), (3, 3), (5, 0), (6, 2))):
-        signal = torch.arange(1.0, length + 1)[None, None]
-        policy = cp.policy("torch").evolve(padding=pads, padding_mode=mode)
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "symmetric"])  # torch has no symmetric
+def test_torch_pads_and_refuses_alike(mode):
+    """torch.nn.functional.pad gives the same samples, and refuses exactly the pads that ``overflow="error"`` refuses."""
+    native, value = ("constant", VALUE if mode == "constant" else 0.0) if mode in ("zeros", "constant") else (mode, None)
+    refused = 0
+    for length, left, right in itertools.product(range(1, 6), range(8), range(8)):
+        signal = torch.tensor([[numbered(length)]])
         try:
-            by_torch = torch.nn.functional.pad(signal, pads, "constant" if mode == "zeros" else mode)[0, 0].tolist()
+            expected = torch.nn.functional.pad(signal, (left, right), native, value)[0, 0].tolist()
         except RuntimeError:
-            by_torch = None
-        try:
-            plan = policy.plan(1, length=length)
-            sources = [*plan.left_sources, *range(length), *plan.right_sources]
-            ours = [0.0 if source < 0 else source + 1.0 for source in sources]
-        except cp.ConvPolicyError:
-            ours = None
-        assert ours == by_torch, (mode, length, pads)
-        refused[mode] += ours is None
-    assert [mode for mode, count in refused.items() if count] == ["reflect", "circular"]
+            refused += 1
+            with pytest.raises(ValueError, match=f"padding mode '{mode}' reaches at most"):
+                padded(choice_of(mode), numbered(length), left, right)
+        else:
+            assert padded(choice_of(mode), numbered(length), left, right) == expected
+    assert bool(refused) == (mode in MIRRORS)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_constants_of_each_dtype(dtype):
+    """Unit roundoff is half of torch's eps; the underflow step half the smallest subnormal, as far as a float holds it."""
+    info = torch.finfo(getattr(torch, dtype))
+    assert reference.UNIT_ROUNDOFF[dtype] == info.eps / 2
+    smallest = info.tiny * info.eps
+    assert reference.UNDERFLOW_STEP[dtype] == (smallest / 2 or smallest)
+    assert reference.UNDERFLOW_STEP[dtype] > 0
