@@ -70,7 +70,7 @@ def test_a_profile_names_everything(name):
         assert set(arguments) == set(part.params)
     for text in ("framework", "versions", "measured", "source", "description"):
         assert getattr(policy, text)
-    assert policy.framework == {"keras-torch": "keras", "keras-jax": "keras", "flax-linen": "flax"}.get(name, name.split("@")[0])
+    assert policy.framework == name.split("@")[0]
     for _word, rule in policy.padding_names:
         assert rule in cp.padding_rules()
 

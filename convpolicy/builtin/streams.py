@@ -14,12 +14,6 @@ from convpolicy.streams import RandomStream
 STREAMS = {
     "numpy": ("numpy", "NumpyStream", "PCG64 in float64: the same numbers everywhere; claims no framework."),
     "torch": ("torch", "TorchStream", "torch.manual_seed(seed): the one mt19937 generator of torch's CPU fills."),
-    "keras": ("keras", "KerasTensorflowStream", "keras.utils.set_random_seed(seed) on TensorFlow: one Python seed per tensor."),
-    "keras-torch": ("keras", "KerasTorchStream", "keras.utils.set_random_seed(seed) on torch: one Python seed per tensor."),
-    "keras-jax": ("keras", "KerasJaxStream", "keras.utils.set_random_seed(seed) on JAX: one Python seed per tensor."),
-    "flax": ("jax", "NnxStream", "nnx.Rngs(seed): one threefry key per tensor, counted."),
-    "flax-linen": ("jax", "LinenStream", "module.init(jax.random.key(seed)): one threefry key per tensor, by the module's path."),
-    "paddle": ("paddle", "PaddleStream", "paddle.seed(seed): one mt19937_64 generator."),
     "mindspore": ("mindspore", "MindsporeStream", "mindspore.set_seed(seed): one Philox seed per tensor."),
 }
 
