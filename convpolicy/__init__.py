@@ -104,7 +104,7 @@ def stream(name: str, seed: Any = 0) -> Stream:
         InvalidTypeError, InvalidValueError: a seed that the framework refuses.
     """
     part = streams().get(name) if isinstance(name, str) else None
-    return policy(name).start_stream(seed) if part is None else part.start(seed)
+    return policy(name).start_stream(seed) if part is None else part.start(seed, **part.arguments(Choice(name)))
 
 
 def layouts() -> Mapping[str, Layout]:

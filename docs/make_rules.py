@@ -39,8 +39,8 @@ Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.0
 """
 STREAMS = """## Random streams: how a seed becomes numbers
 
-Every policy names one, as `stream`; `cp.stream(name, seed)` starts it, to draw several layers in a row. Those of a framework are
-NumPy alone and give the bits of its own Conv1d after it was seeded; `convpolicy verify` measures that on your machine.
+Every policy names one, as `stream`; `cp.stream(name, seed)` starts it, to draw several layers in a row. Each is NumPy alone and
+gives the bits of the framework's own Conv1d after it was seeded; `convpolicy verify` measures that on your machine.
 """
 LAYOUTS = """## Layouts: axes and names
 

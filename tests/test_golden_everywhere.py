@@ -14,7 +14,9 @@ GOLDEN = Path(__file__).with_name("golden")
 # stored file -> what to measure, and the environment it needs
 INSTALLED = {
     "torch-2.13.0": ("torch", {}), "mindspore-2.10.0": ("mindspore", {}), "flax-0.12.0": ("flax", {}),
-    "keras-3.15.1": ("keras", {"KERAS_BACKEND": "tensorflow"}),
+    "flax-linen-0.12.0": ("flax-linen", {}), "paddle-3.3.1": ("paddle", {}),
+    "keras-3.15.1": ("keras", {"KERAS_BACKEND": "tensorflow"}), "keras-torch-3.15.1": ("keras", {"KERAS_BACKEND": "torch"}),
+    "keras-jax-3.15.1": ("keras", {"KERAS_BACKEND": "jax"}),
 }  # fmt: skip
 
 

@@ -102,8 +102,9 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "torch": r"builtin\.torch_layer|natives\..*",
     "mindspore": r"builtin\.mindspore_layer|natives\..*",
     "keras": r"natives\.keras",
-    "flax": r"natives\.flax_nnx",
-    "jax": r"natives\.flax_nnx",
+    "flax": r"natives\.flax_.*",
+    "jax": r"natives\.flax_.*",
+    "paddle": r"natives\.paddle",
     "packaging": "policy",
     "safetensors": "weights",
 }

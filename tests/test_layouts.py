@@ -135,7 +135,7 @@ def test_a_transposed_layout_is_noticed():
 @pytest.mark.parametrize("groups", [1, 2])
 def test_wio_is_the_kernel_of_a_channels_last_convolution(groups):
     """``WIO`` with ``NWC``: y[n, t, o] = Σ x[n, t + w, i] · K[w, i, o], as TensorFlow and Flax define it."""
-    layer = cp.Conv1d(4, 6, 3, groups=groups, bias=False, policy="keras", seed=1, dtype="float64")
+    layer = cp.Conv1d(4, 6, 3, groups=groups, bias=False, policy="torch", seed=1, dtype="float64")
     data = np.random.default_rng(2).standard_normal((2, 4, 8))
     kernel, x = LAYOUTS["WIO"].from_oiw(layer.weight, groups), LAYOUTS["NWC"].from_ncw(data)
     y = LAYOUTS["NWC"].from_ncw(layer(data))

@@ -14,19 +14,26 @@ from hypothesis import strategies as st
 import convpolicy as cp
 
 Choice = cp.Choice
-PROFILES = ["flax", "keras", "mindspore", "mindspore@2.0", "tensorflow", "torch"]
+PROFILES = [
+    "flax", "flax-linen", "keras", "keras-jax", "keras-torch", "mindspore", "mindspore@2.0", "paddle", "tensorflow", "torch",
+]  # fmt: skip
 PARTS = {"padding": cp.padding_rules, "padding_mode": cp.padding_modes, "weight_init": cp.initializers}
 PARTS |= {"bias_init": cp.initializers, "layout": cp.layouts, "data_layout": cp.layouts}
 
 # measured defaults: padding, bias, weight law, bias law, stored weight axes and names, data axes
 KERAS = ("valid", True, "glorot_uniform", "zeros", "WIO", "kernel", "NWC")
+FLAX = ("same_upper", True, "lecun_truncated_normal", "zeros", "WIO", "kernel", "NWC")
 DEFAULTS = {
     "torch": ("valid", True, "he_uniform(negative_slope=2.23606797749979)", "uniform", "OIW", "weight", "NCW"),
     "mindspore": ("same_upper", False, "he_uniform(negative_slope=2.23606797749979)", "uniform", "OI1W", "weight", "NCW"),
     "mindspore@2.0": ("same_upper", False, "normal(std=0.01)", "zeros", "OI1W", "weight", "NCW"),
     "keras": KERAS,
     "tensorflow": KERAS,
-    "flax": ("same_upper", True, "lecun_truncated_normal", "zeros", "WIO", "kernel", "NWC"),
+    "keras-torch": KERAS,
+    "keras-jax": KERAS,
+    "flax": FLAX,
+    "flax-linen": FLAX,
+    "paddle": ("valid", True, "he_normal(fan=fan_in_all_groups)", "zeros", "OIW", "weight", "NCW"),
 }
 # measured (left, right) -> length_out for (kernel, stride, dilation, length); None: the framework refuses
 COLUMNS = [(4, 1, 1, 10), (3, 2, 1, 10), (3, 2, 1, 11), (5, 3, 1, 10), (4, 1, 3, 10), (3, 1, 2, 10), (3, 2, 2, 10)]
@@ -70,7 +77,7 @@ def test_a_profile_names_everything(name):
         assert set(arguments) == set(part.params)
     for text in ("framework", "versions", "measured", "source", "description"):
         assert getattr(policy, text)
-    assert policy.framework == name.split("@")[0]
+    assert policy.framework == {"keras-torch": "keras", "keras-jax": "keras", "flax-linen": "flax"}.get(name, name.split("@")[0])
     for _word, rule in policy.padding_names:
         assert rule in cp.padding_rules()
 

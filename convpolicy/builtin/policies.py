@@ -20,7 +20,7 @@ FLAX_WORDS = (
 KERAS_WORDS = (*SAME_OR_VALID, ("causal", "causal"))
 
 
-def _keras(name: str, source: str) -> Policy:
+def _keras(name: str, stream: str, source: str, description: str) -> Policy:
     return Policy(
         name,
         padding="valid",
@@ -28,12 +28,13 @@ def _keras(name: str, source: str) -> Policy:
         bias_init="zeros",
         layout="WIO",
         data_layout="NWC",
+        stream=stream,
         padding_names=KERAS_WORDS,
         framework="tensorflow" if name == "tensorflow" else "keras",
         versions=">=3,<4",
         measured="3.15.1",
         source=source,
-        description="No padding, bias of zeros, Glorot uniform kernel stored (kernel, in/groups, out).",
+        description=f"No padding, bias of zeros, Glorot uniform kernel stored (kernel, in/groups, out){description}.",
     )
 
 
@@ -52,6 +53,24 @@ def _mindspore(name: str, versions: str, measured: str, weight_init: Choice, bia
         measured=measured,
         source=f"mindspore/nn/layer/conv.py, class Conv1d; its page {MINDSPORE_PAGE}",
         description=description,
+    )
+
+
+def _flax(name: str, stream: str, source: str, description: str) -> Policy:
+    return Policy(
+        name,
+        padding="same_upper",
+        weight_init="lecun_truncated_normal",
+        bias_init="zeros",
+        layout="WIO",
+        data_layout="NWC",
+        stream=stream,
+        padding_names=FLAX_WORDS,
+        framework="flax",
+        versions=">=0.12,<0.13",
+        measured="0.12.0",
+        source=source,
+        description=f"Pads 'SAME' with the odd element right, bias of zeros, LeCun truncated normal kernel, {description}.",
     )
 
 
@@ -86,20 +105,22 @@ def convpolicy_policies() -> list[Policy]:
             "zeros",
             "Pads 'same' with the odd element right, no bias, weight N(0, 0.01²); its page says N(0, 1).",
         ),
-        _keras("keras", KERAS_SOURCE),
-        _keras("tensorflow", "tf.keras.layers.Conv1D, which is keras.layers.Conv1D"),
+        _keras("keras", "keras", KERAS_SOURCE, ""),
+        _keras("keras-torch", "keras-torch", KERAS_SOURCE, "; drawn as on the torch backend"),
+        _keras("keras-jax", "keras-jax", KERAS_SOURCE, "; drawn as on the JAX backend"),
+        _keras("tensorflow", "keras", "tf.keras.layers.Conv1D, which is keras.layers.Conv1D", ""),
+        _flax("flax", "flax", "flax/nnx/nn/linear.py, class Conv", "drawn from one nnx.Rngs"),
+        _flax("flax-linen", "flax-linen", "flax/linen/linear.py, class Conv", "drawn by the module's path"),
         Policy(
-            "flax",
-            padding="same_upper",
-            weight_init="lecun_truncated_normal",
+            "paddle",
+            weight_init=Choice("he_normal", fan="fan_in_all_groups"),
             bias_init="zeros",
-            layout="WIO",
-            data_layout="NWC",
-            padding_names=FLAX_WORDS,
-            framework="flax",
-            versions=">=0.12,<0.13",
-            measured="0.12.0",
-            source="flax/nnx/nn/linear.py, class Conv",
-            description="Pads 'SAME' with the odd element right, bias of zeros, LeCun truncated normal kernel.",
+            stream="paddle",
+            padding_names=(("VALID", "valid"), ("valid", "valid")),
+            framework="paddle",
+            versions=">=3.3,<3.4",
+            measured="3.3.1",
+            source="python/paddle/nn/layer/conv.py, class Conv1D",
+            description="No padding, bias of zeros, weight N(0, 2 / (in_channels · kernel)), also with groups.",
         ),
     ]

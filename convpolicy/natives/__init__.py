@@ -24,7 +24,11 @@ NATIVES: dict[str, tuple[str, dict[str, str]]] = {
     "mindspore@2.0": ("mindspore", {}),
     "tensorflow": ("keras", {"KERAS_BACKEND": "tensorflow"}),
     "keras": ("keras", {"KERAS_BACKEND": "tensorflow"}),
+    "keras-torch": ("keras", {"KERAS_BACKEND": "torch"}),
+    "keras-jax": ("keras", {"KERAS_BACKEND": "jax"}),
     "flax": ("flax_nnx", {}),
+    "flax-linen": ("flax_linen", {}),
+    "paddle": ("paddle", {}),
 }
 
 

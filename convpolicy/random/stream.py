@@ -66,7 +66,7 @@ class Stream:
         """Return the dtype, or refuse one in which this stream was not measured."""
         if dtype not in self.dtypes:
             raise InvalidValueError(
-                f"stream {self.name!r} draws {', '.join(self.dtypes)}, got dtype {dtype!r}; pick one of these."
+                f"stream {self.name!r} draws {', '.join(self.dtypes)}, got dtype {dtype!r}; pick one of these or stream='numpy'."
             )
         return dtype
 
@@ -84,6 +84,12 @@ def seed_between(seed: Any, low: int, high: int) -> int:
     if whole > high:
         raise InvalidValueError(f"seed must be at most {high}, got {seed}; pass less.")
     return whole
+
+
+def variance_scale(gain: float) -> float:
+    """Return ``gain**2``, or the whole number whose root the gain is: He's 2, not 2.0000000000000004."""
+    square = gain * gain
+    return float(round(square)) if math.isclose(square, round(square), rel_tol=1e-15) else square
 
 
 def chunks(count: int, size: int) -> list[slice]:

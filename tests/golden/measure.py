@@ -175,7 +175,55 @@ class Nnx:
         return np.asarray(layer(np.arange(1, length + 1, dtype="float32")[None, :, None]))[0].T
 
 
-FRAMEWORKS = {"torch": Torch, "mindspore": MindSpore, "keras": Keras, "flax": Nnx}
+class Linen:
+    name = "flax-linen"
+    seeds = SEEDS + WIDE_SEEDS[:1]
+    dtypes = ["float32"]
+
+    def __init__(self):
+        import flax
+        import jax
+        from flax import linen
+
+        self.jax, self.linen, self.version = jax, linen, flax.__version__
+
+    def seed(self, seed):
+        self.key = self.jax.random.key(seed)
+
+    def build(self, shape, dtype="float32"):
+        ins, outs, kernel, groups = shape
+        module = self.linen.Conv(outs, (kernel,), feature_group_count=groups)
+        return module.init(self.key, np.zeros((1, kernel, ins), "float32"))["params"]
+
+    def arrays(self, layer):
+        return {name: np.asarray(value).astype("float64") for name, value in layer.items()}
+
+    windows = None  # as nnx
+
+
+class Paddle:
+    name = "paddle"
+    seeds = SEEDS
+    dtypes = ["float32"]
+
+    def __init__(self):
+        import paddle
+
+        self.paddle, self.version, self.seed = paddle, paddle.__version__, paddle.seed
+
+    def build(self, shape, stride=1, dilation=1, bias=True, dtype="float32", **words):
+        ins, outs, kernel, groups = shape
+        return self.paddle.nn.Conv1D(ins, outs, kernel, stride, dilation=dilation, groups=groups, **words)
+
+    def arrays(self, layer):
+        return {name: value.numpy().astype("float64") for name, value in layer.state_dict().items()}
+
+    windows = None  # its SAME sets the dilation to 1
+
+
+FRAMEWORKS = {
+    "torch": Torch, "mindspore": MindSpore, "keras": Keras, "flax": Nnx, "flax-linen": Linen, "paddle": Paddle,
+}  # fmt: skip
 
 
 def record(array):
