@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -149,9 +150,28 @@ def test_meta_then_to_empty(options):
 
 @layers
 def test_compiled_without_a_break(options):
-    """torch.compile(fullgraph=True): the same values, for several lengths, and the same gradient of the weight."""
+    """torch.compile(fullgraph=True): the same values and the same gradients for several lengths."""
     layer = built(options)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for length in (17, 18, 30):
+        results = []
+        for function in (layer, compiled):
+            layer.zero_grad()
+            data = random(2, 4, length).requires_grad_()
+            output = function(data)
+            output.square().sum().backward()
+            results.append([output.detach(), data.grad, layer.weight.grad.clone(), layer.bias.grad.clone()])
+        for ours, theirs in zip(*results):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+    torch.compiler.reset()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's default compiler needs g++ on the machine")
+@pytest.mark.parametrize("label", ["unequal pads", "by length", "symmetric"])
+def test_compiled_to_machine_code(label):
+    """torch.compile with its default compiler: the same values for several lengths."""
+    layer = built(LAYERS[label])
+    compiled = torch.compile(layer, fullgraph=True)
     for length in (17, 18, 30):
         data = random(2, 4, length)
         torch.testing.assert_close(compiled(data), layer(data), rtol=1e-5, atol=1e-5)
