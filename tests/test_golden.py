@@ -1,6 +1,6 @@
 """Stored measurements of the real frameworks, old versions too, against the core alone: no framework is imported here.
 
-``tests/golden/measure.py`` made the files; `test_random_streams` makes the same comparison with the frameworks installed now.
+``tests/golden/measure.py`` made the files; test_golden_everywhere.py runs it again on the frameworks installed now.
 """
 
 from __future__ import annotations

@@ -20,14 +20,33 @@ INSTALLED = {
 }  # fmt: skip
 
 
+def measured_now(script: str, name: str, folder: Path) -> dict:
+    """Run a measuring script in a process of its own."""
+    framework, environment = INSTALLED[name]
+    words = [sys.executable, GOLDEN / script, framework]
+    result = subprocess.run(words, env=os.environ | environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+def stored(path: Path) -> dict:
+    """A stored measurement."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_the_installed_framework_gives_what_is_stored(name, tmp_path):
     """Weights, pads, defaults and refusals measured now are those in the file, to the last bit."""
-    framework, environment = INSTALLED[name]
-    words = [sys.executable, GOLDEN / "measure.py", framework]
-    result = subprocess.run(words, env=os.environ | environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-2000:]
-    measured = json.loads(result.stdout.strip().splitlines()[-1])
-    stored = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    measured, golden = measured_now("measure.py", name, tmp_path), stored(GOLDEN / f"{name}.json")
     for key in ("framework", "version", "shapes", "page", "weights", "same"):
-        assert measured[key] == stored.get(key, {}), key
+        assert measured[key] == golden.get(key, {}), key
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem) for path in sorted((GOLDEN / "laws").glob("*.json")) if path.stem in INSTALLED]
+)
+def test_the_installed_initializers_draw_what_is_stored(path, tmp_path):
+    """Every law in every dtype measured now is that in the file, to the last bit."""
+    measured, golden = measured_now("laws.py", path.stem, tmp_path), stored(path)
+    for key in ("framework", "version", "shapes", "draws"):
+        assert measured[key] == golden[key], key

@@ -1,0 +1,109 @@
+"""Run one framework's own initializers and print, as JSON, what they draw: the golden values of the streams' laws.
+
+    python tests/golden/laws.py torch > tests/golden/laws/torch-2.13.0.json
+
+Needs that framework and NumPy, not convpolicy; runs on Python 3.8 and later. Keras asks for its backend in KERAS_BACKEND.
+Every law fills the weights of `measure.SHAPES`, one after another, from one seed.
+"""
+
+import hashlib
+import json
+import os
+import sys
+
+import numpy as np
+from measure import SEEDS, SHAPES, WIDE_SEEDS
+
+ROOT_5 = 5**0.5
+# the name and parameters of a convpolicy initializer; a framework's table says which call of its own that is
+UNIFORM = ("uniform", {"low": -0.3, "high": 0.7})
+NORMAL = ("normal", {"mean": 0.25, "std": 0.02})
+TRUNCATED = ("truncated_normal", {"mean": 0.125, "std": 0.5})
+HE_UNIFORM, HE_NORMAL = ("he_uniform", {}), ("he_normal", {})
+LEAKY_UNIFORM, LEAKY_NORMAL = ("he_uniform", {"negative_slope": ROOT_5}), ("he_normal", {"negative_slope": 0.2})
+HE_OUT = ("he_normal", {"fan": "fan_out"})
+XAVIER_UNIFORM, XAVIER_NORMAL = ("xavier_uniform", {"gain": 1.5}), ("xavier_normal", {})
+
+
+class Torch:
+    name = "torch"
+    seeds = SEEDS + WIDE_SEEDS
+    dtypes = ["float32", "float64", "float16", "bfloat16"]
+
+    def __init__(self):
+        import torch
+
+        init = torch.nn.init
+        self.torch, self.version, self.seed = torch, torch.__version__.partition("+")[0], torch.manual_seed
+        self.laws = [
+            (UNIFORM, lambda t: init.uniform_(t, -0.3, 0.7)),
+            (NORMAL, lambda t: init.normal_(t, 0.25, 0.02)),
+            (TRUNCATED, lambda t: init.trunc_normal_(t, 0.125, 0.5, 0.125 - 1.0, 0.125 + 1.0)),
+            (HE_UNIFORM, init.kaiming_uniform_),
+            (HE_NORMAL, init.kaiming_normal_),
+            (LEAKY_UNIFORM, lambda t: init.kaiming_uniform_(t, a=ROOT_5)),
+            (LEAKY_NORMAL, lambda t: init.kaiming_normal_(t, a=0.2)),
+            (HE_OUT, lambda t: init.kaiming_normal_(t, mode="fan_out")),
+            (XAVIER_UNIFORM, lambda t: init.xavier_uniform_(t, gain=1.5)),
+            (XAVIER_NORMAL, init.xavier_normal_),
+        ]
+
+    def fill(self, law, shape, dtype):
+        ins, outs, kernel, groups = shape
+        return law(self.torch.empty(outs, ins // groups, kernel, dtype=getattr(self.torch, dtype))).double().numpy()
+
+
+class MindSpore:
+    name = "mindspore"
+    seeds = SEEDS
+    dtypes = ["float32", "float64", "float16", "bfloat16"]
+
+    def __init__(self):
+        import mindspore
+        from mindspore.common import initializer as init
+
+        self.ms, self.version, self.seed, self.draw = mindspore, mindspore.__version__, mindspore.set_seed, init.initializer
+        self.laws = [
+            (UNIFORM[:1] + ({"low": -0.3, "high": 0.3},), init.Uniform(0.3)),
+            (NORMAL, init.Normal(0.02, 0.25)),
+            (TRUNCATED, init.TruncatedNormal(0.5, 0.125, 0.125 - 1.0, 0.125 + 1.0)),
+            (HE_UNIFORM, init.HeUniform()),
+            (HE_NORMAL, init.HeNormal()),
+            (LEAKY_UNIFORM, init.HeUniform(ROOT_5)),
+            (LEAKY_NORMAL, init.HeNormal(0.2)),
+            (HE_OUT, init.HeNormal(mode="fan_out")),
+            (XAVIER_UNIFORM, init.XavierUniform(1.5)),
+            (XAVIER_NORMAL, init.XavierNormal()),
+        ]
+
+    def fill(self, law, shape, dtype):
+        ins, outs, kernel, groups = shape
+        tensor = self.draw(law, (outs, ins // groups, 1, kernel), getattr(self.ms, dtype)).init_data()
+        return (tensor.float() if dtype == "bfloat16" else tensor).asnumpy().astype("float64")
+
+
+FRAMEWORKS = {"torch": Torch, "mindspore": MindSpore}
+
+
+def main():
+    framework = FRAMEWORKS[sys.argv[1]]()
+    draws = []
+    for (law, params), own in framework.laws:
+        for dtype in framework.dtypes:
+            for seed in framework.seeds:
+                framework.seed(seed)
+                arrays = [np.ascontiguousarray(framework.fill(own, shape, dtype), "<f8") for shape in SHAPES]
+                draws.append({
+                    "law": law, "params": params, "dtype": dtype, "seed": seed,
+                    "first": [array.reshape(-1)[0] for array in arrays],
+                    "sha256": hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest(),
+                })  # fmt: skip
+    print(json.dumps({
+        "framework": framework.name, "version": framework.version, "numpy": np.__version__, "python": sys.version.split()[0],
+        "command": "python tests/golden/laws.py " + sys.argv[1], "shapes": SHAPES, "draws": draws,
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()

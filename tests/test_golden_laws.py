@@ -1,0 +1,62 @@
+"""Stored draws of the frameworks' own initializers, each law in each dtype, against the streams alone: no framework is imported."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convpolicy as cp
+
+LAWS = Path(__file__).with_name("golden") / "laws"
+# stored file -> the policy whose stream and layout claim it
+CLAIMED = {"torch-2.13.0": "torch", "mindspore-2.10.0": "mindspore"}
+
+
+def stored(name: str) -> dict:
+    """One stored measurement."""
+    return json.loads((LAWS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def cases(name: str) -> list:
+    """The measurement's draws by law and dtype, for all seeds."""
+    draws = sorted(stored(name)["draws"], key=lambda draw: (draw["law"], json.dumps(draw["params"]), draw["dtype"]))
+    return [list(group) for _, group in itertools.groupby(draws, lambda draw: (draw["law"], draw["params"], draw["dtype"]))]
+
+
+def title(draws: list) -> str:
+    """Law, parameters and dtype."""
+    return f"{cp.Choice(draws[0]['law'], **draws[0]['params'])} {draws[0]['dtype']}"
+
+
+def drawn(policy, seed: int, dtype: str, shapes: list) -> list:
+    """Weights of all shapes in a row, in the framework's own axes, as float64."""
+    stream, layout = policy.start_stream(seed), policy.part("layout")[0]
+    weights = []
+    for shape in shapes:
+        arrays = layout.pack(policy.initial(*shape, stream=stream, dtype=dtype), shape[3])
+        weights.append(np.ascontiguousarray(next(iter(arrays.values())), "<f8"))
+    return weights
+
+
+def test_every_stored_file_is_claimed():
+    """Every stored measurement is compared."""
+    assert {path.stem for path in LAWS.glob("*.json")} == set(CLAIMED)
+
+
+@pytest.mark.parametrize(
+    ("name", "draws"), [pytest.param(name, case, id=f"{name} {title(case)}") for name in CLAIMED for case in cases(name)]
+)
+def test_a_law_is_the_frameworks_own(name, draws):
+    """Twelve weights in a row, 1 to 106 496 elements, for every seed measured: every bit."""
+    shapes = stored(name)["shapes"]
+    for measured in draws:
+        policy = cp.policy(CLAIMED[name]).evolve(weight_init=cp.Choice(measured["law"], **measured["params"]), bias=False)
+        weights = drawn(policy, measured["seed"], measured["dtype"], shapes)
+        assert [weight.reshape(-1)[0] for weight in weights] == measured["first"], measured["seed"]
+        digest = hashlib.sha256(b"".join(weight.tobytes() for weight in weights)).hexdigest()
+        assert digest == measured["sha256"], measured["seed"]
