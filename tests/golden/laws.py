@@ -16,7 +16,7 @@ from measure import SEEDS, SHAPES, WIDE_SEEDS
 
 ROOT_5 = 5**0.5
 # the name and parameters of a convpolicy initializer; a framework's table says which call of its own that is
-UNIFORM = ("uniform", {"low": -0.3, "high": 0.7})
+UNIFORM, SYMMETRIC = ("uniform", {"low": -0.3, "high": 0.7}), ("uniform", {"low": -0.3, "high": 0.3})
 NORMAL = ("normal", {"mean": 0.25, "std": 0.02})
 TRUNCATED = ("truncated_normal", {"mean": 0.125, "std": 0.5})
 HE_UNIFORM, HE_NORMAL = ("he_uniform", {}), ("he_normal", {})
@@ -64,7 +64,7 @@ class MindSpore:
 
         self.ms, self.version, self.seed, self.draw = mindspore, mindspore.__version__, mindspore.set_seed, init.initializer
         self.laws = [
-            (UNIFORM[:1] + ({"low": -0.3, "high": 0.3},), init.Uniform(0.3)),
+            (SYMMETRIC, init.Uniform(0.3)),
             (NORMAL, init.Normal(0.02, 0.25)),
             (TRUNCATED, init.TruncatedNormal(0.5, 0.125, 0.125 - 1.0, 0.125 + 1.0)),
             (HE_UNIFORM, init.HeUniform()),
