@@ -14,7 +14,21 @@ import convpolicy as cp
 
 LAWS = Path(__file__).with_name("golden") / "laws"
 # stored file -> the policy whose stream and layout claim it
-CLAIMED = {"torch-2.13.0": "torch", "mindspore-2.10.0": "mindspore"}
+CLAIMED = {
+    "torch-2.13.0": "torch",
+    "torch-1.9.0": "torch@1.9.0",
+    "mindspore-2.10.0": "mindspore",
+    "mindspore-2.0.0": "mindspore@2.0.0",
+}
+# torch 1.9 draws these another way: narrow dtypes from fewer bits or in them, float64 normals and the truncated law by a vendor's
+# mathematics library; a float64 normal far enough from 0 does not show it
+NORMALS = ("normal", "truncated_normal", "he_normal", "xavier_normal")
+DIFFERENT = {
+    "float32": ("truncated_normal",),
+    "float64": ("truncated_normal", "he_normal", "xavier_normal"),
+    "float16": ("uniform", "he_uniform", "xavier_uniform", *NORMALS),
+    "bfloat16": ("uniform", "he_uniform", "xavier_uniform", *NORMALS),
+}
 
 
 def stored(name: str) -> dict:
@@ -54,9 +68,18 @@ def test_every_stored_file_is_claimed():
 def test_a_law_is_the_frameworks_own(name, draws):
     """Twelve weights in a row, 1 to 106 496 elements, for every seed measured: every bit."""
     shapes = stored(name)["shapes"]
+    different = name == "torch-1.9.0" and draws[0]["law"] in DIFFERENT[draws[0]["dtype"]]
+    same = []
     for measured in draws:
+        if "refused" in measured:  # an old framework lacks the dtype or the parameter
+            assert name in ("torch-1.9.0", "mindspore-2.0.0")
+            continue
         policy = cp.policy(CLAIMED[name]).evolve(weight_init=cp.Choice(measured["law"], **measured["params"]), bias=False)
         weights = drawn(policy, measured["seed"], measured["dtype"], shapes)
-        assert [weight.reshape(-1)[0] for weight in weights] == measured["first"], measured["seed"]
+        first = [weight.reshape(-1)[0] for weight in weights]
         digest = hashlib.sha256(b"".join(weight.tobytes() for weight in weights)).hexdigest()
-        assert digest == measured["sha256"], measured["seed"]
+        same.append(digest == measured["sha256"])
+        if not different:
+            assert first == measured["first"], measured["seed"]
+            assert same[-1], measured["seed"]
+    assert not (different and same and all(same))

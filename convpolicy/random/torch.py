@@ -49,8 +49,8 @@ class Mt19937:
 class TorchStream(Stream):
     """The one CPU generator that all of torch's fills share.
 
-    Exact against torch 2.13 on x86-64 with AVX2 and FMA, and torch 1.9 but for the truncated normal. Without FMA
-    (``ATEN_CPU_CAPABILITY=default``) uniform values differ in the last bit.
+    Exact against torch 2.13 on x86-64 with AVX2 and FMA. Torch 1.9 has the same float32 numbers but for the truncated normal, and
+    the same float64 uniform ones. Without FMA (``ATEN_CPU_CAPABILITY=default``) uniform values differ in the last bit.
     Source: aten/src/ATen/native/cpu/DistributionTemplates.h, torch/nn/init.py.
     """
 
