@@ -72,11 +72,11 @@ class Case(NamedTuple):
     length: int
 
     def layer(self, policy: str, backend: str, seed: int, dtype: str = "float32") -> Any:
-        """Build the layer; weight and bias both random, whatever the policy draws."""
+        """Build the layer; weight and bias both random, in any dtype, whatever the policy draws."""
         kernel, stride, dilation, groups, bias = self.sizes
         return cp.Conv1d(
             CHANNELS, CHANNELS, kernel, stride, self.rule, dilation, groups, bias, self.mode,
-            policy=policy, backend=backend, weight_init="uniform", bias_init="uniform", seed=seed, dtype=dtype,
+            policy=cp.policy(policy).evolve(stream="numpy"), backend=backend, weight_init="uniform", bias_init="uniform", seed=seed, dtype=dtype,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from convpolicy.arithmetic import Fans
 from convpolicy.random import philox
 from convpolicy.random.float32 import F32, Doubles, rounded
 from convpolicy.random.quantile import normal_quantile
-from convpolicy.random.stream import Shape, Stream, Values, chunks, seed_between
+from convpolicy.random.stream import Shape, Stream, Values, in_threads, seed_between
 
 Law: TypeAlias = "Callable[[NDArray[np.uint32]], Doubles]"
 
@@ -85,10 +85,13 @@ class MindsporeStream(Stream):
         seed = int(self._random.randint(1, 2**63, dtype=np.int64))
         halves = seed & philox.WORD, seed >> 32
         values = np.empty(math.prod(shape), F32)
-        for part in chunks(values.size, CHUNK):
+
+        def fill(part: slice) -> None:
             count = part.stop - part.start
             even = count + count % 2  # normals come in pairs
             values[part] = law(philox.words(halves, part.start // 4, even, halves))[:count]
+
+        in_threads(fill, values.size, CHUNK)
         return rounded(values, dtype).reshape(shape)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from convpolicy.errors import InvalidValueError
 
 Values: TypeAlias = "NDArray[Any]"
 Shape: TypeAlias = "tuple[int, ...]"
+LEAST_PARTS = 4  # below, threads cost more than they gain
 
 
 class Stream:
@@ -90,6 +93,22 @@ def variance_scale(gain: float) -> float:
     """Return ``gain**2``, or the whole number whose root the gain is: He's 2, not 2.0000000000000004."""
     square = gain * gain
     return float(round(square)) if math.isclose(square, round(square), rel_tol=1e-15) else square
+
+
+def in_threads(work: Callable[[slice], None], count: int, size: int) -> None:
+    """Call ``work`` for slices of ``size`` that cut ``count`` elements, on all cores where there are many.
+
+    ``work`` writes its own slice and shares no state, as a counter-based generator allows; NumPy lets go of the interpreter.
+    """
+    parts = chunks(count, size)
+    if len(parts) < LEAST_PARTS:
+        for part in parts:
+            work(part)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # only here: it is a twentieth of importing the package
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(work, parts))
 
 
 def chunks(count: int, size: int) -> list[slice]:
