@@ -17,6 +17,7 @@ from convpolicy.factory import Conv1d
 from convpolicy.initializers import Initializer
 from convpolicy.layouts import Layout
 from convpolicy.lookup import policies, policy
+from convpolicy.natives import Native
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
@@ -42,6 +43,7 @@ __all__ = [
     "Initializer",
     "LayerRequest",
     "Layout",
+    "Native",
     "PaddingMode",
     "PaddingRule",
     "Param",

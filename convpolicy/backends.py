@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -46,6 +46,15 @@ class LayerRequest:
         return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
 
+def _call(layer: Any, data: NDArray[Any]) -> NDArray[Any]:
+    output: NDArray[Any] = layer(data)
+    return output
+
+
+def _read(layer: Any) -> dict[str, NDArray[Any] | None]:
+    return {"weight": layer.weight, "bias": layer.bias}
+
+
 @attrs.frozen(eq=False)
 class Backend(Part):
     """Where layers run.
@@ -57,12 +66,25 @@ class Backend(Part):
             framework calls a device, or None.
         dtypes: canonical names of the dtypes it computes in.
         framework: import name of the framework, and of the extra that installs it.
+        run: ``(layer, data) -> output``, NumPy arrays (batch, channels, length) whatever axes the framework has; calls the
+            layer with the array when not given.
+        parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, NumPy arrays; reads ``.weight``
+            and ``.bias`` when not given.
+        gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``, NumPy arrays of the gradients of
+            ``sum(output * upstream)``; None when the backend does not differentiate.
+        environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
     """
 
     kind: ClassVar[str] = "backend"
     build: Callable[[LayerRequest, Stream | None, Any], Any] = attrs.field()
     dtypes: tuple[str, ...] = attrs.field(default=("float32", "float64"), kw_only=True)
     framework: str = attrs.field(default="numpy", kw_only=True)
+    run: Callable[[Any, NDArray[Any]], NDArray[Any]] = attrs.field(default=_call, kw_only=True)
+    parameters: Callable[[Any], dict[str, NDArray[Any] | None]] = attrs.field(default=_read, kw_only=True)
+    gradients: Callable[[Any, NDArray[Any], NDArray[Any]], dict[str, NDArray[Any] | None]] | None = attrs.field(
+        default=None, kw_only=True
+    )
+    environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def is_installed(self) -> bool:
         """Return True when the framework can be found, without importing it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,15 +60,40 @@ def as_words(value: Any) -> tuple[tuple[str, str], ...]:
     Raises:
         InvalidTypeError: anything else; holds what came.
     """
-    pairs = value.items() if isinstance(value, Mapping) else value
-    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
-        pairs = [value]
-    words = tuple(tuple(pair) if isinstance(pair, (tuple, list)) else () for pair in pairs)
+    words = _pairs(value)
     if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in words):
         raise InvalidTypeError(
             f"padding_names must pair words with rules, got {value!r}; pass for example (('same', 'same_upper'),)."
         )
     return words
+
+
+def as_mode_words(value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Turn ``mode_names``, a mapping or pairs of a framework's word and the padding mode it stands for, into pairs.
+
+    Raises:
+        InvalidTypeError: anything else; holds what came.
+    """
+    words = _pairs(value)
+    if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in words):
+        raise InvalidTypeError(
+            f"mode_names must pair words with padding modes, got {value!r}; pass for example (('CIRCULAR', 'circular'),)."
+        )
+    return tuple((word, Choice.of("mode_names", mode)) for word, mode in words)
+
+
+def _pairs(value: Any) -> tuple[tuple[Any, ...], ...]:
+    pairs = value.items() if isinstance(value, Mapping) else value
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        pairs = [value]
+    return tuple(tuple(pair) if isinstance(pair, (tuple, list)) else () for pair in pairs)
+
+
+def with_mode(fields: Mapping[str, Any], mode_names: Mapping[str, Choice]) -> dict[str, Any]:
+    """Add the ``padding_mode`` that a word for ``padding`` also says, unless one is given."""
+    word = fields.get("padding")
+    mode = mode_names.get(word) if isinstance(word, str) else None
+    return {"padding_mode": mode, **fields} if mode is not None else dict(fields)
 
 
 def as_choice(field: str, value: Any, names: Mapping[str, str] | None = None) -> Choice:
@@ -84,3 +109,25 @@ def as_choice(field: str, value: Any, names: Mapping[str, str] | None = None) ->
     if field in ("weight_init", "bias_init"):
         return as_initializer(field, value)
     return Choice.of(field, value)
+
+
+def named(value: Any) -> Any:
+    """Turn a name or a mapping into a Choice and leave the rest to the field's validator, which names the field."""
+    return Choice.of("part", value) if isinstance(value, (str, Mapping)) else value
+
+
+def plain_bool(value: Any) -> Any:
+    """Turn NumPy's bool into Python's."""
+    return bool(value) if isinstance(value, np.bool_) else value
+
+
+def of_type(kind: type) -> Callable[[Any, Any, Any], None]:
+    """Return a validator that a field holds a ``kind``."""
+
+    def check(policy: Any, attribute: Any, value: Any) -> None:
+        if not isinstance(value, kind):
+            raise InvalidTypeError(
+                f"{attribute.name} must be of type {kind.__name__}, got {value!r} of type {type(value).__name__}; pass one."
+            )
+
+    return check

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from convpolicy.backends import Backend
     from convpolicy.initializers import Initializer
     from convpolicy.layouts import Layout
+    from convpolicy.natives import Native
     from convpolicy.padding import PaddingMode, PaddingRule
     from convpolicy.policy import Policy
     from convpolicy.streams import RandomStream
@@ -54,6 +55,11 @@ def convpolicy_policies() -> Iterable[Policy]:  # type: ignore[empty-body]
 @hookspec
 def convpolicy_backends() -> Iterable[Backend]:  # type: ignore[empty-body]
     """Return backends: where layers run."""
+
+
+@hookspec
+def convpolicy_natives() -> Iterable[Native]:  # type: ignore[empty-body]
+    """Return the real frameworks that policies claim to be, for ``convpolicy verify``."""
 
 
 @hookspec

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
-import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import arithmetic, filling, registry
-from convpolicy.choices import as_choice, as_words
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+from convpolicy.choices import as_choice, as_mode_words, as_words, named, of_type, plain_bool, with_mode
+from convpolicy.errors import InvalidValueError, nearest
 from convpolicy.layouts import Layout
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice
@@ -33,30 +32,15 @@ PART_FIELDS = {
 }
 
 
-CLAIMS = ("framework", "versions", "measured", "source", "description")  # what a policy says of the framework it is named after
+# what a policy says of the framework it is named after, and what it says otherwise
+CLAIMS = MappingProxyType(
+    {"framework": "", "versions": "", "measured": "", "source": "", "description": "", "strided_dilation": True}
+)
 INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
-def _named(value: Any) -> Any:
-    return Choice.of("part", value) if isinstance(value, (str, Mapping)) else value  # the validator names the field
-
-
-def _plain(value: Any) -> Any:
-    return bool(value) if isinstance(value, np.bool_) else value
-
-
-def _is(kind: type) -> Callable[[Any, Any, Any], None]:
-    def check(policy: Any, attribute: Any, value: Any) -> None:
-        if not isinstance(value, kind):
-            raise InvalidTypeError(
-                f"{attribute.name} must be of type {kind.__name__}, got {value!r} of type {type(value).__name__}; pass one."
-            )
-
-    return check
-
-
 def _text(default: Any = "") -> Any:
-    return attrs.field(default=default, validator=_is(str))
+    return attrs.field(default=default, validator=of_type(str))
 
 
 @attrs.frozen(cache_hash=True)
@@ -68,6 +52,8 @@ class Policy:
         padding, padding_mode, weight_init, bias_init, layout, data_layout, stream: a `Choice` of one registered part each.
         bias: whether a layer has a bias when the call does not say.
         padding_names: the framework's own words for ``padding`` and the rules they stand for.
+        mode_names: those of the words that also say the padding mode, and the `Choice` of it.
+        strided_dilation: False for a framework that refuses a stride and a dilation above 1 in one layer.
         framework: the framework this policy claims to be, or empty.
         versions: versions of the framework it holds for, a specifier such as ``">=2.1,<2.11"``.
         measured: versions it was run against; the other edges of ``versions`` are documented only.
@@ -77,15 +63,17 @@ class Policy:
 
     kind: ClassVar[str] = "policy"
     name: str = _text(attrs.NOTHING)
-    padding: Choice = attrs.field(default=Choice("valid"), converter=_named, validator=_is(Choice))
-    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=_named, validator=_is(Choice))
-    bias: bool = attrs.field(default=True, converter=_plain, validator=_is(bool))
-    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=_named, validator=_is(Choice))
-    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=_named, validator=_is(Choice))
-    layout: Choice = attrs.field(default=Choice("OIW"), converter=_named, validator=_is(Choice))
-    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=_named, validator=_is(Choice))
-    stream: Choice = attrs.field(default=Choice("numpy"), converter=_named, validator=_is(Choice))
+    padding: Choice = attrs.field(default=Choice("valid"), converter=named, validator=of_type(Choice))
+    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=named, validator=of_type(Choice))
+    bias: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))
+    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=named, validator=of_type(Choice))
+    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=named, validator=of_type(Choice))
+    layout: Choice = attrs.field(default=Choice("OIW"), converter=named, validator=of_type(Choice))
+    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=named, validator=of_type(Choice))
+    stream: Choice = attrs.field(default=Choice("numpy"), converter=named, validator=of_type(Choice))
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_words)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_mode_words)
+    strided_dilation: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))
     framework: str = _text()
     versions: str = _text()
     measured: str = _text()
@@ -105,7 +93,8 @@ class Policy:
                 what is allowed.
         """
         if changes.get("name", self.name) != self.name:
-            changes = dict.fromkeys(CLAIMS, "") | changes
+            changes = CLAIMS | changes
+        changes = with_mode(changes, dict(self.mode_names))
         for field, value in changes.items():
             if field not in _FIELDS:
                 raise InvalidValueError(
@@ -154,7 +143,12 @@ class Policy:
     # -- padding ----------------------------------------------------------------------------------------------------
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
-        """Return ``(left, right)`` in samples when every length gets the same, else None."""
+        """Return ``(left, right)`` in samples when every length gets the same, else None.
+
+        Raises:
+            InvalidValueError: sizes that the rule or the framework refuses; holds them.
+        """
+        _refuse_strided_dilation(self, stride, dilation)
         rule: PaddingRule
         rule, arguments = self.part("padding")
         if not rule.is_static(kernel_size, stride, dilation):
@@ -266,6 +260,14 @@ def _part(kind: str, choice: Choice, words: Any, _generation: int) -> tuple[Any,
     return part, MappingProxyType(part.arguments(choice))
 
 
+def _refuse_strided_dilation(policy: Policy, stride: int, dilation: int) -> None:
+    if stride > 1 and dilation > 1 and not policy.strided_dilation:
+        raise InvalidValueError(
+            f"stride and dilation must not both be above 1 under policy {policy.name!r}, as {policy.framework or 'it'} refuses "
+            f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
+        )
+
+
 @lru_cache(maxsize=1024)
 def _plan(policy: Policy, spec: ConvSpec, length: int, _generation: int) -> Plan:
     rule: PaddingRule
@@ -273,6 +275,7 @@ def _plan(policy: Policy, spec: ConvSpec, length: int, _generation: int) -> Plan
     rule, rule_arguments = policy.part("padding")
     mode, mode_arguments = policy.part("padding_mode")
     kernel, stride, dilation = spec.kernel_size, spec.stride, spec.dilation
+    _refuse_strided_dilation(policy, stride, dilation)
     left, right = rule.resolve(kernel, stride, dilation, length, rule_arguments)
     before, after = mode.sources(left, right, length, mode_arguments.get("overflow", "error"))
     return Plan(

@@ -13,10 +13,10 @@ import attrs
 import cattrs
 from cattrs.errors import ClassValidationError
 
-from convpolicy.choices import as_choice
+from convpolicy.choices import as_choice, as_mode_words, with_mode
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
 from convpolicy.parts import Choice
-from convpolicy.policy import PART_FIELDS, Policy
+from convpolicy.policy import CLAIMS, PART_FIELDS, Policy
 
 SCHEMA = 1
 _KEYS = ("schema", *(field.name for field in attrs.fields(Policy) if field.name != "provider"))
@@ -45,8 +45,10 @@ def to_dict(policy: Policy) -> dict[str, Any]:
     names = data["padding_names"] = dict(policy.padding_names)
     if names.get(data["padding"] if isinstance(data["padding"], str) else "", policy.padding.name) != policy.padding.name:
         data["padding"] = {"name": policy.padding.name}  # the plain word would mean another rule
+    data["mode_names"] = {word: mode.to_data() for word, mode in policy.mode_names}
     del data["provider"]
-    return {"schema": SCHEMA, **{key: value for key, value in data.items() if key == "name" or value not in ("", {})}}
+    unsaid = {"padding_names": {}, "mode_names": {}, **CLAIMS}
+    return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in unsaid or value != unsaid[key]}}
 
 
 def from_dict(data: Mapping[str, Any]) -> Policy:
@@ -65,6 +67,8 @@ def from_dict(data: Mapping[str, Any]) -> Policy:
     if not isinstance(names, Mapping):
         raise InvalidTypeError(f"policy key 'padding_names' must be a table, got {names!r}; write padding_names = {{...}}.")
     fields["padding_names"] = tuple(names.items())
+    fields["mode_names"] = as_mode_words(fields.get("mode_names", {}))
+    fields = with_mode(fields, dict(fields["mode_names"]))
     fields |= {field: as_choice(field, fields[field], names) for field in PART_FIELDS if field in fields}
     try:
         policy = _converter.structure(fields, Policy)

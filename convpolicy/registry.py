@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `i
 # Built-in behaviour arrives through the same hooks as a stranger's.
 BUILTIN_PLUGINS = tuple(
     f"convpolicy.builtin.{name}"
-    for name in ("padding_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "backends")
+    for name in ("padding_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "backends", "natives")
 )
 # hook -> the `kind` of part it returns
 KINDS = MappingProxyType(
@@ -33,6 +33,7 @@ KINDS = MappingProxyType(
         "convpolicy_layouts": "layout",
         "convpolicy_policies": "policy",
         "convpolicy_backends": "backend",
+        "convpolicy_natives": "native framework",
     }
 )
 STRICT = "CONVPOLICY_STRICT"

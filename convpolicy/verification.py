@@ -15,7 +15,7 @@ import attrs
 from convpolicy import registry
 from convpolicy.errors import InvalidValueError
 from convpolicy.lookup import policy as named_policy
-from convpolicy.natives import MARK, NATIVES
+from convpolicy.natives import MARK, Native
 
 FAILED = ("differs", "crashed")
 LAST_WORDS = 300  # characters of a crashed process's stderr that a report keeps
@@ -85,17 +85,17 @@ def verify(
         UnknownNameError: an unknown policy or backend.
         InvalidValueError: a policy that claims no framework.
     """
-    wanted = list(NATIVES) if policies is None else [named_policy(name).name for name in policies]
+    natives = registry.current().parts("native framework")
+    wanted = list(natives) if policies is None else [named_policy(name).name for name in policies]
     for name in wanted:
-        if name not in NATIVES:
+        if name not in natives:
             raise InvalidValueError(
-                f"policies must claim a framework that can be run, got {name!r}; pick from {', '.join(NATIVES)}."
+                f"policies must claim a framework that can be run, got {name!r}; pick from {', '.join(natives)}."
             )
     chosen = None if backends is None else [registry.current().get("backend", name).name for name in backends]
     claims = []
     for name in wanted:
-        own = [name for name in ("numpy", named_policy(name).framework) if name in registry.current().parts("backend")]
-        for claim in _measured(name, own if chosen is None else chosen):
+        for claim in _measured(natives[name], ["numpy", *_own_backends(natives[name])] if chosen is None else chosen):
             claims.append(claim)
             if progress is not None:
                 progress(claim)
@@ -106,9 +106,15 @@ def _command(name: str, backends: list[str]) -> list[str]:
     return [sys.executable, "-m", "convpolicy.natives.claims", name, *backends]
 
 
-def _measured(name: str, backends: list[str]) -> Iterator[Claim]:
-    environment = os.environ | NATIVES[name][1]
-    version = ""
+def _own_backends(native: Native) -> list[str]:
+    """Return the backends that run in the process of a policy's framework."""
+    framework = named_policy(native.name).framework
+    parts = registry.current().parts("backend").values()
+    return [part.name for part in parts if part.framework == framework and part.environment == native.environment]
+
+
+def _measured(native: Native, backends: list[str]) -> Iterator[Claim]:
+    name, environment, version = native.name, os.environ | native.environment, ""
     with subprocess.Popen(  # noqa: S603 - this Python, this package, and names checked above
         _command(name, backends),
         env=environment,

@@ -109,7 +109,8 @@ def policies() -> str:
     for name in cp.policies():
         policy = cp.policy(name)
         bias = f"bias `{policy.bias_init}`" if policy.bias else f"no bias (`{policy.bias_init}` when asked for)"
-        own = ", ".join(f"`{word}` is `{rule}`" for word, rule in policy.padding_names)
+        modes = {word: f" in mode `{mode}`" for word, mode in policy.mode_names}
+        own = ", ".join(f"`{word}` is `{rule}`{modes.get(word, '')}" for word, rule in policy.padding_names)
         blocks.append(
             f"### {name}\n\n{policy.description}\n\nPadding `{policy.padding}`, mode `{policy.padding_mode}`; weight "
             f"`{policy.weight_init}`, {bias}; layout `{policy.layout}`, data `{policy.data_layout}`; "

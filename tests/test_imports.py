@@ -116,7 +116,6 @@ LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("policy", "packaging.version"),
     ("weights", "safetensors.numpy"),
     ("policy", "convpolicy.policy_files"),
-    *(("builtin.backends", f"convpolicy.builtin.{backend}_layer") for backend in ("numpy", "torch", "mindspore")),
 }
 DOWN = {("policy", "policy_files")}  # Policy.save and its like hand over to the module below; inside functions, see LATE
 

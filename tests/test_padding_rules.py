@@ -12,6 +12,7 @@ import convpolicy as cp
 
 TORCH = cp.policy("torch")
 STRIDE_ONE = ("torch_same", "torch-left")  # refuse any other stride
+DILATION_ONE = ("paddle_same",)  # refuses any other dilation
 SAMES = ("same_upper", "same_lower", "tf-right", "mindspore-right")  # stride-aware, ceil(length / stride) outputs
 ODD_SIDE = {
     "same_upper": "right",
@@ -32,7 +33,8 @@ def choice_of(rule):
 
 def sizes_for(rule):
     """Return the grid of (kernel, stride, dilation) that a rule takes."""
-    return [sizes for sizes in GRID if sizes[1] == 1 or rule not in STRIDE_ONE]
+    takes_stride, takes_dilation = rule not in STRIDE_ONE, rule not in DILATION_ONE
+    return [sizes for sizes in GRID if (sizes[1] == 1 or takes_stride) and (sizes[2] == 1 or takes_dilation)]
 
 
 def refuses(policy, sizes):
@@ -85,6 +87,7 @@ GOLDEN = {
     "same_lower": SAME_LOWER,
     "causal": CAUSAL,
     "torch_same": TORCH_SAME,
+    "paddle_same": [pads if dilation == 1 else None for (*_, dilation, _length), pads in zip(COLUMNS, SAME_UPPER)],
     # worked out by hand
     "torch-left": [(2, 1, 10), None, None, None, (5, 4, 10), (2, 2, 10), None],
     "valid": [(0, 0, 7), (0, 0, 4), (0, 0, 5), (0, 0, 2), (0, 0, 1), (0, 0, 6), (0, 0, 3)],
@@ -102,7 +105,10 @@ def test_the_golden_table(rule):
     policy = TORCH.evolve(padding=choice_of(rule))
     for (*sizes, length), expected in zip(COLUMNS, GOLDEN[rule]):
         if expected is None:
-            with pytest.raises(cp.ConvPolicyError, match=f"padding rule '{rule}': stride must be 1, got {sizes[1]}"):
+            with pytest.raises(
+                cp.ConvPolicyError,
+                match=f"padding rule '{rule}': (stride must be 1, got {sizes[1]}|dilation must be 1, got {sizes[2]})",
+            ):
                 policy.plan(*sizes, length=length)
         else:
             plan = policy.plan(*sizes, length=length)

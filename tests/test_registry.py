@@ -48,13 +48,25 @@ def state(registry):
 def test_built_in_parts_come_through_hooks():
     """Every built-in part was registered by a plugin that the report lists, and carries that plugin's name."""
     reports = {report.name: report for report in cp.plugins() if report.builtin}
-    assert list(reports) == ["padding_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "backends"]
+    assert list(reports) == [
+        "padding_rules",
+        "padding_modes",
+        "initializers",
+        "streams",
+        "layouts",
+        "policies",
+        "backends",
+        "natives",
+    ]
     listed = {(entry, report.name) for report in reports.values() for entry in report.parts}
     readers = {
         "padding rule": cp.padding_rules, "padding mode": cp.padding_modes, "initializer": cp.initializers,
         "layout": cp.layouts, "backend": cp.backends, "stream": cp.streams,
     }  # fmt: skip
     found = {(f"{kind} {name}", part.provider) for kind, read in readers.items() for name, part in read().items()}
+    found |= {
+        (f"native framework {name}", part.provider) for name, part in registry_module.current().parts("native framework").items()
+    }
     found |= {(f"policy {name}", cp.policy(name).provider) for name in cp.policies()}
     assert found == listed
     for report in reports.values():
@@ -66,7 +78,7 @@ def test_the_names_that_are_promised():
     """The rules, modes and backends that the documentation names are there, and every mapping is sorted and read-only."""
     assert list(cp.padding_rules()) == sorted([
         "valid", "explicit", "same_upper", "same_lower", "same_static", "torch_same", "half", "full", "causal", "semicausal",
-        "torch-left", "tf-right", "mindspore-right",
+        "torch-left", "tf-right", "mindspore-right", "paddle_same",
     ])  # fmt: skip
     assert list(cp.padding_modes()) == ["circular", "constant", "reflect", "replicate", "symmetric", "zeros"]
     assert list(cp.backends()) == ["mindspore", "numpy", "torch"]

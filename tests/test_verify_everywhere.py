@@ -10,10 +10,11 @@ from click.testing import CliRunner
 
 import convpolicy as cp
 from convpolicy import cli, verification
-from convpolicy.natives import MARK, NATIVES
+from convpolicy.natives import MARK
+from convpolicy.registry import current
 
 
-@pytest.mark.parametrize("policy", NATIVES)
+@pytest.mark.parametrize("policy", current().parts("native framework"))
 def test_every_claim_holds(policy):
     """Each policy against its installed framework, in a process of its own: every pad and every initial weight exact."""
     found = cp.verify([policy])

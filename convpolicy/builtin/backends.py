@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
-from convpolicy.backends import Backend, LayerRequest
+from convpolicy.backends import Backend
 from convpolicy.hookspecs import hookimpl
-from convpolicy.random.stream import Stream
 
 
-def _numpy(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
-    from convpolicy.builtin import numpy_layer
+def _of(module: str, function: str) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"convpolicy.builtin.{module}"), function)(*arguments)
 
-    return numpy_layer.build(request, stream, device)
-
-
-def _torch(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
-    from convpolicy.builtin import torch_layer
-
-    return torch_layer.build(request, stream, device)
+    return call
 
 
-def _mindspore(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
-    from convpolicy.builtin import mindspore_layer
-
-    return mindspore_layer.build(request, stream, device)
+def _framework(name: str, dtypes: tuple[str, ...], description: str) -> Backend:
+    build, run, parameters, gradients = (_of(f"{name}_layer", word) for word in ("build", "run", "parameters", "gradients"))
+    return Backend(
+        name, build, run=run, parameters=parameters, gradients=gradients, framework=name, dtypes=dtypes, description=description
+    )
 
 
 @hookimpl
 def convpolicy_backends() -> list[Backend]:
     """Return the built-in backends."""
     return [
-        Backend("numpy", _numpy, description="NumPy arrays, BLAS underneath; no framework needed."),
-        Backend(
+        Backend("numpy", _of("numpy_layer", "build"), description="NumPy arrays, BLAS underneath; no framework needed."),
+        _framework(
             "torch",
-            _torch,
-            framework="torch",
-            dtypes=("float32", "float64", "float16", "bfloat16"),
-            description="torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
+            ("float32", "float64", "float16", "bfloat16"),
+            "torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
         ),
-        Backend(
+        _framework(
             "mindspore",
-            _mindspore,
-            framework="mindspore",
-            dtypes=("float32", "float64", "float16"),
-            description="A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
+            ("float32", "float64", "float16"),
+            "A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
         ),
     ]

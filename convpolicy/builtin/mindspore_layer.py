@@ -175,3 +175,23 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyCo
     dtype = getattr(mindspore, request.dtype)
     weight, bias = (None if values[name] is None else Tensor(values[name], dtype) for name in ("weight", "bias"))
     return PolicyConv1d(request, weight, bias)
+
+
+def run(layer: PolicyConv1d, data: Any) -> Any:
+    """Return the output for (batch, channels, length), all NumPy."""
+    return layer(Tensor(np.ascontiguousarray(data))).asnumpy()
+
+
+def parameters(layer: PolicyConv1d) -> dict[str, Any]:
+    """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
+    return {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
+
+
+def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
+    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    ones = Tensor(np.ascontiguousarray(upstream))
+    weights = list(layer.trainable_params())
+    backward = mindspore.grad(lambda x: (layer(x) * ones).sum(), grad_position=0, weights=weights)
+    to_input, to_weights = backward(Tensor(np.ascontiguousarray(data)))
+    found = {weight.name: value.asnumpy() for weight, value in zip(weights, to_weights)}
+    return {"input": to_input.asnumpy(), "weight": found["weight"][:, :, 0], "bias": found.get("bias")}

@@ -99,6 +99,19 @@ def semicausal(kernel: int, stride: int, dilation: int, length: int | None) -> t
     return left, total - left
 
 
+def paddle_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """As same_upper, for dilation 1 only: Paddle's 'SAME' computes any other layer with dilation 1, without saying so.
+
+    Source: paddle/phi/kernels/cpu/conv_util.h, UpdatePaddingAndDilation.
+    """
+    if dilation > 1:
+        raise ValueError(
+            f"dilation must be 1, got {dilation}, which Paddle's 'SAME' would silently take for 1; pass 1 for what Paddle computes "
+            f"or padding='same_upper' for what was meant."
+        )
+    return same_upper(kernel, stride, dilation, length, odd_side="right")
+
+
 def _odd(side: str) -> dict[str, Param]:
     return {"odd_side": Param(side, kind="name", allowed=SIDES)}
 
@@ -125,6 +138,7 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         ),
         PaddingRule("same_static", same_static, params=_odd("right")),
         PaddingRule("torch_same", torch_same),
+        PaddingRule("paddle_same", paddle_same, needs_length=_same_needs_length),
         PaddingRule("half", half),
         PaddingRule("full", full),
         PaddingRule("causal", causal),

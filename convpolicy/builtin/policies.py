@@ -15,8 +15,11 @@ FLAX_WORDS = (
     ("SAME_LOWER", "same_lower"),
     ("VALID", "valid"),
     ("CAUSAL", "causal"),
+    ("CIRCULAR", "same_static"),
+    ("REFLECT", "same_static"),
     *SAME_OR_VALID,
 )
+FLAX_MODES = tuple((mode.upper(), Choice(mode, overflow="periodic")) for mode in ("circular", "reflect"))
 KERAS_WORDS = (*SAME_OR_VALID, ("causal", "causal"))
 
 
@@ -30,6 +33,7 @@ def _keras(name: str, stream: str, source: str, description: str) -> Policy:
         data_layout="NWC",
         stream=stream,
         padding_names=KERAS_WORDS,
+        strided_dilation=False,
         framework="tensorflow" if name == "tensorflow" else "keras",
         versions=">=3,<4",
         measured="3.15.1",
@@ -66,6 +70,7 @@ def _flax(name: str, stream: str, source: str, description: str) -> Policy:
         data_layout="NWC",
         stream=stream,
         padding_names=FLAX_WORDS,
+        mode_names=FLAX_MODES,
         framework="flax",
         versions=">=0.12,<0.13",
         measured="0.12.0",
@@ -116,7 +121,7 @@ def convpolicy_policies() -> list[Policy]:
             weight_init=Choice("he_normal", fan="fan_in_all_groups"),
             bias_init="zeros",
             stream="paddle",
-            padding_names=(("VALID", "valid"), ("valid", "valid")),
+            padding_names=(("SAME", "paddle_same"), ("same", "paddle_same"), ("VALID", "valid"), ("valid", "valid")),
             framework="paddle",
             versions=">=3.3,<3.4",
             measured="3.3.1",

@@ -264,3 +264,25 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
     layer.__class__ = nn.Conv1d
     _write(layer, drawn(request, stream))
     return layer
+
+
+def run(layer: nn.Conv1d, data: Any) -> Any:
+    """Return the output for (batch, channels, length), all NumPy."""
+    with torch.no_grad():
+        return layer(torch.from_numpy(data)).numpy()
+
+
+def parameters(layer: nn.Conv1d) -> dict[str, Any]:
+    """Return weight and bias as NumPy arrays; bfloat16 as float32."""
+    return {
+        name: None if value is None else _wide(value.detach().cpu())
+        for name, value in (("weight", layer.weight), ("bias", layer.bias))
+    }
+
+
+def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
+    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    wanted = {"input": torch.from_numpy(data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
+    present = {name: value for name, value in wanted.items() if value is not None}
+    found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), torch.from_numpy(upstream))
+    return dict.fromkeys(wanted) | {name: _wide(value) for name, value in zip(present, found)}

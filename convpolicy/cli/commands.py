@@ -86,8 +86,8 @@ def _field(policy: Policy, field: str) -> tuple[str, str, str]:
     value = getattr(policy, field)
     if field in PART_FIELDS:
         return field, str(value), policy.part(field)[0].description
-    if field == "padding_names":
-        return field, ", ".join(f"{word} = {rule}" for word, rule in value), "the framework's own words"
+    if field in ("padding_names", "mode_names"):
+        return field, ", ".join(f"{word} = {part}" for word, part in value), "the framework's own words"
     return field, str(value), ""
 
 

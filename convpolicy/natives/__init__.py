@@ -1,6 +1,6 @@
 """The real frameworks behind one small interface, for `convpolicy verify` and nothing else.
 
-Every module has the same functions; arrays are NumPy's, in the framework's own axes and under its own names:
+A `Native` names a module with these functions; arrays are NumPy's, in the framework's own axes and under its own names:
 
 - ``version() -> str``
 - ``seed(number)``: the framework's own seeding function
@@ -9,33 +9,42 @@ Every module has the same functions; arrays are NumPy's, in the framework's own 
 - ``parameters(layer) -> {name: array}``
 - ``give(layer, parameters)``: write them
 - ``run(layer, data) -> array``
+- ``PADDINGS``, ``PADDING_MODES`` (optional): arguments to try beside the policy's own words
+- ``LAYERS_IN_A_ROW`` (optional, 2): how many layers one seed draws in a row
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
+from typing import ClassVar
+
+import attrs
+
+from convpolicy.parts import Part
 
 MARK = "convpolicy-row "  # before every row that `natives.claims` prints; frameworks print much else
-# policy -> its module here, and the environment its process needs
-NATIVES: dict[str, tuple[str, dict[str, str]]] = {
-    "torch": ("torch", {}),
-    "mindspore": ("mindspore", {}),
-    "mindspore@2.0": ("mindspore", {}),
-    "tensorflow": ("keras", {"KERAS_BACKEND": "tensorflow"}),
-    "keras": ("keras", {"KERAS_BACKEND": "tensorflow"}),
-    "keras-torch": ("keras", {"KERAS_BACKEND": "torch"}),
-    "keras-jax": ("keras", {"KERAS_BACKEND": "jax"}),
-    "flax": ("flax_nnx", {}),
-    "flax-linen": ("flax_linen", {}),
-    "paddle": ("paddle", {}),
-}
 
 
-def native(policy: str) -> ModuleType:
-    """Import the module of a policy's framework.
+@attrs.frozen(eq=False)
+class Native(Part):
+    """The real framework that a policy claims to be.
 
-    Raises:
-        ImportError: the framework is not installed.
+    Args:
+        name: the policy's.
+        module: import path of the module that runs it, imported in a process of its own; see `convpolicy.natives`.
+        environment: variables that this process needs.
     """
-    return importlib.import_module(f"convpolicy.natives.{NATIVES[policy][0]}")
+
+    kind: ClassVar[str] = "native framework"
+    module: str = attrs.field()
+    environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
+
+    def load(self) -> ModuleType:
+        """Import the module.
+
+        Raises:
+            ImportError: the framework is not installed.
+        """
+        return importlib.import_module(self.module)

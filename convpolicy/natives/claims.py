@@ -10,18 +10,18 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import filling, reference
+from convpolicy import filling, reference, registry
 from convpolicy.errors import ConvPolicyError
 from convpolicy.factory import Conv1d
 from convpolicy.lookup import policy
-from convpolicy.natives import MARK, NATIVES, native
+from convpolicy.natives import MARK, Native
 from convpolicy.plan import ConvSpec, require_a_window
 from convpolicy.policy import Policy
 
@@ -95,7 +95,7 @@ def paddings(checked: Checked) -> Iterator[Row]:
 
 
 def _compare_pads(checked: Checked, claim: str, words: dict[str, Any]) -> Row:
-    same = refused = only_framework = 0
+    same = refused = only_framework = only_policy = 0
     for (kernel, stride, dilation), beyond in itertools.product(SIZES, BEYOND):
         spec = ConvSpec.of(1, kernel, kernel, stride, dilation, 1)
         length = spec.effective_kernel + beyond
@@ -111,12 +111,14 @@ def _compare_pads(checked: Checked, claim: str, words: dict[str, Any]) -> Row:
         if got is None:
             refused += expected is None
             only_framework += expected is not None
-        elif expected is None or not np.array_equal(got, expected):
+        elif expected is None:
+            only_policy += 1
+        elif not np.array_equal(got, expected):
             return row(claim, DIFFERS, same, f"kernel {kernel}, stride {stride}, dilation {dilation}, length {length}")
         else:
             same += 1
-    notes = [f"{refused} refused by both"] * bool(refused) + [f"{only_framework} refused by the framework"] * bool(only_framework)
-    return row(claim, EXACT, same, ", ".join(notes))
+    counts = {"both": refused, "the framework": only_framework, "the policy": only_policy}
+    return row(claim, EXACT if same else DIFFERS, same, ", ".join(f"{n} refused by {who}" for who, n in counts.items() if n))
 
 
 def values(checked: Checked) -> Iterator[Row]:
@@ -130,14 +132,14 @@ def on_backends(checked: Checked, backends: list[str]) -> Iterator[Row]:
     """The layers of `convpolicy.Conv1d` with the framework's weights against the framework's own outputs."""
     cases = list(_random_cases(checked))
     for backend in backends:
-        share, bits = 0.0, True
+        share, bits, chosen = 0.0, True, registry.current().get("backend", backend)
         for case in cases:
             spec = case.spec
             layer = Conv1d(
                 spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups,
                 policy=checked.policy, backend=backend, weight_init=case.weight, bias_init=case.bias, bias=True,
             )  # fmt: skip
-            got = RUN[backend](layer, case.data)
+            got = chosen.run(layer, case.data)
             bits &= bool(np.array_equal(got, case.output))
             share = max(share, float((np.abs(got - case.output) / (2 * case.bound)).max()))  # either may be off by the bound
         verdict = EXACT if bits else CLOSE if share <= 1 else DIFFERS
@@ -163,36 +165,16 @@ def _random_cases(checked: Checked) -> Iterator[Case]:
         length = spec.effective_kernel + 5
         shapes = (spec.weight_shape, (4,), (2, 4, length))
         weight, bias, data = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
-        plan = checked.policy.plan(kernel, stride, dilation, length=length)
         try:
+            plan = checked.policy.plan(kernel, stride, dilation, length=length)
             output = checked.run(spec, {}, weight, bias, data)
-        except Exception:  # noqa: S112 - its refusals are counted by `paddings`
+        except Exception:  # noqa: S112 - refusals are counted by `paddings`
             continue
         ideal = reference.conv1d(
             data, weight, bias, left=plan.left, right=plan.right, stride=stride, dilation=dilation, groups=groups
         )
         bound = reference.tolerance("float32", ideal.terms, ideal.magnitude)
         yield Case(spec, weight, bias, data, output, ideal.output, bound)
-
-
-def _run_torch(layer: Any, data: Any) -> Any:
-    import torch
-
-    with torch.no_grad():
-        return layer(torch.from_numpy(data)).numpy()
-
-
-def _run_mindspore(layer: Any, data: Any) -> Any:
-    import mindspore
-
-    return layer(mindspore.Tensor(data)).asnumpy()
-
-
-RUN: dict[str, Callable[[Any, Any], Any]] = {
-    "numpy": lambda layer, data: layer(data),
-    "torch": _run_torch,
-    "mindspore": _run_mindspore,
-}
 
 
 def initial_weights(checked: Checked) -> Iterator[Row]:
@@ -226,10 +208,16 @@ def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
     return distance
 
 
+def native_of(name: str) -> Native:
+    """Return the framework that a policy claims to be."""
+    found: Native = registry.current().get("native framework", name)
+    return found
+
+
 def check(name: str, backends: list[str]) -> Iterator[Row]:
     """Yield the rows of one policy, the framework's version first."""
     wanted = policy(name)
-    checked = Checked(wanted, native(name))
+    checked = Checked(wanted, native_of(name).load())
     version = checked.framework.version()
     yield {"version": version}
     if not wanted.covers(version):
@@ -245,7 +233,7 @@ def check(name: str, backends: list[str]) -> Iterator[Row]:
 def main() -> None:
     """Print the rows of the policy named on the command line."""
     name, *backends = sys.argv[1:]
-    os.environ.update(NATIVES[name][1])
+    os.environ.update(native_of(name).environment)
     try:
         for found in check(name, backends):
             print(MARK + json.dumps(found), flush=True)  # noqa: T201 - read by the process that started this one
