@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -102,10 +102,6 @@ def verify(
     return Verification(tuple(claims))
 
 
-def _command(name: str, backends: list[str]) -> list[str]:
-    return [sys.executable, "-m", "convpolicy.natives.claims", name, *backends]
-
-
 def _own_backends(native: Native) -> list[str]:
     """Return the backends that run in the process of a policy's framework."""
     framework = named_policy(native.name).framework
@@ -113,11 +109,25 @@ def _own_backends(native: Native) -> list[str]:
     return [part.name for part in parts if part.framework == framework and part.environment == native.environment]
 
 
+def _command(name: str, backends: list[str]) -> list[str]:
+    return [sys.executable, "-m", "convpolicy.natives.claims", name, *backends]
+
+
 def _measured(native: Native, backends: list[str]) -> Iterator[Claim]:
-    name, environment, version = native.name, os.environ | native.environment, ""
-    with subprocess.Popen(  # noqa: S603 - this Python, this package, and names checked above
-        _command(name, backends),
-        env=environment,
+    version = ""
+    for found in rows(_command(native.name, backends), native.environment):
+        version = found.pop("version", version)
+        if crash := found.pop("crash", None):
+            yield Claim(native.name, version, "process", "crashed", 0, crash)
+        elif found:
+            yield Claim(native.name, version, **found)
+
+
+def rows(command: list[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Run a process and yield the rows it prints behind `MARK`, as they come; a last one with ``crash`` if it fails."""
+    with subprocess.Popen(  # noqa: S603 - this Python, this package, and names checked before
+        command,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -131,11 +141,8 @@ def _measured(native: Native, backends: list[str]) -> Iterator[Claim]:
         reader.start()
         for line in process.stdout:
             if line.startswith(MARK):
-                found = json.loads(line.removeprefix(MARK))
-                version = found.pop("version", version)
-                if found:
-                    yield Claim(name, version, **found)
+                yield json.loads(line.removeprefix(MARK))
         reader.join()
     if process.returncode:
         said = " ".join("".join(errors).split())[-LAST_WORDS:]
-        yield Claim(name, version, "process", "crashed", 0, f"exit status {process.returncode}: {said}")
+        yield {"crash": f"exit status {process.returncode}: {said}"}

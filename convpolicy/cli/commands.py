@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import click
 
-from convpolicy import registry, verification, weights
+from convpolicy import matrix, registry, verification, weights
 from convpolicy.backends import Backend
 from convpolicy.cli import arguments, output
 from convpolicy.comparison import compare
@@ -179,15 +179,32 @@ def plugins(as_json: bool) -> None:
             click.echo(f"{report.name}: {error}")
 
 
+def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json: bool) -> None:
+    with output.progress() as step:
+        found = matrix.matrix(policies or None, backends or None, progress=step)
+    if as_json:
+        output.print_json(found.to_dict())
+    else:
+        output.print_table(*found.table())
+    for cell in found.failed:
+        click.echo(f"{cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}", err=True)
+    if found.failed:
+        raise SystemExit(1)
+
+
 @click.command()
 @click.argument("policies", nargs=-1)
 @click.option("--backend", "backends", multiple=True, help="Compare the layers of this backend too; may be repeated.")
+@click.option("--matrix", "as_matrix", is_flag=True, help="Every policy on every backend instead: the largest error, or exact.")
 @arguments.as_json
-def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_json: bool) -> None:
+def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool, as_json: bool) -> None:
     """Run every installed framework, or those of POLICIES, against the policies that claim to be them.
 
     Exit status 1 when a claim does not hold on this machine.
     """
+    if as_matrix:
+        _print_matrix(policies, backends, as_json)
+        return
     with output.progress() as step:
         found = verification.verify(
             policies or None, backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}")

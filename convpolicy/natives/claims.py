@@ -11,52 +11,24 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import filling, reference, registry
+from convpolicy import filling
 from convpolicy.errors import ConvPolicyError
-from convpolicy.factory import Conv1d
 from convpolicy.lookup import policy
-from convpolicy.natives import MARK, Native
+from convpolicy.natives import MARK
+from convpolicy.natives.cases import CLOSE, DIFFERS, EXACT, SIZES, Checked, agreement, native_of, random_cases
 from convpolicy.plan import ConvSpec, require_a_window
-from convpolicy.policy import Policy
 
-EXACT, CLOSE, DIFFERS = "exact", "within tolerance", "differs"
-SIZES = tuple(itertools.product((1, 2, 3, 4, 5), (1, 2, 3), (1, 2)))  # kernel, stride, dilation
 BEYOND = (0, 1, 2, 5)  # lengths, counted from the effective kernel on
 SEEDS = (0, 1, 42, 2**31 + 11)
 SHAPES = ((3, 4, 5, 1), (4, 8, 3, 2), (6, 6, 7, 6), (1, 1, 1, 1), (16, 33, 9, 1), (7, 40, 4, 1))  # in, out, kernel, groups
 LAST_BITS = 4  # units in the last place that another C library or CPU may change in a law with logarithms
 
 Row = dict[str, Any]
-
-
-class Checked:
-    """One policy and its framework."""
-
-    def __init__(self, wanted: Policy, framework: ModuleType) -> None:
-        self.policy = wanted
-        self.framework = framework
-        self.layout = wanted.part("layout")[0]
-        self.data_layout = wanted.part("data_layout")[0]
-
-    def run(self, spec: ConvSpec, words: dict[str, Any], weight: Any, bias: Any, data: Any) -> NDArray[Any]:
-        """Return what the framework's own layer computes; weight OIW, data NCW."""
-        layer = self.framework.build(spec, {**words, "bias": bias is not None})
-        self.framework.give(layer, self.layout.pack({"weight": weight, "bias": bias}, spec.groups))
-        result: NDArray[Any] = self.data_layout.to_ncw(self.framework.run(layer, self.data_layout.from_ncw(data)))
-        return result
-
-    def padded_windows(self, spec: ConvSpec, words: dict[str, Any], length: int) -> NDArray[Any]:
-        """Return what every tap of every window reads of the samples 1, 2, …: (kernel, length_out)."""
-        taps = np.eye(spec.kernel_size, dtype=np.float32)[:, None, :]
-        samples = np.arange(1, length + 1, dtype=np.float32)[None, None]
-        result: NDArray[Any] = self.run(spec, words, taps, None, samples)[0]
-        return result
 
 
 def row(claim: str, verdict: str, cases: int, detail: str = "") -> Row:
@@ -123,58 +95,18 @@ def _compare_pads(checked: Checked, claim: str, words: dict[str, Any]) -> Row:
 
 def values(checked: Checked) -> Iterator[Row]:
     """Outputs on random weights and data against the float64 reference."""
-    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in _random_cases(checked)]
+    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in random_cases(checked)]
     verdict = CLOSE if max(shares) <= 1 else DIFFERS
     yield row("outputs against float64", verdict, len(shares), f"at most {max(shares):.3f} of the tolerance")
 
 
 def on_backends(checked: Checked, backends: list[str]) -> Iterator[Row]:
     """The layers of `convpolicy.Conv1d` with the framework's weights against the framework's own outputs."""
-    cases = list(_random_cases(checked))
+    cases = list(random_cases(checked))
     for backend in backends:
-        share, bits, chosen = 0.0, True, registry.current().get("backend", backend)
-        for case in cases:
-            spec = case.spec
-            layer = Conv1d(
-                spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups,
-                policy=checked.policy, backend=backend, weight_init=case.weight, bias_init=case.bias, bias=True,
-            )  # fmt: skip
-            got = chosen.run(layer, case.data)
-            bits &= bool(np.array_equal(got, case.output))
-            share = max(share, float((np.abs(got - case.output) / (2 * case.bound)).max()))  # either may be off by the bound
-        verdict = EXACT if bits else CLOSE if share <= 1 else DIFFERS
-        yield row(f"outputs of backend {backend!r}", verdict, len(cases), "" if bits else f"at most {share:.3f} of the tolerance")
-
-
-class Case(NamedTuple):
-    """One random layer, its input, what the framework made of it, and what float64 makes of it."""
-
-    spec: ConvSpec
-    weight: Any
-    bias: Any
-    data: Any
-    output: NDArray[Any]
-    ideal: NDArray[Any]
-    bound: NDArray[Any]
-
-
-def _random_cases(checked: Checked) -> Iterator[Case]:
-    random = np.random.default_rng(0)
-    for (kernel, stride, dilation), groups in itertools.product(SIZES, (1, 2, 4)):
-        spec = ConvSpec.of(4, 4, kernel, stride, dilation, groups)
-        length = spec.effective_kernel + 5
-        shapes = (spec.weight_shape, (4,), (2, 4, length))
-        weight, bias, data = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
-        try:
-            plan = checked.policy.plan(kernel, stride, dilation, length=length)
-            output = checked.run(spec, {}, weight, bias, data)
-        except Exception:  # noqa: S112 - refusals are counted by `paddings`
-            continue
-        ideal = reference.conv1d(
-            data, weight, bias, left=plan.left, right=plan.right, stride=stride, dilation=dilation, groups=groups
-        )
-        bound = reference.tolerance("float32", ideal.terms, ideal.magnitude)
-        yield Case(spec, weight, bias, data, output, ideal.output, bound)
+        found = agreement(checked.policy, backend, cases)
+        detail = "" if found.exact else f"at most {found.share:.3f} of the tolerance"
+        yield row(f"outputs of backend {backend!r}", found.verdict, len(cases), detail)
 
 
 def initial_weights(checked: Checked) -> Iterator[Row]:
@@ -206,12 +138,6 @@ def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
         ordered.append(np.where(bits < 0, -(2**31) - bits, bits))
     distance: NDArray[np.int64] = np.abs(ordered[0] - ordered[1])
     return distance
-
-
-def native_of(name: str) -> Native:
-    """Return the framework that a policy claims to be."""
-    found: Native = registry.current().get("native framework", name)
-    return found
 
 
 def check(name: str, backends: list[str]) -> Iterator[Row]:
