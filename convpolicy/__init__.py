@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
 from convpolicy.comparison import Comparison, compare
+from convpolicy.discovery import PluginReport
 from convpolicy.errors import ConvPolicyError
 from convpolicy.factory import Conv1d
 from convpolicy.initializers import Initializer
@@ -23,7 +24,6 @@ from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy
 from convpolicy.random.stream import Stream
-from convpolicy.registry import PluginReport
 from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:

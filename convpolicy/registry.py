@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from convpolicy.discovery import LOAD_PLUGINS, PluginReport, installed, shared_state
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, unknown_name
 
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
@@ -37,28 +38,6 @@ KINDS = MappingProxyType(
     }
 )
 STRICT = "CONVPOLICY_STRICT"
-LOAD_PLUGINS = "CONVPOLICY_LOAD_PLUGINS"
-
-
-@attrs.define
-class PluginReport:
-    """One plugin as ``convpolicy plugins`` lists it.
-
-    Attributes:
-        name: entry-point or module name.
-        version: of the distribution, empty when unknown.
-        builtin: True for convpolicy's own.
-        hooks: names of the hooks it implements.
-        parts: ``"kind name"`` of everything it registered.
-        errors: what is wrong with it, one sentence each.
-    """
-
-    name: str
-    version: str = ""
-    builtin: bool = False
-    hooks: list[str] = attrs.field(factory=list)
-    parts: list[str] = attrs.field(factory=list)
-    errors: list[str] = attrs.field(factory=list)
 
 
 class Registry:
@@ -74,6 +53,7 @@ class Registry:
         self._entry_points = entry_points
         self._strict = os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict
         self._lock = threading.RLock()
+        self._changed: dict[str, list[str]] = {}  # entry point -> what it changed for everyone when it was loaded
         self._manager: pluggy.PluginManager
         self._reset()
 
@@ -188,26 +168,17 @@ class Registry:
                 self._reports[report.name] = report
                 self._add(report, importlib.import_module(module))
             if self._entry_points:
-                for entry_point in self._wanted():
+                entry_points, missing = installed(hookspecs.PROJECT)
+                for name in missing:
+                    report = self._reports[name] = PluginReport(name)
+                    self._fail(report, f"plugin {name!r} is listed in {LOAD_PLUGINS} but not installed.")
+                for entry_point in entry_points:
                     self._load_entry_point(entry_point)
         except BaseException:
             self._reset()  # strict mode stops here; a later call starts afresh
             raise
         self._loaded = True
         self.generation += 1
-
-    def _wanted(self) -> Iterator[importlib.metadata.EntryPoint]:
-        import importlib.metadata
-
-        from convpolicy.hookspecs import PROJECT
-
-        found = sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda entry: (entry.name, entry.value))
-        listed = os.environ.get(LOAD_PLUGINS)
-        wanted = None if listed is None else {name.strip() for name in listed.split(",") if name.strip()}
-        for missing in sorted((wanted or set()) - {entry.name for entry in found}):
-            report = self._reports[missing] = PluginReport(missing)
-            self._fail(report, f"plugin {missing!r} is listed in {LOAD_PLUGINS} but not installed.")
-        yield from (entry for entry in found if wanted is None or entry.name in wanted)
 
     def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
         name = entry_point.name
@@ -217,12 +188,17 @@ class Registry:
             return
         self._origins[name] = entry_point.value
         report = self._reports[name] = PluginReport(name, getattr(entry_point.dist, "version", "") or "")
-        try:
-            plugin = entry_point.load()
-        except (Exception, SystemExit) as error:  # a script among plugins must not end the caller's process
-            self._fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {type(error).__name__}: {error}")
-            return
-        self._add(report, plugin)
+
+        about = f"plugin {name!r} ({entry_point.value})"
+        with shared_state(self._changed.setdefault(entry_point.value, [])):  # a module is only imported once
+            try:
+                plugin = entry_point.load()
+            except (Exception, SystemExit) as error:  # a script among plugins must not end the caller's process
+                self._fail(report, f"{about} failed to import: {type(error).__name__}: {error}")
+                return
+            self._add(report, plugin)
+        for what in self._changed[entry_point.value]:
+            self._fail(report, f"{about} changes {what} when it is loaded; it was put back.")
 
     def _add(self, report: PluginReport, plugin: Any) -> None:
         try:

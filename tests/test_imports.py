@@ -169,7 +169,7 @@ def fault(found: Import, order: list[str]) -> str:
         return f"{about}, which is loaded when used" if above in ("builtin", "cli", "reference", "") else ""
     if here == "reference":
         return "" if above == "errors" else f"{about}; it shares no code"
-    if (module, inner) == ("natives.claims", "reference"):
+    if (module, inner) == ("natives.cases", "reference"):
         return ""
     if here == above and here in ("random", "natives"):
         return ""
