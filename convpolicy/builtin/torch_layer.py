@@ -171,13 +171,20 @@ class PaddedConv1d(PolicyConv1d):
         return traced
 
     def _gather(self, data: Tensor) -> Tensor:
-        sources = _sources(self._request, len(range(data.shape[-1])))  # a traced length becomes a constant
-        index = torch.tensor(sources, device=data.device)
-        if min(sources, default=0) < 0:
-            constant = data.new_full((*data.shape[:-1], 1), self._value)
-            data = torch.cat([data, constant], -1)
-            index = torch.where(index < 0, data.shape[-1] - 1, index)
-        return data.index_select(-1, index)
+        length = len(range(data.shape[-1]))  # a traced length becomes a constant
+        if torch.compiler.is_compiling():
+            sides = [_index(sources, data.device) for sources in _sources(self._request, length)]
+        else:
+            sides = _indices(self._request, length, data.device, registry.current().generation)
+        before, after = (self._repeated(data, *side) for side in sides)
+        return torch.cat([before, data, after], -1)
+
+    def _repeated(self, data: Tensor, index: Tensor, has_constant: bool) -> Tensor:
+        if not has_constant:
+            return data.index_select(-1, index)
+        if not data.shape[-1]:  # nothing to repeat
+            return data.new_full((*data.shape[:-1], len(index)), self._value)
+        return torch.where(index < 0, self._value, data.index_select(-1, index.clamp(min=0)))
 
     def _checked(self, data: Tensor) -> Plan:
         if data.dim() not in (2, 3) or data.shape[-2] != self.in_channels:
@@ -225,10 +232,21 @@ def _plan(request: LayerRequest, length: int, _generation: int) -> Plan:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _sources(request: LayerRequest, length: int) -> tuple[int, ...]:
-    """Return what every padded position holds: an input position, or -1 for the constant."""
+def _sources(request: LayerRequest, length: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return what every added position holds, left and right: an input position, or -1 for the constant."""
     plan = _plan(request, length, registry.current().generation)
-    return (*plan.left_sources, *range(length), *plan.right_sources)
+    return plan.left_sources, plan.right_sources
+
+
+@lru_cache(maxsize=256)
+def _indices(request: LayerRequest, length: int, device: torch.device, _generation: int) -> list[tuple[Tensor, bool]]:
+    """Return `_sources` as `_index` has them, which eager layers keep per length."""
+    return [_index(sources, device) for sources in _sources(request, length)]
+
+
+def _index(sources: tuple[int, ...], device: torch.device) -> tuple[Tensor, bool]:
+    """Return positions as a tensor, and whether -1 is among them."""
+    return torch.tensor(sources, dtype=torch.int64, device=device), min(sources, default=0) < 0
 
 
 @lru_cache(maxsize=512)
