@@ -114,3 +114,32 @@ def rounded(values: Any, dtype: str) -> NDArray[Any]:
         return np.asarray(values, dtype)
     bits = np.asarray(values, F32).view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(F32)
+
+
+def computed(dtype: str) -> type[np.floating[Any]]:
+    """Return what numbers of a dtype are computed in: float32 for 16 bits."""
+    return np.float64 if dtype == "float64" else F32
+
+
+def number(value: Any, dtype: str) -> np.floating[Any]:
+    """Return one number as a framework's tensor of a dtype holds it, by way of float32 but for float64."""
+    kind = computed(dtype)
+    return kind(rounded(kind(value), dtype))
+
+
+def room(count: int, dtype: str) -> NDArray[Any]:
+    """Return an array for ``count`` numbers of a dtype, as `rounded` gives them."""
+    return np.empty(count, F32 if dtype == "bfloat16" else dtype)
+
+
+def times_plus(values: Any, factor: Any, offset: Any, dtype: str) -> NDArray[Any]:
+    """Return ``values * factor + offset``, rounded to a dtype before and after each operation, as frameworks round tensors.
+
+    Args:
+        values: of any floating-point dtype.
+        factor, offset: as `computed` in.
+        dtype: to round to.
+    """
+    kind = computed(dtype)
+    product = rounded(rounded(values, dtype).astype(kind, copy=False) * factor, dtype).astype(kind, copy=False)
+    return rounded(product + offset, dtype)
