@@ -14,7 +14,10 @@ import convpolicy as cp
 
 LAWS = Path(__file__).with_name("golden") / "laws"
 # stored file -> the policy whose stream and layout claim it
-CLAIMED = {"torch-2.13.0": "torch", "mindspore-2.10.0": "mindspore"}
+CLAIMED = {
+    "torch-2.13.0": "torch", "mindspore-2.10.0": "mindspore",
+    "keras-3.15.1": "keras", "keras-torch-3.15.1": "keras-torch", "keras-jax-3.15.1": "keras-jax",
+}  # fmt: skip
 
 
 def stored(name: str) -> dict:

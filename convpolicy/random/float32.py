@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Singles: TypeAlias = "NDArray[np.float32]"
 Doubles: TypeAlias = "NDArray[np.float64]"
 F32 = np.float32
+FRACTION_BITS = {"float32": 23, "float16": 10, "bfloat16": 7}  # of a mantissa, below its leading one
 _BELOW_SINGLE = 0x1FFFFFFF  # the 29 bits of a float64 that a float32 has not
 _HALFWAY = 0x10000000  # of which this pattern is a tie
 _SMALLEST_NORMAL = 2.0**-126
@@ -132,14 +133,17 @@ def room(count: int, dtype: str) -> NDArray[Any]:
     return np.empty(count, F32 if dtype == "bfloat16" else dtype)
 
 
-def times_plus(values: Any, factor: Any, offset: Any, dtype: str) -> NDArray[Any]:
-    """Return ``values * factor + offset``, rounded to a dtype before and after each operation, as frameworks round tensors.
+def times(values: Any, factor: Any, dtype: str) -> NDArray[Any]:
+    """Return ``values * factor``, rounded to a dtype before and after, as frameworks round tensors.
 
     Args:
         values: of any floating-point dtype.
-        factor, offset: as `computed` in.
+        factor: as `computed` in.
         dtype: to round to.
     """
-    kind = computed(dtype)
-    product = rounded(rounded(values, dtype).astype(kind, copy=False) * factor, dtype).astype(kind, copy=False)
-    return rounded(product + offset, dtype)
+    return rounded(rounded(values, dtype).astype(computed(dtype), copy=False) * factor, dtype)
+
+
+def times_plus(values: Any, factor: Any, offset: Any, dtype: str) -> NDArray[Any]:
+    """Return ``values * factor + offset`` likewise, rounded after each operation."""
+    return rounded(times(values, factor, dtype).astype(computed(dtype), copy=False) + offset, dtype)

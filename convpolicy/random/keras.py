@@ -104,7 +104,7 @@ class KerasJaxStream(KerasStream):
     """
 
     name: ClassVar[str] = "keras-jax"
-    dtypes: ClassVar[tuple[str, ...]] = ("float32",)
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
 
     def _tensor(self, seed: int) -> Stream:
         return _JaxTensor((seed, 0))
@@ -147,6 +147,7 @@ class _JaxTensor(JaxStream):
     """One tensor from one key."""
 
     name: ClassVar[str] = KerasJaxStream.name
+    dtypes: ClassVar[tuple[str, ...]] = KerasJaxStream.dtypes
 
     def __init__(self, key: threefry.Key) -> None:
         self._own_key = key
@@ -154,8 +155,24 @@ class _JaxTensor(JaxStream):
     def _key(self) -> threefry.Key:
         return self._own_key
 
+    def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
+        """``jax.random.normal(…) * std + mean``."""
+        return _plus_zero(super().normal(shape, mean, std, dtype))
+
+    def truncated_normal(
+        self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
+    ) -> Values:
+        """``jax.random.truncated_normal(…) * std + mean``."""
+        return _plus_zero(super().truncated_normal(shape, mean, std, lower, upper, dtype))
+
 
 def _pieces(count: int) -> list[slice]:
     """Return slices that torch's normals are drawn in as if in one: the last holds a block, if the whole does."""
     edges = [*range(0, max(count - BLOCK + 1, 1), CHUNK), count]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _plus_zero(values: Values) -> Values:
+    """Keras adds a mean of 0 too, which turns -0 into 0."""
+    values += 0.0
+    return values

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from convpolicy.random import philox
-from convpolicy.random.float32 import F32, computed, number, room, times_plus
+from convpolicy.random.float32 import F32, FRACTION_BITS, computed, number, room, times_plus
 from convpolicy.random.logf import logf
 from convpolicy.random.stream import Shape, Stream, Values, chunks
 from convpolicy.random.torch import each
@@ -16,7 +16,6 @@ from convpolicy.random.trigf import sincosf
 
 CHUNK = 1 << 15  # elements worked on at a time, to stay in the cache; a multiple of a block's words
 DERIVATION_KEY = (0x3EC8F720, 0x02461E29)
-FRACTION_BITS = {"float32": 23, "float16": 10, "bfloat16": 7}  # the lowest of one word; float64 takes 52 of two
 LEAST = 1e-7  # logarithms are taken from here on
 CUT = 2.0
 RESERVED = 256  # words set aside for each element of a truncated normal
@@ -97,7 +96,7 @@ class TensorflowStream(Stream):
 
 
 def _fractions(words: philox.Words, dtype: str) -> Values:
-    """Return uniforms in [0, 1) of as many bits as the dtype's mantissa."""
+    """Return uniforms in [0, 1) of as many bits as the dtype's mantissa: the lowest of one word, or of two."""
     if dtype == "float64":
         pairs = words.reshape(-1, 2).astype(np.uint64)
         high = (pairs[:, 0] & np.uint64(0xFFFFF)) << np.uint64(32)
