@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from convpolicy.random import keras
+from convpolicy.random.stream import variance_scale
 from convpolicy.random.torch import TorchStream
 
 STREAMS = {
@@ -73,3 +75,10 @@ def test_memory_stays_near_the_result(name, law, dtype):
     tracemalloc.stop()
     assert np.isfinite(result).all()
     assert peak <= 4 * result.nbytes
+
+
+@pytest.mark.parametrize("unit", [1, 10, 1000, 10**6])
+def test_a_gain_is_taken_back_to_its_scale(unit):
+    """``VarianceScaling`` takes the scale itself, ours the root of it: every decimal one comes back, 0.1 and 2 among them."""
+    scales = [number / unit for number in range(1, 5001)]
+    assert [variance_scale(math.sqrt(scale)) for scale in scales] == scales
