@@ -19,6 +19,9 @@ CLAIMED = {
     "torch-1.9.0": "torch@1.9.0",
     "mindspore-2.10.0": "mindspore",
     "mindspore-2.0.0": "mindspore@2.0.0",
+    "keras-3.15.1": "keras",
+    "keras-torch-3.15.1": "keras-torch",
+    "keras-jax-3.15.1": "keras-jax",
 }
 # torch 1.9 draws these another way: narrow dtypes from fewer bits or in them, float64 normals and the truncated law by a vendor's
 # mathematics library; a float64 normal far enough from 0 does not show it

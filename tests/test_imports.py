@@ -99,7 +99,7 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "tomlkit": "policy_files",
     "click": r"cli(\..*)?",
     "rich": r"cli(\..*)?",
-    "torch": r"builtin\.torch_layer|natives\..*",
+    "torch": r"builtin\.torch_.*|natives\..*",
     "mindspore": r"builtin\.mindspore_layer|natives\..*",
     "keras": r"natives\.keras",
     "flax": r"natives\.flax_.*",
@@ -174,7 +174,8 @@ def fault(found: Import, order: list[str]) -> str:
     if here == above and here in ("random", "natives"):
         return ""
     if here == above == "builtin":
-        return "" if (module, target) in LATE else f"{about}; built-in plugins do not know each other"
+        ours, theirs = (name.split(".")[1].split("_")[0] for name in (module, inner))  # the modules of one backend
+        return "" if ours == theirs and inner.startswith("builtin.torch") else f"{about}; built-in plugins do not know each other"
     if above not in order or order.index(above) >= order.index(here):
         return "" if (module, inner) in DOWN else f"{about}, which is not above it"
     return ""

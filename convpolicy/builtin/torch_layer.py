@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from convpolicy import registry
 from convpolicy.arithmetic import split, static_total
 from convpolicy.backends import LayerRequest
+from convpolicy.builtin.torch_values import GlobalStream, as_numpy
 from convpolicy.errors import InvalidValueError
 from convpolicy.initializers import TORCH_UNIFORM
 from convpolicy.parts import Choice
 from convpolicy.plan import Plan, require_a_window
-from convpolicy.random import torch as torch_bits
-from convpolicy.random.stream import Shape, Stream
+from convpolicy.random.stream import Stream
 
 # padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
@@ -41,33 +41,6 @@ def has_native_init(request: LayerRequest) -> bool:
     """Return True when torch's own ``reset_parameters`` draws from the policy's distributions."""
     policy = request.policy
     return policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS)
-
-
-class GlobalStream(torch_bits.TorchStream):
-    """Torch's own global CPU random state, for layers built without a seed."""
-
-    def __init__(self) -> None:
-        pass  # nothing of its own
-
-    def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Any:
-        """``Tensor.uniform_``."""
-        return _wide(_empty(shape, dtype).uniform_(low, high))
-
-    def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Any:
-        """``Tensor.normal_``."""
-        return _wide(_empty(shape, dtype).normal_(mean, std))
-
-    def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32") -> Any:
-        """``torch.nn.init.trunc_normal_``."""
-        return _wide(nn.init.trunc_normal_(_empty(shape, dtype), mean, std, mean + lower * std, mean + upper * std))
-
-
-def _empty(shape: Shape, dtype: str) -> Tensor:
-    return torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
-
-
-def _wide(values: Tensor) -> Any:
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
 
 
 def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Tensor | None]:
@@ -293,7 +266,7 @@ def run(layer: nn.Conv1d, data: Any) -> Any:
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
     """Return weight and bias as NumPy arrays; bfloat16 as float32."""
     return {
-        name: None if value is None else _wide(value.detach().cpu())
+        name: None if value is None else as_numpy(value.detach().cpu())
         for name, value in (("weight", layer.weight), ("bias", layer.bias))
     }
 
@@ -303,4 +276,4 @@ def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
     wanted = {"input": torch.from_numpy(data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
     present = {name: value for name, value in wanted.items() if value is not None}
     found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), torch.from_numpy(upstream))
-    return dict.fromkeys(wanted) | {name: _wide(value) for name, value in zip(present, found)}
+    return dict.fromkeys(wanted) | {name: as_numpy(value) for name, value in zip(present, found)}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Singles: TypeAlias = "NDArray[np.float32]"
 Doubles: TypeAlias = "NDArray[np.float64]"
 F32 = np.float32
+FRACTION_BITS = {"float32": 23, "float16": 10, "bfloat16": 7}  # of a mantissa, below its leading one
 _BELOW_SINGLE = 0x1FFFFFFF  # the 29 bits of a float64 that a float32 has not
 _HALFWAY = 0x10000000  # of which this pattern is a tie
 _SMALLEST_NORMAL = 2.0**-126
@@ -114,3 +115,35 @@ def rounded(values: Any, dtype: str) -> NDArray[Any]:
         return np.asarray(values, dtype)
     bits = np.asarray(values, F32).view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(F32)
+
+
+def computed(dtype: str) -> type[np.floating[Any]]:
+    """Return what numbers of a dtype are computed in: float32 for 16 bits."""
+    return np.float64 if dtype == "float64" else F32
+
+
+def number(value: Any, dtype: str) -> np.floating[Any]:
+    """Return one number as a framework's tensor of a dtype holds it, by way of float32 but for float64."""
+    kind = computed(dtype)
+    return kind(rounded(kind(value), dtype))
+
+
+def room(count: int, dtype: str) -> NDArray[Any]:
+    """Return an array for ``count`` numbers of a dtype, as `rounded` gives them."""
+    return np.empty(count, F32 if dtype == "bfloat16" else dtype)
+
+
+def times(values: Any, factor: Any, dtype: str) -> NDArray[Any]:
+    """Return ``values * factor``, rounded to a dtype before and after, as frameworks round tensors.
+
+    Args:
+        values: of any floating-point dtype.
+        factor: as `computed` in.
+        dtype: to round to.
+    """
+    return rounded(rounded(values, dtype).astype(computed(dtype), copy=False) * factor, dtype)
+
+
+def times_plus(values: Any, factor: Any, offset: Any, dtype: str) -> NDArray[Any]:
+    """Return ``values * factor + offset`` likewise, rounded after each operation."""
+    return rounded(times(values, factor, dtype).astype(computed(dtype), copy=False) + offset, dtype)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from convpolicy.arithmetic import Fans
 from convpolicy.errors import InvalidValueError
 from convpolicy.random import threefry
-from convpolicy.random.float32 import F32, Singles, fma, horner
+from convpolicy.random.float32 import F32, FRACTION_BITS, Singles, fma, horner, number, rounded, times
 from convpolicy.random.logf import logf
 from convpolicy.random.stream import Shape, Stream, Values, chunks, seed_between, variance_scale
 
 Flags: TypeAlias = "NDArray[np.bool_]"
 ROOT_2 = F32(math.sqrt(2))
-TWO_SIGMA = F32(0.9544997)  # erf(sqrt(2)), as jax.random.truncated_normal takes it
+TWO_SIGMA = 0.9544997  # erf(sqrt(2)), as jax.random.truncated_normal takes it
 TRUNCATED_STD = F32(0.87962566103423978)
 CHUNK = 1 << 14
 UNROLLED = 4  # elements of an axis
@@ -113,13 +113,27 @@ def _in_vectors(count: int) -> int:
     return 4 * (count // 4) if 20 <= count < 24 or 28 <= count < 32 else 8 * (count // 8)
 
 
-def _normal(key: threefry.Key, shape: Shape, low: np.float32, high: np.float32) -> Singles:
+def _below_one(dtype: str) -> float:
+    return 1 - 2.0 ** -(FRACTION_BITS[dtype] + 1)
+
+
+def _normal(key: threefry.Key, shape: Shape, low: float, high: float, dtype: str) -> Values:
     scalar, inner = scalar_elements(shape)
-    values = threefry.uniform(key, shape, float(low), float(high)).reshape(-1)
+    root = number(ROOT_2, dtype)
+    values = threefry.uniform(key, shape, low, high, dtype).reshape(-1)
     for part in chunks(values.size, CHUNK):
         places = np.arange(part.start, part.stop) // inner % len(scalar)
-        values[part] = ROOT_2 * erf_inv(values[part], scalar[places])
+        values[part] = times(erf_inv(values[part].astype(F32, copy=False), scalar[places]), root, dtype)
     return values.reshape(shape)
+
+
+def _moved(values: Values, mean: float, std: float, dtype: str) -> Values:
+    """Turn standard values into ``values * std``, and add the mean where there is one, in place."""
+    flat, factor, offset = values.reshape(-1), number(std, dtype), number(mean, dtype)
+    for part in chunks(flat.size, CHUNK):
+        product = times(flat[part], factor, dtype)
+        flat[part] = rounded(product + offset, dtype) if mean else product
+    return values
 
 
 class JaxStream(Stream):
@@ -136,13 +150,12 @@ class JaxStream(Stream):
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
         """``jax.random.uniform``."""
         self.check_dtype(dtype)
-        return threefry.uniform(self._key(), shape, low, high)
+        return threefry.uniform(self._key(), shape, low, high, dtype)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
         """``jax.random.normal(…) * std``, and the mean where there is one."""
         self.check_dtype(dtype)
-        values = _normal(self._key(), shape, np.nextafter(F32(-1), F32(0)), F32(1)) * F32(std)
-        return values + F32(mean) if mean else values
+        return _moved(_normal(self._key(), shape, -_below_one(dtype), 1.0, dtype), mean, std, dtype)
 
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
@@ -151,9 +164,9 @@ class JaxStream(Stream):
         self.check_dtype(dtype)
         if (lower, upper) != (-2.0, 2.0):
             raise InvalidValueError(f"stream {self.name!r} cuts at -2 and 2 only, got {lower} and {upper}; pick stream='numpy'.")
-        values = _normal(self._key(), shape, -TWO_SIGMA, TWO_SIGMA)
-        values = np.clip(values, np.nextafter(F32(-2), F32(0)), np.nextafter(F32(2), F32(0))) * F32(std)
-        return values + F32(mean) if mean else values
+        most = number(2 * _below_one(dtype), dtype)
+        values = _normal(self._key(), shape, -TWO_SIGMA, TWO_SIGMA, dtype)
+        return _moved(np.clip(values, -most, most, out=values), mean, std, dtype)
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
         """``variance_scaling``: everything in float32, each step rounded."""

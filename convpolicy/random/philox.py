@@ -35,10 +35,14 @@ def words(key: tuple[int, int], first: int, count: int, high: tuple[int, int]) -
     """
     blocks = np.empty((-(-count // 4), 4), np.uint32)
     for part in chunks(len(blocks), CHUNK):
-        number = np.arange(first + part.start, first + part.stop, dtype=np.uint64)
-        upper = number >> _HALF if int(number[-1]) > WORD else np.uint64(0)  # lone numbers make two rounds cheaper
-        _encrypt(key, (number & _LOW, upper, np.uint64(high[0]), np.uint64(high[1])), blocks[part])
+        write_blocks(key, np.arange(first + part.start, first + part.stop, dtype=np.uint64), high, blocks[part])
     return blocks.reshape(-1)[:count]
+
+
+def write_blocks(key: tuple[int, int], numbers: NDArray[np.uint64], high: tuple[int, int], out: Words) -> None:
+    """Write the words of ascending counters, the numbers of their blocks, into ``out`` (count, 4)."""
+    upper = numbers >> _HALF if int(numbers[-1]) > WORD else np.uint64(0)  # lone numbers make two rounds cheaper
+    _encrypt(key, (numbers & _LOW, upper, np.uint64(high[0]), np.uint64(high[1])), out)
 
 
 def block(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -90,9 +90,12 @@ def seed_between(seed: Any, low: int, high: int) -> int:
 
 
 def variance_scale(gain: float) -> float:
-    """Return ``gain**2``, or the whole number whose root the gain is: He's 2, not 2.0000000000000004."""
-    square = gain * gain
-    return float(round(square)) if math.isclose(square, round(square), rel_tol=1e-15) else square
+    """Return ``gain**2``: of the numbers next to it whose root the gain is, the shortest, He's 2 and not 2.0000000000000004."""
+    square = float(gain) * gain
+    near = [square + steps * math.ulp(square) for steps in (0, 1, -1, 2, -2)]
+    return min(
+        (scale for scale in near if scale >= 0 and math.sqrt(scale) == gain), key=lambda scale: len(repr(scale)), default=square
+    )
 
 
 def in_threads(work: Callable[[slice], None], count: int, size: int) -> None:

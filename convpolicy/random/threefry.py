@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.random.float32 import F32, Singles, fma
-from convpolicy.random.stream import Shape, chunks
+from convpolicy.random.float32 import F32, FRACTION_BITS, fma, number, room, times_plus
+from convpolicy.random.stream import Shape, Values, chunks
 
 Words: TypeAlias = "NDArray[np.uint32]"
 Key: TypeAlias = "tuple[int, int]"
@@ -17,6 +18,7 @@ Key: TypeAlias = "tuple[int, int]"
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 WORD = 0xFFFFFFFF
+TAKEN_BITS = {"float32": 32, "float16": 16, "bfloat16": 8}  # of a word, the lowest; the fraction is at their top
 CHUNK = 1 << 14
 
 
@@ -52,12 +54,18 @@ def bits(key: Key, start: int, stop: int) -> Words:
     return first ^ second
 
 
-def uniform(key: Key, shape: Shape, low: float, high: float) -> Singles:
-    """Return ``jax.random.uniform(key, shape, float32, low, high)`` as XLA compiles it for the CPU: one fused multiply-add."""
-    first, last = F32(low), F32(high)
-    span = F32(last - first)
-    values = np.empty(math.prod(shape), F32)
+def uniform(key: Key, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
+    """Return ``jax.random.uniform(key, shape, dtype, low, high)`` as XLA compiles it for the CPU.
+
+    float32 takes one fused multiply-add; 16 bits are rounded after each operation.
+    """
+    first, last = number(low, dtype), number(high, dtype)
+    span = number(last - first, dtype)
+    multiply_add = fma if dtype == "float32" else functools.partial(times_plus, dtype=dtype)
+    fraction_bits, taken = FRACTION_BITS[dtype], TAKEN_BITS[dtype]
+    values = room(math.prod(shape), dtype)
     for part in chunks(values.size, CHUNK):
-        fractions = (bits(key, part.start, part.stop) >> np.uint32(9) | np.uint32(0x3F800000)).view(F32) - F32(1)
-        values[part] = np.maximum(first, fma(fractions, span, first))
+        words = (bits(key, part.start, part.stop) & np.uint32(2**taken - 1)) >> np.uint32(taken - fraction_bits)
+        fractions = words.astype(F32) * F32(2.0**-fraction_bits)
+        values[part] = np.maximum(first, multiply_add(fractions, span, first))
     return values.reshape(shape)

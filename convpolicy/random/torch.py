@@ -147,13 +147,14 @@ def _box_muller(fractions: Singles, mean: float, std: float) -> Singles:
 def _box_muller64(fractions: Doubles, mean: float, std: float) -> Doubles:
     """As `_box_muller` in float64, where torch takes the C library's functions, which Python's `math` has."""
     blocks = fractions.reshape(-1, 2, BLOCK // 2)
-    radius = np.sqrt(-2.0 * _each(math.log, 1.0 - blocks[:, 0]))
+    radius = np.sqrt(-2.0 * each(math.log, 1.0 - blocks[:, 0]))
     angle = 2.0 * math.pi * blocks[:, 1]
-    both = np.stack([radius * _each(math.cos, angle), radius * _each(math.sin, angle)], axis=1)
+    both = np.stack([radius * each(math.cos, angle), radius * each(math.sin, angle)], axis=1)
     return fma64(both, std, mean).reshape(-1)
 
 
-def _each(function: Callable[[float], float], values: Doubles) -> Doubles:
+def each(function: Callable[[float], float], values: Doubles) -> Doubles:
+    """Return a function of Python's `math`, which is the C library's, of every value."""
     return np.frompyfunc(function, 1, 1)(values).astype(np.float64)  # type: ignore[no-any-return]
 
 

@@ -24,6 +24,11 @@ HE_UNIFORM, HE_NORMAL = ("he_uniform", {}), ("he_normal", {})
 LEAKY_UNIFORM, LEAKY_NORMAL = ("he_uniform", {"negative_slope": ROOT_5}), ("he_normal", {"negative_slope": 0.2})
 HE_OUT = ("he_normal", {"fan": "fan_out"})
 XAVIER_UNIFORM, XAVIER_NORMAL = ("xavier_uniform", {"gain": 1.5}), ("xavier_normal", {})
+# truncated at two standard deviations and corrected: *_normal of Keras and Flax
+GLOROT_UNIFORM, GLOROT_TRUNCATED = ("glorot_uniform", {}), ("glorot_truncated_normal", {})
+HE_TRUNCATED = ("he_truncated_normal", {})
+LECUN_UNIFORM, LECUN_TRUNCATED = ("lecun_uniform", {}), ("lecun_truncated_normal", {})
+SCALE_OUT = ("variance_scaling", {"gain": 0.1**0.5, "fan": "fan_out", "distribution": "truncated_normal"})
 
 
 class Torch:
@@ -84,7 +89,46 @@ class MindSpore:
         return (tensor.float() if dtype == "bfloat16" else tensor).asnumpy().astype("float64")
 
 
-FRAMEWORKS = {"torch": Torch, "mindspore": MindSpore}
+class Keras:
+    seeds = SEEDS
+    dtypes = ["float32", "float64", "float16", "bfloat16"]
+
+    def __init__(self):
+        import keras
+        from keras.initializers import VarianceScaling as Scaling
+
+        init, backend = keras.initializers, keras.backend.backend()
+        self.keras, self.version, self.seed = keras, keras.__version__, keras.utils.set_random_seed
+        self.name = "keras" if backend == "tensorflow" else "keras-" + backend
+        if backend == "jax":
+            self.dtypes = [dtype for dtype in self.dtypes if dtype != "float64"]  # JAX draws float32 instead
+        self.laws = [  # each makes a fresh initializer: one object gives every tensor the same numbers
+            (UNIFORM, lambda: init.RandomUniform(-0.3, 0.7)),
+            (NORMAL, lambda: init.RandomNormal(0.25, 0.02)),
+            (TRUNCATED, lambda: init.TruncatedNormal(0.125, 0.5)),
+            (GLOROT_UNIFORM, init.GlorotUniform),
+            (GLOROT_TRUNCATED, init.GlorotNormal),
+            (HE_UNIFORM, init.HeUniform),
+            (HE_TRUNCATED, init.HeNormal),
+            (LECUN_UNIFORM, init.LecunUniform),
+            (LECUN_TRUNCATED, init.LecunNormal),
+            (HE_NORMAL, lambda: Scaling(2.0, "fan_in", "untruncated_normal")),
+            (LEAKY_UNIFORM, lambda: Scaling(1 / 3, "fan_in", "uniform")),
+            (LEAKY_NORMAL, lambda: Scaling(2.0 / (1 + 0.2**2), "fan_in", "untruncated_normal")),
+            (HE_OUT, lambda: Scaling(2.0, "fan_out", "untruncated_normal")),
+            (XAVIER_UNIFORM, lambda: Scaling(1.5**2, "fan_avg", "uniform")),
+            (XAVIER_NORMAL, lambda: Scaling(1.0, "fan_avg", "untruncated_normal")),
+            (SCALE_OUT, lambda: Scaling(0.1, "fan_out", "truncated_normal")),
+        ]
+
+    def fill(self, law, shape, dtype):
+        ins, outs, kernel, groups = shape
+        layer = self.keras.layers.Conv1D(outs, kernel, groups=groups, use_bias=False, kernel_initializer=law(), dtype=dtype)
+        layer.build((None, None, ins))
+        return self.keras.ops.convert_to_numpy(layer.kernel.value).astype("float64")
+
+
+FRAMEWORKS = {"torch": Torch, "mindspore": MindSpore, "keras": Keras}
 
 
 def filled(framework, own, dtype):
