@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -76,14 +75,15 @@ SHARED: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
-@contextmanager
-def shared_state(changed: list[str]) -> Iterator[None]:
-    """Put back what the code inside changes for everyone, and add the name of each such thing to ``changed``."""
-    before = {what: read() for what, (read, _restore) in SHARED.items()}
-    try:
-        yield
-    finally:
-        for what, (read, restore) in SHARED.items():
-            if read() != before[what]:
-                restore(before[what])
-                changed.append(what)
+class SharedState:
+    """What every plugin shares, as it was when this was made."""
+
+    def __init__(self) -> None:
+        self._before = {what: read() for what, (read, _restore) in SHARED.items()}
+
+    def restore(self) -> list[str]:
+        """Put back whatever has changed since, and return the name of each such thing."""
+        changed = [what for what, (read, _restore) in SHARED.items() if read() != self._before[what]]
+        for what in changed:
+            SHARED[what][1](self._before[what])
+        return changed

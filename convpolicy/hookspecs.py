@@ -22,6 +22,14 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
+class PluginManager(pluggy.PluginManager):
+    """Pluggy's, which looks at what a module defines and not at what Python adds to every module."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
+        """Return how an attribute is marked, or None."""
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+
 @hookspec
 def convpolicy_padding_rules() -> Iterable[PaddingRule]:  # type: ignore[empty-body]
     """Return padding rules: how many elements go on each side."""

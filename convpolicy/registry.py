@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from convpolicy.discovery import LOAD_PLUGINS, PluginReport, installed, shared_state
-from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, unknown_name
+from convpolicy.discovery import LOAD_PLUGINS, PluginReport, SharedState, installed
+from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
 
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
     import importlib.metadata
@@ -37,6 +37,7 @@ KINDS = MappingProxyType(
         "convpolicy_natives": "native framework",
     }
 )
+ALL_HOOKS = (*KINDS, "convpolicy_commands")
 STRICT = "CONVPOLICY_STRICT"
 
 
@@ -62,6 +63,7 @@ class Registry:
         self._parts: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
         self._conflicts: dict[tuple[str, str], list[str]] = {}
         self._origins: dict[str, str] = {}  # name of an installed plugin -> its entry point
+        self._distributions: dict[str, Any] = {}  # whose metadata is read when a report is asked for
         self._loaded = False
         self._loading = False
 
@@ -94,15 +96,18 @@ class Registry:
     def reports(self) -> list[PluginReport]:
         """Return a report of every plugin, built-in ones first, in loading order."""
         self._load()
+        for name, distribution in self._distributions.items():
+            self._reports[name].version = getattr(distribution, "version", "") or ""
         return list(self._reports.values())
 
     def add_commands(self, cli: Any) -> None:
         """Let every plugin add commands to the click group ``cli``; one that fails is reported, the rest go on."""
         self._load()
         for name, plugin in self._manager.list_name_plugin():
-            others = [other for _n, other in self._manager.list_name_plugin() if other is not plugin]
+            if "convpolicy_commands" not in self._reports[name].hooks:
+                continue
             try:
-                self._manager.subset_hook_caller("convpolicy_commands", others)(cli=cli)
+                self._ask(plugin, "convpolicy_commands", cli=cli)
             except Exception as error:
                 self._fail(self._reports[name], f"plugin {name!r}: convpolicy_commands raised {type(error).__name__}: {error}.")
 
@@ -156,11 +161,9 @@ class Registry:
         if self._loaded or self._loading:  # a plugin that reads the registry from a hook sees what is loaded before it
             return
         self._loading = True
-        import pluggy
-
         from convpolicy import hookspecs
 
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = hookspecs.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         try:
             for module in BUILTIN_PLUGINS:
@@ -172,63 +175,71 @@ class Registry:
                 for name in missing:
                     report = self._reports[name] = PluginReport(name)
                     self._fail(report, f"plugin {name!r} is listed in {LOAD_PLUGINS} but not installed.")
+                shared = SharedState()
                 for entry_point in entry_points:
-                    self._load_entry_point(entry_point)
+                    self._load_entry_point(entry_point, shared)
         except BaseException:
             self._reset()  # strict mode stops here; a later call starts afresh
             raise
         self._loaded = True
         self.generation += 1
 
-    def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
+    def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint, shared: SharedState) -> None:
         name = entry_point.name
         if name in self._reports:
             first = self._origins.get(name, "convpolicy itself")
             self._fail(self._reports[name], f"two plugins are named {name!r}: {first} and {entry_point.value}; uninstall one.")
             return
         self._origins[name] = entry_point.value
-        report = self._reports[name] = PluginReport(name, getattr(entry_point.dist, "version", "") or "")
-
+        report = self._reports[name] = PluginReport(name)
+        self._distributions[name] = entry_point.dist
         about = f"plugin {name!r} ({entry_point.value})"
-        with shared_state(self._changed.setdefault(entry_point.value, [])):  # a module is only imported once
-            try:
-                plugin = entry_point.load()
-            except (Exception, SystemExit) as error:  # a script among plugins must not end the caller's process
-                self._fail(report, f"{about} failed to import: {type(error).__name__}: {error}")
-                return
+        try:
+            plugin = entry_point.load()
+        except (Exception, SystemExit) as error:  # a script among plugins must not end the caller's process
+            self._fail(report, f"{about} failed to import: {type(error).__name__}: {error}")
+        else:
             self._add(report, plugin)
+        finally:
+            self._changed.setdefault(entry_point.value, []).extend(shared.restore())  # a module is only imported once
         for what in self._changed[entry_point.value]:
             self._fail(report, f"{about} changes {what} when it is loaded; it was put back.")
 
     def _add(self, report: PluginReport, plugin: Any) -> None:
         try:
             self._manager.register(plugin, name=report.name)
-            self._manager.check_pending()
+            callers = self._manager.get_hookcallers(plugin) or []
+            for caller in callers:
+                if not caller.has_spec():
+                    raise LookupError(f"unknown hook {caller.name!r}.{nearest(caller.name, ALL_HOOKS)}")
         except Exception as error:
             self._drop(report.name)
             self._fail(report, f"plugin {report.name!r} does not fit the hooks: {' '.join(str(error).split())}")
             return
-        callers = self._manager.get_hookcallers(plugin) or []
         report.hooks = sorted(caller.name for caller in callers)
         if not report.hooks:
             self._drop(report.name)
             self._fail(
                 report,
-                f"plugin {report.name!r} implements no hook; mark functions named {', '.join([*KINDS, 'convpolicy_commands'])} "
+                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(ALL_HOOKS)} "
                 f"with convpolicy.hookimpl.",
             )
             return
-        others = [other for _n, other in self._manager.list_name_plugin() if other is not plugin]
         for hook, kind in KINDS.items():
             if hook in report.hooks:
                 try:
-                    results = self._manager.subset_hook_caller(hook, others)()
-                    self._collect(report, kind, hook, results[0] if results else None)  # pluggy drops a None
+                    self._collect(report, kind, hook, self._ask(plugin, hook))
                 except PluginError:
                     raise
                 except Exception as error:
                     self._fail(report, f"plugin {report.name!r}: {hook} raised {type(error).__name__}: {error}")
         self.generation += 1
+
+    def _ask(self, plugin: Any, hook: str, **arguments: Any) -> Any:
+        """Call one plugin's implementation of a hook."""
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        own = next(found for found in implementations if found.plugin is plugin)
+        return own.function(*(arguments[name] for name in own.argnames))
 
     def _drop(self, name: str) -> None:
         if self._manager.has_plugin(name):

@@ -1,0 +1,95 @@
+"""Measure what plugins cost: a padding mode that is an index map, against torch's own pad; and loading fifty of them.
+
+python benchmarks/plugins.py [--rounds 15] [--json]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from side_by_side import Row, command
+
+import convpolicy as cp
+
+LARGEST_PADDING, LARGEST_LOADING = 1.3, 1.5
+SIZES = ((64, 4, 2**10), (64, 4, 2**14), (16, 9, 2**17), (1, 4, 2**20), (8, 31, 2**20))  # channels, kernel_size, length
+PLUGINS = 50
+SOURCE = """
+from convpolicy import PaddingRule, hookimpl
+
+@hookimpl
+def convpolicy_padding_rules():
+    return [PaddingRule("rule-{number}", lambda kernel, stride, dilation, length: (0, kernel - 1))]
+"""
+
+
+class Edge:
+    """The replicate mode as a stranger would write it."""
+
+    @cp.hookimpl
+    def convpolicy_padding_modes(self) -> list[cp.PaddingMode]:
+        """Return the mode."""
+        return [cp.PaddingMode("edge", source=lambda positions, length: np.clip(positions, 0, length - 1))]
+
+
+def padding_rows() -> Iterator[Row]:
+    """Yield the index map against ``F.pad`` and a convolution."""
+    cp.register(Edge(), "edge")
+    for channels, kernel, length in SIZES:
+        layer = cp.Conv1d(channels, channels, kernel, padding=(kernel - 1, 0), padding_mode="edge", backend="torch", seed=0)
+        native = torch.nn.Conv1d(channels, channels, kernel)
+        data = torch.randn(1, channels, length)
+
+        def padded(native: torch.nn.Conv1d = native, data: torch.Tensor = data, left: int = kernel - 1) -> torch.Tensor:
+            return native(torch.nn.functional.pad(data, (left, 0), mode="replicate"))
+
+        name = f"index map, vs F.pad and conv, {channels} channels, kernel {kernel}, length {length}"
+        yield Row(name, lambda layer=layer, data=data: layer(data), padded, LARGEST_PADDING)  # type: ignore[misc]
+
+
+def install(folder: Path) -> None:
+    """Lay out fifty distributions with one module each."""
+    for number in range(PLUGINS):
+        (folder / f"many_{number}.py").write_text(SOURCE.format(number=number))
+        metadata = folder / f"many_{number}-1.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: many_{number}\nVersion: 1\n")
+        (metadata / "entry_points.txt").write_text(f"[convpolicy]\nmany_{number} = many_{number}\n")
+
+
+def timed(folder: str, code: str) -> Callable[[], float]:
+    """Return the seconds that a piece of code takes in a fresh process that has imported convpolicy and its plugins' needs."""
+    script = (
+        f"import os, sys, time\nsys.path.insert(0, {folder!r})\nimport convpolicy, pluggy, importlib.metadata\n"
+        "from convpolicy.registry import Registry\nRegistry(entry_points=False).parts('layout')\n"
+        f"start = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
+    )
+
+    def run() -> float:
+        return float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+
+    return run
+
+
+def rows() -> Iterator[Row]:
+    """Yield every comparison."""
+    yield from padding_rows()
+    folder = tempfile.mkdtemp()
+    install(Path(folder))
+    modules = "import " + ", ".join(f"many_{number}" for number in range(PLUGINS))
+    # what loading the built-in parts alone takes is taken off: both look for installed plugins, one loads them
+    load = (
+        "os.environ['CONVPOLICY_LOAD_PLUGINS'] = ''\nRegistry().parts('layout')\nstart = 2 * time.perf_counter() - start\n"
+        "del os.environ['CONVPOLICY_LOAD_PLUGINS']\nassert len(Registry().parts('padding rule')) > 50"
+    )
+    yield Row("loading 50 plugins, vs importing their modules", timed(folder, load), timed(folder, modules), LARGEST_LOADING)
+
+
+if __name__ == "__main__":
+    command(rows)()
