@@ -94,11 +94,12 @@ def test_a_missing_framework_names_its_installation(framework):
 HOMES = {  # package -> the modules that may import it, as patterns; the standard library may be imported anywhere
     "numpy": r"(?!errors$|arithmetic$).*",
     "attrs": r"(?!errors$|arithmetic$|reference$).*",
-    "pluggy": "hookspecs|registry",
+    "pluggy": "hookspecs",
     "cattrs": "policy_files",
     "tomlkit": "policy_files",
     "click": r"cli(\..*)?",
     "rich": r"cli(\..*)?",
+    "jinja2": r"cli\.new_plugin",
     "torch": r"builtin\.torch_.*|natives\..*",
     "mindspore": r"builtin\.mindspore_layer|natives\..*",
     "keras": r"natives\.keras",
@@ -109,12 +110,12 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "safetensors": "weights",
 }
 LATE = {  # imported inside functions only, to keep `import convpolicy` light
-    ("registry", "pluggy"),
     ("registry", "convpolicy.hookspecs"),
     ("policy_files", "tomlkit"),
     ("policy", "packaging.specifiers"),
     ("policy", "packaging.version"),
     ("weights", "safetensors.numpy"),
+    ("cli.new_plugin", "jinja2"),
     ("policy", "convpolicy.policy_files"),
 }
 DOWN = {("policy", "policy_files")}  # Policy.save and its like hand over to the module below; inside functions, see LATE
