@@ -35,7 +35,7 @@ SWAPPED, STRIDE, DILATION, LENGTH, MORE, NOTHING = wrong.RULE_FAULTS
 SHOWS = {  # rule -> the faults that make another rule of it
     "valid": {MORE},
     "explicit": {SWAPPED, MORE, NOTHING},
-    **dict.fromkeys(("same_upper", "same_lower", "tf-right", "mindspore-right"), frozenset(wrong.RULE_FAULTS)),
+    **dict.fromkeys(("same_upper", "same_lower", "tf-right", "mindspore-right", "paddle_same"), frozenset(wrong.RULE_FAULTS)),
     "same_static": {SWAPPED, DILATION, MORE, NOTHING},
     "torch_same": {SWAPPED, STRIDE, DILATION, MORE, NOTHING},
     "torch-left": {SWAPPED, STRIDE, DILATION, MORE, NOTHING},
