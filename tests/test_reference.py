@@ -202,6 +202,6 @@ def test_it_shares_no_code():
     own = {name for name in imported(text) if name.startswith(("convpolicy", "."))}
     assert own == {"convpolicy.errors", "convpolicy.errors.unknown_name"}
     for path in PACKAGE.rglob("*.py"):
-        if path.name not in ("reference.py", "cases.py"):  # claims.py judges frameworks by it
+        if path.name not in ("reference.py", "cases.py"):  # it judges frameworks by it
             assert "convpolicy.reference" not in imported(path.read_text(encoding="utf-8")), path
     assert "convpolicy.reference" in imported("def late():\n    from convpolicy import reference")
