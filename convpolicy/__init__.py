@@ -23,6 +23,8 @@ from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy
+from convpolicy.porting import Capture, capture, port
+from convpolicy.porting_models import PortedModel, port_model
 from convpolicy.random.stream import Stream
 from convpolicy.streams import RandomStream
 
@@ -35,6 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Backend",
+    "Capture",
     "Choice",
     "Comparison",
     "Conv1d",
@@ -50,9 +53,11 @@ __all__ = [
     "Plan",
     "PluginReport",
     "Policy",
+    "PortedModel",
     "RandomStream",
     "Stream",
     "backends",
+    "capture",
     "compare",
     "hookimpl",
     "initializers",
@@ -63,6 +68,8 @@ __all__ = [
     "plugins",
     "policies",
     "policy",
+    "port",
+    "port_model",
     "register",
     "stream",
     "streams",

@@ -55,6 +55,12 @@ def _read(layer: Any) -> dict[str, NDArray[Any] | None]:
     return {"weight": layer.weight, "bias": layer.bias}
 
 
+def _write(layer: Any, values: Mapping[str, NDArray[Any] | None]) -> None:
+    for name, value in values.items():
+        if value is not None:
+            getattr(layer, name)[...] = value
+
+
 @attrs.frozen(eq=False)
 class Backend(Part):
     """Where layers run.
@@ -66,10 +72,14 @@ class Backend(Part):
             framework calls a device, or None.
         dtypes: canonical names of the dtypes it computes in.
         framework: import name of the framework, and of the extra that installs it.
+        layout: name of the layout in which its layers store their weights.
         run: ``(layer, data) -> output``, NumPy arrays (batch, channels, length) whatever axes the framework has; calls the
             layer with the array when not given.
         parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, NumPy arrays; reads ``.weight``
             and ``.bias`` when not given.
+        assign: ``(layer, {"weight": …, "bias": …}) -> None``, arrays of the same axes written into the layer; writes into
+            ``.weight`` and ``.bias`` when not given.
+        capture: ``layer -> Capture``, or None for what is no 1-D convolution of this framework; see `convpolicy.porting`.
         gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``, NumPy arrays of the gradients of
             ``sum(output * upstream)``; None when the backend does not differentiate.
         environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
@@ -79,8 +89,11 @@ class Backend(Part):
     build: Callable[[LayerRequest, Stream | None, Any], Any] = attrs.field()
     dtypes: tuple[str, ...] = attrs.field(default=("float32", "float64"), kw_only=True)
     framework: str = attrs.field(default="numpy", kw_only=True)
+    layout: str = attrs.field(default="OIW", kw_only=True)
     run: Callable[[Any, NDArray[Any]], NDArray[Any]] = attrs.field(default=_call, kw_only=True)
     parameters: Callable[[Any], dict[str, NDArray[Any] | None]] = attrs.field(default=_read, kw_only=True)
+    assign: Callable[[Any, Mapping[str, NDArray[Any] | None]], None] = attrs.field(default=_write, kw_only=True)
+    capture: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
     gradients: Callable[[Any, NDArray[Any], NDArray[Any]], dict[str, NDArray[Any] | None]] | None = attrs.field(
         default=None, kw_only=True
     )

@@ -101,7 +101,7 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "rich": r"cli(\..*)?",
     "jinja2": r"cli\.new_plugin",
     "torch": r"builtin\.torch_.*|natives\..*",
-    "mindspore": r"builtin\.mindspore_layer|natives\..*",
+    "mindspore": r"builtin\.mindspore_.*|natives\..*",
     "keras": r"natives\.keras",
     "flax": r"natives\.flax_.*",
     "jax": r"natives\.flax_.*",
@@ -176,7 +176,7 @@ def fault(found: Import, order: list[str]) -> str:
         return ""
     if here == above == "builtin":
         ours, theirs = (name.split(".")[1].split("_")[0] for name in (module, inner))  # the modules of one backend
-        return "" if ours == theirs and inner.startswith("builtin.torch") else f"{about}; built-in plugins do not know each other"
+        return "" if ours == theirs and theirs in ("torch", "mindspore") else f"{about}; built-in plugins do not know each other"
     if above not in order or order.index(above) >= order.index(here):
         return "" if (module, inner) in DOWN else f"{about}, which is not above it"
     return ""

@@ -17,10 +17,20 @@ def _of(module: str, function: str) -> Callable[..., Any]:
     return call
 
 
-def _framework(name: str, dtypes: tuple[str, ...], description: str) -> Backend:
-    build, run, parameters, gradients = (_of(f"{name}_layer", word) for word in ("build", "run", "parameters", "gradients"))
+def _framework(name: str, layout: str, dtypes: tuple[str, ...], description: str) -> Backend:
+    layer = f"{name}_layer"
     return Backend(
-        name, build, run=run, parameters=parameters, gradients=gradients, framework=name, dtypes=dtypes, description=description
+        name,
+        _of(layer, "build"),
+        run=_of(layer, "run"),
+        parameters=_of(layer, "parameters"),
+        assign=_of(layer, "assign"),
+        gradients=_of(layer, "gradients"),
+        capture=_of(f"{name}_capture", "capture"),
+        framework=name,
+        layout=layout,
+        dtypes=dtypes,
+        description=description,
     )
 
 
@@ -28,14 +38,21 @@ def _framework(name: str, dtypes: tuple[str, ...], description: str) -> Backend:
 def convpolicy_backends() -> list[Backend]:
     """Return the built-in backends."""
     return [
-        Backend("numpy", _of("numpy_layer", "build"), description="NumPy arrays, BLAS underneath; no framework needed."),
+        Backend(
+            "numpy",
+            _of("numpy_layer", "build"),
+            capture=_of("numpy_layer", "capture"),
+            description="NumPy arrays, BLAS underneath; no framework needed.",
+        ),
         _framework(
             "torch",
+            "OIW",
             ("float32", "float64", "float16", "bfloat16"),
             "torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
         ),
         _framework(
             "mindspore",
+            "OI1W",
             ("float32", "float64", "float16"),
             "A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
         ),

@@ -187,6 +187,13 @@ def parameters(layer: PolicyConv1d) -> dict[str, Any]:
     return {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
 
 
+def assign(layer: PolicyConv1d, values: dict[str, Any]) -> None:
+    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays."""
+    layer.weight.set_data(Tensor(np.ascontiguousarray(values["weight"][:, :, None]), layer.weight.dtype))
+    if layer.has_bias:
+        layer.bias.set_data(Tensor(np.ascontiguousarray(values["bias"]), layer.bias.dtype))
+
+
 def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)``, all NumPy."""
     ones = Tensor(np.ascontiguousarray(upstream))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.plan import Plan, require_a_window
+from convpolicy.porting import Capture, as_given
 from convpolicy.random.numpy import NumpyStream
 from convpolicy.random.stream import Stream
 
@@ -91,6 +92,15 @@ class NumpyConv1d:
             f"dilation={spec.dilation}, groups={spec.groups}, bias={self.bias is not None}, dtype={self._request.dtype}, "
             f"policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode})"
         )
+
+
+def capture(layer: Any) -> Capture | None:
+    """Return sizes, policy and weights of a `NumpyConv1d`; None for anything else."""
+    if not isinstance(layer, NumpyConv1d):
+        return None
+    request = layer._request
+    bias = None if layer.bias is None else as_given(layer.bias)
+    return Capture(request.spec, request.policy, as_given(layer.weight), bias, request.dtype)
 
 
 def pad(data: Array, plan: Plan) -> Array:

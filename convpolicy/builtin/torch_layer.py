@@ -271,6 +271,11 @@ def parameters(layer: nn.Conv1d) -> dict[str, Any]:
     }
 
 
+def assign(layer: nn.Conv1d, values: dict[str, Any]) -> None:
+    """Write weight and bias, given as NumPy arrays."""
+    _write(layer, {name: None if value is None else torch.tensor(value) for name, value in values.items()})
+
+
 def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)``, all NumPy."""
     wanted = {"input": torch.from_numpy(data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}

@@ -1,0 +1,281 @@
+"""Layers taken apart and built elsewhere: weights to the bit, outputs within rounding of the float64 reference, refusals with reasons."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import mindspore
+import numpy as np
+import pytest
+import torch
+from mindspore import mint
+from torch import nn
+from torch.nn.utils import parametrizations, prune, remove_weight_norm, spectral_norm, weight_norm
+
+import convpolicy as cp
+from convpolicy import reference
+
+WORKLOADS = json.loads((Path(__file__).with_name("data") / "conv1d-layers.json").read_text(encoding="utf-8"))
+SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode")
+WIDEST = 1_500_000  # elements of a weight that is also run; the others are only ported
+
+
+def title(row) -> str:
+    """Sizes in one word."""
+    return "-".join(str(row[name]) for name in SIZES[:7])
+
+
+def same(a, b) -> bool:
+    """Whether two captures hold the same bits and sizes."""
+    biases = (a.bias is None) == (b.bias is None) and (a.bias is None or a.bias.tobytes() == b.bias.tobytes())
+    return (a.spec, a.dtype, a.weight.shape, a.weight.tobytes()) == (
+        b.spec,
+        b.dtype,
+        b.weight.shape,
+        b.weight.tobytes(),
+    ) and biases
+
+
+@pytest.mark.parametrize("row", WORKLOADS, ids=title)
+def test_the_layers_of_real_models(row):
+    """188 layers of 113 architectures: torch → numpy → mindspore → torch keeps every bit; each computes the same."""
+    torch.manual_seed(row["in_channels"])
+    layer = nn.Conv1d(**{name: row[name] for name in SIZES})
+    taken = cp.capture(layer)
+    on_numpy = taken.build("numpy")
+    on_mindspore = cp.port(on_numpy, to="mindspore")
+    back = cp.port(on_mindspore, to="torch")
+    assert same(taken, cp.capture(on_numpy))
+    assert same(taken, cp.capture(on_mindspore))
+    assert same(taken, cp.capture(back))
+    assert torch.equal(back.weight, layer.weight)
+    if layer.weight.numel() > WIDEST:
+        return
+    spec = taken.spec
+    plan = taken.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=spec.effective_kernel + 2)
+    data = np.random.default_rng(0).standard_normal((1, spec.in_channels, plan.length)).astype("float32")
+    expected = layer(torch.from_numpy(data)).detach().numpy()
+    magnitude = np.abs(data).max() * np.abs(taken.weight).sum((1, 2)).max() + 1
+    bound = 2 * reference.tolerance("float32", spec.kernel_size * spec.in_channels // spec.groups + 1, magnitude)
+    assert np.abs(on_numpy(data) - expected).max() <= bound
+    assert np.abs(on_mindspore(mindspore.Tensor(data)).asnumpy() - expected).max() <= bound
+    assert torch.equal(back(torch.from_numpy(data)), layer(torch.from_numpy(data)))
+
+
+def old_weight_norm(layer):
+    """The hook of torch before 2.0."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return weight_norm(layer, dim=2)
+
+
+def pruned(layer):
+    """Half of the weight masked."""
+    prune.l1_unstructured(layer, "weight", 0.5)
+    return layer
+
+
+NORMED = {
+    "old weight norm": old_weight_norm,
+    "new weight norm": lambda layer: parametrizations.weight_norm(layer, dim=2),
+    "old spectral norm": lambda layer: spectral_norm(layer).eval(),
+    "new spectral norm": lambda layer: parametrizations.spectral_norm(layer).eval(),
+    "orthogonal": parametrizations.orthogonal,
+    "pruned": pruned,
+}
+
+
+@pytest.mark.parametrize("name", NORMED)
+@pytest.mark.parametrize("padded", [False, True])
+def test_reparametrized_weights(name, padded):
+    """Weight and spectral normalisation, old and new, and pruning: what the layer's next call uses, also after training steps."""
+    torch.manual_seed(3)
+    layer = (
+        cp.Conv1d(4, 6, 3, padding=(2, 1), padding_mode="reflect", backend="torch") if padded else nn.Conv1d(4, 6, 3, padding=1)
+    )
+    layer = NORMED[name](layer)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))  # as after training: g is no longer the norm of v
+    data = torch.randn(2, 4, 17)
+    taken = cp.capture(layer)
+    built = taken.build("torch")
+    torch.testing.assert_close(built(data), layer(data), rtol=0, atol=0)
+    assert list(built.state_dict()) == ["weight", "bias"]
+    assert same(cp.capture(layer), taken)  # taking it apart changes nothing
+
+
+def test_weight_norm_removed_is_the_captured_weight():
+    """What torch's own remove_weight_norm leaves is what was captured."""
+    layer = old_weight_norm(nn.Conv1d(4, 6, 3))
+    taken = cp.capture(layer)
+    assert torch.equal(torch.from_numpy(taken.weight), remove_weight_norm(layer).weight)
+
+
+@pytest.mark.parametrize("build", [
+    lambda: nn.LazyConv1d(6, 3),
+    lambda: nn.Conv1d(4, 6, 3, padding="same", padding_mode="circular"),
+    lambda: nn.Conv1d(4, 6, 4, padding="same"),
+    lambda: nn.Conv1d(4, 6, 3, padding="valid", bias=False, dtype=torch.float64),
+    lambda: nn.Conv1d(4, 6, 3, 2, 2, 2, 2, padding_mode="replicate"),
+    lambda: cp.Conv1d(4, 6, 4, 3, policy="mindspore", backend="torch", padding_mode="symmetric", seed=0),
+], ids=["lazy", "same circular", "even same", "valid float64", "grouped replicate", "by length"])  # fmt: skip
+def test_captured_from_torch(build):
+    """A layer after its first call: built again it gives the same bits, on NumPy within rounding."""
+    layer = build()
+    dtype = torch.float64 if getattr(layer, "weight", None) is not None and layer.weight.dtype == torch.float64 else torch.float32
+    data = torch.randn(2, 4, 19, dtype=dtype)
+    expected = layer(data)
+    taken = cp.capture(layer)
+    assert taken.backend == "torch"
+    assert torch.equal(taken.build("torch")(data), expected)
+    close = taken.build("numpy")(data.numpy())
+    np.testing.assert_allclose(close, expected.detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("words", [
+    {}, {"pad_mode": "valid", "has_bias": True}, {"pad_mode": "pad", "padding": 2, "stride": 2, "dilation": 2, "group": 2},
+], ids=str)  # fmt: skip
+def test_captured_from_mindspore(words):
+    """mindspore.nn.Conv1d: the same bits when built there again, within rounding on torch."""
+    mindspore.set_seed(1)
+    layer = mindspore.nn.Conv1d(4, 6, 3, **words)
+    data = np.random.default_rng(2).standard_normal((2, 4, 18)).astype("float32")
+    expected = layer(mindspore.Tensor(data)).asnumpy()
+    taken = cp.capture(layer)
+    assert taken.build("mindspore")(mindspore.Tensor(data)).asnumpy().tobytes() == expected.tobytes()
+    np.testing.assert_allclose(taken.build("torch")(torch.from_numpy(data)).detach().numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"padding": "same", "padding_mode": "reflect"}, {"padding": 2, "stride": 2, "bias": False}], ids=str
+)
+def test_captured_from_mint(words):
+    """mindspore.mint.nn.Conv1d pads as torch does: its layer is torch's with the same weights."""
+    layer = mint.nn.Conv1d(4, 6, 4, **words)
+    taken = cp.capture(layer)
+    native = nn.Conv1d(4, 6, 4, **words)
+    native.load_state_dict({name: torch.from_numpy(getattr(taken, name)) for name in native.state_dict()})
+    data = torch.randn(2, 4, 18)
+    assert torch.equal(taken.build("torch")(data), native(data))
+    assert taken.weight.tobytes() == layer.weight.asnumpy().tobytes()
+
+
+class Doubled(nn.Conv1d):
+    """Another function under the same name."""
+
+    def forward(self, data):
+        return 2 * super().forward(data)
+
+
+class Gated(nn.Conv1d):
+    """Another function below forward."""
+
+    def _conv_forward(self, data, weight, bias):
+        return super()._conv_forward(data, weight, bias).tanh()
+
+
+def replaced():
+    """A layer whose forward is another function."""
+    layer = nn.Conv1d(4, 6, 3)
+    layer.forward = lambda data: data
+    return layer
+
+
+def hooked(kind):
+    """A layer with a hook."""
+    layer = nn.Conv1d(4, 6, 3)
+    getattr(layer, kind)(lambda *_: None)
+    return layer
+
+
+def resized():
+    """A layer whose stride was written over."""
+    layer = cp.Conv1d(4, 6, 3, padding=(1, 2), backend="torch")
+    layer.stride = (2,)
+    return layer
+
+
+class Cell(mindspore.nn.Conv1d):
+    """Another function in MindSpore."""
+
+    def construct(self, data):
+        return -super().construct(data)
+
+
+REFUSED = {
+    "lazy": (lambda: nn.LazyConv1d(6, 3), ValueError, "in_channels are not known before the first call; call it once"),
+    "subclass": (lambda: Doubled(4, 6, 3), ValueError, "Doubled cannot be captured exactly: its class computes forward in a way"),
+    "subclass below": (lambda: Gated(4, 6, 3), ValueError, "its class computes forward in a way of its own"),
+    "replaced": (replaced, ValueError, "its forward was replaced"),
+    "hook": (lambda: hooked("register_forward_hook"), ValueError, "a forward hook may change its output; remove the hook"),
+    "pre-hook": (lambda: hooked("register_forward_pre_hook"), ValueError, "a forward pre-hook may change its input"),
+    "training": (lambda: parametrizations.spectral_norm(nn.Conv1d(4, 6, 3)), ValueError, "call eval() first"),
+    "meta": (lambda: nn.Conv1d(4, 6, 3, device="meta"), ValueError, "meta device"),
+    "complex": (lambda: nn.Conv1d(4, 6, 3, dtype=torch.complex64), ValueError, "torch.complex64"),
+    "resized": (resized, ValueError, "its sizes were changed after it was built"),
+    "a Cell's own construct": (
+        lambda: Cell(4, 6, 3),
+        ValueError,
+        "Cell cannot be captured exactly: its class computes construct",
+    ),
+    "Conv2d": (lambda: nn.Conv2d(4, 6, 3), TypeError, "got an object of class torch.nn.modules.conv.Conv2d"),
+    "transposed": (lambda: nn.ConvTranspose1d(4, 6, 3), TypeError, "ConvTranspose1d; pass the layer itself"),
+    "Dense": (lambda: mindspore.nn.Dense(4, 6), TypeError, "mindspore.nn.layer.basic.Dense"),
+    "no layer": (lambda: 3, TypeError, "got an object of class builtins.int"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_exact_is_refused(name):
+    """Each with the reason and the fix; never approximated."""
+    build, kind, says = REFUSED[name]
+    with pytest.raises(cp.ConvPolicyError) as caught:
+        cp.capture(build())
+    assert isinstance(caught.value, kind)
+    assert says in str(caught.value)
+
+
+def test_port_model():
+    """Every Conv1d of a model, shared ones once, with the new name of each parameter and a reason for each that stays."""
+    shared = nn.Conv1d(4, 4, 3, padding=1)
+    model = nn.Sequential(
+        nn.Sequential(shared, nn.ReLU(), shared), parametrizations.weight_norm(nn.Conv1d(4, 6, 3, bias=False)), Doubled(6, 6, 3),
+        nn.ConvTranspose1d(6, 2, 3), nn.Linear(3, 3),
+    )  # fmt: skip
+    seen = []
+    ported = cp.port_model(model, to="mindspore", progress=seen.append)
+    assert list(ported.layers) == ["0.0", "1"]
+    assert seen == [row.path for row in ported.report] == ["0.0", "1", "2", "3"]
+    assert [row.path for row in ported.refused] == ["2", "3"]
+    assert "2 (Doubled): layer Doubled cannot be captured exactly" in str(ported)
+    assert {old: (new.name, new.axes, new.computed) for old, new in ported.parameters.items()} == {
+        "0.0.weight": ("0.0.weight", "OIW -> OI1W", False),
+        "0.0.bias": ("0.0.bias", "O", False),
+        "1.parametrizations.weight.original0": ("1.weight", "OIW -> OI1W", True),
+        "1.parametrizations.weight.original1": ("1.weight", "OIW -> OI1W", True),
+    }
+    data = torch.randn(1, 4, 9)
+    for path, layer in ported.layers.items():
+        expected = model.get_submodule(path)(data).detach().numpy()
+        np.testing.assert_allclose(layer(mindspore.Tensor(data.numpy())).asnumpy(), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got an object of class int"):
+        cp.port_model(3, to="numpy")
+    with pytest.raises(LookupError, match="unknown backend 'nmpy'"):
+        cp.port_model(shared, to="nmpy")
+
+
+def test_a_capture_is_a_copy_and_prints():
+    """Training on after capture changes nothing in it; its text names sizes, dtype and policy."""
+    layer = nn.Conv1d(4, 6, 3, padding=1)
+    taken = cp.capture(layer)
+    before = taken.weight.copy()
+    with torch.no_grad():
+        layer.weight.zero_()
+    assert np.array_equal(taken.weight, before)
+    assert str(taken).splitlines()[0] == "4 -> 6 channels, kernel_size 3, stride 1, dilation 1, groups 1, float32, from torch"
+    with pytest.raises(ValueError, match="dtype must be one of float32, float64 for backend 'numpy', got 'float16'"):
+        taken.build("numpy", dtype="float16")
+    assert cp.capture(taken.build("numpy", dtype="float64")).dtype == "float64"
