@@ -5,6 +5,7 @@ python benchmarks/plugins.py [--rounds 15] [--json]
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,17 +17,11 @@ import torch
 from side_by_side import Row, command
 
 import convpolicy as cp
+from convpolicy.cli import new_plugin
 
 LARGEST_PADDING, LARGEST_LOADING = 1.3, 1.5
 SIZES = ((64, 4, 2**10), (64, 4, 2**14), (16, 9, 2**17), (1, 4, 2**20), (8, 31, 2**20))  # channels, kernel_size, length
 PLUGINS = 50
-SOURCE = """
-from convpolicy import PaddingRule, hookimpl
-
-@hookimpl
-def convpolicy_padding_rules():
-    return [PaddingRule("rule-{number}", lambda kernel, stride, dilation, length: (0, kernel - 1))]
-"""
 
 
 class Edge:
@@ -54,13 +49,15 @@ def padding_rows() -> Iterator[Row]:
 
 
 def install(folder: Path) -> None:
-    """Lay out fifty distributions with one module each."""
+    """Lay out fifty distributions as ``convpolicy new-plugin`` writes them."""
     for number in range(PLUGINS):
-        (folder / f"many_{number}.py").write_text(SOURCE.format(number=number))
-        metadata = folder / f"many_{number}-1.dist-info"
+        new_plugin.write(f"many{number}", folder / "source")
+        shutil.move(folder / "source" / f"convpolicy_many{number}", folder)
+        shutil.rmtree(folder / "source")
+        metadata = folder / f"convpolicy_many{number}-1.dist-info"
         metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: many_{number}\nVersion: 1\n")
-        (metadata / "entry_points.txt").write_text(f"[convpolicy]\nmany_{number} = many_{number}\n")
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: convpolicy-many{number}\nVersion: 1\n")
+        (metadata / "entry_points.txt").write_text(f"[convpolicy]\nmany{number} = convpolicy_many{number}\n")
 
 
 def timed(folder: str, code: str) -> Callable[[], float]:
@@ -82,7 +79,7 @@ def rows() -> Iterator[Row]:
     yield from padding_rows()
     folder = tempfile.mkdtemp()
     install(Path(folder))
-    modules = "import " + ", ".join(f"many_{number}" for number in range(PLUGINS))
+    modules = "import " + ", ".join(f"convpolicy_many{number}" for number in range(PLUGINS))
     # what loading the built-in parts alone takes is taken off: both look for installed plugins, one loads them
     load = (
         "os.environ['CONVPOLICY_LOAD_PLUGINS'] = ''\nRegistry().parts('layout')\nstart = 2 * time.perf_counter() - start\n"

@@ -19,11 +19,11 @@ SUFFIX = ".jinja"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-@click.command()
+@click.command("new-plugin")
 @click.argument("name")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to write; convpolicy-NAME by default.")
 @arguments.as_json
-def new_plugin(name: str, folder: Path | None, as_json: bool) -> None:
+def start_plugin(name: str, folder: Path | None, as_json: bool) -> None:
     """Start a plugin called NAME: one padding rule, one padding mode, their tests, a README and a CI workflow."""
     target = folder or Path(f"convpolicy-{name}")
     files = write(name, target)
