@@ -14,7 +14,8 @@ from convpolicy_onnx.graph import Array
 
 # auto_pad -> the policy that does what ONNX Runtime does, and the rule that does what the ONNX standard says
 SAME = {"SAME_UPPER": ("onnx-same-upper", "same_upper"), "SAME_LOWER": ("onnx-same-lower", "same_lower")}
-MODES = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # of Pad, beside constant
+# modes of Pad beside constant; its wrap goes around as often as it takes
+MODES = {"reflect": Choice("reflect"), "edge": Choice("replicate"), "wrap": Choice("circular", overflow="periodic")}
 LENGTH_AXIS = 2
 
 
@@ -43,7 +44,8 @@ def read(model: Any, node: str = "") -> ReadConv:
 
     Returns:
         A `ReadConv`; ``cp.Conv1d(..., policy=policy, weight_init=weight, bias_init=bias)`` builds it on any backend. For
-        SAME_UPPER and SAME_LOWER the policy is ONNX Runtime's, and the ONNX standard's where ONNX Runtime refuses the sizes.
+        SAME_UPPER and SAME_LOWER the policy is ONNX Runtime's, and the ONNX standard's for sizes that ONNX Runtime
+        refuses or skips samples at.
 
     Raises:
         InvalidTypeError: no model.

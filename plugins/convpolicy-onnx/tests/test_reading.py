@@ -9,6 +9,7 @@ import onnx
 import pytest
 from cases import FAULTS, IN, OUT, Choice, arrays, random_cases
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 import convpolicy as cp
 from convpolicy_onnx import natives, read
@@ -43,6 +44,22 @@ def test_any_auto_pad_is_read(auto_pad):
             assert found.policy.plan(kernel, stride, dilation, length=17).length_out == -(-17 // stride)
         else:
             assert rebuilt(found)(data).tobytes() == natives.run(layer, data).tobytes()
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+def test_what_onnx_runtime_departs_from_is_read_as_onnx_defines_it(auto_pad):
+    """A stride at which ONNX Runtime skips samples: what is read computes what ONNX's own evaluator does, at every length."""
+    spec = cp.ConvSpec.of(1, 1, 2, 9, 1, 1)
+    layer = natives.build(spec, {"padding": auto_pad})
+    natives.give(layer, {"weight": np.array([[[1.0, 100.0]]])})
+    found, model = read(natives.model(layer)), natives.model(layer)
+    departs = 0
+    for length in range(2, 30):
+        data = np.arange(1, length + 1, dtype=np.float32)[None, None]
+        defined = ReferenceEvaluator(model).run(None, {"input": data})[0]
+        assert np.array_equal(rebuilt(found)(data), defined)
+        departs += not np.array_equal(natives.run(layer, data), defined)
+    assert departs >= 5
 
 
 @pytest.mark.parametrize("mode", READABLE)
