@@ -13,7 +13,7 @@ from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
 from convpolicy.comparison import Comparison, compare
 from convpolicy.discovery import PluginReport
-from convpolicy.errors import ConvPolicyError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.factory import Conv1d
 from convpolicy.initializers import Initializer
 from convpolicy.layouts import Layout
@@ -44,6 +44,8 @@ __all__ = [
     "ConvPolicyError",
     "ConvSpec",
     "Initializer",
+    "InvalidTypeError",
+    "InvalidValueError",
     "LayerRequest",
     "Layout",
     "Native",

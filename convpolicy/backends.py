@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convpolicy import filling
 from convpolicy.errors import InvalidValueError, MissingFrameworkError
 from convpolicy.parts import Part
-from convpolicy.plan import ConvSpec
+from convpolicy.plan import ConvSpec, Plan, require_a_window
 from convpolicy.random.stream import Stream
 
 if TYPE_CHECKING:
@@ -44,6 +44,15 @@ class LayerRequest:
     def static_pads(self) -> tuple[int, int] | None:
         """Return ``(left, right)`` when every length gets the same pads, else None."""
         return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
+
+    def plan(self, length: int) -> Plan:
+        """Say exactly what will be done to an input of one length in samples.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: a bad length, a mode that does not reach, or an input that holds no window.
+        """
+        spec = self.spec
+        return require_a_window(self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
 
 def _call(layer: Any, data: NDArray[Any]) -> NDArray[Any]:

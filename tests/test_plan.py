@@ -205,3 +205,11 @@ def test_a_plan_is_resolved_anew_when_a_plugin_changes():
         pads.append(TORCH.evolve(padding="changing").plan(3, length=5).left)
         cp.unregister("changing")
     assert pads == [1, 4]
+
+
+def test_what_a_backend_is_asked_for_knows_its_plan():
+    """A `LayerRequest` plans for its own sizes, and refuses an input that holds no window, as every framework's layer does."""
+    request = cp.LayerRequest(cp.ConvSpec.of(1, 1, 4, 2, 1, 1), cp.policy("mindspore"))
+    assert request.plan(9) == cp.policy("mindspore").plan(4, 2, length=9)
+    with pytest.raises(cp.InvalidValueError, match=r"input of length 3 is too short: padded to 3 samples .* window of 4"):
+        cp.LayerRequest(cp.ConvSpec.of(1, 1, 4, 2, 1, 1), cp.policy("torch")).plan(3)

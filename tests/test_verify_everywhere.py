@@ -69,6 +69,23 @@ def test_a_wrong_claim_differs(monkeypatch, change, failing):
     assert wrong & failing
 
 
+SEEDLESS = """
+import sys
+from convpolicy.natives import claims, torch
+del torch.seed
+sys.argv = ["claims", "torch"]
+claims.main()
+"""
+
+
+def test_a_framework_that_draws_no_weights(monkeypatch):
+    """A native without ``seed``: the row of initial weights says so, and the others stand."""
+    monkeypatch.setattr(verification, "_command", lambda *_: [sys.executable, "-c", SEEDLESS])
+    found = {claim.claim: (claim.verdict, claim.detail) for claim in cp.verify(["torch"]).claims}
+    assert found["initial weights after seeding"] == ("not checked", "the framework draws none")
+    assert found["padding by default"][0] == "exact"
+
+
 def test_a_crash_is_a_row_and_not_the_end(monkeypatch):
     """A process that dies half-way gives its rows and one that says so; the next policy is measured; the status is 1."""
     die = f'import os; print({MARK!r} + \'{{"version": "9"}}\', flush=True); os.abort()'

@@ -3,7 +3,7 @@
 A `Native` names a module with these functions; arrays are NumPy's, in the framework's own axes and under its own names:
 
 - ``version() -> str``
-- ``seed(number)``: the framework's own seeding function
+- ``seed(number)`` (optional): the framework's own seeding function; a framework that draws no weights has none
 - ``build(spec, words) -> layer``: its own Conv1d with weights, from sizes and the arguments a user would write in ``words``:
   ``padding``, ``padding_mode``, ``bias``
 - ``parameters(layer) -> {name: array}``

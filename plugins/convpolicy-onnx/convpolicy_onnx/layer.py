@@ -1,0 +1,135 @@
+"""The backend ``onnx``: a callable that holds an ONNX model and runs it in ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto
+
+import convpolicy as cp
+from convpolicy import InvalidTypeError, InvalidValueError, LayerRequest, Plan, Stream
+from convpolicy_onnx import graph
+from convpolicy_onnx.graph import Array
+
+SESSIONS = 8  # lengths whose sessions are kept
+
+
+class OnnxConv1d:
+    """A convolution over NumPy arrays, run by ONNX Runtime.
+
+    One model serves every length where the pads do not depend on it and ONNX's Pad has the mode; otherwise each length has its
+    own model, made when it first comes.
+
+    Attributes:
+        weight: (out, in/groups, kernel) read-only array; it stands in the model, so build another layer for other weights.
+        bias: (out,) read-only array or None.
+    """
+
+    def __init__(self, request: LayerRequest, weight: Array, bias: Array | None) -> None:
+        self._request = request
+        self.weight = _read_only(weight)
+        self.bias = None if bias is None else _read_only(bias)
+        self._sessions: dict[int | None, Any] = {}  # the last one used stands last
+        self._any_length = graph.takes_any_length(request)
+
+    @property
+    def policy(self) -> cp.Policy:
+        """The policy it follows."""
+        return self._request.policy
+
+    def plan(self, length: int) -> Plan:
+        """Return the plan for one input length in samples."""
+        return self._request.plan(length)
+
+    def model(self, length: int | None = None) -> ModelProto:
+        """Return the model, to be saved with ``onnx.save``.
+
+        Args:
+            length: input length in samples, needed where pads or sources depend on it; such a model takes only this length.
+
+        Raises:
+            InvalidValueError: the length is needed and missing, or the policy refuses it.
+        """
+        return graph.model(self._request, self.weight, self.bias, length)
+
+    def __call__(self, data: Any) -> Array:
+        """Convolve.
+
+        Args:
+            data: float32 (batch, channels, length) or (channels, length).
+
+        Returns:
+            (batch, out, length_out) or (out, length_out), float32.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: wrong dtype, axes or channels, or an input too short for the plan.
+        """
+        data = self._checked(data)
+        batched = np.ascontiguousarray(data if data.ndim == 3 else data[None])
+        plan = self._request.plan(batched.shape[2])
+        if not len(batched):  # ONNX Runtime's wrap refuses it
+            return np.empty((0, self._request.spec.out_channels, plan.length_out), np.float32)
+        output: Array = self._session(None if self._any_length else plan.length).run(None, {"input": batched})[0]
+        return output if data.ndim == 3 else output[0]
+
+    def _session(self, length: int | None) -> Any:
+        session = self._sessions.pop(length, None)
+        if session is None:
+            options = onnxruntime.SessionOptions()
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each session has threads of its own
+            model = self.model(length).SerializeToString()
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._sessions[length] = session
+        if len(self._sessions) > SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+        return session
+
+    def _checked(self, given: Any) -> Array:
+        channels, dtype = self._request.spec.in_channels, self._request.dtype
+        try:
+            data = np.asarray(given)
+        except ValueError:
+            raise InvalidTypeError("input must be an array of numbers, got rows of different lengths; even them.") from None
+        if data.dtype != dtype:
+            raise InvalidTypeError(f"input must be {dtype} like the layer, got {data.dtype}; convert it with astype({dtype!r}).")
+        if data.ndim not in (2, 3) or data.shape[-2] != channels:
+            raise InvalidValueError(
+                f"input must have shape (batch, {channels}, length) or ({channels}, length), got {data.shape}; put the channels "
+                f"before the length."
+            )
+        if not data.shape[-1]:
+            raise InvalidValueError("input must have at least one sample, which ONNX Runtime needs, got length 0; pass more.")
+        return data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnnxConv1d, (self._request, self.weight, self.bias)
+
+    def __repr__(self) -> str:
+        spec, policy = self._request.spec, self.policy
+        return (
+            f"OnnxConv1d({spec.in_channels}, {spec.out_channels}, kernel_size={spec.kernel_size}, stride={spec.stride}, "
+            f"dilation={spec.dilation}, groups={spec.groups}, bias={self.bias is not None}, policy={policy.name!r}, "
+            f"padding={policy.padding}, padding_mode={policy.padding_mode})"
+        )
+
+
+def _read_only(values: Array) -> Array:
+    kept = np.array(values)
+    kept.setflags(write=False)
+    return kept
+
+
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxConv1d:
+    """Build the layer; ONNX draws nothing, so without a stream NumPy's global random state decides, as for backend ``numpy``."""
+    if device not in (None, "cpu"):
+        raise InvalidValueError(
+            f"device must be None or 'cpu' for backend 'onnx', got {device!r}; run the saved model elsewhere."
+        )
+    if stream is None:
+        stream = cp.stream("numpy", int(np.random.randint(0, 2**63, dtype=np.int64)))  # noqa: NPY002 - the global state, on purpose
+    values = request.draw(stream)
+    weight = values["weight"]
+    assert weight is not None
+    return OnnxConv1d(request, weight, values["bias"])
