@@ -123,9 +123,9 @@ class Backend(Part):
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] != self.framework:
                 raise
+            needed = f"convpolicy[{self.framework}]" if self.provider == "backends" else self.framework  # the built-in plugin
             raise MissingFrameworkError(
-                f"backend {self.name!r} needs {self.framework}, which is not installed; run: "
-                f"pip install 'convpolicy[{self.framework}]'."
+                f"backend {self.name!r} needs {self.framework}, which is not installed; run: pip install '{needed}'."
             ) from error
 
     def check_dtype(self, dtype: Any) -> str:

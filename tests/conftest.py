@@ -1,0 +1,7 @@
+"""The core's own tests see no installed plugin; those of test_plugin_loading.py say which they want."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")
