@@ -29,6 +29,7 @@ from convpolicy.random.stream import Stream
 from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
+    from convpolicy.conversion import Conversion, convert
     from convpolicy.hookspecs import hookimpl
     from convpolicy.policy_files import load_policy
     from convpolicy.verification import verify
@@ -43,6 +44,7 @@ __all__ = [
     "Conv1d",
     "ConvPolicyError",
     "ConvSpec",
+    "Conversion",
     "Initializer",
     "InvalidTypeError",
     "InvalidValueError",
@@ -61,6 +63,7 @@ __all__ = [
     "backends",
     "capture",
     "compare",
+    "convert",
     "hookimpl",
     "initializers",
     "layouts",
@@ -143,7 +146,9 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # these bring pluggy and cattrs, so they are imported when asked for
+_ON_DEMAND = {  # these bring pluggy and cattrs, or are rarely wanted, so they are imported when asked for
+    "Conversion": "convpolicy.conversion",
+    "convert": "convpolicy.conversion",
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
     "verify": "convpolicy.verification",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from cattrs.errors import ClassValidationError
 
 from convpolicy.choices import as_choice, as_mode_words, with_mode
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
+from convpolicy.files import Staged
 from convpolicy.parts import Choice
 from convpolicy.policy import CLAIMS, PART_FIELDS, Policy
 
@@ -110,24 +110,36 @@ FORMATS: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]]
 }
 
 
-def _format(path: Path) -> tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]:
+def _format(path: Path, what: str = "a policy file") -> tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]:
     if path.suffix not in FORMATS:
-        raise InvalidValueError(f"a policy file must end in {' or '.join(FORMATS)}, got {path.name!r}; rename it.")
+        raise InvalidValueError(f"{what} must end in {' or '.join(FORMATS)}, got {path.name!r}; rename it.")
     return FORMATS[path.suffix]
+
+
+def read_data(path: Path, what: str) -> Any:
+    """Read plain data from a TOML or JSON file.
+
+    Args:
+        path: ends in ``.toml`` or ``.json``.
+        what: what the file is, for the message.
+
+    Raises:
+        InvalidValueError: another suffix, or broken syntax; holds the file and the line.
+        OSError: the file cannot be read.
+    """
+    load = _format(path, what)[1]
+    try:
+        return load(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # tomlkit's and json's syntax errors, and bad UTF-8
+        raise InvalidValueError(f"{path}: broken {path.suffix[1:]} syntax: {error}") from error
 
 
 def save(policy: Policy, path: str | os.PathLike[str]) -> None:
     """Write a policy file; see `Policy.save`."""
     target = Path(path)
     text = _format(target)[0](to_dict(policy))
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")  # created by open, with the permissions of any new file
-    try:
-        with beside.open("x", encoding="utf-8") as file:
-            file.write(text)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with Staged(force=True) as staged, staged.beside(target).open("x", encoding="utf-8") as file:
+        file.write(text)  # opened as any new file, with its permissions
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -142,11 +154,7 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
         OSError: the file cannot be read.
     """
     source = Path(path)
-    load = _format(source)[1]
-    try:
-        data = load(source.read_text(encoding="utf-8"))
-    except ValueError as error:  # tomlkit's and json's syntax errors, and bad UTF-8
-        raise InvalidValueError(f"{source}: broken {source.suffix[1:]} syntax: {error}") from error
+    data = read_data(source, "a policy file")
     try:
         return from_dict(data)
     except ConvPolicyError as error:

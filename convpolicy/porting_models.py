@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -93,24 +93,39 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
     layers: dict[str, Any] = {}
     report: list[Ported] = []
     parameters: dict[str, Renamed] = {}
+    for path, module, taken in convolutions(model, progress=progress):
+        name = type(module).__name__
+        if not isinstance(taken, Capture):
+            report.append(Ported(path, name, str(taken)))
+            continue
+        layers[path] = taken.build(to, dtype=dtype)
+        report.append(Ported(path, name))
+        parameters |= renamed(path, module, taken, to)
+    return PortedModel(layers, tuple(report), parameters)
+
+
+def convolutions(
+    model: Any, *, every_path: bool = False, progress: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, Any, Capture | ConvPolicyError]]:
+    """Yield path, module and capture, or the reason why there is none, of what is called a Conv1d in a torch model.
+
+    Args:
+        model: a ``torch.nn.Module``.
+        every_path: yield a module that stands in several places at each of them.
+        progress: called with every path before it is captured.
+    """
     inside = ""
-    for path, module in model.named_modules():
+    for path, module in model.named_modules(remove_duplicate=not every_path):
         kind = next((c.__name__ for c in type(module).__mro__ if any(word in c.__name__ for word in LOOKS_LIKE)), "")
         if not kind or (inside and path.startswith(inside)):
             continue  # no convolution, or a part of one: a parametrization
         inside = f"{path}."
         if progress is not None:
             progress(path)
-        name = type(module).__name__
         try:
-            taken = capture(module)
+            yield path, module, capture(module)
         except ConvPolicyError as error:
-            report.append(Ported(path, name, str(error)))
-            continue
-        layers[path] = taken.build(to, dtype=dtype)
-        report.append(Ported(path, name))
-        parameters |= renamed(path, module, taken, to)
-    return PortedModel(layers, tuple(report), parameters)
+            yield path, module, error
 
 
 def renamed(path: str, module: Any, taken: Capture, to: str) -> dict[str, Renamed]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidValueError
+from convpolicy.files import Staged
 from convpolicy.policy import Policy
 
 SUFFIX = ".safetensors"
@@ -41,14 +41,8 @@ def save(
     packed = policy.part("layout")[0].pack(drawn, groups)
     metadata = {"policy": json.dumps(policy.to_dict()), "seed": str(seed), "groups": str(groups)}
     data = serialised({name: np.ascontiguousarray(array) for name, array in packed.items()}, metadata)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with Staged(force=True) as staged, staged.beside(target).open("xb") as file:
+        file.write(data)
 
 
 def statistics(drawn: Mapping[str, NDArray[Any] | None]) -> list[dict[str, Any]]:

@@ -1,0 +1,250 @@
+"""`convert`: a whole checkpoint file rewritten in another framework's layout, tensor by tensor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from convpolicy.conversion import maps, selection, stamps
+from convpolicy.conversion.folding import folded
+from convpolicy.conversion.formats import Format, format_of
+from convpolicy.conversion.planning import Row, plan, stamped
+from convpolicy.conversion.results import Conversion, Converted
+from convpolicy.conversion.safetensors_files import in_order
+from convpolicy.conversion.tensors import FLOATS, Job, Piece, Reader, Writer, cast, holder, in_pieces
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.files import Staged, refuse_existing
+from convpolicy.policy import Policy
+
+Progress = Callable[[str, int, int], None]
+
+
+class Prepared:
+    """A conversion decided on but not done: the source is open and checked, nothing is written.
+
+    Use it in a ``with`` block, which closes the source. The arguments are those of `convert`.
+    """
+
+    def __init__(
+        self, src: str | os.PathLike[str], dst: str | os.PathLike[str], *, source: str | Policy, target: str | Policy,
+        layers: Any = None, mapping: Any = None, guess: bool = False, dtype: str | None = None,
+        fold_weight_norm: bool = False, force: bool = False,
+    ) -> None:  # fmt: skip
+        if dtype is not None and dtype not in FLOATS:
+            raise InvalidValueError(f"dtype must be one of {', '.join(FLOATS)} or None, got {dtype!r}; pick one.")
+        self._src, self._dst, self._force = _path("src", src), _path("dst", dst), force
+        reads, writes = format_of("src", self._src), format_of("dst", self._dst)
+        self._source = selection.side("source", source, reads.grouped)
+        self._target = selection.side("target", target, writes.grouped)
+        self._check_output((self._src,), self._dst)
+        self._writer: type[Writer] = writes.load(self._dst, writes.writer)
+        self._reader: Reader = reads.load(self._src, reads.reader)(self._src)
+        try:
+            self._check_output(self._reader.files, self._dst)
+            stamp = stamps.read(self._reader.metadata, self._src)
+            home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
+            moves = self._moves(layers, mapping, guess, stamp)
+            rows = plan(
+                self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm
+            )
+            self._rows = _ordered(rows)
+            self._stamp = stamped(rows, reads.suffix, self._source, self._target, stamp)
+            self._notes = tuple(self._noted(reads, writes))
+        except BaseException:
+            self._reader.close()
+            raise
+
+    def _moves(self, layers: Any, mapping: Any, guess: bool, stamp: stamps.Stamp | None) -> Mapping[str, selection.Move]:
+        entries = {entry.name: entry for entry in self._reader.entries}
+        source, target = self._source, self._target
+        moves: dict[str, selection.Move] = {}
+        if mapping is not None:
+            moves |= maps.by_map(mapping, entries, source, target)
+        left = {name: entry for name, entry in entries.items() if name not in moves}
+        if layers is not None:
+            moves |= {name: move for name, move in selection.by_layers(layers, entries, source, target) if name in left}
+        elif guess:
+            moves |= selection.by_guess(left, source, target)
+        elif mapping is None and stamp is not None:
+            now = selection.side("the file's stamp", stamp.target, source.grouped)
+            if now.layout.axes != source.layout.axes:
+                raise InvalidValueError(f"source must be {stamp.target!r}, as {self._src} says of itself, got {source.name!r}; pass that.")
+            moves |= selection.by_stamp(stamp, entries, source, target)
+        elif mapping is None and source.layout.axes != target.layout.axes:
+            raise InvalidValueError(
+                "which tensors are weights of a Conv1d is not known; pass layers (a captured model), mapping (a map of names), or "
+                "guess=True (by names and shapes)."
+            )
+        if not any(move.source for move in moves.values()) and (guess or layers is not None or mapping is not None):
+            raise InvalidValueError(
+                f"{self._src} has no weight of a Conv1d as {source.name} lays it out (axes {source.layout.axes}, name "
+                f"{source.weight!r}); correct the source or say which they are in a map."
+            )
+        return moves
+
+    def _noted(self, reads: Format, writes: Format) -> Iterator[str]:
+        if self._reader.others and reads.module != writes.module:
+            yield f"left out, for they are no tensors: {', '.join(self._reader.others)}."
+        if not self._writer.keeps_metadata and (self._stamp is not None or self._reader.metadata):
+            yield f"a {writes.suffix} file holds no metadata, so it does not say what it was converted from."
+        normed = [row for row in self._rows if row.move is not None and row.move.part == "v"]
+        if normed and self._source.name != self._target.name:
+            yield (
+                f"weight normalisation of {len(normed)} weights is kept as two tensors each, their axes moved alike; "
+                "fold_weight_norm makes one plain weight of them."
+            )
+
+    @property
+    def tensors(self) -> tuple[Converted, ...]:
+        """What will become of every tensor."""
+        return tuple(
+            Converted(
+                row.new.name,
+                row.old.name,
+                row.new.shape,
+                row.new.dtype,
+                row.axes,
+                "" if row.move is None else row.move.why,
+                row.norm is not None,
+            )
+            for row in self._rows
+        )
+
+    def run(self, progress: Progress | None = None) -> Conversion:
+        """Write the result; see `convert`."""
+        total, done = sum(row.new.size for row in self._rows), 0
+        metadata = {key: value for key, value in self._reader.metadata.items() if key != stamps.STAMP}
+        if self._stamp is not None:
+            metadata[stamps.STAMP] = self._stamp.text()
+        with Staged(force=self._force) as staged:
+
+            def sibling(name: str) -> Path:
+                self._check_output(self._reader.files, self._dst.with_name(name))
+                return staged.beside(self._dst.with_name(name))
+
+            hidden = staged.beside(self._dst)
+            kept = metadata if self._writer.keeps_metadata else {}
+            writer = self._writer(Job(hidden, sibling, tuple(row.new for row in self._rows), kept, self._reader))
+            try:
+                for row in self._rows:
+                    if progress is not None:
+                        progress(row.new.name, done, total)
+                    if row.keeps_bytes:
+                        writer.copy(row.new, self._reader, row.old)
+                    else:
+                        writer.write(row.new, _made(self._reader, row))
+                    done += row.new.size
+                writer.finish()
+            finally:
+                writer.close()
+            if progress is not None:
+                progress("", total, total)
+        return Conversion(self._dst, self._source.name, self._target.name, self.tensors, self._notes)
+
+    def _check_output(self, files: Iterable[Path], output: Path) -> None:
+        for file in files:
+            if output.exists() and file.exists() and os.path.samefile(output, file):
+                raise InvalidValueError(f"output {str(output)!r} is the input {str(file)!r} itself; write to another name.")
+        if os.path.lexists(output) and not self._force:
+            raise refuse_existing(output)
+        if output.is_dir():
+            raise InvalidValueError(f"output {str(output)!r} is a folder; name a file.")
+
+    def __enter__(self) -> Prepared:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._reader.close()
+
+
+def convert(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    source: str | Policy,
+    target: str | Policy,
+    layers: Any = None,
+    mapping: Any = None,
+    guess: bool = False,
+    dtype: str | None = None,
+    fold_weight_norm: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Rewrite a checkpoint file so that its Conv1d weights have another framework's axes and names.
+
+    Every other tensor is copied unchanged. Which tensors are Conv1d weights is told by one of ``layers``, ``mapping`` and
+    ``guess`` (a map comes first where it is joined with one of the others), or by the stamp of an earlier conversion. The result
+    gets its name when it is complete; until then, and after an error, there is none.
+
+    Args:
+        src, dst: files whose suffix says their format: ``.safetensors``, ``.safetensors.index.json``, ``.npz``, ``.pt``,
+            ``.pth``, ``.bin``, ``.ckpt``, ``.weights.h5``, ``.keras``.
+        source, target: a policy or layout, or its name: ``"torch"``, ``"mindspore"``, ``"keras"``, ``"WIO"``.
+        layers: a `PortedModel`, a torch model, or a mapping of paths to `Capture` or native layers.
+        mapping: a TOML or JSON file, or a table, of patterns and the layouts of the tensors they fit.
+        guess: True to take every tensor with the name and the number of axes of a weight.
+        dtype: of every floating-point tensor of the result; None keeps each one's.
+        fold_weight_norm: True to make one plain weight of the two tensors of weight normalisation.
+        force: True to replace a file that exists.
+        progress: called before each tensor, and once at the end, with its name, the bytes written so far and all bytes.
+
+    Returns:
+        A `Conversion`.
+
+    Raises:
+        InvalidValueError, InvalidTypeError, UnknownNameError: a bad argument, a file that is damaged, holds code or leads out of
+            its folder, an output that exists or is the input, a tensor that the target cannot hold; names it and the file.
+        MissingFrameworkError: a format whose package is not installed; holds the command.
+        OSError: a file that cannot be read or written; holds its name.
+    """
+    with Prepared(
+        src, dst, source=source, target=target, layers=layers, mapping=mapping, guess=guess, dtype=dtype,
+        fold_weight_norm=fold_weight_norm, force=force,
+    ) as prepared:  # fmt: skip
+        return prepared.run(progress)
+
+
+def _path(argument: str, value: Any) -> Path:
+    try:
+        return Path(value)
+    except TypeError:
+        raise InvalidTypeError(f"{argument} must be a path, got {value!r} of type {type(value).__name__}; pass one.") from None
+
+
+def _ordered(rows: list[Row]) -> list[Row]:
+    """Keep the order unless a dtype that changed leaves a tensor where its elements are not aligned; shards stay together."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(row.new.part, []).append(row)
+    made = []
+    for part in parts.values():
+        of = {row.new.name: row for row in part}
+        made += [of[entry.name] for entry in in_order(row.new for row in part)]
+    return made
+
+
+def _made(reader: Reader, row: Row) -> Iterator[Piece]:
+    """Yield the bytes of a tensor that changes."""
+    old, new = row.old, row.new
+    if row.moves_bytes or row.norm is not None:
+        array = reader.array(old)
+        if row.norm is not None:
+            array = folded(array, reader.array(row.norm), (old.dtype, row.norm.dtype))
+        pieces = in_pieces(row.values(array))
+    else:
+        pieces = reader.pieces(old)
+    if old.dtype == new.dtype:
+        yield from pieces
+        return
+    for piece in pieces:
+        try:
+            made = cast(np.frombuffer(piece, np.uint8).view(holder(old.dtype)), old.dtype, new.dtype)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{old.name!r}: {error}") from error
+        yield from in_pieces(made)

@@ -1,0 +1,176 @@
+"""Keras's files, dataset by dataset: ``.weights.h5``, and ``.keras``, a zip file with one inside."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any
+
+import h5py
+import numpy as np
+
+from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, in_pieces, joined, numpys_own, reading, writing
+from convpolicy.errors import InvalidValueError
+
+TEXT = "convpolicy"  # attribute of the root that holds the metadata
+WEIGHTS = "model.weights.h5"
+ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+
+
+class H5Reader(Reader):
+    """One ``.weights.h5`` file; an entry's name is the dataset's path."""
+
+    title = "HDF5"
+
+    def __init__(self, path: Path, content: IO[bytes] | None = None) -> None:
+        super().__init__(path)
+        with reading(path, self.title, Exception):
+            self.file = h5py.File(path if content is None else content, "r")
+            self.groups: list[str] = []
+            self.entries = tuple(self._walk(self.file, ""))
+            self.metadata = json.loads(self.file.attrs.get(TEXT, "{}"))
+
+    def _walk(self, group: Any, path: str) -> Iterator[Entry]:
+        for name in group:
+            inner = f"{path}{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise InvalidValueError(f"{self.path} holds {inner!r}, a link, which may lead into another file; take it out.")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                if any(self.file[known] == item for known in ("/", *self.groups)):
+                    raise InvalidValueError(f"{self.path} holds the group {inner!r} twice; write it anew.")
+                self.groups.append(inner)
+                yield from self._walk(item, f"{inner}/")
+                continue
+            if item.external or item.is_virtual:
+                raise InvalidValueError(f"{self.path} holds {inner!r}, whose numbers stand in another file; write it anew.")
+            little = item.dtype.newbyteorder("<")
+            yield entry(inner, item.shape or (), NAMES.get(little, little.str))
+
+    def pieces(self, entry: Entry) -> Iterator[Piece]:
+        """Yield the bytes of a dataset, some of its first axis at a time."""
+        data = self.file[entry.name]
+        step = max(1, PIECE * max(1, len(data) if data.shape else 1) // max(1, entry.size))
+        with reading(self.path, self.title, Exception):
+            for at in range(0, len(data) if data.shape else 1, step):
+                read = np.asarray(data[at : at + step] if data.shape else data[()])
+                yield from in_pieces(read.astype(read.dtype.newbyteorder("<"), copy=False))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+class H5Writer(Writer):
+    """One ``.weights.h5`` file."""
+
+    title = "HDF5"
+
+    def __init__(self, job: Job, content: IO[bytes] | None = None) -> None:
+        self._reader = job.reader if isinstance(job.reader, H5Reader) else None
+        if self._reader is None:
+            for row in job.entries:
+                numpys_own(row, ".h5")
+        self._path = job.path
+        with writing(job.path):
+            self._file = h5py.File(job.path, "x") if content is None else h5py.File(content, "w")
+            for name in ("/", *self._reader.groups) if self._reader is not None else ():
+                _take_attributes(self._reader.file[name], self._file.require_group(name))  # type: ignore[union-attr]
+            self._file.attrs.pop(TEXT, None)
+            if job.metadata:
+                self._file.attrs[TEXT] = json.dumps(dict(job.metadata))
+
+    def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
+        """Write a dataset from its bytes."""
+        data = joined(entry, pieces).view(numpys_own(entry, ".h5"))
+        with writing(self._path):
+            self._file.create_dataset(entry.name, data=data.reshape(entry.shape))
+
+    def copy(self, entry: Entry, reader: Reader, old: Entry) -> None:
+        """Copy a dataset with its chunks, filters and attributes."""
+        if self._reader is None or entry.shape != old.shape:
+            super().copy(entry, reader, old)
+            return
+        parent, _slash, name = entry.name.rpartition("/")
+        with writing(self._path):
+            self._file.copy(self._reader.file[old.name], self._file.require_group(parent or "/"), name)
+
+    def finish(self) -> None:
+        """Write what HDF5 still holds."""
+        with writing(self._path):
+            self._file.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file:
+            with writing(self._path):
+                self._file.close()
+
+
+def _take_attributes(source: Any, target: Any) -> None:
+    for name, value in source.attrs.items():
+        target.attrs[name] = value
+
+
+class KerasReader(H5Reader):
+    """One ``.keras`` file; what it holds beside the weights is taken along unchanged."""
+
+    title = "Keras"
+
+    def __init__(self, path: Path) -> None:
+        with reading(path, self.title, *ZIP_FAULTS):
+            self.archive = zipfile.ZipFile(path)
+            self._inner = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the reader)
+            names = self.archive.namelist()
+            escaping = next((name for name in names if _escapes(name)), None)
+            if escaping is not None:
+                raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
+            if names.count(WEIGHTS) != 1:
+                raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
+            with self.archive.open(WEIGHTS) as member:
+                shutil.copyfileobj(member, self._inner)
+        super().__init__(path, self._inner)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self.archive.close()
+        self._inner.close()
+
+
+class KerasWriter(H5Writer):
+    """One ``.keras`` file, made from another."""
+
+    title = "Keras"
+
+    def __init__(self, job: Job) -> None:
+        if not isinstance(job.reader, KerasReader):
+            raise InvalidValueError("a .keras file holds the model's configuration too, so it is made from a .keras file; write .weights.h5.")
+        self._archive = job.reader.archive
+        self._inner = tempfile.TemporaryFile(dir=job.path.parent)  # noqa: SIM115 (closed with the writer)
+        super().__init__(job, self._inner)
+
+    def finish(self) -> None:
+        """Join the weights with the rest."""
+        super().finish()
+        self._inner.seek(0)
+        with zipfile.ZipFile(self._path, "x") as made:
+            for info in self._archive.infolist():
+                kept = zipfile.ZipInfo(info.filename, info.date_time)
+                kept.compress_type, kept.external_attr = info.compress_type, info.external_attr
+                with self._archive.open(info) as old, made.open(kept, "w", force_zip64=True) as new:
+                    shutil.copyfileobj(self._inner if info.filename == WEIGHTS else old, new)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        super().close()
+        self._inner.close()
+
+
+def _escapes(name: str) -> bool:
+    return any(path.is_absolute() or path.drive or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))

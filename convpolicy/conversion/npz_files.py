@@ -1,0 +1,105 @@
+"""NumPy archives, member by member; nothing in them is ever unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+import numpy as np
+from numpy.lib import format as npy
+
+from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, in_pieces, numpys_own, reading
+from convpolicy.errors import InvalidValueError
+
+MEMBER = ".npy"
+FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, SyntaxError, MemoryError)
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+class NpzReader(Reader):
+    """One ``.npz`` file."""
+
+    title = "npz"
+    metadata: Mapping[str, str] = {}
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with reading(path, self.title, *FAULTS):
+            self._archive = zipfile.ZipFile(path)
+            try:
+                self.entries = tuple(self._entry(info) for info in self._archive.infolist())
+            except BaseException:
+                self._archive.close()
+                raise
+
+    def _entry(self, info: zipfile.ZipInfo) -> Entry:
+        if not info.filename.endswith(MEMBER):
+            raise InvalidValueError(f"{self.path} holds {info.filename!r}, which is no array; take it out.")
+        with self._archive.open(info) as file:
+            shape, _by_columns, dtype = _header(file)
+            size = info.file_size - file.tell()
+        name = info.filename.removesuffix(MEMBER)
+        if dtype.hasobject:
+            raise InvalidValueError(f"{self.path} holds {name!r} as pickled objects, which could run code; save it as numbers.")
+        if dtype.names is not None:
+            raise InvalidValueError(f"{self.path} holds {name!r} as records; save each field as an array of its own.")
+        little = dtype.newbyteorder("<")
+        made = entry(name, shape, NAMES.get(little, little.str))
+        if made.size != size:
+            raise InvalidValueError(f"{self.path} is not whole: {name!r} needs {made.size} bytes, got {size}; fetch or save it anew.")
+        return made
+
+    def pieces(self, entry: Entry) -> Iterator[Piece]:
+        """Yield the bytes of an array; one stored by columns or big-endian is read whole."""
+        with reading(self.path, self.title, *FAULTS), self._archive.open(entry.name + MEMBER) as file:
+            _shape, by_columns, dtype = _header(file)
+            if not by_columns and dtype == dtype.newbyteorder("<"):
+                while piece := file.read(PIECE):
+                    yield piece
+                return
+        with reading(self.path, self.title, *FAULTS), self._archive.open(entry.name + MEMBER) as file:
+            array = npy.read_array(file, allow_pickle=False)
+        yield from in_pieces(array.astype(dtype.newbyteorder("<"), order="C"))
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._archive.close()
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy.read_magic(file)
+    if version not in HEADERS:
+        raise ValueError(f"arrays of format {version} are not read")
+    return HEADERS[version](file)
+
+
+class NpzWriter(Writer):
+    """One ``.npz`` file, not compressed; byte by byte what ``numpy.savez`` writes of the same arrays."""
+
+    title = "npz"
+    keeps_metadata: ClassVar[bool] = False
+
+    def __init__(self, job: Job) -> None:
+        for row in job.entries:
+            numpys_own(row, ".npz")
+        self._archive = zipfile.ZipFile(job.path, "x", zipfile.ZIP_STORED, allowZip64=True)
+
+    def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
+        """Add one member."""
+        with self._archive.open(entry.name + MEMBER, "w", force_zip64=True) as file:
+            npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(numpys_own(entry, ".npz")), "fortran_order": False, "shape": entry.shape})
+            for piece in pieces:
+                file.write(piece)
+
+    def finish(self) -> None:
+        """Write the archive's table of contents."""
+        self._archive.close()
+
+    def close(self) -> None:
+        """Let go of the file; an archive left in the middle of a member cannot be closed, only dropped."""
+        if self._archive.fp is not None:
+            self._archive.fp.close()
+            self._archive.fp = None

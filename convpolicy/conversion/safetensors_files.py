@@ -1,0 +1,136 @@
+"""Safetensors: the library judges the header, the bytes are read and written tensor by tensor."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from convpolicy.conversion.tensors import PIECE, Entry, Job, Piece, Reader, Writer, holder, reading
+from convpolicy.errors import InvalidValueError
+
+METADATA = "__metadata__"
+WORDS = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16",
+    "uint8": "U8", "bool": "BOOL", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ",
+}  # fmt: skip
+DTYPES = {word: name for name, word in WORDS.items()}
+OURS = "safetensors:"  # before a dtype word that only safetensors knows, e.g. one of four bits
+
+
+class SafetensorsReader(Reader):
+    """One ``.safetensors`` file; its tensors in the order of their bytes."""
+
+    title = "safetensors"
+
+    def __init__(self, path: Path, part: str = "") -> None:
+        super().__init__(path)
+        self._file = path.open("rb", buffering=0)
+        try:
+            header = self._checked_header()
+        except BaseException:
+            self._file.close()
+            raise
+        self.metadata = header.pop(METADATA, None) or {}
+        rows = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
+        self._offsets = {name: self._start + row["data_offsets"][0] for name, row in rows}
+        self.entries = tuple(
+            Entry(
+                name,
+                tuple(row["shape"]),
+                DTYPES.get(row["dtype"], OURS + row["dtype"]),
+                row["data_offsets"][1] - row["data_offsets"][0],
+                part,
+            )
+            for name, row in rows
+        )
+        self._buffer = memoryview(bytearray(PIECE))
+
+    def _checked_header(self) -> dict[str, Any]:
+        from safetensors import SafetensorError, safe_open
+
+        with reading(self.path, self.title, SafetensorError), safe_open(str(self.path), "numpy"):
+            pass  # sizes, offsets, overlaps and dtypes hold, and the file ends where its last tensor does
+        length = int.from_bytes(self._file.read(8), "little")
+        self._start = 8 + length
+        header: dict[str, Any] = json.loads(self._file.read(length))
+        return header
+
+    def pieces(self, entry: Entry) -> Iterator[Piece]:
+        """Yield the bytes of a tensor."""
+        at, left = self._offsets[entry.name], entry.size
+        while left:
+            self._file.seek(at)
+            with reading(self.path, self.title):
+                count = self._file.readinto(self._buffer[: min(left, PIECE)])
+            if not count:
+                raise InvalidValueError(f"{self.path} was cut while it was read, inside {entry.name!r}; start again.")
+            yield self._buffer[:count]
+            at, left = at + count, left - count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def word_of(entry: Entry) -> str:
+    """Return safetensors' word for the dtype of an entry.
+
+    Raises:
+        InvalidValueError: it has none; names the tensor.
+    """
+    if entry.dtype.startswith(OURS):
+        return entry.dtype.removeprefix(OURS)
+    if entry.dtype not in WORDS:
+        raise InvalidValueError(f"safetensors has no dtype {entry.dtype}, which {entry.name!r} is; choose an .npz file.")
+    return WORDS[entry.dtype]
+
+
+class SafetensorsWriter(Writer):
+    """One ``.safetensors`` file: the header first, then each tensor; byte by byte what the library writes of the same."""
+
+    title = "safetensors"
+
+    def __init__(self, job: Job) -> None:
+        header: dict[str, Any] = {METADATA: dict(job.metadata)} if job.metadata else {}
+        at = 0
+        for row in job.entries:
+            header[row.name] = {"dtype": word_of(row), "shape": row.shape, "data_offsets": (at, at + row.size)}
+            at += row.size
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        self._file = io.FileIO(job.path, "xb")
+        self._put(len(text).to_bytes(8, "little") + text)
+
+    def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
+        """Append the bytes."""
+        for piece in pieces:
+            self._put(piece)
+
+    def _put(self, piece: Piece) -> None:
+        rest = memoryview(piece).cast("B")
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries so that each starts at a multiple of its element size: as given, or the widest first."""
+    given = list(entries)
+    at = 0
+    for row in given:
+        if at % _width(row):
+            return sorted(given, key=lambda row: -_width(row))
+        at += row.size
+    return given
+
+
+def _width(row: Entry) -> int:
+    return 1 if row.dtype.startswith(OURS) else holder(row.dtype).itemsize

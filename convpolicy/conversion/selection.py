@@ -1,0 +1,174 @@
+"""Which tensors are weights of a Conv1d: told by layers, by a stamp, or guessed from names and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+
+from convpolicy import registry
+from convpolicy.conversion.stamps import Stamp
+from convpolicy.conversion.tensors import Entry
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
+from convpolicy.layouts import Layout
+from convpolicy.lookup import policy
+from convpolicy.policy import Policy
+from convpolicy.porting import Capture, capture
+from convpolicy.porting_models import PortedModel, convolutions
+
+# weight normalisation keeps a weight as two: its lengths and its directions
+NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
+
+
+@attrs.frozen
+class Side:
+    """Source or target of a conversion: a policy, or a layout alone.
+
+    Attributes:
+        name: of the policy or layout.
+        layout: its layout of weights.
+        policy: None for a layout alone.
+        grouped: True when the file numbers parameters under ``vars``.
+    """
+
+    name: str
+    layout: Layout
+    policy: Policy | None
+    grouped: bool
+
+    @property
+    def weight(self) -> str:
+        """Last part of a weight's name."""
+        return "vars/0" if self.grouped else self.layout.weight
+
+    @property
+    def bias(self) -> str:
+        """Last part of a bias's name."""
+        return "vars/1" if self.grouped else self.layout.bias
+
+
+def side(argument: str, named: Any, grouped: bool) -> Side:
+    """Return what a policy, a layout, or the name of either means.
+
+    Raises:
+        UnknownNameError, InvalidTypeError: neither; holds the argument.
+    """
+    if isinstance(named, str) and named in registry.current().parts("layout"):
+        named = registry.current().get("layout", named)
+    if isinstance(named, Layout):
+        if named.holds_data:
+            raise InvalidTypeError(f"{argument} must be a layout of weights, got {named.name!r}, which is of data; pick one of weights.")
+        return Side(named.name, named, None, grouped)
+    try:
+        found = policy(named)
+    except ConvPolicyError as error:
+        raise type(error)(f"{argument}: {error}") from error
+    return Side(found.name, found.part("layout")[0], found, grouped)
+
+
+@attrs.frozen
+class Move:
+    """A weight of a Conv1d, or a tensor that only gets another name.
+
+    Attributes:
+        source, target: layouts; None when only the name changes.
+        stem: its name without the parameter's, e.g. ``"encoder.conv1."``.
+        why: how it was found.
+        groups: for depthwise layouts.
+        part: ``"weight"``, or ``"g"`` or ``"v"`` of weight normalisation.
+        name: new name, when it is given.
+    """
+
+    source: Layout | None
+    target: Layout | None
+    stem: str
+    why: str
+    groups: int | None = None
+    part: str = "weight"
+    name: str | None = None
+
+
+def parts_of(name: str, weight: str) -> tuple[str, str] | None:
+    """Return stem and part of the name of a weight, else None."""
+    endings = [(weight, "weight"), *((pair[i], "gv"[i]) for pair in NORMS for i in range(2) if weight == "weight")]
+    for ending, part in endings:
+        stem = name.removesuffix(ending)
+        if stem != name and (not stem or stem[-1] in "./"):
+            return stem, part
+    return None
+
+
+def partner(name: str) -> str:
+    """Return the name of the lengths that belong to directions."""
+    for lengths, directions in NORMS:
+        if name.endswith(directions):
+            return name.removesuffix(directions) + lengths
+    return ""
+
+
+def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:
+    """Yield the weights of captured layers.
+
+    Args:
+        layers: a `PortedModel`, a torch model, or a mapping of paths to `Capture` or native layers.
+        entries: of the file.
+        source, target: of the conversion.
+
+    Raises:
+        InvalidTypeError: something else; holds its class.
+        InvalidValueError: a layer that the file has not, or with other sizes; holds its path.
+    """
+    if isinstance(layers, PortedModel):
+        layers = layers.layers
+    elif hasattr(layers, "named_modules"):
+        layers = {path: taken for path, _module, taken in convolutions(layers, every_path=True) if isinstance(taken, Capture)}
+    if not isinstance(layers, Mapping):
+        raise InvalidTypeError(
+            f"layers must be a PortedModel, a torch.nn.Module or a mapping of paths to layers, got {type(layers).__qualname__}; pass one."
+        )
+    by_stem: dict[str, list[tuple[str, str]]] = {}
+    for name in entries:
+        found = parts_of(name, source.weight)
+        if found is not None:
+            by_stem.setdefault(found[0], []).append((name, found[1]))
+    for path, layer in layers.items():
+        taken = layer if isinstance(layer, Capture) else capture(layer)
+        stem = next((known for known in by_stem if known.rstrip("./") == path), None)
+        if stem is None:
+            near = nearest(path, [known.rstrip("./") for known in by_stem])
+            raise InvalidValueError(f"layers has {path!r}, but the file has no {source.weight!r} of it; pass the layers of this file.{near}")
+        wanted = source.layout.from_oiw(np.broadcast_to(np.uint8(0), taken.spec.weight_shape), taken.spec.groups).shape
+        for name, part in by_stem[stem]:
+            if part != "g" and entries[name].shape != wanted:
+                raise InvalidValueError(
+                    f"layers has {path!r} with a weight of shape {wanted} as {source.layout.name}, but {name!r} has "
+                    f"{entries[name].shape}; pass the layers of this file, and its own source."
+                )
+            yield name, Move(source.layout, target.layout, stem, "layer", taken.spec.groups, part)
+
+
+def by_guess(entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:
+    """Yield what has the name and number of axes of a weight."""
+    ones = [at for at, axis in enumerate(source.layout.axes) if axis == "1"]
+    for name, entry in entries.items():
+        found = parts_of(name, source.weight)
+        if found is None or len(entry.shape) != len(source.layout.axes) or any(entry.shape[at] != 1 for at in ones):
+            continue
+        if found[1] == "g" and not any(partner(other) == name for other in entries):
+            continue
+        if found[1] == "v" and partner(name) not in entries:
+            continue
+        yield name, Move(source.layout, target.layout, found[0], "guessed", part=found[1])
+
+
+def by_stamp(stamp: Stamp, entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:
+    """Yield the weights that an earlier conversion moved."""
+    for name, origin in stamp.tensors.items():
+        if name not in entries:
+            raise InvalidValueError(f"the file's stamp names {name!r}, which it has not; pass layers, mapping or guess instead.")
+        if origin.target:
+            stem, part = parts_of(name, source.weight) or ("", "weight")
+            own = registry.current().get("layout", origin.target)
+            yield name, Move(own, target.layout, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)

@@ -1,0 +1,119 @@
+"""Torch's own files, mapped into memory; only tensors are unpickled."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined, reading, writing
+from convpolicy.errors import InvalidValueError
+
+NESTED = ("state_dict", "model_state_dict", "model", "module")  # keys of a training checkpoint under which the tensors may stand
+ZIP = b"PK"
+
+
+class TorchReader(Reader):
+    """One ``.pt`` file: a state dict, or one under a key of ``NESTED``."""
+
+    title = "torch"
+    metadata: Mapping[str, str] = {}
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with path.open("rb") as file:
+            zipped = file.read(2) == ZIP
+        with reading(path, self.title, Exception):
+            try:
+                self.whole = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            except pickle.UnpicklingError as error:
+                found = re.search(r"GLOBAL (\S+)", str(error))
+                what = f" ({found[1]})" if found else ""
+                raise InvalidValueError(
+                    f"{path} holds more than tensors{what}, which could run code, and none of it was run; save a state_dict() alone."
+                ) from error
+        self.key, self.tensors = self._state()
+        self.others = tuple(str(name) for name, value in self.tensors.items() if not _is_tensor(value))
+        if self.key is not None:
+            self.others += tuple(str(name) for name in self.whole if name != self.key)
+        self.entries = tuple(_entry(name, value) for name, value in self.tensors.items() if _is_tensor(value))
+
+    def _state(self) -> tuple[str | None, Mapping[str, Any]]:
+        whole = self.whole
+        if isinstance(whole, dict) and any(_is_tensor(value) for value in whole.values()):
+            return None, whole
+        keys = [key for key in NESTED if isinstance(whole, dict) and isinstance(whole.get(key), dict)]
+        if len(keys) != 1 or not any(_is_tensor(value) for value in whole[keys[0]].values()):
+            what = f"the keys {sorted(map(str, whole))}" if isinstance(whole, dict) else f"a {type(whole).__name__}"
+            raise InvalidValueError(
+                f"{self.path} must hold a dict of tensors, alone or under one of the keys {', '.join(NESTED)}, got {what}; save "
+                "model.state_dict()."
+            )
+        return keys[0], whole[keys[0]]
+
+    def pieces(self, entry: Entry) -> Iterator[Piece]:
+        """Yield the bytes of a tensor."""
+        tensor = self.tensors[entry.name].detach().resolve_conj().resolve_neg().contiguous()
+        yield from in_pieces(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8))
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _entry(name: Any, tensor: torch.Tensor) -> Entry:
+    if not isinstance(name, str) or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        raise InvalidValueError(f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; change it.")
+    return Entry(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.numel() * tensor.element_size())
+
+
+class TorchWriter(Writer):
+    """One ``.pt`` file, written at the end: ``torch.save`` wants all of it at once, so tensors whose bytes move are held."""
+
+    title = "torch"
+    keeps_metadata: ClassVar[bool] = False
+
+    def __init__(self, job: Job) -> None:
+        for row in job.entries:
+            if not isinstance(getattr(torch, row.dtype, None), torch.dtype):
+                raise InvalidValueError(f"torch has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file.")
+        self._path = job.path
+        self._reader = job.reader if isinstance(job.reader, TorchReader) else None
+        self._made: dict[str, Any] = {}
+
+    def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
+        """Hold a tensor."""
+        made = torch.empty(entry.shape, dtype=getattr(torch, entry.dtype))
+        if entry.size:
+            made.view(-1).view(torch.uint8).numpy()[:] = joined(entry, pieces)
+        self._made[entry.name] = made
+
+    def copy(self, entry: Entry, reader: Reader, old: Entry) -> None:
+        """Take over a tensor of another torch file as it is, with what it shares with others."""
+        if self._reader is None:
+            super().copy(entry, reader, old)
+        else:
+            tensor = self._reader.tensors[old.name]
+            self._made[entry.name] = tensor if entry.shape == old.shape else tensor.reshape(entry.shape)
+
+    def finish(self) -> None:
+        """Write the file."""
+        with writing(self._path), self._path.open("xb") as file:
+            torch.save(self._whole(), file)
+
+    def _whole(self) -> Any:
+        reader = self._reader
+        if reader is None:
+            return self._made
+        made = type(reader.tensors)(self._made)
+        made.update({name: value for name, value in reader.tensors.items() if not _is_tensor(value)})
+        if hasattr(reader.tensors, "_metadata"):
+            made._metadata = reader.tensors._metadata  # versions of the modules, which load_state_dict reads
+        if reader.key is None:
+            return made
+        return {name: made if name == reader.key else value for name, value in reader.whole.items()}
