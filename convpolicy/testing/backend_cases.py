@@ -22,6 +22,7 @@ from convpolicy.testing.common import refuses, require
 
 Array = NDArray[Any]
 IN, OUT = 4, 8
+FEW = 6  # layers where one of each kind is enough
 TWO_COMPUTATIONS = 2  # the reference rounds too, in the other direction at worst
 MIRRORS = ("reflect", "symmetric", "circular")  # the modes that reach only so far
 RULES = (
@@ -129,6 +130,11 @@ def judge(case: Case, values: dict[str, Array | None], data: Array, output: Any,
         data, values["weight"], values["bias"], left=plan.left, right=plan.right, mode=case.mode.name, **dict(case.mode.params),
         stride=spec.stride, dilation=spec.dilation, groups=spec.groups,
     )  # fmt: skip
+    compare(case, output, ideal, dtype)
+
+
+def compare(case: Case, output: Any, ideal: reference.Reference, dtype: str) -> None:
+    """Require the shape and dtype of the reference's output, and its numbers up to rounding."""
     check_array(case, "the output", output, ideal.output.shape, dtype)
     bound = TWO_COMPUTATIONS * reference.tolerance(dtype, ideal.terms, ideal.magnitude)
     within(case, "the output", output, ideal.output, bound)
@@ -159,3 +165,8 @@ def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: 
     """Return the layer with these weights."""
     request = case.request(values, dtype)
     return backend.layer(request, request.policy.start_stream(0), None)
+
+
+def each_dtype(backend: Backend, count: int, seed: str) -> list[tuple[Case, str]]:
+    """Return ``count`` cases for every dtype of a backend, dtype after dtype in turn."""
+    return list(zip(sample(count * len(backend.dtypes), seed), itertools.cycle(backend.dtypes)))

@@ -60,7 +60,9 @@ def smallest(check: Callable[..., None], *strategies: Any, max_examples: int = M
         report_multiple_bugs=False,
     )
     try:
-        quiet(given(*strategies)(lambda *example: check(*example)))()
+        test: Any = given
+        run = quiet(test(*strategies)(check))
+        run()
     except Flaky as error:
         raise ConformanceError(f"the same sizes fail once and pass once, so it keeps state between calls ({error}).") from None
     except (ConformanceError, ConvPolicyError) as error:
@@ -139,12 +141,14 @@ def offered(part: Any) -> Iterator[str]:
     """Register a part for a while, unless it is registered, and yield the name under which it is found."""
     current = registry.current()
     known = current.parts(part.kind)
-    if known.get(part.name) is part:
+    found: Any = known.get(part.name)
+    if found is part:
         yield part.name
         return
     name = part.name if part.name not in known else f"{part.name} on trial"
+    copy = attrs.evolve(part, name=name)
     plugin = _OnTrial()
-    hook = hookimpl(lambda: [attrs.evolve(part, name=name)])
+    hook: Any = hookimpl(lambda: [copy])
     setattr(plugin, HOOKS[part.kind], hook)
     current.register(plugin, ON_TRIAL)
     try:
