@@ -11,7 +11,7 @@ import wrong
 import wrong_parts
 
 import convpolicy as cp
-from convpolicy.testing import RUNGS, ConformanceError, checks_of
+from convpolicy.testing import RUNGS, ConformanceError, checks_of, faults_of
 from convpolicy.testing.adjoint import adjoint
 from convpolicy.testing.ladder import climb
 
@@ -192,3 +192,19 @@ def test_a_backend_with_right_gradients_is_accepted():
     """The gradients that the faults above are made from pass."""
     backend = numpy_backend(gradients=gradients)
     assert climb(backend, checks_of(backend, 20)).failures == ()
+
+
+FAULTS = faults_of(numpy_backend(gradients=gradients))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_faults_that_the_kit_makes_are_rejected(fault):
+    """Those by which a plugin's author sees that the kit can fail on his own backend."""
+    rejected(FAULTS[fault], max_examples=20)
+
+
+def test_faults_of_functions_that_are_not_there_are_left_out():
+    """NumPy's backend does not differentiate."""
+    assert set(FAULTS) - set(faults_of(cp.backends()["numpy"])) == {
+        f"gradient to the {role} doubled" for role in ("input", "weight", "bias")
+    }
