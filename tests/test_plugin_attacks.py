@@ -49,6 +49,9 @@ def test_all_attacks_at_once_on_the_command_line(install, tmp_path):
     for number, (value, sentence) in enumerate(NOWHERE.items()):
         says[f"nowhere{number}"] = sentence
         install(f"nowhere{number}", "", value=value)
+    for name in ("double1", "double2"):
+        says[name] = "padding rule 'shared' is offered by two plugins, 'double1' and 'double2'."
+        install(name, offering("shared"))
     install("good", offering("seven"))
     listed = command(tmp_path, "plugins")
     assert listed.returncode == 0
@@ -62,6 +65,9 @@ def test_all_attacks_at_once_on_the_command_line(install, tmp_path):
     assert all("broken" in rows[name] for name in says)
     planned = command(tmp_path, "plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "seven")
     assert planned.stdout.startswith("length 5, kernel_size 3, stride 1, dilation 1: left 0, right 7, zeros -> length 10\n")
+    shared = command(tmp_path, "plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "shared")
+    assert shared.returncode == 2
+    assert says["double1"].removesuffix(".") in shared.stderr
     strict = command(tmp_path, "plugins", CONVPOLICY_STRICT="1")
     assert (strict.returncode, strict.stdout) == (2, "")
     assert strict.stderr.startswith("convpolicy: plugin 'broken0' (broken0_module) failed to import")
