@@ -17,9 +17,8 @@ import convpolicy as cp
 from convpolicy import Capture, ConvPolicyError, ConvSpec, InvalidValueError, Policy
 from convpolicy_flax import linen_layer, nnx_layer
 from convpolicy_flax.linen_layer import LinenConv1d
-from convpolicy_flax.values import as_numpy
+from convpolicy_flax.values import DTYPES, as_numpy
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
 # Flax's words for padding; only those that go on to lax may be written small
 WORDS = ("CAUSAL", "CIRCULAR", "REFLECT", *(form(word) for word in ("VALID", "SAME", "SAME_LOWER") for form in (str.upper, str.lower)))
 CALLS = (nnx.Conv.__call__, nnx_layer.PaddedConv.__call__, linen.Conv.__call__, linen_layer.PaddedConv.__call__)

@@ -60,7 +60,7 @@ class PolicyInit:
     def _drawn(self, words: Any) -> Any:
         seed = int.from_bytes(np.asarray(words).tobytes(), "little")
         packed = cp.layouts()["WIO"].pack(self.request.draw(cp.stream("numpy", seed)), self.request.spec.groups)
-        return packed[self.name].astype(jnp.dtype(self.request.dtype))
+        return packed[self.name].astype(values.DTYPES[self.request.dtype])
 
 
 @dataclasses.dataclass(eq=False)
@@ -95,7 +95,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> LinenCon
         "kernel_dilation": spec.dilation,
         "feature_group_count": spec.groups,
         "use_bias": request.policy.bias,
-        "param_dtype": jnp.dtype(request.dtype).type,
+        "param_dtype": values.DTYPES[request.dtype],
     }
     native_init = values.has_native_init(request)
     if not native_init:
@@ -103,7 +103,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> LinenCon
     module = linen.Conv(**arguments) if padding is not None else PaddedConv(**arguments, request=request)
     if stream is None and native_init:
         plain = linen.Conv(**arguments | {"padding": "VALID"})
-        example = jnp.zeros((1, spec.effective_kernel, spec.in_channels), request.dtype)
+        example = jnp.zeros((1, spec.effective_kernel, spec.in_channels), values.DTYPES[request.dtype])
         params = plain.init(jax.random.key(values.fresh_seed()), example)["params"]
     else:
         params = values.drawn(request, stream)

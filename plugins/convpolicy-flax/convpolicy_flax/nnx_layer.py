@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 from flax import nnx
 from flax.nnx.nn import linear
 
@@ -49,7 +48,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nnx.Conv
         "kernel_dilation": spec.dilation,
         "feature_group_count": spec.groups,
         "use_bias": request.policy.bias,
-        "param_dtype": jax.numpy.dtype(request.dtype).type,
+        "param_dtype": values.DTYPES[request.dtype],
         "kernel_init": linear.default_kernel_init if own_draw else nnx.initializers.zeros,  # zeros draw nothing
         "rngs": nnx.Rngs(values.fresh_seed() if own_draw else 0),
     }

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from convpolicy import Choice, InvalidValueError, LayerRequest, Plan
+from convpolicy_flax.values import DTYPES
 
 FlaxPadding: TypeAlias = "str | tuple[tuple[int, int]]"
 
@@ -61,7 +62,7 @@ def padded(request: LayerRequest, inputs: Any) -> Any:
     """Pad (…, length, channels) by the request's plan, in the dtype that the layer computes in."""
     inputs = jnp.asarray(inputs)
     plan = planned(request, inputs.shape)
-    inputs = inputs.astype(jnp.result_type(inputs, request.dtype))  # before a constant is rounded
+    inputs = inputs.astype(jnp.result_type(inputs, DTYPES[request.dtype]))  # before a constant is rounded
     sides = (_added(inputs, plan, sources) for sources in (plan.left_sources, plan.right_sources))
     before, after = sides
     return jnp.concatenate([before, inputs, after], axis=-2) if plan.left or plan.right else inputs

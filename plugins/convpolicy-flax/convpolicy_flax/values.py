@@ -12,6 +12,8 @@ import numpy as np
 import convpolicy as cp
 from convpolicy import Choice, InvalidValueError, LayerRequest, Stream
 
+# JAX's own types: the name "bfloat16" is NumPy's to resolve, and another framework's where one is imported that registers it
+DTYPES = {"float32": jnp.float32, "float64": jnp.float64, "float16": jnp.float16, "bfloat16": jnp.bfloat16}
 WEIGHT_INIT, BIAS_INIT = Choice("lecun_truncated_normal"), Choice("zeros")  # what Flax's Conv starts with
 
 
@@ -43,7 +45,7 @@ def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Any]:
     """Draw kernel (kernel, in/groups, out) and bias by the policy's laws, as JAX arrays; without a stream from a fresh seed."""
     values = request.draw(cp.stream("numpy", fresh_seed()) if stream is None else stream)
     packed = cp.layouts()["WIO"].pack(values, request.spec.groups)
-    return {name: jnp.asarray(value, request.dtype) for name, value in packed.items()}
+    return {name: jnp.asarray(value, DTYPES[request.dtype]) for name, value in packed.items()}
 
 
 def placed(values: Any, device: Any) -> Any:
