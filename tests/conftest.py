@@ -4,4 +4,6 @@ from __future__ import annotations
 
 import os
 
+pytest_plugins = ["pytester"]  # a suite within a test, for the conformance kit
+
 os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")

@@ -35,7 +35,7 @@ def adjoint(spec: ConvSpec, plan: Plan, weight: Array, data: Array, upstream: Ar
         to_weight[out, offset, tap] = (upstream[:, out] * padded[:, channel, at]).sum()
         to_padded[:, channel, at] += upstream[:, out] * weight[out, offset, tap]
     to_input = np.zeros(data.shape)
-    for at, source in enumerate(sources):
+    for place, source in enumerate(sources):
         if source >= 0:
-            to_input[..., source] += to_padded[..., at]
+            to_input[..., source] += to_padded[..., place]
     return {"input": to_input, "weight": to_weight, "bias": upstream.sum((0, 2), dtype=np.float64)}

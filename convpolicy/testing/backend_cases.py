@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,11 @@ from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy
 from convpolicy.random.float32 import rounded
 from convpolicy.testing.common import refuses, require
+from convpolicy.testing.ladder import ConformanceError
 
 Array = NDArray[Any]
 IN, OUT = 4, 8
+FEW = 6  # layers where one of each kind is enough
 TWO_COMPUTATIONS = 2  # the reference rounds too, in the other direction at worst
 MIRRORS = ("reflect", "symmetric", "circular")  # the modes that reach only so far
 RULES = (
@@ -129,6 +132,11 @@ def judge(case: Case, values: dict[str, Array | None], data: Array, output: Any,
         data, values["weight"], values["bias"], left=plan.left, right=plan.right, mode=case.mode.name, **dict(case.mode.params),
         stride=spec.stride, dilation=spec.dilation, groups=spec.groups,
     )  # fmt: skip
+    compare(case, output, ideal, dtype)
+
+
+def compare(case: Case, output: Any, ideal: reference.Reference, dtype: str) -> None:
+    """Require the shape and dtype of the reference's output, and its numbers up to rounding."""
     check_array(case, "the output", output, ideal.output.shape, dtype)
     bound = TWO_COMPUTATIONS * reference.tolerance(dtype, ideal.terms, ideal.magnitude)
     within(case, "the output", output, ideal.output, bound)
@@ -155,7 +163,23 @@ def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> N
         )
 
 
+@contextmanager
+def trying(case: Case) -> Iterator[None]:
+    """Say with which layer a part's own code failed."""
+    try:
+        yield
+    except ConformanceError:
+        raise
+    except Exception as error:
+        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}.") from error
+
+
 def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: str) -> Any:
     """Return the layer with these weights."""
     request = case.request(values, dtype)
     return backend.layer(request, request.policy.start_stream(0), None)
+
+
+def each_dtype(backend: Backend, count: int, seed: str) -> list[tuple[Case, str]]:
+    """Return ``count`` cases for every dtype of a backend, dtype after dtype in turn."""
+    return list(zip(sample(count * len(backend.dtypes), seed), itertools.cycle(backend.dtypes)))
