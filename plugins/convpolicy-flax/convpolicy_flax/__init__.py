@@ -42,12 +42,8 @@ def _backend(name: str, api: str, description: str) -> Backend:
 def convpolicy_backends() -> list[Backend]:
     """Return the backends ``flax`` and ``flax-linen``."""
     return [
-        _backend(
-            "flax", "nnx", "flax.nnx.Conv itself, or a subclass that pads by the plan where it cannot express the policy."
-        ),
-        _backend(
-            "flax-linen", "linen", "flax.linen.Conv, or a subclass that pads by the plan, together with its variables."
-        ),
+        _backend("flax", "nnx", "flax.nnx.Conv itself, or a subclass that pads by the plan where it cannot express the policy."),
+        _backend("flax-linen", "linen", "flax.linen.Conv, or a subclass that pads by the plan, together with its variables."),
     ]
 
 

@@ -20,7 +20,12 @@ from convpolicy_flax.linen_layer import LinenConv1d
 from convpolicy_flax.values import DTYPES, as_numpy
 
 # Flax's words for padding; only those that go on to lax may be written small
-WORDS = ("CAUSAL", "CIRCULAR", "REFLECT", *(form(word) for word in ("VALID", "SAME", "SAME_LOWER") for form in (str.upper, str.lower)))
+WORDS = (
+    "CAUSAL",
+    "CIRCULAR",
+    "REFLECT",
+    *(form(word) for word in ("VALID", "SAME", "SAME_LOWER") for form in (str.upper, str.lower)),
+)
 CALLS = (nnx.Conv.__call__, nnx_layer.PaddedConv.__call__, linen.Conv.__call__, linen_layer.PaddedConv.__call__)
 CONVOLUTIONS = (None, lax.conv_general_dilated)
 PROMOTIONS = (nnx_promote_dtype, linen_promote_dtype)
@@ -133,7 +138,7 @@ def _policy(layer: Any, name: str) -> Policy:
     try:
         padding = canonicalize_padding(layer.padding, 1)
         if isinstance(padding, str) and padding not in WORDS:
-            raise ValueError(f"Flax has no padding {padding!r}")  # noqa: TRY004 - for the words below
+            raise ValueError(f"Flax has no padding {padding!r}")
         if not isinstance(padding, str):
             return cp.policy(name).evolve(padding=tuple(padding[0]), padding_mode="zeros")
         return cp.policy(name).evolve(padding=padding if padding in ("valid", "same") else padding.upper())

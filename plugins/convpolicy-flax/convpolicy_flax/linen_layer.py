@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen
 
 import convpolicy as cp
-from convpolicy import LayerRequest, Plan, Policy, Stream
+from convpolicy import InvalidValueError, LayerRequest, Plan, Policy, Stream
 from convpolicy_flax import values
 from convpolicy_flax.padding import native_padding, padded
 
@@ -52,7 +52,18 @@ class PolicyInit:
     name: str
 
     def __call__(self, key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-        """Draw ``kernel`` or ``bias``, while tracing too."""
+        """Draw ``kernel`` or ``bias``, while tracing too.
+
+        Raises:
+            InvalidValueError: a shape of other sizes, as for an input of other channels; holds both.
+        """
+        spec = self.request.spec
+        expected = spec.weight_shape[::-1] if self.name == "kernel" else (spec.out_channels,)
+        if tuple(shape) != expected:
+            raise InvalidValueError(
+                f"{self.name} must have shape {expected} for a layer of {spec.in_channels} channels, got {tuple(shape)}; give it an "
+                f"input (..., length, {spec.in_channels})."
+            )
         wanted = jax.ShapeDtypeStruct(shape, dtype)
         words = key if jnp.issubdtype(key.dtype, jnp.integer) else jax.random.key_data(key)
         return jax.pure_callback(self._drawn, wanted, words, vmap_method="sequential")

@@ -89,7 +89,9 @@ def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
         shape = weights[name].shape if name in weights else None
         if value.shape != shape:
             raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
-    return {name: jax.device_put(jnp.asarray(value, weights[name].dtype), weights[name].sharding) for name, value in packed.items()}
+    return {
+        name: jax.device_put(jnp.asarray(value, weights[name].dtype), weights[name].sharding) for name, value in packed.items()
+    }
 
 
 def as_input(data: Any, dtype: Any) -> Any:

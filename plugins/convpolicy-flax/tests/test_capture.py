@@ -218,7 +218,7 @@ def test_what_cannot_be_exact_is_refused(name):
 def test_while_tracing():
     """Weights that are being traced hold no values."""
     layer = LinenConv1d(linen.Conv(8, (3,)), dict(own("linen").variables))
-    with pytest.raises(cp.InvalidValueError, match="its weights are of class .*Tracer and hold no values"):
+    with pytest.raises(cp.InvalidValueError, match=r"its weights are of class .*Tracer and hold no values"):
         jax.jit(lambda layer: cp.capture(layer).weight)(layer)
 
 

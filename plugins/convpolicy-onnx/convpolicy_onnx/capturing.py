@@ -29,7 +29,9 @@ def capture(layer: Any) -> Capture | None:
         spec, policy, weight, bias = layer._request.spec, layer.policy, layer.weight, layer.bias
     dtype = str(weight.dtype)
     if dtype not in DTYPES:
-        raise InvalidValueError(f"the Conv cannot be captured: its weights are {dtype}; convert them to one of {', '.join(DTYPES)}.")
+        raise InvalidValueError(
+            f"the Conv cannot be captured: its weights are {dtype}; convert them to one of {', '.join(DTYPES)}."
+        )
     return Capture(spec, policy, _kept(weight), None if bias is None else _kept(bias), dtype)
 
 

@@ -20,7 +20,7 @@ FORWARDS = (nn.Conv1D.forward, PaddedConv1D.forward, ByLengthConv1D.forward)
 OWN_MODES = {word: mode for mode, word in MODES.items()} | {"zeros": cp.Choice("zeros")}
 DATA_LAYOUTS = {"NCL": "NCW", "NLC": "NWC"}
 # what a pre-hook of Paddle's own utilities makes of the weight, without its side effects
-REWRITING_HOOKS = {
+REWRITING_HOOKS: dict[Any, Any] = {
     WeightNorm: lambda hook, layer: hook.compute_weight(layer),
     SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
 }
@@ -39,17 +39,16 @@ def capture(layer: Any) -> Capture | None:
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
         found = ", ".join(sorted(map(str, dtypes)))
         raise _refused(layer, f"weight and bias are {found}", f"convert both to one of {', '.join(DTYPES.values())}")
-    arrays = [None if value is None else np.array(value.numpy()) for value in (weight, bias)]
+    arrays = {name: np.array(value.numpy()) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
     padding, resets_dilation = _padding(layer)
     (kernel,), (stride,), (dilation,) = layer._kernel_size, layer._stride, layer._dilation
-    spec = ConvSpec.of(
-        layer._in_channels, layer._out_channels, kernel, stride, 1 if resets_dilation else dilation, layer._groups
-    )
-    for array, shape in zip(arrays, (spec.weight_shape, (spec.out_channels,))):
-        if array is not None and array.shape != shape:
-            raise _refused(layer, f"an array of shape {array.shape} stands where its sizes say {shape}", "build it anew")
-    chosen = _policy(layer, spec, padding).evolve(bias=arrays[1] is not None)
-    return Capture(spec, chosen, arrays[0], arrays[1], DTYPES[weight.dtype])
+    spec = ConvSpec.of(layer._in_channels, layer._out_channels, kernel, stride, 1 if resets_dilation else dilation, layer._groups)
+    shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,)}
+    for name, array in arrays.items():
+        if array.shape != shapes[name]:
+            raise _refused(layer, f"its {name} has shape {array.shape} and its sizes say {shapes[name]}", "build it anew")
+    chosen = _policy(layer, spec, padding).evolve(bias=bias is not None)
+    return Capture(spec, chosen, arrays["weight"], arrays.get("bias"), DTYPES[weight.dtype])
 
 
 def _check(layer: nn.Conv1D) -> None:

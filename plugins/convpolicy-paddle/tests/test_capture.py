@@ -182,7 +182,7 @@ REFUSED = {
     "a word": (lambda: own(padding="circular"), "Unknown padding: 'CIRCULAR'"),
     "no padding": (lambda: own(padding=1.5), "padding's type must be list or tuple"),
     "data format": (lambda: own(data_format="NHWC"), "Paddle refuses data_format 'NHWC' for it; pass NCL or NLC"),
-    "groups": (lambda: changed(_groups=2), r"an array of shape \(8, 4, 4\) stands where its sizes say \(8, 2, 4\); build it anew"),
+    "groups": (lambda: changed(_groups=2), r"its weight has shape \(8, 4, 4\) and its sizes say \(8, 2, 4\); build it anew"),
     "resized": (resized, "its sizes were changed after it was built; build it anew"),
 }  # fmt: skip
 
