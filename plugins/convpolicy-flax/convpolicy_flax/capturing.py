@@ -28,6 +28,7 @@ WORDS = (
 )
 CALLS = (nnx.Conv.__call__, nnx_layer.PaddedConv.__call__, linen.Conv.__call__, linen_layer.PaddedConv.__call__)
 CONVOLUTIONS = (None, lax.conv_general_dilated)
+DEFAULT_PRECISIONS = (None, lax.Precision.DEFAULT, "default", "fastest", "bfloat16")
 PROMOTIONS = (nnx_promote_dtype, linen_promote_dtype)
 # what no policy says -> when it is so, and what to do
 INEXPRESSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -126,12 +127,13 @@ def _masked(layer: Any, kernel: Any) -> Any:
 
 
 def _spec(layer: Any, kernel: Any, in_channels: int | None, out_channels: int) -> ConvSpec:
-    groups = layer.feature_group_count
+    groups, strides, dilations = layer.feature_group_count, _sizes(layer.strides), _sizes(layer.kernel_dilation)
+    if len(strides) != 1 or len(dilations) != 1:
+        raise _refused(layer, f"its strides are {strides} and its kernel_dilation {dilations}", "pass one number for each")
     expected = (*_sizes(layer.kernel_size), kernel.shape[1] if in_channels is None else in_channels // groups, out_channels)
     if kernel.shape != expected:
         raise _refused(layer, f"its kernel has shape {kernel.shape} and its sizes say {expected}", "build it anew")
-    (stride,), (dilation,) = _sizes(layer.strides), _sizes(layer.kernel_dilation)
-    return ConvSpec.of(kernel.shape[1] * groups, kernel.shape[2], kernel.shape[0], stride, dilation, groups)
+    return ConvSpec.of(kernel.shape[1] * groups, kernel.shape[2], kernel.shape[0], strides[0], dilations[0], groups)
 
 
 def _policy(layer: Any, name: str) -> Policy:
@@ -153,7 +155,7 @@ def _sizes(given: Any) -> tuple[int, ...]:
 
 def _is_default(precision: Any) -> bool:
     both = precision if isinstance(precision, tuple) else (precision,)
-    return all(lax.Precision(one) == lax.Precision.DEFAULT for one in both)
+    return all(one in DEFAULT_PRECISIONS for one in both)
 
 
 def _refused(layer: Any, reason: str, fix: str) -> InvalidValueError:

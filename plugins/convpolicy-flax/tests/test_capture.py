@@ -184,6 +184,8 @@ EVERYWHERE = {
     "two pairs": ({"padding": [(1, 2), (1, 2)]}, "Invalid padding format"),
     "a small word": ({"padding": "circular"}, "Flax has no padding 'circular'; correct its padding"),
     "a rule of convpolicy": ({"padding": "torch-left"}, "Flax has no padding 'torch-left'"),
+    "preset": ({"precision": jax.lax.DotAlgorithmPreset.F32_F32_F32}, "its precision is not the default"),
+    "strides": ({"strides": (1, 2)}, r"its strides are \(1, 2\) and its kernel_dilation \(1,\); pass one number for each"),
     "mask": ({"mask": jnp.ones((3, 1, 8))}, r"its mask has shape \(3, 1, 8\); give it shape \(3, 4, 8\)"),
 }  # fmt: skip
 REFUSED = {

@@ -147,10 +147,16 @@ def test_nnx_transformations(name):
     assert set(nnx.to_pure_dict(state)) == {"kernel", "bias"}
     found = nnx.grad(lambda layer: (layer(data) ** 2).sum())(layer)
     assert found["bias"].value.shape == (8,)
-    one_by_one = jnp.stack([layer(item) for item in data])  # without a batch axis
-    assert_near(one_by_one, expected, layer, data)
     assert_near(jax.vmap(layer)(data), expected, layer, data)
-    assert layer(data[None]).shape == (1, *expected.shape)
+
+
+@pytest.mark.parametrize("name", ["native", "constant"])
+def test_batch_axes(name):
+    """None, one, several, or an empty one, as Flax takes them."""
+    layer, data = built(LAYERS[name]), random(2, 9, 4)
+    expected = layer(data)
+    assert_near(jnp.stack([layer(item) for item in data]), expected, layer, data)
+    assert_near(layer(data[None])[0], expected, layer, data)
     assert layer(data[:0]).shape == (0, *expected.shape[1:])
 
 
