@@ -95,7 +95,7 @@ def _captured(
         if value is not None and (not isinstance(value, (jax.Array, np.ndarray)) or isinstance(value, jax.core.Tracer)):
             raise _refused(layer, f"its weights are of class {type(value).__name__} and hold no values", "give it arrays")
     if kernel.ndim != 3:
-        raise _refused(layer, f"its kernel has shape {kernel.shape} and not 3 axes", "a 1-D convolution can be captured")
+        raise _refused(layer, f"its kernel has shape {kernel.shape} and not 3 axes", "capture a 1-D convolution")
     kernel = _masked(layer, kernel)
     dtypes = {str(value.dtype) for value in (kernel, bias) if value is not None}
     dtypes |= set() if layer.dtype is None else {str(np.dtype(layer.dtype))}
@@ -108,8 +108,8 @@ def _captured(
     spec = _spec(layer, kernel, in_channels, out_channels)
     if bias is not None and bias.shape != (spec.out_channels,):
         raise _refused(layer, f"its bias has shape {bias.shape}", f"give it shape ({spec.out_channels},)")
-    if request is not None and request.spec != spec:
-        raise _refused(layer, "its sizes were changed after it was built", "build it anew")
+    if request is not None and (request.spec != spec or layer.padding != "VALID"):
+        raise _refused(layer, "its sizes or padding were changed after it was built", "build it anew")
     chosen = _policy(layer, policy) if request is None else request.policy
     weights = cp.layouts()["WIO"].unpack({"kernel": as_numpy(kernel)} | ({} if bias is None else {"bias": as_numpy(bias)}))
     weight, bias = (None if value is None else np.array(value) for value in (weights["weight"], weights["bias"]))

@@ -84,13 +84,15 @@ def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
     Raises:
         InvalidValueError: another shape, or a bias for a layer without one.
     """
-    packed = cp.layouts()["WIO"].pack(values)
-    for name, value in packed.items():
+    given = {} if values.get("weight") is None else {"kernel": cp.layouts()["WIO"].from_oiw(values["weight"])}
+    given |= {} if values.get("bias") is None else {"bias": np.asarray(values["bias"])}
+    for name, value in given.items():
         shape = weights[name].shape if name in weights else None
         if value.shape != shape:
             raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
     return {
-        name: jax.device_put(jnp.asarray(value, weights[name].dtype), weights[name].sharding) for name, value in packed.items()
+        name: jax.device_put(jnp.asarray(value, weights[name].dtype), getattr(weights[name], "sharding", None))
+        for name, value in given.items()
     }
 
 

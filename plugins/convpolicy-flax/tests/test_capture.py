@@ -128,6 +128,24 @@ def test_dtypes(api, dtype):
         assert np.array_equal(again.kernel.value, own("nnx", param_dtype=jnp.dtype(dtype).type).kernel.value)
 
 
+@pytest.mark.parametrize("backend", ["flax", "flax-linen"])
+def test_assign(backend):
+    """Weight or bias alone, into the variables as Flax keeps them or as NumPy does; a bias where there is none is refused."""
+    part, layer = cp.backends()[backend], cp.Conv1d(4, 8, 3, policy=backend, backend=backend, seed=0)
+    before, bias = part.parameters(layer), np.arange(8, dtype="float32")
+    if backend == "flax-linen":
+        layer.variables = jax.tree.map(np.asarray, layer.variables)
+    part.assign(layer, {"weight": None, "bias": bias})
+    assert np.array_equal(part.parameters(layer)["weight"], before["weight"])
+    assert np.array_equal(part.parameters(layer)["bias"], bias)
+    part.assign(layer, {"weight": 2 * before["weight"], "bias": None})
+    assert np.array_equal(part.parameters(layer)["weight"], 2 * before["weight"])
+    assert np.array_equal(part.parameters(layer)["bias"], bias)
+    plain = cp.Conv1d(4, 8, 3, policy=backend, backend=backend, bias=False)
+    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, as the layer's, got \(8,\)"):
+        part.assign(plain, {"weight": before["weight"], "bias": bias})
+
+
 def test_a_capture_is_a_copy():
     """Training on afterwards changes nothing in it."""
     layer = own("nnx")
@@ -160,10 +178,10 @@ def changed(**attributes):
     return layer
 
 
-def resized():
-    """A padded layer whose stride was written over."""
+def rewritten(name, value):
+    """A padded layer, one of whose attributes was written over."""
     layer = cp.Conv1d(4, 8, 3, **PADDED["reflect"], backend="flax")
-    layer.strides = 2
+    setattr(layer, name, value)
     return layer
 
 
@@ -202,7 +220,8 @@ REFUSED = {
     "bias taken away": (lambda: changed(bias=None), "use_bias is set and there is no bias"),
     "bias of another shape": (lambda: changed(bias=nnx.Param(jnp.ones(1))), r"its bias has shape \(1,\); give it shape \(8,\)"),
     "groups": (lambda: changed(feature_group_count=2), r"its kernel has shape \(3, 4, 8\) and its sizes say \(3, 2, 8\); build it anew"),
-    "resized": (resized, "its sizes were changed after it was built; build it anew"),
+    "resized": (lambda: rewritten("strides", 2), "its sizes or padding were changed after it was built; build it anew"),
+    "padded twice": (lambda: rewritten("padding", "SAME"), "its sizes or padding were changed after it was built"),
     "abstract": (abstract, "its weights are of class ShapeDtypeStruct and hold no values; give it arrays"),
     "integers": (lambda: changed(kernel=nnx.Param(jnp.ones((3, 4, 8), "int8")), bias=None, use_bias=False), "its weights and what it computes in are int8"),
 }  # fmt: skip

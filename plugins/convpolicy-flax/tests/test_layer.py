@@ -227,7 +227,9 @@ def test_linen_within_a_module(padding_mode):
 def test_linen_initialised_on_other_channels():
     """A law is for the sizes that the layer was built with."""
     layer = built({}, "flax-linen", policy="torch")
-    with pytest.raises(cp.InvalidValueError, match=r"kernel must have shape \(3, 4, 8\) for a layer of 4 channels, got \(3, 6, 8\)"):
+    with pytest.raises(
+        cp.InvalidValueError, match=r"kernel must have shape \(3, 4, 8\) for a layer of 4 channels, got \(3, 6, 8\)"
+    ):
         layer.module.init(jax.random.key(0), random(1, 9, 6))
 
 
