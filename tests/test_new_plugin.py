@@ -97,7 +97,7 @@ def test_what_is_taken_is_refused(plugin):
     assert result.exit_code == 2
     assert "folder must not exist yet, got 'convpolicy-tide-pool'; remove it or pass --folder." in result.stderr
     assert (plugin / "README.md").read_bytes() == kept
-    cp.register(types.SimpleNamespace(convpolicy_layouts=cp.hookimpl(lambda: [])), "taken")
+    cp.register(types.SimpleNamespace(convpolicy_layouts=cp.hookimpl(lambda: iter(()))), "taken")
     try:
         result = run("taken")
         assert (result.exit_code, "NAME must be new, got 'taken', which is a plugin already" in result.stderr) == (2, True)

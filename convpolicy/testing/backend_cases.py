@@ -158,7 +158,7 @@ def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> N
         at = tuple(int(axis[0]) for axis in np.nonzero(far))
         require(
             False,
-            f"{what} differs from the float64 reference at {at}: got {wide[at]!r}, expected {ideal[at]!r} within "
+            f"{what} differs from the float64 reference at {at}: got {float(wide[at])!r}, expected {float(ideal[at])!r} within "
             f"{bound[at]:.1e}, for {case}.",
         )
 

@@ -149,7 +149,7 @@ def _is_frameworks_own(backend: Backend, error: Exception) -> bool:
     """Return True for an error that the framework raised and not the plugin."""
     frames = list(traceback.walk_tb(error.__traceback__))
     raised_by = str(frames[-1][0].f_globals.get("__name__")).partition(".")[0]
-    return backend.framework != "numpy" and raised_by not in ("convpolicy", backend.build.__module__.partition(".")[0])
+    return backend.framework != "numpy" and raised_by not in ("convpolicy", "numpy", backend.build.__module__.partition(".")[0])
 
 
 def _refusals(backend: Backend) -> None:

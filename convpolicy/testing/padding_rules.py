@@ -101,7 +101,7 @@ def _static(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
     if unseen is None or not rule.is_static(kernel, stride, dilation):
         return
     try:
-        seen = tuple(rule.pads(kernel, stride, dilation, length, **rule.arguments(choice)))
+        seen = tuple(int(pad) for pad in rule.pads(kernel, stride, dilation, length, **rule.arguments(choice)))
     except ValueError as error:
         require(False, f"declared static, but refuses one length: {error} for {sizes}; set needs_length=True.")
     require(

@@ -10,7 +10,6 @@ from paddle.nn.utils import remove_weight_norm, spectral_norm, weight_norm
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.testing import checks_of
 
 BACKEND = cp.backends()["paddle"]
 # as Paddle's own layer is told
@@ -118,12 +117,6 @@ def test_spectral_norm():
     layer.eval()
     taken = check(layer)
     assert np.array_equal(cp.capture(layer).weight, taken.weight)
-
-
-@pytest.mark.parametrize("check", [c for c in checks_of(BACKEND) if c.name in ("assign", "capture")], ids=lambda c: c.name)
-def test_conformance(check):
-    """The kit's checks of weights that go in and come out, in both dtypes."""
-    check()
 
 
 def test_a_capture_is_a_copy():
