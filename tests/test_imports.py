@@ -46,7 +46,6 @@ def loaded(tmp_path: Path, code: str) -> set[str]:
         ("import convpolicy", set()),
         ("import convpolicy.reference, convpolicy.drawing", set()),
         (f"import convpolicy, numpy; {LAYER}", {"pluggy"}),
-        ("import convpolicy; convpolicy.port(convpolicy.Conv1d(2, 3, 3), to='numpy')", {"pluggy"}),
         ("import convpolicy; convpolicy.policy('mindspore').plan(4, length=9)", {"pluggy"}),
         ("import convpolicy, numpy; convpolicy.port(convpolicy.Conv1d(1, 1, 1), to='numpy')", {"pluggy"}),
         ("import convpolicy; convpolicy.compare('torch', 'mindspore', kernel_size=4, length=9)", {"pluggy"}),
