@@ -24,7 +24,7 @@ class OnnxConv1d:
     own model, made when it first comes.
 
     Attributes:
-        weight: (out, in/groups, kernel) read-only array; it stands in the model, so `assign` writes another and builds the models anew.
+        weight: (out, in/groups, kernel) read-only array; it stands in the model, so that others are written by the backend's `assign`.
         bias: (out,) read-only array or None.
     """
 
@@ -123,10 +123,19 @@ def _read_only(values: Array) -> Array:
 
 
 def assign(layer: OnnxConv1d, values: Mapping[str, Array | None]) -> None:
-    """Write weight (out, in/groups, kernel) and bias (out,); the models that hold the old ones are dropped."""
+    """Write weight (out, in/groups, kernel) and bias, which then stand in its models.
+
+    Raises:
+        InvalidValueError: another shape, or a bias for a layer without one.
+    """
     for name, value in values.items():
-        if value is not None:
-            setattr(layer, name, _read_only(np.asarray(value, getattr(layer, name).dtype)))
+        if value is None:
+            continue
+        old = getattr(layer, name)
+        shape = None if old is None else old.shape
+        if value.shape != shape:
+            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+        setattr(layer, name, _read_only(np.asarray(value, np.float32)))
     layer._sessions.clear()
 
 

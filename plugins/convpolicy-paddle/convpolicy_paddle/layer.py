@@ -188,7 +188,9 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
         arguments["weight_attr"] = paddle.ParamAttr(initializer=blank)
     layer = nn.Conv1D(**arguments) if padding is not None else _layer_class(request)(request, **arguments)
     if not own_draw:
-        assign(layer, request.draw(GlobalStream() if stream is None else stream))
+        for name, value in request.draw(GlobalStream() if stream is None else stream).items():
+            if value is not None:
+                getattr(layer, name).set_value(value)
     return layer
 
 
@@ -204,10 +206,19 @@ def parameters(layer: nn.Conv1D) -> dict[str, Any]:
 
 
 def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays."""
+    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays.
+
+    Raises:
+        InvalidValueError: another shape, or a bias for a layer without one.
+    """
+    tensors = _weights(layer)
     for name, value in values.items():
-        if value is not None:
-            getattr(layer, name).set_value(value)
+        if value is None:
+            continue
+        shape = None if tensors[name] is None else tuple(tensors[name].shape)
+        if value.shape != shape:
+            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+        tensors[name].set_value(paddle.to_tensor(np.ascontiguousarray(value)).astype(tensors[name].dtype))
 
 
 def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:
