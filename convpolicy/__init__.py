@@ -146,6 +146,8 @@ def unregister(name: str) -> None:
 _ON_DEMAND = {  # these bring pluggy and cattrs, so they are imported when asked for
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
+    "translate": "convpolicy.translation",
+    "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",
 }
 
