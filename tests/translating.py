@@ -193,9 +193,13 @@ class Batch:
             self._arrays[f"{key} weight"] = draw.standard_normal((outputs, inputs // groups, kernel)).astype("float32")
             self._arrays[f"{key} bias"] = draw.standard_normal(outputs).astype("float32")
         for length in lengths:
-            self._arrays.setdefault(f"{key} {length}", np.random.default_rng([length, inputs]).standard_normal((2, inputs, length)).astype("float32"))
+            self._arrays.setdefault(
+                f"{key} {length}", np.random.default_rng([length, inputs]).standard_normal((2, inputs, length)).astype("float32")
+            )
         job = f"{framework}{len(self._jobs[framework])}"
-        self._jobs[framework].append({"id": job, "code": code, "sizes": key, "inputs": [str(n) for n in lengths], "initial": initial})
+        self._jobs[framework].append(
+            {"id": job, "code": code, "sizes": key, "inputs": [str(n) for n in lengths], "initial": initial}
+        )
         return job
 
     def run(self):

@@ -111,7 +111,9 @@ def translate_page(
     if not own:
         others = sorted({mention.dialect.partition(".")[0] for mention in mentions})
         hint = f" it has some of {', '.join(others)}: pass source=... (--from)." if others else " pass code that calls one."
-        raise InvalidValueError(f"code must call {SOURCES[dialects.source].title}, got {len(code.splitlines())} lines without;{hint}")
+        raise InvalidValueError(
+            f"code must call {SOURCES[dialects.source].title}, got {len(code.splitlines())} lines without;{hint}"
+        )
     names, follow = pages.targets_of(tree), channels.follow(tree) if dialects.source == "keras" else {}
     found: list[TranslatedCall] = []
     for mention in own:
@@ -126,7 +128,8 @@ def page_of(found: list[TranslatedCall], file: str = "") -> str:
     titles, snippets = [], []
     for call in found:
         line = " ".join(call.original.split())
-        titles.append(f"# {file or 'line '}{':' if file else ''}{call.line}: {line if len(line) <= TITLE_LENGTH else line[:TITLE_LENGTH - 1] + '…'}")
+        place = f"{file}:{call.line}" if file else f"line {call.line}"
+        titles.append(f"# {place}: {line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + '…'}")
         reason = f"# not translated: {call.reason}"
         snippets.append(call.snippet or Snippet("", (), (), (), reason))
     return join(snippets, titles)
@@ -171,7 +174,7 @@ def _dialects(source: str, target: str, in_channels: Any, length: Any) -> _Diale
         integer("in_channels", in_channels, 1)
     if length is not None:
         integer("length", length, 1)
-    base, at, version = source.partition("@")
+    _name, at, version = source.partition("@")
     return _Dialects(checked[0], source, named_policy(f"{checked[0]}{at}{version}"), checked[1])
 
 
@@ -188,7 +191,9 @@ def _translated(
         unknown = in_channels is None and "in_channels" not in (source.names.get(n, n) for n in source.parameters)
         stand_in: Value = Expression("in_channels") if unknown else in_channels
         wanted = source.read(call, dialects.title, dialects.policy, stand_in, length)
-        snippet = write(_with_note(wanted) if wanted.values["in_channels"] is stand_in and unknown else wanted, TARGETS[dialects.target], name)
+        snippet = write(
+            _with_note(wanted) if wanted.values["in_channels"] is stand_in and unknown else wanted, TARGETS[dialects.target], name
+        )
     except ConvPolicyError as error:
         return TranslatedCall(mention.node.lineno, original, reason=str(error))
     return TranslatedCall(mention.node.lineno, original, snippet)

@@ -17,6 +17,9 @@ def _call(function: str, *positional: Value, **keywords: Value) -> str:
     return f"{function}({', '.join(words)})"
 
 
+def _nothing() -> None:
+    """Stand in for an initializer that the framework has not."""
+
 
 def _gain(found: Law) -> dict[str, Any]:
     gain = math.sqrt(found.parameters["scale"])
@@ -122,8 +125,7 @@ def keras(found: Law, role: str, wanted: Wanted) -> str | None:
         "normal": lambda: _call("keras.initializers.RandomNormal", mean=p["mean"], stddev=p["std"]),
         "uniform": lambda: _call("keras.initializers.RandomUniform", p["low"], p["high"]),
         "orthogonal": lambda: _call("keras.initializers.Orthogonal", gain=p["gain"]),
-        "dirac": lambda: None,
-    }[plain.kind]()
+    }.get(plain.kind, _nothing)()
 
 
 def flax(found: Law, role: str, wanted: Wanted) -> str | None:
@@ -146,8 +148,7 @@ def flax(found: Law, role: str, wanted: Wanted) -> str | None:
     return {
         "constant": lambda: _call("nnx.initializers.constant", p["value"]) if p["value"] else "nnx.initializers.zeros_init()",
         "orthogonal": lambda: _call("nnx.initializers.orthogonal", p["gain"]),
-        "dirac": lambda: None,
-    }[plain.kind]()
+    }.get(plain.kind, _nothing)()
 
 
 def paddle(found: Law, role: str, wanted: Wanted) -> str | None:

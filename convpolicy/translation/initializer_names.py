@@ -11,6 +11,8 @@ from convpolicy.parts import Choice
 from convpolicy.translation.reading import bind
 from convpolicy.translation.values import Call, Expression, Value
 
+_SEED = {"seed": None}
+WITHOUT_EFFECT = ("seed", "dtype")  # on the law
 UNIT_GAINS = ("linear", "sigmoid", "conv1d", "conv2d", "conv3d")
 
 
@@ -40,8 +42,8 @@ def _scaled(fan: str, gain: float, law: str) -> Choice:
 def _scaling(laws: Mapping[str, str]) -> Named:
     """``VarianceScaling(scale, mode, distribution)``, with what each distribution really draws."""
     return Named(
-        {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal", "seed": None},
-        lambda scale, mode, distribution, seed: _scaled(mode, math.sqrt(scale), laws[distribution]),
+        {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal", **_SEED},
+        lambda scale, mode, distribution: _scaled(mode, math.sqrt(scale), laws[distribution]),
     )
 
 
@@ -66,7 +68,7 @@ def _families(*families: str) -> dict[str, Named]:
     """Keras's and Flax's ``he_normal`` and its like, whose normal laws are truncated."""
 
     def named(name: str) -> Named:
-        return Named({"seed": None}, lambda seed: Choice(name))
+        return Named(_SEED, lambda: Choice(name))
 
     laws = {"normal": "truncated_normal", "uniform": "uniform"}
     return {f"{family}{own}": named(f"{family}_{law}") for family in families for own, law in laws.items()}
@@ -122,12 +124,9 @@ MINDSPORE = {
     "dirac": Named({"groups": 1}, _dirac),
 }
 
-_SEED = {"seed": None}
-_RANDOM_NORMAL = Named(
-    {"mean": 0.0, "stddev": 0.05, **_SEED}, lambda mean, stddev, seed: Choice("normal", mean=mean, std=stddev)
-)
+_RANDOM_NORMAL = Named({"mean": 0.0, "stddev": 0.05, **_SEED}, lambda mean, stddev: Choice("normal", mean=mean, std=stddev))
 _RANDOM_UNIFORM = Named(
-    {"minval": -0.05, "maxval": 0.05, **_SEED}, lambda minval, maxval, seed: Choice("uniform", low=minval, high=maxval)
+    {"minval": -0.05, "maxval": 0.05, **_SEED}, lambda minval, maxval: Choice("uniform", low=minval, high=maxval)
 )
 KERAS = {
     "zeros": _plain("zeros"),
@@ -138,11 +137,11 @@ KERAS = {
     "randomuniform": _RANDOM_UNIFORM,
     "uniform": _RANDOM_UNIFORM,
     "truncatednormal": Named(
-        {"mean": 0.0, "stddev": 0.05, **_SEED}, lambda mean, stddev, seed: Choice("truncated_normal", mean=mean, std=stddev)
+        {"mean": 0.0, "stddev": 0.05, **_SEED}, lambda mean, stddev: Choice("truncated_normal", mean=mean, std=stddev)
     ),
     **_families("glorot", "he", "lecun"),
     "variancescaling": _scaling({"truncated_normal": "truncated_normal", "untruncated_normal": "normal", "uniform": "uniform"}),
-    "orthogonal": Named({"gain": 1.0, **_SEED}, lambda gain, seed: Choice("orthogonal", gain=gain)),
+    "orthogonal": Named({"gain": 1.0, **_SEED}, lambda gain: Choice("orthogonal", gain=gain)),
 }
 
 FLAX = {
@@ -153,7 +152,7 @@ FLAX = {
     "uniform": Named({"scale": 0.01}, lambda scale: Choice("uniform", low=0.0, high=scale)),
     "truncatednormal": Named(
         {"stddev": 0.01, "dtype": None, "lower": -2.0, "upper": 2.0},
-        lambda stddev, dtype, lower, upper: Choice("truncated_normal", std=stddev, lower=lower, upper=upper),
+        lambda stddev, lower, upper: Choice("truncated_normal", std=stddev, lower=lower, upper=upper),
     ),
     **_families("glorot", "xavier", "he", "kaiming", "lecun"),
     "variancescaling": _scaling({law: law for law in ("truncated_normal", "normal", "uniform")}),
@@ -189,20 +188,23 @@ def choice_of(argument: str, value: Value, names: Mapping[str, Named], groups: A
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return Choice("constant", value=value)
-    name = {str: lambda: value, Call: lambda: value.short, Expression: lambda: value.text.rpartition(".")[2]}
-    if type(value) not in name:
+    if not isinstance(value, (str, Call, Expression)):
         return None
-    key = name[type(value)]().replace("_", "").lower()
+    name = value if isinstance(value, str) else value.short if isinstance(value, Call) else value.text.rpartition(".")[2]
+    key = name.replace("_", "").lower()
     if key not in names:
         if isinstance(value, str):
-            raise InvalidValueError(f"{argument} must be one of {', '.join(names)}, got {value!r}; pick one.{nearest(value, names)}")
+            raise InvalidValueError(
+                f"{argument} must be one of {', '.join(names)}, got {value!r}; pick one.{nearest(value, names)}"
+            )
         return None
     if isinstance(value, Expression) and "initializers" not in value.text:
         return None  # a variable, whatever it is called
     call = value if isinstance(value, Call) else Call(key, (), (), str(value))
     named = names[key]
     try:
-        choice = named.choice(**bind(call, named.parameters, len(named.parameters), key))
+        given = bind(call, named.parameters, len(named.parameters), key)
+        choice = named.choice(**{name: given[name] for name in given if name not in WITHOUT_EFFECT})
     except (ValueError, TypeError, KeyError, ZeroDivisionError):  # names, calls, or what this library has no word for
         return None
     if choice.name == "dirac":

@@ -48,10 +48,11 @@ class CircularPad1d(nn.Cell):
 
     def __init__(self, padding):
         super().__init__()
-        self.padding = padding
+        self.left, self.right = padding
 
     def construct(self, x):
-        return ops.pad(x, self.padding, mode="circular")
+        length = x.shape[-1]
+        return ops.gather(x, ops.arange(-self.left, length + self.right) % length, 2)
 '''
 
 KERAS_PAD = '''\
@@ -108,11 +109,10 @@ def _nothing(pads: tuple[Value, Value]) -> bool:
 
 def _by_length(wanted: Wanted, target: str, arguments: Native, tail: str = "") -> Padding:
     """Pad by a class that holds the formula of the least padding, the only rule that reads the length."""
-    rule, given = wanted.policy.part("padding")
-    side = given.get("odd_side", "right")
+    side = wanted.policy.part("padding")[1].get("odd_side", "right")
     sizes = [wanted.number(name, "the pads depend on it") for name in ("kernel_size", "stride", "dilation")]
     name = {"right": "SamePad1d", "left": "SameLowerPad1d"}[side]
-    name = name if target != "keras" and target != "paddle" else name.replace("1d", "1D")
+    name = name.replace("1d", "1D") if target in ("keras", "paddle") else name
     words = {"init_head": "", "init_tail": "", **DIALECTS[target]}
     helper = SAME_PAD.format(name=name, side=side, left=LEFTS[side], **words)
     return Padding(arguments, (f"{name}({', '.join(map(str, sizes))}{tail})",), (helper,))
@@ -173,7 +173,9 @@ def flax(wanted: Wanted) -> Padding:
         return Padding({"padding": found})
     pads = wanted.pads()
     if pads is None:  # every rule that reads the length is one of its words
-        raise InvalidValueError(f"padding {wanted.policy.padding} depends on the length, which flax cannot express; pass length=...")
+        raise InvalidValueError(
+            f"padding {wanted.policy.padding} depends on the length, which flax cannot express; pass length=..."
+        )
     if _nothing(pads):
         return Padding({"padding": "VALID"})
     if wanted.mode == "zeros":
@@ -197,5 +199,3 @@ def paddle(wanted: Wanted) -> Padding:
     if wanted.mode == "zeros":
         return Padding({"padding": list(pads)})
     return Padding({}, (PADDLE_LAYERS[wanted.mode].format(*map(code_of, pads)),))
-
-

@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
-from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec, check_length, single
 from convpolicy.policy import Policy
 from convpolicy.translation.values import Call, Expression, Value, atom, code_of
@@ -195,7 +194,9 @@ def word(argument: str, value: Value, allowed: Any) -> str:
     """
     text = literal(argument, value, "it decides what is padded")
     if not isinstance(text, str) or text not in allowed:
-        raise InvalidValueError(f"{argument} must be one of {', '.join(allowed)}, got {text!r}; pick one.{nearest(str(text), allowed)}")
+        raise InvalidValueError(
+            f"{argument} must be one of {', '.join(allowed)}, got {text!r}; pick one.{nearest(str(text), allowed)}"
+        )
     return text
 
 
@@ -211,10 +212,3 @@ def wanted(framework: str, policy: Policy, values: Mapping[str, Value], length: 
     policy = policy.evolve(bias=not isinstance(bias, bool) or bias)
     checked = None if length is None else check_length(length)
     return Wanted(framework, {name: size(name, values[name]) for name in SIZES}, policy, length=checked, **rest)
-
-
-def explicit(padding: Value) -> dict[str, Any]:
-    """Return the changes of a policy, or the expression, for a number of samples on both sides."""
-    if isinstance(padding, Expression):
-        return {"padding": padding}
-    return {"policy": {"padding": Choice("valid") if padding == 0 and not isinstance(padding, bool) else padding}}

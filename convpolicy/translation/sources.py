@@ -9,17 +9,14 @@ import attrs
 
 from convpolicy.errors import InvalidValueError
 from convpolicy.initializers import TORCH_UNIFORM
-from convpolicy.parts import Choice
 from convpolicy.policy import Policy
-from convpolicy.translation import initializer_names
+from convpolicy.translation import initializer_names, padding_words
 from convpolicy.translation.initializer_names import Named, choice_of
-from convpolicy.translation.reading import REQUIRED, Wanted, bind, dtype_of, flag, literal, size, wanted, word
+from convpolicy.translation.padding_words import Found
+from convpolicy.translation.reading import REQUIRED, Wanted, bind, dtype_of, flag, literal, wanted
 from convpolicy.translation.values import Call, Expression, Value, code_of
 
-TORCH_MODES = ("zeros", "reflect", "replicate", "circular")
 ONLY_TRAINING = "only matters in training"
-SAMPLES = "padding is taken for a number of samples, as its value is not known here"
-Found = dict[str, Any]  # changes of `Wanted`: "policy" (changes of it), "padding" (an expression), "dilation", "notes"
 
 
 @attrs.frozen
@@ -138,7 +135,9 @@ def _attribute(value: Value, role: str, notes: list[str]) -> Value:
         return value
     names = ("name", "initializer", "learning_rate", "regularizer", "trainable", "do_model_average", "need_clip")
     arguments = bind(value, dict.fromkeys(names), len(names), "paddle.ParamAttr")
-    notes += [f"{role}: {n}={code_of(v)} is left out: {ONLY_TRAINING}" for n, v in arguments.items() if v is not None and n != names[1]]
+    notes += [
+        f"{role}: {n}={code_of(v)} is left out: {ONLY_TRAINING}" for n, v in arguments.items() if v is not None and n != names[1]
+    ]
     return arguments["initializer"]
 
 
@@ -149,85 +148,6 @@ def _activation(value: Value) -> str | None:
     if text is not None and not isinstance(text, str):
         raise InvalidValueError(f"activation must be a name, got {text!r}; pass for example 'relu'.")
     return None if text == "linear" else text
-
-
-def _torch_padding(given: Mapping[str, Value]) -> Found:
-    mode = word("padding_mode", given["padding_mode"], TORCH_MODES)
-    padding = size("padding", given["padding"])
-    if isinstance(padding, Expression):
-        literal("padding", padding if mode != "zeros" else 0, f"padding_mode is {mode!r}")
-        return {"padding": padding, "notes": [SAMPLES]}
-    if isinstance(padding, str):
-        word("padding", padding, ("same", "valid"))
-    return {"policy": {"padding": padding, "padding_mode": mode}}
-
-
-def _mindspore_padding(given: Mapping[str, Value]) -> Found:
-    for name in ("kernel_size", "stride", "padding", "dilation"):
-        if isinstance(given[name], (tuple, list)):
-            raise InvalidValueError(f"{name} must be an integer, got {given[name]!r}, which MindSpore refuses; pass the number.")
-    mode, padding = word("pad_mode", given["pad_mode"], ("same", "valid", "pad")), given["padding"]
-    if mode != "pad":
-        if isinstance(padding, Expression) or padding != 0:
-            raise InvalidValueError(
-                f"padding must be 0 unless pad_mode is 'pad', got {code_of(padding)} with pad_mode={mode!r}; pass pad_mode='pad'."
-            )
-        return {"policy": {"padding": mode}}
-    padding = size("padding", padding)
-    if isinstance(padding, Expression):
-        return {"padding": padding}
-    if isinstance(padding, str):
-        raise InvalidValueError(f"padding must be an integer, got {padding!r}; pass words as pad_mode.")
-    return {"policy": {"padding": padding}}
-
-
-def _keras_padding(given: Mapping[str, Value]) -> Found:
-    padding = literal("padding", given["padding"], "it decides what is padded")
-    return {"policy": {"padding": word("padding", padding.lower() if isinstance(padding, str) else padding, ("valid", "same", "causal"))}}
-
-
-def _flax_padding(given: Mapping[str, Value]) -> Found:
-    padding = given["padding"]
-    if isinstance(padding, (tuple, list)):
-        if len(padding) != 1:
-            raise InvalidValueError(f"padding must hold one item for one spatial axis, got {code_of(padding)}; pass [(left, right)].")
-        padding = padding[0]
-        if isinstance(padding, (tuple, list)) and len(set(padding)) == 1 and isinstance(padding[0], Expression):
-            padding = padding[0]
-    if isinstance(padding, Expression):
-        return {"padding": padding, "notes": [SAMPLES]}
-    if isinstance(padding, str):
-        padding = word("padding", padding.upper(), ("SAME", "SAME_LOWER", "VALID", "CAUSAL", "CIRCULAR", "REFLECT"))
-    elif isinstance(padding, (tuple, list)):
-        for side in padding:
-            literal("padding", side, "left and right differ")
-    return {"policy": {"padding": padding}, "dilation": 1 if given["dilation"] is None else given["dilation"]}
-
-
-def _paddle_padding(given: Mapping[str, Value]) -> Found:
-    mode = word("padding_mode", given["padding_mode"], TORCH_MODES)
-    padding = given["padding"]
-    if mode != "zeros" and (not isinstance(padding, int) or isinstance(padding, bool)):
-        raise InvalidValueError(f"padding must be an integer when padding_mode is {mode!r}, got {code_of(padding)}; pass one.")
-    if isinstance(padding, (tuple, list)):
-        if len(padding) == 3 and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in padding):
-            axis = 1 if given["data_format"] == "NLC" else 2
-            if any(tuple(pair) != (0, 0) for number, pair in enumerate(padding) if number != axis):
-                raise InvalidValueError(f"padding must leave batch and channels alone, got {code_of(padding)}; pass [left, right].")
-            padding = padding[axis]
-        padding = padding[0] if len(padding) == 1 else padding
-        for side in padding if isinstance(padding, (tuple, list)) else ():
-            literal("padding", side, "left and right may differ")
-    if isinstance(padding, Expression):
-        return {"padding": padding, "notes": [SAMPLES]}
-    if isinstance(padding, str):
-        padding = word("padding", padding.upper(), ("SAME", "VALID"))
-    own_mode = Choice("circular", overflow="periodic") if mode == "circular" else mode
-    found: Found = {"policy": {"padding": padding, "padding_mode": own_mode}}
-    if padding == "SAME" and given["dilation"] != 1:
-        note = f"dilation={code_of(given['dilation'])} is 1 here: Paddle's 'SAME' sets it to 1 without saying so"
-        found |= {"dilation": 1, "notes": [note]}
-    return found
 
 
 _CONV = {"in_channels": REQUIRED, "out_channels": REQUIRED, "kernel_size": REQUIRED, "stride": 1}
@@ -242,7 +162,7 @@ SOURCES = {
         {**_CONV, **_TORCH_TAIL, "device": None, "dtype": None},
         11,
         {},
-        _torch_padding,
+        padding_words.torch,
     ),
     "mindspore": Source(
         "mindspore.nn.Conv1d",
@@ -251,7 +171,7 @@ SOURCES = {
          "weight_init": None, "bias_init": None, "dtype": None},
         12,
         {"group": "groups", "has_bias": "bias"},
-        _mindspore_padding,
+        padding_words.mindspore,
         initializer_names.MINDSPORE,
     ),
     "mindspore.mint": Source(
@@ -260,7 +180,7 @@ SOURCES = {
         {**_CONV, **_TORCH_TAIL, "dtype": None},
         10,
         {},
-        _torch_padding,
+        padding_words.torch,
         changes={"weight_init": TORCH_UNIFORM, "bias_init": "uniform", "layout": "OIW"},
     ),
     "keras": Source(
@@ -272,7 +192,7 @@ SOURCES = {
         16,
         {"filters": "out_channels", "strides": "stride", "dilation_rate": "dilation", "use_bias": "bias",
          "kernel_initializer": "weight_init", "bias_initializer": "bias_init"},
-        _keras_padding,
+        padding_words.keras,
         initializer_names.KERAS,
         noted={**dict.fromkeys(_REGULARIZERS, ONLY_TRAINING), "name": "layers have no name there", "trainable": ONLY_TRAINING},
     ),
@@ -287,7 +207,7 @@ SOURCES = {
         {"in_features": "in_channels", "out_features": "out_channels", "strides": "stride", "kernel_dilation": "dilation",
          "feature_group_count": "groups", "use_bias": "bias", "kernel_init": "weight_init", "dtype": "computation dtype",
          "param_dtype": "dtype"},
-        _flax_padding,
+        padding_words.flax,
         initializer_names.FLAX,
         noted={"dtype": "the dtype of the computation follows the input and the weights", "precision": "it is JAX's own"},
         refused={"input_dilation": "it makes a transposed convolution", "mask": "the weight would be multiplied by it",
@@ -301,7 +221,7 @@ SOURCES = {
          "data_format": "NCL", "bias": True, "device": None, "dtype": None},
         7,
         {"weight_attr": "weight_init", "bias_attr": "bias_init"},
-        _paddle_padding,
+        padding_words.paddle,
         initializer_names.PADDLE,
     ),
 }  # fmt: skip

@@ -98,7 +98,9 @@ TARGETS = {
         paddings.flax,
         initial_code.flax,
         {
-            **{name: f"nnx.{name}" for name in ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "silu", "softplus", "softmax")},
+            **{
+                name: f"nnx.{name}" for name in ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "silu", "softplus", "softmax")
+            },
             "swish": "nnx.silu",
             "gelu": "lambda x: nnx.gelu(x, approximate=False)",
             "leaky_relu": "lambda x: nnx.leaky_relu(x, 0.2)",

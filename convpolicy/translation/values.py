@@ -97,9 +97,9 @@ def as_call(node: ast.Call, *, arithmetic: bool) -> Call:
     return Call(name, positional, keywords, text)
 
 
-def _value(argument: str, node: ast.AST, arithmetic: bool) -> Value:
+def _value(argument: str, node: ast.expr, arithmetic: bool) -> Value:
     try:
-        return ast.literal_eval(node)  # type: ignore[arg-type]
+        return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         pass
     name = dotted(node)

@@ -18,6 +18,11 @@ from convpolicy.translation.values import Expression, Value, code_of
 
 WIDEST = 100  # columns of a call on one line
 PROBED = {"kernel_size": range(1, 8), "stride": range(1, 4), "dilation": range(1, 4)}  # what a name may stand for
+REMARKS = {  # (target, dtype or activation) -> what was measured
+    ("mindspore", "float64"): "MindSpore 2.10 has no float64 convolution on the CPU",
+    ("mindspore", "tanh"): "MindSpore 2.10 computes tanh on the CPU with errors up to 1.1e-4",
+    ("flax", "float64"): "JAX has float64 after jax.config.update('jax_enable_x64', True)",
+}
 AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
 
 
@@ -130,7 +135,6 @@ def write(wanted: Wanted, target: Target, name: str = "layer") -> Snippet:
         arguments["bias_attr"] = Expression(f"None if {wanted.bias} else False")
     if wanted.dtype not in (None, "float32"):
         arguments[target.dtype[0]] = Expression(target.dtype[1].format(wanted.dtype))
-        notes += _dtype_notes(target.policy, str(wanted.dtype))
     body, place = _layers(wanted, target, padding, arguments, name)
     for role, code in after:
         statement = code.format(f"{place}.{role}")
@@ -188,7 +192,9 @@ def _initial(wanted: Wanted, target: Target, own: Policy, role: str, notes: list
         return None
     code = target.initial(found, role, wanted)
     if code is None:
-        notes.append(f"initial {role}: {wanted.policy.part(f'{role}_init')[0].name} has no counterpart here, the default stands in")
+        notes.append(
+            f"initial {role}: {wanted.policy.part(f'{role}_init')[0].name} has no counterpart here, the default stands in"
+        )
     return code
 
 
@@ -204,17 +210,11 @@ def _notes(wanted: Wanted, own: Policy) -> list[str]:
     notes.append(f"initial values: drawn from the laws of {theirs} by another generator, so not the same numbers")
     if wanted.length is not None and wanted.spec.stride > 1 and wanted.policy.part("padding")[0].needs_length:
         notes.append(f"pads: for inputs of length {wanted.length}")
-    if dict(source.padding_mode.params).get("overflow") == "periodic" and own.framework != "flax":
+    notes += [remark for word in filter(None, (wanted.dtype, wanted.activation)) if (remark := REMARKS.get((own.name, word)))]
+    rounds = dict(source.padding_mode.params).get("overflow") == "periodic"
+    if rounds and own.name != "flax" and (own.name, wanted.mode) != ("mindspore", "circular"):
         notes.append(f"pads wider than the input: {theirs} goes round it again and again, this does not")
     return notes
-
-
-def _dtype_notes(framework: str, dtype: str) -> list[str]:
-    known = {
-        ("mindspore", "float64"): "MindSpore has no float64 convolution on the CPU",
-        ("flax", "float64"): "JAX has float64 after jax.config.update('jax_enable_x64', True)",
-    }
-    return [note for key, note in known.items() if key == (framework, dtype)]
 
 
 def _refuse_strided_dilation(wanted: Wanted, own: Policy) -> None:
