@@ -18,7 +18,7 @@ SUFFIX = ".py"
 @click.argument("code", metavar="CODE|FILE|-")
 @click.option("--from", "source", default="torch", show_default=True, help="Framework of the code, also as mindspore@2.0.")
 @click.option("--to", "target", default="mindspore", show_default=True, help="Framework to write.")
-@click.option("--in-channels", type=int, help="For Keras calls, which do not hold it.")
+@click.option("--in-channels", type=int, help="For Keras calls, which do not hold it, where nothing else says it.")
 @click.option("--length", type=int, help="Input length in samples: pads that depend on it become numbers.")
 @arguments.as_json
 def translate(code: str, source: str, target: str, in_channels: int | None, length: int | None, as_json: bool) -> None:

@@ -62,7 +62,7 @@ def translate(
         source: ``"torch"``, ``"mindspore"``, ``"keras"`` (also ``"tensorflow"``), ``"flax"`` or ``"paddle"``; a version as in
             ``"mindspore@2.0"`` is that version's defaults.
         target: the same without versions.
-        in_channels: for a Keras call, whose input decides; ``input_shape=`` in the call does too, and on a page what stands before.
+        in_channels: for a Keras call, whose input decides, where neither ``input_shape=`` nor, on a page, what stands before says it.
         length: input length in samples; pads that depend on it are then numbers.
 
     Returns:
@@ -73,12 +73,12 @@ def translate(
         InvalidTypeError, InvalidValueError: no call, starred or computed arguments, arguments that the source framework refuses, or
             what the target cannot express; holds the argument, what came and the fix.
     """
-    tree = parse(code)
+    _text, tree = parse(code)
     if len(tree.body) > 1 or (tree.body and not isinstance(tree.body[0], (ast.Expr, ast.Assign, ast.AnnAssign))):
         return page_of(translate_page(code, source, target, in_channels=in_channels, length=length))
     dialects = _dialects(source, target, in_channels, length)
-    call = getattr(tree.body[0], "value", None) if tree.body else None
-    if not isinstance(call, ast.Call):
+    call = _call_in(tree)
+    if call is None:
         raise InvalidValueError(f"code must be a call of {SOURCES[dialects.source].title}, got {code!r}; pass the whole call.")
     found = as_call(call, arithmetic=False)
     dialect = dialects.of(pages.Names(tree, dialects.source).resolve(call.func) or found.name)
@@ -104,7 +104,7 @@ def translate_page(
     Raises:
         UnknownNameError, InvalidTypeError, InvalidValueError: no such framework, no Python, or no Conv1d of ``source`` in it.
     """
-    tree = parse(code)
+    text, tree = parse(code)
     dialects = _dialects(source, target, in_channels, length)
     mentions = list(pages.mentions(tree, pages.Names(tree, dialects.source)))
     own = [mention for mention in mentions if mention.dialect.partition(".")[0] == dialects.source]
@@ -112,14 +112,14 @@ def translate_page(
         others = sorted({mention.dialect.partition(".")[0] for mention in mentions})
         hint = f" it has some of {', '.join(others)}: pass source=... (--from)." if others else " pass code that calls one."
         raise InvalidValueError(
-            f"code must call {SOURCES[dialects.source].title}, got {len(code.splitlines())} lines without;{hint}"
+            f"code must call {SOURCES[dialects.source].title}, got {len(text.splitlines())} lines without;{hint}"
         )
     names, follow = pages.targets_of(tree), channels.follow(tree) if dialects.source == "keras" else {}
     found: list[TranslatedCall] = []
     for mention in own:
         name = names.get(id(mention.node), f"layer{len(found) + 1}")
-        before: Value = in_channels if in_channels is not None else follow.get(id(mention.node))
-        found.append(_translated(mention, code, name, dialects, before, length))
+        before: Value = follow.get(id(mention.node)) or in_channels
+        found.append(_translated(mention, text, name, dialects, before, length))
     return found
 
 
@@ -133,6 +133,16 @@ def page_of(found: list[TranslatedCall], file: str = "") -> str:
         reason = f"# not translated: {call.reason}"
         snippets.append(call.snippet or Snippet("", (), (), (), reason))
     return join(snippets, titles)
+
+
+def _call_in(tree: ast.Module) -> ast.Call | None:
+    """Return the call of a statement: alone, assigned, in a row with a comma behind it, or called on something at once."""
+    value = getattr(tree.body[0], "value", None) if tree.body else None
+    if isinstance(value, ast.Tuple) and len(value.elts) == 1:
+        value = value.elts[0]
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Call):
+        value = value.func
+    return value if isinstance(value, ast.Call) else None
 
 
 @attrs.frozen

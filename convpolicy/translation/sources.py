@@ -99,14 +99,17 @@ class Source:
 
 def _channels(title: str, given: Mapping[str, Value], in_channels: Value) -> Value:
     """Return in_channels as the caller, ``input_shape`` or ``input_dim`` says."""
-    if in_channels is not None:
-        return in_channels
     shape, axis = given.get("input_shape"), 0 if given.get("data_format") == "channels_first" else -1
-    if isinstance(shape, (tuple, list)) and len(shape) == 2:
-        return shape[axis]
-    if given.get("input_dim") is not None:
-        return given["input_dim"]
-    raise InvalidValueError(f"in_channels must be given, as a {title} does not hold it; pass in_channels=... (--in-channels).")
+    own = shape[axis] if isinstance(shape, (tuple, list)) and len(shape) == 2 else given.get("input_dim")
+    if own is not None and in_channels not in (None, own):
+        raise InvalidValueError(
+            f"in_channels must be {code_of(own)}, as the call says, got {code_of(in_channels)}; leave it out."
+        )
+    if own is None and in_channels is None:
+        raise InvalidValueError(
+            f"in_channels must be given, as a {title} does not hold it; pass in_channels=... (--in-channels)."
+        )
+    return in_channels if own is None else own
 
 
 def _layout(data_format: Value) -> dict[str, str]:
@@ -122,8 +125,10 @@ def _bias(given: Mapping[str, Value], title: str) -> Value:
     """Return whether there is a bias; Paddle says so in ``bias`` or in ``bias_attr``."""
     if given["bias"] is False or "bias_init" not in given:
         return flag("bias", given["bias"])
-    if title == "paddle.nn.Conv1D" and given["bias_init"] is False:
-        return False
+    if title == "paddle.nn.Conv1D" and not isinstance(given["bias_init"], Call):
+        return literal("bias_attr", given["bias_init"], "False means that there is no bias") is not False and flag(
+            "bias", given["bias"]
+        )
     return flag("bias", given["bias"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from typing import Any, TypeAlias
 
 import attrs
@@ -38,8 +39,11 @@ class Call:
         return self.name.rpartition(".")[2]
 
 
-def parse(code: str) -> ast.Module:
-    """Parse Python code.
+def parse(code: str) -> tuple[str, ast.Module]:
+    """Parse Python code, indented as it may be where it was cut out of a file.
+
+    Returns:
+        The text that was parsed, and its tree.
 
     Raises:
         InvalidTypeError: ``code`` is no text.
@@ -47,14 +51,14 @@ def parse(code: str) -> ast.Module:
     """
     if not isinstance(code, str):
         raise InvalidTypeError(f"code must be text, got {code!r} of type {type(code).__name__}; pass the call as a string.")
-    stripped = code.strip("\n")
-    for text in (code, stripped.strip()):  # a call cut out of a file stands indented
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            fault = error
-    line = f" at line {fault.lineno}" if isinstance(fault, SyntaxError) and fault.lineno else ""
-    raise InvalidValueError(f"code must be Python, got {_shown(code)}, wrong{line}: {fault}; pass a whole call.") from fault
+    text = textwrap.dedent(code)
+    text = text.strip() if text.startswith((" ", "\t")) else text
+    try:
+        return text, ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f" at line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        fault = error.msg if isinstance(error, SyntaxError) else error
+        raise InvalidValueError(f"code must be Python, got {_shown(code)}, wrong{line}: {fault}; pass a whole call.") from error
 
 
 def _shown(code: str) -> str:

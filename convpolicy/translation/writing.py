@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -84,19 +84,21 @@ class Snippet:
         """The whole, to be pasted or executed."""
         return join([self])
 
-    @property
-    def statements(self) -> str:
-        """Comments and statements, without imports and classes."""
-        return "\n".join([*(f"# {note}" for note in self.notes), self.body])
 
-
-def join(snippets: Sequence[Snippet], titles: Iterable[str] = ()) -> str:
-    """Return several snippets as one text: every import and every class once, then the layers, each under its title."""
+def join(snippets: Sequence[Snippet], titles: Sequence[str] = ("",)) -> str:
+    """Return several snippets as one text: imports, classes and the comments of all once, then each layer under its title."""
     imports = sorted({line for snippet in snippets for line in snippet.imports}, key=lambda line: (line.startswith("from"), line))
     helpers = dict.fromkeys(helper for snippet in snippets for helper in snippet.helpers)
-    layers = (f"{title}\n{s.statements}" if title else s.statements for s, title in itertools.zip_longest(snippets, titles))
-    parts = ["\n".join(imports), *(f"\n{helper.rstrip()}\n" for helper in helpers), *layers]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    several = [snippet.notes for snippet in snippets if snippet.notes]
+    common = [note for note in several[0] if all(note in notes for notes in several)] if len(several) > 1 else []
+    layers = []
+    for title, snippet in zip(titles, snippets):
+        comments = [f"# {note}" for note in snippet.notes if note not in common]
+        layers.append("\n".join(filter(None, [title, *comments, snippet.body])))
+    above = "\n".join(f"# {note}" for note in common)
+    return (
+        "\n\n".join(filter(None, ["\n".join(imports), *(f"\n{helper.rstrip()}\n" for helper in helpers), above, *layers])) + "\n"
+    )
 
 
 def write(wanted: Wanted, target: Target, name: str = "layer") -> Snippet:
