@@ -106,6 +106,8 @@ def test_names_of_a_file_are_followed():
     own = "import x\nclass Conv1d: pass\na = Conv1d(1, 2, 3)\nimport my.nn as nn\nb = nn.Conv1d(1, 2, 3)\nimport torch\nc = torch.nn.Conv1d(1, 2, 3)"
     assert [call.line for call in cp.translate_page(own)] == [7]
     assert len(cp.translate_page("from torch.nn import *\nConv1d(1, 2, 3)")) == 1
+    assert len(cp.translate_page("import tensorflow as tf\nL = tf.keras.layers\nL.Conv1D(1, 2)", "keras", in_channels=3)) == 1
+    assert len(cp.translate_page('"\\d" is 1\nnn.Conv1d(1, 2, 3)')) == 1  # the user's text may deserve warnings
     with pytest.raises(cp.ConvPolicyError, match="it has some of keras"):
         cp.translate_page(KERAS)
     with pytest.raises(cp.ConvPolicyError, match="0 lines without"):

@@ -42,7 +42,7 @@ def translate(code: str, source: str, target: str, in_channels: int | None, leng
 
 def _read(file: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8")
+        return Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidValueError(
             f"{file} must be UTF-8 text, got byte {error.object[error.start]:#x}; save it as UTF-8."

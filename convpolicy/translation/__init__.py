@@ -19,7 +19,7 @@ from convpolicy.translation.targets import TARGETS
 from convpolicy.translation.values import Expression, Value, as_call, parse
 from convpolicy.translation.writing import Snippet, join, write
 
-ALIASES = {"tensorflow": "keras", "flax-nnx": "flax"}
+ALIASES = {"tensorflow": "keras"}
 TITLE_LENGTH = 100
 
 
@@ -58,7 +58,7 @@ def translate(
     comments.
 
     Args:
-        code: a call such as ``nn.Conv1d(120, 240, 4, padding=1)``, alone or assigned to a name, or a page of several statements.
+        code: a call such as ``nn.Conv1d(120, 240, 4, padding=1)``, alone or assigned to a name, or a page with several.
         source: ``"torch"``, ``"mindspore"``, ``"keras"`` (also ``"tensorflow"``), ``"flax"`` or ``"paddle"``; a version as in
             ``"mindspore@2.0"`` is that version's defaults.
         target: the same without versions.
@@ -74,14 +74,15 @@ def translate(
             what the target cannot express; holds the argument, what came and the fix.
     """
     _text, tree = parse(code)
-    if len(tree.body) > 1 or (tree.body and not isinstance(tree.body[0], (ast.Expr, ast.Assign, ast.AnnAssign))):
-        return page_of(translate_page(code, source, target, in_channels=in_channels, length=length))
     dialects = _dialects(source, target, in_channels, length)
+    names = pages.Names(tree, dialects.source)
     call = _call_in(tree)
+    if (call is None or names.resolve(call.func) not in PATHS) and any(mention.called for mention in pages.mentions(tree, names)):
+        return page_of(translate_page(code, source, target, in_channels=in_channels, length=length))
     if call is None:
         raise InvalidValueError(f"code must be a call of {SOURCES[dialects.source].title}, got {code!r}; pass the whole call.")
     found = as_call(call, arithmetic=False)
-    dialect = dialects.of(pages.Names(tree, dialects.source).resolve(call.func) or found.name)
+    dialect = dialects.of(names.resolve(call.func) or found.name)
     name = pages.targets_of(tree).get(id(call), "layer")
     wanted = SOURCES[dialect].read(found, dialects.title, dialects.policy, in_channels, length)
     return write(wanted, TARGETS[dialects.target], name).code
@@ -136,8 +137,9 @@ def page_of(found: list[TranslatedCall], file: str = "") -> str:
 
 
 def _call_in(tree: ast.Module) -> ast.Call | None:
-    """Return the call of a statement: alone, assigned, in a row with a comma behind it, or called on something at once."""
-    value = getattr(tree.body[0], "value", None) if tree.body else None
+    """Return the call of a single statement: alone, assigned, with a comma behind it, or called on something at once."""
+    single = len(tree.body) == 1 and isinstance(tree.body[0], (ast.Expr, ast.Assign, ast.AnnAssign))
+    value = getattr(tree.body[0], "value", None) if single else None
     if isinstance(value, ast.Tuple) and len(value.elts) == 1:
         value = value.elts[0]
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Call):
@@ -193,7 +195,9 @@ def _translated(
 ) -> TranslatedCall:
     original = ast.get_source_segment(code, mention.node) or ast.unparse(mention.node)
     if not mention.called:
-        return TranslatedCall(mention.node.lineno, original, reason="it is named here and called elsewhere; translate the call.")
+        return TranslatedCall(
+            mention.node.lineno, original, reason="it is named here, not called; translate the place where it is called."
+        )
     assert isinstance(mention.node, ast.Call)
     try:
         call = as_call(mention.node, arithmetic=True)

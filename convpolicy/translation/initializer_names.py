@@ -204,6 +204,8 @@ def choice_of(argument: str, value: Value, names: Mapping[str, Named], groups: A
     named = names[key]
     try:
         given = bind(call, named.parameters, len(named.parameters), key)
+        if any(isinstance(argument, (Expression, Call)) for argument in given.values()):
+            return None
         choice = named.choice(**{name: given[name] for name in given if name not in WITHOUT_EFFECT})
     except (ValueError, TypeError, KeyError, ZeroDivisionError):  # names, calls, or what this library has no word for
         return None

@@ -12,7 +12,7 @@ from convpolicy.translation.values import Expression, Value, code_of
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 SAMPLES = "padding is taken for a number of samples, as its value is not known here"
-Found = dict[str, Any]  # changes of `Wanted`: "policy" (changes of it), "padding" (an expression), "dilation", "notes"
+Found = dict[str, Any]  # changes of `Wanted`: "policy" (changes of it), "padding" (an expression), "stride", "dilation", "notes"
 
 
 def torch(given: Mapping[str, Value]) -> Found:
@@ -75,7 +75,8 @@ def flax(given: Mapping[str, Value]) -> Found:
     elif isinstance(padding, (tuple, list)):
         for side in padding:
             literal("padding", side, "left and right differ")
-    return {"policy": {"padding": padding}, "dilation": 1 if given["dilation"] is None else given["dilation"]}
+    ones = {name: 1 for name in ("stride", "dilation") if given[name] is None}
+    return {"policy": {"padding": padding}, **ones}
 
 
 def paddle(given: Mapping[str, Value]) -> Found:

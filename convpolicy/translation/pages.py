@@ -40,7 +40,7 @@ class Names:
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
                 target, path = node.targets[0].id, self.resolve(node.value)
-                if path in PATHS and target not in self._paths:
+                if path is not None and target not in self._paths and any(f"{known}.".startswith(f"{path}.") for known in PATHS):
                     self._paths[target] = path
         customary = CUSTOMARY[framework] | {path.rpartition(".")[2]: path for path in SOURCES[framework].paths}
         for name, path in customary.items():

@@ -16,6 +16,7 @@ from convpolicy.translation.padding_words import Found
 from convpolicy.translation.reading import REQUIRED, Wanted, bind, dtype_of, flag, literal, wanted
 from convpolicy.translation.values import Call, Expression, Value, code_of
 
+FOR_BIAS = ("zeros", "ones", "constant", "normal", "uniform", "truncated_normal")  # the others read the fans of a weight
 ONLY_TRAINING = "only matters in training"
 
 
@@ -74,7 +75,7 @@ class Source:
         found = self.padding(given)
         changes = {**self.changes, **found.pop("policy", {})}
         notes += found.pop("notes", [])
-        given |= {name: found.pop(name) for name in ("dilation",) if name in found}
+        given |= {name: found.pop(name) for name in ("stride", "dilation") if name in found}
         changes |= _layout(given.get("data_format"))
         bias = _bias(given, self.title)
         for role in ("weight", "bias") if bias is not False else ("weight",):
@@ -82,7 +83,7 @@ class Source:
             if initial is None:
                 continue
             choice = choice_of(f"{role}_init", initial, self.initializers, given["groups"])
-            if choice is None:
+            if choice is None or (role == "bias" and choice.name not in FOR_BIAS):
                 notes.append(f"initial {role}: {code_of(initial)} has no counterpart here, the default stands in")
             else:
                 changes[f"{role}_init"] = choice

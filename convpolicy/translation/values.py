@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
+import warnings
 from typing import Any, TypeAlias
 
 import attrs
@@ -54,7 +55,11 @@ def parse(code: str) -> tuple[str, ast.Module]:
     text = textwrap.dedent(code)
     text = text.strip() if text.startswith((" ", "\t")) else text
     try:
-        return text, ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the user's own text
+            tree = ast.parse(text)
+        ast.unparse(tree)  # refuses what is nested too deep for any later step
+        return text, tree
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" at line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         fault = error.msg if isinstance(error, SyntaxError) else error

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from convpolicy.arithmetic import static_total
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.lookup import policy as named_policy
 from convpolicy.policy import Policy
@@ -23,6 +24,7 @@ REMARKS = {  # (target, dtype or activation) -> what was measured
     ("mindspore", "tanh"): "MindSpore 2.10 computes tanh on the CPU with errors up to 1.1e-4",
     ("flax", "float64"): "JAX has float64 after jax.config.update('jax_enable_x64', True)",
 }
+PERIOD = 32  # lengths tried one by one
 AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
 
 
@@ -252,7 +254,17 @@ def _pads_alike(wanted: Wanted, meant: Policy) -> bool:
     ranges = [(wanted.values[name],) if wanted.is_known(name) else values for name, values in PROBED.items()]
     rules = [policy.part("padding") for policy in (wanted.policy, meant)]
     for kernel, stride, dilation in itertools.product(*ranges):
-        for length in range(1, 2 * stride + 1):  # the rules have the period of the stride
+        span = static_total(kernel, dilation)
+        lengths = {
+            *range(1, PERIOD + 1),
+            stride,
+            stride + 1,
+            2 * stride,
+            span,
+            span + 1,
+            span + 2,
+        }  # rules repeat with the stride
+        for length in sorted(lengths - {0}):
             try:
                 pads = [rule.resolve(kernel, stride, dilation, length, arguments) for rule, arguments in rules]
             except ConvPolicyError:
