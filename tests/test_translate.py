@@ -184,7 +184,8 @@ def test_the_command():
     assert result.stdout == cp.translate(call, "keras", "torch", in_channels=2, length=9)
     assert json.loads(CliRunner().invoke(cli.build(), [*words, "--json"]).stdout) == {"original": call, "code": result.stdout}
     assert "nn.Conv1d(2, 4, 3, stride=2, padding=1)" in result.stdout
-    assert "pads: for inputs of length 9" in result.stdout
+    assert "pads: for inputs of length 9 only" in result.stdout
+    assert "pads:" not in cp.translate(call, "keras", "mindspore", in_channels=2, length=9)  # a word for any length
     refused = CliRunner().invoke(cli.build(), ["translate", "nn.Conv1d(*a)"])
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith("convpolicy: starred arguments")

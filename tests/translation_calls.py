@@ -9,7 +9,7 @@ CHANNELS = (4, 8)
 LAWS = (64, 96, 5, 1)  # sizes of the layers whose initial values are looked at: 30 720 weights
 BEYOND = (0, 1, 6)  # input lengths, counted from the effective kernel on
 MAIN = {"torch", "mindspore"}
-CALLS = {2: 240, 1: 40, 0: 16}  # calls of a pair, by how many of MAIN are in it
+CALLS = {2: 240, 1: 28, 0: 12}  # calls of a pair, by how many of MAIN are in it
 COMMON = {"kernel_size": (1, 2, 3, 4, 5), "stride": (1, 2, 3), "dilation": (1, 2, 3), "groups": (1, 2, 4), "bias": (True, False)}
 NAMES = {
     "torch": (

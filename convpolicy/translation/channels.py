@@ -25,10 +25,11 @@ def _short(call: ast.Call) -> str:
     return (dotted(call.func) or "").rpartition(".")[2]
 
 
-def _argument(call: ast.Call, position: int, *names: str) -> ast.expr | None:
+def _argument(call: ast.Call, position: int | None, *names: str) -> ast.expr | None:
     found = [keyword.value for keyword in call.keywords if keyword.arg in names]
-    plain = not any(isinstance(argument, ast.Starred) for argument in call.args)
-    return found[0] if found else call.args[position] if plain and len(call.args) > position else None
+    if found or position is None or any(isinstance(argument, ast.Starred) for argument in call.args):
+        return found[0] if found else None
+    return call.args[position] if len(call.args) > position else None
 
 
 def _last(shape: ast.expr | None, axes: int) -> Channels:
@@ -51,7 +52,7 @@ class _Followed:
         name = _short(call)
         if name in INPUTS:
             return _last(_argument(call, 0, "shape", "input_shape"), 2)
-        before = _last(_argument(call, 99, "input_shape"), 2) or before
+        before = _last(_argument(call, None, "input_shape"), 2) or before
         if name in CONVS:
             last = not any(keyword.arg in ("data_format", None) for keyword in call.keywords)
             self.found[id(call)] = before if last else None

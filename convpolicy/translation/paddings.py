@@ -122,7 +122,7 @@ def torch(wanted: Wanted) -> Padding:
     """``padding`` and ``padding_mode`` for equal pads and its own 'same'; else a pad layer."""
     mode: Native = {} if wanted.mode == "zeros" else {"padding_mode": wanted.mode}
     if (found := _as_word(wanted, "torch", ("valid", "same"), modes=True)) is not None:
-        return Padding({} if found == "valid" else {"padding": found, **mode})
+        return Padding({} if found == "valid" else {"padding": found, **mode}, word=True)
     pads = wanted.pads()
     if pads is None:
         return _by_length(wanted, "torch", {})
@@ -136,7 +136,7 @@ def torch(wanted: Wanted) -> Padding:
 def mindspore(wanted: Wanted) -> Padding:
     """``pad_mode`` and ``padding`` for zeros, equal on both sides or its own 'same'; else a pad layer."""
     if (found := _as_word(wanted, "mindspore", ("valid", "same"), modes=False)) is not None:
-        return Padding({"pad_mode": found})
+        return Padding({"pad_mode": found}, word=True)
     pads = wanted.pads()
     if pads is None:
         return _by_length(wanted, "mindspore", {"pad_mode": "valid"})
@@ -153,7 +153,7 @@ def keras(wanted: Wanted) -> Padding:
     tail = "" if wanted.dtype in (None, "float32") else f', dtype="{wanted.dtype}"'  # else Keras casts the input to float32
     found = native_word(wanted, "keras", ("valid", "same", "causal"), modes=False)
     if found is not None:
-        return Padding({} if found == "valid" else {"padding": found})
+        return Padding({} if found == "valid" else {"padding": found}, word=True)
     pads = wanted.pads()
     if pads is None:
         return _by_length(wanted, "keras", {}, tail)
@@ -170,7 +170,7 @@ def flax(wanted: Wanted) -> Padding:
     """Its words, and pairs for other zeros; else ``jnp.pad`` before."""
     words = ("VALID", "SAME", "SAME_LOWER", "CAUSAL", "CIRCULAR", "REFLECT")
     if (found := _as_word(wanted, "flax", words, modes=False)) is not None:
-        return Padding({"padding": found})
+        return Padding({"padding": found}, word=True)
     pads = wanted.pads()
     if pads is None:  # every rule that reads the length is one of its words
         raise InvalidValueError(
@@ -187,7 +187,7 @@ def flax(wanted: Wanted) -> Padding:
 def paddle(wanted: Wanted) -> Padding:
     """Numbers, pairs for zeros, and its own 'SAME' for dilation 1; else a pad layer."""
     if (found := _as_word(wanted, "paddle", ("VALID", "SAME"), modes=False)) is not None:
-        return Padding({} if found == "VALID" else {"padding": found})
+        return Padding({} if found == "VALID" else {"padding": found}, word=True)
     pads = wanted.pads()
     if pads is None:
         return _by_length(wanted, "paddle", {})

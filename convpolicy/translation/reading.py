@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+from convpolicy.padding import PaddingRule
 from convpolicy.plan import ConvSpec, check_length, single
 from convpolicy.policy import Policy
 from convpolicy.translation.values import Call, Expression, Value, atom, code_of
@@ -89,6 +90,12 @@ class Wanted:
             return self.policy.static_pads(*sizes)
         plan = self.policy.plan(*sizes, length=self.length)
         return plan.left, plan.right
+
+    @property
+    def is_frozen(self) -> bool:
+        """True when the pads hold for the given length only."""
+        rule: PaddingRule = self.policy.part("padding")[0]
+        return self.length is not None and not rule.is_static(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
     @property
     def mode(self) -> str:

@@ -191,7 +191,7 @@ SOURCES = {
     ),
     "keras": Source(
         "keras.layers.Conv1D",
-        tuple(f"{root}.layers.{name}" for root in ("keras", "tensorflow.keras", "tf_keras") for name in ("Conv1D", "Convolution1D")),
+        tuple(f"{root}.layers.{name}" for root in ("keras", "tensorflow.keras") for name in ("Conv1D", "Convolution1D")),
         {"filters": REQUIRED, "kernel_size": REQUIRED, "strides": 1, "padding": "valid", "data_format": None, "dilation_rate": 1,
          "groups": 1, "activation": None, "use_bias": True, "kernel_initializer": None, "bias_initializer": None,
          **dict.fromkeys(_REGULARIZERS), **_KERAS_TAIL},

@@ -12,7 +12,10 @@ import attrs
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
 Value: TypeAlias = Any  # a literal, an `Expression`, a `Call`, or a tuple of these
-ARITHMETIC = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Load)
+ARITHMETIC = (  # what has no effect but its value
+    ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Compare, ast.BoolOp, ast.operator,
+    ast.unaryop, ast.cmpop, ast.boolop, ast.Load,
+)  # fmt: skip
 
 
 @attrs.frozen

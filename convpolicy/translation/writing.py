@@ -30,11 +30,12 @@ AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
 
 @attrs.frozen
 class Padding:
-    """How a target pads: arguments of its convolution, layers before it, and classes that these need."""
+    """How a target pads: arguments of its convolution, layers before it, classes that these need; ``word``: for any length."""
 
     arguments: Mapping[str, Value] = attrs.field(factory=dict)
     before: tuple[str, ...] = ()
     helpers: tuple[str, ...] = ()
+    word: bool = False
 
 
 @attrs.frozen
@@ -118,6 +119,8 @@ def write(wanted: Wanted, target: Target, name: str = "layer") -> Snippet:
     _refuse_strided_dilation(wanted, own)
     padding = target.padding(wanted)
     notes = [*_notes(wanted, own), *wanted.notes]
+    if wanted.is_frozen and not padding.word:
+        notes.append(f"pads: for inputs of length {wanted.length} only")
     sizes = {name: wanted.values[name] for name in ("stride", "dilation", "groups") if wanted.values[name] != 1}
     arguments: dict[str, Value] = {target.names["stride"]: sizes.pop("stride")} if "stride" in sizes else {}
     arguments |= padding.arguments
@@ -141,7 +144,7 @@ def write(wanted: Wanted, target: Target, name: str = "layer") -> Snippet:
         arguments[target.dtype[0]] = Expression(target.dtype[1].format(wanted.dtype))
     body, place = _layers(wanted, target, padding, arguments, name)
     for role, code in after:
-        statement = code.format(f"{place}.{role}")
+        statement = code.replace("{}", f"{place}.{role}", 1)
         if role == "bias" and isinstance(wanted.bias, Expression):
             statement = f"if {place}.bias is not None:\n    {statement}"
         body += f"\n{statement}"
@@ -212,8 +215,6 @@ def _notes(wanted: Wanted, own: Policy) -> list[str]:
     if here != there:
         notes.append(f"weight: axes {here} here, {there} in {theirs} (O out, I in/groups, W kernel)")
     notes.append(f"initial values: drawn from the laws of {theirs} by another generator, so not the same numbers")
-    if wanted.length is not None and wanted.spec.stride > 1 and wanted.policy.part("padding")[0].needs_length:
-        notes.append(f"pads: for inputs of length {wanted.length}")
     notes += [remark for word in filter(None, (wanted.dtype, wanted.activation)) if (remark := REMARKS.get((own.name, word)))]
     rounds = dict(source.padding_mode.params).get("overflow") == "periodic"
     if rounds and own.name != "flax" and (own.name, wanted.mode) != ("mindspore", "circular"):
@@ -255,16 +256,8 @@ def _pads_alike(wanted: Wanted, meant: Policy) -> bool:
     rules = [policy.part("padding") for policy in (wanted.policy, meant)]
     for kernel, stride, dilation in itertools.product(*ranges):
         span = static_total(kernel, dilation)
-        lengths = {
-            *range(1, PERIOD + 1),
-            stride,
-            stride + 1,
-            2 * stride,
-            span,
-            span + 1,
-            span + 2,
-        }  # rules repeat with the stride
-        for length in sorted(lengths - {0}):
+        ends = {stride, stride + 1, 2 * stride, span, span + 1, span + 2} - {0}  # rules repeat with the stride
+        for length in sorted({*range(1, PERIOD + 1), *ends}):
             try:
                 pads = [rule.resolve(kernel, stride, dilation, length, arguments) for rule, arguments in rules]
             except ConvPolicyError:
