@@ -120,6 +120,16 @@ for _source, _target, _call in (
         _L,
         _names + _found.code.replace("layer1", "layer"),
     )
+for _words in ("", ", padding=1, padding_mode='reflect'", ", 1, 'same', bias=False", ", 2, (2,), 2, padding_mode='circular'"):
+    # mint has no convolution on the CPU; its arguments mean what torch's do, which its source says
+    SPECIAL[f"mint{_words}"] = (
+        "torch",
+        "torch",
+        f"nn.Conv1d(4, 8, 4{_words})",
+        _S,
+        _L,
+        translated(f"mint.nn.Conv1d(4, 8, 4{_words})", "mindspore", "torch"),
+    )
 _page = (Path(__file__).parents[1] / "docs" / "translate.md").read_text(encoding="utf-8").split('page = """\n')[1].split('"""')[0]
 for _found in cp.translate_page(_page, "keras", "torch"):
     _sizes = (*map(int, re.search(r"nn.Conv1d\((\d+), (\d+), (\d+)", _found.code).groups()), 1)

@@ -33,7 +33,7 @@ def _by_torchs_names(found: Law, role: str) -> tuple[str, str] | None:
     fan, scale = found.parameters["fan"], found.parameters["scale"]
     if fan == "fan_avg":
         return "xavier", found.parameters["distribution"]
-    return ("he", found.parameters["distribution"]) if fan in ("fan_in", "fan_out") and scale <= 2.0 else None
+    return ("he", found.parameters["distribution"]) if fan in ("fan_in", "fan_out") and 0.0 < scale <= 2.0 else None
 
 
 def _slope(found: Law) -> float:

@@ -114,8 +114,8 @@ def _by_length(wanted: Wanted, target: str, arguments: Native, tail: str = "") -
     name = {"right": "SamePad1d", "left": "SameLowerPad1d"}[side]
     name = name.replace("1d", "1D") if target in ("keras", "paddle") else name
     words = {"init_head": "", "init_tail": "", **DIALECTS[target]}
-    helper = SAME_PAD.format(name=name, side=side, left=LEFTS[side], **words)
-    return Padding(arguments, (f"{name}({', '.join(map(str, sizes))}{tail})",), (helper,))
+    text = SAME_PAD.format(name=name, side=side, left=LEFTS[side], **words)
+    return Padding(arguments, (f"{name}({', '.join(map(str, sizes))}{tail})",), (text,))
 
 
 def torch(wanted: Wanted) -> Padding:
@@ -144,8 +144,8 @@ def mindspore(wanted: Wanted) -> Padding:
         return Padding({"pad_mode": "valid"})
     if pads[0] == pads[1] and wanted.mode == "zeros":
         return Padding({"pad_mode": "pad", "padding": pads[0]})
-    helpers = (MINDSPORE_CIRCULAR,) if wanted.mode == "circular" else ()
-    return Padding({"pad_mode": "valid"}, (MINDSPORE_LAYERS[wanted.mode].format(*map(code_of, pads)),), helpers)
+    classes = (MINDSPORE_CIRCULAR,) if wanted.mode == "circular" else ()
+    return Padding({"pad_mode": "valid"}, (MINDSPORE_LAYERS[wanted.mode].format(*map(code_of, pads)),), classes)
 
 
 def keras(wanted: Wanted) -> Padding:

@@ -105,7 +105,7 @@ class Wanted:
     def fan(self, rule: str) -> Value:
         """Return a fan as a number, or as an expression where a size is one."""
         names = {"fan_in": ("in_channels", "kernel_size", "groups"), "fan_out": ("out_channels", "kernel_size"),
-                 "fan_in_all_groups": ("in_channels", "kernel_size"), "fan_avg": SIZES}[rule]  # fmt: skip
+                 "fan_in_all_groups": ("in_channels", "kernel_size"), "fan_avg": ("in_channels", "out_channels", "kernel_size", "groups")}[rule]  # fmt: skip
         if self.is_known(*names):
             return self.spec.fans.of(rule)
         inputs, outputs, kernel, groups = (atom(self.values[n]) for n in ("in_channels", "out_channels", "kernel_size", "groups"))

@@ -34,7 +34,7 @@ class Padding:
 
     arguments: Mapping[str, Value] = attrs.field(factory=dict)
     before: tuple[str, ...] = ()
-    helpers: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     word: bool = False
 
 
@@ -78,7 +78,7 @@ class Snippet:
 
     name: str
     imports: tuple[str, ...]
-    helpers: tuple[str, ...]
+    classes: tuple[str, ...]
     notes: tuple[str, ...]
     body: str
 
@@ -91,7 +91,7 @@ class Snippet:
 def join(snippets: Sequence[Snippet], titles: Sequence[str] = ("",)) -> str:
     """Return several snippets as one text: imports, classes and the comments of all once, then each layer under its title."""
     imports = sorted({line for snippet in snippets for line in snippet.imports}, key=lambda line: (line.startswith("from"), line))
-    helpers = dict.fromkeys(helper for snippet in snippets for helper in snippet.helpers)
+    classes = dict.fromkeys(text for snippet in snippets for text in snippet.classes)
     several = [snippet.notes for snippet in snippets if snippet.notes]
     common = [note for note in several[0] if all(note in notes for notes in several)] if len(several) > 1 else []
     layers = []
@@ -99,9 +99,7 @@ def join(snippets: Sequence[Snippet], titles: Sequence[str] = ("",)) -> str:
         comments = [f"# {note}" for note in snippet.notes if note not in common]
         layers.append("\n".join(filter(None, [title, *comments, snippet.body])))
     above = "\n".join(f"# {note}" for note in common)
-    return (
-        "\n\n".join(filter(None, ["\n".join(imports), *(f"\n{helper.rstrip()}\n" for helper in helpers), above, *layers])) + "\n"
-    )
+    return "\n\n".join(filter(None, ["\n".join(imports), *(f"\n{text.rstrip()}\n" for text in classes), above, *layers])) + "\n"
 
 
 def write(wanted: Wanted, target: Target, name: str = "layer") -> Snippet:
@@ -148,9 +146,9 @@ def write(wanted: Wanted, target: Target, name: str = "layer") -> Snippet:
         if role == "bias" and isinstance(wanted.bias, Expression):
             statement = f"if {place}.bias is not None:\n    {statement}"
         body += f"\n{statement}"
-    used = "\n".join([body, *padding.helpers])
+    used = "\n".join([body, *padding.classes])
     imports = tuple(line for word, line in target.imports.items() if re.search(rf"(?<![\w.]){word}\.", used))
-    return Snippet(name, imports, padding.helpers, tuple(notes), body)
+    return Snippet(name, imports, padding.classes, tuple(notes), body)
 
 
 def _layers(wanted: Wanted, target: Target, padding: Padding, arguments: Mapping[str, Value], name: str) -> tuple[str, str]:
