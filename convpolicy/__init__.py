@@ -31,6 +31,7 @@ from convpolicy.streams import RandomStream
 if TYPE_CHECKING:
     from convpolicy.hookspecs import hookimpl
     from convpolicy.policy_files import load_policy
+    from convpolicy.translation import translate, translate_page
     from convpolicy.verification import verify
 
 __version__ = "0.1.0"
@@ -75,6 +76,8 @@ __all__ = [
     "register",
     "stream",
     "streams",
+    "translate",
+    "translate_page",
     "unregister",
     "verify",
 ]
@@ -143,9 +146,11 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # these bring pluggy and cattrs, so they are imported when asked for
+_ON_DEMAND = {  # these bring pluggy, cattrs or much code, so they are imported when asked for
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
+    "translate": "convpolicy.translation",
+    "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",
 }
 

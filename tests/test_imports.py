@@ -50,6 +50,7 @@ def loaded(tmp_path: Path, code: str) -> set[str]:
         ("import convpolicy, numpy; convpolicy.port(convpolicy.Conv1d(1, 1, 1), to='numpy')", {"pluggy"}),
         ("import convpolicy; convpolicy.compare('torch', 'mindspore', kernel_size=4, length=9)", {"pluggy"}),
         ("import convpolicy; [backend.is_installed() for backend in convpolicy.backends().values()]", {"pluggy"}),
+        ("import convpolicy; convpolicy.translate('nn.Conv1d(2, 3, 3)')", {"pluggy"}),
         ("import convpolicy; convpolicy.policy('torch').to_dict()", {"pluggy", "cattrs"}),
         ("import convpolicy; convpolicy.policy('torch').save('p.json'); convpolicy.load_policy('p.json')", {"pluggy", "cattrs"}),
         ("import convpolicy; convpolicy.policy('torch').save('p.toml')", {"pluggy", "cattrs", "tomlkit"}),
@@ -181,7 +182,7 @@ def fault(found: Import, order: list[str]) -> str:
         return "" if above == "errors" else f"{about}; it shares no code"
     if above == "reference" and (module == "natives.cases" or here == "testing"):
         return ""
-    if here == above and here in ("random", "natives", "testing"):
+    if here == above and here != "builtin":  # the modules of one package
         return ""
     if here == above == "builtin":
         ours, theirs = (name.split(".")[1].split("_")[0] for name in (module, inner))  # the modules of one backend
