@@ -140,8 +140,8 @@ class JaxStream(Stream):
     """What Flax's initializers draw from one key per tensor.
 
     Exact against flax 0.12.0 and jax 0.7.1 on x86-64 with AVX2 and glibc; another jaxlib may cut its loops elsewhere, which moves a
-    few values by up to 3 units in the last place. Where XLA compiles for AVX-512, float16 truncated normals differ, half of them by a
-    unit in the last place (``XLA_FLAGS=--xla_cpu_max_isa=AVX2`` gives those drawn here); float32, bfloat16 and the other laws do not.
+    few values by up to 3 units in the last place. Where XLA compiles for AVX-512 with FP16, half of the float16 truncated normals and
+    uniforms may differ in the last places (``XLA_FLAGS=--xla_cpu_max_isa=AVX2`` gives those drawn here); float32 and bfloat16 do not.
     Source: jax/_src/random.py, jax/_src/nn/initializers.py.
     """
 
