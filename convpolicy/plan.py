@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from convpolicy import arithmetic
-from convpolicy.arithmetic import integer
+from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
 
@@ -44,12 +44,12 @@ class ConvSpec:
     def of(cls, in_channels: Any, out_channels: Any, kernel_size: Any, stride: Any, dilation: Any, groups: Any) -> ConvSpec:
         """Check every size at the edge and build the spec."""
         spec = cls(
-            integer("in_channels", in_channels, 1),
-            integer("out_channels", out_channels, 1),
-            integer("kernel_size", single("kernel_size", kernel_size), 1),
-            integer("stride", single("stride", stride), 1),
-            integer("dilation", single("dilation", dilation), 1),
-            integer("groups", groups, 1),
+            integer("in_channels", in_channels, 1, LARGEST),
+            integer("out_channels", out_channels, 1, LARGEST),
+            integer("kernel_size", single("kernel_size", kernel_size), 1, LARGEST),
+            integer("stride", single("stride", stride), 1, LARGEST),
+            integer("dilation", single("dilation", dilation), 1, LARGEST),
+            integer("groups", groups, 1, LARGEST),
         )
         for argument in ("in_channels", "out_channels"):
             channels = getattr(spec, argument)
@@ -137,7 +137,7 @@ def check_length(length: Any) -> int:
     """Check an input length at the edge: an integer of 0 or more."""
     if length is None:
         raise InvalidTypeError("length must be an integer, got None; pass the input length in samples.")
-    return integer("length", length, 0)
+    return integer("length", length, 0, LARGEST)
 
 
 def require_a_window(plan: Plan) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy import whole_files
 from convpolicy.errors import InvalidValueError
 from convpolicy.policy import Policy
 
@@ -19,7 +19,12 @@ SUFFIX = ".safetensors"
 
 
 def save(
-    path: str | os.PathLike[str], policy: Policy, drawn: Mapping[str, NDArray[Any] | None], groups: int = 1, seed: int = 0
+    path: str | os.PathLike[str],
+    policy: Policy,
+    drawn: Mapping[str, NDArray[Any] | None],
+    groups: int = 1,
+    seed: int = 0,
+    dtype: str = "float32",
 ) -> None:
     """Write weights under the policy's parameter names and in its axes; the file is written beside and then renamed.
 
@@ -27,10 +32,10 @@ def save(
         path: ends in ``.safetensors``.
         policy: kept as JSON in the file's metadata under ``policy``, beside ``seed`` and ``groups``.
         drawn: what `Policy.initial` returned.
-        groups, seed: they were drawn with.
+        groups, seed, dtype: they were drawn with.
 
     Raises:
-        InvalidValueError: another suffix.
+        InvalidValueError: another suffix, or bfloat16, which NumPy has not; nothing else is stored in its place.
         OSError: the file cannot be written.
     """
     from safetensors.numpy import save as serialised
@@ -38,17 +43,14 @@ def save(
     target = Path(path)
     if target.suffix != SUFFIX:
         raise InvalidValueError(f"output must end in {SUFFIX}, got {target.name!r}; rename it.")
+    if any(array is not None and array.dtype != dtype for array in drawn.values()):
+        raise InvalidValueError(
+            f"dtype must be one that NumPy has for a file, got {dtype!r}; draw float32, or build a layer with seed= and save that."
+        )
     packed = policy.part("layout")[0].pack(drawn, groups)
     metadata = {"policy": json.dumps(policy.to_dict()), "seed": str(seed), "groups": str(groups)}
-    data = serialised({name: np.ascontiguousarray(array) for name, array in packed.items()}, metadata)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    arrays = {name: np.ascontiguousarray(array) for name, array in packed.items()}
+    whole_files.write(target, serialised(arrays, metadata))
 
 
 def statistics(drawn: Mapping[str, NDArray[Any] | None]) -> list[dict[str, Any]]:

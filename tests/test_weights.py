@@ -59,7 +59,12 @@ def test_init_prints_statistics():
     [
         (("init", "torch", *SIZES), "Give -o FILE.safetensors, --stats, or both."),
         (("init", "torch", *SIZES, "-o", "w.npz"), "output must end in .safetensors, got 'w.npz'"),
-        (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "No such file or directory"),
+        (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "convpolicy: absent/w.safetensors: No such file or directory"),
+        (
+            ("init", "torch", *SIZES, "--dtype", "bfloat16", "-o", "w.safetensors"),
+            "must be one that NumPy has for a file, got 'bfloat16'",
+        ),
+        (("init", "torch", *SIZES, "--json", "-o", "w.safetensors"), "--json says how statistics are printed; give --stats too."),
         (("init", "mindspore", *SIZES, "--seed", -1, "--stats"), "seed must be at least 0, got -1"),
         (("init", "torch", *SIZES, "--dtype", "int8", "--stats"), "dtype must be one of float32, float64"),
         (("init", "torch", "--in", 5, *SIZES[2:], "--stats"), "in_channels must be divisible by groups"),
