@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
+from convpolicy.causality import Causality
+from convpolicy.chains import Chain, ChainLayer, chain
 from convpolicy.comparison import Comparison, compare
 from convpolicy.discovery import PluginReport
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
@@ -39,6 +41,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "Capture",
+    "Causality",
+    "Chain",
+    "ChainLayer",
     "Choice",
     "Comparison",
     "Conv1d",
@@ -61,6 +66,7 @@ __all__ = [
     "Stream",
     "backends",
     "capture",
+    "chain",
     "compare",
     "hookimpl",
     "initializers",

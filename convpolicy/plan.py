@@ -121,6 +121,20 @@ class Plan:
             raise InvalidValueError(f"output must be below length_out={self.length_out}, got {output}; pass 0 or more.")
         return arithmetic.receptive_interval(output, self.kernel_size, self.stride, self.dilation, self.left)
 
+    def position(self, output: int, tap: int) -> int:
+        """Return the input position that one tap of one output reads; below 0 or from ``length`` on it is padding."""
+        return output * self.stride - self.left + tap * self.dilation
+
+    def reads(self, output: int) -> tuple[int, ...]:
+        """Return the samples of the input that one output depends on, tap by tap; pads that repeat a sample read that one."""
+        padding = (
+            *self.right_sources,
+            *self.left_sources,
+        )  # position -1 is the last of the left, ``length`` the first of the right
+        positions = (self.position(output, tap) for tap in range(self.kernel_size))
+        sources = (p if 0 <= p < self.length else padding[p - self.length if p >= 0 else p] for p in positions)
+        return tuple(source for source in sources if source >= 0)
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain data, ready for JSON."""
         return attrs.asdict(self, value_serializer=lambda _i, _f, v: list(v) if isinstance(v, tuple) else v)
