@@ -29,6 +29,7 @@ from convpolicy.random.stream import Stream
 from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
+    from convpolicy.diagnosis import Diagnosis, why
     from convpolicy.hookspecs import hookimpl
     from convpolicy.policy_files import load_policy
     from convpolicy.verification import verify
@@ -43,6 +44,7 @@ __all__ = [
     "Conv1d",
     "ConvPolicyError",
     "ConvSpec",
+    "Diagnosis",
     "Initializer",
     "InvalidTypeError",
     "InvalidValueError",
@@ -77,6 +79,7 @@ __all__ = [
     "streams",
     "unregister",
     "verify",
+    "why",
 ]
 
 
@@ -143,10 +146,12 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # these bring pluggy and cattrs, so they are imported when asked for
+_ON_DEMAND = {  # these bring pluggy, cattrs or much code, so they are imported when asked for
+    "Diagnosis": "convpolicy.diagnosis",
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
     "verify": "convpolicy.verification",
+    "why": "convpolicy.diagnosis",
 }
 
 

@@ -1,0 +1,209 @@
+"""Changes of what is multiplied and added: weight, bias, their dtype, and the axes of the input."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from convpolicy.diagnosis.change import Candidates, Change
+from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target, window_sources
+from convpolicy.random.float32 import rounded
+
+
+def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Convolution instead of cross-correlation."""
+    if now.capture.spec.kernel_size > 1:
+        yield Change("flip the kernel, weight[:, :, ::-1]", now.evolve(weight=now.capture.weight[:, :, ::-1]))
+
+
+def layouts(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Weight axes taken for others, transposed or only reshaped; output channels ordered group by group or in turns."""
+    weight, groups = now.capture.weight, now.capture.spec.groups
+    for order in list(permutations(range(3)))[1:]:
+        axes = "".join("OIW"[axis] for axis in order)
+        stored = weight.transpose(order)
+        same = stored.shape == weight.shape
+        text = f"weight.transpose{order}" + ("" if same else f".reshape{weight.shape}")
+        yield Change(f"take {text}: axes {axes} were read as OIW", now.evolve(weight=stored.reshape(weight.shape)))
+        if not same:
+            text = f"weight.reshape{stored.shape}.transpose{tuple(np.argsort(order).tolist())}"
+            read = weight.reshape(stored.shape).transpose(np.argsort(order))
+            yield Change(f"take {text}: OIW was read as axes {axes}", now.evolve(weight=read))
+    each = now.capture.spec.out_channels // groups
+    if groups == 1 or each == 1:
+        return
+    for rows, columns in ((groups, each), (each, groups)):
+        order = np.arange(weight.shape[0]).reshape(rows, columns).T.ravel()
+        text = f"order = numpy.arange({weight.shape[0]}).reshape({rows}, {columns}).T.ravel(); take weight[order]"
+        yield Change(text, now.evolve(weight=weight[order]))
+        if now.capture.bias is not None:
+            yield Change(f"{text} and bias[order]", now.evolve(weight=weight[order], bias=now.capture.bias[order]))
+
+
+def _narrow(values: Any, dtype: str) -> Any:
+    """Round to the numbers of a dtype; tf32 is float32 with 10 bits after the point."""
+    if dtype != "tf32":
+        return np.asarray(rounded(values, dtype)).astype(np.asarray(values).dtype)
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.rint(mantissa * 2.0**11) / 2.0**11, exponent).astype(np.asarray(values).dtype)
+
+
+def computed_in(now: Computation, dtype: str) -> Change:
+    """Return the change to a layer of another dtype."""
+    weight, bias = (None if value is None else _narrow(value, dtype) for value in (now.capture.weight, now.capture.bias))
+    changed = now.evolve(weight=weight, bias=bias).prepared(partial(_narrow, dtype=dtype))
+    return Change(f"compute in {dtype}: round input, weight and bias to it", changed)
+
+
+NARROWER = ("float32", "tf32", "float16", "bfloat16")  # of a weight, or of what a GPU multiplies
+
+
+def precisions(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Weights that went through a narrower dtype, or a layer that computes in one."""
+    capture = now.capture
+    for dtype in NARROWER[capture.dtype != "float64" :]:
+        weight, bias = (None if value is None else _narrow(value, dtype) for value in (capture.weight, capture.bias))
+        narrowed = now.evolve(weight=weight)
+        yield Change(f"round weight to {dtype}", narrowed)
+        if capture.bias is not None:
+            yield Change(f"round weight and bias to {dtype}", now.evolve(weight=weight, bias=bias))
+        if dtype == "tf32":  # sums and adds the bias in float32
+            yield Change("multiply in tf32: round input and weight to it", narrowed.prepared(partial(_narrow, dtype=dtype)))
+        else:
+            yield computed_in(now, dtype)
+    if other is None or other.capture.weight.shape != capture.weight.shape:
+        return
+    whole = other.capture
+    for dtype in NARROWER:
+        if not np.array_equal(whole.weight, capture.weight) and np.array_equal(_narrow(whole.weight, dtype), capture.weight):
+            text = f"take the other's weight, which is rounded to {dtype} here"
+            yield Change(text, now.evolve(weight=whole.weight))
+            if capture.bias is not None and whole.bias is not None:
+                yield Change(f"{text}, and its bias", now.evolve(weight=whole.weight, bias=whole.bias))
+
+
+def _transposed(data: Doubles) -> Doubles:
+    return data.transpose(0, 2, 1)
+
+
+def _stored_by_length(data: Doubles) -> Doubles:
+    return data.transpose(0, 2, 1).reshape(data.shape)
+
+
+def _read_by_length(data: Doubles) -> Doubles:
+    return data.reshape(data.shape[0], data.shape[2], data.shape[1]).transpose(0, 2, 1)
+
+
+def input_axes(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Channels and length of the input exchanged, by transposing or by reshaping."""
+    batch, channels, length = now.data.shape
+    if channels == length:
+        yield Change("pass x.transpose(0, 2, 1): its axes are exchanged", now.prepared(_transposed))
+    elif channels > 1 and length > 1:
+        yield Change(f"pass x.transpose(0, 2, 1).reshape{now.data.shape}", now.prepared(_stored_by_length))
+        text = f"pass x.reshape({batch}, {length}, {channels}).transpose(0, 2, 1)"
+        yield Change(f"{text}: it was reshaped where it had to be transposed", now.prepared(_read_by_length))
+
+
+def biases(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """No bias, the other's, or the one that is missing at every position alike."""
+    capture = now.capture
+    if capture.bias is not None:
+        yield Change("bias=False", with_bias(now, None))
+    if other is not None and other.capture.bias is not None:
+        said = "bias=True, with the other's values" if capture.bias is None else "take the other's bias"
+        yield Change(said, with_bias(now, other.capture.bias))
+    if now.plan.length_out != target.output.shape[2] or now.plan.length_out < 2:
+        return
+    probe = target.residual(now, target.probes[0])
+    if np.ptp(probe, (0, 2)).max() > 4 * now.at(target.probes[0]).bound(target.dtypes[0]).max():
+        return  # not the same at every position
+    missing = target.residual(now, Grid(target.probes[0].items, now.everywhere().channels, target.probes[0].positions))
+    offset = missing.mean((0, 2))
+    values = offset if capture.bias is None else capture.bias + offset
+    said = "bias=True, with values" if capture.bias is None else "bias"
+    yield Change(f"{said} {_first(values)}", with_bias(now, values.astype(capture.weight.dtype)))
+
+
+def with_bias(now: Computation, bias: Any) -> Computation:
+    return now.evolve(bias=bias, policy=now.capture.policy.evolve(bias=bias is not None))
+
+
+def _first(values: Any) -> str:
+    shown = ", ".join(f"{value:.6g}" for value in values[:4])
+    return f"[{shown}{', …' if len(values) > 4 else ''}]"
+
+
+def scales(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Weight, or weight and bias, times one number."""
+    if now.plan.length_out != target.output.shape[2]:
+        return
+    grid, capture = target.probes[0], now.capture
+    values, wanted = now.at(grid), grid.of(target.output)
+    bare, bias = values.output - values.bias[:, None], values.bias[:, None]
+    for with_bias in (False, True)[: 1 if capture.bias is None else 2]:
+        base, goal = (values.output, wanted) if with_bias else (bare, wanted - bias)
+        if not base.any():
+            continue
+        factor = float((base * goal).sum() / (base**2).sum())
+        factor = float(f"{factor:.4g}") if abs(float(f"{factor:.4g}") - factor) < abs(factor) * 1e-6 else factor
+        weight = (capture.weight * factor).astype(capture.weight.dtype)
+        changes = {"weight": weight} | ({"bias": (capture.bias * factor).astype(weight.dtype)} if with_bias else {})
+        yield Change(f"multiply weight{' and bias' if with_bias else ''} by {factor:.7g}", now.evolve(**changes))
+
+
+def other_weights(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """The other's weight, as when each starts from initial weights of its own; without the other, the one that fits best."""
+    if other is None:
+        yield from _fitted_weights(now, target)
+        return
+    mine, theirs = now.capture, other.capture
+    if theirs.weight.shape == mine.weight.shape and not np.array_equal(theirs.weight, mine.weight):
+        yield Change("take the other's weight", now.evolve(weight=theirs.weight))
+        if mine.bias is not None and theirs.bias is not None:
+            yield Change("take the other's weight and bias", now.evolve(weight=theirs.weight, bias=theirs.bias))
+
+
+def other_sizes(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """The other's kernel_size and groups, with its weight."""
+    if other is None or other.capture.weight.shape == now.capture.weight.shape:
+        return
+    spec, theirs = now.capture.spec, other.capture.spec
+    sizes = {name: getattr(theirs, name) for name in ("kernel_size", "groups") if getattr(theirs, name) != getattr(spec, name)}
+    text = " and ".join(f"{name}={value} instead of {getattr(spec, name)}" for name, value in sizes.items())
+    yield Change(f"{text}, with the other's weight", now.evolve(**sizes, weight=other.capture.weight))
+
+
+MOST_PRODUCTS = 1 << 28  # of a fit by least squares
+
+
+def _fitted_weights(now: Computation, target: Target) -> Candidates:
+    """The weight, or weight and bias, that fits best, where there are twice as many outputs as unknown numbers."""
+    capture, spec, plan = now.capture, now.capture.spec, now.plan
+    each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
+    rows, unknowns = len(now.data) * plan.length_out, per * spec.kernel_size + 1
+    if plan.length_out != target.output.shape[2] or rows < 2 * unknowns or rows * unknowns**2 * spec.groups > MOST_PRODUCTS:
+        return
+    index = window_sources(plan, np.arange(plan.length_out))
+    windows = np.where(index < 0, plan.value, now.data[:, :, index])  # (batch, in, length_out, kernel)
+    windows = windows.transpose(0, 2, 1, 3).reshape(rows, spec.groups, unknowns - 1)
+    goal = target.output.transpose(0, 2, 1).reshape(rows, spec.groups, each)
+    bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
+    ones = np.ones((rows, 1))
+    for with_bias_too in (False, True)[: 1 if capture.bias is None else 2]:
+        found = []
+        for group in range(spec.groups):
+            wanted = goal[:, group] - (0.0 if with_bias_too else bias.reshape(spec.groups, each)[group])
+            seen = np.hstack([windows[:, group], ones]) if with_bias_too else windows[:, group]
+            solved, _residuals, rank, _singular = np.linalg.lstsq(seen, wanted, rcond=None)
+            if rank < seen.shape[1]:
+                return  # more than one fits
+            found.append(solved.T)
+        all_found = np.concatenate(found)
+        changed = now.evolve(weight=all_found[:, : unknowns - 1].reshape(spec.weight_shape))
+        if with_bias_too:
+            changed = changed.evolve(bias=all_found[:, -1])
+        yield Change(f"load the other's weight{' and bias' if with_bias_too else ''}: one that fits exists", changed)
