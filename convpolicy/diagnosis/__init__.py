@@ -56,7 +56,7 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
     if first.shape == base.output.shape and not readings[0][0] and (np.abs(base.output - first) <= bound).all():
         verdict = EQUAL[differences[1] is not None]
         return Diagnosis(verdict, largest_difference=differences[1], notes=notes)
-    found, answers = Found((), 0, complete=True), []
+    found, answers = Found((), 0, complete=True), list[Steps]()
     for prefix, output in readings:
         found, answers = _explained(base, goal, prefix, output)
         if answers:
@@ -114,8 +114,9 @@ def _differences(
     apart = np.abs(pair[0][..., :common] - pair[1][..., :common])
 
     def at(place: tuple[int, ...]) -> Difference:
-        numbers = (float(out[place]) if place[2] < out.shape[2] else None for out in pair)
-        return Difference(*place, *numbers, float(bound[(*place[:2], min(place[2], common - 1))]))
+        batch, channel, position = place
+        one, two = (float(out[place]) if position < out.shape[2] else None for out in pair)
+        return Difference(batch, channel, position, one, two, float(bound[batch, channel, min(position, common - 1)]))
 
     beyond = np.argwhere(apart > bound)
     farthest = np.unravel_index(apart.argmax(), apart.shape)

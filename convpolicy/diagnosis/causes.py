@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from convpolicy.diagnosis import weights, windows
 from convpolicy.diagnosis.change import Change, Finder
 from convpolicy.diagnosis.computation import Computation, Target
-from convpolicy.diagnosis import weights, windows
 from convpolicy.errors import ConvPolicyError
-
 
 # Aspect -> what to try. In a pair the later is applied to what the earlier gave, so what is slow to make comes first.
 ASPECTS: dict[str, Finder] = {

@@ -32,7 +32,8 @@ class Grid:
 
     def of(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return these of (batch, out, length_out)."""
-        return outputs[np.ix_(self.items, self.channels, self.positions)]
+        chosen: NDArray[Any] = outputs[np.ix_(self.items, self.channels, self.positions)]
+        return chosen
 
 
 @attrs.frozen(eq=False)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import registry
-from convpolicy.backends import Backend
 from convpolicy.diagnosis.computation import Computation, Doubles, Values
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.porting import Capture, backends_of, capture

@@ -11,6 +11,7 @@ import numpy as np
 from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target, window_sources
 from convpolicy.random.float32 import rounded
+from convpolicy.reference import UNIT_ROUNDOFF
 
 
 def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -36,11 +37,11 @@ def layouts(now: Computation, other: Computation | None, target: Target) -> Cand
     if groups == 1 or each == 1:
         return
     for rows, columns in ((groups, each), (each, groups)):
-        order = np.arange(weight.shape[0]).reshape(rows, columns).T.ravel()
+        turns = np.arange(weight.shape[0]).reshape(rows, columns).T.ravel()
         text = f"order = numpy.arange({weight.shape[0]}).reshape({rows}, {columns}).T.ravel(); take weight[order]"
-        yield Change(text, now.evolve(weight=weight[order]))
+        yield Change(text, now.evolve(weight=weight[turns]))
         if now.capture.bias is not None:
-            yield Change(f"{text} and bias[order]", now.evolve(weight=weight[order], bias=now.capture.bias[order]))
+            yield Change(f"{text} and bias[order]", now.evolve(weight=weight[turns], bias=now.capture.bias[turns]))
 
 
 def _narrow(values: Any, dtype: str) -> Any:
@@ -129,6 +130,7 @@ def biases(now: Computation, other: Computation | None, target: Target) -> Candi
 
 
 def with_bias(now: Computation, bias: Any) -> Computation:
+    """Return the same with this bias, or with none."""
     return now.evolve(bias=bias, policy=now.capture.policy.evolve(bias=bias is not None))
 
 
@@ -143,16 +145,27 @@ def scales(now: Computation, other: Computation | None, target: Target) -> Candi
         return
     grid, capture = target.probes[0], now.capture
     values, wanted = now.at(grid), grid.of(target.output)
-    bare, bias = values.output - values.bias[:, None], values.bias[:, None]
-    for with_bias in (False, True)[: 1 if capture.bias is None else 2]:
-        base, goal = (values.output, wanted) if with_bias else (bare, wanted - bias)
+    bias, kind = capture.bias, capture.weight.dtype
+    offset = values.bias[:, None]
+    for scaled_bias in (None,) if bias is None else (None, bias):
+        base, goal = (values.output - offset, wanted - offset) if scaled_bias is None else (values.output, wanted)
         if not base.any():
             continue
-        factor = float((base * goal).sum() / (base**2).sum())
-        factor = float(f"{factor:.4g}") if abs(float(f"{factor:.4g}") - factor) < abs(factor) * 1e-6 else factor
-        weight = (capture.weight * factor).astype(capture.weight.dtype)
-        changes = {"weight": weight} | ({"bias": (capture.bias * factor).astype(weight.dtype)} if with_bias else {})
-        yield Change(f"multiply weight{' and bias' if with_bias else ''} by {factor:.7g}", now.evolve(**changes))
+        factor = _short(float((base * goal).sum() / (base**2).sum()))
+        weighted = now.evolve(weight=(capture.weight * factor).astype(kind))
+        if scaled_bias is None:
+            yield Change(f"multiply weight by {factor:.7g}", weighted)
+        else:
+            yield Change(f"multiply weight and bias by {factor:.7g}", weighted.evolve(bias=(scaled_bias * factor).astype(kind)))
+
+
+def _short(factor: float) -> float:
+    """Return the number as it was written where it was written short."""
+    short = float(f"{factor:.4g}")
+    return short if abs(short - factor) < abs(factor) * FLOAT32_NOISE else factor
+
+
+FLOAT32_NOISE = 16 * UNIT_ROUNDOFF["float32"]  # how far sums of float32 set a fitted number off
 
 
 def other_weights(now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -202,7 +215,7 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
             if rank < seen.shape[1]:
                 return  # more than one fits
             found.append(solved.T)
-        all_found = np.concatenate(found)
+        all_found = np.concatenate(found).astype(capture.weight.dtype)
         changed = now.evolve(weight=all_found[:, : unknowns - 1].reshape(spec.weight_shape))
         if with_bias_too:
             changed = changed.evolve(bias=all_found[:, -1])
