@@ -170,6 +170,10 @@ class Target:
         missing: Doubles = grid.of(self.output) - tried.at(grid).output
         return missing
 
+    def bound(self, values: Values) -> Doubles:
+        """Return how far the two layers may be apart where they compute the same."""
+        return np.sum([values.bound(dtype) for dtype in self.dtypes], axis=0, dtype=np.float64)
+
     def met_by(self, tried: Computation) -> bool:
         """Return True when a computation gives these outputs within rounding."""
         batch, channels, length_out = self.output.shape
@@ -181,5 +185,4 @@ class Target:
 
     def _met(self, tried: Computation, grid: Grid) -> bool:
         values = tried.at(grid)
-        bound = sum(values.bound(dtype) for dtype in self.dtypes)
-        return bool((np.abs(values.output - grid.of(self.output)) <= bound).all())
+        return bool((np.abs(values.output - grid.of(self.output)) <= self.bound(values)).all())

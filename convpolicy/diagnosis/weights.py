@@ -11,7 +11,6 @@ import numpy as np
 from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target, window_sources
 from convpolicy.random.float32 import rounded
-from convpolicy.reference import UNIT_ROUNDOFF
 
 
 def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -120,7 +119,7 @@ def biases(now: Computation, other: Computation | None, target: Target) -> Candi
     if now.plan.length_out != target.output.shape[2] or now.plan.length_out < 2:
         return
     probe = target.residual(now, target.probes[0])
-    if np.ptp(probe, (0, 2)).max() > 4 * now.at(target.probes[0]).bound(target.dtypes[0]).max():
+    if np.ptp(probe, (0, 2)).max() > 2 * target.bound(now.at(target.probes[0])).max():
         return  # not the same at every position
     missing = target.residual(now, Grid(target.probes[0].items, now.everywhere().channels, target.probes[0].positions))
     offset = missing.mean((0, 2))
@@ -151,21 +150,14 @@ def scales(now: Computation, other: Computation | None, target: Target) -> Candi
         base, goal = (values.output - offset, wanted - offset) if scaled_bias is None else (values.output, wanted)
         if not base.any():
             continue
-        factor = _short(float((base * goal).sum() / (base**2).sum()))
-        weighted = now.evolve(weight=(capture.weight * factor).astype(kind))
-        if scaled_bias is None:
-            yield Change(f"multiply weight by {factor:.7g}", weighted)
-        else:
-            yield Change(f"multiply weight and bias by {factor:.7g}", weighted.evolve(bias=(scaled_bias * factor).astype(kind)))
-
-
-def _short(factor: float) -> float:
-    """Return the number as it was written where it was written short."""
-    short = float(f"{factor:.4g}")
-    return short if abs(short - factor) < abs(factor) * FLOAT32_NOISE else factor
-
-
-FLOAT32_NOISE = 16 * UNIT_ROUNDOFF["float32"]  # how far sums of float32 set a fitted number off
+        fitted = float((base * goal).sum() / (base**2).sum())
+        for factor in dict.fromkeys((float(f"{fitted:.4g}"), fitted)):  # as it was written, if it was written short
+            weighted = now.evolve(weight=(capture.weight * factor).astype(kind))
+            if scaled_bias is None:
+                yield Change(f"multiply weight by {factor:.7g}", weighted)
+            else:
+                changed = weighted.evolve(bias=(scaled_bias * factor).astype(kind))
+                yield Change(f"multiply weight and bias by {factor:.7g}", changed)
 
 
 def other_weights(now: Computation, other: Computation | None, target: Target) -> Candidates:
