@@ -12,7 +12,7 @@ import numpy as np
 from convpolicy.diagnosis.causes import ASPECTS, CATCH_ALL, candidates
 from convpolicy.diagnosis.change import Change
 from convpolicy.diagnosis.computation import Computation, Target
-from convpolicy.diagnosis.weights import computed_in, with_bias
+from convpolicy.diagnosis.weights import computed_in, other_sizes, with_bias
 from convpolicy.diagnosis.windows import padded
 from convpolicy.errors import ConvPolicyError
 
@@ -137,8 +137,8 @@ def _taken_sizes(now: Computation, other: Computation, names: tuple[str, ...]) -
 
 
 def _taken_weight(now: Computation, other: Computation) -> Change:
-    sized = _taken_sizes(now, other, ("kernel_size", "groups"))
-    return Change("take the other's weight", sized.result.evolve(weight=other.capture.weight))
+    same = now.capture.weight.shape == other.capture.weight.shape
+    return Change("take the other's weight", now.evolve(weight=other.capture.weight) if same else now)
 
 
 def _taken_mode(now: Computation, other: Computation) -> Change:
@@ -148,6 +148,7 @@ def _taken_mode(now: Computation, other: Computation) -> Change:
 
 
 TAKEN: dict[str, Callable[[Computation, Computation], Change]] = {
+    "kernel_size and groups": lambda now, other: next(other_sizes(now, other), Change("", now)),
     "initial weights": _taken_weight,
     "stride": partial(_taken_sizes, names=("stride",)),
     "dilation": partial(_taken_sizes, names=("dilation",)),

@@ -172,14 +172,17 @@ def other_weights(now: Computation, other: Computation | None, target: Target) -
             yield Change("take the other's weight and bias", now.evolve(weight=theirs.weight, bias=theirs.bias))
 
 
-def other_sizes(now: Computation, other: Computation | None, target: Target) -> Candidates:
+def other_sizes(now: Computation, other: Computation | None, target: Target | None = None) -> Candidates:
     """The other's kernel_size and groups, with its weight."""
     if other is None or other.capture.weight.shape == now.capture.weight.shape:
         return
-    spec, theirs = now.capture.spec, other.capture.spec
-    sizes = {name: getattr(theirs, name) for name in ("kernel_size", "groups") if getattr(theirs, name) != getattr(spec, name)}
-    text = " and ".join(f"{name}={value} instead of {getattr(spec, name)}" for name, value in sizes.items())
-    yield Change(f"{text}, with the other's weight", now.evolve(**sizes, weight=other.capture.weight))
+    mine, theirs = now.capture, other.capture
+    sizes = {name: (getattr(mine.spec, name), getattr(theirs.spec, name)) for name in ("kernel_size", "groups")}
+    text = " and ".join(f"{name}={new} instead of {old}" for name, (old, new) in sizes.items() if old != new)
+    resized = now.evolve(**{name: new for name, (_old, new) in sizes.items()}, weight=theirs.weight)
+    yield Change(f"{text}, with the other's weight", resized)
+    if mine.bias is not None and theirs.bias is not None:
+        yield Change(f"{text}, with the other's weight and bias", resized.evolve(bias=theirs.bias))
 
 
 MOST_PRODUCTS = 1 << 28  # of a fit by least squares
@@ -206,6 +209,7 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
             solved, _residuals, rank, _singular = np.linalg.lstsq(seen, wanted, rcond=None)
             if rank < seen.shape[1]:
                 return  # more than one fits
+            solved += np.linalg.lstsq(seen, wanted - seen @ solved, rcond=None)[0]  # refined to what float64 can hold
             found.append(solved.T)
         all_found = np.concatenate(found).astype(capture.weight.dtype)
         changed = now.evolve(weight=all_found[:, : unknowns - 1].reshape(spec.weight_shape))
