@@ -28,6 +28,7 @@ ASPECTS: dict[str, Finder] = {
 }
 # Fits whatever the weights are, so it is asked only when nothing above explains the difference.
 CATCH_ALL: dict[str, Finder] = {"kernel_size and groups": weights.other_sizes, "initial weights": weights.other_weights}
+EVERYTHING = {"kernel_size and groups": weights.other_sizes} | ASPECTS | CATCH_ALL  # a total follows from the sizes
 
 
 def candidates(
@@ -35,7 +36,7 @@ def candidates(
 ) -> Iterator[tuple[str, Change]]:
     """Yield every change of some aspects whose sizes hold, with its aspect."""
     for aspect in aspects:
-        for change in (ASPECTS | CATCH_ALL)[aspect](now, other, target):
+        for change in EVERYTHING[aspect](now, other, target):
             try:
                 change.result.plan  # noqa: B018 - a rule that refuses these sizes does so here
             except ConvPolicyError:

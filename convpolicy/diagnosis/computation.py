@@ -172,7 +172,8 @@ class Target:
 
     def bound(self, values: Values) -> Doubles:
         """Return how far the two layers may be apart where they compute the same."""
-        return np.sum([values.bound(dtype) for dtype in self.dtypes], axis=0, dtype=np.float64)
+        both: Doubles = np.sum([values.bound(dtype) for dtype in self.dtypes], axis=0)
+        return both
 
     def met_by(self, tried: Computation) -> bool:
         """Return True when a computation gives these outputs within rounding."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import numpy as np
 
-from convpolicy.diagnosis.causes import ASPECTS, CATCH_ALL, candidates
+from convpolicy.diagnosis.causes import ASPECTS, CATCH_ALL, EVERYTHING, candidates
 from convpolicy.diagnosis.change import Change
 from convpolicy.diagnosis.computation import Computation, Target
 from convpolicy.diagnosis.weights import computed_in, other_sizes, with_bias
@@ -46,7 +46,7 @@ def search(base: Computation, other: Computation | None, target: Target) -> Foun
         target: outputs to be met.
     """
     tried = 0
-    for steps, aspects in ((_singles, ASPECTS), (_pairs, ASPECTS), (_singles, CATCH_ALL), (_pairs, ASPECTS | CATCH_ALL)):
+    for steps, aspects in ((_singles, ASPECTS), (_pairs, ASPECTS), (_singles, CATCH_ALL), (_pairs, EVERYTHING)):
         answers: list[Steps] = []
         for answer in steps(aspects, base, other, target):
             if tried == MOST_TRIED:
