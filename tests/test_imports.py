@@ -114,10 +114,12 @@ LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("policy_files", "tomlkit"),
     ("policy", "packaging.specifiers"),
     ("policy", "packaging.version"),
+    ("weights", "safetensors"),
     ("weights", "safetensors.numpy"),
     ("cli.new_plugin", "jinja2"),
     ("policy", "convpolicy.policy_files"),
 }
+JUDGES = {("natives.cases", "reference"), ("diagnosis.computation", "reference")}  # they need the rounding bound
 DOWN = {("policy", "policy_files")}  # Policy.save and its like hand over to the module below; inside functions, see LATE
 
 
@@ -170,9 +172,9 @@ def fault(found: Import, order: list[str]) -> str:
         return f"{about}, which is loaded when used" if above in ("builtin", "cli", "reference", "") else ""
     if here == "reference":
         return "" if above == "errors" else f"{about}; it shares no code"
-    if (module, inner) == ("natives.cases", "reference"):
+    if (module, inner) in JUDGES:
         return ""
-    if here == above and here in ("random", "natives"):
+    if here == above and here in ("random", "natives", "diagnosis"):
         return ""
     if here == above == "builtin":
         ours, theirs = (name.split(".")[1].split("_")[0] for name in (module, inner))  # the modules of one backend

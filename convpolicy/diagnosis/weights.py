@@ -185,20 +185,23 @@ def other_sizes(now: Computation, other: Computation | None, target: Target | No
         yield Change(f"{text}, with the other's weight and bias", resized.evolve(bias=theirs.bias))
 
 
-MOST_PRODUCTS = 1 << 28  # of a fit by least squares
+MOST_PRODUCTS = 1 << 29  # of a fit by least squares
+ROWS = 4  # outputs that a fit reads, per unknown number; the rest judge it
 
 
 def _fitted_weights(now: Computation, target: Target) -> Candidates:
     """The weight, or weight and bias, that fits best, where there are twice as many outputs as unknown numbers."""
     capture, spec, plan = now.capture, now.capture.spec, now.plan
     each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
-    rows, unknowns = len(now.data) * plan.length_out, per * spec.kernel_size + 1
+    outputs, unknowns = len(now.data) * plan.length_out, per * spec.kernel_size + 1
+    rows = min(outputs, ROWS * unknowns)
     if plan.length_out != target.output.shape[2] or rows < 2 * unknowns or rows * unknowns**2 * spec.groups > MOST_PRODUCTS:
         return
-    index = window_sources(plan, np.arange(plan.length_out))
-    windows = np.where(index < 0, plan.value, now.data[:, :, index])  # (batch, in, length_out, kernel)
-    windows = windows.transpose(0, 2, 1, 3).reshape(rows, spec.groups, unknowns - 1)
-    goal = target.output.transpose(0, 2, 1).reshape(rows, spec.groups, each)
+    items, positions = np.divmod(np.linspace(0, outputs - 1, rows).astype(np.int64), plan.length_out)
+    index = window_sources(plan, positions)
+    windows = now.data[items[:, None, None], np.arange(spec.in_channels)[:, None], index[:, None]]  # (rows, in, kernel)
+    windows = np.where(index[:, None] < 0, plan.value, windows).reshape(rows, spec.groups, unknowns - 1)
+    goal = target.output[items, :, positions].reshape(rows, spec.groups, each)
     bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
     ones = np.ones((rows, 1))
     for with_bias_too in (False, True)[: 1 if capture.bias is None else 2]:
