@@ -70,6 +70,8 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
 
     file, colon, prefix = path.rpartition(f"{SUFFIX}:")
     file, dot = (file + SUFFIX, f"{prefix}.") if colon else (path, "")
+    if not Path(file).is_file():
+        raise InvalidValueError(f"weights must stand in a {SUFFIX} file, got {file!r}, which is no file; correct the path.")
     try:
         with safe_open(file, framework="numpy") as tensors:
             said = (tensors.metadata() or {}).get("policy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_weights_from_files():
     """Weights as ``init`` writes them, in their own axes and with groups; weights of a whole model by prefix; bfloat16."""
     drawn = cp.policy("keras").initial(4, 6, 4, 2, 1)
     weights.save("a.safetensors", cp.policy("keras"), drawn, 2, 1)
-    oiw = drawn["weight"]
+    oiw = np.ascontiguousarray(drawn["weight"])
     save_file({"net.0.weight": oiw, "net.0.bias": np.zeros(6, "float32"), "other": np.zeros(3)}, "b.safetensors")
     assert run("torch", "torch", "--weights-a", "a.safetensors", "--weights-b", "b.safetensors:net.0").exit_code == 0
     save_file({"weight": oiw[:, :, ::-1].copy(), "bias": np.zeros(6, "float32")}, "c.safetensors")
@@ -95,27 +96,23 @@ def test_a_pickle_is_not_run():
     result = run("torch", "torch", *SIZES)
     assert result.exit_code == 2
     assert "--input must be a .npy file of numbers, got 'x.npy': Object arrays cannot be loaded" in result.stderr
-    import os
-
-    assert sorted(os.listdir()) == ["x.npy"]
+    assert [path.name for path in Path().iterdir()] == ["x.npy"]
 
 
 def written(data: bytes):
     """Write over the input."""
-    with open("x.npy", "wb") as file:
-        file.write(data)
+    Path("x.npy").write_bytes(data)
 
 
 def truncated():
     """Leave half of the input."""
-    with open("x.npy", "rb") as file:
-        data = file.read()
+    data = Path("x.npy").read_bytes()
     written(data[: len(data) // 2])
 
 
 def as_archive():
     """An archive under the name of an array."""
-    with open("x.npy", "wb") as file:
+    with Path("x.npy").open("wb") as file:
         np.savez(file, X)
 
 

@@ -259,8 +259,11 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
 
 def run(layer: nn.Conv1d, data: Any) -> Any:
     """Return the output for (batch, channels, length), all NumPy."""
+    given = torch.from_numpy(data)
+    if next((value.dtype for value in layer.parameters()), None) == torch.bfloat16:  # comes as the float32 numbers it holds
+        given = given.to(torch.bfloat16)
     with torch.no_grad():
-        return layer(torch.from_numpy(data)).numpy()
+        return as_numpy(layer(given))
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
