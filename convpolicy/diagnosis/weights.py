@@ -58,7 +58,7 @@ def computed_in(now: Computation, dtype: str) -> Change:
     return Change(f"compute in {dtype}: round input, weight and bias to it", changed)
 
 
-NARROWER = ("float32", "tf32", "float16", "bfloat16")  # of a weight, or of what a GPU multiplies
+NARROWER = ("float32", "float16", "bfloat16")  # what weights are stored in
 
 
 def precisions(now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -70,10 +70,9 @@ def precisions(now: Computation, other: Computation | None, target: Target) -> C
         yield Change(f"round weight to {dtype}", narrowed)
         if capture.bias is not None:
             yield Change(f"round weight and bias to {dtype}", now.evolve(weight=weight, bias=bias))
-        if dtype == "tf32":  # sums and adds the bias in float32
-            yield Change("multiply in tf32: round input and weight to it", narrowed.prepared(partial(_narrow, dtype=dtype)))
-        else:
-            yield computed_in(now, dtype)
+        yield computed_in(now, dtype)
+    multiplied = now.evolve(weight=_narrow(capture.weight, "tf32")).prepared(partial(_narrow, dtype="tf32"))
+    yield Change("multiply in tf32: round input and weight to it", multiplied)  # which sums, and adds the bias, in float32
     if other is None or other.capture.weight.shape != capture.weight.shape:
         return
     whole = other.capture
