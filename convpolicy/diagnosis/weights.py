@@ -70,9 +70,13 @@ def precisions(now: Computation, other: Computation | None, target: Target) -> C
         yield Change(f"round weight to {dtype}", narrowed)
         if capture.bias is not None:
             yield Change(f"round weight and bias to {dtype}", now.evolve(weight=weight, bias=bias))
-        yield computed_in(now, dtype)
+        if dtype == target.dtypes[0]:
+            yield computed_in(now, dtype)
     multiplied = now.evolve(weight=_narrow(capture.weight, "tf32")).prepared(partial(_narrow, dtype="tf32"))
     yield Change("multiply in tf32: round input and weight to it", multiplied)  # which sums, and adds the bias, in float32
+    for dtype in NARROWER[capture.dtype != "float64" :]:
+        if dtype != target.dtypes[0]:
+            yield computed_in(now, dtype)
     if other is None or other.capture.weight.shape != capture.weight.shape:
         return
     whole = other.capture
