@@ -31,6 +31,7 @@ from convpolicy.random.stream import Stream
 from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
+    from convpolicy.diagnosis import Diagnosis, why
     from convpolicy.hookspecs import hookimpl
     from convpolicy.policy_files import load_policy
     from convpolicy.translation import translate, translate_page
@@ -49,6 +50,7 @@ __all__ = [
     "Conv1d",
     "ConvPolicyError",
     "ConvSpec",
+    "Diagnosis",
     "Initializer",
     "InvalidTypeError",
     "InvalidValueError",
@@ -86,6 +88,7 @@ __all__ = [
     "translate_page",
     "unregister",
     "verify",
+    "why",
 ]
 
 
@@ -153,11 +156,13 @@ def unregister(name: str) -> None:
 
 
 _ON_DEMAND = {  # these bring pluggy, cattrs or much code, so they are imported when asked for
+    "Diagnosis": "convpolicy.diagnosis",
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
     "translate": "convpolicy.translation",
     "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",
+    "why": "convpolicy.diagnosis",
 }
 
 

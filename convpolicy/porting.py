@@ -64,10 +64,10 @@ class Capture:
         return layer
 
     def __str__(self) -> str:
-        spec = self.spec
+        spec, origin = self.spec, f", from {self.backend}" if self.backend else ""
         return (
             f"{spec.in_channels} -> {spec.out_channels} channels, kernel_size {spec.kernel_size}, stride {spec.stride}, dilation "
-            f"{spec.dilation}, groups {spec.groups}, {self.dtype}, from {self.backend}\n{self.policy}"
+            f"{spec.dilation}, groups {spec.groups}, {self.dtype}{origin}\n{self.policy}"
         )
 
 

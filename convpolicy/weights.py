@@ -53,6 +53,63 @@ def save(
     whole_files.write(target, serialised(arrays, metadata))
 
 
+def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
+    """Read the weights of one layer.
+
+    Args:
+        path: a ``.safetensors`` file, or ``file.safetensors:prefix`` for the tensors whose names begin with ``prefix.``.
+        policy: names and axes are those of its layout, unless the file says its own policy, as `save` writes it.
+
+    Returns:
+        ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}``, and the name of their dtype; bfloat16 comes as the
+        float32 numbers it holds.
+
+    Raises:
+        InvalidValueError: no such file format, a tensor that is missing or of other axes, or a dtype that is no real number.
+        OSError: the file cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file, colon, prefix = path.rpartition(f"{SUFFIX}:")
+    file, dot = (file + SUFFIX, f"{prefix}.") if colon else (path, "")
+    if not Path(file).is_file():
+        raise InvalidValueError(f"weights must stand in a {SUFFIX} file, got {file!r}, which is no file; correct the path.")
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            said = (tensors.metadata() or {}).get("policy")
+            layout = (policy if said is None else Policy.from_dict(json.loads(said))).part("layout")[0]
+            names = [name for name in (layout.weight, layout.bias) if dot + name in tensors.keys()]  # noqa: SIM118 - no mapping
+            found = {name: _tensor(tensors, file, dot + name) for name in names}
+            held = sorted(tensors.keys())
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise InvalidValueError(
+            f"{file!r} must be a {SUFFIX} file, got one that cannot be read: {error}; write it anew."
+        ) from error
+    if layout.weight not in found:
+        raise InvalidValueError(
+            f"{file!r} must hold the tensor {dot + layout.weight!r}, it holds {', '.join(held) or 'none'}; name the layer as "
+            f"{file}:prefix."
+        )
+    dtypes = {dtype for _array, dtype in found.values()}
+    if len(dtypes) > 1 or not dtypes <= set(DTYPES.values()):
+        raise InvalidValueError(f"weight and bias in {file!r} must both be of one of {', '.join(DTYPES)}; convert them.")
+    return layout.unpack({name: array for name, (array, _dtype) in found.items()}), dtypes.pop()
+
+
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def _tensor(tensors: Any, file: str, name: str) -> tuple[NDArray[Any], str]:
+    kind = tensors.get_slice(name).get_dtype()
+    if kind != "BF16":
+        return tensors.get_tensor(name), DTYPES.get(kind, kind)
+    from safetensors import deserialize  # NumPy has no bfloat16: its bits are the upper half of a float32
+
+    found = dict(deserialize(Path(file).read_bytes()))[name]  # type: ignore[no-untyped-call]
+    bits = np.frombuffer(found["data"], "<u2").astype(np.uint32) << 16
+    return bits.view(np.float32).reshape(found["shape"]), DTYPES[kind]
+
+
 def statistics(drawn: Mapping[str, NDArray[Any] | None]) -> list[dict[str, Any]]:
     """Return name, shape, count, mean, standard deviation, least and greatest of every parameter, in float64."""
     rows = []

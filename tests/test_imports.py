@@ -120,12 +120,14 @@ LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("policy_files", "tomlkit"),
     ("policy", "packaging.specifiers"),
     ("policy", "packaging.version"),
+    ("weights", "safetensors"),
     ("weights", "safetensors.numpy"),
     ("testing.policies", "packaging.specifiers"),
     ("testing.parametrize", "pytest"),
     ("cli.new_plugin", "jinja2"),
     ("policy", "convpolicy.policy_files"),
 }
+JUDGES = {("natives.cases", "reference"), ("diagnosis.computation", "reference")}  # they need the rounding bound
 DOWN = {("policy", "policy_files")}  # Policy.save and its like hand over to the module below; inside functions, see LATE
 
 
@@ -180,7 +182,7 @@ def fault(found: Import, order: list[str]) -> str:
         return f"{about}, which is loaded when used" if above in ("builtin", "cli", "reference", "") else ""
     if here == "reference":
         return "" if above == "errors" else f"{about}; it shares no code"
-    if above == "reference" and (module == "natives.cases" or here == "testing"):
+    if (module, inner) in JUDGES or (above == "reference" and here == "testing"):
         return ""
     if here == above and here != "builtin":  # the modules of one package
         return ""
