@@ -1,0 +1,70 @@
+"""Taking ``keras.layers.Conv1D`` and ``DepthwiseConv1D`` apart, and the subclasses that pad by a plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+import convpolicy as cp
+from convpolicy import Capture, ConvSpec, InvalidValueError, Policy
+from convpolicy_keras import RUNS_ON
+from convpolicy_keras.depthwise import NAMES
+from convpolicy_keras.layer import PaddedConv1D, PaddedDepthwiseConv1D
+from convpolicy_keras.values import parameters
+
+OWN = (PaddedConv1D, PaddedDepthwiseConv1D)
+KINDS = (*OWN, keras.layers.Conv1D, keras.layers.DepthwiseConv1D)  # the first that fits says which call is Keras's own
+OTHERS = (keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+def capture(layer: Any) -> Capture | None:
+    """Return sizes, policy and weights; None for what is no 1-D convolution of Keras."""
+    if isinstance(layer, OTHERS):
+        raise _refused(layer, "it is more than one convolution over the length", "capture a Conv1D or a DepthwiseConv1D")
+    kind = next((kind for kind in KINDS if isinstance(layer, kind)), None)
+    if kind is None:
+        return None
+    _check(layer, kind)
+    values = {name: None if value is None else np.array(value) for name, value in parameters(layer).items()}
+    spec = _spec(layer, values["weight"])
+    return Capture(spec, _policy(layer), values["weight"], values["bias"], layer.dtype_policy.compute_dtype)
+
+
+def _check(layer: Any, kind: Any) -> None:
+    if type(layer).call is not kind.call or "call" in vars(layer):
+        raise _refused(layer, "its call is a function of its own", f"capture a plain {kind.__name__} with its weights")
+    if not layer.built:
+        raise _refused(layer, "it is not built and holds no weights", "call it once on an input, or call build")
+    if getattr(layer, "lora_enabled", False):
+        raise _refused(layer, "LoRA adds to its kernel", "save and load the layer without it, which merges it")
+    if layer.activation not in (None, keras.activations.linear):
+        name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
+        raise _refused(layer, f"it applies the activation {name!r}", "set activation to None and apply it after the layer")
+    policy = layer.dtype_policy
+    if getattr(policy, "quantization_mode", None) is not None:
+        raise _refused(layer, f"it is quantized, {policy.name}", "capture it before it is quantized")
+    if policy.compute_dtype != policy.variable_dtype or policy.compute_dtype not in DTYPES:
+        dtypes = f"it holds {policy.variable_dtype} and computes in {policy.compute_dtype}"
+        raise _refused(layer, dtypes, f"build it with one dtype of {', '.join(DTYPES)}")
+
+
+def _spec(layer: Any, weight: Any) -> ConvSpec:
+    out, per_group, kernel = weight.shape
+    groups = layer.kernel.shape[1] if isinstance(layer, keras.layers.DepthwiseConv1D) else layer.groups
+    return ConvSpec.of(per_group * groups, out, kernel, tuple(layer.strides), tuple(layer.dilation_rate), groups)
+
+
+def _policy(layer: Any) -> Policy:
+    if isinstance(layer, OWN):
+        return layer.policy.evolve(bias=layer.use_bias)
+    names = {framework: name for name, framework in RUNS_ON.items()}
+    name = names[keras.config.backend()]
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv1D)
+    return cp.policy(NAMES[name] if depthwise else name).evolve(padding=layer.padding, bias=layer.use_bias)
+
+
+def _refused(layer: Any, reason: str, fix: str) -> InvalidValueError:
+    return InvalidValueError(f"layer {type(layer).__name__} cannot be captured exactly: {reason}; {fix}.")
