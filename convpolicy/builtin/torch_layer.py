@@ -258,9 +258,15 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
 
 
 def run(layer: nn.Conv1d, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy."""
+    """Return the output for (batch, channels, length), all NumPy; bfloat16 goes in and comes out as float32."""
     with torch.no_grad():
-        return layer(torch.from_numpy(data)).numpy()
+        return as_numpy(layer(_given(layer, data)))
+
+
+def _given(layer: nn.Conv1d, data: Any) -> Tensor:
+    """Return an array as a tensor that the layer takes: bfloat16 where NumPy had to write float32."""
+    tensor = torch.from_numpy(data)
+    return tensor.bfloat16() if layer.weight.dtype == torch.bfloat16 else tensor
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
@@ -278,7 +284,7 @@ def assign(layer: nn.Conv1d, values: dict[str, Any]) -> None:
 
 def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)``, all NumPy."""
-    wanted = {"input": torch.from_numpy(data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
+    wanted = {"input": _given(layer, data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
     present = {name: value for name, value in wanted.items() if value is not None}
-    found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), torch.from_numpy(upstream))
+    found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), _given(layer, upstream))
     return dict.fromkeys(wanted) | {name: as_numpy(value) for name, value in zip(present, found)}

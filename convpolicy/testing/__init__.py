@@ -1,0 +1,30 @@
+"""The conformance kit: what convpolicy asks of a plugin's parts, as checks that its author runs.
+
+``pip install 'convpolicy[testing]'`` brings hypothesis and pytest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from convpolicy.errors import MissingExtraError
+
+if importlib.util.find_spec("hypothesis") is None:
+    raise MissingExtraError(
+        "convpolicy.testing needs hypothesis, which is not installed; run: pip install 'convpolicy[testing]'."
+    )
+
+from convpolicy.testing.backends import check_backend
+from convpolicy.testing.ladder import RUNGS, Check, ConformanceError, Report, Result
+from convpolicy.testing.parametrize import checks_of, parametrize_with_checks
+
+__all__ = [
+    "RUNGS",
+    "Check",
+    "ConformanceError",
+    "Report",
+    "Result",
+    "check_backend",
+    "checks_of",
+    "parametrize_with_checks",
+]
