@@ -51,7 +51,8 @@ def smallest(check: Callable[..., None], *strategies: Any, max_examples: int = M
     Raises:
         ConformanceError: with the message of the smallest failure, or that the same example fails and passes.
     """
-    quiet = settings(
+
+    @settings(
         max_examples=max_examples,
         deadline=None,
         derandomize=True,
@@ -59,9 +60,11 @@ def smallest(check: Callable[..., None], *strategies: Any, max_examples: int = M
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
+    @given(some.tuples(*strategies))
+    def run(example: tuple[Any, ...]) -> None:
+        check(*example)
+
     try:
-        test: Any = given
-        run = quiet(test(*strategies)(check))
         run()
     except Flaky as error:
         raise ConformanceError(f"the same sizes fail once and pass once, so it keeps state between calls ({error}).") from None

@@ -10,10 +10,15 @@ from typing import Any
 import attrs
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, MissingExtraError, nearest
-from convpolicy.testing import backends
+from convpolicy.testing import backends, initializers, layouts, padding_modes, padding_rules, policies
 from convpolicy.testing.ladder import Check, ConformanceError
 
 CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
+    "padding rule": padding_rules.checks,
+    "padding mode": padding_modes.checks,
+    "initializer": initializers.checks,
+    "layout": layouts.checks,
+    "policy": policies.checks,
     "backend": backends.checks,
 }
 
