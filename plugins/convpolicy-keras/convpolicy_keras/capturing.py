@@ -16,14 +16,18 @@ from convpolicy_keras.values import parameters
 
 OWN = (PaddedConv1D, PaddedDepthwiseConv1D)
 KINDS = (*OWN, keras.layers.Conv1D, keras.layers.DepthwiseConv1D)  # the first that fits says which call is Keras's own
-OTHERS = (keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)
+OTHERS = {  # what has a kernel over the length and is another function
+    keras.layers.SeparableConv1D: ("it is more than one convolution", "capture a DepthwiseConv1D and a Conv1D with its weights"),
+    keras.layers.Conv1DTranspose: ("it is no convolution but the transpose of one", "capture a Conv1D"),
+}
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def capture(layer: Any) -> Capture | None:
     """Return sizes, policy and weights; None for what is no 1-D convolution of Keras."""
-    if isinstance(layer, OTHERS):
-        raise _refused(layer, "it is more than one convolution over the length", "capture a Conv1D or a DepthwiseConv1D")
+    for other, why in OTHERS.items():
+        if isinstance(layer, other):
+            raise _refused(layer, *why)
     kind = next((kind for kind in KINDS if isinstance(layer, kind)), None)
     if kind is None:
         return None
