@@ -30,29 +30,32 @@ def require(backend: str) -> None:
     Raises:
         InvalidValueError: Keras runs, or would run, on another framework, or that is not installed; holds what to set.
     """
-    wanted = RUNS_ON[backend]
-    if "keras" not in sys.modules:
-        runs = os.environ.setdefault("KERAS_BACKEND", wanted)  # as nobody chose: what Keras reads when it is imported
-        if runs == wanted:
-            try:
-                importlib.import_module("keras")
-            except ModuleNotFoundError as error:
-                if (error.name or "").partition(".")[0] != wanted:
-                    raise
-                raise InvalidValueError(
-                    f"backend {backend!r} needs {wanted}, which is not installed; install it as {wanted}'s own page says."
-                ) from error
-    else:
-        runs = sys.modules["keras"].config.backend()
+    wanted, keras = RUNS_ON[backend], sys.modules.get("keras")
+    # where nobody chose, the layer does
+    runs = os.environ.get("KERAS_BACKEND", wanted) if keras is None else keras.config.backend()
     if runs != wanted:
+        instead = next((f", or choose backend={name!r}" for name, framework in RUNS_ON.items() if framework == runs), "")
         raise InvalidValueError(
             f"backend {backend!r} needs Keras to run on {wanted}, but in this process it runs on {runs}; set "
-            f"KERAS_BACKEND={wanted} before Keras is imported, or choose backend={_runs_on(runs)!r}."
+            f"KERAS_BACKEND={wanted} before Keras is imported{instead}."
         )
+    if keras is None:
+        _import_keras(backend, wanted)
 
 
-def _runs_on(framework: str) -> str:
-    return next((name for name, runs in RUNS_ON.items() if runs == framework), "numpy")
+def _import_keras(backend: str, framework: str) -> None:
+    chosen = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = framework  # what Keras reads when it is imported
+    try:
+        importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        if chosen is None:
+            del os.environ["KERAS_BACKEND"]
+        if (error.name or "").partition(".")[0] != framework:
+            raise
+        raise InvalidValueError(
+            f"backend {backend!r} needs {framework}, which is not installed; run: pip install 'convpolicy-keras[{framework}]'."
+        ) from error
 
 
 def _of(backend: str, module: str, function: str) -> Callable[..., Any]:
@@ -80,7 +83,10 @@ def convpolicy_backends() -> list[Backend]:
         Backend(
             name,
             _of(name, "layer", "build"),
-            **{function: _of(name, "values", function) for function in ("run", "parameters", "assign", "gradients")},
+            run=_of(name, "values", "run"),
+            parameters=_of(name, "values", "parameters"),
+            assign=_of(name, "values", "assign"),
+            gradients=_of(name, "values", "gradients"),
             capture=_capture_of(name),
             dtypes=dtypes,
             framework="keras",

@@ -32,9 +32,9 @@ def capture(layer: Any) -> Capture | None:
     if kind is None:
         return None
     _check(layer, kind)
-    values = {name: None if value is None else np.array(value) for name, value in parameters(layer).items()}
-    spec = _spec(layer, values["weight"])
-    return Capture(spec, _policy(layer), values["weight"], values["bias"], layer.dtype_policy.compute_dtype)
+    weight, bias = parameters(layer).values()
+    copies = np.array(weight), None if bias is None else np.array(bias)  # later training does not change them
+    return Capture(_spec(layer, weight), _policy(layer), *copies, layer.dtype_policy.compute_dtype)
 
 
 def _check(layer: Any, kind: Any) -> None:

@@ -86,7 +86,7 @@ class _PadsByPlan:
             pads = ((0, 0), (plan.left, plan.right), (0, 0))
             return ops.pad(x, pads, constant_values=plan.value) if plan.left or plan.right else x
         sides = (np.array(sources, "int32") for sources in (plan.left_sources, plan.right_sources))
-        before, after = ([self._repeated(x, side, (side < 0).any())] if side.size else [] for side in sides)
+        before, after = ([self._repeated(x, side, bool((side < 0).any()))] if side.size else [] for side in sides)
         return ops.concatenate([*before, x, *after], axis=1)
 
     def _repeated(self, x: Any, sources: Any, has_constant: bool) -> Any:
@@ -149,9 +149,9 @@ class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
             x, stride, dilation = x[:, ::common], stride // common, dilation // common
             if stride > 1 and dilation > 1:
                 stride, every = 1, stride
-        outputs = ops.conv(
-            x, self.kernel, strides=stride, padding="valid", data_format="channels_last", dilation_rate=dilation
-        )[:, ::every]
+        outputs = ops.conv(x, self.kernel, strides=stride, padding="valid", data_format="channels_last", dilation_rate=dilation)[
+            :, ::every
+        ]
         if self.use_bias:
             outputs = ops.add(outputs, ops.reshape(self.bias, (1, 1, self.filters)))
         return outputs if self.activation is None else self.activation(outputs)
@@ -200,7 +200,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
     with contextlib.nullcontext() if device is None else keras.device(device):
         values = None if stream is None and laws is not None else request.draw(GlobalStream() if stream is None else stream)
         kernel_init, bias_init = laws or _own_laws(request, values)
-        arguments = {
+        arguments: dict[str, Any] = {
             "kernel_size": spec.kernel_size,
             "strides": spec.stride,
             "dilation_rate": spec.dilation,

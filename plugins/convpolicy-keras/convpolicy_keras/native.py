@@ -19,7 +19,9 @@ def version() -> str:
 
 def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
     if spec.groups != spec.in_channels:
-        raise ValueError(f"groups must be in_channels={spec.in_channels} for a depthwise convolution, got {spec.groups}; pass it.")
+        raise ValueError(
+            f"groups must be in_channels={spec.in_channels} for a depthwise convolution, got {spec.groups}; pass it."
+        )
     own = {"use_bias" if name == "bias" else name: value for name, value in words.items()}
     multiplier = spec.out_channels // spec.in_channels
     layer = keras.layers.DepthwiseConv1D(

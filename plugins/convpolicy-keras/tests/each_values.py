@@ -77,11 +77,11 @@ def test_the_depthwise_policy_is_keras_own_depthwiseconv1d_to_the_bit(dtype):
 def test_a_grouped_conv1d_and_a_depthwiseconv1d():
     """The same function; the same bits on torch and JAX, not on TensorFlow, which is why the policy says which one is built."""
     draw, differ = np.random.default_rng(0), 0
-    for kernel, stride in itertools.product((1, 2, 3, 4), (1, 2)):
-        weight, data = draw.standard_normal((OUT, 1, kernel)).astype("float32"), random(2, IN, 19)
+    for kernel, stride, multiplier in itertools.product((1, 2, 3, 4), (1, 2), (1, 2)):
+        weight, data = draw.standard_normal((IN * multiplier, 1, kernel)).astype("float32"), random(2, IN, 19)
         options = {"groups": IN, "policy": NAME, "backend": NAME, "weight_init": weight, "bias": False}
-        grouped = cp.Conv1d(IN, OUT, kernel, stride, **options)
-        depthwise = cp.Conv1d(IN, OUT, kernel, stride, **(options | {"policy": DEPTHWISE}))
+        grouped = cp.Conv1d(IN, IN * multiplier, kernel, stride, **options)
+        depthwise = cp.Conv1d(IN, IN * multiplier, kernel, stride, **(options | {"policy": DEPTHWISE}))
         assert [type(layer) for layer in (grouped, depthwise)] == [Conv1D, DepthwiseConv1D]
         outputs = [BACKEND.run(layer, data) for layer in (grouped, depthwise)]
         differ += outputs[0].tobytes() != outputs[1].tobytes()
@@ -147,9 +147,9 @@ def test_a_seed_gives_the_policys_bits_and_leaves_keras_state(name):
 
 def test_a_seed_is_that_of_set_random_seed():
     """The policy's bits after seed 5 are those of Keras's own layers after set_random_seed(5)."""
-    for policy, own in ((NAME, Conv1D(8, 3)), (DEPTHWISE, DepthwiseConv1D(3, depth_multiplier=2))):
+    for policy, make in ((NAME, lambda: Conv1D(8, 3)), (DEPTHWISE, lambda: DepthwiseConv1D(3, depth_multiplier=2))):
         keras.utils.set_random_seed(5)
-        own = type(own).from_config(own.get_config())
+        own = make()
         own.build((None, None, 4))
         ours = built({}, policy=policy, groups=4 if policy == DEPTHWISE else 1, seed=5)
         assert ours.get_weights()[0].tobytes() == own.get_weights()[0].tobytes()
@@ -163,7 +163,10 @@ LAWS = {
     "he normal": (Choice("he_truncated_normal"), keras.initializers.HeNormal(seed=1)),
     "lecun": (Choice("lecun_truncated_normal"), keras.initializers.LecunNormal(seed=1)),
     "glorot normal": (Choice("glorot_truncated_normal"), keras.initializers.GlorotNormal(seed=1)),
-    "scaled": (Choice("he_normal", fan="fan_out"), keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=1)),
+    "scaled": (
+        Choice("he_normal", fan="fan_out"),
+        keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=1),
+    ),
     "ones": (Choice("ones"), keras.initializers.Ones()),
 }
 

@@ -18,12 +18,10 @@ FILES = sorted(HERE.glob("each_*.py"))
 @pytest.fixture(scope="module")
 def processes():
     """The three, side by side."""
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=15", *map(str, FILES)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, FILES)]
+    output = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     started = {
-        name: subprocess.Popen(
-            words, cwd=HERE.parent, env={**environment, "KERAS_BACKEND": runs}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )  # fmt: skip
+        name: subprocess.Popen(words, cwd=HERE.parent, env={**os.environ, "KERAS_BACKEND": runs}, **output)
         for name, runs in RUNS_ON.items()
     }
     yield started
