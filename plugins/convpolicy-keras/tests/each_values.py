@@ -19,7 +19,7 @@ from convpolicy.testing import ConformanceError, parametrize_with_checks
 from convpolicy_keras import layer as layers
 from convpolicy_keras import values
 
-EXAMPLES = {"keras": 40, "keras-torch": 60, "keras-jax": 24}  # JAX compiles every new shape
+EXAMPLES = {"keras": 16, "keras-torch": 30, "keras-jax": 10}  # two of them compile new shapes
 CONV1D_POLICIES = (NAME, "tensorflow") if RUNS == "tensorflow" else (NAME,)
 IN, OUT = 4, 8
 
@@ -40,23 +40,22 @@ def assert_same_bits(own, ours, data):
 @pytest.mark.parametrize("dtype", EXACT_DTYPES)
 @pytest.mark.parametrize("policy", CONV1D_POLICIES)
 def test_the_policy_is_keras_own_conv1d_to_the_bit(policy, dtype):
-    """Kernels 1-5, strides and dilations 1-3, groups 1, 2 and 4, with and without bias, every word for padding."""
-    groups, biases, compared = itertools.cycle((1, 2, 1, 4)), itertools.cycle((True, False, False)), 0
+    """Kernels 1-5 (two of them in float64), strides and dilations 1-3, groups 1, 2, 4, with and without bias, each padding word."""
+    groups, biases, compared = itertools.cycle((1, 2, 1, 1, 4, 1, 1)), itertools.cycle((True, False, False)), 0
+    kernels = (1, 2, 3, 4, 5) if (dtype, policy) == ("float32", NAME) else (2, 5)
     for kernel, (stride, dilation), padding in itertools.product(
-        (1, 2, 3, 4, 5), ((1, 1), (2, 1), (3, 1), (1, 2), (1, 3)), ("valid", "same", "causal")
+        kernels, ((1, 1), (2, 1), (3, 1), (1, 2), (1, 3)), ("valid", "same", "causal")
     ):
         sizes, bias = {"groups": next(groups)}, next(biases)
-        ours = cp.Conv1d(
-            IN, OUT, kernel, stride, padding, dilation, bias=bias, policy=policy, backend=NAME, dtype=dtype, seed=compared, **sizes
-        )  # fmt: skip
+        words = {"bias": bias, "policy": policy, "backend": NAME, "dtype": dtype, "seed": compared, **sizes}
+        ours = cp.Conv1d(IN, OUT, kernel, stride, padding, dilation, **words)
         own = Conv1D(OUT, kernel, stride, padding, dilation_rate=dilation, use_bias=bias, dtype=dtype, **sizes)
         assert type(ours) is Conv1D
         own.build((None, None, IN))
         own.set_weights(ours.get_weights())
-        for length in (16,) if RUNS == "jax" else (16, 17):
-            assert_same_bits(own, ours, random(2, IN, length, dtype=dtype))
+        assert_same_bits(own, ours, random(2, IN, 15 + compared % 3, dtype=dtype))
         compared += 1
-    assert compared == 75
+    assert compared == 15 * len(kernels)
 
 
 @pytest.mark.parametrize("dtype", EXACT_DTYPES)
