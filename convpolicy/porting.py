@@ -96,10 +96,7 @@ def capture(layer: Any) -> Capture:
 
 
 def backends_of(layer: Any) -> list[Backend]:
-    """Return the backends whose framework, or package, a class of the layer comes from; nothing is imported.
-
-    Who has a layer of a framework has imported it; MindSpore, for one, changes NumPy's bfloat16 for all when it is imported.
-    """
+    """Return the backends whose framework, or package, a class of the layer comes from; no framework is imported."""
     roots = {kind.__module__.partition(".")[0] for kind in type(layer).__mro__}
     parts = [part for part in registry.current().parts("backend").values() if part.framework in sys.modules]
     return [part for part in parts if part.framework in roots or part.build.__module__.partition(".")[0] in roots]
