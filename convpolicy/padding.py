@@ -15,6 +15,7 @@ from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueErr
 from convpolicy.parts import Param, Part, first_sentence
 
 Indices: TypeAlias = "NDArray[np.int64]"
+MOST_STEPS = 10_000  # in which a limit has to reach a pad; a mirror's takes two
 CONSTANT = -1  # in an index map: not a sample of the input but the constant value
 
 
@@ -110,14 +111,15 @@ def _keep(mode: PaddingMode, widest: int, length: int) -> int:
 def _extend(mode: PaddingMode, widest: int, length: int) -> int:
     assert mode.limit is not None
     extended = length
-    while (reach := mode.limit(extended)) < widest:
+    for _step in range(MOST_STEPS):
+        reach = mode.limit(extended)
+        if reach >= widest:
+            return extended
         extended += widest - reach
-        if mode.limit(extended) <= reach:
-            raise PluginError(
-                f"padding mode {mode.name!r} ({mode.provider}) must have a limit that grows with the length, got {reach} for all up "
-                f"to {extended}, where {widest} are needed."
-            )
-    return extended
+    raise PluginError(
+        f"padding mode {mode.name!r} ({mode.provider}) must have a limit that grows with the length, got {reach} for length {extended}, "
+        f"where {widest} are needed."
+    )
 
 
 # What to do when a pad is wider than the mode reaches: the length to read the index map at.

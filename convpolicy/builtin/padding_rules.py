@@ -144,7 +144,7 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         PaddingRule("torch_same", torch_same, declares=KEEPS),
         PaddingRule("paddle_same", paddle_same, needs_length=_same_needs_length, declares=KEEPS),
         PaddingRule("half", half),
-        PaddingRule("full", full),
+        PaddingRule("full", full, declares={"causal"}),
         PaddingRule("causal", causal, declares={"causal", *KEEPS}),
         PaddingRule("semicausal", semicausal, declares=KEEPS),
         PaddingRule("torch-left", torch_left, declares=KEEPS),

@@ -15,6 +15,7 @@ if importlib.util.find_spec("hypothesis") is None:
     )
 
 from convpolicy.testing.backends import check_backend
+from convpolicy.testing.faults import faults_of
 from convpolicy.testing.initializers import check_initializer
 from convpolicy.testing.ladder import RUNGS, Check, ConformanceError, Report, Result
 from convpolicy.testing.layouts import check_layout
@@ -36,5 +37,6 @@ __all__ = [
     "check_padding_rule",
     "check_policy",
     "checks_of",
+    "faults_of",
     "parametrize_with_checks",
 ]

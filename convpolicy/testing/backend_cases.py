@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy
 from convpolicy.random.float32 import rounded
 from convpolicy.testing.common import refuses, require
+from convpolicy.testing.ladder import ConformanceError
 
 Array = NDArray[Any]
 IN, OUT = 4, 8
@@ -158,9 +160,20 @@ def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> N
         at = tuple(int(axis[0]) for axis in np.nonzero(far))
         require(
             False,
-            f"{what} differs from the float64 reference at {at}: got {wide[at]!r}, expected {ideal[at]!r} within "
+            f"{what} differs from the float64 reference at {at}: got {float(wide[at])!r}, expected {float(ideal[at])!r} within "
             f"{bound[at]:.1e}, for {case}.",
         )
+
+
+@contextmanager
+def trying(case: Case) -> Iterator[None]:
+    """Say with which layer a part's own code failed."""
+    try:
+        yield
+    except ConformanceError:
+        raise
+    except Exception as error:
+        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}.") from error
 
 
 def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: str) -> Any:

@@ -45,8 +45,8 @@ def require(holds: bool, message: str) -> None:
         raise ConformanceError(message)
 
 
-def smallest(check: Callable[..., None], *strategies: Any, max_examples: int = MAX_EXAMPLES) -> None:
-    """Call a check with examples of the strategies; raise what it raises for the smallest example that fails.
+def smallest(check: Callable[..., None], max_examples: int = MAX_EXAMPLES, **strategies: Any) -> None:
+    """Call a check with examples of the strategies, by keyword; raise what it raises for the smallest example that fails.
 
     Raises:
         ConformanceError: with the message of the smallest failure, or that the same example fails and passes.
@@ -60,16 +60,25 @@ def smallest(check: Callable[..., None], *strategies: Any, max_examples: int = M
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    @given(some.tuples(*strategies))
-    def run(example: tuple[Any, ...]) -> None:
-        check(*example)
+    @given(some.fixed_dictionaries(strategies))
+    def run(example: dict[str, Any]) -> None:
+        try:
+            check(**example)
+        except ConvPolicyError:
+            raise
+        except Exception as error:  # of the part's own code, which says nothing of the example
+            about = ", ".join(f"{name} {value}" if isinstance(value, int) else str(value) for name, value in example.items())
+            raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {about}.") from error
 
     try:
         run()
-    except Flaky as error:
-        raise ConformanceError(f"the same sizes fail once and pass once, so it keeps state between calls ({error}).") from None
-    except (ConformanceError, ConvPolicyError) as error:
-        raise ConformanceError(str(error)) from None
+    except Flaky:
+        raise ConformanceError(
+            "it fails and passes with the same arguments, so it keeps state between calls or draws at random; let it depend on its "
+            "arguments alone."
+        ) from None
+    except ConvPolicyError as error:
+        raise ConformanceError(str(error)) from error.__cause__
 
 
 def _values(param: Param) -> Any:

@@ -68,7 +68,7 @@ def checks(initializer: Initializer, max_examples: int = MAX_EXAMPLES) -> list[C
 
 def _each(initializer: Initializer, max_examples: int, check: Any) -> None:
     common.smallest(
-        partial(check, initializer), SPECS, some.sampled_from(ROLES), common.choices(initializer), max_examples=max_examples
+        partial(check, initializer), max_examples, spec=SPECS, role=some.sampled_from(ROLES), choice=common.choices(initializer)
     )
 
 

@@ -71,7 +71,7 @@ class Report:
         return "\n".join([f"{self.kind} {self.name}:", *lines])
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Check:
     """One check of one part; call it with nothing, and it raises `ConformanceError` or does not.
 
@@ -86,7 +86,7 @@ class Check:
     part: Any
     name: str
     rung: str = attrs.field(validator=attrs.validators.in_(RUNGS))
-    run: Callable[[], None] = attrs.field(repr=False)
+    run: Callable[[], None]
     reason: str = ""
     report: str | os.PathLike[str] | None = None
 
@@ -94,6 +94,9 @@ class Check:
     def id(self) -> str:
         """``part-check``, as pytest shows it and ``expected_failures`` names it."""
         return f"{self.part.name}-{self.name}"
+
+    def __repr__(self) -> str:
+        return f"Check({self.id})"
 
     def result(self) -> Result:
         """Run the check and return what it found; nothing is written."""

@@ -63,12 +63,12 @@ def _names(layout: Layout) -> None:
 
 
 def _each(layout: Layout, max_examples: int, check: Any) -> None:
-    common.smallest(partial(check, layout), SMALL, SMALL, SMALL, max_examples=max_examples)
+    common.smallest(partial(check, layout), max_examples, first=SMALL, second=SMALL, third=SMALL)
 
 
-def _weight(layout: Layout, first: int, second: int, kernel: int, *, values: bool) -> None:
+def _weight(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:
     """Number by number: the index of each letter is where the axes say; O = I · M in a depthwise layout."""
-    depthwise = "M" in layout.axes
+    depthwise, kernel = "M" in layout.axes, third
     weight = np.arange(first * second * kernel).reshape((first * second, 1, kernel) if depthwise else (first, second, kernel))
     stored = layout.from_oiw(weight, groups=first if depthwise else 1)
     back = layout.to_oiw(stored)
@@ -91,7 +91,8 @@ def _weight(layout: Layout, first: int, second: int, kernel: int, *, values: boo
     require(bool((back == weight).all()), f"to_oiw must be the inverse of from_oiw, got {back.tolist()}, {about}.")
 
 
-def _data(layout: Layout, batch: int, channels: int, length: int, *, values: bool) -> None:
+def _data(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:
+    batch, channels, length = first, second, third
     data = np.arange(batch * channels * length).reshape(batch, channels, length)
     stored, lengths = layout.from_ncw(data), {"N": batch, "C": channels, "W": length}
     back = layout.to_ncw(stored)

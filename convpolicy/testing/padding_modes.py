@@ -63,7 +63,7 @@ def checks(mode: PaddingMode, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _each(mode: PaddingMode, max_examples: int, check: Any) -> None:
-    common.smallest(partial(check, mode), PADS, PADS, LENGTHS, common.choices(mode), max_examples=max_examples)
+    common.smallest(partial(check, mode), max_examples, left=PADS, right=PADS, length=LENGTHS, choice=common.choices(mode))
 
 
 def _signature(mode: PaddingMode) -> None:
@@ -188,4 +188,4 @@ def _probed(mode: PaddingMode, name: str, max_examples: int) -> None:
         require(
             any(plan is not None for plan in plans), f"declared {name}, but it refuses to pad by one element at every length."
         )
-        common.smallest(check, SIZES, common.choices(mode), max_examples=max_examples)
+        common.smallest(check, max_examples, sizes=SIZES, choice=common.choices(mode))

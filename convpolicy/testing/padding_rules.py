@@ -60,7 +60,7 @@ def checks(rule: PaddingRule, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _each(rule: PaddingRule, max_examples: int, check: Any) -> None:
-    common.smallest(partial(check, rule), SIZES, common.choices(rule), max_examples=max_examples)
+    common.smallest(partial(check, rule), max_examples, sizes=SIZES, choice=common.choices(rule))
 
 
 def _signature(rule: PaddingRule) -> None:
@@ -101,7 +101,7 @@ def _static(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
     if unseen is None or not rule.is_static(kernel, stride, dilation):
         return
     try:
-        seen = tuple(rule.pads(kernel, stride, dilation, length, **rule.arguments(choice)))
+        seen = tuple(int(pad) for pad in rule.pads(kernel, stride, dilation, length, **rule.arguments(choice)))
     except ValueError as error:
         require(False, f"declared static, but refuses one length: {error} for {sizes}; set needs_length=True.")
     require(
@@ -140,4 +140,4 @@ def _probed(rule: PaddingRule, name: str, max_examples: int) -> None:
             except ConvPolicyError as error:
                 raise type(error)(f"{choice}: {error}") if choice.params else error from None
 
-        common.smallest(check, SIZES, common.choices(rule), max_examples=max_examples)
+        common.smallest(check, max_examples, sizes=SIZES, choice=common.choices(rule))

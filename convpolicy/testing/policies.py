@@ -57,7 +57,7 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("file", "shapes and dtypes", partial(_file, policy)),
         ("accepts", "shapes and dtypes", partial(_accepts, policy)),
         ("initial-weights", "shapes and dtypes", partial(_initial, policy)),
-        ("values", "values", partial(common.smallest, partial(_values, policy), SIZES, max_examples=max_examples)),
+        ("values", "values", partial(common.smallest, partial(_values, policy), max_examples, sizes=SIZES)),
     ]
     try:
         properties = probe.declared(policy)
@@ -65,7 +65,7 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         properties = []
     for name in properties:
         probed = partial(probe.PROPERTIES[name], policy)
-        found.append((name, "values", partial(common.smallest, probed, SIZES, max_examples=max_examples)))
+        found.append((name, "values", partial(common.smallest, probed, max_examples, sizes=SIZES)))
     return [Check(policy, *check) for check in found]
 
 

@@ -11,6 +11,8 @@ from convpolicy import Backend, Native, PaddingRule, Policy, hookimpl
 from convpolicy_onnx.rules import onnx_same_lower, onnx_same_upper, same_needs_length
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convpolicy import LayerRequest, Stream
     from convpolicy_onnx.layer import OnnxConv1d
     from convpolicy_onnx.reading import ReadConv
@@ -71,6 +73,7 @@ def convpolicy_backends() -> list[Backend]:
         Backend(
             "onnx",
             _build,
+            assign=_assign,
             dtypes=("float32",),  # ONNX Runtime 1.32 has no float64 Conv on the CPU
             framework="onnxruntime",
             description="An ONNX model with one Conv and explicit pads, run by ONNX Runtime on the CPU; not differentiable.",
@@ -82,6 +85,12 @@ def _build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxCon
     from convpolicy_onnx import layer
 
     return layer.build(request, stream, device)
+
+
+def _assign(built: OnnxConv1d, values: Mapping[str, Any]) -> None:
+    from convpolicy_onnx import layer
+
+    layer.assign(built, values)
 
 
 def read(model: Any, node: str = "") -> ReadConv:

@@ -25,6 +25,7 @@ def convpolicy_backends() -> list[Backend]:
             _of("build"),
             run=_of("run"),
             parameters=_of("parameters"),
+            assign=_of("assign"),
             gradients=_of("gradients"),
             dtypes=("float32", "float64"),  # Paddle 3.3 has no narrower convolution on the CPU
             framework="paddle",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -187,9 +188,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
         arguments["weight_attr"] = paddle.ParamAttr(initializer=blank)
     layer = nn.Conv1D(**arguments) if padding is not None else _layer_class(request)(request, **arguments)
     if not own_draw:
-        for name, value in request.draw(GlobalStream() if stream is None else stream).items():
-            if value is not None:
-                getattr(layer, name).set_value(value)
+        assign(layer, request.draw(GlobalStream() if stream is None else stream))
     return layer
 
 
@@ -202,6 +201,13 @@ def run(layer: nn.Conv1D, data: Any) -> Any:
 def parameters(layer: nn.Conv1D) -> dict[str, Any]:
     """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
     return {name: None if value is None else value.numpy() for name, value in _weights(layer).items()}
+
+
+def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
+    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays."""
+    for name, value in values.items():
+        if value is not None:
+            getattr(layer, name).set_value(value)
 
 
 def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:

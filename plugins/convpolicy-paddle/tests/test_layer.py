@@ -155,6 +155,15 @@ def test_saved_for_inference(tmp_path):
     assert np.array_equal(paddle.jit.load(str(tmp_path / "layer"))(data).numpy(), layer(data).numpy())
 
 
+def test_a_layer_of_another_backend_is_ported():
+    """`convpolicy.port` writes its weights, to the bit, and the layer stays trainable."""
+    other = cp.Conv1d(4, 8, 3, policy="torch", seed=0)
+    layer = cp.port(other, to="paddle")
+    found = cp.backends()["paddle"].parameters(layer)
+    assert all(np.array_equal(found[name], getattr(other, name)) for name in ("weight", "bias"))
+    assert [parameter.stop_gradient for parameter in layer.parameters()] == [False, False]
+
+
 def test_an_empty_batch_and_the_device():
     """No items give no outputs; a device is passed on."""
     for options in LAYERS.values():
