@@ -27,7 +27,8 @@ def processes():
     yield started
     for process in started.values():
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.mark.parametrize("backend", RUNS_ON)
