@@ -22,7 +22,7 @@ from convpolicy.policy import Policy
 from convpolicy.porting import Capture, capture
 
 PROBED_PHASES = 8  # lengths modulo the stride that a probe tries
-HALVINGS = 64  # an input of 2**64 samples gives enough outputs or none does
+DOUBLINGS = 32  # of the shortest input without pads: if that gives too few outputs, none gives enough
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class ChainLayer:
         """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
         self.policy.checked()
         low, high = 0, (length_out - 1) * self.stride + arithmetic.effective_kernel(self.kernel_size, self.dilation)
-        for _ in range(HALVINGS):
+        for _ in range(DOUBLINGS):
             if self.length(high) >= length_out:
                 break
             low, high = high + 1, 2 * high
