@@ -8,12 +8,16 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import PLUGIN, PROJECT
+import tomlkit
 
 import convpolicy as cp
 from convpolicy.matrix import matrix
+
+PLUGIN = Path(__file__).parents[1]
+PROJECT = tomlkit.parse((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 BACKENDS = ("flax", "flax-linen")
 

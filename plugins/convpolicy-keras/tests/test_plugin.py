@@ -8,14 +8,18 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from conftest import PLUGIN, PROJECT
+import tomlkit
 
 import convpolicy as cp
 from convpolicy import matrix
 from convpolicy_keras import RUNS_ON
 from convpolicy_keras.depthwise import NAMES
+
+PLUGIN = Path(__file__).parents[1]
+PROJECT = tomlkit.parse((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 UNSET = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
 
