@@ -96,7 +96,8 @@ def test_encodec_is_not_causal_at_its_start():
     assert "causal" in names["zeros"]
     assert "causal" not in names["reflect"]
     with pytest.raises(
-        ConformanceError, match=r"output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, .* length 2"
+        ConformanceError,
+        match=r"output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, .* length 2",
     ):
         testing.check_padding_mode(attrs.evolve(cp.padding_modes()["reflect"], declares={"causal"}))
 
