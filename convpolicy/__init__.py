@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
+from convpolicy.causality import Causality
+from convpolicy.chains import Chain, ChainLayer, chain
 from convpolicy.comparison import Comparison, compare
 from convpolicy.discovery import PluginReport
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
@@ -30,8 +32,10 @@ from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
     from convpolicy.conversion import Conversion, convert
+    from convpolicy.diagnosis import Diagnosis, why
     from convpolicy.hookspecs import hookimpl
     from convpolicy.policy_files import load_policy
+    from convpolicy.translation import translate, translate_page
     from convpolicy.verification import verify
 
 __version__ = "0.1.0"
@@ -39,12 +43,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "Capture",
+    "Causality",
+    "Chain",
+    "ChainLayer",
     "Choice",
     "Comparison",
     "Conv1d",
     "ConvPolicyError",
     "ConvSpec",
     "Conversion",
+    "Diagnosis",
     "Initializer",
     "InvalidTypeError",
     "InvalidValueError",
@@ -62,6 +70,7 @@ __all__ = [
     "Stream",
     "backends",
     "capture",
+    "chain",
     "compare",
     "convert",
     "hookimpl",
@@ -78,8 +87,11 @@ __all__ = [
     "register",
     "stream",
     "streams",
+    "translate",
+    "translate_page",
     "unregister",
     "verify",
+    "why",
 ]
 
 
@@ -146,12 +158,16 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # these bring pluggy and cattrs, or are rarely wanted, so they are imported when asked for
+_ON_DEMAND = {  # these bring pluggy, cattrs or much code, so they are imported when asked for
     "Conversion": "convpolicy.conversion",
+    "Diagnosis": "convpolicy.diagnosis",
     "convert": "convpolicy.conversion",
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
+    "translate": "convpolicy.translation",
+    "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",
+    "why": "convpolicy.diagnosis",
 }
 
 

@@ -12,9 +12,9 @@ import attrs
 import cattrs
 from cattrs.errors import ClassValidationError
 
+from convpolicy import whole_files
 from convpolicy.choices import as_choice, as_mode_words, with_mode
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
-from convpolicy.files import Staged
 from convpolicy.parts import Choice
 from convpolicy.policy import CLAIMS, PART_FIELDS, Policy
 
@@ -104,9 +104,21 @@ def _json_dump(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2) + "\n"
 
 
+def _json_load(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_doubles)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        seen = [key for key, _value in pairs]
+        raise ValueError(f"key {next(key for key in seen if seen.count(key) > 1)!r} stands twice")
+    return data
+
+
 FORMATS: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]] = {
     ".toml": (_toml_dump, _toml_load),
-    ".json": (_json_dump, json.loads),
+    ".json": (_json_dump, _json_load),
 }
 
 
@@ -130,16 +142,15 @@ def read_data(path: Path, what: str) -> Any:
     load = _format(path, what)[1]
     try:
         return load(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # tomlkit's and json's syntax errors, and bad UTF-8
-        raise InvalidValueError(f"{path}: broken {path.suffix[1:]} syntax: {error}") from error
+    except (ValueError, RecursionError) as error:  # tomlkit's and json's syntax errors, bad UTF-8, brackets without end
+        said = str(error).rstrip(".")
+        raise InvalidValueError(f"{path}: broken {path.suffix[1:]} syntax: {said}; correct the file.") from error
 
 
 def save(policy: Policy, path: str | os.PathLike[str]) -> None:
     """Write a policy file; see `Policy.save`."""
     target = Path(path)
-    text = _format(target)[0](to_dict(policy))
-    with Staged(force=True) as staged, staged.beside(target).open("x", encoding="utf-8") as file:
-        file.write(text)  # opened as any new file, with its permissions
+    whole_files.write(target, _format(target)[0](to_dict(policy)).encode())
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:

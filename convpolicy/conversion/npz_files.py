@@ -49,7 +49,9 @@ class NpzReader(Reader):
         little = dtype.newbyteorder("<")
         made = entry(name, shape, NAMES.get(little, little.str))
         if made.size != size:
-            raise InvalidValueError(f"{self.path} is not whole: {name!r} needs {made.size} bytes, got {size}; fetch or save it anew.")
+            raise InvalidValueError(
+                f"{self.path} is not whole: {name!r} needs {made.size} bytes, got {size}; fetch or save it anew."
+            )
         return made
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
@@ -90,7 +92,9 @@ class NpzWriter(Writer):
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
         """Add one member."""
         with self._archive.open(entry.name + MEMBER, "w", force_zip64=True) as file:
-            npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(numpys_own(entry, ".npz")), "fortran_order": False, "shape": entry.shape})
+            npy.write_array_header_1_0(
+                file, {"descr": npy.dtype_to_descr(numpys_own(entry, ".npz")), "fortran_order": False, "shape": entry.shape}
+            )
             for piece in pieces:
                 file.write(piece)
 

@@ -68,7 +68,9 @@ def _is_tensor(value: Any) -> bool:
 
 def _entry(name: Any, tensor: torch.Tensor) -> Entry:
     if not isinstance(name, str) or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        raise InvalidValueError(f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; change it.")
+        raise InvalidValueError(
+            f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; change it."
+        )
     return Entry(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.numel() * tensor.element_size())
 
 

@@ -96,3 +96,13 @@ def _link(hidden: Path, final: Path) -> None:
         if os.path.lexists(final):
             raise refuse_existing(final) from None
         hidden.replace(final)
+
+
+def write(target: Path, data: bytes) -> None:
+    """Write one file, in place of one that is there, with the permissions of any new file.
+
+    Raises:
+        OSError: the file cannot be written; names the target.
+    """
+    with Staged(force=True) as staged:
+        staged.beside(target).write_bytes(data)
