@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -110,6 +109,8 @@ class Backend(Part):
 
     def is_installed(self) -> bool:
         """Return True when the framework can be found, without importing it."""
+        import importlib.util  # here: a fiftieth of importing the package
+
         return importlib.util.find_spec(self.framework) is not None
 
     def layer(self, request: LayerRequest, stream: Stream | None, device: Any) -> Any:

@@ -38,14 +38,14 @@ class Staged:
         """
         final = Path(path)
         if not final.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final.parent))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
         if not self._force and os.path.lexists(final):
             raise refuse_existing(final)
         hidden = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
         self._files.append((hidden, final))
         return hidden
 
-    def __enter__(self) -> Staged:
+    def __enter__(self) -> Staged:  # noqa: PYI034 - typing.Self is newer than the oldest Python
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -104,8 +104,8 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "click": r"cli(\..*)?",
     "rich": r"cli(\..*)?",
     "jinja2": r"cli\.new_plugin",
-    "torch": r"builtin\.torch_.*|natives\..*",
-    "mindspore": r"builtin\.mindspore_.*|natives\..*",
+    "torch": r"builtin\.torch_.*|natives\..*|conversion\.torch_files",
+    "mindspore": r"builtin\.mindspore_.*|natives\..*|conversion\.mindspore_files",
     "keras": r"natives\.keras",
     "flax": r"natives\.flax_.*",
     "jax": r"natives\.flax_.*",
@@ -113,7 +113,8 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "packaging": r"policy|testing\.policies",
     "hypothesis": r"testing\..*",
     "pytest": r"testing\.parametrize",
-    "safetensors": "weights",
+    "safetensors": r"weights|conversion\.safetensors_files",
+    "h5py": r"conversion\.h5_files",
 }
 LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("registry", "convpolicy.hookspecs"),

@@ -148,14 +148,14 @@ class Prepared:
 
     def _check_output(self, files: Iterable[Path], output: Path) -> None:
         for file in files:
-            if output.exists() and file.exists() and os.path.samefile(output, file):
+            if output.exists() and file.exists() and output.samefile(file):
                 raise InvalidValueError(f"output {str(output)!r} is the input {str(file)!r} itself; write to another name.")
         if os.path.lexists(output) and not self._force:
             raise refuse_existing(output)
         if output.is_dir():
             raise InvalidValueError(f"output {str(output)!r} is a folder; name a file.")
 
-    def __enter__(self) -> Prepared:
+    def __enter__(self) -> Prepared:  # noqa: PYI034 - typing.Self is newer than the oldest Python
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -43,7 +43,7 @@ class TorchReader(Reader):
             self.others += tuple(str(name) for name in self.whole if name != self.key)
         self.entries = tuple(_entry(name, value) for name, value in self.tensors.items() if _is_tensor(value))
 
-    def _state(self) -> tuple[str | None, Mapping[str, Any]]:
+    def _state(self) -> tuple[str | None, dict[str, Any]]:
         whole = self.whole
         if isinstance(whole, dict) and any(_is_tensor(value) for value in whole.values()):
             return None, whole
@@ -115,7 +115,7 @@ class TorchWriter(Writer):
         made = type(reader.tensors)(self._made)
         made.update({name: value for name, value in reader.tensors.items() if not _is_tensor(value)})
         if hasattr(reader.tensors, "_metadata"):
-            made._metadata = reader.tensors._metadata  # versions of the modules, which load_state_dict reads
+            made._metadata = reader.tensors._metadata  # type: ignore[attr-defined]  # versions of the modules, which load_state_dict reads
         if reader.key is None:
             return made
         return {name: made if name == reader.key else value for name, value in reader.whole.items()}
