@@ -13,13 +13,13 @@ from convpolicy.errors import InvalidTypeError, InvalidValueError
 SIDES = ("left", "right")
 
 
-def integer(argument: str, value: Any, minimum: int) -> int:
+def integer(argument: str, value: Any, minimum: int | None = None) -> int:
     """Check one integer argument at the edge.
 
     Args:
         argument: its name, for the message.
         value: what came; a Python or NumPy integer, never a bool or a float.
-        minimum: the smallest value allowed.
+        minimum: the smallest value allowed, None where any is.
 
     Returns:
         The value as a Python int.
@@ -37,7 +37,7 @@ def integer(argument: str, value: Any, minimum: int) -> int:
             raise InvalidTypeError(
                 f"{argument} must be an integer, got {value!r} of type {type(value).__name__}; pass a whole number."
             ) from None
-    if value < minimum:
+    if minimum is not None and value < minimum:
         raise InvalidValueError(f"{argument} must be at least {minimum}, got {value}; pass {minimum} or more.")
     return int(value)
 

@@ -1,0 +1,114 @@
+"""Every policy of a paper against a package that is not ours: every bit on torch, within the rounding bound elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from packages import UNUSED
+from references import CASES, Built, Case
+from torch.nn.utils import parametrize
+
+import convpolicy as cp
+from convpolicy import reference
+
+NOT_ON_TORCH = [name for name, backend in cp.backends().items() if name != "torch" and backend.is_installed()]
+
+
+def randomised(built: Built) -> Built:
+    """Fill every parameter of the convolution, norms included, with random numbers."""
+    with torch.no_grad():
+        for parameter in built.conv.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+    return built
+
+
+def parts(conv: torch.nn.Conv1d) -> dict[str, torch.Tensor]:
+    """Return the tensors that make the weight: itself, or norm and direction under either of torch's weight norms."""
+    if parametrize.is_parametrized(conv):
+        return {"g": conv.parametrizations.weight.original0, "v": conv.parametrizations.weight.original1}
+    if hasattr(conv, "weight_g"):
+        return {"g": conv.weight_g, "v": conv.weight_v}
+    return {"weight": conv.weight}
+
+
+def with_weights_of(built: Built, layer: torch.nn.Conv1d) -> torch.nn.Conv1d:
+    """Copy the reference's weights, as they are stored, into a layer."""
+    theirs, ours = parts(built.conv), parts(layer)
+    assert {name: value.shape for name, value in theirs.items()} == {name: value.shape for name, value in ours.items()}
+    with torch.no_grad():
+        for name, value in theirs.items():
+            ours[name].copy_(value)
+        assert (layer.bias is None) == (built.conv.bias is None)
+        if layer.bias is not None:
+            layer.bias.copy_(built.conv.bias)
+    return layer
+
+
+def outcome(call, data):
+    """What a call returns, or the name of what it raises where it refuses the input."""
+    try:
+        with torch.no_grad():
+            return call(data)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        return f"refused: {type(error).__name__}"
+
+
+def disagreements(case: Case, built: Built, **changes) -> list[int]:
+    """Return the lengths at which a torch layer of the policy, with changes, differs from the reference in any bit."""
+    layer = with_weights_of(built, cp.Conv1d(**case.arguments | changes, policy=case.policy, backend="torch"))
+    wrong = []
+    for length in case.lengths:
+        data = torch.randn(2, case.arguments["in_channels"], length, generator=torch.Generator().manual_seed(length))
+        theirs, ours = outcome(built.call, data), outcome(layer, data)
+        if isinstance(theirs, str) or isinstance(ours, str):
+            agree = isinstance(theirs, str) and isinstance(ours, str)
+        else:
+            agree = theirs.shape == ours.shape and bool((theirs.view(torch.int32) == ours.view(torch.int32)).all())
+        wrong += [] if agree else [length]
+    return wrong
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_bit_on_torch(case):
+    """Same weights, same input, same bits and same lengths; where the reference refuses an input, so does the layer."""
+    assert disagreements(case, randomised(case.build())) == []
+
+
+@pytest.mark.parametrize("backend", NOT_ON_TORCH)
+def test_within_rounding_elsewhere(backend):
+    """Every case on the other backends, by the bound of any order of summation, with the reference's effective weights."""
+    part, compared = cp.backends()[backend], 0
+    for case in CASES:
+        built = randomised(case.build())
+        captured = cp.capture(torch.nn.utils.parametrize.cached and built.conv) if type(built.conv) is torch.nn.Conv1d else None
+        with torch.no_grad():
+            weight = (built.conv.weight if captured is None else torch.from_numpy(captured.weight)).numpy()
+            bias = None if built.conv.bias is None else built.conv.bias.numpy()
+        layer = cp.Conv1d(**case.arguments, policy=case.policy, backend=backend)
+        part.assign(layer, {"weight": weight, "bias": bias})
+        for length in case.lengths[::3]:
+            data = np.random.default_rng(length).standard_normal((1, case.arguments["in_channels"], length)).astype(np.float32)
+            theirs = outcome(built.call, torch.from_numpy(data))
+            if isinstance(theirs, str) or not theirs.shape[-1]:
+                with pytest.raises(ValueError):
+                    part.run(layer, data)
+                continue
+            ours = part.run(layer, data)
+            assert ours.shape == tuple(theirs.shape), (case, length)
+            size = np.abs(data).max() * np.abs(weight).sum(axis=(1, 2)) + (0 if bias is None else np.abs(bias))
+            terms = weight.shape[1] * weight.shape[2] + 1
+            bound = 2 * reference.tolerance("float32", terms, size)[:, None]
+            assert (np.abs(ours - theirs.numpy()) <= bound).all(), (case, length)
+            compared += 1
+    assert compared > len(CASES)
+
+
+def test_every_policy_and_package_is_there():
+    """Every paper but WaveNet, of which no package runs, has a reference; every package named here is used by one."""
+    papers = {name for name in cp.policies() if name.startswith("paper/")}
+    assert {case.policy for case in CASES} == papers - {"paper/wavenet"}
+    used = {name.split(".")[0].replace("_", "-") for name in UNUSED} | {"transformers"}
+    named = " ".join(case.package for case in CASES)
+    spelt = {"dac": "descript-audio-codec", "nemo": "nemo-toolkit"}
+    assert all(spelt.get(package, package) in named for package in used)
