@@ -27,6 +27,8 @@ class PaddingRule(Part):
         pads: ``(kernel, stride, dilation, length, **params) -> (left, right)``, all in samples; ``length`` is None
             when the rule does not need it. A negative number is cut away instead of added. Raise ValueError for sizes that
             the rule does not allow.
+        drops_outputs: True for a rule that stands for ``left`` on both sides and outputs dropped at the end, which a backend need
+            not compute; one whose bits depend on it may compute them all the same.
         needs_length: True, or a function of ``(kernel, stride, dilation)``, when the result depends on the length.
         params: see `Part`; a rule that splits an odd total has ``odd_side``.
     """
@@ -34,6 +36,7 @@ class PaddingRule(Part):
     kind: ClassVar[str] = "padding rule"
     pads: Callable[..., tuple[int, int]] = attrs.field()
     needs_length: bool | Callable[[int, int, int], bool] = attrs.field(default=False, kw_only=True)
+    drops_outputs: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not self.description:

@@ -23,7 +23,7 @@ def same_symmetric(kernel: int, stride: int, dilation: int, length: int | None, 
 def same_drop_last(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
     """kernel // 2 on both sides, then the last output dropped for an even kernel: (k // 2, k // 2 - 1), the extra one left.
 
-    Dilation is not counted. The dropped output is never computed. Source: fairseq and transformers, SamePad.
+    Dilation is not counted. Source: fairseq and transformers, SamePad.
     """
     if stride != 1:
         raise ValueError(f"stride must be 1, got {stride}, as in the layers that drop an output; use 'same_lower' with a stride.")
@@ -33,7 +33,7 @@ def same_drop_last(kernel: int, stride: int, dilation: int, length: int | None) 
 def chomp(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
     """e - 1 on both sides, then the last e - 1 outputs dropped: (e - 1, 0) at stride 1; a cut on the right with a stride.
 
-    The dropped outputs are never computed. A kernel of 1 is refused: the reference's ``[..., :-0]`` drops everything.
+    A kernel of 1 is refused: the reference's ``[..., :-0]`` drops everything.
     Source: locuslab/TCN, TCN/tcn.py, Chomp1d.
     """
     if kernel == 1:
@@ -43,6 +43,16 @@ def chomp(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[
         return dropped, 0
     outputs = (length + dropped - 1) // stride + 1 - dropped
     return dropped, (outputs - 1) * stride + 1 - length
+
+
+def causal_keep(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """e - 1 on both sides, then only the first L outputs kept: (e - 1, 0), as causal, in the bits of code that pads both sides.
+
+    Source: state-spaces/mamba, mamba_ssm/modules/mamba_simple.py, ``conv1d(x)[..., :seqlen]``.
+    """
+    if stride != 1:
+        raise ValueError(f"stride must be 1, got {stride}, as in the layers that keep as many outputs as inputs; use 'causal'.")
+    return static_total(kernel, dilation), 0
 
 
 def dac(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
@@ -149,8 +159,9 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
     """Return the rules of reference codes."""
     return [
         PaddingRule("same_symmetric", same_symmetric, params={"odd_only": Param(False, kind="flag")}),
-        PaddingRule("same_drop_last", same_drop_last),
-        PaddingRule("chomp", chomp, needs_length=_strided),
+        PaddingRule("same_drop_last", same_drop_last, drops_outputs=True),
+        PaddingRule("chomp", chomp, needs_length=_strided, drops_outputs=True),
+        PaddingRule("causal_keep", causal_keep, drops_outputs=True),
         PaddingRule("dac", dac),
         PaddingRule("encodec", encodec, needs_length=_strided),
         PaddingRule("encodec_causal", encodec_causal, needs_length=_strided),

@@ -13,6 +13,7 @@ from convpolicy import registry
 from convpolicy.backends import LayerRequest
 from convpolicy.builtin.torch_policy import PolicyConv1d
 from convpolicy.errors import InvalidValueError
+from convpolicy.parts import Choice
 from convpolicy.plan import Plan, require_a_window
 from convpolicy.random.stream import Stream
 
@@ -34,9 +35,13 @@ class PaddedConv1d(PolicyConv1d):
 
     def _bind(self) -> None:
         binding = _binding(self._request, registry.current().generation)
-        self._static, self._rule, self._value, self._functional_mode, self._mirrors = binding
+        self._static, self._rule, self._value, self._functional_mode, self._mirrors, self._drops_outputs = binding
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self._drops_outputs and not torch.compiler.is_compiling():
+            plan = self._checked(input)
+            both = F.conv1d(input, weight, bias, self.stride, plan.left, self.dilation, self.groups)
+            return both[..., : plan.length_out]
         return F.conv1d(self._pad(input), weight, bias, self.stride, 0, self.dilation, self.groups)
 
     def _pad(self, data: Tensor) -> Tensor:
@@ -109,8 +114,11 @@ class PaddedConv1d(PolicyConv1d):
 
 @lru_cache(maxsize=512)
 def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
-    """Return the static pads or None, the rule's function with its sizes, the constant, F.pad's mode or None, and
-    whether the mode is the symmetric one, which a flip at each end carries out.
+    """Return what a layer looks up at every call.
+
+    The static pads or None, the rule's function with its sizes, the constant, F.pad's mode or None, whether the mode is the
+    symmetric one, which a flip at each end carries out, and whether outputs are computed and dropped: a torch convolution that pads
+    zeros by itself sums in another order than one whose input was padded, so that only this has the bits of code that does so.
     """
     policy, spec = request.policy, request.spec
     rule, arguments = policy.part("padding")
@@ -118,7 +126,15 @@ def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
     torch_overflow = mode_arguments.get("overflow", "error") == "error"
     mode = policy.padding_mode.name if torch_overflow else ""
     sized_rule = (rule.pads, spec.kernel_size, spec.stride, spec.dilation, arguments)
-    return request.static_pads(), sized_rule, mode_arguments.get("value", 0.0), FUNCTIONAL_MODES.get(mode), mode == "symmetric"
+    drops_outputs = rule.drops_outputs and request.execution == "exact" and policy.padding_mode == Choice("zeros")
+    return (
+        request.static_pads(),
+        sized_rule,
+        mode_arguments.get("value", 0.0),
+        FUNCTIONAL_MODES.get(mode),
+        mode == "symmetric",
+        drops_outputs,
+    )
 
 
 @lru_cache(maxsize=1024)

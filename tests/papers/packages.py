@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
-import importlib.util
 import sys
 import types
 from functools import cache
@@ -35,6 +34,9 @@ UNUSED = {
 }
 
 
+sys.modules["torchaudio"] = None  # type: ignore[assignment] # only its Python files run beside a CPU torch; others shall not try
+
+
 class _Unused(ModuleType):
     """A module whose every name is an empty class."""
 
@@ -49,7 +51,7 @@ def module(name: str) -> ModuleType:
     """Import one module of a package; the packages around it are not run, those in `UNUSED` are stood in for."""
     before = dict(sys.modules)
     parts = name.split(".")
-    found = importlib.util.find_spec(parts[0])
+    found = importlib.machinery.PathFinder.find_spec(parts[0])
     assert found is not None and found.submodule_search_locations, f"{parts[0]} is not installed; see requirements/papers.txt"
     folder = Path(found.submodule_search_locations[0])
     try:

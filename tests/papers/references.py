@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+import packages  # before transformers
 import torch
 import transformers
-from packages import module
 from torch import nn
+from transformers.models.dac import modeling_dac
+from transformers.models.encodec import modeling_encodec
+from transformers.models.mamba import modeling_mamba
+from transformers.models.mimi import modeling_mimi
+from transformers.models.wav2vec2 import modeling_wav2vec2
+from transformers.models.wav2vec2_conformer import modeling_wav2vec2_conformer
+from transformers.models.whisper import modeling_whisper
 
-C = 4  # channels, where a reference lets one choose
+module = packages.module
 
 
 class Built(NamedTuple):
@@ -47,7 +55,9 @@ class Case(NamedTuple):
         """1, around half a window, one less and one more than a window, and some beyond, most not divisible by the stride."""
         kernel, stride, dilation = self.sizes
         window = (kernel - 1) * dilation + 1
-        return sorted({1, 2, window // 2, max(window - 1, 1), window, window + 1, window + stride + 1, 2 * window + 3 * stride + 2})
+        return sorted(
+            {1, 2, window // 2, max(window - 1, 1), window, window + 1, window + stride + 1, 2 * window + 3 * stride + 2}
+        )
 
 
 def _sizes(channels: tuple[int, int], kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1, **other: Any) -> Any:
@@ -66,158 +76,163 @@ def _channels_last(layer: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
 # -- one function for each reference: sizes -> Built ---------------------------------------------------------------------------
 
 
-def bytenet(kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("sequence_models.convolutional").MaskedConv1d(C, C, kernel, stride, dilation)
+def bytenet(c: int, kernel: int, stride: int, dilation: int) -> Built:
+    layer = module("sequence_models.convolutional").MaskedConv1d(c, c, kernel, stride, dilation)
     return _of(layer, _channels_last(layer))
 
 
-def bytenet_decoder(kernel: int, dilation: int) -> Built:
-    layer = module("sequence_models.convolutional").MaskedCausalConv1d(C, C, kernel, dilation)
+def bytenet_decoder(c: int, kernel: int, dilation: int) -> Built:
+    layer = module("sequence_models.convolutional").MaskedCausalConv1d(c, c, kernel, dilation)
     return _of(layer.conv, _channels_last(layer))
 
 
-def tcn(kernel: int, dilation: int) -> Built:
-    layer = module("pytorch_tcn.conv").TemporalConv1d(C, C, kernel, dilation=dilation, causal=True)
+def tcn(c: int, kernel: int, dilation: int) -> Built:
+    layer = module("pytorch_tcn.conv").TemporalConv1d(c, c, kernel, dilation=dilation, causal=True)
     nn.utils.parametrizations.weight_norm(layer)
     return _of(layer)
 
 
-def tasnet(kernel: int, dilation: int, causal: bool) -> Built:
+def tcn_formula(c: int, kernel: int, stride: int, dilation: int) -> Built:
+    """locuslab's file: pad both sides, convolve under weight normalisation, drop what (kernel - 1) * dilation added too much."""
+    dropped = (kernel - 1) * dilation
+    conv = nn.utils.weight_norm(nn.Conv1d(c, c, kernel, stride, dropped, dilation))
+    return _of(conv, lambda x: conv(x)[:, :, :-dropped].contiguous())
+
+
+def tasnet(c: int, kernel: int, dilation: int, causal: bool) -> Built:
     padding = (kernel - 1) * dilation // (1 if causal else 2)  # as TDConvNet passes it
-    block = module("asteroid.masknn.convolutional").Conv1DBlock(C, C, C, kernel, padding, dilation, causal=causal)
+    block = module("asteroid.masknn.convolutional").Conv1DBlock(c, c, c, kernel, padding, dilation, causal=causal)
     depthwise = block.shared_block[3]
     return _of(depthwise[0] if causal else depthwise, depthwise)
 
 
-def tasnet_torchaudio(kernel: int, dilation: int) -> Built:
-    block = module("torchaudio.models.conv_tasnet").ConvBlock(C, C, kernel, (kernel - 1) * dilation // 2, dilation)
+def tasnet_torchaudio(c: int, kernel: int, dilation: int) -> Built:
+    block = module("torchaudio.models.conv_tasnet").ConvBlock(c, c, kernel, (kernel - 1) * dilation // 2, dilation)
     return _of(block.conv_layers[3])
 
 
-def tasnet_encoder(kernel: int) -> Built:
+def tasnet_encoder(c: int, kernel: int) -> Built:
     model = module("torchaudio.models.conv_tasnet").ConvTasNet(
-        enc_kernel_size=kernel, enc_num_feats=C, msk_num_feats=C, msk_num_hidden_feats=C, msk_num_layers=1, msk_num_stacks=1
+        enc_kernel_size=kernel, enc_num_feats=c, msk_num_feats=c, msk_num_hidden_feats=c, msk_num_layers=1, msk_num_stacks=1
     )
     model.encoder.padding = (0,)  # torchaudio's own pads a stride more on both sides
     return _of(model.encoder)
 
 
-def wav2vec2(kernel: int, groups: int) -> Built:
-    config = transformers.Wav2Vec2Config(hidden_size=2 * C, num_conv_pos_embeddings=kernel, num_conv_pos_embedding_groups=groups)
-    layer = transformers.models.wav2vec2.modeling_wav2vec2.Wav2Vec2PositionalConvEmbedding(config)
+def wav2vec2(c: int, kernel: int, groups: int) -> Built:
+    config = transformers.Wav2Vec2Config(hidden_size=2 * c, num_conv_pos_embeddings=kernel, num_conv_pos_embedding_groups=groups)
+    layer = modeling_wav2vec2.Wav2Vec2PositionalConvEmbedding(config)
     return _of(layer.conv, lambda x: layer.padding(layer.conv(x)))
 
 
-def whisper(number: int) -> Built:
-    config = transformers.WhisperConfig(d_model=8, num_mel_bins=C, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=8)
-    encoder = transformers.models.whisper.modeling_whisper.WhisperEncoder(config)
+def whisper(c: int, number: int) -> Built:
+    config = transformers.WhisperConfig(
+        d_model=2 * c, num_mel_bins=c, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=c
+    )
+    encoder = modeling_whisper.WhisperEncoder(config)
     return _of(encoder.conv1 if number == 1 else encoder.conv2)
 
 
-def tacotron2(kernel: int, stride: int, dilation: int) -> Built:
+def tacotron2(c: int, kernel: int, stride: int, dilation: int) -> Built:
     build = module("torchaudio.models.tacotron2")._get_conv1d_layer
-    return _of(build(C, C, kernel, stride, dilation=dilation))
+    return _of(build(c, c, kernel, stride, dilation=dilation))
 
 
-def hifi_gan() -> Any:
+def hifi_gan(c: int) -> Any:
     config = transformers.SpeechT5HifiGanConfig(
-        model_in_dim=C, upsample_initial_channel=16, upsample_rates=[2], upsample_kernel_sizes=[4],
+        model_in_dim=c, upsample_initial_channel=4 * c, upsample_rates=[2], upsample_kernel_sizes=[4],
     )  # fmt: skip
     return transformers.SpeechT5HifiGan(config)
 
 
-def hifi_gan_layer(pick: Callable[[Any], nn.Conv1d]) -> Built:
-    model = hifi_gan()
+def hifi_gan_layer(c: int, pick: Callable[[Any], nn.Conv1d]) -> Built:
+    model = hifi_gan(c)
     model.apply_weight_norm()
     return _of(pick(model))
 
 
-def encodec(causal: bool, kernel: int, stride: int, dilation: int) -> Built:
+def encodec(c: int, causal: bool, kernel: int, stride: int, dilation: int) -> Built:
     norm = "weight_norm" if causal else "none"  # the 48 kHz model's norm is a layer of its own, behind the convolution
-    layer = module("encodec.modules.conv").SConv1d(C, C, kernel, stride, dilation, causal=causal, norm=norm)
+    layer = module("encodec.modules.conv").SConv1d(c, c, kernel, stride, dilation, causal=causal, norm=norm)
     return _of(layer.conv.conv, layer)
 
 
-def encodec_transformers(causal: bool, kernel: int, stride: int, dilation: int) -> Built:
+def encodec_transformers(c: int, causal: bool, kernel: int, stride: int, dilation: int) -> Built:
     norm = "weight_norm" if causal else "time_group_norm"
     config = transformers.EncodecConfig(use_causal_conv=causal, norm_type=norm)
-    layer = transformers.models.encodec.modeling_encodec.EncodecConv1d(config, C, C, kernel, stride, dilation)
+    layer = modeling_encodec.EncodecConv1d(config, c, c, kernel, stride, dilation)
     layer.norm = nn.Identity()
     return _of(layer.conv, layer)
 
 
-def dac_residual(dilation: int) -> Built:
-    return _of(module("dac.model.dac").ResidualUnit(C, dilation).block[1])
+def dac_residual(c: int, dilation: int) -> Built:
+    return _of(module("dac.model.dac").ResidualUnit(c, dilation).block[1])
 
 
-def dac_down(stride: int) -> Built:
-    return _of(module("dac.model.dac").EncoderBlock(2 * C, stride).block[4])
+def dac_down(c: int, stride: int) -> Built:
+    return _of(module("dac.model.dac").EncoderBlock(2 * c, stride).block[4])
 
 
-def dac_transformers(stride: int) -> Built:
-    config = transformers.DacConfig(encoder_hidden_size=C, downsampling_ratios=[stride], decoder_hidden_size=2 * C)
-    layer = transformers.models.dac.modeling_dac.DacEncoder(config).block[0].conv1
+def dac_transformers(c: int, stride: int) -> Built:
+    config = transformers.DacConfig(encoder_hidden_size=c, downsampling_ratios=[stride], decoder_hidden_size=2 * c)
+    layer = modeling_dac.DacEncoder(config).block[0].conv1
     return _of(nn.utils.parametrizations.weight_norm(layer))
 
 
-def enformer(kernel: int) -> Built:
+def enformer(c: int, kernel: int) -> Built:
     build = module("enformer_pytorch.modeling_enformer")
-    model = build.Enformer.from_hparams(dim=8, depth=1, heads=1, num_downsamples=3, dim_divisible_by=2, attn_dim_key=4)
+    model = build.Enformer.from_hparams(dim=2 * c, depth=1, heads=1, num_downsamples=3, dim_divisible_by=2, attn_dim_key=4)
     return _of({15: model.stem[0], 5: model.conv_tower[0][0][2], 1: model.conv_tower[0][1].fn[2]}[kernel])
 
 
-def mamba(kernel: int) -> Built:
-    config = transformers.MambaConfig(hidden_size=C, intermediate_size=C, expand=1, conv_kernel=kernel, state_size=2)
-    conv = transformers.models.mamba.modeling_mamba.MambaMixer(config, 0).conv1d
+def mamba(c: int, kernel: int) -> Built:
+    config = transformers.MambaConfig(hidden_size=c, intermediate_size=c, expand=1, conv_kernel=kernel, state_size=2)
+    conv = modeling_mamba.MambaMixer(config, 0).conv1d
     return _of(conv, lambda x: conv(x)[..., : x.shape[-1]])
 
 
-def mambapy(kernel: int) -> Built:
+def mambapy(c: int, kernel: int) -> Built:
     build = module("mambapy.mamba")
-    conv = build.MambaBlock(build.MambaConfig(d_model=C, n_layers=1, d_conv=kernel, expand_factor=1)).conv1d
+    conv = build.MambaBlock(build.MambaConfig(d_model=c, n_layers=1, d_conv=kernel, expand_factor=1)).conv1d
     return _of(conv, lambda x: conv(x)[:, :, : x.shape[-1]])
 
 
-def quartznet(kernel: int, stride: int, dilation: int) -> Built:
+def quartznet(c: int, kernel: int, stride: int, dilation: int) -> Built:
     jasper = module("nemo.collections.asr.parts.submodules.jasper")
     padding = jasper.get_same_padding(kernel, stride, dilation)
-    layer = jasper.MaskedConv1d(C, C, kernel, stride, padding, dilation, groups=C, bias=False)
+    layer = jasper.MaskedConv1d(c, c, kernel, stride, padding, dilation, groups=c, bias=False)
     return _of(layer.conv, lambda x: layer(x, torch.full((x.shape[0],), x.shape[-1]))[0])
 
 
-def ecapa(kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("speechbrain.nnet.CNN").Conv1d(
-        C, kernel, in_channels=C, stride=stride, dilation=dilation, skip_transpose=True
-    )
+def ecapa(c: int, kernel: int, stride: int, dilation: int) -> Built:
+    layer = module("speechbrain.nnet.CNN").Conv1d(c, kernel, in_channels=c, stride=stride, dilation=dilation, skip_transpose=True)
     return _of(layer.conv, layer)
 
 
-def mimi(kernel: int, stride: int, dilation: int, **other: Any) -> Built:
-    layer = transformers.models.mimi.modeling_mimi.MimiConv1d(
-        transformers.MimiConfig(), C, C, kernel, stride, dilation, **other
-    )
+def mimi(c: int, kernel: int, stride: int, dilation: int, **other: Any) -> Built:
+    layer = modeling_mimi.MimiConv1d(transformers.MimiConfig(), c, c, kernel, stride, dilation, **other)
     return _of(layer.conv, layer)
 
 
-def moshi(kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("moshi.modules.conv").StreamingConv1d(C, C, kernel, stride, dilation, causal=True)
+def moshi(c: int, kernel: int, stride: int, dilation: int) -> Built:
+    layer = module("moshi.modules.conv").StreamingConv1d(c, c, kernel, stride, dilation, causal=True)
     return _of(layer.conv.conv, layer)
 
 
-def conformer(kernel: int) -> Built:
-    config = transformers.Wav2Vec2ConformerConfig(hidden_size=C, conv_depthwise_kernel_size=kernel)
-    build = transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer.Wav2Vec2ConformerConvolutionModule
+def conformer(c: int, kernel: int) -> Built:
+    config = transformers.Wav2Vec2ConformerConfig(hidden_size=c, conv_depthwise_kernel_size=kernel)
+    build = modeling_wav2vec2_conformer.Wav2Vec2ConformerConvolutionModule
     return _of(build(config).depthwise_conv)
 
 
-def conformer_torchaudio(kernel: int) -> Built:
+def conformer_torchaudio(c: int, kernel: int) -> Built:
     build = module("torchaudio.models.conformer")._ConvolutionModule
-    return _of(build(C, C, kernel, bias=True).sequential[2])
+    return _of(build(c, c, kernel, bias=True).sequential[2])
 
 
-def nemo_causal(kernel: int, stride: int, dilation: int) -> Built:
+def nemo_causal(c: int, kernel: int, stride: int, dilation: int) -> Built:
     layer = module("nemo.collections.asr.parts.submodules.causal_convs").CausalConv1D(
-        C, C, kernel, stride, padding=None, dilation=dilation
+        c, c, kernel, stride, padding=None, dilation=dilation
     )
     return _of(layer)
 
@@ -225,13 +240,13 @@ def nemo_causal(kernel: int, stride: int, dilation: int) -> Built:
 # -- the cases -----------------------------------------------------------------------------------------------------------------
 
 
-def _cases() -> list[Case]:
+def _cases(c: int) -> list[Case]:
     cases: list[Case] = []
 
     def add(policy: str, package: str, function: Any, *arguments: Any, layer: dict[str, Any], **words: Any) -> None:
-        cases.append(Case(f"paper/{policy}", package, lambda: function(*arguments, **words), layer))
+        cases.append(Case(f"paper/{policy}", package, partial(function, c, *arguments, **words), layer))
 
-    square = (C, C)
+    square = (c, c)
     for kernel, stride, dilation in [(5, 1, 1), (4, 1, 1), (3, 1, 2), (4, 1, 3), (2, 1, 3), (5, 2, 1), (4, 3, 2), (1, 1, 1)]:
         layer = _sizes(square, kernel, stride, dilation)
         add("bytenet", "sequence-models", bytenet, kernel, stride, dilation, layer=layer)
@@ -239,26 +254,28 @@ def _cases() -> list[Case]:
         layer = _sizes(square, kernel, 1, dilation)
         add("bytenet", "sequence-models-causal", bytenet_decoder, kernel, dilation, layer=layer | {"padding": "causal"})
         if kernel > 1:
-            add("tcn", "pytorch-tcn", tcn, kernel, dilation, layer=layer)
+            add("tcn", "pytorch-tcn", tcn, kernel, dilation, layer=layer | {"padding": "causal"})
+    for kernel, stride, dilation in [(3, 1, 1), (2, 1, 3), (7, 1, 2), (3, 2, 1), (4, 3, 2)]:
+        add("tcn", "formula", tcn_formula, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
     for kernel, dilation in [(3, 1), (3, 4), (5, 2), (4, 3)]:
-        layer = _sizes(square, kernel, 1, dilation, C)
+        layer = _sizes(square, kernel, 1, dilation, c)
         add("conv-tasnet", "asteroid", tasnet, kernel, dilation, False, layer=layer)
-        add("conv-tasnet", "asteroid-causal", tasnet, kernel, dilation, True, layer=layer | {"padding": "causal"})
+        add("conv-tasnet", "asteroid-causal", tasnet, kernel, dilation, True, layer=layer | {"padding": "chomp"})
         add("conv-tasnet", "torchaudio", tasnet_torchaudio, kernel, dilation, layer=layer)
-    layer = _sizes((1, C), 16, 8, padding="valid", bias=False)
+    layer = _sizes((1, c), 16, 8, padding="valid", bias=False)
     add("conv-tasnet", "torchaudio-encoder", tasnet_encoder, 16, layer=layer)
     for kernel, groups in [(128, 2), (8, 2), (2, 1), (3, 4)]:
-        add("wav2vec2-pos", "transformers", wav2vec2, kernel, groups, layer=_sizes((2 * C, 2 * C), kernel, groups=groups))
-    add("whisper", "transformers", whisper, 1, layer=_sizes((C, 8), 3))
-    add("whisper", "transformers", whisper, 2, layer=_sizes((8, 8), 3, 2))
+        add("wav2vec2-pos", "transformers", wav2vec2, kernel, groups, layer=_sizes((2 * c, 2 * c), kernel, groups=groups))
+    add("whisper", "transformers", whisper, 1, layer=_sizes((c, 2 * c), 3))
+    add("whisper", "transformers", whisper, 2, layer=_sizes((2 * c, 2 * c), 3, 2))
     for kernel, stride, dilation in [(5, 1, 1), (3, 2, 1), (5, 1, 2), (3, 2, 3), (1, 1, 1)]:
         add("tacotron2", "torchaudio", tacotron2, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
-    add("hifi-gan", "transformers", hifi_gan_layer, lambda m: m.conv_pre, layer=_sizes((C, 16), 7))
-    add("hifi-gan", "transformers", hifi_gan_layer, lambda m: m.conv_post, layer=_sizes((8, 1), 7))
+    add("hifi-gan", "transformers", hifi_gan_layer, lambda m: m.conv_pre, layer=_sizes((c, 4 * c), 7))
+    add("hifi-gan", "transformers", hifi_gan_layer, lambda m: m.conv_post, layer=_sizes((2 * c, 1), 7))
     for block, number in itertools.product(range(3), range(3)):
         kernel, dilation = (3, 7, 11)[block], (1, 3, 5)[number]
         pick = (lambda block, number: lambda m: m.resblocks[block].convs1[number])(block, number)
-        add("hifi-gan", "transformers", hifi_gan_layer, pick, layer=_sizes((8, 8), kernel, 1, dilation))
+        add("hifi-gan", "transformers", hifi_gan_layer, pick, layer=_sizes((2 * c, 2 * c), kernel, 1, dilation))
     seanet = [(7, 1, 1), (3, 1, 2), (1, 1, 1), (4, 2, 1), (8, 4, 1), (10, 5, 1), (16, 8, 1), (5, 3, 1)]
     for (kernel, stride, dilation), causal in itertools.product([*seanet, (5, 3, 2), (4, 2, 3)], (True, False)):
         name, layer = "encodec" if causal else "encodec-48khz", _sizes(square, kernel, stride, dilation)
@@ -268,15 +285,15 @@ def _cases() -> list[Case]:
     for dilation in (1, 3, 9):
         add("dac", "descript-audio-codec", dac_residual, dilation, layer=_sizes(square, 7, 1, dilation))
     for stride in (2, 4, 5, 8):
-        add("dac", "descript-audio-codec", dac_down, stride, layer=_sizes((C, 2 * C), 2 * stride, stride))
-        add("dac", "transformers", dac_transformers, stride, layer=_sizes((C, 2 * C), 2 * stride, stride))
-    for kernel, channels in ((15, (4, 4)), (5, (4, 4)), (1, (4, 4))):
+        add("dac", "descript-audio-codec", dac_down, stride, layer=_sizes((c, 2 * c), 2 * stride, stride))
+        add("dac", "transformers", dac_transformers, stride, layer=_sizes((c, 2 * c), 2 * stride, stride))
+    for kernel, channels in ((15, (4, c)), (5, square), (1, square)):
         add("enformer", "enformer-pytorch", enformer, kernel, layer=_sizes(channels, kernel))
     for kernel in (4, 2, 3):
-        add("mamba", "transformers", mamba, kernel, layer=_sizes(square, kernel, groups=C))
-        add("mamba", "mambapy", mambapy, kernel, layer=_sizes(square, kernel, groups=C))
+        add("mamba", "transformers", mamba, kernel, layer=_sizes(square, kernel, groups=c))
+        add("mamba", "mambapy", mambapy, kernel, layer=_sizes(square, kernel, groups=c))
     for kernel, stride, dilation in [(33, 2, 1), (33, 1, 1), (87, 1, 2), (4, 1, 1), (4, 1, 3), (4, 3, 1)]:
-        add("quartznet", "nemo-toolkit", quartznet, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation, C))
+        add("quartznet", "nemo-toolkit", quartznet, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation, c))
     for kernel, stride, dilation in [(5, 1, 1), (3, 1, 2), (3, 1, 4), (1, 1, 1), (4, 1, 1), (5, 2, 1), (4, 3, 2)]:
         add("ecapa-tdnn", "speechbrain", ecapa, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
     for kernel, stride, dilation in [*seanet, (5, 3, 2), (4, 2, 3)]:
@@ -287,12 +304,13 @@ def _cases() -> list[Case]:
     layer = _sizes(square, 4, 2, **replicate)
     add("mimi", "transformers-downsample", mimi, 4, 2, 1, pad_mode="replicate", bias=False, layer=layer)
     for kernel in (31, 5, 3):
-        add("conformer", "transformers", conformer, kernel, layer=_sizes(square, kernel, groups=C))
-        add("conformer", "torchaudio", conformer_torchaudio, kernel, layer=_sizes(square, kernel, groups=C, bias=True))
+        add("conformer", "transformers", conformer, kernel, layer=_sizes(square, kernel, groups=c))
+        add("conformer", "torchaudio", conformer_torchaudio, kernel, layer=_sizes(square, kernel, groups=c, bias=True))
     for kernel, stride, dilation in [(4, 2, 1), (8, 4, 1), (3, 1, 4), (5, 3, 2)]:
-        layer = _sizes(square, kernel, stride, dilation, bias=True, padding="nemo_causal")
-        add("quartznet", "nemo-toolkit-causal", nemo_causal, kernel, stride, dilation, layer=layer)
+        layer = _sizes(square, kernel, stride, dilation, padding="nemo_causal")
+        cases.append(Case("torch", "nemo-toolkit-causal", partial(nemo_causal, c, kernel, stride, dilation), layer))
     return cases
 
 
-CASES = _cases()
+CASES = _cases(4)
+WIDE = [case for case in _cases(20) if case.sizes[0] < 100]  # other channels, other ways through torch's kernels
