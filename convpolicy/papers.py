@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from convpolicy.arithmetic import integer
 from convpolicy.choices import of_type
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, unknown_name
 from convpolicy.parts import Choice
@@ -56,6 +57,7 @@ class Paper:
         trap: how its convolution is commonly reproduced wrongly.
         numbers: which initial weights the paper's numbers came from.
         evidence: the reference implementations and versions it was compared with, and how.
+        drawn_layer, drawn_length: one of the layers, and an input length in samples, that show what it does in a drawing.
         layers: the paper's own layers, name -> arguments of `Conv1d`: sizes, and what differs from the policy in that layer.
     """
 
@@ -65,6 +67,8 @@ class Paper:
     trap: str = _text()
     numbers: str = _text()
     evidence: str = _text()
+    drawn_layer: str = _text()
+    drawn_length: int = attrs.field(converter=lambda length: integer("drawn_length", length, 1), kw_only=True)
     layers: tuple[tuple[str, Arguments], ...] = attrs.field(converter=_as_layers, kw_only=True)
 
     def layer(self, name: str) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
     mode_arguments = policy.part("padding_mode")[1]
     torch_overflow = mode_arguments.get("overflow", "error") == "error"
     mode = policy.padding_mode.name if torch_overflow else ""
-    sized_rule = (rule.pads, spec.kernel_size, spec.stride, spec.dilation, arguments)
+    sized_rule = (rule.pads, spec.kernel_size, spec.stride, spec.dilation, dict(arguments))  # a dict can be copied deeply
     drops_outputs = rule.drops_outputs and request.execution == "exact" and policy.padding_mode == Choice("zeros")
     return (
         request.static_pads(),

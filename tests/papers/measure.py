@@ -1,6 +1,6 @@
-"""Print tests/golden/papers.json: which sample every tap of every output of each reference reads, measured on the packages.
+"""Print tests/golden/papers/reads.json: which sample every tap of every output of each reference reads, measured on the packages.
 
-python tests/papers/measure.py > tests/golden/papers.json, in the environment of requirements/papers.txt.
+python tests/papers/measure.py > tests/golden/papers/reads.json, in the environment of requirements/papers.txt.
 """
 
 from __future__ import annotations
