@@ -130,7 +130,7 @@ class Policy:
     def words(self, field: str) -> Mapping[str, Any]:
         """Return the policy's own words for a field of a part, and what they stand for."""
         if field == "weight_init":
-            return {word: self.weight_init for word in INIT_WORDS} | dict(self.init_names)
+            return dict.fromkeys(INIT_WORDS, self.weight_init) | dict(self.init_names)
         return dict(self.padding_names) if field == "padding" else {}
 
     def covers(self, version: str) -> bool:

@@ -10,7 +10,8 @@ import warnings
 from typing import Any
 
 import torch
-from references import CASES, Built, Case
+from layers import Built
+from references import CASES, Case
 from torch import nn
 from torch.nn.utils import parametrize
 

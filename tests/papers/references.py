@@ -11,26 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import packages  # before transformers
-import torch
-import transformers
-from torch import nn
-from transformers.models.dac import modeling_dac
-from transformers.models.encodec import modeling_encodec
-from transformers.models.mamba import modeling_mamba
-from transformers.models.mimi import modeling_mimi
-from transformers.models.wav2vec2 import modeling_wav2vec2
-from transformers.models.wav2vec2_conformer import modeling_wav2vec2_conformer
-from transformers.models.whisper import modeling_whisper
-
-module = packages.module
-
-
-class Built(NamedTuple):
-    """A reference: the convolution that holds the weights, and the call that pads around it."""
-
-    conv: nn.Conv1d
-    call: Callable[[torch.Tensor], torch.Tensor]
+import layers
+from layers import Built
 
 
 class Case(NamedTuple):
@@ -65,178 +47,6 @@ def _sizes(channels: tuple[int, int], kernel: int, stride: int = 1, dilation: in
     return {"in_channels": channels[0], "out_channels": channels[1], **sizes, **other}
 
 
-def _of(conv: nn.Conv1d, call: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Built:
-    return Built(conv, call or conv)
-
-
-def _channels_last(layer: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: layer(x.transpose(1, 2)).transpose(1, 2)
-
-
-# -- one function for each reference: sizes -> Built ---------------------------------------------------------------------------
-
-
-def bytenet(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("sequence_models.convolutional").MaskedConv1d(c, c, kernel, stride, dilation)
-    return _of(layer, _channels_last(layer))
-
-
-def bytenet_decoder(c: int, kernel: int, dilation: int) -> Built:
-    layer = module("sequence_models.convolutional").MaskedCausalConv1d(c, c, kernel, dilation)
-    return _of(layer.conv, _channels_last(layer))
-
-
-def tcn(c: int, kernel: int, dilation: int) -> Built:
-    layer = module("pytorch_tcn.conv").TemporalConv1d(c, c, kernel, dilation=dilation, causal=True)
-    nn.utils.parametrizations.weight_norm(layer)
-    return _of(layer)
-
-
-def tcn_formula(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    """locuslab's file: pad both sides, convolve under weight normalisation, drop what (kernel - 1) * dilation added too much."""
-    dropped = (kernel - 1) * dilation
-    conv = nn.utils.weight_norm(nn.Conv1d(c, c, kernel, stride, dropped, dilation))
-    return _of(conv, lambda x: conv(x)[:, :, :-dropped].contiguous())
-
-
-def tasnet(c: int, kernel: int, dilation: int, causal: bool) -> Built:
-    padding = (kernel - 1) * dilation // (1 if causal else 2)  # as TDConvNet passes it
-    block = module("asteroid.masknn.convolutional").Conv1DBlock(c, c, c, kernel, padding, dilation, causal=causal)
-    depthwise = block.shared_block[3]
-    return _of(depthwise[0] if causal else depthwise, depthwise)
-
-
-def tasnet_torchaudio(c: int, kernel: int, dilation: int) -> Built:
-    block = module("torchaudio.models.conv_tasnet").ConvBlock(c, c, kernel, (kernel - 1) * dilation // 2, dilation)
-    return _of(block.conv_layers[3])
-
-
-def tasnet_encoder(c: int, kernel: int) -> Built:
-    model = module("torchaudio.models.conv_tasnet").ConvTasNet(
-        enc_kernel_size=kernel, enc_num_feats=c, msk_num_feats=c, msk_num_hidden_feats=c, msk_num_layers=1, msk_num_stacks=1
-    )
-    model.encoder.padding = (0,)  # torchaudio's own pads a stride more on both sides
-    return _of(model.encoder)
-
-
-def wav2vec2(c: int, kernel: int, groups: int) -> Built:
-    config = transformers.Wav2Vec2Config(hidden_size=2 * c, num_conv_pos_embeddings=kernel, num_conv_pos_embedding_groups=groups)
-    layer = modeling_wav2vec2.Wav2Vec2PositionalConvEmbedding(config)
-    return _of(layer.conv, lambda x: layer.padding(layer.conv(x)))
-
-
-def whisper(c: int, number: int) -> Built:
-    config = transformers.WhisperConfig(
-        d_model=2 * c, num_mel_bins=c, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=c
-    )
-    encoder = modeling_whisper.WhisperEncoder(config)
-    return _of(encoder.conv1 if number == 1 else encoder.conv2)
-
-
-def tacotron2(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    build = module("torchaudio.models.tacotron2")._get_conv1d_layer
-    return _of(build(c, c, kernel, stride, dilation=dilation))
-
-
-def hifi_gan(c: int) -> Any:
-    config = transformers.SpeechT5HifiGanConfig(
-        model_in_dim=c, upsample_initial_channel=4 * c, upsample_rates=[2], upsample_kernel_sizes=[4],
-    )  # fmt: skip
-    return transformers.SpeechT5HifiGan(config)
-
-
-def hifi_gan_layer(c: int, pick: Callable[[Any], nn.Conv1d]) -> Built:
-    model = hifi_gan(c)
-    model.apply_weight_norm()
-    return _of(pick(model))
-
-
-def encodec(c: int, causal: bool, kernel: int, stride: int, dilation: int) -> Built:
-    norm = "weight_norm" if causal else "none"  # the 48 kHz model's norm is a layer of its own, behind the convolution
-    layer = module("encodec.modules.conv").SConv1d(c, c, kernel, stride, dilation, causal=causal, norm=norm)
-    return _of(layer.conv.conv, layer)
-
-
-def encodec_transformers(c: int, causal: bool, kernel: int, stride: int, dilation: int) -> Built:
-    norm = "weight_norm" if causal else "time_group_norm"
-    config = transformers.EncodecConfig(use_causal_conv=causal, norm_type=norm)
-    layer = modeling_encodec.EncodecConv1d(config, c, c, kernel, stride, dilation)
-    layer.norm = nn.Identity()
-    return _of(layer.conv, layer)
-
-
-def dac_residual(c: int, dilation: int) -> Built:
-    return _of(module("dac.model.dac").ResidualUnit(c, dilation).block[1])
-
-
-def dac_down(c: int, stride: int) -> Built:
-    return _of(module("dac.model.dac").EncoderBlock(2 * c, stride).block[4])
-
-
-def dac_transformers(c: int, stride: int) -> Built:
-    config = transformers.DacConfig(encoder_hidden_size=c, downsampling_ratios=[stride], decoder_hidden_size=2 * c)
-    layer = modeling_dac.DacEncoder(config).block[0].conv1
-    return _of(nn.utils.parametrizations.weight_norm(layer))
-
-
-def enformer(c: int, kernel: int) -> Built:
-    build = module("enformer_pytorch.modeling_enformer")
-    model = build.Enformer.from_hparams(dim=2 * c, depth=1, heads=1, num_downsamples=3, dim_divisible_by=2, attn_dim_key=4)
-    return _of({15: model.stem[0], 5: model.conv_tower[0][0][2], 1: model.conv_tower[0][1].fn[2]}[kernel])
-
-
-def mamba(c: int, kernel: int) -> Built:
-    config = transformers.MambaConfig(hidden_size=c, intermediate_size=c, expand=1, conv_kernel=kernel, state_size=2)
-    conv = modeling_mamba.MambaMixer(config, 0).conv1d
-    return _of(conv, lambda x: conv(x)[..., : x.shape[-1]])
-
-
-def mambapy(c: int, kernel: int) -> Built:
-    build = module("mambapy.mamba")
-    conv = build.MambaBlock(build.MambaConfig(d_model=c, n_layers=1, d_conv=kernel, expand_factor=1)).conv1d
-    return _of(conv, lambda x: conv(x)[:, :, : x.shape[-1]])
-
-
-def quartznet(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    jasper = module("nemo.collections.asr.parts.submodules.jasper")
-    padding = jasper.get_same_padding(kernel, stride, dilation)
-    layer = jasper.MaskedConv1d(c, c, kernel, stride, padding, dilation, groups=c, bias=False)
-    return _of(layer.conv, lambda x: layer(x, torch.full((x.shape[0],), x.shape[-1]))[0])
-
-
-def ecapa(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("speechbrain.nnet.CNN").Conv1d(c, kernel, in_channels=c, stride=stride, dilation=dilation, skip_transpose=True)
-    return _of(layer.conv, layer)
-
-
-def mimi(c: int, kernel: int, stride: int, dilation: int, **other: Any) -> Built:
-    layer = modeling_mimi.MimiConv1d(transformers.MimiConfig(), c, c, kernel, stride, dilation, **other)
-    return _of(layer.conv, layer)
-
-
-def moshi(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("moshi.modules.conv").StreamingConv1d(c, c, kernel, stride, dilation, causal=True)
-    return _of(layer.conv.conv, layer)
-
-
-def conformer(c: int, kernel: int) -> Built:
-    config = transformers.Wav2Vec2ConformerConfig(hidden_size=c, conv_depthwise_kernel_size=kernel)
-    build = modeling_wav2vec2_conformer.Wav2Vec2ConformerConvolutionModule
-    return _of(build(config).depthwise_conv)
-
-
-def conformer_torchaudio(c: int, kernel: int) -> Built:
-    build = module("torchaudio.models.conformer")._ConvolutionModule
-    return _of(build(c, c, kernel, bias=True).sequential[2])
-
-
-def nemo_causal(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("nemo.collections.asr.parts.submodules.causal_convs").CausalConv1D(
-        c, c, kernel, stride, padding=None, dilation=dilation
-    )
-    return _of(layer)
-
-
 # -- the cases -----------------------------------------------------------------------------------------------------------------
 
 
@@ -249,66 +59,74 @@ def _cases(c: int) -> list[Case]:
     square = (c, c)
     for kernel, stride, dilation in [(5, 1, 1), (4, 1, 1), (3, 1, 2), (4, 1, 3), (2, 1, 3), (5, 2, 1), (4, 3, 2), (1, 1, 1)]:
         layer = _sizes(square, kernel, stride, dilation)
-        add("bytenet", "sequence-models", bytenet, kernel, stride, dilation, layer=layer)
+        add("bytenet", "sequence-models", layers.bytenet, kernel, stride, dilation, layer=layer)
     for kernel, dilation in [(3, 1), (3, 4), (2, 3), (1, 1)]:
         layer = _sizes(square, kernel, 1, dilation)
-        add("bytenet", "sequence-models-causal", bytenet_decoder, kernel, dilation, layer=layer | {"padding": "causal"})
+        add("bytenet", "sequence-models-causal", layers.bytenet_decoder, kernel, dilation, layer=layer | {"padding": "causal"})
         if kernel > 1:
-            add("tcn", "pytorch-tcn", tcn, kernel, dilation, layer=layer | {"padding": "causal"})
+            add("tcn", "pytorch-tcn", layers.tcn, kernel, dilation, layer=layer | {"padding": "causal"})
     for kernel, stride, dilation in [(3, 1, 1), (2, 1, 3), (7, 1, 2), (3, 2, 1), (4, 3, 2)]:
-        add("tcn", "formula", tcn_formula, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
+        add("tcn", "formula", layers.tcn_formula, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
     for kernel, dilation in [(3, 1), (3, 4), (5, 2), (4, 3)]:
         layer = _sizes(square, kernel, 1, dilation, c)
-        add("conv-tasnet", "asteroid", tasnet, kernel, dilation, False, layer=layer)
-        add("conv-tasnet", "asteroid-causal", tasnet, kernel, dilation, True, layer=layer | {"padding": "chomp"})
-        add("conv-tasnet", "torchaudio", tasnet_torchaudio, kernel, dilation, layer=layer)
+        add("conv-tasnet", "asteroid", layers.tasnet, kernel, dilation, False, layer=layer)
+        add("conv-tasnet", "asteroid-causal", layers.tasnet, kernel, dilation, True, layer=layer | {"padding": "chomp"})
+        add("conv-tasnet", "torchaudio", layers.tasnet_torchaudio, kernel, dilation, layer=layer)
     layer = _sizes((1, c), 16, 8, padding="valid", bias=False)
-    add("conv-tasnet", "torchaudio-encoder", tasnet_encoder, 16, layer=layer)
+    add("conv-tasnet", "torchaudio-encoder", layers.tasnet_encoder, 16, layer=layer)
     for kernel, groups in [(128, 2), (8, 2), (2, 1), (3, 4)]:
-        add("wav2vec2-pos", "transformers", wav2vec2, kernel, groups, layer=_sizes((2 * c, 2 * c), kernel, groups=groups))
-    add("whisper", "transformers", whisper, 1, layer=_sizes((c, 2 * c), 3))
-    add("whisper", "transformers", whisper, 2, layer=_sizes((2 * c, 2 * c), 3, 2))
+        add("wav2vec2-pos", "transformers", layers.wav2vec2, kernel, groups, layer=_sizes((2 * c, 2 * c), kernel, groups=groups))
+    add("whisper", "transformers", layers.whisper, 1, layer=_sizes((c, 2 * c), 3))
+    add("whisper", "transformers", layers.whisper, 2, layer=_sizes((2 * c, 2 * c), 3, 2))
     for kernel, stride, dilation in [(5, 1, 1), (3, 2, 1), (5, 1, 2), (3, 2, 3), (1, 1, 1)]:
-        add("tacotron2", "torchaudio", tacotron2, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
-    add("hifi-gan", "transformers", hifi_gan_layer, lambda m: m.conv_pre, layer=_sizes((c, 4 * c), 7))
-    add("hifi-gan", "transformers", hifi_gan_layer, lambda m: m.conv_post, layer=_sizes((2 * c, 1), 7))
+        add("tacotron2", "torchaudio", layers.tacotron2, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
+    add("hifi-gan", "transformers", layers.hifi_gan_layer, lambda m: m.conv_pre, layer=_sizes((c, 4 * c), 7))
+    add("hifi-gan", "transformers", layers.hifi_gan_layer, lambda m: m.conv_post, layer=_sizes((2 * c, 1), 7))
     for block, number in itertools.product(range(3), range(3)):
         kernel, dilation = (3, 7, 11)[block], (1, 3, 5)[number]
-        pick = (lambda block, number: lambda m: m.resblocks[block].convs1[number])(block, number)
-        add("hifi-gan", "transformers", hifi_gan_layer, pick, layer=_sizes((2 * c, 2 * c), kernel, 1, dilation))
+        pick = partial(layers.residual_layer, block=block, number=number)
+        add("hifi-gan", "transformers", layers.hifi_gan_layer, pick, layer=_sizes((2 * c, 2 * c), kernel, 1, dilation))
     seanet = [(7, 1, 1), (3, 1, 2), (1, 1, 1), (4, 2, 1), (8, 4, 1), (10, 5, 1), (16, 8, 1), (5, 3, 1)]
     for (kernel, stride, dilation), causal in itertools.product([*seanet, (5, 3, 2), (4, 2, 3)], (True, False)):
         name, layer = "encodec" if causal else "encodec-48khz", _sizes(square, kernel, stride, dilation)
-        add(name, "encodec", encodec, causal, kernel, stride, dilation, layer=layer)
+        add(name, "encodec", layers.encodec, causal, kernel, stride, dilation, layer=layer)
         if 1 in (stride, dilation):  # with both, transformers counts the extra with e, encodec with the kernel
-            add(name, "transformers", encodec_transformers, causal, kernel, stride, dilation, layer=layer)
+            add(name, "transformers", layers.encodec_transformers, causal, kernel, stride, dilation, layer=layer)
     for dilation in (1, 3, 9):
-        add("dac", "descript-audio-codec", dac_residual, dilation, layer=_sizes(square, 7, 1, dilation))
+        add("dac", "descript-audio-codec", layers.dac_residual, dilation, layer=_sizes(square, 7, 1, dilation))
     for stride in (2, 4, 5, 8):
-        add("dac", "descript-audio-codec", dac_down, stride, layer=_sizes((c, 2 * c), 2 * stride, stride))
-        add("dac", "transformers", dac_transformers, stride, layer=_sizes((c, 2 * c), 2 * stride, stride))
+        add("dac", "descript-audio-codec", layers.dac_down, stride, layer=_sizes((c, 2 * c), 2 * stride, stride))
+        add("dac", "transformers", layers.dac_transformers, stride, layer=_sizes((c, 2 * c), 2 * stride, stride))
     for kernel, channels in ((15, (4, c)), (5, square), (1, square)):
-        add("enformer", "enformer-pytorch", enformer, kernel, layer=_sizes(channels, kernel))
+        add("enformer", "enformer-pytorch", layers.enformer, kernel, layer=_sizes(channels, kernel))
     for kernel in (4, 2, 3):
-        add("mamba", "transformers", mamba, kernel, layer=_sizes(square, kernel, groups=c))
-        add("mamba", "mambapy", mambapy, kernel, layer=_sizes(square, kernel, groups=c))
+        add("mamba", "transformers", layers.mamba, kernel, layer=_sizes(square, kernel, groups=c))
+        add("mamba", "mambapy", layers.mambapy, kernel, layer=_sizes(square, kernel, groups=c))
     for kernel, stride, dilation in [(33, 2, 1), (33, 1, 1), (87, 1, 2), (4, 1, 1), (4, 1, 3), (4, 3, 1)]:
-        add("quartznet", "nemo-toolkit", quartznet, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation, c))
+        add(
+            "quartznet",
+            "nemo-toolkit",
+            layers.quartznet,
+            kernel,
+            stride,
+            dilation,
+            layer=_sizes(square, kernel, stride, dilation, c),
+        )
     for kernel, stride, dilation in [(5, 1, 1), (3, 1, 2), (3, 1, 4), (1, 1, 1), (4, 1, 1), (5, 2, 1), (4, 3, 2)]:
-        add("ecapa-tdnn", "speechbrain", ecapa, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
+        add("ecapa-tdnn", "speechbrain", layers.ecapa, kernel, stride, dilation, layer=_sizes(square, kernel, stride, dilation))
     for kernel, stride, dilation in [*seanet, (5, 3, 2), (4, 2, 3)]:
         layer = _sizes(square, kernel, stride, dilation)
-        add("mimi", "transformers", mimi, kernel, stride, dilation, layer=layer)
-        add("mimi", "moshi", moshi, kernel, stride, dilation, layer=layer | {"padding": "moshi"})
+        add("mimi", "transformers", layers.mimi, kernel, stride, dilation, layer=layer)
+        add("mimi", "moshi", layers.moshi, kernel, stride, dilation, layer=layer | {"padding": "moshi"})
     replicate = {"padding_mode": "replicate", "bias": False}
     layer = _sizes(square, 4, 2, **replicate)
-    add("mimi", "transformers-downsample", mimi, 4, 2, 1, pad_mode="replicate", bias=False, layer=layer)
+    add("mimi", "transformers-downsample", layers.mimi, 4, 2, 1, pad_mode="replicate", bias=False, layer=layer)
     for kernel in (31, 5, 3):
-        add("conformer", "transformers", conformer, kernel, layer=_sizes(square, kernel, groups=c))
-        add("conformer", "torchaudio", conformer_torchaudio, kernel, layer=_sizes(square, kernel, groups=c, bias=True))
+        add("conformer", "transformers", layers.conformer, kernel, layer=_sizes(square, kernel, groups=c))
+        add("conformer", "torchaudio", layers.conformer_torchaudio, kernel, layer=_sizes(square, kernel, groups=c, bias=True))
     for kernel, stride, dilation in [(4, 2, 1), (8, 4, 1), (3, 1, 4), (5, 3, 2)]:
         layer = _sizes(square, kernel, stride, dilation, padding="nemo_causal")
-        cases.append(Case("torch", "nemo-toolkit-causal", partial(nemo_causal, c, kernel, stride, dilation), layer))
+        cases.append(Case("torch", "nemo-toolkit-causal", partial(layers.nemo_causal, c, kernel, stride, dilation), layer))
     return cases
 
 

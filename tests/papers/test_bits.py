@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from layers import Built
 from packages import UNUSED
-from references import CASES, WIDE, Built, Case
+from references import CASES, WIDE, Case
 from torch.nn.utils import parametrize
 
 import convpolicy as cp
