@@ -68,22 +68,32 @@ def as_words(value: Any) -> tuple[tuple[str, str], ...]:
     return words
 
 
-def as_part_words(argument: str) -> Callable[[Any], tuple[tuple[str, Choice], ...]]:
-    """Return a converter that turns ``mode_names`` or ``init_names``, a mapping or pairs of a word and a part, into pairs.
+def as_mode_words(value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Turn ``mode_names``, a mapping or pairs of a word for ``padding`` and the padding mode it also says, into pairs.
 
     Raises:
         InvalidTypeError: anything else; holds what came.
     """
+    return as_part_words("mode_names", value)
 
-    def convert(value: Any) -> tuple[tuple[str, Choice], ...]:
-        words = _pairs(value)
-        if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in words):
-            raise InvalidTypeError(
-                f"{argument} must pair words with parts, got {value!r}; pass for example (('CIRCULAR', 'circular'),)."
-            )
-        return tuple((word, Choice.of(argument, part)) for word, part in words)
 
-    return convert
+def as_init_words(value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Turn ``init_names``, a mapping or pairs of a word for ``weight_init`` and the initializer it stands for, into pairs.
+
+    Raises:
+        InvalidTypeError: anything else; holds what came.
+    """
+    return as_part_words("init_names", value)
+
+
+def as_part_words(argument: str, value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Turn a mapping or pairs of a word and a part into pairs; ``argument`` is named in the message."""
+    words = _pairs(value)
+    if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in words):
+        raise InvalidTypeError(
+            f"{argument} must pair words with parts, got {value!r}; pass for example (('CIRCULAR', 'circular'),)."
+        )
+    return tuple((word, Choice.of(argument, part)) for word, part in words)
 
 
 def _pairs(value: Any) -> tuple[tuple[Any, ...], ...]:

@@ -42,6 +42,10 @@ def _frozen(argument: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _as_length(value: Any) -> int:
+    return integer("drawn_length", value, 1)
+
+
 def _text() -> Any:
     return attrs.field(validator=of_type(str), kw_only=True)
 
@@ -68,7 +72,7 @@ class Paper:
     numbers: str = _text()
     evidence: str = _text()
     drawn_layer: str = _text()
-    drawn_length: int = attrs.field(converter=lambda length: integer("drawn_length", length, 1), kw_only=True)
+    drawn_length: int = attrs.field(converter=_as_length, kw_only=True)
     layers: tuple[tuple[str, Arguments], ...] = attrs.field(converter=_as_layers, kw_only=True)
 
     def layer(self, name: str) -> dict[str, Any]:

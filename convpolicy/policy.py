@@ -12,7 +12,7 @@ import attrs
 from numpy.typing import NDArray
 
 from convpolicy import filling, planning, registry
-from convpolicy.choices import as_axis, as_choice, as_part_words, as_words, named, of_type, plain_bool, with_mode
+from convpolicy.choices import as_axis, as_choice, as_init_words, as_mode_words, as_words, named, of_type, plain_bool, with_mode
 from convpolicy.errors import InvalidValueError, nearest
 from convpolicy.layouts import Layout
 from convpolicy.papers import Paper, as_paper
@@ -79,8 +79,8 @@ class Policy:
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=named, validator=of_type(Choice))
     stream: Choice = attrs.field(default=Choice("numpy"), converter=named, validator=of_type(Choice))
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_words)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_part_words("mode_names"))
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_part_words("init_names"))
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_mode_words)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_init_words)
     redraws: bool = attrs.field(default=False, converter=plain_bool, validator=of_type(bool))
     weight_norm: int | None = attrs.field(default=None, converter=as_axis)
     strided_dilation: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))

@@ -53,7 +53,13 @@ def to_dict(policy: Policy) -> dict[str, Any]:
     for words in PART_WORDS:
         data[words] = {word: part.to_data() for word, part in getattr(policy, words)}
     del data["provider"]
-    unsaid = {"padding_names": {}, **{words: {} for words in PART_WORDS}, "weight_norm": None, "redraws": False, **CLAIMS}
+    unsaid: dict[str, Any] = {
+        "padding_names": {},
+        **{words: {} for words in PART_WORDS},
+        "weight_norm": None,
+        "redraws": False,
+        **CLAIMS,
+    }
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in unsaid or value != unsaid[key]}}
 
 
@@ -73,7 +79,7 @@ def from_dict(data: Mapping[str, Any]) -> Policy:
     if not isinstance(names, Mapping):
         raise InvalidTypeError(f"policy key 'padding_names' must be a table, got {names!r}; write padding_names = {{...}}.")
     fields["padding_names"] = tuple(names.items())
-    fields |= {words: as_part_words(words)(fields.get(words, {})) for words in PART_WORDS}
+    fields |= {words: as_part_words(words, fields.get(words, {})) for words in PART_WORDS}
     fields = with_mode(fields, dict(fields["mode_names"]))
     words_of = {"padding": names, "weight_init": dict(fields["init_names"])}
     fields |= {field: as_choice(field, fields[field], words_of.get(field)) for field in PART_FIELDS if field in fields}

@@ -38,11 +38,17 @@ class PaddedConv1d(PolicyConv1d):
         self._static, self._rule, self._value, self._functional_mode, self._mirrors, self._drops_outputs = binding
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self._drops_outputs and not torch.compiler.is_compiling():
-            plan = self._checked(input)
-            both = F.conv1d(input, weight, bias, self.stride, plan.left, self.dilation, self.groups)
-            return both[..., : plan.length_out]
+        if self._drops_outputs and (self._static is not None or not torch.compiler.is_compiling()):
+            return self._convolved_and_dropped(input, weight, bias)
         return F.conv1d(self._pad(input), weight, bias, self.stride, 0, self.dilation, self.groups)
+
+    def _convolved_and_dropped(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Pad ``left`` on both sides inside the convolution and drop the outputs that the right side has too many."""
+        plan = None if torch.compiler.is_compiling() else self._checked(data)
+        left, right = self._static or (plan.left, plan.right)  # type: ignore[union-attr] # without a plan the pads are static
+        both = F.conv1d(data, weight, bias, self.stride, left, self.dilation, self.groups)
+        kept = both.shape[-1] - (left - right) if plan is None else plan.length_out  # static: at stride 1 only
+        return both[..., :kept]
 
     def _pad(self, data: Tensor) -> Tensor:
         length = data.shape[-1]
