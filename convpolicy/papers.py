@@ -20,10 +20,9 @@ OVERRIDES = ("padding", "padding_mode", "bias", "weight_init", "bias_init", "wei
 
 def _as_layers(value: Any) -> tuple[tuple[str, Arguments], ...]:
     """Turn a table of layers, name -> arguments of Conv1d, into pairs that can be hashed."""
-    pairs = dict(value)
     layers = []
-    for name, arguments in pairs.items():
-        given = dict(arguments)
+    for name, arguments in _table("layers", value).items():
+        given = _table(f"layer {name!r}", arguments)
         for argument in given:
             if argument not in (*SIZES, *OVERRIDES):
                 raise InvalidValueError(
@@ -34,6 +33,12 @@ def _as_layers(value: Any) -> tuple[tuple[str, Arguments], ...]:
             raise InvalidValueError(f"layer {name!r} must have {' and '.join(missing)}, got {', '.join(given)}; add it.")
         layers.append((name, tuple((key, _frozen(key, item)) for key, item in given.items())))
     return tuple(layers)
+
+
+def _table(what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, (Mapping, tuple)):  # a tuple of pairs is what this module itself makes of a table
+        raise InvalidTypeError(f"{what} must be a table, got {value!r} of type {type(value).__name__}; write one.")
+    return dict(value)
 
 
 def _frozen(argument: str, value: Any) -> Any:
@@ -74,6 +79,9 @@ class Paper:
     drawn_layer: str = _text()
     drawn_length: int = attrs.field(converter=_as_length, kw_only=True)
     layers: tuple[tuple[str, Arguments], ...] = attrs.field(converter=_as_layers, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        self.layer(self.drawn_layer)
 
     def layer(self, name: str) -> dict[str, Any]:
         """Return the arguments of `Conv1d` for one of the paper's layers, all but ``policy``.

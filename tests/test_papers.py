@@ -132,6 +132,9 @@ BAD_PAPERS = [
     ({"trapp": ""}, r"paper has no key 'trapp'.*Did you mean 'trap'"),
     ({"layers": {"a": {"kernel": 3}}}, "layer 'a' has no argument 'kernel'"),
     ({"layers": {"a": {"kernel_size": 3}}}, "layer 'a' must have in_channels and out_channels"),
+    ({"layers": 3}, "layers must be a table, got 3 of type int"),
+    ({"layers": {"a": 3}}, "layer 'a' must be a table, got 3"),
+    ({"drawn_layer": "frist"}, r"unknown layer 'frist'.*first"),
     ({"drawn_length": 0}, "drawn_length must be at least 1, got 0"),
 ]
 
