@@ -83,11 +83,11 @@ POLICY_ASPECTS: dict[str, Callable[[Policy], Any]] = {
     "bias": lambda policy: policy.bias,
     "weight_init": lambda policy: str(policy.weight_init),
     "bias_init": lambda policy: str(policy.bias_init),
-    "weight_norm": lambda policy: policy.weight_norm,
     "weight axes": lambda policy: _layout(policy).axes,
     "data axes": lambda policy: policy.part("data_layout")[0].axes,
     "weight name": lambda policy: _layout(policy).weight,
     "bias name": lambda policy: _layout(policy).bias,
+    "weight_norm": lambda policy: policy.weight_norm,
 }
 
 

@@ -84,8 +84,8 @@ def test_compare_is_the_librarys_comparison(tmp_path):
     expected = cp.compare("torch", mine, kernel_size=3, length=20, stride=2, dilation=2)
     assert json_of(*words) == json.loads(json.dumps(expected.to_dict()))
     assert [line.split("  ")[0] for line in run(*words, "--all").stdout.splitlines()[1:14]] == [
-        "left", "right", "length_out", "padding rule", "padding mode", "bias", "weight_init", "bias_init", "weight_norm",
-        "weight axes", "data axes", "weight name", "bias name",
+        "left", "right", "length_out", "padding rule", "padding mode", "bias", "weight_init", "bias_init", "weight axes",
+        "data axes", "weight name", "bias name", "weight_norm",
     ]  # fmt: skip
     assert draw(expected.plans[1], rows=4) in run(*words).stdout
     assert run("compare", "keras", "tensorflow", *sizes[:-2]).stdout.startswith("keras and tensorflow do the same\n")
