@@ -6,6 +6,7 @@ tests/papers runs the packages themselves, in an environment of its own, and mad
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,18 @@ def test_a_paper_says_everything(name):
         assert built.weight.shape[2] == arguments["kernel_size"]
     assert paper_text.drawn_plan(policy, paper).length_out > 0
     assert policy.evolve(name="mine").paper is None
+
+
+def test_the_evidence_names_the_versions_that_are_run():
+    """A package of requirements/papers.txt that a policy names as evidence stands there with the version pinned."""
+    root = Path(__file__).parents[1]
+    pinned = re.findall(r"^([\w-]+)==([\d.]+)$", (root / "requirements" / "papers.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    named = set()
+    for policy in paper_text.papers():
+        for package, version in re.findall(r"\b([a-z][\w-]+) (\d+\.\d+\.\d+)", policy.paper.evidence):
+            assert (package, version) in pinned, policy.name
+            named.add(package)
+    assert len(named) == 12
 
 
 BAD_PAPERS = [
