@@ -180,8 +180,8 @@ def mimi(c: int, kernel: int, stride: int, dilation: int, **other: Any) -> Built
     return _of(layer.conv, layer)
 
 
-def moshi(c: int, kernel: int, stride: int, dilation: int) -> Built:
-    layer = module("moshi.modules.conv").StreamingConv1d(c, c, kernel, stride, dilation, causal=True)
+def moshi(c: int, kernel: int, stride: int, dilation: int, **other: Any) -> Built:
+    layer = module("moshi.modules.conv").StreamingConv1d(c, c, kernel, stride, dilation, causal=True, **other)
     return _of(layer.conv.conv, layer)
 
 

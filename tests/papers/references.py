@@ -121,6 +121,8 @@ def _cases(c: int) -> list[Case]:
     replicate = {"padding_mode": "replicate", "bias": False}
     layer = _sizes(square, 4, 2, **replicate)
     add("mimi", "transformers-downsample", layers.mimi, 4, 2, 1, pad_mode="replicate", bias=False, layer=layer)
+    moshi = layer | {"padding": "moshi"}
+    add("mimi", "moshi-downsample", layers.moshi, 4, 2, 1, pad_mode="replicate", bias=False, layer=moshi)
     for kernel in (31, 5, 3):
         add("conformer", "transformers", layers.conformer, kernel, layer=_sizes(square, kernel, groups=c))
         add("conformer", "torchaudio", layers.conformer_torchaudio, kernel, layer=_sizes(square, kernel, groups=c, bias=True))
