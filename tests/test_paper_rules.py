@@ -111,6 +111,7 @@ def test_crop_draws_what_it_cuts():
 
 
 REFUSED = [
+    ("nemo_future", (3, 2, 2), "stride and dilation must not both be above 1, got 2 and 2"),
     ("chomp", (1, 1, 1), "kernel must be at least 2, got 1"),
     ("same_drop_last", (3, 2, 1), "stride must be 1, got 2"),
     ("causal_keep", (3, 2, 1), "stride must be 1, got 2"),

@@ -74,7 +74,7 @@ def test_the_names_that_are_promised():
     assert list(cp.padding_rules()) == sorted([
         "valid", "explicit", "same_upper", "same_lower", "same_static", "torch_same", "half", "full", "causal", "semicausal",
         "torch-left", "tf-right", "mindspore-right", "paddle_same", "same_symmetric", "same_drop_last", "chomp", "causal_keep",
-        "dac", "encodec", "encodec_causal", "mimi", "moshi", "nemo_causal", "speechbrain_same", "to_multiple", "crop",
+        "dac", "encodec", "encodec_causal", "mimi", "moshi", "nemo_causal", "nemo_future", "speechbrain_same", "to_multiple", "crop",
     ])  # fmt: skip
     assert list(cp.padding_modes()) == ["circular", "constant", "reflect", "replicate", "symmetric", "zeros"]
     assert list(cp.backends()) == ["mindspore", "numpy", "torch"]

@@ -124,6 +124,21 @@ def nemo_causal(kernel: int, stride: int, dilation: int, length: int | None) -> 
     return kernel - 1, stride - 1
 
 
+def nemo_future(kernel: int, stride: int, dilation: int, length: int | None, *, future: int) -> tuple[int, int]:
+    """(kernel - 1 - future, future), and (kernel · dilation - 1 - future · dilation, future · dilation) for a dilation above 1.
+
+    A dilated layer so gains dilation - 1 outputs. For ``future`` of kernel or more it is same_symmetric; stride and dilation must
+    not both be above 1. Source: NVIDIA NeMo, asr/parts/submodules/jasper.py, get_asymtric_padding.
+    """
+    if stride > 1 and dilation > 1:
+        raise ValueError(f"stride and dilation must not both be above 1, got {stride} and {dilation}; set one to 1.")
+    if kernel <= future:
+        return same_symmetric(kernel, stride, dilation, length, odd_only=False)
+    if dilation == 1:
+        return kernel - 1 - future, future
+    return kernel * dilation - 1 - future * dilation, future * dilation
+
+
 def speechbrain_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
     """(e - 1) // 2 on both sides at stride 1, kernel // 2 with a stride, dilation then not counted.
 
@@ -168,6 +183,7 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         PaddingRule("mimi", mimi, needs_length=_strided),
         PaddingRule("moshi", moshi, needs_length=_strided),
         PaddingRule("nemo_causal", nemo_causal),
+        PaddingRule("nemo_future", nemo_future, params={"future": Param(0, kind="integer")}),
         PaddingRule("speechbrain_same", speechbrain_same),
         PaddingRule("to_multiple", to_multiple, needs_length=True, params={"of": Param(0, kind="integer")}),
         PaddingRule("crop", crop, params={"left": Param(0, kind="integer"), "right": Param(0, kind="integer")}),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+
 import numpy as np
 import pytest
 import torch
 from layers import Built
-from packages import UNUSED
+from packages import UNUSED, module
 from references import CASES, WIDE, Case
 from torch.nn.utils import parametrize
 
@@ -124,3 +127,22 @@ def test_every_policy_and_package_is_there():
     named = " ".join(case.package for case in CASES)
     spelt = {"dac": "descript-audio-codec", "nemo": "nemo-toolkit"}
     assert all(spelt.get(package, package) in named for package in used)
+
+
+def test_nemos_padding_with_future_context():
+    """The rule is NeMo's function for every small size, and refuses what it refuses."""
+    theirs = module("nemo.collections.asr.parts.submodules.jasper")
+    theirs.logging = logging  # it warns of large contexts
+    for kernel, stride, dilation, future in itertools.product(range(1, 8), (1, 2, 3), (1, 2, 3), range(9)):
+        policy = cp.policy("torch").evolve(padding=cp.Choice("nemo_future", future=future))
+        if stride > 1 and dilation > 1:
+            for attempt in (
+                lambda: theirs.get_asymtric_padding(kernel, stride, dilation, future),
+                lambda: policy.static_pads(kernel, stride, dilation),
+            ):
+                with pytest.raises(ValueError):
+                    attempt()
+            continue
+        expected = theirs.get_asymtric_padding(kernel, stride, dilation, future)
+        expected = (expected, expected) if isinstance(expected, int) else expected
+        assert policy.static_pads(kernel, stride, dilation) == expected
