@@ -23,8 +23,8 @@ def differences(wanted: Policy) -> str:
     """Return in one line what a policy has otherwise than torch's Conv1d has it by default."""
     default = policy(DEFAULT)
     lines = [f"{name} {read(wanted)}" for name, read in POLICY_ASPECTS.items() if read(wanted) != read(default)]
-    lines = [line.removesuffix(" False") if line != "bias False" else "no bias" for line in lines]
-    return ", ".join([*lines, *([] if wanted.strided_dilation else ["no stride together with a dilation"])])
+    refuses = [] if wanted.strided_dilation else ["no stride together with a dilation"]
+    return ", ".join(["no bias" if line == "bias False" else line for line in lines] + refuses)
 
 
 def of_layer(wanted: Policy, paper: Paper, layer: str) -> Policy:
