@@ -257,8 +257,9 @@ class Policy:
 
     def __str__(self) -> str:
         bias = f"bias {self.bias_init}" if self.bias else "no bias"
+        norm = "" if self.weight_norm is None else f", weight_norm {self.weight_norm}"
         return (
-            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}, {bias}, "
+            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}{norm}, {bias}, "
             f"layout {self.layout}/{self.data_layout}"
         )
 

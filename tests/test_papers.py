@@ -190,6 +190,7 @@ def test_weight_norm_is_an_axis(value):
             attempt()
     assert cp.policy("paper/tcn").evolve(weight_norm=False).weight_norm is None
     assert cp.policy("torch").evolve(weight_norm=0).weight_norm == 0
+    assert ", weight_norm 2, bias" in str(cp.policy("paper/wav2vec2-pos"))
 
 
 LAZY = """
