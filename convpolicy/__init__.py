@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
+from convpolicy.causality import Causality
+from convpolicy.chains import Chain, ChainLayer, chain
 from convpolicy.comparison import Comparison, compare
 from convpolicy.discovery import PluginReport
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
@@ -29,8 +31,10 @@ from convpolicy.random.stream import Stream
 from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
+    from convpolicy.diagnosis import Diagnosis, why
     from convpolicy.hookspecs import hookimpl
     from convpolicy.policy_files import load_policy
+    from convpolicy.translation import translate, translate_page
     from convpolicy.verification import verify
 
 __version__ = "0.1.0"
@@ -38,11 +42,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "Capture",
+    "Causality",
+    "Chain",
+    "ChainLayer",
     "Choice",
     "Comparison",
     "Conv1d",
     "ConvPolicyError",
     "ConvSpec",
+    "Diagnosis",
     "Initializer",
     "InvalidTypeError",
     "InvalidValueError",
@@ -60,6 +68,7 @@ __all__ = [
     "Stream",
     "backends",
     "capture",
+    "chain",
     "compare",
     "hookimpl",
     "initializers",
@@ -75,8 +84,11 @@ __all__ = [
     "register",
     "stream",
     "streams",
+    "translate",
+    "translate_page",
     "unregister",
     "verify",
+    "why",
 ]
 
 
@@ -143,10 +155,14 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # these bring pluggy and cattrs, so they are imported when asked for
+_ON_DEMAND = {  # these bring pluggy, cattrs or much code, so they are imported when asked for
+    "Diagnosis": "convpolicy.diagnosis",
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
+    "translate": "convpolicy.translation",
+    "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",
+    "why": "convpolicy.diagnosis",
 }
 
 

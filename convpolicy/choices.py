@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convpolicy.arithmetic import integer
+from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.parts import Choice, number
 from convpolicy.plan import single
@@ -26,15 +26,15 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
         return Choice(
             "explicit",
-            left=integer("padding left", padding[0], 0),
-            right=integer("padding right", padding[1], 0),
+            left=integer("padding left", padding[0], 0, LARGEST),
+            right=integer("padding right", padding[1], 0, LARGEST),
         )
     padding = single("padding", padding)
     if isinstance(padding, str):
         return Choice((names or {}).get(padding, padding))
     if isinstance(padding, (Choice, Mapping)):
         return Choice.of("padding", padding)
-    both = integer("padding", padding, 0)
+    both = integer("padding", padding, 0, LARGEST)
     return Choice("explicit", left=both, right=both)
 
 

@@ -26,6 +26,10 @@ class MissingFrameworkError(ConvPolicyError, LookupError):
     """A backend whose framework is not installed; the message holds the install command."""
 
 
+class MissingExtraError(ConvPolicyError, ImportError):
+    """A part of convpolicy whose extra is not installed; the message holds the install command."""
+
+
 class PluginError(ConvPolicyError, ValueError):
     """A plugin that breaks the contract; the message names the plugin and the fault."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidValueError
@@ -59,7 +61,14 @@ def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32")
         initializer, arguments = policy.part(f"{role}_init")
         stream.begin(role)
         try:
-            values[role] = rounded(initializer.fill(draws, target, arguments), dtype)
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below, in words
+                filled = rounded(initializer.fill(draws, target, arguments), dtype)
         except InvalidValueError as error:
             raise InvalidValueError(f"{role}_init: {error}") from error
+        if not (math.isfinite(filled.min()) and math.isfinite(filled.max())):
+            raise InvalidValueError(
+                f"{role}_init: initializer {initializer.name!r} must give values that {dtype} holds, got NaN or infinity with "
+                f"{getattr(policy, f'{role}_init')}; scale them down or pick a wider dtype."
+            )
+        values[role] = filled
     return values

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from convpolicy import arithmetic
-from convpolicy.arithmetic import integer
+from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
 
@@ -44,12 +44,12 @@ class ConvSpec:
     def of(cls, in_channels: Any, out_channels: Any, kernel_size: Any, stride: Any, dilation: Any, groups: Any) -> ConvSpec:
         """Check every size at the edge and build the spec."""
         spec = cls(
-            integer("in_channels", in_channels, 1),
-            integer("out_channels", out_channels, 1),
-            integer("kernel_size", single("kernel_size", kernel_size), 1),
-            integer("stride", single("stride", stride), 1),
-            integer("dilation", single("dilation", dilation), 1),
-            integer("groups", groups, 1),
+            integer("in_channels", in_channels, 1, LARGEST),
+            integer("out_channels", out_channels, 1, LARGEST),
+            integer("kernel_size", single("kernel_size", kernel_size), 1, LARGEST),
+            integer("stride", single("stride", stride), 1, LARGEST),
+            integer("dilation", single("dilation", dilation), 1, LARGEST),
+            integer("groups", groups, 1, LARGEST),
         )
         for argument in ("in_channels", "out_channels"):
             channels = getattr(spec, argument)
@@ -138,6 +138,20 @@ class Plan:
             raise InvalidValueError(f"output must be below length_out={self.length_out}, got {output}; pass 0 or more.")
         return arithmetic.receptive_interval(output, self.kernel_size, self.stride, self.dilation, self.left)
 
+    def position(self, output: int, tap: int) -> int:
+        """Return the input position that one tap of one output reads; below 0 or from ``length`` on it is padding."""
+        return output * self.stride - self.left + tap * self.dilation
+
+    def reads(self, output: int) -> tuple[int, ...]:
+        """Return the samples of the input that one output depends on, tap by tap; pads that repeat a sample read that one."""
+        padding = (
+            *self.right_sources,
+            *self.left_sources,
+        )  # position -1 is the last of the left, ``length`` the first of the right
+        positions = (self.position(output, tap) for tap in range(self.kernel_size))
+        sources = (p if 0 <= p < self.length else padding[p - self.length if p >= 0 else p] for p in positions)
+        return tuple(source for source in sources if source >= 0)
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain data, ready for JSON."""
         return attrs.asdict(self, value_serializer=lambda _i, _f, v: list(v) if isinstance(v, tuple) else v)
@@ -154,7 +168,7 @@ def check_length(length: Any) -> int:
     """Check an input length at the edge: an integer of 0 or more."""
     if length is None:
         raise InvalidTypeError("length must be an integer, got None; pass the input length in samples.")
-    return integer("length", length, 0)
+    return integer("length", length, 0, LARGEST)
 
 
 def require_a_window(plan: Plan) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import attrs
 import cattrs
 from cattrs.errors import ClassValidationError
 
+from convpolicy import whole_files
 from convpolicy.choices import as_axis, as_choice, as_part_words, with_mode
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
 from convpolicy.papers import Paper, as_paper
@@ -117,9 +117,21 @@ def _json_dump(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2) + "\n"
 
 
+def _json_load(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_doubles)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        seen = [key for key, _value in pairs]
+        raise ValueError(f"key {next(key for key in seen if seen.count(key) > 1)!r} stands twice")
+    return data
+
+
 FORMATS: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]] = {
     ".toml": (_toml_dump, _toml_load),
-    ".json": (_json_dump, json.loads),
+    ".json": (_json_dump, _json_load),
 }
 
 
@@ -132,15 +144,7 @@ def _format(path: Path) -> tuple[Callable[[dict[str, Any]], str], Callable[[str]
 def save(policy: Policy, path: str | os.PathLike[str]) -> None:
     """Write a policy file; see `Policy.save`."""
     target = Path(path)
-    text = _format(target)[0](to_dict(policy))
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")  # created by open, with the permissions of any new file
-    try:
-        with beside.open("x", encoding="utf-8") as file:
-            file.write(text)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    whole_files.write(target, _format(target)[0](to_dict(policy)).encode())
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -169,8 +173,9 @@ def read_policy(text: str | bytes, source: str) -> Policy:
     load = _format(Path(source))[1]
     try:
         data = load(text.decode("utf-8") if isinstance(text, bytes) else text)
-    except ValueError as error:  # tomlkit's and json's syntax errors, and bad UTF-8
-        raise InvalidValueError(f"{source}: broken {Path(source).suffix[1:]} syntax: {error}") from error
+    except (ValueError, RecursionError) as error:  # tomlkit's and json's syntax errors, bad UTF-8, brackets without end
+        said = str(error).rstrip(".")
+        raise InvalidValueError(f"{source}: broken {Path(source).suffix[1:]} syntax: {said}; correct the file.") from error
     try:
         return from_dict(data)
     except ConvPolicyError as error:

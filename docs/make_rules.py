@@ -60,9 +60,12 @@ def words(part: object, function: object) -> str:
 
 
 def parameters(part: object) -> str:
-    """One line on the parameters, or nothing."""
+    """One line on the parameters and one on what is declared, or nothing."""
     shown = [f"`{name}`" + (f" = {param.default!r}" if param.default is not None else "") for name, param in part.params.items()]
-    return f"\n\nParameters: {', '.join(shown)}." if shown else ""
+    declared = sorted(getattr(part, "declares", ()))
+    return (f"\n\nParameters: {', '.join(shown)}." if shown else "") + (
+        f"\n\nDeclares: {', '.join(declared)}." if declared else ""
+    )
 
 
 def section(parts: dict, attribute: str = "") -> str:

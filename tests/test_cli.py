@@ -178,6 +178,7 @@ REFUSED = [
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,"), "padding must be whole numbers", "'1,'"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "cousal"), "unknown padding rule", "'causal'"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half("), "padding must read as name", "'half('"),
+    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding-mode", "constant(value=1,value=2)"), "stands twice", "value"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half(left)"), "must read as parameter=value", "left"),
     (("plan", "torch", "--kernel-size", "3", "--length", "1", "--padding", "2", "--padding-mode", "reflect"), "reaches at most 0", ""),
     (("plan", "torch", "--kernel-size", "3", "--length", "9", "--padding", "same", "--stride", "2"), "torch_same", "stride"),

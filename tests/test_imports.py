@@ -24,7 +24,7 @@ MOST_LINES = 300
 # -- what is loaded -------------------------------------------------------------------------------------------------------
 
 FRAMEWORKS = ("torch", "mindspore", "tensorflow", "jax", "matplotlib")
-WATCHED = (*FRAMEWORKS, "click", "rich", "pluggy", "cattrs", "tomlkit")
+WATCHED = (*FRAMEWORKS, "click", "rich", "pluggy", "cattrs", "tomlkit", "hypothesis", "pytest")
 LAYER = "convpolicy.Conv1d(2, 3, 3, padding='causal', policy='flax', seed=0)(numpy.ones((1, 2, 5), 'float32'))"
 
 
@@ -47,12 +47,16 @@ def loaded(tmp_path: Path, code: str) -> set[str]:
         ("import convpolicy.reference, convpolicy.drawing", set()),
         (f"import convpolicy, numpy; {LAYER}", {"pluggy"}),
         ("import convpolicy; convpolicy.policy('mindspore').plan(4, length=9)", {"pluggy"}),
+        ("import convpolicy, numpy; convpolicy.port(convpolicy.Conv1d(1, 1, 1), to='numpy')", {"pluggy"}),
         ("import convpolicy; convpolicy.compare('torch', 'mindspore', kernel_size=4, length=9)", {"pluggy"}),
         ("import convpolicy; [backend.is_installed() for backend in convpolicy.backends().values()]", {"pluggy"}),
+        ("import convpolicy; convpolicy.translate('nn.Conv1d(2, 3, 3)')", {"pluggy"}),
         ("import convpolicy; convpolicy.policy('torch').to_dict()", {"pluggy", "cattrs"}),
         ("import convpolicy; convpolicy.policy('torch').save('p.json'); convpolicy.load_policy('p.json')", {"pluggy", "cattrs"}),
         ("import convpolicy; convpolicy.policy('torch').save('p.toml')", {"pluggy", "cattrs", "tomlkit"}),
         ("import convpolicy.cli; convpolicy.cli.build()", {"pluggy", "cattrs", "click", "rich"}),
+        ("import convpolicy.testing", {"pluggy", "cattrs", "hypothesis"}),
+        ("import convpolicy.testing as kit; kit.parametrize_with_checks([])", {"pluggy", "cattrs", "hypothesis", "pytest"}),
     ],
 )
 def test_what_is_loaded(tmp_path, code, brought):
@@ -106,7 +110,9 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "flax": r"natives\.flax_.*",
     "jax": r"natives\.flax_.*",
     "paddle": r"natives\.paddle",
-    "packaging": "policy",
+    "packaging": r"policy|testing\.policies",
+    "hypothesis": r"testing\..*",
+    "pytest": r"testing\.parametrize",
     "safetensors": "weights",
 }
 LATE = {  # imported inside functions only, to keep `import convpolicy` light
@@ -114,10 +120,14 @@ LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("policy_files", "tomlkit"),
     ("policy", "packaging.specifiers"),
     ("policy", "packaging.version"),
+    ("weights", "safetensors"),
     ("weights", "safetensors.numpy"),
+    ("testing.policies", "packaging.specifiers"),
+    ("testing.parametrize", "pytest"),
     ("cli.new_plugin", "jinja2"),
     ("policy", "convpolicy.policy_files"),
 }
+JUDGES = {("natives.cases", "reference"), ("diagnosis.computation", "reference")}  # they need the rounding bound
 DOWN = {("policy", "policy_files")}  # Policy.save and its like hand over to the module below; inside functions, see LATE
 
 
@@ -164,15 +174,17 @@ def fault(found: Import, order: list[str]) -> str:
     if module.startswith("cli"):
         return f"{about}, which is its own plugin's" if inner.startswith("builtin") else ""
     above, here = inner.split(".")[0], module.split(".")[0]
+    if (here, above) == ("testing", "builtin"):
+        return f"{about}; it checks what is registered"
     if here == "__main__":
         return "" if above == "cli" else f"{about}; it only starts the command line"
     if here == "__init__":
         return f"{about}, which is loaded when used" if above in ("builtin", "cli", "reference", "") else ""
     if here == "reference":
         return "" if above == "errors" else f"{about}; it shares no code"
-    if (module, inner) == ("natives.cases", "reference"):
+    if (module, inner) in JUDGES or (above == "reference" and here == "testing"):
         return ""
-    if here == above and here in ("random", "natives"):
+    if here == above and here != "builtin":  # the modules of one package
         return ""
     if here == above == "builtin":
         ours, theirs = (name.split(".")[1].split("_")[0] for name in (module, inner))  # the modules of one backend
@@ -245,6 +257,10 @@ def test_no_exception_is_stale():
         ("plan", "import scipy.stats"),
         ("policy", "from convpolicy import reference"),
         ("reference", "from convpolicy.padding import PaddingMode"),
+        ("policy", "from convpolicy.testing import check_policy"),
+        ("testing.common", "import pytest"),
+        ("testing.backends", "from convpolicy.builtin import numpy_layer"),
+        ("policy", "import hypothesis"),
         ("__init__", "from convpolicy.builtin import torch_layer"),
         ("backends", "if TYPE_CHECKING:\n    import attrs\nelse:\n    from convpolicy.policy import Policy"),
     ],

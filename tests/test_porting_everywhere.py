@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -236,6 +238,12 @@ def test_what_cannot_be_exact_is_refused(name):
         cp.capture(build())
     assert isinstance(caught.value, kind)
     assert says in str(caught.value)
+
+
+def test_nothing_is_imported_for_a_layer():
+    """A NumPy layer is taken apart in a process that has no other framework, and has none afterwards."""
+    code = "import sys, convpolicy as cp; cp.port(cp.Conv1d(1, 1, 3), to='numpy'); print({'torch', 'mindspore'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_port_model():

@@ -59,7 +59,12 @@ def test_init_prints_statistics():
     [
         (("init", "torch", *SIZES), "Give -o FILE.safetensors, --stats, or both."),
         (("init", "torch", *SIZES, "-o", "w.npz"), "output must end in .safetensors, got 'w.npz'"),
-        (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "No such file or directory"),
+        (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "convpolicy: absent/w.safetensors: No such file or directory"),
+        (
+            ("init", "torch", *SIZES, "--dtype", "bfloat16", "-o", "w.safetensors"),
+            "must be one that NumPy has for a file, got 'bfloat16'",
+        ),
+        (("init", "torch", *SIZES, "--json", "-o", "w.safetensors"), "--json says how statistics are printed; give --stats too."),
         (("init", "mindspore", *SIZES, "--seed", -1, "--stats"), "seed must be at least 0, got -1"),
         (("init", "torch", *SIZES, "--dtype", "int8", "--stats"), "dtype must be one of float32, float64"),
         (("init", "torch", "--in", 5, *SIZES[2:], "--stats"), "in_channels must be divisible by groups"),
@@ -86,3 +91,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         weights.save(path, policy, policy.initial(3, 4, 5))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Taps:
+    """A plugin whose initializer gives a read-only view, the same three taps for every channel."""
+
+    @cp.hookimpl
+    def convpolicy_initializers(self):
+        return [cp.Initializer("taps", lambda draws, target: np.broadcast_to([0.25, 0.5, 0.25], target.shape))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_view_becomes_weights_of_their_own(dtype):
+    """What an initializer gives may be a read-only view: a layer's weight can be written, and only there."""
+    cp.register(Taps(), "taps")
+    try:
+        one, two = (cp.Conv1d(2, 2, 3, weight_init="taps", bias=False, dtype=dtype) for _ in range(2))
+        one.weight[0, 0] = 7
+        assert one.weight[1, 1].tolist() == two.weight[0, 0].tolist() == [0.25, 0.5, 0.25]
+    finally:
+        cp.unregister("taps")

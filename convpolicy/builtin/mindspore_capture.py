@@ -24,6 +24,11 @@ def capture(layer: Any) -> Capture | None:
             layer, "its class computes construct in a way of its own", f"capture a plain {own.__name__} with its weights"
         )
     spec, layers_policy, weight, bias = READERS[own](layer)
+    out, per, kernel = spec.weight_shape
+    if tuple(weight.shape) not in ((out, per, kernel), (out, per, 1, kernel)):
+        raise refuse(
+            layer, f"its weight has shape {weight.shape} and its sizes say {spec.weight_shape}", "build it with its own sizes"
+        )
     dtype = str(weight.dtype)
     if dtype not in DTYPES or (bias is not None and str(bias.dtype) != dtype):
         raise refuse(layer, f"weight and bias are {dtype}", f"convert both to one of {', '.join(DTYPES.values())}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.plan import Plan, require_a_window
-from convpolicy.porting import Capture, as_given
+from convpolicy.porting import Capture, as_given, refuse
 from convpolicy.random.numpy import NumpyStream
 from convpolicy.random.stream import Stream
 
@@ -98,6 +98,8 @@ def capture(layer: Any) -> Capture | None:
     """Return sizes, policy and weights of a `NumpyConv1d`; None for anything else."""
     if not isinstance(layer, NumpyConv1d):
         return None
+    if type(layer) is not NumpyConv1d:
+        raise refuse(layer, "its class may compute in a way of its own", "capture a plain NumpyConv1d with its weights")
     request = layer._request
     bias = None if layer.bias is None else as_given(layer.bias)
     return Capture(request.spec, request.policy, as_given(layer.weight), bias, request.dtype)

@@ -40,6 +40,12 @@ def capture(layer: Any) -> Capture | None:
         raise refuse(layer, f"weight and bias are {dtypes}", f"convert both to one of {', '.join(DTYPES.values())}")
     kernel, stride, dilation = map(one, (layer.kernel_size, layer.stride, layer.dilation))
     spec = ConvSpec.of(layer.in_channels, layer.out_channels, kernel, stride, dilation, layer.groups)
+    if tuple(weight.shape) != spec.weight_shape:
+        raise refuse(
+            layer,
+            f"its weight has shape {tuple(weight.shape)} and its sizes say {spec.weight_shape}",
+            "build it with its own sizes",
+        )
     chosen = _policy(layer, spec, bias is not None)
     return Capture(spec, chosen, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from convpolicy import registry
@@ -15,7 +15,7 @@ from convpolicy.backends import LayerRequest
 from convpolicy.builtin.torch_padded import PaddedConv1d
 from convpolicy.builtin.torch_policy import NATIVE_MODES, PolicyConv1d, drawn, has_native_init, normalised, write
 from convpolicy.builtin.torch_values import as_numpy
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.random.stream import Stream
 
 
@@ -55,9 +55,19 @@ def _recipe(request: LayerRequest, _generation: int) -> tuple[int | str | None, 
     return padding, has_native_init(request), arguments
 
 
+def _usable(device: Any) -> torch.device:
+    """Return a device that this torch can hold a tensor on, or refuse it in one sentence."""
+    try:
+        return torch.empty(0, device=device).device
+    except Exception as error:  # TypeError, RuntimeError, AssertionError and the devices' own
+        kind = InvalidTypeError if isinstance(error, TypeError) else InvalidValueError
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        raise kind(f"device must be one that this torch has, got {device!r}: {first}; pass for example 'cpu'.") from error
+
+
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
     """Build the layer; without a stream torch's global random state decides, as ``torch.manual_seed`` left it."""
-    if stream is not None and device is not None and torch.device(device).type == "meta":
+    if device is not None and _usable(device).type == "meta" and stream is not None:
         raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
     padding, native_init, arguments = _recipe(request, registry.current().generation)
     axis = request.policy.weight_norm
@@ -74,9 +84,15 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
 
 
 def run(layer: nn.Conv1d, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy."""
+    """Return the output for (batch, channels, length), all NumPy; bfloat16 goes in and comes out as float32."""
     with torch.no_grad():
-        return layer(torch.from_numpy(data)).numpy()
+        return as_numpy(layer(_given(layer, data)))
+
+
+def _given(layer: nn.Conv1d, data: Any) -> Tensor:
+    """Return an array as a tensor that the layer takes: bfloat16 where NumPy had to write float32."""
+    tensor = torch.from_numpy(data)
+    return tensor.bfloat16() if layer.weight.dtype == torch.bfloat16 else tensor
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
@@ -95,7 +111,7 @@ def assign(layer: nn.Conv1d, values: dict[str, Any]) -> None:
 def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)``, all NumPy; of the effective weight under weight normalisation."""
     with parametrize.cached():  # the weight read here is the one that the call uses
-        wanted = {"input": torch.from_numpy(data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
+        wanted = {"input": _given(layer, data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
         present = {name: value for name, value in wanted.items() if value is not None}
-        found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), torch.from_numpy(upstream))
+        found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), _given(layer, upstream))
     return dict.fromkeys(wanted) | {name: as_numpy(value) for name, value in zip(present, found)}

@@ -51,9 +51,8 @@ class PaddedConv1d(PolicyConv1d):
         return both[..., :kept]
 
     def _pad(self, data: Tensor) -> Tensor:
-        length = data.shape[-1]
         if torch.compiler.is_compiling():  # traced: arithmetic only, the length may be symbolic
-            left, right = self._static or self._traced_pads(length)
+            left, right = self._static or self._traced_pads(data.shape[-1])
         else:
             plan = self._checked(data)
             left, right = plan.left, plan.right

@@ -230,7 +230,7 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
 @click.option("--kernel-size", required=True, type=int, help="Taps of the kernel.")
 @click.option("--groups", default=1, show_default=True, type=int, help="Blocked connections from input to output channels.")
 @click.option("--seed", default=0, show_default=True, type=int, help="What the framework would be seeded with.")
-@click.option("--dtype", default="float32", show_default=True, help="float32, float64 or float16.")
+@click.option("--dtype", default="float32", show_default=True, help="float32, float64, float16; bfloat16 for --stats only.")
 @click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Write a .safetensors file.")
 @click.option("--stats", is_flag=True, help="Print moments and bounds.")
 @arguments.as_json
@@ -249,10 +249,12 @@ def init(
     """Draw the weights that a policy's framework would start with, and write them or print their statistics."""
     if path is None and not stats:
         raise click.UsageError("Give -o FILE.safetensors, --stats, or both.")
+    if as_json and not stats:
+        raise click.UsageError("--json says how statistics are printed; give --stats too.")
     wanted = arguments.named_or_file(policy)
     drawn = wanted.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
     if path is not None:
-        weights.save(path, wanted, drawn, groups, seed)
+        weights.save(path, wanted, drawn, groups, seed, dtype)
     if stats:
         rows = weights.statistics(drawn)
         if as_json:

@@ -113,6 +113,16 @@ def test_strides_in_memory_do_not_matter():
     assert np.array_equal(data, before)
 
 
+def test_a_layer_of_another_backend_is_ported():
+    """`convpolicy.port` writes its weights, and the models hold them."""
+    other = built({"padding": "same_lower", "padding_mode": "reflect"}, backend="numpy")
+    layer = cp.port(other, to="onnx")
+    assert np.array_equal(layer.weight, other.weight)
+    data = random(2, 4, 9)
+    bound = 2 * reference.tolerance("float32", 17, np.abs(other.weight).sum((1, 2)).max() * np.abs(data).max() + 1)
+    assert np.abs(layer(data) - other(data)).max() <= bound
+
+
 def test_weights_are_read_only_and_pickled():
     """They stand in the model: writing them raises in place of doing nothing; a pickled layer is the same one."""
     layer = built({"padding_mode": "symmetric", "padding": 2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,8 +69,10 @@ class GlobalStream(Stream):
     def truncated_normal(
         self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Any:
-        """``paddle.nn.initializer.TruncatedNormal``, whose bounds are in standard deviations too."""
-        return _drawn(nn.initializer.TruncatedNormal(mean, std, lower, upper), shape, self.check_dtype(dtype))
+        """``paddle.nn.initializer.TruncatedNormal``, whose bounds are values and not standard deviations: measured on 3.3.1."""
+        return _drawn(
+            nn.initializer.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std), shape, self.check_dtype(dtype)
+        )
 
 
 def _drawn(initializer: Any, shape: tuple[int, ...], dtype: str) -> Any:
@@ -205,6 +208,22 @@ def run(layer: nn.Conv1D, data: Any) -> Any:
 def parameters(layer: nn.Conv1D) -> dict[str, Any]:
     """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
     return {name: None if value is None else value.numpy() for name, value in _weights(layer).items()}
+
+
+def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
+    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays.
+
+    Raises:
+        InvalidValueError: another shape, or a bias for a layer without one.
+    """
+    tensors = _weights(layer)
+    for name, value in values.items():
+        if value is None:
+            continue
+        shape = None if tensors[name] is None else tuple(tensors[name].shape)
+        if value.shape != shape:
+            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+        tensors[name].set_value(paddle.to_tensor(np.ascontiguousarray(value)).astype(tensors[name].dtype))
 
 
 def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:
