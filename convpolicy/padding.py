@@ -51,7 +51,7 @@ class PaddingRule(Part):
         needs_length: True, or a function of ``(kernel, stride, dilation)``, when the result depends on the length; otherwise the
             rule is static.
         declares: what holds for all sizes and parameters: ``"causal"``, with constant elements output ``o`` reads no sample
-            after ``o * stride``; ``"length-preserving"``, there are ``ceil(length / stride)`` outputs.
+            after its own hop, ``(o + 1) * stride - 1``; ``"length-preserving"``, there are ``ceil(length / stride)`` outputs.
         params: see `Part`; a rule that splits an odd total has ``odd_side``.
     """
 

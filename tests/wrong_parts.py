@@ -71,11 +71,11 @@ RULES = {
     ),
     "not causal": (
         rule(lambda kernel, stride, dilation, length: (0, kernel - 1), declares={"causal"}),
-        "causal", "declared causal, but output 0 reads sample 1, later than its own, 0, for kernel_size 2, stride 1, dilation 1, length 2;",
+        "causal", "declared causal, but output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, dilation 1, length 2;",
     ),
     "causal only without a dilation": (
         rule(lambda kernel, stride, dilation, length: (kernel - 1, 0), declares={"causal"}),
-        "causal", "declared causal, but output 0 reads sample 1, later than its own, 0, for kernel_size 2, stride 1, dilation 2, length 2;",
+        "causal", "declared causal, but output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, dilation 2, length 2;",
     ),
     "not length-preserving": (
         rule(lambda kernel, stride, dilation, length: (kernel // 2, kernel // 2), declares={"length-preserving"}),
@@ -116,7 +116,7 @@ MODES = {
     ),
     "not causal": (
         mode(cp.padding_modes()["reflect"].source, declares={"causal"}),
-        "causal", "declared causal, but output 0 reads sample 1, later than its own, 0, for kernel_size 2, stride 1, dilation 1, length 2;",
+        "causal", "declared causal, but output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, dilation 1, length 2;",
     ),
     "not linear": (
         mode(lambda positions, length: np.full_like(positions, -1), params={"value": cp.Param(1.0)}, declares={"linear"}),

@@ -146,7 +146,7 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         PaddingRule("half", half),
         PaddingRule("full", full, declares={"causal"}),
         PaddingRule("causal", causal, declares={"causal", *KEEPS}),
-        PaddingRule("semicausal", semicausal, declares=KEEPS),
+        PaddingRule("semicausal", semicausal, declares={"causal", *KEEPS}),
         PaddingRule("torch-left", torch_left, declares=KEEPS),
         _same("tf-right", "right", "TensorFlow's SAME, odd element right: same_upper under the design card's name."),
         _same(

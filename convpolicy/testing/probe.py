@@ -45,15 +45,15 @@ def reads(policy: Policy, sizes: Sizes) -> NDArray[np.float64]:
 
 
 def causal(policy: Policy, sizes: Sizes) -> None:
-    """No output reads a sample after its own, ``output * stride``."""
+    """No output reads a sample after its own hop, which ends at ``(output + 1) * stride - 1``; see `convpolicy.causality`."""
     if plan_of(policy, sizes) is None:
         return
     for output, row in enumerate(reads(policy, sizes)):
-        own = output * sizes.stride
-        late = np.nonzero(row[own + 1 :])[0] + own + 1
+        end = (output + 1) * sizes.stride - 1
+        late = np.nonzero(row[end + 1 :])[0] + end + 1
         require(
             not late.size,
-            f"declared causal, but output {output} reads sample {late[:1].sum()}, later than its own, {own}, for {sizes}; "
+            f"declared causal, but output {output} reads sample {late[:1].sum()}, after its own hop, which ends at {end}, for {sizes}; "
             f"take 'causal' out of declares, or let it read nothing later.",
         )
 
