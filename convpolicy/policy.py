@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from convpolicy.papers import Paper, as_paper
 from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec, Plan, check_length
 from convpolicy.random.stream import Stream
+
+if TYPE_CHECKING:
+    from convpolicy.chains import Chain
 
 # field -> the kind of part it names
 PART_FIELDS = {
@@ -182,6 +185,23 @@ class Policy:
         """
         spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
         return planning.resolve(self, spec, check_length(length), registry.current().generation)
+
+    def length(self, length: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
+        """Return the outputs for an input of ``length`` samples, 0 where no window fits; see `Chain.length`."""
+        return self._alone(kernel_size, stride, dilation).length(length)
+
+    def shortest_length(self, length_out: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
+        """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
+        return self._alone(kernel_size, stride, dilation).shortest_length(length_out)
+
+    def is_causal(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int | None = None) -> bool:
+        """Return whether no output changes with a sample after its own hop, found by running it; see `Chain.causality`."""
+        return self._alone(kernel_size, stride, dilation).is_causal(length)
+
+    def _alone(self, kernel_size: int, stride: int, dilation: int) -> Chain:
+        from convpolicy import chains  # not needed to import convpolicy
+
+        return chains.chain([(self, kernel_size, stride, dilation)])
 
     # -- initial values ---------------------------------------------------------------------------------------------
 
