@@ -14,13 +14,13 @@ SIDES = ("left", "right")
 LARGEST = 2**63 - 1  # what a framework's own integers hold
 
 
-def integer(argument: str, value: Any, minimum: int, maximum: int | None = None) -> int:
+def integer(argument: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """Check one integer argument at the edge.
 
     Args:
         argument: its name, for the message.
         value: what came; a Python or NumPy integer, never a bool, Python's or NumPy's, or a float.
-        minimum: the smallest value allowed.
+        minimum: the smallest value allowed, or None.
         maximum: the largest, or None.
 
     Returns:
@@ -39,7 +39,7 @@ def integer(argument: str, value: Any, minimum: int, maximum: int | None = None)
             raise InvalidTypeError(
                 f"{argument} must be an integer, got {value!r} of type {type(value).__name__}; pass a whole number."
             ) from None
-    if value < minimum:
+    if minimum is not None and value < minimum:
         raise InvalidValueError(f"{argument} must be at least {minimum}, got {value}; pass {minimum} or more.")
     if maximum is not None and value > maximum:
         raise InvalidValueError(f"{argument} must be at most {maximum}, got {value}; pass less.")

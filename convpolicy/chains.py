@@ -50,7 +50,7 @@ class ChainLayer:
         self.policy.checked()
         low, high = 0, (length_out - 1) * self.stride + arithmetic.effective_kernel(self.kernel_size, self.dilation)
         for _ in range(DOUBLINGS):
-            if self.length(high) >= length_out:
+            if self._gives(high, length_out):
                 break
             low, high = high + 1, 2 * high
         else:
@@ -60,8 +60,12 @@ class ChainLayer:
             )
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.length(middle) >= length_out else (middle + 1, high)
+            low, high = (low, middle) if self._gives(middle, length_out) else (middle + 1, high)
         return low
+
+    def _gives(self, length: int, length_out: int) -> bool:
+        """Whether this length, or one up to a stride shorter, gives enough; a rule may refuse all but multiples of the stride."""
+        return any(self.length(length - less) >= length_out for less in range(min(self.stride, length + 1)))
 
 
 @attrs.frozen
@@ -120,7 +124,7 @@ class Chain:
 
         Returns:
             The inverse of `length`, found by halving: an input that is longer must not give fewer outputs, as holds for
-            every built-in rule.
+            every built-in rule, but it may be refused.
 
         Raises:
             InvalidTypeError, InvalidValueError: not a number of 1 or more, or sizes that a layer's rule refuses.

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidValueError
-from convpolicy.initializers import Target
+from convpolicy.initializers import TORCH_UNIFORM, Target
+from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec
 from convpolicy.random.float32 import rounded
 from convpolicy.random.stream import Stream
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from convpolicy.policy import Policy
 
 ROLES = ("weight", "bias")
+CONSTRUCTED = {"weight_init": TORCH_UNIFORM, "bias_init": Choice("uniform")}  # what torch's own layer is born with
 
 
 def targets(policy: Policy, spec: ConvSpec) -> dict[str, Target]:
@@ -49,7 +51,13 @@ def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32")
     """
     draws = Draws(stream, policy.part("layout")[0], spec.groups, dtype)
     values: dict[str, NDArray[Any] | None] = dict.fromkeys(ROLES)
-    for role, target in targets(policy, spec).items():
+    wanted = targets(policy, spec)
+    if policy.redraws:
+        values = draw(policy.evolve(**CONSTRUCTED, redraws=False), spec, stream, dtype)
+        wanted = {
+            role: target for role, target in wanted.items() if getattr(policy, f"{role}_init") != CONSTRUCTED[f"{role}_init"]
+        }
+    for role, target in wanted.items():
         initializer, arguments = policy.part(f"{role}_init")
         stream.begin(role)
         try:

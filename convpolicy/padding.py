@@ -44,7 +44,10 @@ class PaddingRule(Part):
     Args:
         name: unique name.
         pads: ``(kernel, stride, dilation, length, **params) -> (left, right)``, all in samples; ``length`` is None
-            when the rule does not need it. Raise ValueError for sizes that the rule does not allow.
+            when the rule does not need it. A negative number is cut away instead of added. Raise ValueError for sizes that
+            the rule does not allow.
+        drops_outputs: True for a rule that stands for ``left`` on both sides and outputs dropped at the end, which a backend need
+            not compute; one whose bits depend on it may compute them all the same.
         needs_length: True, or a function of ``(kernel, stride, dilation)``, when the result depends on the length; otherwise the
             rule is static.
         declares: what holds for all sizes and parameters: ``"causal"``, with constant elements output ``o`` reads no sample
@@ -55,6 +58,7 @@ class PaddingRule(Part):
     kind: ClassVar[str] = "padding rule"
     pads: Callable[..., tuple[int, int]] = attrs.field()
     needs_length: bool | Callable[[int, int, int], bool] = attrs.field(default=False, kw_only=True)
+    drops_outputs: bool = attrs.field(default=False, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_rule)
 
     def __attrs_post_init__(self) -> None:
@@ -78,14 +82,14 @@ class PaddingRule(Part):
 
         Raises:
             InvalidValueError: the rule refuses these sizes; holds the rule's own sentence.
-            PluginError: the function fails or returns something else than two integers of 0 or more.
+            PluginError: the function fails or returns something else than two integers.
         """
         known_length = None if self.is_static(kernel, stride, dilation) else length
         try:
             left, right = self.pads(kernel, stride, dilation, known_length, **arguments)
-            return integer("left", left, 0), integer("right", right, 0)
+            return integer("left", left), integer("right", right)
         except ConvPolicyError as error:
-            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must give pads of 0 or more: {error}") from error
+            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must give two integers: {error}") from error
         except ValueError as error:
             raise InvalidValueError(f"padding rule {self.name!r}: {error}") from error
         except Exception as error:

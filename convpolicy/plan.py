@@ -80,8 +80,8 @@ class ConvSpec:
 class Plan:
     """Exactly what will be done to one axis: frozen, hashable, printable, and free of any framework.
 
-    All lengths in samples. ``left_sources`` and ``right_sources`` say what each added element is: the input position it
-    repeats, or -1 for ``value``; a backend needs nothing else.
+    All lengths in samples. A negative ``left`` or ``right`` is cut away instead of added. ``left_sources`` and ``right_sources``
+    say what each added element is: the input position it repeats, or -1 for ``value``; a backend needs nothing else.
     """
 
     length: int
@@ -105,6 +105,23 @@ class Plan:
     def padded_length(self) -> int:
         """``left + length + right``."""
         return self.left + self.length + self.right
+
+    @property
+    def added(self) -> tuple[int, int]:
+        """Elements added on the left and on the right, 0 where some are cut away."""
+        return max(self.left, 0), max(self.right, 0)
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """Elements cut away on the left and on the right, 0 where some are added."""
+        return max(-self.left, 0), max(-self.right, 0)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The input position of every element that is convolved, or -1 for ``value``; ``padded_length`` of them."""
+        everything = (*self.left_sources, *range(self.length), *self.right_sources)
+        first, last = self.cut
+        return everything[first : len(everything) - last]
 
     @property
     def is_constant(self) -> bool:

@@ -87,7 +87,8 @@ def capture(layer: Any) -> Capture:
     for backend in backends_of(layer):
         found = backend.capture(layer) if backend.capture is not None else None
         if found is not None:
-            named: Capture = attrs.evolve(found, backend=backend.name)
+            plain = found.policy.evolve(weight_norm=None)  # the weight is the effective one
+            named: Capture = attrs.evolve(found, backend=backend.name, policy=plain)
             return named
     known = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.capture is not None)
     raise InvalidTypeError(

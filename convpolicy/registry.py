@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from convpolicy.deferred import Deferred, Parts
 from convpolicy.discovery import LOAD_PLUGINS, PluginReport, SharedState, installed
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
 
@@ -22,7 +23,18 @@ if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `i
 # Built-in behaviour arrives through the same hooks as a stranger's.
 BUILTIN_PLUGINS = tuple(
     f"convpolicy.builtin.{name}"
-    for name in ("padding_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "backends", "natives")
+    for name in (
+        "padding_rules",
+        "paper_rules",
+        "padding_modes",
+        "initializers",
+        "streams",
+        "layouts",
+        "policies",
+        "papers",
+        "backends",
+        "natives",
+    )
 )
 # hook -> the `kind` of part it returns
 KINDS = MappingProxyType(
@@ -72,7 +84,7 @@ class Registry:
     def parts(self, kind: str) -> Mapping[str, Any]:
         """Return the parts of one kind, name -> part, sorted by name, read-only."""
         self._load()
-        return MappingProxyType(dict(sorted(self._parts[kind].items())))
+        return Parts(self._parts[kind])
 
     def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
         """Return one part; ``words`` are other names that the caller would have taken.
@@ -90,7 +102,7 @@ class Registry:
                 )
             part = self._parts[kind].get(name)
             if part is not None:
-                return part
+                return part.part if isinstance(part, Deferred) else part
         raise unknown_name(kind, name, {*self._parts[kind], *words})
 
     def reports(self) -> list[PluginReport]:
@@ -250,7 +262,7 @@ class Registry:
             self._fail(report, f"plugin {report.name!r}: {hook} must return a list, got {type(returned).__name__}.")
             return
         for part in returned:
-            if getattr(type(part), "kind", None) != kind:
+            if (part.kind if isinstance(part, Deferred) else getattr(type(part), "kind", None)) != kind:
                 self._fail(report, f"plugin {report.name!r}: {hook} must return objects of kind {kind!r}, got {part!r}.")
                 continue
             providers = self._providers(kind, part.name)

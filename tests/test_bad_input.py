@@ -82,7 +82,7 @@ ARGUMENTS = [
     ({"padding": math.nan}, TypeError, "padding must be an integer, got nan of type float"),
     ({"padding": {"left": 1}}, TypeError, "padding must be a name, a Choice or a mapping with 'name', got {'left': 1}"),
     ({"padding": "cousal"}, LookupError, "unknown padding rule 'cousal'; known: causal, ", "Did you mean 'causal'?"),
-    ({"padding": "smae"}, LookupError, "unknown padding rule 'smae'", "half, mindspore-right, paddle_same, same, ", "Did you mean 'same'?"),
+    ({"padding": "smae"}, LookupError, "unknown padding rule 'smae'", "half, mimi, mindspore-right, moshi, nemo_causal, nemo_future, paddle_same, same, ", "Did you mean 'same'?"),
     ({"padding": ""}, LookupError, "unknown padding rule ''"),
     ({"padding": Choice("explicit", lefft=1)}, ValueError, "padding rule 'explicit' has no parameter 'lefft'", "mean 'left'?"),
     ({"padding": Choice("valid", left=1)}, ValueError, "padding rule 'valid' has no parameter 'left'; it has: none"),

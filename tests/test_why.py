@@ -174,7 +174,7 @@ PAIRS = [
     ("plain", "flip", "no bias"), ("plain", "flip", "odd side"), ("plain", "in for kernel", "reflect"),
     ("plain", "weight in float16", "odd side"), ("plain", "no bias", "circular"), ("plain", "stride", "no bias"),
     ("plain", "dilation", "no bias"), ("plain", "reshaped to WIO", "a constant"), ("plain", "weight times √2", "odd side"),
-    ("plain", "one more on each side", "odd side"), ("plain", "another bias", "causal"), ("plain", "initial weights", "odd side"),
+    ("plain", "one more on each side", "reflect"), ("plain", "another bias", "causal"), ("plain", "initial weights", "odd side"),
     ("plain", "initial weights", "reflect"), ("plain", "initial weights", "dilation"), ("strided", "phase", "reflect"),
     ("strided", "phase", "flip"), ("strided", "no stride", "no bias"), ("grouped", "groups in turns", "zeros"),
     ("grouped", "groups in turns", "one more right"), ("dilated", "no dilation", "zeros"), ("dilated", "in for out", "causal"),

@@ -59,7 +59,6 @@ RULES = {
         "signature", r"pads must take \(kernel, stride, dilation, length, extra=\), but has the signature",
     ),
     "not whole": (rule(lambda kernel, stride, dilation, length: (kernel / 2, 0)), "pads", "left must be an integer, got 0.5 of type float"),
-    "negative": (rule(lambda kernel, stride, dilation, length: (0, 1 - stride)), "pads", "right must be at least 0, got -1"),
     "one number": (rule(lambda kernel, stride, dilation, length: kernel), "pads", "failed for kernel 1, stride 1, dilation 1, length None"),
     "fails with a dilation": (rule(only_undilated), "pads", "failed for kernel 1, stride 1, dilation 2, length None: 2"),
     "length without needs_length": (

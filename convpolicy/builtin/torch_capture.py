@@ -10,7 +10,8 @@ from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from convpolicy.builtin.torch_layer import PaddedConv1d, PolicyConv1d
+from convpolicy.builtin.torch_padded import PaddedConv1d
+from convpolicy.builtin.torch_policy import PolicyConv1d
 from convpolicy.builtin.torch_values import as_numpy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.lookup import policy

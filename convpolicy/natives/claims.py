@@ -58,8 +58,7 @@ def defaults(checked: Checked) -> Iterator[Row]:
 
 def expected_windows(plan: Any) -> NDArray[Any]:
     """Return what `Checked.padded_windows` should give by a plan."""
-    padded = [*plan.left_sources, *range(plan.length), *plan.right_sources]
-    values = np.array([source + 1 if source >= 0 else plan.value for source in padded], np.float32)
+    values = np.array([source + 1 if source >= 0 else plan.value for source in plan.positions], np.float32)
     starts = np.arange(plan.length_out) * plan.stride
     windows: NDArray[Any] = values[starts + np.arange(plan.kernel_size)[:, None] * plan.dilation]
     return windows

@@ -25,7 +25,7 @@ def adjoint(spec: ConvSpec, plan: Plan, weight: Array, data: Array, upstream: Ar
     Returns:
         ``{"input": (batch, channels, length), "weight": (out, in/groups, kernel), "bias": (out,)}``, float64.
     """
-    sources = np.array([*plan.left_sources, *range(plan.length), *plan.right_sources], dtype=np.int64)
+    sources = np.array(plan.positions, dtype=np.int64)
     padded = np.where(sources < 0, value, data[..., sources]).astype(np.float64)
     to_padded, to_weight = np.zeros_like(padded), np.zeros(weight.shape)
     places = np.arange(plan.length_out) * spec.stride

@@ -165,8 +165,7 @@ def _values(policy: Policy, sizes: Sizes) -> None:
     if plan is None:
         return
     signal = np.random.default_rng(sizes.length).integers(-9, 9, sizes.length).astype(float)
-    sources = [*plan.left_sources, *range(plan.length), *plan.right_sources]
-    padded = [plan.value if source < 0 else signal[source] for source in sources]
+    padded = [plan.value if source < 0 else signal[source] for source in plan.positions]
     bias = np.ones(1) if policy.bias else None
     ideal = reference.conv1d([[padded]], np.ones((1, 1, sizes.kernel)), bias, stride=sizes.stride, dilation=sizes.dilation)
     found = probe.layer_of(policy, sizes)([signal])

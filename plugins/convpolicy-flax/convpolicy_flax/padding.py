@@ -65,7 +65,9 @@ def padded(request: LayerRequest, inputs: Any) -> Any:
     inputs = inputs.astype(jnp.result_type(inputs, DTYPES[request.dtype]))  # before a constant is rounded
     sides = (_added(inputs, plan, sources) for sources in (plan.left_sources, plan.right_sources))
     before, after = sides
-    return jnp.concatenate([before, inputs, after], axis=-2) if plan.left or plan.right else inputs
+    extended = jnp.concatenate([before, inputs, after], axis=-2) if any(plan.added) else inputs
+    first, last = plan.cut
+    return extended[..., first : extended.shape[-2] - last, :] if first or last else extended
 
 
 def _added(inputs: Any, plan: Plan, sources: tuple[int, ...]) -> Any:

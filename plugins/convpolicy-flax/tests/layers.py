@@ -16,6 +16,7 @@ LAYERS = {
     "pair": {"padding": (3, 1)},
     "CIRCULAR": {"padding": "CIRCULAR", "stride": 2},
     "reflect, pair": {"padding": (2, 1), "padding_mode": "reflect"},
+    "cut": {"padding": Choice("crop", left=1, right=2), "padding_mode": "replicate"},
     "constant": {"padding": "causal", "padding_mode": Choice("constant", value=1.5), "dilation": 2},
     "symmetric by length": {"padding": "same_lower", "stride": 2, "padding_mode": "symmetric"},
     "zero-extended": {"padding": (20, 1), "padding_mode": Choice("reflect", overflow="zero-extend")},

@@ -57,7 +57,7 @@ class _PadsByPlan:
         self._pads = self._request.static_pads()
         arguments = self._policy.part("padding_mode")[1]
         mode = GRAPH_MODES.get((self._policy.padding_mode.name, arguments.get("overflow")))
-        self._graph_mode = None if self._pads is None else mode
+        self._graph_mode = None if self._pads is None or min(self._pads) < 0 else mode
         self._value = arguments.get("value", 0.0)
         if self._graph_mode is None and keras.config.backend() == "tensorflow":
             self.supports_jit = False  # XLA cannot call back for the plan of a length that comes later
@@ -82,9 +82,14 @@ class _PadsByPlan:
         if x.shape[1] is None:
             return self._padded_in_a_graph(x)
         plan = self.plan(int(x.shape[1]))
+        extended, (first, last) = self._extended(x, plan), plan.cut
+        return extended[:, first : sum(plan.added) + plan.length - last] if first or last else extended
+
+    def _extended(self, x: Any, plan: Plan) -> Any:
+        """Add what a plan adds, and cut nothing yet."""
         if plan.is_constant:
-            pads = ((0, 0), (plan.left, plan.right), (0, 0))
-            return ops.pad(x, pads, constant_values=plan.value) if plan.left or plan.right else x
+            pads = ((0, 0), plan.added, (0, 0))
+            return ops.pad(x, pads, constant_values=plan.value) if any(plan.added) else x
         sides = (np.array(sources, "int32") for sources in (plan.left_sources, plan.right_sources))
         before, after = ([self._repeated(x, side, bool((side < 0).any()))] if side.size else [] for side in sides)
         return ops.concatenate([*before, x, *after], axis=1)
@@ -105,11 +110,12 @@ class _PadsByPlan:
 
         def sources(length: Any) -> list[Any]:
             plan = self.plan(int(length))
-            return [np.array(side, "int32") for side in (plan.left_sources, plan.right_sources)]
+            return [np.array(side, "int32") for side in (plan.left_sources, plan.right_sources, plan.cut)]
 
-        sides = tf.numpy_function(sources, [tf.shape(x)[1]], [tf.int32, tf.int32], stateful=False)
+        *sides, cut = tf.numpy_function(sources, [tf.shape(x)[1]], [tf.int32] * 3, stateful=False)
         before, after = (self._repeated(x, tf.ensure_shape(side, [None]), has_constant=True) for side in sides)
-        return tf.concat([before, x, after], axis=1)
+        extended = tf.concat([before, x, after], axis=1)
+        return extended[:, cut[0] : tf.shape(extended)[1] - cut[1]]
 
     def get_config(self) -> dict[str, Any]:
         """Return Keras's configuration, and the policy as plain data."""

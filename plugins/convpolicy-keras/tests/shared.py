@@ -32,6 +32,8 @@ LAYERS = {
     "symmetric": ({"padding": 2, "padding_mode": "symmetric"}, PaddedConv1D),
     "replicate by length": ({"padding": "same", "stride": 2, "padding_mode": "replicate"}, PaddedConv1D),
     "circular": ({"padding": 2, "padding_mode": "circular"}, PaddedConv1D),
+    "cut by length": ({"padding": "chomp", "stride": 2}, PaddedConv1D),
+    "cut": ({"padding": Choice("crop", left=1, right=2), "padding_mode": "replicate"}, PaddedConv1D),
     "zero-extended": ({"padding": (20, 1), "padding_mode": Choice("reflect", overflow="zero-extend")}, PaddedConv1D),
     "depthwise": ({"policy": DEPTHWISE, "groups": 4, "padding": "same", "stride": 2, "dilation": 2}, DepthwiseConv1D),
     "depthwise reflect": ({"policy": DEPTHWISE, "groups": 4, "padding": 2, "padding_mode": "reflect"}, PaddedDepthwiseConv1D),

@@ -30,6 +30,7 @@ LAYERS = {  # what is asked for -> the operators of its model, and whether one m
     "reflect, zero-extended": (
         {"padding": (20, 7), "padding_mode": Choice("reflect", overflow="zero-extend")}, ["Pad", "Gather", "Conv"], False,
     ),
+    "a cut": ({"padding": Choice("crop", left=1, right=2)}, ["Gather", "Conv"], False),
     "symmetric of nothing": ({"padding_mode": "symmetric"}, ["Conv"], True),
 }  # fmt: skip
 layers = pytest.mark.parametrize(("options", "operators", "any_length"), LAYERS.values(), ids=LAYERS)

@@ -36,6 +36,8 @@ def native_padding(request: LayerRequest) -> int | list[int] | str | None:
     if pads is None:
         return "SAME" if policy.padding in SAME and request.spec.dilation == 1 and policy.padding_mode == ZEROS else None
     left, right = pads
+    if min(pads) < 0:
+        return None
     if left == right:
         return left if policy.padding_mode in {ZEROS, *MODES} or not left else None
     return [left, right] if policy.padding_mode == ZEROS else None
@@ -143,9 +145,9 @@ class ByLengthConv1D(PaddedConv1D):
                 f"length must be known to translate padding {policy.padding} with mode {policy.padding_mode}, got None; give the "
                 f"InputSpec a length, or call paddle.jit.to_static with full_graph=False."
             )
-        if self._pad_mode is not None:
+        if self._pad_mode is not None and plan.cut == (0, 0):
             return self._padded_by_mode(x, (plan.left, plan.right))
-        sources = [*plan.left_sources, *range(plan.length), *plan.right_sources]
+        sources = list(plan.positions)
         if min(sources) < 0:
             constant = paddle.full([x.shape[0], x.shape[1], 1], self._value, x.dtype)
             x = paddle.concat([x, constant], axis=2)  # behind the last sample
@@ -165,7 +167,8 @@ def _checked(layer: PaddedConv1D, shape: Any) -> Plan | None:
 
 
 def _layer_class(request: LayerRequest) -> type[PaddedConv1D]:
-    return PaddedConv1D if request.static_pads() is not None and pad_mode(request) is not None else ByLengthConv1D
+    pads = request.static_pads()
+    return PaddedConv1D if pads is not None and min(pads) >= 0 and pad_mode(request) is not None else ByLengthConv1D
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1D:

@@ -26,9 +26,10 @@ LAYERS = {
     "circular": {"padding": 2, "padding_mode": "circular"},
     "by length": {"padding": "same_lower", "stride": 2},
     "symmetric": {"padding": 2, "padding_mode": "symmetric"},
+    "cut": {"padding": Choice("crop", left=1, right=1)},
     "zero-extended": {"padding": (20, 1), "padding_mode": Choice("reflect", overflow="zero-extend")},
 }
-ONE_LENGTH = ("by length", "symmetric", "zero-extended")
+ONE_LENGTH = ("by length", "symmetric", "cut", "zero-extended")
 NATIVE = ("native", "pair", "SAME", "reflect")
 
 
