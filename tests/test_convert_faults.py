@@ -132,17 +132,17 @@ def test_npz(tmp_path):
 
 
 ARGUMENTS = {
-    "suffix of src": (dict(), "a.txt", "b.safetensors", r"src must end in one of .safetensors, .*, got 'a.txt'; rename it"),
-    "suffix of dst": (dict(), "a.safetensors", "b.tensors", "dst must end in one of .safetensors, .*, got 'b.tensors'; rename it"),
-    "source": (dict(source="troch"), "a.safetensors", "b.safetensors", "source: unknown policy 'troch'.*Did you mean 'torch'"),
-    "target": (dict(target="NCW"), "a.safetensors", "b.safetensors", "target must be a layout of weights, got 'NCW'"),
-    "dtype": (dict(dtype="float33"), "a.safetensors", "b.safetensors", "dtype must be one of float64, float32, float16, bfloat16 or None, got"),
-    "nothing said": (dict(guess=False), "a.safetensors", "b.safetensors", "which tensors are weights of a Conv1d is not known; pass layers"),
-    "no weights": (dict(source="keras"), "a.safetensors", "b.safetensors", r"has no weight of a Conv1d as keras lays it out \(axes WIO"),
-    "a map": (dict(mapping={"nothing.*": "torch"}), "a.safetensors", "b.safetensors", "mapping has 'nothing.\\*', which fits no tensor"),
-    "a map of a map": (dict(mapping={"conv.*": {"layuot": "torch"}}), "a.safetensors", "b.safetensors", "must be the name of a layout, or a table"),
-    "layers": (dict(layers=3), "a.safetensors", "b.safetensors", "layers must be a PortedModel, a torch.nn.Module or a mapping"),
-    "depthwise": (dict(target="WIM"), "a.safetensors", "b.safetensors", "layout 'WIM' is depthwise, so groups must be known"),
+    "suffix of src": ({}, "a.txt", "b.safetensors", r"src must end in one of .safetensors, .*, got 'a.txt'; rename it"),
+    "suffix of dst": ({}, "a.safetensors", "b.tensors", "dst must end in one of .safetensors, .*, got 'b.tensors'; rename it"),
+    "source": ({"source": "troch"}, "a.safetensors", "b.safetensors", "source: unknown policy 'troch'.*Did you mean 'torch'"),
+    "target": ({"target": "NCW"}, "a.safetensors", "b.safetensors", "target must be a layout of weights, got 'NCW'"),
+    "dtype": ({"dtype": "float33"}, "a.safetensors", "b.safetensors", "dtype must be one of float64, float32, float16, bfloat16 or None, got"),
+    "nothing said": ({"guess": False}, "a.safetensors", "b.safetensors", "which tensors are weights of a Conv1d is not known; pass layers"),
+    "no weights": ({"source": "keras"}, "a.safetensors", "b.safetensors", r"has no weight of a Conv1d as keras lays it out \(axes WIO"),
+    "a map": ({"mapping": {"nothing.*": "torch"}}, "a.safetensors", "b.safetensors", "mapping has 'nothing.\\*', which fits no tensor"),
+    "a map of a map": ({"mapping": {"conv.*": {"layuot": "torch"}}}, "a.safetensors", "b.safetensors", "must be the name of a layout, or a table"),
+    "layers": ({"layers": 3}, "a.safetensors", "b.safetensors", "layers must be a PortedModel, a torch.nn.Module or a mapping"),
+    "depthwise": ({"target": "WIM"}, "a.safetensors", "b.safetensors", "layout 'WIM' is depthwise, so groups must be known"),
 }  # fmt: skip
 
 
