@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
-from convpolicy.causality import Causality
-from convpolicy.chains import Chain, ChainLayer, chain
-from convpolicy.comparison import Comparison, compare
 from convpolicy.discovery import PluginReport
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.factory import Conv1d
 from convpolicy.initializers import Initializer
 from convpolicy.layouts import Layout
 from convpolicy.lookup import policies, policy
-from convpolicy.natives import Native
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy
-from convpolicy.porting import Capture, capture, port
-from convpolicy.porting_models import PortedModel, port_model
 from convpolicy.random.stream import Stream
 from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
+    from convpolicy.causality import Causality
+    from convpolicy.chains import Chain, ChainLayer, chain
+    from convpolicy.comparison import Comparison, compare
     from convpolicy.diagnosis import Diagnosis, why
     from convpolicy.hookspecs import hookimpl
+    from convpolicy.natives import Native
     from convpolicy.policy_files import load_policy
+    from convpolicy.porting import Capture, capture, port
+    from convpolicy.porting_models import PortedModel, port_model
     from convpolicy.translation import translate, translate_page
     from convpolicy.verification import verify
 
@@ -155,10 +155,22 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # these bring pluggy, cattrs or much code, so they are imported when asked for
+_ON_DEMAND = {  # these bring pluggy, cattrs or code that building a layer does not need, so they are imported when asked for
+    "Capture": "convpolicy.porting",
+    "Causality": "convpolicy.causality",
+    "Chain": "convpolicy.chains",
+    "ChainLayer": "convpolicy.chains",
+    "Comparison": "convpolicy.comparison",
     "Diagnosis": "convpolicy.diagnosis",
+    "Native": "convpolicy.natives",
+    "PortedModel": "convpolicy.porting_models",
+    "capture": "convpolicy.porting",
+    "chain": "convpolicy.chains",
+    "compare": "convpolicy.comparison",
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
+    "port": "convpolicy.porting",
+    "port_model": "convpolicy.porting_models",
     "translate": "convpolicy.translation",
     "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",
