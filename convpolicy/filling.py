@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy import registry
 from convpolicy.errors import InvalidValueError
 from convpolicy.initializers import Target
+from convpolicy.layouts import Layout
 from convpolicy.plan import ConvSpec
 from convpolicy.random.float32 import rounded
 from convpolicy.random.stream import Stream
@@ -38,6 +42,13 @@ def targets(policy: Policy, spec: ConvSpec) -> dict[str, Target]:
     return found
 
 
+@lru_cache(maxsize=512)
+def _prepared(policy: Policy, spec: ConvSpec, _generation: int) -> tuple[Layout, list[tuple[str, Target, Any, Mapping[str, Any]]]]:
+    """Return the weight's layout and, for each role, the tensor, its initializer and that one's arguments."""
+    found = targets(policy, spec).items()
+    return policy.part("layout")[0], [(role, target, *policy.part(f"{role}_init")) for role, target in found]
+
+
 def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
     """Draw weight (out, in/groups, kernel), then bias (out,) or None.
 
@@ -47,17 +58,18 @@ def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32")
         stream: the random stream.
         dtype: ``"float32"``, ``"float64"``, ``"float16"``, or ``"bfloat16"``, which comes as the float32 numbers it holds.
     """
-    draws = Draws(stream, policy.part("layout")[0], spec.groups, dtype)
+    layout, fills = _prepared(policy, spec, registry.current().generation)
+    draws = Draws(stream, layout, spec.groups, dtype)
     values: dict[str, NDArray[Any] | None] = dict.fromkeys(ROLES)
-    for role, target in targets(policy, spec).items():
-        initializer, arguments = policy.part(f"{role}_init")
+    for role, target, initializer, arguments in fills:
         stream.begin(role)
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # refused below, in words
                 filled = rounded(initializer.fill(draws, target, arguments), dtype)
+                finite = math.isfinite(np.add.reduce(filled, axis=None))  # one pass; a sum may overflow where no value does
         except InvalidValueError as error:
             raise InvalidValueError(f"{role}_init: {error}") from error
-        if not (math.isfinite(filled.min()) and math.isfinite(filled.max())):
+        if not (finite or np.isfinite(filled).all()):
             raise InvalidValueError(
                 f"{role}_init: initializer {initializer.name!r} must give values that {dtype} holds, got NaN or infinity with "
                 f"{getattr(policy, f'{role}_init')}; scale them down or pick a wider dtype."

@@ -66,23 +66,10 @@ class _UndrawnConv1d(nn.Conv1d):
 class PolicyConv1d(nn.Conv1d):
     """``torch.nn.Conv1d`` whose ``reset_parameters`` follows a policy; the forward is torch's own."""
 
-    def __init__(self, request: LayerRequest, padding: int | str, stream: Stream | None, device: Any) -> None:
-        self._request = request
-        self._stream = stream  # read once, by the first reset_parameters
-        spec, policy = request.spec, request.policy
-        super().__init__(
-            spec.in_channels,
-            spec.out_channels,
-            spec.kernel_size,
-            spec.stride,
-            padding,
-            spec.dilation,
-            spec.groups,
-            policy.bias,
-            policy.padding_mode.name if policy.padding_mode in NATIVE_MODES else "zeros",  # type: ignore[arg-type]
-            device=device,
-            dtype=getattr(torch, request.dtype),
-        )
+    def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
+        # plain values go past nn.Module.__setattr__, which looks for parameters; the first reset_parameters reads the stream once
+        self.__dict__.update(_request=request, _stream=stream)
+        super().__init__(**arguments, device=device)
 
     @property
     def policy(self) -> Any:
@@ -91,10 +78,10 @@ class PolicyConv1d(nn.Conv1d):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, as the policy says, from torch's global random state."""
-        stream, self._stream = self._stream, None
+        stream, self.__dict__["_stream"] = self._stream, None
         if self.weight.is_meta:
             return  # no values to write; call this again after to_empty
-        if stream is None and has_native_init(self._request):
+        if stream is None and _recipe(self._request, registry.current().generation)[1]:
             super().reset_parameters()
             return
         _write(self, drawn(self._request, stream))
@@ -110,15 +97,20 @@ class PaddedConv1d(PolicyConv1d):
     ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name.
     """
 
-    def __init__(self, request: LayerRequest, stream: Stream | None, device: Any) -> None:
-        super().__init__(request, 0, stream, device)
+    _static: tuple[int, int] | None
+    _rule: tuple[Any, ...]
+    _value: float
+    _functional_mode: str | None
+    _mirrors: bool
+
+    def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
+        super().__init__(request, arguments, stream, device)
         self._bind()
-        self.padding = self._static or str(request.policy.padding)
-        self.padding_mode = request.policy.padding_mode.name  # type: ignore[assignment]
+        policy = request.policy
+        self.__dict__.update(padding=self._static or str(policy.padding), padding_mode=policy.padding_mode.name)
 
     def _bind(self) -> None:
-        binding = _binding(self._request, registry.current().generation)
-        self._static, self._rule, self._value, self._functional_mode, self._mirrors = binding
+        self.__dict__.update(_binding(self._request, registry.current().generation))
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv1d(self._pad(input), weight, bias, self.stride, 0, self.dilation, self.groups)
@@ -184,7 +176,7 @@ class PaddedConv1d(PolicyConv1d):
 
 
 @lru_cache(maxsize=512)
-def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
+def _binding(request: LayerRequest, _generation: int) -> dict[str, Any]:
     """Return the static pads or None, the rule's function with its sizes, the constant, F.pad's mode or None, and
     whether the mode is the symmetric one, which a flip at each end carries out.
     """
@@ -194,7 +186,13 @@ def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
     torch_overflow = mode_arguments.get("overflow", "error") == "error"
     mode = policy.padding_mode.name if torch_overflow else ""
     sized_rule = (rule.pads, spec.kernel_size, spec.stride, spec.dilation, arguments)
-    return request.static_pads(), sized_rule, mode_arguments.get("value", 0.0), FUNCTIONAL_MODES.get(mode), mode == "symmetric"
+    return {
+        "_static": request.static_pads(),
+        "_rule": sized_rule,
+        "_value": mode_arguments.get("value", 0.0),
+        "_functional_mode": FUNCTIONAL_MODES.get(mode),
+        "_mirrors": mode == "symmetric",
+    }
 
 
 @lru_cache(maxsize=1024)
@@ -229,11 +227,11 @@ def _recipe(request: LayerRequest, _generation: int) -> tuple[int | str | None, 
         "out_channels": spec.out_channels,
         "kernel_size": spec.kernel_size,
         "stride": spec.stride,
-        "padding": padding,
+        "padding": padding or 0,  # a PaddedConv1d pads by itself
         "dilation": spec.dilation,
         "groups": spec.groups,
         "bias": request.policy.bias,
-        "padding_mode": request.policy.padding_mode.name,
+        "padding_mode": request.policy.padding_mode.name if request.policy.padding_mode in NATIVE_MODES else "zeros",
         "dtype": getattr(torch, request.dtype),
     }
     return padding, has_native_init(request), arguments
@@ -255,9 +253,9 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
         raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
     padding, native_init, arguments = _recipe(request, registry.current().generation)
     if padding is None:
-        return PaddedConv1d(request, stream, device)
+        return PaddedConv1d(request, arguments, stream, device)
     if not native_init:
-        return PolicyConv1d(request, padding, stream, device)
+        return PolicyConv1d(request, arguments, stream, device)
     if stream is None:
         return nn.Conv1d(**arguments, device=device)
     layer: nn.Conv1d = _UndrawnConv1d(**arguments, device=device)
