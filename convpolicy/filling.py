@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import registry
 from convpolicy.errors import InvalidValueError
 from convpolicy.initializers import Target
-from convpolicy.layouts import Layout
 from convpolicy.plan import ConvSpec
 from convpolicy.random.float32 import rounded
 from convpolicy.random.stream import Stream
@@ -42,13 +38,6 @@ def targets(policy: Policy, spec: ConvSpec) -> dict[str, Target]:
     return found
 
 
-@lru_cache(maxsize=512)
-def _prepared(policy: Policy, spec: ConvSpec, _generation: int) -> tuple[Layout, list[tuple[str, Target, Any, Mapping[str, Any]]]]:
-    """Return the weight's layout and, for each role, the tensor, its initializer and that one's arguments."""
-    found = targets(policy, spec).items()
-    return policy.part("layout")[0], [(role, target, *policy.part(f"{role}_init")) for role, target in found]
-
-
 def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
     """Draw weight (out, in/groups, kernel), then bias (out,) or None.
 
@@ -58,10 +47,10 @@ def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32")
         stream: the random stream.
         dtype: ``"float32"``, ``"float64"``, ``"float16"``, or ``"bfloat16"``, which comes as the float32 numbers it holds.
     """
-    layout, fills = _prepared(policy, spec, registry.current().generation)
-    draws = Draws(stream, layout, spec.groups, dtype)
+    draws = Draws(stream, policy.part("layout")[0], spec.groups, dtype)
     values: dict[str, NDArray[Any] | None] = dict.fromkeys(ROLES)
-    for role, target, initializer, arguments in fills:
+    for role, target in targets(policy, spec).items():
+        initializer, arguments = policy.part(f"{role}_init")
         stream.begin(role)
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # refused below, in words

@@ -66,6 +66,9 @@ class _UndrawnConv1d(nn.Conv1d):
 class PolicyConv1d(nn.Conv1d):
     """``torch.nn.Conv1d`` whose ``reset_parameters`` follows a policy; the forward is torch's own."""
 
+    _request: LayerRequest
+    _stream: Stream | None
+
     def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
         # plain values go past nn.Module.__setattr__, which looks for parameters; the first reset_parameters reads the stream once
         self.__dict__.update(_request=request, _stream=stream)

@@ -64,7 +64,9 @@ def differences(name: str, key: str, found: list | dict, stored: list | dict) ->
     unlike = [(new, old) for new, old in zip(found, stored) if new != old]
     real = [new for new, old in unlike if not last_bits(name, new, old)]
     if len(real) < len(unlike):
-        print(f"{name}: {len(unlike) - len(real)} truncated normal draws differ in the last bits, as this law does from CPU to CPU")
+        print(
+            f"{name}: {len(unlike) - len(real)} truncated normal draws differ in the last bits, as this law does from CPU to CPU"
+        )
     return [f"{name}: {key}: {new['law']} {new['dtype']} seed {new['seed']}" for new in real]
 
 
