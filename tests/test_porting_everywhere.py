@@ -40,7 +40,7 @@ def same(a, b) -> bool:
 
 
 def bounded(taken, data, channels=slice(None)):
-    """The float64 reference of a capture for some output channels of one group or of an ungrouped layer, and its bound."""
+    """The float64 reference of a capture for some output channels, each from the input channels of its group, and its bound."""
     spec = taken.spec
     plan = taken.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=data.shape[2])
     outputs = np.arange(spec.out_channels)[channels]
@@ -63,9 +63,9 @@ def bounded(taken, data, channels=slice(None)):
     return output, reference.tolerance(taken.dtype, found[0].terms, magnitude)
 
 
-def within(output, expected, channels=slice(None), times=1):
-    """Whether every output is within the bound of the reference; twice the bound between two computations."""
-    return bool((np.abs(np.float64(output)[:, channels] - expected[0]) <= times * expected[1]).all())
+def within(output, expected, channels=slice(None)):
+    """Whether every output is within the bound of the reference."""
+    return bool((np.abs(np.float64(output)[:, channels] - expected[0]) <= expected[1]).all())
 
 
 PRODUCTS = 12_000  # of the reference, a loop in Python, per layer: at least 3 output channels, spread over all
@@ -97,7 +97,7 @@ def test_the_layers_of_real_models(row):
     assert within(on_numpy(data), expected, channels)
     assert within(on_mindspore(mindspore.Tensor(data)).asnumpy(), expected, channels)
     assert torch.equal(back(torch.from_numpy(data)), outputs)
-    assert not within(outputs.numpy() * (1 + 1e-2), expected, channels)  # the bound tells another function
+    assert not within(-outputs.numpy(), expected, channels)  # a worst-case bound, yet it tells another function
 
 
 def old_weight_norm(layer):
