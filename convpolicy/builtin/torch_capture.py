@@ -107,7 +107,7 @@ def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
     padding = given if isinstance(given, str) or (isinstance(given, tuple) and len(given) > 1) else one(given)
     if isinstance(layer, PolicyConv1d):
         mode = layer.policy.padding_mode.name
-        built = native_padding(layer._request)
+        built: Any = native_padding(layer._request)
         if isinstance(layer, PaddedConv1d):
             built = layer._static or str(layer.policy.padding)
         if (spec, padding, layer.padding_mode) != (layer._request.spec, built, mode):
