@@ -197,7 +197,7 @@ def test_told_by_layers(tmp_path):
     assert np.array_equal(array, cp.layouts()["WIM"].pack({"weight": depthwise.weight, "bias": None}, 4).popitem()[1])
     with pytest.raises(cp.InvalidValueError, match=r"layers has 'down' with a weight of shape \(4, 6, 2\)"):
         cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"down": cp.Conv1d(6, 4, 2)})
-    with pytest.raises(cp.InvalidValueError, match="layers has 'dawn', but the file has no 'weight' of it.*Did you mean 'down'"):
+    with pytest.raises(cp.InvalidValueError, match=r"layers has 'dawn', but the file has no 'weight' of it.*Did you mean 'down'"):
         cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"dawn": cp.Conv1d(6, 4, 1)})
 
 

@@ -24,6 +24,7 @@ from convpolicy.conversion.tensors import (
     in_pieces,
     joined,
     reading,
+    texts,
     writing,
 )
 from convpolicy.errors import InvalidValueError
@@ -48,7 +49,7 @@ class MindSporeReader(Reader):
             loaded: dict[str, Any] = mindspore.load_checkpoint(str(path))
         self.texts = {name: value for name, value in loaded.items() if isinstance(value, str)}
         with reading(path, self.title, ValueError):
-            self.metadata = json.loads(self.texts.pop(TEXT, "{}"))
+            self.metadata = texts(self.texts.pop(TEXT, "{}"))
         self.others = tuple(self.texts)
         self._parameters = {name: value for name, value in loaded.items() if not isinstance(value, str)}
         self.entries = tuple(self._entry(name, value) for name, value in self._parameters.items())
