@@ -158,7 +158,7 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # what not every use needs is imported when asked for
+_ON_DEMAND = {  # what building a layer does not need is imported when asked for
     "Capture": "convpolicy.porting",
     "capture": "convpolicy.porting",
     "Causality": "convpolicy.causality",

@@ -63,9 +63,10 @@ def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32")
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # refused below, in words
                 filled = rounded(initializer.fill(draws, target, arguments), dtype)
+                finite = math.isfinite(np.add.reduce(filled, axis=None))  # one pass; a sum may overflow where no value does
         except InvalidValueError as error:
             raise InvalidValueError(f"{role}_init: {error}") from error
-        if not (math.isfinite(filled.min()) and math.isfinite(filled.max())):
+        if not (finite or np.isfinite(filled).all()):
             raise InvalidValueError(
                 f"{role}_init: initializer {initializer.name!r} must give values that {dtype} holds, got NaN or infinity with "
                 f"{getattr(policy, f'{role}_init')}; scale them down or pick a wider dtype."

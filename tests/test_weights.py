@@ -111,3 +111,27 @@ def test_a_view_becomes_weights_of_their_own(dtype):
         assert one.weight[1, 1].tolist() == two.weight[0, 0].tolist() == [0.25, 0.5, 0.25]
     finally:
         cp.unregister("taps")
+
+
+def test_bfloat16_is_read_to_the_bit(tmp_path):
+    """Every one of the 65536 bit patterns, with a prefix and beside another tensor, comes as the float32 number it is."""
+    bits = np.random.default_rng(0).permutation(np.arange(2**16, dtype="<u2")).reshape(2**8, 2**6, 4)
+    header, data = {}, b""
+    for name, kind, values in (
+        ("other", "F32", np.ones(1, "<f4")),
+        ("net.weight", "BF16", bits),
+        ("net.bias", "BF16", bits[:, 0, 0]),
+    ):
+        start, data = len(data), data + values.tobytes()
+        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": [start, len(data)]}
+    text = json.dumps(header).encode()
+    (tmp_path / "w.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    found, dtype = weights.load(f"{tmp_path}/w.safetensors:net", cp.policy("torch"))
+    assert dtype == "bfloat16"
+    sign, exponent, fraction = (bits >> 15).astype(int), (bits >> 7 & 255).astype(int), (bits & 127).astype(float)
+    normal, finite = exponent > 0, exponent < 255
+    values = (1 - 2 * sign) * np.ldexp(fraction / 128 + normal, np.maximum(exponent, 1) - 127)  # the format's own definition
+    assert found["weight"].dtype == np.float32
+    assert np.array_equal(found["weight"][finite], values[finite])
+    assert np.array_equal(np.isnan(found["weight"]), ~finite & (fraction > 0))
+    assert np.array_equal(found["bias"], found["weight"][:, 0, 0], equal_nan=True)

@@ -45,11 +45,11 @@ def _recipe(request: LayerRequest, _generation: int) -> tuple[int | str | None, 
         "out_channels": spec.out_channels,
         "kernel_size": spec.kernel_size,
         "stride": spec.stride,
-        "padding": padding,
+        "padding": padding or 0,  # a PaddedConv1d pads by itself
         "dilation": spec.dilation,
         "groups": spec.groups,
         "bias": request.policy.bias,
-        "padding_mode": request.policy.padding_mode.name,
+        "padding_mode": request.policy.padding_mode.name if request.policy.padding_mode in NATIVE_MODES else "zeros",
         "dtype": getattr(torch, request.dtype),
     }
     return padding, has_native_init(request), arguments
@@ -72,9 +72,9 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
     padding, native_init, arguments = _recipe(request, registry.current().generation)
     axis = request.policy.weight_norm
     if padding is None:
-        return normalised(PaddedConv1d(request, stream, device), axis)
+        return normalised(PaddedConv1d(request, arguments, stream, device), axis)
     if not native_init or axis is not None:
-        return normalised(PolicyConv1d(request, padding, stream, device), axis)
+        return normalised(PolicyConv1d(request, arguments, stream, device), axis)
     if stream is None:
         return nn.Conv1d(**arguments, device=device)
     layer: nn.Conv1d = _UndrawnConv1d(**arguments, device=device)

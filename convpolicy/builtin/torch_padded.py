@@ -27,15 +27,21 @@ class PaddedConv1d(PolicyConv1d):
     ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name.
     """
 
-    def __init__(self, request: LayerRequest, stream: Stream | None, device: Any) -> None:
-        super().__init__(request, 0, stream, device)
+    _static: tuple[int, int] | None
+    _rule: tuple[Any, ...]
+    _value: float
+    _functional_mode: str | None
+    _mirrors: bool
+    _drops_outputs: bool
+
+    def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
+        super().__init__(request, arguments, stream, device)
         self._bind()
-        self.padding = self._static or str(request.policy.padding)
-        self.padding_mode = request.policy.padding_mode.name  # type: ignore[assignment]
+        policy = request.policy
+        self.__dict__.update(padding=self._static or str(policy.padding), padding_mode=policy.padding_mode.name)
 
     def _bind(self) -> None:
-        binding = _binding(self._request, registry.current().generation)
-        self._static, self._rule, self._value, self._functional_mode, self._mirrors, self._drops_outputs = binding
+        self.__dict__.update(_binding(self._request, registry.current().generation))
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self._drops_outputs and (self._static is not None or not torch.compiler.is_compiling()):
@@ -118,7 +124,7 @@ class PaddedConv1d(PolicyConv1d):
 
 
 @lru_cache(maxsize=512)
-def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
+def _binding(request: LayerRequest, _generation: int) -> dict[str, Any]:
     """Return what a layer looks up at every call.
 
     The static pads or None, the rule's function with its sizes, the constant, F.pad's mode or None, whether the mode is the
@@ -132,14 +138,14 @@ def _binding(request: LayerRequest, _generation: int) -> tuple[Any, ...]:
     mode = policy.padding_mode.name if torch_overflow else ""
     sized_rule = (rule.pads, spec.kernel_size, spec.stride, spec.dilation, dict(arguments))  # a dict can be copied deeply
     drops_outputs = rule.drops_outputs and request.execution == "exact" and policy.padding_mode == Choice("zeros")
-    return (
-        request.static_pads(),
-        sized_rule,
-        mode_arguments.get("value", 0.0),
-        FUNCTIONAL_MODES.get(mode),
-        mode == "symmetric",
-        drops_outputs,
-    )
+    return {
+        "_static": request.static_pads(),
+        "_rule": sized_rule,
+        "_value": mode_arguments.get("value", 0.0),
+        "_functional_mode": FUNCTIONAL_MODES.get(mode),
+        "_mirrors": mode == "symmetric",
+        "_drops_outputs": drops_outputs,
+    }
 
 
 @lru_cache(maxsize=1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ NATIVE_MODES = {Choice(mode) for mode in ("zeros", "reflect", "replicate", "circ
 NATIVE_INITS = {Choice("uniform"), TORCH_UNIFORM}  # ±sqrt(1/fan_in), for the weight and for the bias
 
 
+@lru_cache(maxsize=512)
 def has_native_init(request: LayerRequest) -> bool:
     """Return True when torch's own ``reset_parameters`` draws from the policy's distributions."""
     policy = request.policy
@@ -51,23 +53,13 @@ def normalised(layer: nn.Conv1d, axis: int | None) -> nn.Conv1d:
 class PolicyConv1d(nn.Conv1d):
     """``torch.nn.Conv1d`` whose ``reset_parameters`` follows a policy; the forward is torch's own."""
 
-    def __init__(self, request: LayerRequest, padding: int | str, stream: Stream | None, device: Any) -> None:
-        self._request = request
-        self._stream = stream  # read once, by the first reset_parameters
-        spec, policy = request.spec, request.policy
-        super().__init__(
-            spec.in_channels,
-            spec.out_channels,
-            spec.kernel_size,
-            spec.stride,
-            padding,
-            spec.dilation,
-            spec.groups,
-            policy.bias,
-            policy.padding_mode.name if policy.padding_mode in NATIVE_MODES else "zeros",  # type: ignore[arg-type]
-            device=device,
-            dtype=getattr(torch, request.dtype),
-        )
+    _request: LayerRequest
+    _stream: Stream | None
+
+    def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
+        # plain values go past nn.Module.__setattr__, which looks for parameters; the first reset_parameters reads the stream once
+        self.__dict__.update(_request=request, _stream=stream)
+        super().__init__(**arguments, device=device)
 
     @property
     def policy(self) -> Any:
@@ -76,7 +68,7 @@ class PolicyConv1d(nn.Conv1d):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, as the policy says, from torch's global random state."""
-        stream, self._stream = self._stream, None
+        stream, self.__dict__["_stream"] = self._stream, None
         if self.weight.is_meta:
             return  # no values to write; call this again after to_empty
         if stream is None and has_native_init(self._request) and not parametrize.is_parametrized(self):
