@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -146,18 +147,20 @@ class KerasReader(H5Reader):
     title = "Keras"
 
     def __init__(self, path: Path) -> None:
-        with reading(path, self.title, *ZIP_FAULTS):
-            self.archive = zipfile.ZipFile(path)
-            self._inner = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the reader)
-            names = self.archive.namelist()
-            escaping = next((name for name in names if escapes(name)), None)
-            if escaping is not None:
-                raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
-            if names.count(WEIGHTS) != 1:
-                raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
-            with self.archive.open(WEIGHTS) as member:
-                shutil.copyfileobj(member, self._inner)
-        super().__init__(path, self._inner)
+        with ExitStack() as stack:
+            with reading(path, self.title, *ZIP_FAULTS):
+                self.archive = stack.enter_context(zipfile.ZipFile(path))
+                self._inner = stack.enter_context(tempfile.TemporaryFile())
+                names = self.archive.namelist()
+                escaping = next((name for name in names if escapes(name)), None)
+                if escaping is not None:
+                    raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
+                if names.count(WEIGHTS) != 1:
+                    raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
+                with self.archive.open(WEIGHTS) as member:
+                    shutil.copyfileobj(member, self._inner)
+            super().__init__(path, self._inner)
+            stack.pop_all()  # closed with the reader
 
     def close(self) -> None:
         """Close the file."""

@@ -46,7 +46,7 @@ class ShardedReader(Reader):
         self.metadata = dict(sorted(first.intersection(*others)))
         stamp = (self.index.get("metadata") or {}).get(STAMP)
         if stamp is not None:
-            self.metadata |= {STAMP: stamp}
+            self.metadata |= {STAMP: str(stamp)}
 
     def _beside(self, name: str) -> Path:
         file = self.path.parent / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -215,15 +216,13 @@ def writing(path: Path) -> Iterator[None]:
     except RuntimeError as error:
         raise _cause(error, path) from error
     except OSError as error:
-        if error.errno is None:
-            raise _cause(error, path) from error
-        raise
+        raise _cause(error, path) from error
 
 
 def _cause(error: BaseException, path: Path) -> OSError:
-    inner = error.__context__
-    if isinstance(inner, OSError) and inner.errno is not None:
-        return OSError(inner.errno, inner.strerror, str(path))
+    for known in (error, error.__context__):
+        if isinstance(known, OSError) and known.errno is not None:
+            return OSError(known.errno, os.strerror(known.errno), str(path))  # HDF5 says it in several lines
     return OSError(errno.EIO, _first_line(error), str(path))
 
 
