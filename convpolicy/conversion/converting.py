@@ -155,7 +155,7 @@ class Prepared:
                 text.encode().decode()
             except UnicodeError as error:
                 raise InvalidValueError(
-                    f"{self._src} holds a name or metadata that is no Unicode text ({error.reason}); fetch or save it anew."
+                    f"{self._src} holds a name or metadata that is no Unicode text; fetch or save it anew."
                 ) from error
 
     def _check_output(self, files: Iterable[Path], output: Path) -> None:
