@@ -83,7 +83,8 @@ class Staged:
         if error.errno is not None and error.filename in (None, *(str(hidden) for hidden, _final in self._files)):
             hidden_of = {str(hidden): final for hidden, final in self._files}
             error.filename = str(hidden_of.get(error.filename, self._files[-1][1] if self._files else ""))
-            error.filename2 = None
+            if error.filename2 is not None:
+                del error.filename2  # None would be printed
 
 
 def _link(hidden: Path, final: Path) -> None:

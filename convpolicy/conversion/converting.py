@@ -46,6 +46,7 @@ class Prepared:
         self._reader: Reader = reads.load(self._src, reads.reader)(self._src)
         try:
             self._check_output(self._reader.files, self._dst)
+            self._check_texts()
             stamp = stamps.read(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
             moves = self._moves(layers, mapping, guess, stamp)
@@ -145,6 +146,17 @@ class Prepared:
             if progress is not None:
                 progress("", total, total)
         return Conversion(self._dst, self._source.name, self._target.name, self.tensors, self._notes)
+
+    def _check_texts(self) -> None:
+        """Refuse names and metadata that no file can hold: lone surrogates, and what MindSpore makes of broken UTF-8."""
+        metadata = self._reader.metadata
+        for text in (*(entry.name for entry in self._reader.entries), *metadata, *metadata.values()):
+            try:
+                text.encode().decode()
+            except UnicodeError as error:
+                raise InvalidValueError(
+                    f"{self._src} holds a name or metadata that is no Unicode text; fetch or save it anew."
+                ) from error
 
     def _check_output(self, files: Iterable[Path], output: Path) -> None:
         for file in files:

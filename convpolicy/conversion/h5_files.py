@@ -8,7 +8,8 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Any
 
 import h5py
@@ -23,16 +24,19 @@ from convpolicy.conversion.tensors import (
     Reader,
     Writer,
     entry,
+    escapes,
     in_pieces,
     joined,
     numpys_own,
     reading,
+    texts,
     writing,
 )
 from convpolicy.errors import InvalidValueError
 
 TEXT = "convpolicy"  # attribute of the root that holds the metadata
 WEIGHTS = "model.weights.h5"
+DEFLATED = 1032  # the most bytes that deflate makes of one
 ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
@@ -47,7 +51,7 @@ class H5Reader(Reader):
             self.file = h5py.File(path if content is None else content, "r")
             self.groups: list[str] = []
             self.entries = tuple(self._walk(self.file, ""))
-            self.metadata = json.loads(self.file.attrs.get(TEXT, "{}"))
+            self.metadata = texts(self.file.attrs.get(TEXT, "{}"))
 
     def _walk(self, group: Any, path: str) -> Iterator[Entry]:
         for name in group:
@@ -64,7 +68,13 @@ class H5Reader(Reader):
             if item.external or item.is_virtual:
                 raise InvalidValueError(f"{self.path} holds {inner!r}, whose numbers stand in another file; write it anew.")
             little = item.dtype.newbyteorder("<")
-            yield entry(inner, item.shape or (), NAMES.get(little, little.str))
+            made = entry(inner, item.shape or (), NAMES.get(little, little.str))
+            held = item.id.get_storage_size()
+            if made.size > DEFLATED * held and item.shape is not None:
+                raise InvalidValueError(
+                    f"{self.path} is not whole: {inner!r} needs {made.size} bytes and only {held} were ever written; save it anew."
+                )
+            yield made
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
         """Yield the bytes of a dataset, some of its first axis at a time."""
@@ -137,18 +147,20 @@ class KerasReader(H5Reader):
     title = "Keras"
 
     def __init__(self, path: Path) -> None:
-        with reading(path, self.title, *ZIP_FAULTS):
-            self.archive = zipfile.ZipFile(path)
-            self._inner = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the reader)
-            names = self.archive.namelist()
-            escaping = next((name for name in names if _escapes(name)), None)
-            if escaping is not None:
-                raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
-            if names.count(WEIGHTS) != 1:
-                raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
-            with self.archive.open(WEIGHTS) as member:
-                shutil.copyfileobj(member, self._inner)
-        super().__init__(path, self._inner)
+        with ExitStack() as stack:
+            with reading(path, self.title, *ZIP_FAULTS):
+                self.archive = stack.enter_context(zipfile.ZipFile(path))
+                self._inner = stack.enter_context(tempfile.TemporaryFile())
+                names = self.archive.namelist()
+                escaping = next((name for name in names if escapes(name)), None)
+                if escaping is not None:
+                    raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
+                if names.count(WEIGHTS) != 1:
+                    raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
+                with self.archive.open(WEIGHTS) as member:
+                    shutil.copyfileobj(member, self._inner)
+            super().__init__(path, self._inner)
+            stack.pop_all()  # closed with the reader
 
     def close(self) -> None:
         """Close the file."""
@@ -186,7 +198,3 @@ class KerasWriter(H5Writer):
         """Let go of the files."""
         super().close()
         self._inner.close()
-
-
-def _escapes(name: str) -> bool:
-    return any(path.is_absolute() or path.drive or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))

@@ -24,6 +24,7 @@ from convpolicy.conversion.tensors import (
     in_pieces,
     joined,
     reading,
+    texts,
     writing,
 )
 from convpolicy.errors import InvalidValueError
@@ -48,7 +49,7 @@ class MindSporeReader(Reader):
             loaded: dict[str, Any] = mindspore.load_checkpoint(str(path))
         self.texts = {name: value for name, value in loaded.items() if isinstance(value, str)}
         with reading(path, self.title, ValueError):
-            self.metadata = json.loads(self.texts.pop(TEXT, "{}"))
+            self.metadata = texts(self.texts.pop(TEXT, "{}"))
         self.others = tuple(self.texts)
         self._parameters = {name: value for name, value in loaded.items() if not isinstance(value, str)}
         self.entries = tuple(self._entry(name, value) for name, value in self._parameters.items())
@@ -77,6 +78,7 @@ class MindSporeWriter(Writer):
                 )
             if not row.size:
                 raise InvalidValueError(f"MindSpore writes no empty tensor, which {row.name!r} is; choose another kind of file.")
+        self._path = job.path
         self._one = job.path.with_name(f"{job.path.name}.one.ckpt")
         self._file = io.FileIO(job.path, "xb")
         texts = dict(job.reader.texts) if isinstance(job.reader, MindSporeReader) else {}
@@ -91,7 +93,7 @@ class MindSporeWriter(Writer):
         self._append([{"name": entry.name, "data": mindspore.Tensor(data.reshape(entry.shape))}], {})
 
     def _append(self, tensors: list[dict[str, Any]], texts: dict[str, str]) -> None:
-        with writing(self._one):
+        with writing(self._path):
             mindspore.save_checkpoint(tensors, str(self._one), append_dict=texts or None)
         with self._one.open("rb") as part:
             shutil.copyfileobj(part, self._file)

@@ -11,7 +11,20 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.lib import format as npy_format
 
-from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, in_pieces, numpys_own, reading
+from convpolicy.conversion.tensors import (
+    NAMES,
+    PIECE,
+    Entry,
+    Job,
+    Piece,
+    Reader,
+    Writer,
+    entry,
+    escapes,
+    in_pieces,
+    numpys_own,
+    reading,
+)
 from convpolicy.errors import InvalidValueError
 
 npy: Any = npy_format  # it has no types
@@ -39,6 +52,8 @@ class NpzReader(Reader):
     def _entry(self, info: zipfile.ZipInfo) -> Entry:
         if not info.filename.endswith(MEMBER):
             raise InvalidValueError(f"{self.path} holds {info.filename!r}, which is no array; take it out.")
+        if escapes(info.filename):
+            raise InvalidValueError(f"{self.path} holds {info.filename!r}, a path out of its folder; rename it.")
         with self._archive.open(info) as file:
             shape, _by_columns, dtype = _header(file)
             size = info.file_size - file.tell()
@@ -60,8 +75,12 @@ class NpzReader(Reader):
         with reading(self.path, self.title, *FAULTS), self._archive.open(entry.name + MEMBER) as file:
             _shape, by_columns, dtype = _header(file)
             if not by_columns and dtype == dtype.newbyteorder("<"):
+                count = 0
                 while piece := file.read(PIECE):
+                    count += len(piece)
                     yield piece
+                if count != entry.size:  # the archive's table of contents claimed more than there is
+                    raise EOFError(f"{entry.name!r} needs {entry.size} bytes, got {count}")
                 return
         with reading(self.path, self.title, *FAULTS), self._archive.open(entry.name + MEMBER) as file:
             array = npy.read_array(file, allow_pickle=False)
@@ -89,6 +108,8 @@ class NpzWriter(Writer):
     def __init__(self, job: Job) -> None:
         for row in job.entries:
             numpys_own(row, ".npz")
+            if escapes(row.name):
+                raise InvalidValueError(f"an .npz file with {row.name!r} would lead out of its folder; rename it in a map.")
         self._archive = zipfile.ZipFile(job.path, "x", zipfile.ZIP_STORED, allowZip64=True)
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:

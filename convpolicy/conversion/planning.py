@@ -163,7 +163,9 @@ def _check_names(rows: list[Row], target: Side) -> None:
         taken[row.new.name] = row.old.name
     if target.grouped:
         for name, old in taken.items():
-            parents = name.split("/")[:-1]
+            *parents, last = name.split("/")
+            if any(part in ("", ".", "..") or "\0" in part for part in (*parents, last)):
+                raise InvalidValueError(f"{old!r} would be the dataset {name!r}, which HDF5 cannot name; rename it in a map.")
             inside = next(("/".join(parents[: n + 1]) for n in range(len(parents)) if "/".join(parents[: n + 1]) in taken), None)
             if inside is not None:
                 raise InvalidValueError(

@@ -174,5 +174,5 @@ def by_stamp(stamp: Stamp, entries: Mapping[str, Entry], source: Side, target: S
             raise InvalidValueError(f"the file's stamp names {name!r}, which it has not; pass layers, mapping or guess instead.")
         if origin.target:
             stem, part = parts_of(name, source.weight) or ("", "weight")
-            own = registry.current().get("layout", origin.target)
+            own = side("the file's stamp", origin.target, source.grouped).layout
             yield name, Move(own, target.layout, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)

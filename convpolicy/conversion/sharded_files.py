@@ -20,15 +20,17 @@ class ShardedReader(Reader):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        text = path.read_text(encoding="utf-8")
-        self.ends = text[len(text.rstrip()) :]
         try:
+            text = path.read_text(encoding="utf-8")
             self.index: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # broken syntax, bad UTF-8, brackets without end
             raise InvalidValueError(f"{path} is no JSON: {error}; fetch or save it anew.") from error
         places = self.index.get("weight_map") if isinstance(self.index, dict) else None
         if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
             raise InvalidValueError(f"{path} must hold a 'weight_map' of tensor names to file names; fetch or save it anew.")
+        if not isinstance(self.index.get("metadata") or {}, dict):
+            raise InvalidValueError(f"{path} must hold a table under 'metadata', got {self.index['metadata']!r}; correct it.")
+        self.ends = text[len(text.rstrip()) :]
         self.places: dict[str, str] = places
         self.shards: dict[str, SafetensorsReader] = {}
         try:
@@ -48,7 +50,7 @@ class ShardedReader(Reader):
 
     def _beside(self, name: str) -> Path:
         file = self.path.parent / name
-        if any(sign in name for sign in "/\\:") or not name.endswith(".safetensors"):
+        if any(sign in "/\\:" or not sign.isprintable() for sign in name) or not name.endswith(".safetensors"):
             raise InvalidValueError(
                 f"{self.path} names {name!r}, which must be a .safetensors file in its own folder; move it there."
             )

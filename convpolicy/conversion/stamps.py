@@ -45,9 +45,9 @@ class Stamp:
         policy: the target as plain data, when it is a policy.
     """
 
-    suffix: str
-    source: str
-    target: str
+    suffix: str = attrs.field(validator=attrs.validators.instance_of(str))
+    source: str = attrs.field(validator=attrs.validators.instance_of(str))
+    target: str = attrs.field(validator=attrs.validators.instance_of(str))
     tensors: Mapping[str, Origin]
     policy: Mapping[str, Any] | None = None
 
@@ -77,6 +77,7 @@ def read(metadata: Mapping[str, str], path: Path) -> Stamp | None:
         tensors = {name: Origin(**origin) for name, origin in data.pop("tensors").items()}
         return Stamp(tensors=tensors, **data)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
+        said = error.args[0] if error.args else type(error).__name__
         raise InvalidValueError(
-            f"{path} has a stamp that cannot be read ({error}); take {STAMP!r} out of its metadata, or convert anew."
+            f"{path} has a stamp that cannot be read ({said}); take {STAMP!r} out of its metadata, or convert anew."
         ) from error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar
 
 import attrs
@@ -89,6 +91,23 @@ def joined(entry: Entry, pieces: Iterable[Piece]) -> NDArray[np.uint8]:
         data[at : at + part.size] = part
         at += part.size
     return data
+
+
+def escapes(name: str) -> bool:
+    """Whether a name in an archive, unpacked, would be a file out of the folder."""
+    return any(path.is_absolute() or path.drive or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))
+
+
+def texts(said: str) -> dict[str, str]:
+    """Return metadata from its JSON.
+
+    Raises:
+        ValueError: it is no table of texts.
+    """
+    found = json.loads(said)
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("its metadata is no table of texts")
+    return found
 
 
 class Reader:
@@ -197,15 +216,13 @@ def writing(path: Path) -> Iterator[None]:
     except RuntimeError as error:
         raise _cause(error, path) from error
     except OSError as error:
-        if error.errno is None:
-            raise _cause(error, path) from error
-        raise
+        raise _cause(error, path) from error
 
 
 def _cause(error: BaseException, path: Path) -> OSError:
-    inner = error.__context__
-    if isinstance(inner, OSError) and inner.errno is not None:
-        return OSError(inner.errno, inner.strerror, str(path))
+    for known in (error, error.__context__):
+        if isinstance(known, OSError) and known.errno is not None:
+            return OSError(known.errno, os.strerror(known.errno), str(path))  # HDF5 says it in several lines
     return OSError(errno.EIO, _first_line(error), str(path))
 
 
