@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
@@ -45,9 +47,14 @@ class H5Reader(Reader):
         super().__init__(path)
         with reading(path, self.title, Exception):
             self.file = h5py.File(path if content is None else content, "r")
-            self.groups: list[str] = []
-            self.entries = tuple(self._walk(self.file, ""))
-            self.metadata = json.loads(self.file.attrs.get(TEXT, "{}"))
+            try:
+                self.groups: list[str] = []
+                self._places = {_place(self.file)}
+                self.entries = tuple(self._walk(self.file, ""))
+                self.metadata = json.loads(self.file.attrs.get(TEXT, "{}"))
+            except BaseException:
+                self.file.close()
+                raise
 
     def _walk(self, group: Any, path: str) -> Iterator[Entry]:
         for name in group:
@@ -56,13 +63,18 @@ class H5Reader(Reader):
                 raise InvalidValueError(f"{self.path} holds {inner!r}, a link, which may lead into another file; take it out.")
             item = group[name]
             if isinstance(item, h5py.Group):
-                if any(self.file[known] == item for known in ("/", *self.groups)):
+                if _place(item) in self._places:
                     raise InvalidValueError(f"{self.path} holds the group {inner!r} twice; write it anew.")
+                self._places.add(_place(item))
                 self.groups.append(inner)
                 yield from self._walk(item, f"{inner}/")
                 continue
             if item.external or item.is_virtual:
                 raise InvalidValueError(f"{self.path} holds {inner!r}, whose numbers stand in another file; write it anew.")
+            if item.shape and _written(item) < item.nbytes:
+                raise InvalidValueError(
+                    f"{self.path} holds {inner!r}, which claims numbers that were never written; write it anew."
+                )
             little = item.dtype.newbyteorder("<")
             yield entry(inner, item.shape or (), NAMES.get(little, little.str))
 
@@ -126,6 +138,19 @@ class H5Writer(Writer):
                 self._file.close()
 
 
+def _place(group: Any) -> int:
+    """Return where in its file a group stands."""
+    return int(h5py.h5o.get_info(group.id).addr)
+
+
+def _written(data: Any) -> int:
+    """Return how many bytes of a dataset the file holds, before they were compressed."""
+    if data.chunks is None:
+        return int(data.id.get_storage_size())
+    chunk: int = math.prod(data.chunks) * int(data.dtype.itemsize)
+    return int(data.id.get_num_chunks()) * chunk
+
+
 def _take_attributes(source: Any, target: Any) -> None:
     for name, value in source.attrs.items():
         target.attrs[name] = value
@@ -137,24 +162,25 @@ class KerasReader(H5Reader):
     title = "Keras"
 
     def __init__(self, path: Path) -> None:
-        with reading(path, self.title, *ZIP_FAULTS):
-            self.archive = zipfile.ZipFile(path)
-            self._inner = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the reader)
-            names = self.archive.namelist()
-            escaping = next((name for name in names if _escapes(name)), None)
-            if escaping is not None:
-                raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
-            if names.count(WEIGHTS) != 1:
-                raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
-            with self.archive.open(WEIGHTS) as member:
-                shutil.copyfileobj(member, self._inner)
-        super().__init__(path, self._inner)
+        with ExitStack() as opened:
+            with reading(path, self.title, *ZIP_FAULTS):
+                self.archive = opened.enter_context(zipfile.ZipFile(path))
+                names = self.archive.namelist()
+                escaping = next((name for name in names if _escapes(name)), None)
+                if escaping is not None:
+                    raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
+                if names.count(WEIGHTS) != 1:
+                    raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
+                inner = opened.enter_context(tempfile.TemporaryFile())
+                with self.archive.open(WEIGHTS) as member:
+                    shutil.copyfileobj(member, inner)
+            super().__init__(path, inner)
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Close the file."""
         super().close()
-        self.archive.close()
-        self._inner.close()
+        self._opened.close()
 
 
 class KerasWriter(H5Writer):
@@ -169,7 +195,11 @@ class KerasWriter(H5Writer):
             )
         self._archive = job.reader.archive
         self._inner = tempfile.TemporaryFile(dir=job.path.parent)  # noqa: SIM115 (closed with the writer)
-        super().__init__(job, self._inner)
+        try:
+            super().__init__(job, self._inner)
+        except BaseException:
+            self._inner.close()
+            raise
 
     def finish(self) -> None:
         """Join the weights with the rest."""

@@ -77,13 +77,18 @@ class MindSporeWriter(Writer):
                 )
             if not row.size:
                 raise InvalidValueError(f"MindSpore writes no empty tensor, which {row.name!r} is; choose another kind of file.")
+        self._path = job.path
         self._one = job.path.with_name(f"{job.path.name}.one.ckpt")
         self._file = io.FileIO(job.path, "xb")
         texts = dict(job.reader.texts) if isinstance(job.reader, MindSporeReader) else {}
         if job.metadata:
             texts[TEXT] = json.dumps(dict(job.metadata))
-        if texts:
-            self._append([], texts)
+        try:
+            if texts:
+                self._append([], texts)
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
         """Append a tensor."""
@@ -91,7 +96,7 @@ class MindSporeWriter(Writer):
         self._append([{"name": entry.name, "data": mindspore.Tensor(data.reshape(entry.shape))}], {})
 
     def _append(self, tensors: list[dict[str, Any]], texts: dict[str, str]) -> None:
-        with writing(self._one):
+        with writing(self._path):
             mindspore.save_checkpoint(tensors, str(self._one), append_dict=texts or None)
         with self._one.open("rb") as part:
             shutil.copyfileobj(part, self._file)

@@ -48,7 +48,7 @@ class ShardedReader(Reader):
 
     def _beside(self, name: str) -> Path:
         file = self.path.parent / name
-        if any(sign in name for sign in "/\\:") or not name.endswith(".safetensors"):
+        if any(sign in name for sign in "/\\:\0") or not name.endswith(".safetensors"):
             raise InvalidValueError(
                 f"{self.path} names {name!r}, which must be a .safetensors file in its own folder; move it there."
             )

@@ -77,6 +77,7 @@ def read(metadata: Mapping[str, str], path: Path) -> Stamp | None:
         tensors = {name: Origin(**origin) for name, origin in data.pop("tensors").items()}
         return Stamp(tensors=tensors, **data)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
+        fault = str(error.args[0] if error.args else error).rstrip(".")
         raise InvalidValueError(
-            f"{path} has a stamp that cannot be read ({error}); take {STAMP!r} out of its metadata, or convert anew."
+            f"{path} has a stamp that cannot be read ({fault}); take {STAMP!r} out of its metadata, or convert anew."
         ) from error
