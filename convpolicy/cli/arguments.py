@@ -25,6 +25,11 @@ def named_or_file(word: str) -> Policy:
     return load_policy(word) if Path(word).suffix in FORMATS else policy(word)
 
 
+def layout_or_policy(word: str) -> str | Policy:
+    """Return the policy in a file when the word ends as one does; else the word, a policy's or layout's name."""
+    return load_policy(word) if Path(word).suffix in FORMATS else word
+
+
 def padding(word: str) -> Any:
     """Read ``2``, ``3,1``, ``same`` or ``same_static(odd_side=left)``."""
     if re.fullmatch(r"[-+\d\s,]+", word):

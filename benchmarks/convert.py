@@ -1,0 +1,101 @@
+"""Measure what `convert` costs on a 2 GB safetensors file: time against the library alone, and peak memory.
+
+    python benchmarks/convert.py [--rounds 5] [--json]
+
+Needs 6 GB of disk and 5 GB of memory, which the library takes for the whole file; everything written is deleted. Half of the bytes
+are Conv1d weights of 64 MiB each, half are matrices. Each run is a process of its own, which times itself, its imports not
+counted; peak memory is the kernel's VmHWM of that process. The library neither syncs nor keeps the old file, so a third row times
+it with the sync that `convert` does before it renames.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from side_by_side import Row, command
+
+SLOWEST, LARGEST_TENSORS, BASE, GROWTH = 1.5, 3, 200e6, 1.05
+SHAPES = {"conv.weight": (2048, 2048, 4), "linear.weight": (4096, 4096)}  # 64 MiB each in float32
+LARGEST = 4 * 4096 * 4096
+
+START = """
+import os, sys, time
+import numpy, safetensors.numpy, convpolicy as cp
+cp.convert
+source, made = sys.argv[1:]
+begun = time.perf_counter()
+"""
+END = """
+seconds = time.perf_counter() - begun
+peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+os.remove(made)
+print(seconds, peak)
+"""
+OURS = "cp.convert(source, made, source='torch', target={target!r}, guess=True)"
+LIBRARY = "safetensors.numpy.save_file(safetensors.numpy.load_file(source), made)"
+SYNCED = LIBRARY + "\nfile = os.open(made, os.O_RDONLY)\nos.fsync(file)"
+
+
+def write(path: Path, tensors: int) -> None:
+    """Write a file of random tensors, one after the other, without the code that is measured."""
+    generator = np.random.default_rng(0)
+    header, at = {}, 0
+    for number in range(tensors):
+        kind, shape = list(SHAPES.items())[number % len(SHAPES)]
+        header[f"layers.{number:03}.{kind}"] = {"dtype": "F32", "shape": shape, "data_offsets": (at, at + LARGEST)}
+        at += LARGEST
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("xb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _ in range(tensors):
+            file.write(generator.standard_normal(LARGEST // 4, dtype=np.float32))
+
+
+def run(code: str, source: Path) -> tuple[float, float]:
+    """Run code in a process of its own; return its seconds and its peak memory in bytes."""
+    made = source.with_name("made.safetensors")
+    made.unlink(missing_ok=True)
+    words = [sys.executable, "-c", START + code + END, str(source), str(made)]
+    seconds, peak = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(peak)
+
+
+def seconds(code: str, source: Path) -> Callable[[], float]:
+    """Return what measures the time of code."""
+    return lambda: run(code, source)[0]
+
+
+def peak(code: str, source: Path) -> Callable[[], float]:
+    """Return what measures the peak memory of code."""
+    return lambda: run(code, source)[1]
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """Yield every comparison."""
+    large, small = folder / "large.safetensors", folder / "small.safetensors"
+    write(large, 32)
+    write(small, 3)
+    allowed = float(LARGEST_TENSORS * LARGEST + BASE)
+    for target in ("mindspore", "keras"):
+        ours = OURS.format(target=target)
+        yield Row(f"torch to {target}, 2 GB, vs the library alone", seconds(ours, large), seconds(LIBRARY, large), SLOWEST)
+        yield Row(f"torch to {target}, 2 GB, vs the library and a sync", seconds(ours, large), seconds(SYNCED, large))
+        yield Row(f"torch to {target}, peak memory, vs 3 × the largest tensor + 200 MB", peak(ours, large), lambda: allowed, 1.0)
+        yield Row(f"torch to {target}, peak memory, 2 GB vs 0.2 GB", peak(ours, large), peak(ours, small), GROWTH)
+    yield Row("the library's peak memory, vs the same bound", peak(LIBRARY, large), lambda: allowed)
+
+
+if __name__ == "__main__":
+    place = Path(tempfile.mkdtemp(prefix="convpolicy-convert-"))
+    try:
+        command(lambda: rows(place))()
+    finally:
+        shutil.rmtree(place)
