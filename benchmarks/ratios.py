@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,7 +26,9 @@ import convpolicy as cp
 def seconds_inside(code: str) -> Callable[[], float]:
     """Return the seconds that code takes inside a fresh interpreter, its start not counted."""
     timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-    return lambda: float(subprocess.run([sys.executable, "-c", timed], check=True, capture_output=True, text=True).stdout)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip installs
+    run = partial(subprocess.run, [sys.executable, "-c", timed], env=environment, check=True, capture_output=True, text=True)
+    return lambda: float(run().stdout)
 
 
 def _native_normal(*shape: int) -> torch.nn.Conv1d:

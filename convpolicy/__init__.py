@@ -11,27 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
 from convpolicy.backends import Backend, LayerRequest
-from convpolicy.comparison import Comparison, compare
 from convpolicy.discovery import PluginReport
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.factory import Conv1d
 from convpolicy.initializers import Initializer
 from convpolicy.layouts import Layout
 from convpolicy.lookup import policies, policy
-from convpolicy.natives import Native
 from convpolicy.padding import PaddingMode, PaddingRule
 from convpolicy.parts import Choice, Param
 from convpolicy.plan import ConvSpec, Plan
 from convpolicy.policy import Policy
-from convpolicy.porting import Capture, capture, port
-from convpolicy.porting_models import PortedModel, port_model
 from convpolicy.random.stream import Stream
 from convpolicy.streams import RandomStream
 
 if TYPE_CHECKING:
+    from convpolicy.causality import Causality
+    from convpolicy.chains import Chain, ChainLayer, chain
+    from convpolicy.comparison import Comparison, compare
     from convpolicy.conversion import Conversion, convert
+    from convpolicy.diagnosis import Diagnosis, why
     from convpolicy.hookspecs import hookimpl
+    from convpolicy.natives import Native
     from convpolicy.policy_files import load_policy
+    from convpolicy.porting import Capture, capture, port
+    from convpolicy.porting_models import PortedModel, port_model
+    from convpolicy.translation import translate, translate_page
     from convpolicy.verification import verify
 
 __version__ = "0.1.0"
@@ -39,12 +43,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "Capture",
+    "Causality",
+    "Chain",
+    "ChainLayer",
     "Choice",
     "Comparison",
     "Conv1d",
     "ConvPolicyError",
     "ConvSpec",
     "Conversion",
+    "Diagnosis",
     "Initializer",
     "InvalidTypeError",
     "InvalidValueError",
@@ -62,6 +70,7 @@ __all__ = [
     "Stream",
     "backends",
     "capture",
+    "chain",
     "compare",
     "convert",
     "hookimpl",
@@ -78,8 +87,11 @@ __all__ = [
     "register",
     "stream",
     "streams",
+    "translate",
+    "translate_page",
     "unregister",
     "verify",
+    "why",
 ]
 
 
@@ -146,16 +158,33 @@ def unregister(name: str) -> None:
     _registry.current().unregister(name)
 
 
-_ON_DEMAND = {  # these bring pluggy and cattrs, or are rarely wanted, so they are imported when asked for
+_ON_DEMAND = {  # what building a layer does not need is imported when asked for
+    "Capture": "convpolicy.porting",
+    "capture": "convpolicy.porting",
+    "Causality": "convpolicy.causality",
+    "Chain": "convpolicy.chains",
+    "chain": "convpolicy.chains",
+    "ChainLayer": "convpolicy.chains",
+    "compare": "convpolicy.comparison",
+    "Comparison": "convpolicy.comparison",
     "Conversion": "convpolicy.conversion",
+    "Diagnosis": "convpolicy.diagnosis",
     "convert": "convpolicy.conversion",
     "hookimpl": "convpolicy.hookspecs",
     "load_policy": "convpolicy.policy_files",
+    "Native": "convpolicy.natives",
+    "port": "convpolicy.porting",
+    "port_model": "convpolicy.porting_models",
+    "PortedModel": "convpolicy.porting_models",
+    "translate": "convpolicy.translation",
+    "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",
+    "why": "convpolicy.diagnosis",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ON_DEMAND:
         raise AttributeError(f"module 'convpolicy' has no attribute {name!r}")
-    return getattr(importlib.import_module(_ON_DEMAND[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_ON_DEMAND[name]), name)
+    return value

@@ -11,34 +11,38 @@ from typing import Any, NamedTuple
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
 SIDES = ("left", "right")
+LARGEST = 2**63 - 1  # what a framework's own integers hold
 
 
-def integer(argument: str, value: Any, minimum: int) -> int:
+def integer(argument: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """Check one integer argument at the edge.
 
     Args:
         argument: its name, for the message.
-        value: what came; a Python or NumPy integer, never a bool or a float.
-        minimum: the smallest value allowed.
+        value: what came; a Python or NumPy integer, never a bool, Python's or NumPy's, or a float.
+        minimum: the smallest value allowed, or None.
+        maximum: the largest, or None.
 
     Returns:
         The value as a Python int.
 
     Raises:
         InvalidTypeError: not an integer; holds the argument, the value and its type.
-        InvalidValueError: below the minimum; holds the argument, the value and the minimum.
+        InvalidValueError: below the minimum or above the maximum; holds the argument, the value and the bound.
     """
     if type(value) is not int:  # the common case pays nothing more
-        if isinstance(value, bool):
-            raise InvalidTypeError(f"{argument} must be an integer, got {value!r} of type bool; pass a number of samples.")
+        if isinstance(value, bool) or "bool" in type(value).__name__:
+            raise InvalidTypeError(f"{argument} must be an integer, got {value!r} of type bool; pass a whole number.")
         try:
             value = operator.index(value)
         except TypeError:
             raise InvalidTypeError(
                 f"{argument} must be an integer, got {value!r} of type {type(value).__name__}; pass a whole number."
             ) from None
-    if value < minimum:
+    if minimum is not None and value < minimum:
         raise InvalidValueError(f"{argument} must be at least {minimum}, got {value}; pass {minimum} or more.")
+    if maximum is not None and value > maximum:
+        raise InvalidValueError(f"{argument} must be at most {maximum}, got {value}; pass less.")
     return int(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -83,7 +82,7 @@ class Backend(Part):
         framework: import name of the framework, and of the extra that installs it.
         layout: name of the layout in which its layers store their weights.
         run: ``(layer, data) -> output``, NumPy arrays (batch, channels, length) whatever axes the framework has; calls the
-            layer with the array when not given.
+            layer with the array when not given. Here and below numbers of a bfloat16 layer are float32 arrays that bfloat16 holds.
         parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, NumPy arrays; reads ``.weight``
             and ``.bias`` when not given.
         assign: ``(layer, {"weight": …, "bias": …}) -> None``, arrays of the same axes written into the layer; writes into
@@ -110,6 +109,8 @@ class Backend(Part):
 
     def is_installed(self) -> bool:
         """Return True when the framework can be found, without importing it."""
+        import importlib.util  # here: a fiftieth of importing the package
+
         return importlib.util.find_spec(self.framework) is not None
 
     def layer(self, request: LayerRequest, stream: Stream | None, device: Any) -> Any:

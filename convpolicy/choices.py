@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from convpolicy.arithmetic import integer
-from convpolicy.errors import InvalidTypeError
+from convpolicy.arithmetic import LARGEST, integer
+from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.parts import Choice, number
 from convpolicy.plan import single
 
@@ -26,20 +26,20 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
         return Choice(
             "explicit",
-            left=integer("padding left", padding[0], 0),
-            right=integer("padding right", padding[1], 0),
+            left=integer("padding left", padding[0], 0, LARGEST),
+            right=integer("padding right", padding[1], 0, LARGEST),
         )
     padding = single("padding", padding)
     if isinstance(padding, str):
         return Choice((names or {}).get(padding, padding))
     if isinstance(padding, (Choice, Mapping)):
         return Choice.of("padding", padding)
-    both = integer("padding", padding, 0)
+    both = integer("padding", padding, 0, LARGEST)
     return Choice("explicit", left=both, right=both)
 
 
-def as_initializer(argument: str, value: Any) -> Choice:
-    """Turn a name, Choice, mapping, number (constant) or array of axes OIW into a Choice.
+def as_initializer(argument: str, value: Any, names: Mapping[str, Any] | None = None) -> Choice:
+    """Turn a name, Choice, mapping, number (constant) or array of axes OIW into a Choice; the policy's words first.
 
     Raises:
         InvalidTypeError, InvalidValueError: holds the argument, what came and what is allowed.
@@ -51,7 +51,7 @@ def as_initializer(argument: str, value: Any) -> Choice:
             return Choice("array", values=value)
         except InvalidTypeError as error:
             raise InvalidTypeError(f"{argument}: {error}") from error
-    return Choice.of(argument, value)
+    return Choice.of(argument, (names or {}).get(value, value) if isinstance(value, str) else value)
 
 
 def as_words(value: Any) -> tuple[tuple[str, str], ...]:
@@ -69,17 +69,31 @@ def as_words(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def as_mode_words(value: Any) -> tuple[tuple[str, Choice], ...]:
-    """Turn ``mode_names``, a mapping or pairs of a framework's word and the padding mode it stands for, into pairs.
+    """Turn ``mode_names``, a mapping or pairs of a word for ``padding`` and the padding mode it also says, into pairs.
 
     Raises:
         InvalidTypeError: anything else; holds what came.
     """
+    return as_part_words("mode_names", value)
+
+
+def as_init_words(value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Turn ``init_names``, a mapping or pairs of a word for ``weight_init`` and the initializer it stands for, into pairs.
+
+    Raises:
+        InvalidTypeError: anything else; holds what came.
+    """
+    return as_part_words("init_names", value)
+
+
+def as_part_words(argument: str, value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Turn a mapping or pairs of a word and a part into pairs; ``argument`` is named in the message."""
     words = _pairs(value)
     if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in words):
         raise InvalidTypeError(
-            f"mode_names must pair words with padding modes, got {value!r}; pass for example (('CIRCULAR', 'circular'),)."
+            f"{argument} must pair words with parts, got {value!r}; pass for example (('CIRCULAR', 'circular'),)."
         )
-    return tuple((word, Choice.of("mode_names", mode)) for word, mode in words)
+    return tuple((word, Choice.of(argument, part)) for word, part in words)
 
 
 def _pairs(value: Any) -> tuple[tuple[Any, ...], ...]:
@@ -96,18 +110,18 @@ def with_mode(fields: Mapping[str, Any], mode_names: Mapping[str, Choice]) -> di
     return {"padding_mode": mode, **fields} if mode is not None else dict(fields)
 
 
-def as_choice(field: str, value: Any, names: Mapping[str, str] | None = None) -> Choice:
+def as_choice(field: str, value: Any, names: Mapping[str, Any] | None = None) -> Choice:
     """Turn what a caller or a file may say for one field of a policy into a Choice.
 
     Args:
         field: ``padding``, ``weight_init``, …; named in the message.
         value: see `as_padding` and `as_initializer`; elsewhere a name, a Choice or a mapping.
-        names: the framework's own words for ``padding``.
+        names: the policy's own words for ``padding`` or ``weight_init``.
     """
     if field == "padding":
         return as_padding(value, names)
     if field in ("weight_init", "bias_init"):
-        return as_initializer(field, value)
+        return as_initializer(field, value, names)
     return Choice.of(field, value)
 
 
@@ -119,6 +133,20 @@ def named(value: Any) -> Any:
 def plain_bool(value: Any) -> Any:
     """Turn NumPy's bool into Python's."""
     return bool(value) if isinstance(value, np.bool_) else value
+
+
+def as_axis(value: Any) -> int | None:
+    """Turn ``weight_norm`` into an axis of the weight (out, in/groups, kernel), or None for None and False.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: anything else; holds what came and the axes.
+    """
+    if value is None or value is False:
+        return None
+    axis = integer("weight_norm", value, 0)
+    if axis > 2:
+        raise InvalidValueError(f"weight_norm must be None, False or an axis of the weight, 0, 1 or 2, got {value!r}; pick one.")
+    return axis
 
 
 def of_type(kind: type) -> Callable[[Any, Any, Any], None]:

@@ -87,6 +87,7 @@ POLICY_ASPECTS: dict[str, Callable[[Policy], Any]] = {
     "data axes": lambda policy: policy.part("data_layout")[0].axes,
     "weight name": lambda policy: _layout(policy).weight,
     "bias name": lambda policy: _layout(policy).bias,
+    "weight_norm": lambda policy: policy.weight_norm,
 }
 
 

@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     import importlib.metadata
 
 LOAD_PLUGINS = "CONVPOLICY_LOAD_PLUGINS"
+# Built-in behaviour arrives through the same hooks as a stranger's.
+BUILTIN_PLUGINS = tuple(
+    f"convpolicy.builtin.{name}"
+    for name in (
+        "padding_rules",
+        "paper_rules",
+        "padding_modes",
+        "initializers",
+        "streams",
+        "layouts",
+        "policies",
+        "papers",
+        "backends",
+        "natives",
+    )
+)
 
 
 @attrs.define

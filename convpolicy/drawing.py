@@ -37,7 +37,7 @@ def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
     integer("rows", rows, 2)
     outputs = _ends(plan.length_out, rows)
     margin = len(f"output {plan.length_out - 1}") + 2 if outputs else 0
-    cells = plan.padded_length + 2  # every element and the two edges
+    cells = sum(plan.added) + plan.length + 2  # every element, those cut away included, and the two edges
     if margin + cells <= width:
         parts = [range(cells)]
     else:
@@ -68,11 +68,11 @@ def _taps(plan: Plan, output: int) -> Iterator[int]:
     first, _last = plan.receptive_interval(output)
     for tap in range(plan.kernel_size):
         position = first + tap * plan.dilation
-        yield position + plan.left + (position >= 0) + (position >= plan.length)
+        yield position + plan.added[0] + (position >= 0) + (position >= plan.length)
 
 
 def _is_edge(plan: Plan, cell: int) -> bool:
-    return cell in (plan.left, plan.left + plan.length + 1)
+    return cell in (plan.added[0], plan.added[0] + plan.length + 1)
 
 
 def _mark(plan: Plan, cell: int, taps: set[int]) -> str:
@@ -84,8 +84,8 @@ def _mark(plan: Plan, cell: int, taps: set[int]) -> str:
 def _element(plan: Plan, cell: int) -> str:
     if _is_edge(plan, cell):
         return EDGE
-    position = cell - plan.left - 1
-    if cell < plan.left:
+    position = cell - plan.added[0] - 1
+    if cell < plan.added[0]:
         position = plan.left_sources[cell]
     elif position > plan.length:
         position = plan.right_sources[position - plan.length - 1]
@@ -95,6 +95,9 @@ def _element(plan: Plan, cell: int) -> str:
 
 
 def _remarks(plan: Plan) -> Iterator[str]:
+    for side, count in zip(("first", "last"), plan.cut):
+        if count:
+            yield f"cut away: the {side} {count} samples"
     if plan.value and -1 in (*plan.left_sources, *plan.right_sources):
         yield f"{OTHER_CONSTANT} is {plan.value:g}"
     if not plan.length_out:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -26,12 +25,18 @@ class MissingFrameworkError(ConvPolicyError, LookupError):
     """A backend whose framework is not installed; the message holds the install command."""
 
 
+class MissingExtraError(ConvPolicyError, ImportError):
+    """A part of convpolicy whose extra is not installed; the message holds the install command."""
+
+
 class PluginError(ConvPolicyError, ValueError):
     """A plugin that breaks the contract; the message names the plugin and the fault."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
+    import difflib  # here: errors are rare
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -32,6 +32,7 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     dtype: Any = "float32",
     device: Any = None,
     execution: str = "exact",
+    weight_norm: Any = None,
 ) -> Any:
     """Build a 1-D convolution that follows a policy, as a native layer of a backend.
 
@@ -46,12 +47,15 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         policy: name, ``"name@version"`` or a `Policy`.
         backend: where it runs: ``"numpy"``, ``"torch"``, ``"mindspore"``, or a plugin's.
         weight_init, bias_init: None (the policy decides), an initializer's name, a `Choice`, a number, or an array
-            (out, in/groups, kernel) or (out,).
+            (out, in/groups, kernel) or (out,). ``weight_init`` also takes ``"as_written"`` and ``"as_trained"``.
         seed: what the policy's framework would be seeded with: its own weights, on every backend; None: the backend's own
             global random state.
         dtype: ``"float32"``, ``"float64"``, … or the framework's own dtype object.
         device: whatever the framework calls a device, or None for its default.
         execution: ``"exact"``, the framework's own bits; ``"fast"``, the fastest equal way.
+        weight_norm: None (the policy decides), False, or the axis of the weight (out, in/groups, kernel) along which weight
+            normalisation keeps one norm per index. On torch the layer then carries ``parametrizations.weight_norm``, put on
+            after the initial values; elsewhere it has the plain weight.
 
     Returns:
         For torch a ``torch.nn.Conv1d`` or a subclass, for MindSpore a ``mindspore.nn.Cell``, for NumPy a callable with
@@ -63,7 +67,7 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     """
     arguments = (
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
-        policy, backend, weight_init, bias_init, dtype, execution, registry.current().generation,
+        policy, backend, weight_init, bias_init, dtype, execution, weight_norm, registry.current().generation,
     )  # fmt: skip
     try:
         target, request = _resolve(*arguments)
@@ -92,6 +96,7 @@ def _resolve(
     bias_init: Any,
     dtype: Any,
     execution: Any,
+    weight_norm: Any,
     generation: int,
 ) -> tuple[Backend, LayerRequest]:
     """Check everything that does not depend on the seed, once per distinct call."""
@@ -102,6 +107,7 @@ def _resolve(
         "padding_mode": padding_mode,
         "weight_init": weight_init,
         "bias_init": bias_init,
+        "weight_norm": weight_norm,
     }
     wanted = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
     wanted.checked()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidValueError
-from convpolicy.initializers import Target
+from convpolicy.initializers import TORCH_UNIFORM, Target
+from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec
 from convpolicy.random.float32 import rounded
 from convpolicy.random.stream import Stream
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from convpolicy.policy import Policy
 
 ROLES = ("weight", "bias")
+CONSTRUCTED = {"weight_init": TORCH_UNIFORM, "bias_init": Choice("uniform")}  # what torch's own layer is born with
 
 
 def targets(policy: Policy, spec: ConvSpec) -> dict[str, Target]:
@@ -47,11 +51,25 @@ def draw(policy: Policy, spec: ConvSpec, stream: Stream, dtype: str = "float32")
     """
     draws = Draws(stream, policy.part("layout")[0], spec.groups, dtype)
     values: dict[str, NDArray[Any] | None] = dict.fromkeys(ROLES)
-    for role, target in targets(policy, spec).items():
+    wanted = targets(policy, spec)
+    if policy.redraws:
+        values = draw(policy.evolve(**CONSTRUCTED, redraws=False), spec, stream, dtype)
+        wanted = {
+            role: target for role, target in wanted.items() if getattr(policy, f"{role}_init") != CONSTRUCTED[f"{role}_init"]
+        }
+    for role, target in wanted.items():
         initializer, arguments = policy.part(f"{role}_init")
         stream.begin(role)
         try:
-            values[role] = rounded(initializer.fill(draws, target, arguments), dtype)
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below, in words
+                filled = rounded(initializer.fill(draws, target, arguments), dtype)
+                finite = math.isfinite(np.add.reduce(filled, axis=None))  # one pass; a sum may overflow where no value does
         except InvalidValueError as error:
             raise InvalidValueError(f"{role}_init: {error}") from error
+        if not (finite or np.isfinite(filled).all()):
+            raise InvalidValueError(
+                f"{role}_init: initializer {initializer.name!r} must give values that {dtype} holds, got NaN or infinity with "
+                f"{getattr(policy, f'{role}_init')}; scale them down or pick a wider dtype."
+            )
+        values[role] = filled
     return values

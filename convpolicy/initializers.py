@@ -88,4 +88,4 @@ class Initializer(Part):
             raise PluginError(
                 f"initializer {self.name!r} ({self.provider}) must return shape {target.shape}, got {values.shape}."
             )
-        return values
+        return values if values.flags.writeable else np.array(values)  # a broadcast view: a layer writes into its weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,11 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
-from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, nearest
 from convpolicy.parts import Param, Part, first_sentence
 
 Indices: TypeAlias = "NDArray[np.int64]"
+MOST_STEPS = 10_000  # in which a limit has to reach a pad; a mirror's takes two
 CONSTANT = -1  # in an index map: not a sample of the input but the constant value
+
+
+def _words(words: Iterable[str], allowed: tuple[str, ...]) -> frozenset[str]:
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise InvalidTypeError(f"declares must be a set of words, got {words!r}; pass for example {{{allowed[0]!r}}}.")
+    found = frozenset(words)
+    for word in found:
+        if word not in allowed:
+            raise InvalidValueError(f"declares must be of {', '.join(allowed)}, got {word!r}.{nearest(str(word), allowed)}")
+    return found
+
+
+def _of_a_rule(words: Iterable[str]) -> frozenset[str]:
+    return _words(words, ("causal", "length-preserving"))
+
+
+def _of_a_mode(words: Iterable[str]) -> frozenset[str]:
+    return _words(words, ("causal", "linear"))
 
 
 @attrs.frozen(eq=False)
@@ -25,14 +44,22 @@ class PaddingRule(Part):
     Args:
         name: unique name.
         pads: ``(kernel, stride, dilation, length, **params) -> (left, right)``, all in samples; ``length`` is None
-            when the rule does not need it. Raise ValueError for sizes that the rule does not allow.
-        needs_length: True, or a function of ``(kernel, stride, dilation)``, when the result depends on the length.
+            when the rule does not need it. A negative number is cut away instead of added. Raise ValueError for sizes that
+            the rule does not allow.
+        drops_outputs: True for a rule that stands for ``left`` on both sides and outputs dropped at the end, which a backend need
+            not compute; one whose bits depend on it may compute them all the same.
+        needs_length: True, or a function of ``(kernel, stride, dilation)``, when the result depends on the length; otherwise the
+            rule is static.
+        declares: what holds for all sizes and parameters: ``"causal"``, with constant elements output ``o`` reads no sample
+            after its own hop, ``(o + 1) * stride - 1``; ``"length-preserving"``, there are ``ceil(length / stride)`` outputs.
         params: see `Part`; a rule that splits an odd total has ``odd_side``.
     """
 
     kind: ClassVar[str] = "padding rule"
     pads: Callable[..., tuple[int, int]] = attrs.field()
     needs_length: bool | Callable[[int, int, int], bool] = attrs.field(default=False, kw_only=True)
+    drops_outputs: bool = attrs.field(default=False, kw_only=True)
+    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_rule)
 
     def __attrs_post_init__(self) -> None:
         if not self.description:
@@ -55,14 +82,14 @@ class PaddingRule(Part):
 
         Raises:
             InvalidValueError: the rule refuses these sizes; holds the rule's own sentence.
-            PluginError: the function fails or returns something else than two integers of 0 or more.
+            PluginError: the function fails or returns something else than two integers.
         """
         known_length = None if self.is_static(kernel, stride, dilation) else length
         try:
             left, right = self.pads(kernel, stride, dilation, known_length, **arguments)
-            return integer("left", left, 0), integer("right", right, 0)
+            return integer("left", left), integer("right", right)
         except ConvPolicyError as error:
-            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must give pads of 0 or more: {error}") from error
+            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must give two integers: {error}") from error
         except ValueError as error:
             raise InvalidValueError(f"padding rule {self.name!r}: {error}") from error
         except Exception as error:
@@ -88,9 +115,15 @@ def _keep(mode: PaddingMode, widest: int, length: int) -> int:
 def _extend(mode: PaddingMode, widest: int, length: int) -> int:
     assert mode.limit is not None
     extended = length
-    while mode.limit(extended) < widest:
-        extended += widest - mode.limit(extended)
-    return extended
+    for _step in range(MOST_STEPS):
+        reach = mode.limit(extended)
+        if reach >= widest:
+            return extended
+        extended += widest - reach
+    raise PluginError(
+        f"padding mode {mode.name!r} ({mode.provider}) must have a limit that grows with the length, got {reach} for length {extended}, "
+        f"where {widest} are needed."
+    )
 
 
 # What to do when a pad is wider than the mode reaches: the length to read the index map at.
@@ -113,12 +146,15 @@ class PaddingMode(Part):
         limit: ``length -> widest pad`` the mode is defined for; None where every width is. A mode with a limit gets the
             parameter ``overflow``: ``error`` (as torch), ``periodic`` (as numpy 2) or ``zero-extend`` (as EnCodec);
             for ``periodic`` the map must hold at any distance.
+        declares: what holds for all lengths and parameters: ``"causal"``, the elements on the left repeat nothing but the first
+            sample and the constant; ``"linear"``, the constant is 0, so that the padded signal is linear in the input.
         params: see `Part`; ``value`` is the constant.
     """
 
     kind: ClassVar[str] = "padding mode"
     source: Callable[[Indices, int], Any] = attrs.field()
     limit: Callable[[int], int] | None = attrs.field(default=None, kw_only=True)
+    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_mode)
 
     def __attrs_post_init__(self) -> None:
         if self.limit is not None and "overflow" not in self.params:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
-from convpolicy.arithmetic import integer
+from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 
 
@@ -164,7 +164,7 @@ def _array(argument: str, value: Any) -> FrozenArray:
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "number": number,
-    "integer": lambda argument, value: integer(argument, value, minimum=0),
+    "integer": lambda argument, value: integer(argument, value, 0, LARGEST),
     "flag": _flag,
     "array": _array,
     "name": lambda _argument, value: value,

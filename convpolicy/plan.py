@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from convpolicy import arithmetic
-from convpolicy.arithmetic import integer
+from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
 
@@ -44,12 +44,12 @@ class ConvSpec:
     def of(cls, in_channels: Any, out_channels: Any, kernel_size: Any, stride: Any, dilation: Any, groups: Any) -> ConvSpec:
         """Check every size at the edge and build the spec."""
         spec = cls(
-            integer("in_channels", in_channels, 1),
-            integer("out_channels", out_channels, 1),
-            integer("kernel_size", single("kernel_size", kernel_size), 1),
-            integer("stride", single("stride", stride), 1),
-            integer("dilation", single("dilation", dilation), 1),
-            integer("groups", groups, 1),
+            integer("in_channels", in_channels, 1, LARGEST),
+            integer("out_channels", out_channels, 1, LARGEST),
+            integer("kernel_size", single("kernel_size", kernel_size), 1, LARGEST),
+            integer("stride", single("stride", stride), 1, LARGEST),
+            integer("dilation", single("dilation", dilation), 1, LARGEST),
+            integer("groups", groups, 1, LARGEST),
         )
         for argument in ("in_channels", "out_channels"):
             channels = getattr(spec, argument)
@@ -80,8 +80,8 @@ class ConvSpec:
 class Plan:
     """Exactly what will be done to one axis: frozen, hashable, printable, and free of any framework.
 
-    All lengths in samples. ``left_sources`` and ``right_sources`` say what each added element is: the input position it
-    repeats, or -1 for ``value``; a backend needs nothing else.
+    All lengths in samples. A negative ``left`` or ``right`` is cut away instead of added. ``left_sources`` and ``right_sources``
+    say what each added element is: the input position it repeats, or -1 for ``value``; a backend needs nothing else.
     """
 
     length: int
@@ -107,6 +107,23 @@ class Plan:
         return self.left + self.length + self.right
 
     @property
+    def added(self) -> tuple[int, int]:
+        """Elements added on the left and on the right, 0 where some are cut away."""
+        return max(self.left, 0), max(self.right, 0)
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """Elements cut away on the left and on the right, 0 where some are added."""
+        return max(-self.left, 0), max(-self.right, 0)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The input position of every element that is convolved, or -1 for ``value``; ``padded_length`` of them."""
+        everything = (*self.left_sources, *range(self.length), *self.right_sources)
+        first, last = self.cut
+        return everything[first : len(everything) - last]
+
+    @property
     def is_constant(self) -> bool:
         """True when every added element is ``value``."""
         return max((*self.left_sources, *self.right_sources), default=-1) < 0
@@ -120,6 +137,20 @@ class Plan:
         if integer("output", output, 0) >= self.length_out:
             raise InvalidValueError(f"output must be below length_out={self.length_out}, got {output}; pass 0 or more.")
         return arithmetic.receptive_interval(output, self.kernel_size, self.stride, self.dilation, self.left)
+
+    def position(self, output: int, tap: int) -> int:
+        """Return the input position that one tap of one output reads; below 0 or from ``length`` on it is padding."""
+        return output * self.stride - self.left + tap * self.dilation
+
+    def reads(self, output: int) -> tuple[int, ...]:
+        """Return the samples of the input that one output depends on, tap by tap; pads that repeat a sample read that one."""
+        padding = (
+            *self.right_sources,
+            *self.left_sources,
+        )  # position -1 is the last of the left, ``length`` the first of the right
+        positions = (self.position(output, tap) for tap in range(self.kernel_size))
+        sources = (p if 0 <= p < self.length else padding[p - self.length if p >= 0 else p] for p in positions)
+        return tuple(source for source in sources if source >= 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain data, ready for JSON."""
@@ -137,7 +168,7 @@ def check_length(length: Any) -> int:
     """Check an input length at the edge: an integer of 0 or more."""
     if length is None:
         raise InvalidTypeError("length must be an integer, got None; pass the input length in samples.")
-    return integer("length", length, 0)
+    return integer("length", length, 0, LARGEST)
 
 
 def require_a_window(plan: Plan) -> Plan:

@@ -6,19 +6,22 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from numpy.typing import NDArray
 
-from convpolicy import arithmetic, filling, registry
-from convpolicy.choices import as_choice, as_mode_words, as_words, named, of_type, plain_bool, with_mode
+from convpolicy import filling, planning, registry
+from convpolicy.choices import as_axis, as_choice, as_init_words, as_mode_words, as_words, named, of_type, plain_bool, with_mode
 from convpolicy.errors import InvalidValueError, nearest
 from convpolicy.layouts import Layout
-from convpolicy.padding import PaddingMode, PaddingRule
+from convpolicy.papers import Paper, as_paper
 from convpolicy.parts import Choice
 from convpolicy.plan import ConvSpec, Plan, check_length
 from convpolicy.random.stream import Stream
+
+if TYPE_CHECKING:
+    from convpolicy.chains import Chain
 
 # field -> the kind of part it names
 PART_FIELDS = {
@@ -34,8 +37,9 @@ PART_FIELDS = {
 
 # what a policy says of the framework it is named after, and what it says otherwise
 CLAIMS = MappingProxyType(
-    {"framework": "", "versions": "", "measured": "", "source": "", "description": "", "strided_dilation": True}
+    {"framework": "", "versions": "", "measured": "", "source": "", "description": "", "strided_dilation": True, "paper": None}
 )
+INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words for weight_init
 INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -53,12 +57,18 @@ class Policy:
         bias: whether a layer has a bias when the call does not say.
         padding_names: the framework's own words for ``padding`` and the rules they stand for.
         mode_names: those of the words that also say the padding mode, and the `Choice` of it.
+        init_names: words for ``weight_init`` and the `Choice` of each: ``"as_written"``, the law that the reference code calls, and
+            ``"as_trained"``, the one its weights start from. Without them both words are the policy's own law.
+        redraws: True for a reference code that builds torch's own layer, whose weight and bias are then drawn already, and draws
+            anew what it wants otherwise: the stream gives both.
+        weight_norm: axis of the weight (out, in/groups, kernel) along which weight normalisation keeps one norm per index, or None.
         strided_dilation: False for a framework that refuses a stride and a dilation above 1 in one layer.
         framework: the framework this policy claims to be, or empty.
         versions: versions of the framework it holds for, a specifier such as ``">=2.1,<2.11"``.
         measured: versions it was run against; the other edges of ``versions`` are documented only.
         source: where the behaviour is defined.
         description: one sentence.
+        paper: what a `Paper` holds, for a policy of one paper's model.
     """
 
     kind: ClassVar[str] = "policy"
@@ -73,12 +83,16 @@ class Policy:
     stream: Choice = attrs.field(default=Choice("numpy"), converter=named, validator=of_type(Choice))
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_words)
     mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_mode_words)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_init_words)
+    redraws: bool = attrs.field(default=False, converter=plain_bool, validator=of_type(bool))
+    weight_norm: int | None = attrs.field(default=None, converter=as_axis)
     strided_dilation: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))
     framework: str = _text()
     versions: str = _text()
     measured: str = _text()
     source: str = _text()
     description: str = _text()
+    paper: Paper | None = attrs.field(default=None, converter=as_paper)
     provider: str = attrs.field(default="", eq=False)
 
     def evolve(self, **changes: Any) -> Policy:
@@ -101,7 +115,7 @@ class Policy:
                     f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
                 )
             if field in PART_FIELDS:
-                changes[field] = as_choice(field, value, dict(self.padding_names))
+                changes[field] = as_choice(field, value, self.words(field))
         return attrs.evolve(self, **changes).checked(changes)
 
     def checked(self, fields: Any = PART_FIELDS) -> Policy:
@@ -115,6 +129,12 @@ class Policy:
                         f"see convpolicy.layouts()."
                     )
         return self
+
+    def words(self, field: str) -> Mapping[str, Any]:
+        """Return the policy's own words for a field of a part, and what they stand for."""
+        if field == "weight_init":
+            return dict.fromkeys(INIT_WORDS, self.weight_init) | dict(self.init_names)
+        return dict(self.padding_names) if field == "padding" else {}
 
     def covers(self, version: str) -> bool:
         """Return True when the policy holds for a version of its framework; without ``versions`` it holds for all.
@@ -148,12 +168,7 @@ class Policy:
         Raises:
             InvalidValueError: sizes that the rule or the framework refuses; holds them.
         """
-        _refuse_strided_dilation(self, stride, dilation)
-        rule: PaddingRule
-        rule, arguments = self.part("padding")
-        if not rule.is_static(kernel_size, stride, dilation):
-            return None
-        return rule.resolve(kernel_size, stride, dilation, None, arguments)
+        return planning.static_pads(self, kernel_size, stride, dilation)
 
     def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Plan:
         """Say exactly what will be done to an input of one length.
@@ -169,7 +184,24 @@ class Policy:
             InvalidTypeError, InvalidValueError: bad sizes, a rule that refuses them, or a mode that does not reach.
         """
         spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
-        return _plan(self, spec, check_length(length), registry.current().generation)
+        return planning.resolve(self, spec, check_length(length), registry.current().generation)
+
+    def length(self, length: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
+        """Return the outputs for an input of ``length`` samples, 0 where no window fits; see `Chain.length`."""
+        return self._alone(kernel_size, stride, dilation).length(length)
+
+    def shortest_length(self, length_out: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
+        """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
+        return self._alone(kernel_size, stride, dilation).shortest_length(length_out)
+
+    def is_causal(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int | None = None) -> bool:
+        """Return whether no output changes with a sample after its own hop, found by running it; see `Chain.causality`."""
+        return self._alone(kernel_size, stride, dilation).is_causal(length)
+
+    def _alone(self, kernel_size: int, stride: int, dilation: int) -> Chain:
+        from convpolicy import chains  # not needed to import convpolicy
+
+        return chains.chain([(self, kernel_size, stride, dilation)])
 
     # -- initial values ---------------------------------------------------------------------------------------------
 
@@ -245,8 +277,9 @@ class Policy:
 
     def __str__(self) -> str:
         bias = f"bias {self.bias_init}" if self.bias else "no bias"
+        norm = "" if self.weight_norm is None else f", weight_norm {self.weight_norm}"
         return (
-            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}, {bias}, "
+            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}{norm}, {bias}, "
             f"layout {self.layout}/{self.data_layout}"
         )
 
@@ -258,36 +291,3 @@ _FIELDS = tuple(field.name for field in attrs.fields(Policy) if field.name != "p
 def _part(kind: str, choice: Choice, words: Any, _generation: int) -> tuple[Any, Mapping[str, Any]]:
     part = registry.current().get(kind, choice.name, [word for word, _rule in words])
     return part, MappingProxyType(part.arguments(choice))
-
-
-def _refuse_strided_dilation(policy: Policy, stride: int, dilation: int) -> None:
-    if stride > 1 and dilation > 1 and not policy.strided_dilation:
-        raise InvalidValueError(
-            f"stride and dilation must not both be above 1 under policy {policy.name!r}, as {policy.framework or 'it'} refuses "
-            f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
-        )
-
-
-@lru_cache(maxsize=1024)
-def _plan(policy: Policy, spec: ConvSpec, length: int, _generation: int) -> Plan:
-    rule: PaddingRule
-    mode: PaddingMode
-    rule, rule_arguments = policy.part("padding")
-    mode, mode_arguments = policy.part("padding_mode")
-    kernel, stride, dilation = spec.kernel_size, spec.stride, spec.dilation
-    _refuse_strided_dilation(policy, stride, dilation)
-    left, right = rule.resolve(kernel, stride, dilation, length, rule_arguments)
-    before, after = mode.sources(left, right, length, mode_arguments.get("overflow", "error"))
-    return Plan(
-        length=length,
-        kernel_size=kernel,
-        stride=stride,
-        dilation=dilation,
-        left=left,
-        right=right,
-        mode=mode.name,
-        value=mode_arguments.get("value", 0.0),
-        length_out=arithmetic.output_length(length, kernel, stride, dilation, left, right),
-        left_sources=tuple(before.tolist()),
-        right_sources=tuple(after.tolist()),
-    )

@@ -12,13 +12,15 @@ import attrs
 import cattrs
 from cattrs.errors import ClassValidationError
 
-from convpolicy.choices import as_choice, as_mode_words, with_mode
+from convpolicy import whole_files
+from convpolicy.choices import as_axis, as_choice, as_part_words, with_mode
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
-from convpolicy.files import Staged
+from convpolicy.papers import Paper, as_paper
 from convpolicy.parts import Choice
 from convpolicy.policy import CLAIMS, PART_FIELDS, Policy
 
 SCHEMA = 1
+PART_WORDS = ("mode_names", "init_names")  # the fields that pair words with parts
 _KEYS = ("schema", *(field.name for field in attrs.fields(Policy) if field.name != "provider"))
 
 
@@ -37,6 +39,9 @@ _converter.register_structure_hook(Choice, _structure_choice)
 _converter.register_structure_hook(bool, _structure_strictly)
 _converter.register_structure_hook(str, _structure_strictly)
 _converter.register_unstructure_hook(Choice, Choice.to_data)
+_converter.register_structure_hook(int | None, lambda value, _: as_axis(value))
+_converter.register_structure_hook(Paper | None, lambda value, _: as_paper(value))
+_converter.register_unstructure_hook(Paper, Paper.to_data)
 
 
 def to_dict(policy: Policy) -> dict[str, Any]:
@@ -45,9 +50,16 @@ def to_dict(policy: Policy) -> dict[str, Any]:
     names = data["padding_names"] = dict(policy.padding_names)
     if names.get(data["padding"] if isinstance(data["padding"], str) else "", policy.padding.name) != policy.padding.name:
         data["padding"] = {"name": policy.padding.name}  # the plain word would mean another rule
-    data["mode_names"] = {word: mode.to_data() for word, mode in policy.mode_names}
+    for words in PART_WORDS:
+        data[words] = {word: part.to_data() for word, part in getattr(policy, words)}
     del data["provider"]
-    unsaid = {"padding_names": {}, "mode_names": {}, **CLAIMS}
+    unsaid: dict[str, Any] = {
+        "padding_names": {},
+        **{words: {} for words in PART_WORDS},
+        "weight_norm": None,
+        "redraws": False,
+        **CLAIMS,
+    }
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in unsaid or value != unsaid[key]}}
 
 
@@ -67,9 +79,10 @@ def from_dict(data: Mapping[str, Any]) -> Policy:
     if not isinstance(names, Mapping):
         raise InvalidTypeError(f"policy key 'padding_names' must be a table, got {names!r}; write padding_names = {{...}}.")
     fields["padding_names"] = tuple(names.items())
-    fields["mode_names"] = as_mode_words(fields.get("mode_names", {}))
+    fields |= {words: as_part_words(words, fields.get(words, {})) for words in PART_WORDS}
     fields = with_mode(fields, dict(fields["mode_names"]))
-    fields |= {field: as_choice(field, fields[field], names) for field in PART_FIELDS if field in fields}
+    words_of = {"padding": names, "weight_init": dict(fields["init_names"])}
+    fields |= {field: as_choice(field, fields[field], words_of.get(field)) for field in PART_FIELDS if field in fields}
     try:
         policy = _converter.structure(fields, Policy)
     except ClassValidationError as group:
@@ -104,9 +117,21 @@ def _json_dump(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2) + "\n"
 
 
+def _json_load(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_doubles)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        seen = [key for key, _value in pairs]
+        raise ValueError(f"key {next(key for key in seen if seen.count(key) > 1)!r} stands twice")
+    return data
+
+
 FORMATS: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]] = {
     ".toml": (_toml_dump, _toml_load),
-    ".json": (_json_dump, json.loads),
+    ".json": (_json_dump, _json_load),
 }
 
 
@@ -127,19 +152,22 @@ def read_data(path: Path, what: str) -> Any:
         InvalidValueError: another suffix, or broken syntax; holds the file and the line.
         OSError: the file cannot be read.
     """
-    load = _format(path, what)[1]
+    _format(path, what)
+    return _parsed(path.read_bytes(), str(path))
+
+
+def _parsed(text: str | bytes, source: str) -> Any:
     try:
-        return load(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # tomlkit's and json's syntax errors, and bad UTF-8
-        raise InvalidValueError(f"{path}: broken {path.suffix[1:]} syntax: {error}") from error
+        return _format(Path(source))[1](text.decode("utf-8") if isinstance(text, bytes) else text)
+    except (ValueError, RecursionError) as error:  # tomlkit's and json's syntax errors, bad UTF-8, brackets without end
+        said = str(error).rstrip(".")
+        raise InvalidValueError(f"{source}: broken {Path(source).suffix[1:]} syntax: {said}; correct the file.") from error
 
 
 def save(policy: Policy, path: str | os.PathLike[str]) -> None:
     """Write a policy file; see `Policy.save`."""
     target = Path(path)
-    text = _format(target)[0](to_dict(policy))
-    with Staged(force=True) as staged, staged.beside(target).open("x", encoding="utf-8") as file:
-        file.write(text)  # opened as any new file, with its permissions
+    whole_files.write(target, _format(target)[0](to_dict(policy)).encode())
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -154,7 +182,18 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
         OSError: the file cannot be read.
     """
     source = Path(path)
-    data = read_data(source, "a policy file")
+    _format(source)
+    return read_policy(source.read_bytes(), str(path))
+
+
+def read_policy(text: str | bytes, source: str) -> Policy:
+    """Read a policy from the text of a file; see `load_policy`.
+
+    Args:
+        text: what the file holds, UTF-8.
+        source: its name or path, for messages; ends in ``.toml`` or ``.json``.
+    """
+    data = _parsed(text, source)
     try:
         return from_dict(data)
     except ConvPolicyError as error:

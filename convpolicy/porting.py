@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import attrs
@@ -63,10 +64,10 @@ class Capture:
         return layer
 
     def __str__(self) -> str:
-        spec = self.spec
+        spec, origin = self.spec, f", from {self.backend}" if self.backend else ""
         return (
             f"{spec.in_channels} -> {spec.out_channels} channels, kernel_size {spec.kernel_size}, stride {spec.stride}, dilation "
-            f"{spec.dilation}, groups {spec.groups}, {self.dtype}, from {self.backend}\n{self.policy}"
+            f"{spec.dilation}, groups {spec.groups}, {self.dtype}{origin}\n{self.policy}"
         )
 
 
@@ -86,7 +87,8 @@ def capture(layer: Any) -> Capture:
     for backend in backends_of(layer):
         found = backend.capture(layer) if backend.capture is not None else None
         if found is not None:
-            named: Capture = attrs.evolve(found, backend=backend.name)
+            plain = found.policy.evolve(weight_norm=None)  # the weight is the effective one
+            named: Capture = attrs.evolve(found, backend=backend.name, policy=plain)
             return named
     known = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.capture is not None)
     raise InvalidTypeError(
@@ -95,10 +97,17 @@ def capture(layer: Any) -> Capture:
 
 
 def backends_of(layer: Any) -> list[Backend]:
-    """Return the backends whose framework, or package, a class of the layer comes from; nothing is imported."""
+    """Return the backends whose name, framework or package a class of the layer comes from; nothing is imported.
+
+    One that is known by its package alone can only have built the layer when its framework is imported already.
+    """
     roots = {kind.__module__.partition(".")[0] for kind in type(layer).__mro__}
-    parts = registry.current().parts("backend").values()
-    return [part for part in parts if part.framework in roots or part.build.__module__.partition(".")[0] in roots]
+
+    def may_have_built(part: Backend) -> bool:
+        package = part.build.__module__.partition(".")[0]
+        return not roots.isdisjoint((part.name, part.framework)) or (package in roots and part.framework in sys.modules)
+
+    return [part for part in registry.current().parts("backend").values() if may_have_built(part)]
 
 
 def port(layer: Any, to: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:

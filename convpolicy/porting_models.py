@@ -17,6 +17,7 @@ LOOKS_LIKE = (
     "Conv1D",
     "ConvTranspose1d",
 )  # in the name of a class; what bears it and is not ported is in the report, with the reason
+CONVOLUTIONS = "torch.nn.modules.conv"  # where torch's own are defined
 
 
 @attrs.frozen
@@ -119,7 +120,8 @@ def convolutions(
         kind = next((c.__name__ for c in type(module).__mro__ if any(word in c.__name__ for word in LOOKS_LIKE)), "")
         if not kind or (inside and path.startswith(inside)):
             continue  # no convolution, or a part of one: a parametrization
-        inside = f"{path}."
+        if any(c.__module__ == CONVOLUTIONS for c in type(module).__mro__):  # a wrapper is called so too, and holds one
+            inside = f"{path}."
         if progress is not None:
             progress(path)
         try:

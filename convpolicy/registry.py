@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from convpolicy.discovery import LOAD_PLUGINS, PluginReport, SharedState, installed
+from convpolicy.deferred import Deferred, Parts
+from convpolicy.discovery import BUILTIN_PLUGINS, LOAD_PLUGINS, PluginReport, SharedState, installed
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
 
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
@@ -19,11 +20,6 @@ if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `i
 
     import pluggy
 
-# Built-in behaviour arrives through the same hooks as a stranger's.
-BUILTIN_PLUGINS = tuple(
-    f"convpolicy.builtin.{name}"
-    for name in ("padding_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "backends", "natives")
-)
 # hook -> the `kind` of part it returns
 KINDS = MappingProxyType(
     {
@@ -50,7 +46,7 @@ class Registry:
     """
 
     def __init__(self, entry_points: bool = True, strict: bool | None = None) -> None:
-        self.generation = 0  # grows with every change, so that caches of resolved parts can tell
+        self._generation = 0
         self._entry_points = entry_points
         self._strict = os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict
         self._lock = threading.RLock()
@@ -69,10 +65,16 @@ class Registry:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
+    @property
+    def generation(self) -> int:
+        """A number that grows with every change, so that caches of resolved parts can tell."""
+        self._load()  # a change, too: what is resolved before it would be resolved again after
+        return self._generation
+
     def parts(self, kind: str) -> Mapping[str, Any]:
         """Return the parts of one kind, name -> part, sorted by name, read-only."""
         self._load()
-        return MappingProxyType(dict(sorted(self._parts[kind].items())))
+        return Parts(self._parts[kind])
 
     def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
         """Return one part; ``words`` are other names that the caller would have taken.
@@ -90,7 +92,7 @@ class Registry:
                 )
             part = self._parts[kind].get(name)
             if part is not None:
-                return part
+                return part.part if isinstance(part, Deferred) else part
         raise unknown_name(kind, name, {*self._parts[kind], *words})
 
     def reports(self) -> list[PluginReport]:
@@ -148,7 +150,7 @@ class Registry:
             for parts in self._parts.values():
                 for part in [part for part in parts.values() if part.provider == name]:
                     del parts[part.name]
-            self.generation += 1
+            self._generation += 1
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
@@ -182,7 +184,7 @@ class Registry:
             self._reset()  # strict mode stops here; a later call starts afresh
             raise
         self._loaded = True
-        self.generation += 1
+        self._generation += 1
 
     def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint, shared: SharedState) -> None:
         name = entry_point.name
@@ -233,7 +235,7 @@ class Registry:
                     raise
                 except Exception as error:
                     self._fail(report, f"plugin {report.name!r}: {hook} raised {type(error).__name__}: {error}")
-        self.generation += 1
+        self._generation += 1
 
     def _ask(self, plugin: Any, hook: str, **arguments: Any) -> Any:
         """Call one plugin's implementation of a hook."""
@@ -250,7 +252,7 @@ class Registry:
             self._fail(report, f"plugin {report.name!r}: {hook} must return a list, got {type(returned).__name__}.")
             return
         for part in returned:
-            if getattr(type(part), "kind", None) != kind:
+            if (part.kind if isinstance(part, Deferred) else getattr(type(part), "kind", None)) != kind:
                 self._fail(report, f"plugin {report.name!r}: {hook} must return objects of kind {kind!r}, got {part!r}.")
                 continue
             providers = self._providers(kind, part.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import attrs
@@ -67,5 +68,10 @@ class Draws:
     def _drawn(self, shape: Shape, draw: Callable[..., Values], *law: Any) -> Values:
         if len(shape) != len("OIW"):
             return draw(shape, *law, self._dtype)
-        stored = self._layout.from_oiw(np.broadcast_to(np.float32(0), shape), self._groups).shape
-        return self._layout.to_oiw(draw(stored, *law, self._dtype))
+        return self._layout.to_oiw(draw(_stored(self._layout, shape, self._groups), *law, self._dtype))
+
+
+@lru_cache(maxsize=512)
+def _stored(layout: Layout, shape: Shape, groups: int) -> Shape:
+    """Return the shape that a layout gives a weight (out, in/groups, kernel)."""
+    return layout.from_oiw(np.broadcast_to(np.float32(0), shape), groups).shape

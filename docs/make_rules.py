@@ -22,7 +22,8 @@ the effective kernel, `(kernel - 1) * dilation + 1`. `convpolicy list` prints th
 RULES = """## Padding rules: how many elements on each side
 
 Given as `padding=`: a name, an int for both sides, a pair `(left, right)`, or `cp.Choice("same_upper", odd_side="left")`. The
-table shows (left, right) → outputs for kernel, stride, dilation and length; – where the rule refuses.
+table shows (left, right) → outputs for kernel, stride, dilation and length; – where the rule refuses. A negative number is cut
+away from the input before the convolution.
 """
 MODES = """## Padding modes: what the added elements are
 
@@ -35,7 +36,8 @@ OVERFLOWS = {
 }
 INITIALIZERS = """## Initializers: how fresh weights and biases are drawn
 
-Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.02)`, a number, or an array.
+Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.02)`, a number, or an array. `weight_init` also takes
+`"as_written"` and `"as_trained"`: the law that a paper's code calls, and the one its weights start from.
 """
 STREAMS = """## Random streams: how a seed becomes numbers
 
@@ -47,7 +49,7 @@ LAYOUTS = """## Layouts: axes and names
 `O` output channels, `I` input channels of a group, `W` the kernel or the length, `M` outputs per input channel, `1` an axis of
 length 1, `N` the batch, `C` channels. `cp.layouts()["WIO"].from_oiw(weight)` and `.to_oiw(stored)` convert.
 """
-POLICIES = """## Policies: one of each, as a framework does it
+POLICIES = """## Policies: one of each, as a framework or a paper does it
 """
 
 
@@ -58,9 +60,12 @@ def words(part: object, function: object) -> str:
 
 
 def parameters(part: object) -> str:
-    """One line on the parameters, or nothing."""
+    """One line on the parameters and one on what is declared, or nothing."""
     shown = [f"`{name}`" + (f" = {param.default!r}" if param.default is not None else "") for name, param in part.params.items()]
-    return f"\n\nParameters: {', '.join(shown)}." if shown else ""
+    declared = sorted(getattr(part, "declares", ()))
+    return (f"\n\nParameters: {', '.join(shown)}." if shown else "") + (
+        f"\n\nDeclares: {', '.join(declared)}." if declared else ""
+    )
 
 
 def section(parts: dict, attribute: str = "") -> str:
@@ -111,11 +116,16 @@ def policies() -> str:
         bias = f"bias `{policy.bias_init}`" if policy.bias else f"no bias (`{policy.bias_init}` when asked for)"
         modes = {word: f" in mode `{mode}`" for word, mode in policy.mode_names}
         own = ", ".join(f"`{word}` is `{rule}`{modes.get(word, '')}" for word, rule in policy.padding_names)
+        norm = "" if policy.weight_norm is None else f"weight normalisation over axis {policy.weight_norm}; "
+        about = f"Its own words for padding: {own}.\nFor {policy.framework} {policy.versions}; measured on {policy.measured}. Source: {policy.source}.\n"
+        if policy.paper is not None:
+            about = (
+                f"Paper, trap, evidence and layers: [papers/{name.partition('/')[2]}.md](papers/{name.partition('/')[2]}.md).\n"
+            )
         blocks.append(
             f"### {name}\n\n{policy.description}\n\nPadding `{policy.padding}`, mode `{policy.padding_mode}`; weight "
             f"`{policy.weight_init}`, {bias}; layout `{policy.layout}`, data `{policy.data_layout}`; "
-            f"stream `{policy.stream}`.\n"
-            f"Its own words for padding: {own}.\nFor {policy.framework} {policy.versions}; measured on {policy.measured}. Source: {policy.source}.\n"
+            f"{norm}stream `{policy.stream}`.\n{about}"
         )
     return "\n".join(blocks)
 

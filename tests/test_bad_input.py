@@ -49,7 +49,17 @@ ARGUMENTS = [
         for name in ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
         for value in (2.0, "3", True, 1j, b"3")
     ],
+    *[
+        ({name: np.True_}, TypeError, f"{name} must be an integer, got {np.True_!r} of type bool")
+        for name in ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
+    ],
     *[({name: None}, TypeError, f"{name} must be an integer, got None") for name in SIZES],
+    *[
+        ({name: 2**63}, ValueError, f"{name} must be at most 9223372036854775807, got 9223372036854775808")
+        for name in (*SIZES, "stride", "dilation", "groups", "padding")
+    ],
+    ({"padding": (1, 2**63)}, ValueError, "padding right must be at most 9223372036854775807"),
+    ({"padding": Choice("explicit", left=2**63)}, ValueError, "explicit: left must be at most 9223372036854775807"),
     *[
         ({name: value}, ValueError, f"{name} must be at least 1, got {value}")
         for name in ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
@@ -72,7 +82,7 @@ ARGUMENTS = [
     ({"padding": math.nan}, TypeError, "padding must be an integer, got nan of type float"),
     ({"padding": {"left": 1}}, TypeError, "padding must be a name, a Choice or a mapping with 'name', got {'left': 1}"),
     ({"padding": "cousal"}, LookupError, "unknown padding rule 'cousal'; known: causal, ", "Did you mean 'causal'?"),
-    ({"padding": "smae"}, LookupError, "unknown padding rule 'smae'", "half, mindspore-right, paddle_same, same, ", "Did you mean 'same'?"),
+    ({"padding": "smae"}, LookupError, "unknown padding rule 'smae'", "half, mimi, mindspore-right, moshi, nemo_causal, nemo_future, paddle_same, same, ", "Did you mean 'same'?"),
     ({"padding": ""}, LookupError, "unknown padding rule ''"),
     ({"padding": Choice("explicit", lefft=1)}, ValueError, "padding rule 'explicit' has no parameter 'lefft'", "mean 'left'?"),
     ({"padding": Choice("valid", left=1)}, ValueError, "padding rule 'valid' has no parameter 'left'; it has: none"),
@@ -153,6 +163,13 @@ VALUES = [
         "low must be at most high and not infinitely far from it, got 1.0 and 0.0",
     ),
     ({"weight_init": Choice("uniform", low=1)}, "weight_init: initializer 'uniform': low and high must be given together"),
+    ({"weight_init": 1e39}, "weight_init: initializer 'constant' must give values that float32 holds, got NaN or infinity"),
+    ({"bias_init": np.full(6, -1e39)}, "bias_init: initializer 'array' must give values that float32 holds, got NaN or infinity"),
+    (
+        {"weight_init": Choice("normal", std=1e300)},
+        "must give values that float32 holds, got NaN or infinity with normal(std=1e+300)",
+    ),
+    ({"weight_init": Choice("he_normal", negative_slope=1e200)}, "initializer 'he_normal': negative_slope must be at most"),
 ]
 
 

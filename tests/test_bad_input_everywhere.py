@@ -44,6 +44,8 @@ ARGUMENTS = [
     ({"stride": -1}, ValueError, "stride must be at least 1, got -1"),
     ({"dilation": 1.5}, TypeError, "dilation must be an integer, got 1.5 of type float"),
     ({"groups": 3}, ValueError, "in_channels must be divisible by groups, got in_channels=4 and groups=3"),
+    ({"stride": 2**63}, ValueError, "stride must be at most 9223372036854775807, got 9223372036854775808"),
+    ({"padding": 2**70}, ValueError, "padding must be at most 9223372036854775807"),
     ({"padding": (1, -2)}, ValueError, "padding right must be at least 0, got -2"),
     ({"padding": "smae"}, LookupError, "unknown padding rule 'smae'", "Did you mean 'same'?"),
     ({"padding": "torch_same", "stride": 2}, ValueError, "padding rule 'torch_same': stride must be 1, got 2"),
@@ -84,6 +86,8 @@ VALUES = [
         {"weight_init": Choice("uniform", low=1, high=0)},
         "low must be at most high and not infinitely far from it, got 1.0 and 0.0",
     ),
+    ({"weight_init": 1e39}, "weight_init: initializer 'constant' must give values that float32 holds, got NaN or infinity"),
+    ({"weight_init": 7e4, "dtype": "float16"}, "must give values that float16 holds, got NaN or infinity with constant(value=7"),
 ]
 
 
@@ -96,6 +100,7 @@ def test_initial_values_that_do_not_fit(backend, arguments, says, seed):
 
 
 INPUTS = [
+    ({}, DATA[0, 0, 0], "input must have shape (batch, 4, length) or (4, length), got ()"),
     ({}, DATA[0, 0], "input must have shape (batch, 4, length) or (4, length), got (9,)"),
     ({}, DATA[None], "(4, length), got (1, 2, 4, 9)"),
     ({}, DATA[:, :3], "(4, length), got (2, 3, 9)"),
@@ -114,7 +119,7 @@ INPUTS = [
 def test_input_of_a_layer_that_pads_by_a_plan(backend, arguments, data, says):
     """Wrong axes, wrong channels and too short an input are refused with the sizes wanted and the sizes that came."""
     layer = build(backend, **{"padding": "causal"} | arguments)
-    refused(lambda: layer(TENSORS[backend](np.ascontiguousarray(data))), ValueError, says)
+    refused(lambda: layer(TENSORS[backend](np.array(data, order="C"))), ValueError, says)
 
 
 @pytest.mark.parametrize(
@@ -142,3 +147,16 @@ def test_devices():
     """A device where the backend takes none, and a seed for a layer without values, are refused."""
     refused(lambda: build("mindspore", device="CPU"), ValueError, "device must be None for backend 'mindspore', got 'CPU'")
     refused(lambda: build("torch", device="meta", seed=1), ValueError, "seed must be None on device 'meta'", "got one")
+
+
+@pytest.mark.parametrize(
+    ("device", "builtin"), [("cpuu", ValueError), ("", ValueError), ("cuda:99", ValueError), (-1, ValueError), (1.5, TypeError)]
+)
+@pytest.mark.parametrize("arguments", [{}, {"padding": "causal"}, {"weight_init": "zeros"}, {"seed": 1}], ids=str)
+def test_a_device_that_torch_has_not(device, builtin, arguments):
+    """Each of the three kinds of layer, seeded or not, refuses it in one sentence and leaves torch's random state alone."""
+    before = random_states()
+    refused(
+        lambda: build("torch", device=device, **arguments), builtin, f"device must be one that this torch has, got {device!r}"
+    )
+    assert random_states() == before

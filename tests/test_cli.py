@@ -83,9 +83,9 @@ def test_compare_is_the_librarys_comparison(tmp_path):
     words = ("compare", "torch", str(tmp_path / "mine.toml"), *sizes)
     expected = cp.compare("torch", mine, kernel_size=3, length=20, stride=2, dilation=2)
     assert json_of(*words) == json.loads(json.dumps(expected.to_dict()))
-    assert [line.split("  ")[0] for line in run(*words, "--all").stdout.splitlines()[1:13]] == [
+    assert [line.split("  ")[0] for line in run(*words, "--all").stdout.splitlines()[1:14]] == [
         "left", "right", "length_out", "padding rule", "padding mode", "bias", "weight_init", "bias_init", "weight axes",
-        "data axes", "weight name", "bias name",
+        "data axes", "weight name", "bias name", "weight_norm",
     ]  # fmt: skip
     assert draw(expected.plans[1], rows=4) in run(*words).stdout
     assert run("compare", "keras", "tensorflow", *sizes[:-2]).stdout.startswith("keras and tensorflow do the same\n")
@@ -136,7 +136,9 @@ def test_show_is_the_policy(tmp_path):
     for name in cp.policies():
         assert cp.Policy.from_dict(json_of("show", name)) == cp.policy(name)
         table = run("show", name).stdout
-        assert [line.split()[0] for line in table.splitlines()[1:]] == [field.name for field in attrs.fields(cp.Policy)]
+        shown = table.partition("\n\n")[0]  # a paper's policy is explained below its table
+        fields = [field.name for field in attrs.fields(cp.Policy) if field.name != "paper"]
+        assert [line.split()[0] for line in shown.splitlines()[1:]] == fields
         assert cp.policy(name).source in table
     path = tmp_path / "mine.json"
     cp.policy("torch").evolve(name="mine", weight_init=0.5).save(path)
@@ -150,7 +152,7 @@ def test_list_names_everything_registered():
         "layout": cp.layouts(), "backend": cp.backends(), "stream": cp.streams(),
     }  # fmt: skip
     expected = {(kind, name, part.provider) for kind, parts in kinds.items() for name, part in parts.items()}
-    expected |= {("policy", name, "policies") for name in cp.policies()}
+    expected |= {("policy", name, "papers" if "/" in name else "policies") for name in cp.policies()}
     assert {(line["kind"], line["name"], line["provider"]) for line in json_of("list")} == expected
     table = {tuple(line.split()[:2]) for line in run("list").stdout.splitlines()}
     assert {(name, provider) for _kind, name, provider in expected} <= table
@@ -176,6 +178,7 @@ REFUSED = [
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,"), "padding must be whole numbers", "'1,'"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "cousal"), "unknown padding rule", "'causal'"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half("), "padding must read as name", "'half('"),
+    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding-mode", "constant(value=1,value=2)"), "stands twice", "value"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half(left)"), "must read as parameter=value", "left"),
     (("plan", "torch", "--kernel-size", "3", "--length", "1", "--padding", "2", "--padding-mode", "reflect"), "reaches at most 0", ""),
     (("plan", "torch", "--kernel-size", "3", "--length", "9", "--padding", "same", "--stride", "2"), "torch_same", "stride"),

@@ -12,7 +12,7 @@ import convpolicy as cp
 Choice = cp.Choice
 ASPECTS = [
     "left", "right", "length_out", "padding rule", "padding mode", "bias", "weight_init", "bias_init", "weight axes", "data axes",
-    "weight name", "bias name",
+    "weight name", "bias name", "weight_norm",
 ]  # fmt: skip
 FIXED = {  # what each policy says whatever the sizes: the aspects from the fourth on
     "torch": ("valid", "zeros", True, "he_uniform(negative_slope=2.23606797749979)", "uniform", "OIW", "NCW", "weight", "bias"),
@@ -51,7 +51,7 @@ def test_every_pair_of_policies(sizes):
     kernel, stride, dilation, length = sizes
     for a, b in itertools.product(FIXED, FIXED):
         result = cp.compare(a, b, kernel_size=kernel, stride=stride, dilation=dilation, length=length)
-        expected = [[*pads(FIXED[name][0], *sizes), *FIXED[name]] for name in (a, b)]
+        expected = [[*pads(FIXED[name][0], *sizes), *FIXED[name], None] for name in (a, b)]
         assert (result.a, result.b) == (a, b)
         assert [(row.aspect, row.a, row.b) for row in result.rows] == list(zip(ASPECTS, *expected))
         different = [aspect for aspect, one, other in zip(ASPECTS, *expected) if one != other]
@@ -131,6 +131,16 @@ def test_a_policy_that_refuses_the_sizes(policy, sizes, sentence):
     both = cp.compare(policy, policy, kernel_size=kernel, stride=stride, dilation=dilation, length=length)
     assert both.plans == (None, None)
     assert both.differences == ()
+
+
+def test_a_paper():
+    """Weight normalisation is a row; without it the rows say the same."""
+    rows = [("padding rule", "valid", "same_symmetric"), ("weight_norm", None, 0)]
+    pads = [("left", 0, 1), ("right", 0, 1), ("length_out", 7, 9)]
+    result = cp.compare("torch", "paper/hifi-gan", kernel_size=3, length=9)
+    assert [(row.aspect, row.a, row.b) for row in result.differences] == pads + rows
+    plain = cp.policy("paper/hifi-gan").evolve(weight_norm=False)
+    assert [row.aspect for row in cp.compare("paper/hifi-gan", plain, kernel_size=3, length=9).differences] == ["weight_norm"]
 
 
 def test_as_data():

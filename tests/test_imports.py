@@ -24,7 +24,7 @@ MOST_LINES = 300
 # -- what is loaded -------------------------------------------------------------------------------------------------------
 
 FRAMEWORKS = ("torch", "mindspore", "tensorflow", "jax", "matplotlib")
-WATCHED = (*FRAMEWORKS, "click", "rich", "pluggy", "cattrs", "tomlkit")
+WATCHED = (*FRAMEWORKS, "click", "rich", "pluggy", "cattrs", "tomlkit", "hypothesis", "pytest")
 LAYER = "convpolicy.Conv1d(2, 3, 3, padding='causal', policy='flax', seed=0)(numpy.ones((1, 2, 5), 'float32'))"
 
 
@@ -47,12 +47,16 @@ def loaded(tmp_path: Path, code: str) -> set[str]:
         ("import convpolicy.reference, convpolicy.drawing", set()),
         (f"import convpolicy, numpy; {LAYER}", {"pluggy"}),
         ("import convpolicy; convpolicy.policy('mindspore').plan(4, length=9)", {"pluggy"}),
+        ("import convpolicy, numpy; convpolicy.port(convpolicy.Conv1d(1, 1, 1), to='numpy')", {"pluggy"}),
         ("import convpolicy; convpolicy.compare('torch', 'mindspore', kernel_size=4, length=9)", {"pluggy"}),
         ("import convpolicy; [backend.is_installed() for backend in convpolicy.backends().values()]", {"pluggy"}),
+        ("import convpolicy; convpolicy.translate('nn.Conv1d(2, 3, 3)')", {"pluggy"}),
         ("import convpolicy; convpolicy.policy('torch').to_dict()", {"pluggy", "cattrs"}),
         ("import convpolicy; convpolicy.policy('torch').save('p.json'); convpolicy.load_policy('p.json')", {"pluggy", "cattrs"}),
         ("import convpolicy; convpolicy.policy('torch').save('p.toml')", {"pluggy", "cattrs", "tomlkit"}),
         ("import convpolicy.cli; convpolicy.cli.build()", {"pluggy", "cattrs", "click", "rich"}),
+        ("import convpolicy.testing", {"pluggy", "cattrs", "hypothesis"}),
+        ("import convpolicy.testing as kit; kit.parametrize_with_checks([])", {"pluggy", "cattrs", "hypothesis", "pytest"}),
     ],
 )
 def test_what_is_loaded(tmp_path, code, brought):
@@ -95,30 +99,38 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "numpy": r"(?!errors$|arithmetic$).*",
     "attrs": r"(?!errors$|arithmetic$|reference$).*",
     "pluggy": "hookspecs",
-    "cattrs": "policy_files",
-    "tomlkit": "policy_files",
-    "click": r"cli(\..*)?",
-    "rich": r"cli(\..*)?",
+    **dict.fromkeys(("cattrs", "tomlkit"), "policy_files"),
+    **dict.fromkeys(("click", "rich"), r"cli(\..*)?"),
     "jinja2": r"cli\.new_plugin",
-    "torch": r"builtin\.torch_.*|natives\..*",
-    "mindspore": r"builtin\.mindspore_.*|natives\..*",
+    "torch": r"builtin\.torch_.*|natives\..*|conversion\.torch_files",
+    "mindspore": r"builtin\.mindspore_.*|natives\..*|conversion\.mindspore_files",
     "keras": r"natives\.keras",
-    "flax": r"natives\.flax_.*",
-    "jax": r"natives\.flax_.*",
+    **dict.fromkeys(("flax", "jax"), r"natives\.flax_.*"),
     "paddle": r"natives\.paddle",
-    "packaging": "policy",
-    "safetensors": "weights",
+    "packaging": r"policy|testing\.policies",
+    "hypothesis": r"testing\..*",
+    "pytest": r"testing\.parametrize",
+    "safetensors": r"weights|conversion\.safetensors_files",
+    "h5py": r"conversion\.h5_files",
 }
 LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("registry", "convpolicy.hookspecs"),
     ("policy_files", "tomlkit"),
     ("policy", "packaging.specifiers"),
     ("policy", "packaging.version"),
+    ("weights", "safetensors"),
     ("weights", "safetensors.numpy"),
+    ("testing.policies", "packaging.specifiers"),
+    ("testing.parametrize", "pytest"),
     ("cli.new_plugin", "jinja2"),
     ("policy", "convpolicy.policy_files"),
+    ("policy", "convpolicy.chains"),
 }
-DOWN = {("policy", "policy_files")}  # Policy.save and its like hand over to the module below; inside functions, see LATE
+JUDGES = {("natives.cases", "reference"), ("diagnosis.computation", "reference")}  # they need the rounding bound
+DOWN = {
+    ("policy", "chains"),
+    ("policy", "policy_files"),
+}  # Policy.save and its like hand over to the module below; inside functions, see LATE
 
 
 class Import(NamedTuple):
@@ -164,15 +176,17 @@ def fault(found: Import, order: list[str]) -> str:
     if module.startswith("cli"):
         return f"{about}, which is its own plugin's" if inner.startswith("builtin") else ""
     above, here = inner.split(".")[0], module.split(".")[0]
+    if (here, above) == ("testing", "builtin"):
+        return f"{about}; it checks what is registered"
     if here == "__main__":
         return "" if above == "cli" else f"{about}; it only starts the command line"
     if here == "__init__":
         return f"{about}, which is loaded when used" if above in ("builtin", "cli", "reference", "") else ""
     if here == "reference":
         return "" if above == "errors" else f"{about}; it shares no code"
-    if (module, inner) == ("natives.cases", "reference"):
+    if (module, inner) in JUDGES or (above == "reference" and here == "testing"):
         return ""
-    if here == above and here in ("random", "natives"):
+    if here == above and here != "builtin":  # the modules of one package
         return ""
     if here == above == "builtin":
         ours, theirs = (name.split(".")[1].split("_")[0] for name in (module, inner))  # the modules of one backend
@@ -222,7 +236,6 @@ def test_no_exception_is_stale():
     [
         ("errors", "from convpolicy.policy import Policy"),
         ("plan", "from convpolicy import policy"),
-        ("plan", "import convpolicy.policy as p"),
         ("plan", "def late():\n    from convpolicy.policy import Policy"),
         ("backends", "class Late:\n    from convpolicy.policy import Policy"),
         ("padding", "from .registry import current"),
@@ -237,7 +250,6 @@ def test_no_exception_is_stale():
         ("builtin.padding_rules", "import torch"),
         ("builtin.backends", "from convpolicy.builtin import torch_layer"),
         ("builtin.layouts", "from convpolicy.builtin import padding_rules"),
-        ("registry", "import pluggy"),
         ("policy_files", "import tomlkit"),
         ("drawing", "from rich import print"),
         ("comparison", "import click"),
@@ -245,6 +257,10 @@ def test_no_exception_is_stale():
         ("plan", "import scipy.stats"),
         ("policy", "from convpolicy import reference"),
         ("reference", "from convpolicy.padding import PaddingMode"),
+        ("policy", "from convpolicy.testing import check_policy"),
+        ("testing.common", "import pytest"),
+        ("testing.backends", "from convpolicy.builtin import numpy_layer"),
+        ("policy", "import hypothesis"),
         ("__init__", "from convpolicy.builtin import torch_layer"),
         ("backends", "if TYPE_CHECKING:\n    import attrs\nelse:\n    from convpolicy.policy import Policy"),
     ],

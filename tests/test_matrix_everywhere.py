@@ -54,7 +54,7 @@ def judged(policy, mode, stride, data, weight, bias):
 @pytest.mark.parametrize("bias", [None, True, False])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("policy", cp.policies())
+@pytest.mark.parametrize("policy", DEFAULT_RULE)
 def test_one_call_everywhere(policy, mode, stride, bias):
     """seed=0: the weights are bit-equal on all backends, every output is the float64 reference within the rounding bound."""
     data = np.random.default_rng(1).standard_normal((2, CHANNELS_IN, LENGTH)).astype(np.float32)

@@ -20,6 +20,8 @@ LAYERS = {
     "groups": {"groups": 2, "padding": "full"},
     "depthwise": {"groups": 4, "padding_mode": "circular"},
     "torch": {"policy": "torch"},
+    "cut": {"padding": cp.Choice("crop", left=1, right=2), "policy": "torch"},
+    "cut by length": {"padding": "chomp", "stride": 2},
 }
 layers = pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
 modes = pytest.mark.parametrize("mode", [mindspore.PYNATIVE_MODE, mindspore.GRAPH_MODE], ids=["pynative", "graph"])

@@ -287,3 +287,14 @@ def test_a_copy_is_a_layer_of_its_own():
         same_bits(expected, made(data))
         made.weight[...] = 0
         same_bits(expected, layer(data))
+
+
+def test_a_capture_is_a_copy():
+    """What trains on after a capture changes neither the captured weight nor its bias."""
+    layer = cp.Conv1d(2, 3, 3, seed=0)
+    taken = cp.capture(layer)
+    before = layer.weight.copy(), layer.bias.copy()
+    layer.weight += 1
+    layer.bias += 1
+    np.testing.assert_array_equal(taken.weight, before[0])
+    np.testing.assert_array_equal(taken.bias, before[1])

@@ -206,3 +206,12 @@ def test_a_map_that_leaves_the_input_is_refused(outside):
     mode = cp.PaddingMode("astray", lambda positions, length: np.full_like(positions, outside), provider="somebody")
     with pytest.raises(cp.ConvPolicyError, match=rf"'astray' \(somebody\) must map to integers in \[0, 4\) or -1.*\[{outside}, "):
         mode.sources(2, 0, 4)
+
+
+def test_a_limit_that_never_reaches_is_the_plugins_fault():
+    """overflow='zero-extend' ends, in a sentence that names the mode, where the limit does not grow."""
+    mode = cp.PaddingMode("stuck", lambda positions, length: positions % length, limit=lambda length: 2)
+    with pytest.raises(
+        cp.ConvPolicyError, match=r"padding mode 'stuck' .* must have a limit that grows with the length, got 2 for"
+    ):
+        mode.sources(3, 0, 5, "zero-extend")

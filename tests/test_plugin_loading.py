@@ -30,31 +30,12 @@ def hook(body: str, signature: str = "convpolicy_padding_rules()") -> str:
     return f"{HEAD}\n@hookimpl\ndef {signature}:\n    {body}\n"
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Install a distribution with one module and one entry point, as pip leaves it, where Python looks for both."""
-    cp.plugins()  # the public registry is loaded before anything is installed here
-    monkeypatch.delenv("CONVPOLICY_STRICT", raising=False)
-    monkeypatch.delenv("CONVPOLICY_LOAD_PLUGINS", raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-
-    def add(name: str, source: str, plugin: str = "") -> None:
-        (tmp_path / f"{name}_module.py").write_text(source)
-        metadata = tmp_path / f"{name}-1.2.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (metadata / "entry_points.txt").write_text(f"[convpolicy]\n{plugin or name} = {name}_module\n")
-
-    yield add
-    for module in set(sys.modules) - before:
-        if module.endswith("_module"):
-            del sys.modules[module]
+OURS = {"flax", "keras", "onnx", "paddle"}  # plugins of this repository, which may be installed too
 
 
 def strangers(registry: Registry) -> dict[str, cp.PluginReport]:
-    """Return the reports of the plugins that are not built in."""
-    return {report.name: report for report in registry.reports() if not report.builtin}
+    """Return the reports of the plugins that are neither built in nor this repository's."""
+    return {report.name: report for report in registry.reports() if not report.builtin and report.name not in OURS}
 
 
 def test_an_installed_plugin_is_loaded(install):
@@ -79,7 +60,7 @@ layer = cp.Conv1d(1, 1, 3, padding="seven", padding_mode="replicate", weight_ini
 print(layer(np.array([[1, 2, 3]], dtype=np.float32)).tolist())
 print(cp.padding_rules()["seven"].provider, cp.policy("torch").evolve(padding="seven").plan(3, length=3))
 for report in cp.plugins():
-    if not report.builtin:
+    if report.name in ("lookahead", "broken"):
         print(report.name, report.version, report.parts, *report.errors)
 """
 
@@ -149,7 +130,11 @@ def test_a_broken_plugin_is_reported_and_the_rest_goes_on(install, fault):
     assert "\n" not in message
     assert reports["broken"].parts == []
     rules = registry.parts("padding rule")
-    assert set(rules) == {*Registry(entry_points=False).parts("padding rule"), "seven", "eight"}
+    assert {name for name, rule in rules.items() if rule.provider not in OURS} == {
+        *Registry(entry_points=False).parts("padding rule"),
+        "seven",
+        "eight",
+    }
     assert rules["causal"].provider == "padding_rules"
 
 

@@ -215,6 +215,8 @@ BROKEN = [
     ("p.toml", b'name = "\xff"\n', "broken toml syntax: ", "utf-8"),
     ("p.json", b'{"schema": 1,\n "name" "a"}', "broken json syntax: ", "line 2"),
     ("p.json", b"", "broken json syntax: ", "line 1"),
+    ("p.json", b'{"schema": 1, "name": "a", "name": "b"}', "broken json syntax: ", "key 'name' stands twice"),
+    ("p.json", b"[" * 100_000, "broken json syntax: ", "recursion"),
     ("p.json", b"[1]", "a policy must be a mapping, got list", ""),
     ("p.json", b"null", "a policy must be a mapping, got NoneType", ""),
 ]

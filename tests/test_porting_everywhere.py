@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -19,7 +21,6 @@ from convpolicy import reference
 
 WORKLOADS = json.loads((Path(__file__).with_name("data") / "conv1d-layers.json").read_text(encoding="utf-8"))
 SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode")
-WIDEST = 1_500_000  # elements of a weight that is also run; the others are only ported
 
 
 def title(row) -> str:
@@ -38,9 +39,41 @@ def same(a, b) -> bool:
     ) and biases
 
 
+def bounded(taken, data, channels=slice(None)):
+    """The float64 reference of a capture for some output channels, each from the input channels of its group, and its bound."""
+    spec = taken.spec
+    plan = taken.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=data.shape[2])
+    outputs = np.arange(spec.out_channels)[channels]
+    found = []
+    for out in outputs:  # each alone, on the input channels of its group
+        first = out // (spec.out_channels // spec.groups) * (spec.in_channels // spec.groups)
+        found.append(
+            reference.conv1d(
+                data[:, first : first + spec.in_channels // spec.groups],
+                taken.weight[out : out + 1],
+                None if taken.bias is None else taken.bias[out : out + 1],
+                left=plan.left,
+                right=plan.right,
+                mode=taken.policy.padding_mode.name,
+                stride=spec.stride,
+                dilation=spec.dilation,
+            )
+        )
+    output, magnitude = (np.concatenate([getattr(one, name) for one in found], 1) for name in ("output", "magnitude"))
+    return output, reference.tolerance(taken.dtype, found[0].terms, magnitude)
+
+
+def within(output, expected, channels=slice(None)):
+    """Whether every output is within the bound of the reference."""
+    return bool((np.abs(np.float64(output)[:, channels] - expected[0]) <= expected[1]).all())
+
+
+PRODUCTS = 12_000  # of the reference, a loop in Python, per layer: at least 3 output channels, spread over all
+
+
 @pytest.mark.parametrize("row", WORKLOADS, ids=title)
 def test_the_layers_of_real_models(row):
-    """188 layers of 113 architectures: torch → numpy → mindspore → torch keeps every bit; each computes the same."""
+    """188 layers: torch → numpy → mindspore → torch keeps every bit; each is within the bound of the float64 reference."""
     torch.manual_seed(row["in_channels"])
     layer = nn.Conv1d(**{name: row[name] for name in SIZES})
     taken = cp.capture(layer)
@@ -51,17 +84,20 @@ def test_the_layers_of_real_models(row):
     assert same(taken, cp.capture(on_mindspore))
     assert same(taken, cp.capture(back))
     assert torch.equal(back.weight, layer.weight)
-    if layer.weight.numel() > WIDEST:
-        return
     spec = taken.spec
-    plan = taken.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=spec.effective_kernel + 2)
-    data = np.random.default_rng(0).standard_normal((1, spec.in_channels, plan.length)).astype("float32")
-    expected = layer(torch.from_numpy(data)).detach().numpy()
-    magnitude = np.abs(data).max() * np.abs(taken.weight).sum((1, 2)).max() + 1
-    bound = 2 * reference.tolerance("float32", spec.kernel_size * spec.in_channels // spec.groups + 1, magnitude)
-    assert np.abs(on_numpy(data) - expected).max() <= bound
-    assert np.abs(on_mindspore(mindspore.Tensor(data)).asnumpy() - expected).max() <= bound
-    assert torch.equal(back(torch.from_numpy(data)), layer(torch.from_numpy(data)))
+    far = taken.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=4096)
+    left, right = far.left, far.right
+    length = max(spec.effective_kernel - left - right, 1, *((max(left, right) + 1,) if row["padding_mode"] != "zeros" else ()))
+    data = np.random.default_rng(0).standard_normal((1, spec.in_channels, length)).astype("float32")
+    outputs = layer(torch.from_numpy(data)).detach()
+    each = outputs.shape[2] * spec.in_channels // spec.groups * spec.kernel_size
+    channels = np.linspace(0, spec.out_channels - 1, min(spec.out_channels, max(3, PRODUCTS // each))).astype(int)
+    expected = bounded(taken, data, channels)
+    assert within(outputs.numpy(), expected, channels)
+    assert within(on_numpy(data), expected, channels)
+    assert within(on_mindspore(mindspore.Tensor(data)).asnumpy(), expected, channels)
+    assert torch.equal(back(torch.from_numpy(data)), outputs)
+    assert not within(-outputs.numpy(), expected, channels)  # a worst-case bound, yet it tells another function
 
 
 def old_weight_norm(layer):
@@ -132,7 +168,9 @@ def test_captured_from_torch(build):
     assert taken.backend == "torch"
     assert torch.equal(taken.build("torch")(data), expected)
     close = taken.build("numpy")(data.numpy())
-    np.testing.assert_allclose(close, expected.detach().numpy(), rtol=1e-5, atol=1e-5)
+    wanted = bounded(taken, data.numpy())
+    assert within(close, wanted)
+    assert within(expected.detach().numpy(), wanted)
 
 
 @pytest.mark.parametrize("words", [
@@ -146,7 +184,9 @@ def test_captured_from_mindspore(words):
     expected = layer(mindspore.Tensor(data)).asnumpy()
     taken = cp.capture(layer)
     assert taken.build("mindspore")(mindspore.Tensor(data)).asnumpy().tobytes() == expected.tobytes()
-    np.testing.assert_allclose(taken.build("torch")(torch.from_numpy(data)).detach().numpy(), expected, rtol=1e-5, atol=1e-5)
+    wanted = bounded(taken, data)
+    assert within(taken.build("torch")(torch.from_numpy(data)).detach().numpy(), wanted)
+    assert within(expected, wanted)
 
 
 @pytest.mark.parametrize(
@@ -170,72 +210,10 @@ class Doubled(nn.Conv1d):
         return 2 * super().forward(data)
 
 
-class Gated(nn.Conv1d):
-    """Another function below forward."""
-
-    def _conv_forward(self, data, weight, bias):
-        return super()._conv_forward(data, weight, bias).tanh()
-
-
-def replaced():
-    """A layer whose forward is another function."""
-    layer = nn.Conv1d(4, 6, 3)
-    layer.forward = lambda data: data
-    return layer
-
-
-def hooked(kind):
-    """A layer with a hook."""
-    layer = nn.Conv1d(4, 6, 3)
-    getattr(layer, kind)(lambda *_: None)
-    return layer
-
-
-def resized():
-    """A layer whose stride was written over."""
-    layer = cp.Conv1d(4, 6, 3, padding=(1, 2), backend="torch")
-    layer.stride = (2,)
-    return layer
-
-
-class Cell(mindspore.nn.Conv1d):
-    """Another function in MindSpore."""
-
-    def construct(self, data):
-        return -super().construct(data)
-
-
-REFUSED = {
-    "lazy": (lambda: nn.LazyConv1d(6, 3), ValueError, "in_channels are not known before the first call; call it once"),
-    "subclass": (lambda: Doubled(4, 6, 3), ValueError, "Doubled cannot be captured exactly: its class computes forward in a way"),
-    "subclass below": (lambda: Gated(4, 6, 3), ValueError, "its class computes forward in a way of its own"),
-    "replaced": (replaced, ValueError, "its forward was replaced"),
-    "hook": (lambda: hooked("register_forward_hook"), ValueError, "a forward hook may change its output; remove the hook"),
-    "pre-hook": (lambda: hooked("register_forward_pre_hook"), ValueError, "a forward pre-hook may change its input"),
-    "training": (lambda: parametrizations.spectral_norm(nn.Conv1d(4, 6, 3)), ValueError, "call eval() first"),
-    "meta": (lambda: nn.Conv1d(4, 6, 3, device="meta"), ValueError, "meta device"),
-    "complex": (lambda: nn.Conv1d(4, 6, 3, dtype=torch.complex64), ValueError, "torch.complex64"),
-    "resized": (resized, ValueError, "its sizes were changed after it was built"),
-    "a Cell's own construct": (
-        lambda: Cell(4, 6, 3),
-        ValueError,
-        "Cell cannot be captured exactly: its class computes construct",
-    ),
-    "Conv2d": (lambda: nn.Conv2d(4, 6, 3), TypeError, "got an object of class torch.nn.modules.conv.Conv2d"),
-    "transposed": (lambda: nn.ConvTranspose1d(4, 6, 3), TypeError, "ConvTranspose1d; pass the layer itself"),
-    "Dense": (lambda: mindspore.nn.Dense(4, 6), TypeError, "mindspore.nn.layer.basic.Dense"),
-    "no layer": (lambda: 3, TypeError, "got an object of class builtins.int"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_exact_is_refused(name):
-    """Each with the reason and the fix; never approximated."""
-    build, kind, says = REFUSED[name]
-    with pytest.raises(cp.ConvPolicyError) as caught:
-        cp.capture(build())
-    assert isinstance(caught.value, kind)
-    assert says in str(caught.value)
+def test_nothing_is_imported_for_a_layer():
+    """A NumPy layer is taken apart in a process that has no other framework, and has none afterwards."""
+    code = "import sys, convpolicy as cp; cp.port(cp.Conv1d(1, 1, 3), to='numpy'); print({'torch', 'mindspore'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_port_model():
@@ -259,8 +237,9 @@ def test_port_model():
     }
     data = torch.randn(1, 4, 9)
     for path, layer in ported.layers.items():
-        expected = model.get_submodule(path)(data).detach().numpy()
-        np.testing.assert_allclose(layer(mindspore.Tensor(data.numpy())).asnumpy(), expected, rtol=1e-5, atol=1e-5)
+        wanted = bounded(cp.capture(model.get_submodule(path)), data.numpy())
+        assert within(model.get_submodule(path)(data).detach().numpy(), wanted)
+        assert within(layer(mindspore.Tensor(data.numpy())).asnumpy(), wanted)
     with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got an object of class int"):
         cp.port_model(3, to="numpy")
     with pytest.raises(LookupError, match="unknown backend 'nmpy'"):

@@ -49,15 +49,9 @@ def test_built_in_parts_come_through_hooks():
     """Every built-in part was registered by a plugin that the report lists, and carries that plugin's name."""
     reports = {report.name: report for report in cp.plugins() if report.builtin}
     assert list(reports) == [
-        "padding_rules",
-        "padding_modes",
-        "initializers",
-        "streams",
-        "layouts",
-        "policies",
-        "backends",
+        "padding_rules", "paper_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "papers", "backends",
         "natives",
-    ]
+    ]  # fmt: skip
     listed = {(entry, report.name) for report in reports.values() for entry in report.parts}
     readers = {
         "padding rule": cp.padding_rules, "padding mode": cp.padding_modes, "initializer": cp.initializers,
@@ -71,14 +65,16 @@ def test_built_in_parts_come_through_hooks():
     assert found == listed
     for report in reports.values():
         assert report.errors == []
-        assert report.hooks == [f"convpolicy_{report.name}"]
+        hook = {"paper_rules": "padding_rules", "papers": "policies"}.get(report.name, report.name)
+        assert report.hooks == [f"convpolicy_{hook}"]
 
 
 def test_the_names_that_are_promised():
     """The rules, modes and backends that the documentation names are there, and every mapping is sorted and read-only."""
     assert list(cp.padding_rules()) == sorted([
         "valid", "explicit", "same_upper", "same_lower", "same_static", "torch_same", "half", "full", "causal", "semicausal",
-        "torch-left", "tf-right", "mindspore-right", "paddle_same",
+        "torch-left", "tf-right", "mindspore-right", "paddle_same", "same_symmetric", "same_drop_last", "chomp", "causal_keep",
+        "dac", "encodec", "encodec_causal", "mimi", "moshi", "nemo_causal", "nemo_future", "speechbrain_same", "to_multiple", "crop",
     ])  # fmt: skip
     assert list(cp.padding_modes()) == ["circular", "constant", "reflect", "replicate", "symmetric", "zeros"]
     assert list(cp.backends()) == ["mindspore", "numpy", "torch"]

@@ -59,7 +59,12 @@ def test_init_prints_statistics():
     [
         (("init", "torch", *SIZES), "Give -o FILE.safetensors, --stats, or both."),
         (("init", "torch", *SIZES, "-o", "w.npz"), "output must end in .safetensors, got 'w.npz'"),
-        (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "No such file or directory"),
+        (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "convpolicy: absent/w.safetensors: No such file or directory"),
+        (
+            ("init", "torch", *SIZES, "--dtype", "bfloat16", "-o", "w.safetensors"),
+            "must be one that NumPy has for a file, got 'bfloat16'",
+        ),
+        (("init", "torch", *SIZES, "--json", "-o", "w.safetensors"), "--json says how statistics are printed; give --stats too."),
         (("init", "mindspore", *SIZES, "--seed", -1, "--stats"), "seed must be at least 0, got -1"),
         (("init", "torch", *SIZES, "--dtype", "int8", "--stats"), "dtype must be one of float32, float64"),
         (("init", "torch", "--in", 5, *SIZES[2:], "--stats"), "in_channels must be divisible by groups"),
@@ -86,3 +91,47 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         weights.save(path, policy, policy.initial(3, 4, 5))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Taps:
+    """A plugin whose initializer gives a read-only view, the same three taps for every channel."""
+
+    @cp.hookimpl
+    def convpolicy_initializers(self):
+        return [cp.Initializer("taps", lambda draws, target: np.broadcast_to([0.25, 0.5, 0.25], target.shape))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_view_becomes_weights_of_their_own(dtype):
+    """What an initializer gives may be a read-only view: a layer's weight can be written, and only there."""
+    cp.register(Taps(), "taps")
+    try:
+        one, two = (cp.Conv1d(2, 2, 3, weight_init="taps", bias=False, dtype=dtype) for _ in range(2))
+        one.weight[0, 0] = 7
+        assert one.weight[1, 1].tolist() == two.weight[0, 0].tolist() == [0.25, 0.5, 0.25]
+    finally:
+        cp.unregister("taps")
+
+
+def test_bfloat16_is_read_to_the_bit(tmp_path):
+    """Every one of the 65536 bit patterns, with a prefix and beside another tensor, comes as the float32 number it is."""
+    bits = np.random.default_rng(0).permutation(np.arange(2**16, dtype="<u2")).reshape(2**8, 2**6, 4)
+    header, data = {}, b""
+    for name, kind, values in (
+        ("other", "F32", np.ones(1, "<f4")),
+        ("net.weight", "BF16", bits),
+        ("net.bias", "BF16", bits[:, 0, 0]),
+    ):
+        start, data = len(data), data + values.tobytes()
+        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": [start, len(data)]}
+    text = json.dumps(header).encode()
+    (tmp_path / "w.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    found, dtype = weights.load(f"{tmp_path}/w.safetensors:net", cp.policy("torch"))
+    assert dtype == "bfloat16"
+    sign, exponent, fraction = (bits >> 15).astype(int), (bits >> 7 & 255).astype(int), (bits & 127).astype(float)
+    normal, finite = exponent > 0, exponent < 255
+    values = (1 - 2 * sign) * np.ldexp(fraction / 128 + normal, np.maximum(exponent, 1) - 127)  # the format's own definition
+    assert found["weight"].dtype == np.float32
+    assert np.array_equal(found["weight"][finite], values[finite])
+    assert np.array_equal(np.isnan(found["weight"]), ~finite & (fraction > 0))
+    assert np.array_equal(found["bias"], found["weight"][:, 0, 0], equal_nan=True)

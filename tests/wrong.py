@@ -134,7 +134,9 @@ class Layer:
     def __call__(self, data):
         """Convolve (batch, channels, length)."""
         spec, dtype = self.request.spec, data.dtype
-        plan = self.request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=data.shape[2])
+        if data.shape[1] != spec.in_channels:
+            raise cp.InvalidValueError(f"input must have {spec.in_channels} channels, got {data.shape[1]}; correct it.")
+        plan = self.request.plan(data.shape[2])
         plan, data, weight = self.take("plan", plan), self.take("data", data), self.take("weight", self.weight)
         stride, dilation = self.take("stride", spec.stride), self.take("dilation", spec.dilation)
         group = self.take("group", np.arange(spec.out_channels) * spec.groups // spec.out_channels)
@@ -154,10 +156,12 @@ def wrong_backends():
     for fault, faults in {RIGHT: {}, **LAYER_FAULTS, **LAYER_FAULTS_IN_PLACE}.items():
 
         def build(request, stream, device, faults=faults):
+            if device is not None:
+                raise cp.InvalidValueError(f"device must be None, got {device!r}; leave it out.")
             drawn = request.draw(stream)
             return Layer(request, faults, drawn["weight"], drawn["bias"])
 
-        yield cp.Backend(fault, build)
+        yield cp.Backend(fault, build, description="A wrong backend.")
 
 
 class Wrong:

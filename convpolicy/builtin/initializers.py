@@ -16,6 +16,7 @@ from convpolicy.streams import Draws
 
 Values: TypeAlias = "NDArray[Any]"
 FANS = ("fan_in", "fan_out", "fan_avg", "fan_in_all_groups")
+STEEPEST = 1e150  # its square is a float
 LEAST_MASS = 1e-3  # a narrower cut is drawn by rejection for too long
 
 
@@ -87,6 +88,12 @@ def he(draws: Draws, target: Target, *, fan: str, negative_slope: float, distrib
     return draws.scaled(target.shape, target.fans, fan, math.sqrt(2.0 / (1 + negative_slope**2)), distribution)
 
 
+def check_slope(target: Target, *, fan: str, negative_slope: float, distribution: str) -> None:
+    """The slope has a square."""
+    if abs(negative_slope) > STEEPEST:
+        raise ValueError(f"negative_slope must be at most {STEEPEST:g} either way, got {negative_slope}; pass less.")
+
+
 def orthogonal(draws: Draws, target: Target, *, gain: float) -> Values:
     """Rows (or columns) of the weight as (out, in/groups · kernel) orthonormal, times gain.
 
@@ -148,7 +155,13 @@ OF_LAW = {
 
 def _scaled(name: str, law: str) -> Initializer:
     draw, scale, fan, source = SCALED[name]
-    return Initializer(f"{name}_{law}", draw, params=_scale_params(fan, scale, law), description=f"{source}, {OF_LAW[law]}")
+    return Initializer(
+        f"{name}_{law}",
+        draw,
+        check=check_slope if draw is he else None,
+        params=_scale_params(fan, scale, law),
+        description=f"{source}, {OF_LAW[law]}",
+    )
 
 
 def _scale_params(fan: str, scale: dict[str, Param], law: str) -> dict[str, Param]:

@@ -46,7 +46,8 @@ class PolicyConv1d(nn.Conv1d):
         pads = request.static_pads()
         zeros = policy.padding_mode == ZEROS
         same = zeros and policy.padding in SAME
-        both_sides = pads[0] if zeros and pads is not None and pads[0] == pads[1] else None
+        native = zeros and (pads is None or min(pads) >= 0)  # no cut, which MindSpore has not
+        both_sides = pads[0] if native and pads is not None and pads[0] == pads[1] else None
         super().__init__(
             spec.in_channels,
             spec.out_channels,
@@ -62,11 +63,11 @@ class PolicyConv1d(nn.Conv1d):
             dtype=getattr(mindspore, request.dtype),
         )
         self.weight_init, self.bias_init = policy.weight_init, policy.bias_init if policy.bias else None  # for the repr
-        if zeros and not same and both_sides is None and pads is not None:
+        if native and not same and both_sides is None and pads is not None:
             self.conv2d = self._convolution(pads)
         self._by_windows = request.dtype == "float64"
-        self._by_length = zeros and not same and pads is None
-        self._gathers = not zeros and pads != (0, 0)
+        self._by_length = native and not same and pads is None
+        self._gathers = not native and pads != (0, 0)
         self._request = request
         self._constant = policy.part("padding_mode")[1].get("value", 0.0)
         self._groups = spec.groups
@@ -111,6 +112,8 @@ class PolicyConv1d(nn.Conv1d):
             output = self._multiply_windows(x, self._window_index(length))
         elif self._by_length:
             pads = self._pads_of(length)
+            if min(pads) < 0:
+                x, pads = ops.gather(self._with_constant(x), self._padded_index(length), 2), (0, 0)
             conv2d = ops.Conv2D(
                 self.out_channels, self.kernel_size, 1, "pad", (0, 0, pads[0], pads[1]), self.stride, self.dilation, self.group
             )
@@ -149,7 +152,7 @@ class PolicyConv1d(nn.Conv1d):
 
 def padded_index(plan: Plan) -> Any:
     """Return (padded_length,) int32 input positions; the position ``plan.length`` holds the constant."""
-    sources = np.array([*plan.left_sources, *range(plan.length), *plan.right_sources], dtype=np.int32)
+    sources = np.array(plan.positions, dtype=np.int32)
     return np.where(sources < 0, plan.length, sources).astype(np.int32)
 
 

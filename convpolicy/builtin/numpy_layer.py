@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convpolicy.backends import LayerRequest
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.plan import Plan, require_a_window
-from convpolicy.porting import Capture, as_given
+from convpolicy.porting import Capture, as_given, refuse
 from convpolicy.random.numpy import NumpyStream
 from convpolicy.random.stream import Stream
 
@@ -98,25 +98,28 @@ def capture(layer: Any) -> Capture | None:
     """Return sizes, policy and weights of a `NumpyConv1d`; None for anything else."""
     if not isinstance(layer, NumpyConv1d):
         return None
+    if type(layer) is not NumpyConv1d:
+        raise refuse(layer, "its class may compute in a way of its own", "capture a plain NumpyConv1d with its weights")
     request = layer._request
     bias = None if layer.bias is None else as_given(layer.bias)
     return Capture(request.spec, request.policy, as_given(layer.weight), bias, request.dtype)
 
 
 def pad(data: Array, plan: Plan) -> Array:
-    """Return (batch, channels, padded_length); the input itself when nothing is added."""
-    if not plan.left and not plan.right:
-        return data
-    padded = np.empty((*data.shape[:-1], plan.padded_length), dtype=data.dtype)
-    inner = plan.left + plan.length
-    padded[..., plan.left : inner] = data
-    for part, sources in ((padded[..., : plan.left], plan.left_sources), (padded[..., inner:], plan.right_sources)):
+    """Return (batch, channels, padded_length); a view of the input when nothing is added."""
+    (left, right), (first, last) = plan.added, plan.cut
+    if not left and not right:
+        return data[..., first : plan.length - last]
+    inner = left + plan.length
+    padded = np.empty((*data.shape[:-1], inner + right), dtype=data.dtype)
+    padded[..., left:inner] = data
+    for part, sources in ((padded[..., :left], plan.left_sources), (padded[..., inner:], plan.right_sources)):
         index = np.array(sources, dtype=np.int64)
         if plan.is_constant:
             part[...] = plan.value
         else:
             np.copyto(part, np.where(index < 0, np.asarray(plan.value, dtype=data.dtype), data[..., index]))
-    return padded
+    return padded[..., first : inner + right - last]
 
 
 def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: int, groups: int) -> None:

@@ -67,10 +67,10 @@ def _any_unless_empty(length: int) -> int:
 def convpolicy_padding_modes() -> list[PaddingMode]:
     """Return the built-in modes."""
     return [
-        PaddingMode("zeros", constant, description="Zeros: 1234, left 2, right 2 -> 00|1234|00."),
-        PaddingMode("constant", constant, params={"value": Param(0.0, finite=False)}),
-        PaddingMode("reflect", reflect, limit=_up_to_length_minus_one),
-        PaddingMode("symmetric", symmetric, limit=_up_to_length),
-        PaddingMode("replicate", replicate, limit=_any_unless_empty),
-        PaddingMode("circular", circular, limit=_up_to_length),
+        PaddingMode("zeros", constant, declares={"causal", "linear"}, description="Zeros: 1234, left 2, right 2 -> 00|1234|00."),
+        PaddingMode("constant", constant, declares={"causal"}, params={"value": Param(0.0, finite=False)}),
+        PaddingMode("reflect", reflect, declares={"linear"}, limit=_up_to_length_minus_one),
+        PaddingMode("symmetric", symmetric, declares={"linear"}, limit=_up_to_length),
+        PaddingMode("replicate", replicate, declares={"causal", "linear"}, limit=_any_unless_empty),
+        PaddingMode("circular", circular, declares={"linear"}, limit=_up_to_length),
     ]

@@ -7,6 +7,8 @@ from convpolicy.hookspecs import hookimpl
 from convpolicy.padding import PaddingRule
 from convpolicy.parts import Param
 
+KEEPS = frozenset({"length-preserving"})
+
 
 def valid(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
     """No padding: (0, 0).
@@ -121,7 +123,9 @@ def _same_needs_length(kernel: int, stride: int, dilation: int) -> bool:
 
 
 def _same(name: str, side: str, description: str = "") -> PaddingRule:
-    return PaddingRule(name, same_upper, needs_length=_same_needs_length, params=_odd(side), description=description)
+    return PaddingRule(
+        name, same_upper, needs_length=_same_needs_length, declares=KEEPS, params=_odd(side), description=description
+    )
 
 
 @hookimpl
@@ -136,14 +140,14 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
             "left",
             "Least padding for ceil(length/stride) outputs, odd element left: ONNX SAME_LOWER, lax SAME_LOWER.",
         ),
-        PaddingRule("same_static", same_static, params=_odd("right")),
-        PaddingRule("torch_same", torch_same),
-        PaddingRule("paddle_same", paddle_same, needs_length=_same_needs_length),
+        PaddingRule("same_static", same_static, declares=KEEPS, params=_odd("right")),
+        PaddingRule("torch_same", torch_same, declares=KEEPS),
+        PaddingRule("paddle_same", paddle_same, needs_length=_same_needs_length, declares=KEEPS),
         PaddingRule("half", half),
-        PaddingRule("full", full),
-        PaddingRule("causal", causal),
-        PaddingRule("semicausal", semicausal),
-        PaddingRule("torch-left", torch_left),
+        PaddingRule("full", full, declares={"causal"}),
+        PaddingRule("causal", causal, declares={"causal", *KEEPS}),
+        PaddingRule("semicausal", semicausal, declares={"causal", *KEEPS}),
+        PaddingRule("torch-left", torch_left, declares=KEEPS),
         _same("tf-right", "right", "TensorFlow's SAME, odd element right: same_upper under the design card's name."),
         _same(
             "mindspore-right",

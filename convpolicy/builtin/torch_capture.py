@@ -6,11 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as modules
 from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from convpolicy.builtin.torch_layer import PaddedConv1d, PolicyConv1d
+from convpolicy.arithmetic import split, static_total
+from convpolicy.builtin.torch_layer import native_padding
+from convpolicy.builtin.torch_padded import PaddedConv1d
+from convpolicy.builtin.torch_policy import PolicyConv1d
 from convpolicy.builtin.torch_values import as_numpy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.lookup import policy
@@ -18,7 +22,10 @@ from convpolicy.plan import ConvSpec
 from convpolicy.porting import Capture, as_given, one, refuse
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
-FORWARDS = (nn.Conv1d._conv_forward, PaddedConv1d._conv_forward)
+TENSORS = (Tensor, nn.Parameter, nn.Buffer)
+# what a call goes through, by the files that may have written it: a class, or the framework itself, may have been given another
+CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad")
+FILES = {kind.__init__.__code__.co_filename for kind in (nn.Module, nn.Conv1d, PaddedConv1d)}
 # what a pre-hook of torch's own utilities makes of the weight, without its side effects
 REWRITING_HOOKS = {
     WeightNorm: lambda hook, layer: hook.compute_weight(layer),
@@ -34,11 +41,19 @@ def capture(layer: Any) -> Capture | None:
         return None
     _check(layer)
     weight, bias = _values(layer)
+    if any(type(value) not in TENSORS for value in (weight, bias) if value is not None):
+        raise refuse(layer, f"its weight is a {type(weight).__name__}, which may compute in a way of its own", "make it a tensor")
     if weight.dtype not in DTYPES or (bias is not None and bias.dtype != weight.dtype):
         dtypes = ", ".join(str(value.dtype) for value in (weight, bias) if value is not None)
         raise refuse(layer, f"weight and bias are {dtypes}", f"convert both to one of {', '.join(DTYPES.values())}")
     kernel, stride, dilation = map(one, (layer.kernel_size, layer.stride, layer.dilation))
     spec = ConvSpec.of(layer.in_channels, layer.out_channels, kernel, stride, dilation, layer.groups)
+    if tuple(weight.shape) != spec.weight_shape:
+        raise refuse(
+            layer,
+            f"its weight has shape {tuple(weight.shape)} and its sizes say {spec.weight_shape}",
+            "build it with its own sizes",
+        )
     chosen = _policy(layer, spec, bias is not None)
     return Capture(spec, chosen, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
 
@@ -50,10 +65,12 @@ def _array(value: Tensor) -> Any:
 def _check(layer: nn.Conv1d) -> None:
     if isinstance(layer, nn.LazyConv1d):
         raise refuse(layer, "its in_channels are not known before the first call", "call it once on an input")
-    if type(layer).forward is not nn.Conv1d.forward or type(layer)._conv_forward not in FORWARDS:
+    if any(_written_in(getattr(type(layer), name, None)) not in FILES for name in CALLED if hasattr(type(layer), name)):
         raise refuse(layer, "its class computes forward in a way of its own", "capture a plain torch.nn.Conv1d with its weights")
-    if "forward" in vars(layer) or "_conv_forward" in vars(layer):
+    if not vars(layer).keys().isdisjoint(CALLED):
         raise refuse(layer, "its forward was replaced", "delete that attribute")
+    if modules._global_forward_hooks or modules._global_forward_pre_hooks:
+        raise refuse(layer, "a forward hook of all modules may change what it computes", "remove the hook")
     if layer._forward_hooks:
         raise refuse(layer, "a forward hook may change its output", "remove the hook")
     rewriting = [hook for hook in _pre_hooks(layer) if isinstance(hook, tuple(REWRITING_HOOKS))]
@@ -64,6 +81,10 @@ def _check(layer: nn.Conv1d) -> None:
         raise refuse(layer, "spectral normalisation changes its weight at every call while training", "call eval() first")
     if any(value.is_meta for value in layer.parameters()):
         raise refuse(layer, "it is on the meta device and holds no values", "call to_empty and load its weights")
+
+
+def _written_in(function: Any) -> str:
+    return str(getattr(getattr(function, "__code__", None), "co_filename", ""))
 
 
 def _pre_hooks(layer: nn.Conv1d) -> list[Any]:
@@ -82,12 +103,24 @@ def _values(layer: nn.Conv1d) -> tuple[Any, Any]:
 
 
 def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
+    given: Any = layer.padding
+    padding = given if isinstance(given, str) or (isinstance(given, tuple) and len(given) > 1) else one(given)
     if isinstance(layer, PolicyConv1d):
-        if spec != layer._request.spec:
-            raise refuse(layer, "its sizes were changed after it was built", "build it anew")
+        mode = layer.policy.padding_mode.name
+        built: Any = native_padding(layer._request)
+        if isinstance(layer, PaddedConv1d):
+            built = layer._static or str(layer.policy.padding)
+        if (spec, padding, layer.padding_mode) != (layer._request.spec, built, mode):
+            raise refuse(layer, "its sizes or its padding were changed after it was built", "build it anew")
         return layer.policy.evolve(bias=bias)
-    padding = layer.padding if isinstance(layer.padding, str) else one(layer.padding)
+    if isinstance(padding, tuple):
+        raise refuse(layer, f"its padding {padding} is not one that its forward can carry out", "build it anew")
     try:
-        return policy("torch").evolve(padding=padding, padding_mode=layer.padding_mode, bias=bias)
+        chosen = policy("torch").evolve(padding=padding, padding_mode=layer.padding_mode, bias=bias)
     except ConvPolicyError as error:
         raise refuse(layer, str(error).rstrip("."), "correct its attributes") from error
+    same = split(static_total(spec.kernel_size, spec.dilation), "right")
+    pads = {"same": same, "valid": (0, 0)}[padding] if isinstance(padding, str) else (padding, padding)
+    if layer.padding_mode != "zeros" and tuple(layer._reversed_padding_repeated_twice) != pads:
+        raise refuse(layer, "its padding was changed after it was built, which its forward does not read", "build it anew")
+    return chosen

@@ -10,9 +10,12 @@ import click
 
 import convpolicy
 from convpolicy import registry
+from convpolicy.cli.chaining import chain_layers
 from convpolicy.cli.commands import COMMANDS
 from convpolicy.cli.converting import convert
 from convpolicy.cli.new_plugin import start_plugin
+from convpolicy.cli.translating import translate
+from convpolicy.cli.why import diagnose
 from convpolicy.errors import ConvPolicyError
 
 
@@ -45,7 +48,7 @@ def build() -> click.Group:
     """
     group = _Group("convpolicy", help="Padding, initialization and weight layout of 1-D convolutions, as policies.")
     group = click.version_option(convpolicy.__version__, package_name="convpolicy")(group)
-    for command in (*COMMANDS, convert, start_plugin):
+    for command in (*COMMANDS, chain_layers, convert, diagnose, translate, start_plugin):
         group.add_command(command)
     registry.current().add_commands(group)
     return group

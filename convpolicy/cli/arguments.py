@@ -55,6 +55,8 @@ def choice(argument: str, word: str) -> Choice:
         name, equals, value = (part.strip() for part in setting.partition("="))
         if not equals or not name.isidentifier() or not value:
             raise InvalidValueError(f"{argument}: {setting.strip()!r} in {word!r} must read as parameter=value; write it so.")
+        if name in params:
+            raise InvalidValueError(f"{argument}: {name!r} stands twice in {word!r}; write it once.")
         params[name] = _value(value)
     return Choice(match[1].strip(), **params)
 

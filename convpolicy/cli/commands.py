@@ -10,6 +10,7 @@ import click
 from convpolicy import matrix, registry, verification, weights
 from convpolicy.backends import Backend
 from convpolicy.cli import arguments, output
+from convpolicy.cli.papers import explain, papers
 from convpolicy.comparison import compare
 from convpolicy.drawing import draw
 from convpolicy.parts import Part
@@ -74,20 +75,24 @@ def _setting(name: str, default: Any) -> str:
 @click.argument("policy", metavar="POLICY|FILE")
 @arguments.as_json
 def show(policy: str, as_json: bool) -> None:
-    """Show every field of a policy, and what the parts it names do."""
+    """Show every field of a policy, and what the parts it names do; of a paper's policy also why, with a drawing."""
     shown = arguments.named_or_file(policy)
     if as_json:
         output.print_json(shown.to_dict())
         return
-    output.print_table(("field", "value", "meaning"), [_field(shown, field.name) for field in attrs.fields(Policy)])
+    fields = [field.name for field in attrs.fields(Policy) if field.name != "paper"]
+    output.print_table(("field", "value", "meaning"), [_field(shown, field) for field in fields])
+    explain(shown)
 
 
 def _field(policy: Policy, field: str) -> tuple[str, str, str]:
     value = getattr(policy, field)
     if field in PART_FIELDS:
         return field, str(value), policy.part(field)[0].description
-    if field in ("padding_names", "mode_names"):
-        return field, ", ".join(f"{word} = {part}" for word, part in value), "the framework's own words"
+    if field in ("padding_names", "mode_names", "init_names"):
+        return field, ", ".join(f"{word} = {part}" for word, part in value), "the policy's own words"
+    if field == "weight_norm":
+        return field, str(value), "the axis of (out, in/groups, kernel) that keeps one norm per index, or None"
     return field, str(value), ""
 
 
@@ -225,7 +230,7 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
 @click.option("--kernel-size", required=True, type=int, help="Taps of the kernel.")
 @click.option("--groups", default=1, show_default=True, type=int, help="Blocked connections from input to output channels.")
 @click.option("--seed", default=0, show_default=True, type=int, help="What the framework would be seeded with.")
-@click.option("--dtype", default="float32", show_default=True, help="float32, float64 or float16.")
+@click.option("--dtype", default="float32", show_default=True, help="float32, float64, float16; bfloat16 for --stats only.")
 @click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Write a .safetensors file.")
 @click.option("--stats", is_flag=True, help="Print moments and bounds.")
 @arguments.as_json
@@ -244,10 +249,12 @@ def init(
     """Draw the weights that a policy's framework would start with, and write them or print their statistics."""
     if path is None and not stats:
         raise click.UsageError("Give -o FILE.safetensors, --stats, or both.")
+    if as_json and not stats:
+        raise click.UsageError("--json says how statistics are printed; give --stats too.")
     wanted = arguments.named_or_file(policy)
     drawn = wanted.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
     if path is not None:
-        weights.save(path, wanted, drawn, groups, seed)
+        weights.save(path, wanted, drawn, groups, seed, dtype)
     if stats:
         rows = weights.statistics(drawn)
         if as_json:
@@ -256,4 +263,4 @@ def init(
             output.print_table(tuple(rows[0]), (tuple(row.values()) for row in rows))
 
 
-COMMANDS = (list_parts, show, plan, compare_policies, init, verify, plugins)
+COMMANDS = (list_parts, show, papers, plan, compare_policies, init, verify, plugins)

@@ -35,7 +35,12 @@ def print_table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
 def progress() -> Iterator[Callable[[str], None]]:
     """Show on stderr what is being done, as a spinner on a terminal; yields a function that takes the next thing done."""
     bar = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task("starting", total=None)

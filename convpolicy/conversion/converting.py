@@ -18,8 +18,8 @@ from convpolicy.conversion.results import Conversion, Converted
 from convpolicy.conversion.safetensors_files import in_order
 from convpolicy.conversion.tensors import FLOATS, Job, Piece, Reader, Writer, cast, holder, in_pieces
 from convpolicy.errors import InvalidTypeError, InvalidValueError
-from convpolicy.files import Staged, refuse_existing
 from convpolicy.policy import Policy
+from convpolicy.whole_files import Staged, refuse_existing
 
 Progress = Callable[[str, int, int], None]
 
@@ -49,9 +49,7 @@ class Prepared:
             stamp = stamps.read(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
             moves = self._moves(layers, mapping, guess, stamp)
-            rows = plan(
-                self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm
-            )
+            rows = plan(self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm)
             self._rows = _ordered(rows)
             self._stamp = stamped(rows, reads.suffix, self._source, self._target, stamp)
             self._notes = tuple(self._noted(reads, writes))
@@ -73,7 +71,9 @@ class Prepared:
         elif mapping is None and stamp is not None:
             now = selection.side("the file's stamp", stamp.target, source.grouped)
             if now.layout.axes != source.layout.axes:
-                raise InvalidValueError(f"source must be {stamp.target!r}, as {self._src} says of itself, got {source.name!r}; pass that.")
+                raise InvalidValueError(
+                    f"source must be {stamp.target!r}, as {self._src} says of itself, got {source.name!r}; pass that."
+                )
             moves |= selection.by_stamp(stamp, entries, source, target)
         elif mapping is None and source.layout.axes != target.layout.axes:
             raise InvalidValueError(
@@ -148,14 +148,14 @@ class Prepared:
 
     def _check_output(self, files: Iterable[Path], output: Path) -> None:
         for file in files:
-            if output.exists() and file.exists() and os.path.samefile(output, file):
+            if output.exists() and file.exists() and output.samefile(file):
                 raise InvalidValueError(f"output {str(output)!r} is the input {str(file)!r} itself; write to another name.")
         if os.path.lexists(output) and not self._force:
             raise refuse_existing(output)
         if output.is_dir():
             raise InvalidValueError(f"output {str(output)!r} is a folder; name a file.")
 
-    def __enter__(self) -> Prepared:
+    def __enter__(self) -> Prepared:  # noqa: PYI034 - typing.Self is newer than the oldest Python
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

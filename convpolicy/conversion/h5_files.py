@@ -14,7 +14,21 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, in_pieces, joined, numpys_own, reading, writing
+from convpolicy.conversion.tensors import (
+    NAMES,
+    PIECE,
+    Entry,
+    Job,
+    Piece,
+    Reader,
+    Writer,
+    entry,
+    in_pieces,
+    joined,
+    numpys_own,
+    reading,
+    writing,
+)
 from convpolicy.errors import InvalidValueError
 
 TEXT = "convpolicy"  # attribute of the root that holds the metadata
@@ -150,7 +164,9 @@ class KerasWriter(H5Writer):
 
     def __init__(self, job: Job) -> None:
         if not isinstance(job.reader, KerasReader):
-            raise InvalidValueError("a .keras file holds the model's configuration too, so it is made from a .keras file; write .weights.h5.")
+            raise InvalidValueError(
+                "a .keras file holds the model's configuration too, so it is made from a .keras file; write .weights.h5."
+            )
         self._archive = job.reader.archive
         self._inner = tempfile.TemporaryFile(dir=job.path.parent)  # noqa: SIM115 (closed with the writer)
         super().__init__(job, self._inner)

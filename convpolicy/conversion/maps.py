@@ -63,7 +63,9 @@ def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> 
 def _rule(pattern: str, value: Any) -> dict[str, Any]:
     rule = {"layout": value} if isinstance(value, str) else value
     if not isinstance(rule, Mapping) or not rule or set(rule) - set(KEYS):
-        raise InvalidValueError(f"mapping {pattern!r} must be the name of a layout, or a table of {', '.join(KEYS)}, got {value!r}; write it so.")
+        raise InvalidValueError(
+            f"mapping {pattern!r} must be the name of a layout, or a table of {', '.join(KEYS)}, got {value!r}; write it so."
+        )
     for key in ("layout", "target", "name"):
         if key in rule and not isinstance(rule[key], str):
             raise InvalidTypeError(f"mapping {pattern!r}: {key} must be a name, got {rule[key]!r}; write one.")

@@ -12,7 +12,20 @@ from typing import Any
 import mindspore
 from mindspore.common.np_dtype import bfloat16
 
-from convpolicy.conversion.tensors import NAMES, Entry, Job, Piece, Reader, Writer, entry, holder, in_pieces, joined, reading, writing
+from convpolicy.conversion.tensors import (
+    NAMES,
+    Entry,
+    Job,
+    Piece,
+    Reader,
+    Writer,
+    entry,
+    holder,
+    in_pieces,
+    joined,
+    reading,
+    writing,
+)
 from convpolicy.errors import InvalidValueError
 
 TEXT = "convpolicy"  # name of the text entry that holds the metadata; MindSpore's own loading passes over it
@@ -28,7 +41,9 @@ class MindSporeReader(Reader):
         super().__init__(path)
         with path.open("rb") as file:
             if file.read(2) == ZIP:
-                raise InvalidValueError(f"{path} is no MindSpore checkpoint but a zip file, as torch writes them; rename it to .pt.")
+                raise InvalidValueError(
+                    f"{path} is no MindSpore checkpoint but a zip file, as torch writes them; rename it to .pt."
+                )
         with reading(path, self.title, Exception):
             loaded: dict[str, Any] = mindspore.load_checkpoint(str(path))
         self.texts = {name: value for name, value in loaded.items() if isinstance(value, str)}
@@ -57,7 +72,9 @@ class MindSporeWriter(Writer):
     def __init__(self, job: Job) -> None:
         for row in job.entries:
             if row.dtype != "bfloat16" and row.dtype not in NAMES.values():
-                raise InvalidValueError(f"MindSpore has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file.")
+                raise InvalidValueError(
+                    f"MindSpore has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file."
+                )
             if not row.size:
                 raise InvalidValueError(f"MindSpore writes no empty tensor, which {row.name!r} is; choose another kind of file.")
         self._one = job.path.with_name(f"{job.path.name}.one.ckpt")

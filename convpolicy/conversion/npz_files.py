@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 import numpy as np
-from numpy.lib import format as npy
+from numpy.lib import format as npy_format
 
 from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, in_pieces, numpys_own, reading
 from convpolicy.errors import InvalidValueError
 
+npy: Any = npy_format  # it has no types
 MEMBER = ".npy"
 FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, SyntaxError, MemoryError)
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -49,7 +50,9 @@ class NpzReader(Reader):
         little = dtype.newbyteorder("<")
         made = entry(name, shape, NAMES.get(little, little.str))
         if made.size != size:
-            raise InvalidValueError(f"{self.path} is not whole: {name!r} needs {made.size} bytes, got {size}; fetch or save it anew.")
+            raise InvalidValueError(
+                f"{self.path} is not whole: {name!r} needs {made.size} bytes, got {size}; fetch or save it anew."
+            )
         return made
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
@@ -73,7 +76,8 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(file)
     if version not in HEADERS:
         raise ValueError(f"arrays of format {version} are not read")
-    return HEADERS[version](file)
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = HEADERS[version](file)
+    return header
 
 
 class NpzWriter(Writer):
@@ -90,7 +94,9 @@ class NpzWriter(Writer):
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
         """Add one member."""
         with self._archive.open(entry.name + MEMBER, "w", force_zip64=True) as file:
-            npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(numpys_own(entry, ".npz")), "fortran_order": False, "shape": entry.shape})
+            npy.write_array_header_1_0(
+                file, {"descr": npy.dtype_to_descr(numpys_own(entry, ".npz")), "fortran_order": False, "shape": entry.shape}
+            )
             for piece in pieces:
                 file.write(piece)
 

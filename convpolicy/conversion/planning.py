@@ -76,7 +76,9 @@ def plan(
     known = {row.name: row for row in entries}
     origins = stamp.tensors if stamp is not None and home else {}
     folded = _pairs(known, moves) if fold else {}
-    biases = {f"{move.stem}{source.bias}": f"{move.stem}{target.bias}" for move in moves.values() if move.source and not move.name}
+    biases = {
+        f"{move.stem}{source.bias}": f"{move.stem}{target.bias}" for move in moves.values() if move.source and not move.name
+    }
     rows = []
     for old in entries:
         move = moves.get(old.name)
@@ -88,7 +90,9 @@ def plan(
         name = origins[old.name].name if old.name in origins else _name(old.name, move, biases, source, target)
         kept = old.dtype if dtype is None or old.dtype not in FLOATS else dtype
         try:
-            shape = old.shape if move is None or move.source is None else _moved(move, np.broadcast_to(np.uint8(0), old.shape)).shape
+            shape = (
+                old.shape if move is None or move.source is None else _moved(move, np.broadcast_to(np.uint8(0), old.shape)).shape
+            )
         except ConvPolicyError as error:
             raise InvalidValueError(f"{old.name!r} of shape {old.shape}: {error}") from error
         new = attrs.evolve(old, name=name, shape=shape)
@@ -129,7 +133,9 @@ def _pairs(known: Mapping[str, Entry], moves: Mapping[str, Move]) -> dict[str, s
         raise InvalidValueError(f"{alone[0]!r} cannot be folded: its other half is not among the weights; select both.")
     for directions, lengths in pairs.items():
         if known[directions].dtype not in FLOATS or known[lengths].dtype not in FLOATS:
-            raise InvalidValueError(f"{directions!r} is {known[directions].dtype}, which cannot be folded; it must be one of {', '.join(FLOATS)}.")
+            raise InvalidValueError(
+                f"{directions!r} is {known[directions].dtype}, which cannot be folded; it must be one of {', '.join(FLOATS)}."
+            )
     return pairs
 
 
@@ -151,14 +157,18 @@ def _check_names(rows: list[Row], target: Side) -> None:
     taken: dict[str, str] = {}
     for row in rows:
         if row.new.name in taken:
-            raise InvalidValueError(f"{taken[row.new.name]!r} and {row.old.name!r} would both be called {row.new.name!r}; rename one in a map.")
+            raise InvalidValueError(
+                f"{taken[row.new.name]!r} and {row.old.name!r} would both be called {row.new.name!r}; rename one in a map."
+            )
         taken[row.new.name] = row.old.name
     if target.grouped:
         for name, old in taken.items():
             parents = name.split("/")[:-1]
             inside = next(("/".join(parents[: n + 1]) for n in range(len(parents)) if "/".join(parents[: n + 1]) in taken), None)
             if inside is not None:
-                raise InvalidValueError(f"{taken[inside]!r} and {old!r} would be a dataset {inside!r} and a group of that name; rename one in a map.")
+                raise InvalidValueError(
+                    f"{taken[inside]!r} and {old!r} would be a dataset {inside!r} and a group of that name; rename one in a map."
+                )
 
 
 def _same_order(source: Layout, target: Layout | None, shape: tuple[int, ...]) -> bool:
@@ -176,7 +186,9 @@ def _moved(move: Move | None, array: NDArray[Any]) -> NDArray[Any]:
     if move is None or move.source is None or move.target is None or move.source.axes == move.target.axes:
         return array
     if "M" in move.target.axes and move.groups is None:
-        raise InvalidValueError(f"layout {move.target.name!r} is depthwise, so groups must be known; pass layers, or groups in a map.")
+        raise InvalidValueError(
+            f"layout {move.target.name!r} is depthwise, so groups must be known; pass layers, or groups in a map."
+        )
     return move.target.from_oiw(move.source.to_oiw(array), move.groups or 1)
 
 

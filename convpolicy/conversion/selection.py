@@ -59,7 +59,9 @@ def side(argument: str, named: Any, grouped: bool) -> Side:
         named = registry.current().get("layout", named)
     if isinstance(named, Layout):
         if named.holds_data:
-            raise InvalidTypeError(f"{argument} must be a layout of weights, got {named.name!r}, which is of data; pick one of weights.")
+            raise InvalidTypeError(
+                f"{argument} must be a layout of weights, got {named.name!r}, which is of data; pick one of weights."
+            )
         return Side(named.name, named, None, grouped)
     try:
         found = policy(named)
@@ -138,7 +140,9 @@ def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: S
         stem = next((known for known in by_stem if known.rstrip("./") == path), None)
         if stem is None:
             near = nearest(path, [known.rstrip("./") for known in by_stem])
-            raise InvalidValueError(f"layers has {path!r}, but the file has no {source.weight!r} of it; pass the layers of this file.{near}")
+            raise InvalidValueError(
+                f"layers has {path!r}, but the file has no {source.weight!r} of it; pass the layers of this file.{near}"
+            )
         wanted = source.layout.from_oiw(np.broadcast_to(np.uint8(0), taken.spec.weight_shape), taken.spec.groups).shape
         for name, part in by_stem[stem]:
             if part != "g" and entries[name].shape != wanted:

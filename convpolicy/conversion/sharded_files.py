@@ -49,9 +49,13 @@ class ShardedReader(Reader):
     def _beside(self, name: str) -> Path:
         file = self.path.parent / name
         if any(sign in name for sign in "/\\:") or not name.endswith(".safetensors"):
-            raise InvalidValueError(f"{self.path} names {name!r}, which must be a .safetensors file in its own folder; move it there.")
+            raise InvalidValueError(
+                f"{self.path} names {name!r}, which must be a .safetensors file in its own folder; move it there."
+            )
         if file.resolve().parent != self.path.parent.resolve():
-            raise InvalidValueError(f"{self.path} names {name!r}, a link out of its folder to {file.resolve()}; copy the file there.")
+            raise InvalidValueError(
+                f"{self.path} names {name!r}, a link out of its folder to {file.resolve()}; copy the file there."
+            )
         return file
 
     def _check(self) -> None:

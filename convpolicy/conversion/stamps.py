@@ -29,7 +29,8 @@ class Origin:
     source: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
     target: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
     groups: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(1)))
+        default=None,
+        validator=attrs.validators.optional(attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(1))),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,7 +180,9 @@ def reading(path: Path, title: str, *faults: type[BaseException]) -> Iterator[No
         raise
     except OSError as error:
         if error.errno is None:
-            raise InvalidValueError(f"{path} is not a whole {title} file: {_first_line(error)}; fetch or save it anew.") from error
+            raise InvalidValueError(
+                f"{path} is not a whole {title} file: {_first_line(error)}; fetch or save it anew."
+            ) from error
         error.filename = error.filename or str(path)
         raise
     except faults as error:
@@ -211,7 +212,6 @@ def _cause(error: BaseException, path: Path) -> OSError:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".;") if lines else type(error).__name__
-
 
 
 def cast(data: NDArray[Any], old: str, new: str) -> NDArray[Any]:

@@ -43,7 +43,7 @@ class TorchReader(Reader):
             self.others += tuple(str(name) for name in self.whole if name != self.key)
         self.entries = tuple(_entry(name, value) for name, value in self.tensors.items() if _is_tensor(value))
 
-    def _state(self) -> tuple[str | None, Mapping[str, Any]]:
+    def _state(self) -> tuple[str | None, dict[str, Any]]:
         whole = self.whole
         if isinstance(whole, dict) and any(_is_tensor(value) for value in whole.values()):
             return None, whole
@@ -68,7 +68,9 @@ def _is_tensor(value: Any) -> bool:
 
 def _entry(name: Any, tensor: torch.Tensor) -> Entry:
     if not isinstance(name, str) or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        raise InvalidValueError(f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; change it.")
+        raise InvalidValueError(
+            f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; change it."
+        )
     return Entry(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.numel() * tensor.element_size())
 
 
@@ -113,7 +115,7 @@ class TorchWriter(Writer):
         made = type(reader.tensors)(self._made)
         made.update({name: value for name, value in reader.tensors.items() if not _is_tensor(value)})
         if hasattr(reader.tensors, "_metadata"):
-            made._metadata = reader.tensors._metadata  # versions of the modules, which load_state_dict reads
+            made._metadata = reader.tensors._metadata  # type: ignore[attr-defined]  # versions of the modules, which load_state_dict reads
         if reader.key is None:
             return made
         return {name: made if name == reader.key else value for name, value in reader.whole.items()}

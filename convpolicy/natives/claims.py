@@ -26,7 +26,15 @@ from convpolicy.plan import ConvSpec, require_a_window
 NOT_CHECKED = "not checked"
 BEYOND = (0, 1, 2, 5)  # lengths, counted from the effective kernel on
 SEEDS = (0, 1, 42, 2**31 + 11)
-SHAPES = ((3, 4, 5, 1), (4, 8, 3, 2), (6, 6, 7, 6), (1, 1, 1, 1), (16, 33, 9, 1), (7, 40, 4, 1))  # in, out, kernel, groups
+SHAPES = (  # in, out, kernel, groups
+    (3, 4, 5, 1),
+    (4, 8, 3, 2),
+    (6, 6, 7, 6),
+    (1, 1, 1, 1),
+    (16, 33, 9, 1),
+    (7, 40, 4, 1),
+    (5, 15, 4, 5),
+)
 LAST_BITS = 4  # units in the last place that another C library or CPU may change in a law with logarithms
 
 Row = dict[str, Any]
@@ -40,18 +48,17 @@ def row(claim: str, verdict: str, cases: int, detail: str = "") -> Row:
 def defaults(checked: Checked) -> Iterator[Row]:
     """Bias, names and axes of a layer built without any further argument."""
     wanted, layout = checked.policy, checked.layout
-    spec = ConvSpec.of(3, 5, 4, 1, 1, 1)
+    spec = ConvSpec.of(3, 6, 4, 1, 1, 3 if checked.depthwise else 1)
     found = checked.framework.parameters(checked.framework.build(spec, {}))
-    values = {"weight": np.zeros(spec.weight_shape), "bias": np.zeros(5) if wanted.bias else None}
-    shapes = {name: value.shape for name, value in layout.pack(values).items()}
+    values = {"weight": np.zeros(spec.weight_shape), "bias": np.zeros(spec.out_channels) if wanted.bias else None}
+    shapes = {name: value.shape for name, value in layout.pack(values, spec.groups).items()}
     got = {name: value.shape for name, value in found.items()}
     yield row("bias by default, names, axes", EXACT if got == shapes else DIFFERS, 1, f"{got}")
 
 
 def expected_windows(plan: Any) -> NDArray[Any]:
     """Return what `Checked.padded_windows` should give by a plan."""
-    padded = [*plan.left_sources, *range(plan.length), *plan.right_sources]
-    values = np.array([source + 1 if source >= 0 else plan.value for source in padded], np.float32)
+    values = np.array([source + 1 if source >= 0 else plan.value for source in plan.positions], np.float32)
     starts = np.arange(plan.length_out) * plan.stride
     windows: NDArray[Any] = values[starts + np.arange(plan.kernel_size)[:, None] * plan.dilation]
     return windows
@@ -117,8 +124,9 @@ def initial_weights(checked: Checked) -> Iterator[Row]:
         return
     total = differing = worst = 0
     wanted = checked.policy.evolve(bias=True)
+    shapes = [sizes for sizes in SHAPES if sizes[0] == sizes[3]] if checked.depthwise else SHAPES
     for seed in SEEDS:
-        for sizes in SHAPES:
+        for sizes in shapes:
             spec = ConvSpec.of(*sizes[:3], 1, 1, sizes[3])
             checked.framework.seed(seed)
             stream = wanted.start_stream(seed)
@@ -131,7 +139,7 @@ def initial_weights(checked: Checked) -> Iterator[Row]:
                     worst = max(worst, int(distance.max()))
     verdict = DIFFERS if worst > LAST_BITS else CLOSE if differing else EXACT
     detail = f"{total} values" + (f", {differing} differ by up to {worst} units in the last place" if differing else "")
-    yield row("initial weights after seeding", verdict, len(SEEDS) * len(SHAPES), detail)
+    yield row("initial weights after seeding", verdict, len(SEEDS) * len(shapes), detail)
 
 
 def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:

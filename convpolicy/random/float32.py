@@ -22,7 +22,7 @@ def fma(a: Any, b: Any, c: Any) -> Singles:
     return rounded_sum(np.asarray(a, np.float64) * np.asarray(b, np.float64), c)  # both: NumPy 1 lets a lone number give way
 
 
-def affine(whole: NDArray[np.uint32], scale: float, offset: Any, out: Singles) -> None:
+def affine(whole: NDArray[np.uint32], scale: float, offset: Any, out: Singles, most: int | None = None) -> None:
     """Write ``whole * scale + offset`` into ``out``, rounded once.
 
     Args:
@@ -30,9 +30,10 @@ def affine(whole: NDArray[np.uint32], scale: float, offset: Any, out: Singles) -
         scale: a float32 times a power of two, so that the product is exact in float64.
         offset: float32.
         out: float32 of the same shape.
+        most: what no integer is above, when known; else they are searched.
     """
     product = np.multiply(whole, scale)
-    if _sum_is_exact(scale, float(offset), float(whole.max(initial=0))):
+    if _sum_is_exact(scale, float(offset), float(whole.max(initial=0) if most is None else most)):
         np.add(product, offset, out=product)
         out[...] = product
     else:

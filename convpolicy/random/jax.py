@@ -140,9 +140,12 @@ class JaxStream(Stream):
     """What Flax's initializers draw from one key per tensor.
 
     Exact against flax 0.12.0 and jax 0.7.1 on x86-64 with AVX2 and glibc; another jaxlib may cut its loops elsewhere, which moves a
-    few values by up to 3 units in the last place.
+    few values by up to 3 units in the last place. Where XLA compiles for AVX-512 with FP16, half of the float16 truncated normals and
+    uniforms may differ in the last places (``XLA_FLAGS=--xla_cpu_max_isa=AVX2`` gives those drawn here); float32 and bfloat16 do not.
     Source: jax/_src/random.py, jax/_src/nn/initializers.py.
     """
+
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
 
     def _key(self) -> threefry.Key:
         raise NotImplementedError
@@ -169,16 +172,16 @@ class JaxStream(Stream):
         return _moved(np.clip(values, -most, most, out=values), mean, std, dtype)
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
-        """``variance_scaling``: everything in float32, each step rounded."""
-        variance = F32(variance_scale(gain) / fans.of(fan))
+        """``variance_scaling``: everything in the tensor's dtype, each step rounded."""
+        variance = number(variance_scale(gain) / fans.of(fan), dtype)
         if law == "uniform":
-            values, factor = self.uniform(shape, -1.0, 1.0, dtype), np.sqrt(F32(3) * variance)
+            values, factor = self.uniform(shape, -1.0, 1.0, dtype), np.sqrt(number(3 * variance, dtype))
         elif law == "truncated_normal":
-            values, factor = self.truncated_normal(shape, 0.0, 1.0, -2.0, 2.0, dtype), np.sqrt(variance) / TRUNCATED_STD
+            values = self.truncated_normal(shape, 0.0, 1.0, -2.0, 2.0, dtype)
+            factor = number(np.sqrt(variance), dtype) / number(TRUNCATED_STD, dtype)
         else:
             values, factor = self.normal(shape, 0.0, 1.0, dtype), np.sqrt(variance)
-        scaled: Values = values * factor
-        return scaled
+        return times(values, number(factor, dtype), dtype)
 
 
 class NnxStream(JaxStream):

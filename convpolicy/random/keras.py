@@ -105,6 +105,8 @@ class KerasJaxStream(KerasStream):
     The bits are those of JAX on one thread. On more it cuts the outermost axis, which shows in float32 normals where that is the
     only axis of more than 4 elements and the weight has some 1200 or more: on two threads 4 882 of 1 138 056 values differed, by up
     to 3 units in the last place. Kernels of another shape, and 16 bits, were the same on one and two.
+    Where XLA compiles for AVX-512 with FP16, float16 ``a * b + c`` is rounded once and not twice, so that truncated normals and
+    uniforms differ in the last places (``XLA_FLAGS=--xla_cpu_max_isa=AVX2`` gives those drawn here); other laws and dtypes do not.
     float64 is refused: without ``jax_enable_x64`` JAX draws float32 instead, and says so in a warning only.
     Source: keras/src/backend/jax/random.py.
     """

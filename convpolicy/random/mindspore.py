@@ -41,7 +41,14 @@ class MindsporeStream(Stream):
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
         """``Uniform``, ``HeUniform``, ``XavierUniform``: one word per element."""
         first, last = float(F32(low)), float(F32(high))
-        return self._fill(shape, dtype, lambda words: words * ((last - first) * 2.0**-32) + first)
+        scale = (last - first) * 2.0**-32
+
+        def law(words: NDArray[np.uint32]) -> Doubles:
+            values: Doubles = words * scale
+            values += first
+            return values
+
+        return self._fill(shape, dtype, law)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
         """``Normal``, ``HeNormal``, ``XavierNormal``: Box-Muller on pairs of 23-bit uniforms."""

@@ -13,7 +13,8 @@ from convpolicy.random.stream import chunks
 Words: TypeAlias = "NDArray[np.uint32]"
 
 ROUNDS = 10
-MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))  # of words 0 and 2
+APART = 2  # rounds after which no word is a lone number
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 WORD = 0xFFFFFFFF
 CHUNK = 1 << 14  # blocks worked on at a time, to stay in the cache
@@ -56,14 +57,25 @@ def block(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int
 def _encrypt(key: tuple[int, int], counter: Sequence[Any], out: Words) -> None:
     """Write the output words of counters, each word held in 64 bits, into ``out`` (count, 4).
 
-    Only what is multiplied is cut to 32 bits; a word that is merely exclusive-ored may keep what stands above it.
+    Words 0 and 2 are multiplied, words 1 and 3 exclusive-ored. While some of them are lone numbers they stay so; then each pair is
+    one array (2, count), worked on in place. Only what is multiplied is cut to 32 bits; a word that is merely exclusive-ored may
+    keep what stands above it.
     """
+    keys = [[np.uint64((word + turn * step) & WORD) for word, step in zip(key, KEY_STEPS)] for turn in range(ROUNDS)]
     c0, c1, c2, c3 = counter
-    for turn in range(ROUNDS):
-        k0, k1 = (np.uint64((word + turn * step) & WORD) for word, step in zip(key, KEY_STEPS))
-        left, right = c0 & _LOW, c2 & _LOW
-        left *= MULTIPLIERS[0]
-        right *= MULTIPLIERS[1]
+    for k0, k1 in keys[:APART]:
+        left, right = (c0 & _LOW) * MULTIPLIERS[0], (c2 & _LOW) * MULTIPLIERS[1]
         c0, c1, c2, c3 = (right >> _HALF) ^ (c1 ^ k0), right, (left >> _HALF) ^ (c3 ^ k1), left
-    for column, word in enumerate((c0, c1, c2, c3)):
-        out[:, column] = word
+    multiplied, others, spare = (np.empty((2, len(out)), np.uint64) for _ in range(3))
+    multiplied[0], multiplied[1], others[0], others[1] = c0, c2, c1, c3
+    factors = np.array(MULTIPLIERS)[:, None]
+    for pair in keys[APART:]:
+        multiplied &= _LOW
+        multiplied *= factors
+        products = multiplied[::-1]
+        others ^= np.array(pair)[:, None]
+        np.right_shift(products, _HALF, out=spare)
+        spare ^= others
+        multiplied, others, spare = spare, products, others
+    out[:, 0], out[:, 2] = multiplied
+    out[:, 1], out[:, 3] = others

@@ -83,10 +83,7 @@ def seed_between(seed: Any, low: int, high: int) -> int:
     Raises:
         InvalidTypeError, InvalidValueError: not an integer, or outside ``[low, high]``; holds the seed and the range.
     """
-    whole = integer("seed", seed, low)
-    if whole > high:
-        raise InvalidValueError(f"seed must be at most {high}, got {seed}; pass less.")
-    return whole
+    return integer("seed", seed, low, high)
 
 
 def variance_scale(gain: float) -> float:

@@ -72,7 +72,7 @@ class TorchStream(Stream):
         scale = float(F32(last - first)) * 2.0**-24
         values = np.empty(count, F32)
         for part in chunks(count, CHUNK):
-            affine(self._generator.whole(part.stop - part.start), scale, first, values[part])
+            affine(self._generator.whole(part.stop - part.start), scale, first, values[part], 2**24 - 1)
         values = rounded(values, dtype)
         if rounded(fma(F32(1 - 2.0**-24), F32(last - first), first), dtype) == rounded(last, dtype):
             values[values == rounded(last, dtype)] = rounded(first, dtype)  # [low, high) also after rounding

@@ -5,14 +5,14 @@ Importing it imports neither onnx nor onnxruntime.
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from convpolicy import Backend, Native, PaddingRule, Policy, hookimpl
 from convpolicy_onnx.rules import onnx_same_lower, onnx_same_upper, same_needs_length
 
 if TYPE_CHECKING:
-    from convpolicy import LayerRequest, Stream
-    from convpolicy_onnx.layer import OnnxConv1d
     from convpolicy_onnx.reading import ReadConv
 
 __all__ = ["read"]
@@ -70,7 +70,9 @@ def convpolicy_backends() -> list[Backend]:
     return [
         Backend(
             "onnx",
-            _build,
+            _of("layer", "build"),
+            assign=_of("layer", "assign"),
+            capture=_of("capturing", "capture"),
             dtypes=("float32",),  # ONNX Runtime 1.32 has no float64 Conv on the CPU
             framework="onnxruntime",
             description="An ONNX model with one Conv and explicit pads, run by ONNX Runtime on the CPU; not differentiable.",
@@ -78,10 +80,11 @@ def convpolicy_backends() -> list[Backend]:
     ]
 
 
-def _build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxConv1d:
-    from convpolicy_onnx import layer
+def _of(module: str, function: str) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"convpolicy_onnx.{module}"), function)(*arguments)
 
-    return layer.build(request, stream, device)
+    return call
 
 
 def read(model: Any, node: str = "") -> ReadConv:

@@ -33,7 +33,7 @@ def pad_mode(request: LayerRequest) -> str | None:
 def takes_any_length(request: LayerRequest) -> bool:
     """Return True when one model is right for every length: pads that do not depend on it, and a mode that ONNX has."""
     pads = request.static_pads()
-    return pads is not None and (not any(pads) or pad_mode(request) is not None)
+    return pads is not None and min(pads) >= 0 and (not any(pads) or pad_mode(request) is not None)
 
 
 def model(request: LayerRequest, weight: Array, bias: Array | None, length: int | None) -> ModelProto:
@@ -101,13 +101,14 @@ def _padding(request: LayerRequest, pads: tuple[int, int], plan: Plan | None) ->
     """Return the nodes that make ``padded`` of ``input``, and their tensors; none where the Conv itself pads."""
     left, right = pads
     value, mode = request.policy.part("padding_mode")[1].get("value", 0.0), pad_mode(request)
-    if not any(pads) or (mode == "constant" and value == 0):
+    cuts = min(pads) < 0
+    if not any(pads) or (mode == "constant" and value == 0 and not cuts):
         return [], {}
     tensors = {"pads": _axis_pads(left, right), "value": np.array(value, np.float32)}
-    if mode is not None:
+    if mode is not None and not cuts:
         return [_pad("padded", mode)], tensors if mode == "constant" else {"pads": tensors["pads"]}
     assert plan is not None
-    sources = np.array([*plan.left_sources, *range(plan.length), *plan.right_sources], np.int64)
+    sources = np.array(plan.positions, np.int64)
     gathered = np.where(sources < 0, plan.length, sources)
     if (sources >= 0).all():
         return [_gather("input")], {"sources": gathered}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ class OnnxConv1d:
     own model, made when it first comes.
 
     Attributes:
-        weight: (out, in/groups, kernel) read-only array; it stands in the model, so build another layer for other weights.
+        weight: (out, in/groups, kernel) read-only array; it stands in the model, so that others are written by the backend's `assign`.
         bias: (out,) read-only array or None.
     """
 
@@ -119,6 +120,23 @@ def _read_only(values: Array) -> Array:
     kept = np.array(values)
     kept.setflags(write=False)
     return kept
+
+
+def assign(layer: OnnxConv1d, values: Mapping[str, Array | None]) -> None:
+    """Write weight (out, in/groups, kernel) and bias, which then stand in its models.
+
+    Raises:
+        InvalidValueError: another shape, or a bias for a layer without one.
+    """
+    for name, value in values.items():
+        if value is None:
+            continue
+        old = getattr(layer, name)
+        shape = None if old is None else old.shape
+        if value.shape != shape:
+            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+        setattr(layer, name, _read_only(np.asarray(value, np.float32)))
+    layer._sessions.clear()
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxConv1d:

@@ -1,4 +1,4 @@
-"""The backend against ONNX Runtime's own ``auto_pad`` to the bit, and against the float64 reference."""
+"""The backend against ONNX Runtime's own ``auto_pad``, to the bit."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import FAULTS, IN, MODES, OUT, RULES, Case, Choice, arrays, judge, random_cases
 
 import convpolicy as cp
-from convpolicy import reference
 from convpolicy_onnx import natives
 
-PER_RULE_AND_MODE = 8
+IN, OUT = 4, 8
 POLICIES = {"onnx": None, "onnx-same-upper": "SAME_UPPER", "onnx-same-lower": "SAME_LOWER"}
 PADDINGS = {"onnx": (None, "VALID", 0, 1, 3, (2, 1), (0, 4)), "onnx-same-upper": (None,), "onnx-same-lower": (None,)}
 
@@ -32,8 +30,10 @@ def test_explicit_pads_are_auto_pad_to_the_bit(policy, kernel):
     sizes = itertools.product((1, 2, 3), (1, 2), (1, 2, IN), (True, False), PADDINGS[policy])
     for stride, dilation, groups, bias, padding in sizes:
         spec = cp.ConvSpec.of(IN, OUT, kernel, stride, dilation, groups)
-        case = Case(kernel, stride, dilation, groups, bias, None, None, spec.effective_kernel + 7)
-        weight, bias_values, data = arrays(compared, case, batch=2)
+        draw = np.random.default_rng(compared)
+        shapes = spec.weight_shape, (OUT,), (2, IN, spec.effective_kernel + 7)
+        weight, bias_values, data = (draw.standard_normal(shape).astype(np.float32) for shape in shapes)
+        bias_values = bias_values if bias else None
         word = POLICIES[policy] if padding is None else padding
         node = native(spec, word, weight, bias_values)
         if dilation > 1 and policy != "onnx":
@@ -76,63 +76,3 @@ def test_where_onnx_runtime_skips_samples_the_policy_refuses(policy, skips_from)
                 cp.Conv1d(1, 1, kernel, stride, policy=policy)
         else:
             cp.Conv1d(1, 1, kernel, stride, policy=policy)
-
-
-def check(cases, fault=lambda *given: given):
-    """Judge every case by the reference, computed by a layer with a fault."""
-    for number, case in enumerate(cases):
-        weight, bias, data = arrays(number, case)
-        wrong, wrong_weight, wrong_bias = fault(case, weight, bias)
-        judge(case, weight, bias, data, wrong.layer("onnx", wrong_weight, wrong_bias)(data))
-
-
-@pytest.mark.parametrize("mode", MODES, ids=str)
-def test_every_rule_and_mode_under_every_policy_is_the_reference(mode):
-    """A seeded sample over every rule, mode and policy."""
-    rules = (*RULES, Choice("onnx_same_upper"), Choice("onnx_same_lower"))
-    check(random_cases(PER_RULE_AND_MODE, seed=str(mode), rules=rules, modes=[mode]))
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_layer_with_a_fault_is_rejected(fault):
-    """What is deliberately wrong fails the check that the right layer passes."""
-    sample = list(random_cases(1, seed=0))
-    check(sample)
-    rejected = 0
-    for case in sample:
-        if FAULTS[fault](case, *arrays(0, case)[:2])[0].plan() is None:
-            continue
-        try:
-            check([case], FAULTS[fault])
-        except AssertionError:
-            rejected += 1
-    assert rejected >= 5
-
-
-class Stranger:
-    """Someone else's plugin: modes that are nothing but index maps."""
-
-    @cp.hookimpl
-    def convpolicy_padding_modes(self):
-        return [
-            cp.PaddingMode("every-other", lambda positions, length: np.clip(positions // 2 * 2, 0, length - 1)),
-            cp.PaddingMode("dotted", lambda positions, length: np.where(positions % 2, positions % length, -1)),
-        ]
-
-
-@pytest.mark.parametrize("mode", ["every-other", "dotted"])
-def test_a_mode_given_only_as_an_index_map(mode):
-    """A third party's mode runs, for several lengths, with and without the constant."""
-    cp.register(Stranger(), "stranger")
-    try:
-        layer = cp.Conv1d(4, 8, 3, 2, (3, 2), 1, 2, True, mode, policy="torch", backend="onnx", seed=0)
-        for length in (1, 2, 5, 8, 5):
-            data = np.random.default_rng(length).standard_normal((2, 4, length)).astype(np.float32)
-            plan = layer.plan(length)
-            with_constant = np.concatenate([data, np.zeros((2, 4, 1))], -1)  # index -1
-            padded = with_constant[..., [*plan.left_sources, *range(length), *plan.right_sources]]
-            ideal = reference.conv1d(padded, layer.weight, layer.bias, stride=2, groups=2)
-            bound = reference.tolerance("float32", ideal.terms, ideal.magnitude)
-            assert (np.abs(layer(data) - ideal.output) <= bound).all()
-    finally:
-        cp.unregister("stranger")

@@ -30,6 +30,7 @@ LAYERS = {  # what is asked for -> the operators of its model, and whether one m
     "reflect, zero-extended": (
         {"padding": (20, 7), "padding_mode": Choice("reflect", overflow="zero-extend")}, ["Pad", "Gather", "Conv"], False,
     ),
+    "a cut": ({"padding": Choice("crop", left=1, right=2)}, ["Gather", "Conv"], False),
     "symmetric of nothing": ({"padding_mode": "symmetric"}, ["Conv"], True),
 }  # fmt: skip
 layers = pytest.mark.parametrize(("options", "operators", "any_length"), LAYERS.values(), ids=LAYERS)
@@ -110,6 +111,16 @@ def test_strides_in_memory_do_not_matter():
     before = data.copy()
     assert layer(data).tobytes() == layer(before).tobytes()
     assert np.array_equal(data, before)
+
+
+def test_a_layer_of_another_backend_is_ported():
+    """`convpolicy.port` writes its weights, and the models hold them."""
+    other = built({"padding": "same_lower", "padding_mode": "reflect"}, backend="numpy")
+    layer = cp.port(other, to="onnx")
+    assert np.array_equal(layer.weight, other.weight)
+    data = random(2, 4, 9)
+    bound = 2 * reference.tolerance("float32", 17, np.abs(other.weight).sum((1, 2)).max() * np.abs(data).max() + 1)
+    assert np.abs(layer(data) - other(data)).max() <= bound
 
 
 def test_weights_are_read_only_and_pickled():

@@ -8,11 +8,15 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import PLUGIN, PROJECT
+import tomlkit
 
 import convpolicy as cp
+
+PLUGIN = Path(__file__).parents[1]
+PROJECT = tomlkit.parse((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 POLICIES = ("onnx", "onnx-same-upper", "onnx-same-lower")
 

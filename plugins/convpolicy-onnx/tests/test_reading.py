@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import numpy as np
 import onnx
 import pytest
-from cases import FAULTS, IN, OUT, Choice, arrays, random_cases
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import convpolicy as cp
 from convpolicy_onnx import natives, read
 
+IN, OUT = 4, 8
+Choice = cp.Choice
+PADDINGS = (0, (3, 1), "half", "causal", "semicausal", "same_static", Choice("same_upper", odd_side="left"), "same_lower", "full")
 READABLE = ("zeros", "constant", "reflect", "replicate", "circular")  # modes of ONNX's own Pad
 
 
@@ -62,32 +65,51 @@ def test_what_onnx_runtime_departs_from_is_read_as_onnx_defines_it(auto_pad):
     assert departs >= 5
 
 
+def layers(mode, count=18, length=19):
+    """Layers of random weights over strides, dilations, groups and paddings, and data for each."""
+    sizes = itertools.product(PADDINGS, (1, 2, 3), (1, 2), (1, 2, IN))
+    for number, (padding, stride, dilation, groups) in enumerate(random.Random(str(mode)).sample(list(sizes), count)):
+        draw, kernel = np.random.default_rng(number), 2 + number % 4
+        weight = draw.standard_normal((OUT, IN // groups, kernel)).astype(np.float32)
+        bias = draw.standard_normal(OUT).astype(np.float32) if number % 2 else None
+
+        def build(weight=weight, bias=bias, padding=padding, stride=stride, dilation=dilation, groups=groups):
+            return cp.Conv1d(
+                IN, OUT, weight.shape[2], stride, padding, dilation, groups, bias is not None, mode, backend="onnx",
+                policy=cp.policy("torch").evolve(name="any", stream="numpy"), weight_init=weight, bias_init=bias, seed=0,
+            )  # fmt: skip
+
+        yield build, weight, bias, draw.standard_normal((1, IN, length)).astype(np.float32)
+
+
 @pytest.mark.parametrize("mode", READABLE)
 def test_built_read_and_built_again(mode):
     """A model that this backend built is read back as a layer whose model is the same, byte for byte."""
-    modes = [Choice("constant", value=1.5) if mode == "constant" else Choice(mode)]
-    for number, case in enumerate(random_cases(3, 0, modes=modes)):
-        weight, bias, data = arrays(number, case)
-        layer = case.layer("onnx", weight, bias)
-        model = layer.model(case.length)
+    for build, _weight, _bias, data in layers(Choice("constant", value=1.5) if mode == "constant" else Choice(mode)):
+        layer, length = build(), data.shape[2]
+        model = layer.model(length)
         again = rebuilt(read(model))
         assert again(data).tobytes() == layer(data).tobytes()
-        expected, actual = layer.plan(case.length), again.plan(case.length)
+        expected, actual = layer.plan(length), again.plan(length)
         assert (expected.left_sources, expected.right_sources) == (actual.left_sources, actual.right_sources)
-        assert not layer._any_length or again.model(case.length) == model
+        assert not layer._any_length or again.model(length) == model
 
 
-@pytest.mark.parametrize("fault", ["sides swapped", "kernel flipped", "weight rounded", "bias along the wrong axis"])
+FAULTS = {
+    "kernel flipped": lambda weight, bias: {"weight": weight[..., ::-1]},
+    "weight rounded": lambda weight, bias: {"weight": weight.astype("float16").astype("float32")},
+    "bias along the wrong axis": lambda weight, bias: {"bias": None if bias is None else bias[::-1]},
+    "one more on the left": lambda weight, bias: {"padding": (1, 0)},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_wrong_reading_would_show(fault):
     """The bits above tell a layer with a fault from the right one."""
     shown = 0
-    for number, case in enumerate(random_cases(2, 0, modes=[Choice("zeros")])):
-        weight, bias, data = arrays(number, case)
-        wrong, *values = FAULTS[fault](case, weight, bias)
-        shown += (
-            rebuilt(read(wrong.layer("onnx", *values).model(case.length)))(data).tobytes()
-            != case.layer("onnx", weight, bias)(data).tobytes()
-        )
+    for build, weight, bias, data in layers(Choice("zeros")):
+        wrong = build(**FAULTS[fault](weight, bias))
+        shown += rebuilt(read(wrong.model(data.shape[2])))(data).tobytes() != build()(data).tobytes()
     assert shown >= 5
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from convpolicy import Backend, hookimpl
 
 
-def _of(function: str) -> Callable[..., Any]:
+def _of(function: str, module: str = "layer") -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
-        return getattr(importlib.import_module("convpolicy_paddle.layer"), function)(*arguments)
+        return getattr(importlib.import_module(f"convpolicy_paddle.{module}"), function)(*arguments)
 
     return call
 
@@ -25,6 +25,8 @@ def convpolicy_backends() -> list[Backend]:
             _of("build"),
             run=_of("run"),
             parameters=_of("parameters"),
+            assign=_of("assign"),
+            capture=_of("capture", "capturing"),
             gradients=_of("gradients"),
             dtypes=("float32", "float64"),  # Paddle 3.3 has no narrower convolution on the CPU
             framework="paddle",

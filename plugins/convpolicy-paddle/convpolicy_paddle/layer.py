@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +36,8 @@ def native_padding(request: LayerRequest) -> int | list[int] | str | None:
     if pads is None:
         return "SAME" if policy.padding in SAME and request.spec.dilation == 1 and policy.padding_mode == ZEROS else None
     left, right = pads
+    if min(pads) < 0:
+        return None
     if left == right:
         return left if policy.padding_mode in {ZEROS, *MODES} or not left else None
     return [left, right] if policy.padding_mode == ZEROS else None
@@ -66,8 +69,10 @@ class GlobalStream(Stream):
     def truncated_normal(
         self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Any:
-        """``paddle.nn.initializer.TruncatedNormal``, whose bounds are in standard deviations too."""
-        return _drawn(nn.initializer.TruncatedNormal(mean, std, lower, upper), shape, self.check_dtype(dtype))
+        """``paddle.nn.initializer.TruncatedNormal``, whose bounds are values and not standard deviations: measured on 3.3.1."""
+        return _drawn(
+            nn.initializer.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std), shape, self.check_dtype(dtype)
+        )
 
 
 def _drawn(initializer: Any, shape: tuple[int, ...], dtype: str) -> Any:
@@ -140,9 +145,9 @@ class ByLengthConv1D(PaddedConv1D):
                 f"length must be known to translate padding {policy.padding} with mode {policy.padding_mode}, got None; give the "
                 f"InputSpec a length, or call paddle.jit.to_static with full_graph=False."
             )
-        if self._pad_mode is not None:
+        if self._pad_mode is not None and plan.cut == (0, 0):
             return self._padded_by_mode(x, (plan.left, plan.right))
-        sources = [*plan.left_sources, *range(plan.length), *plan.right_sources]
+        sources = list(plan.positions)
         if min(sources) < 0:
             constant = paddle.full([x.shape[0], x.shape[1], 1], self._value, x.dtype)
             x = paddle.concat([x, constant], axis=2)  # behind the last sample
@@ -162,7 +167,8 @@ def _checked(layer: PaddedConv1D, shape: Any) -> Plan | None:
 
 
 def _layer_class(request: LayerRequest) -> type[PaddedConv1D]:
-    return PaddedConv1D if request.static_pads() is not None and pad_mode(request) is not None else ByLengthConv1D
+    pads = request.static_pads()
+    return PaddedConv1D if pads is not None and min(pads) >= 0 and pad_mode(request) is not None else ByLengthConv1D
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1D:
@@ -202,6 +208,22 @@ def run(layer: nn.Conv1D, data: Any) -> Any:
 def parameters(layer: nn.Conv1D) -> dict[str, Any]:
     """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
     return {name: None if value is None else value.numpy() for name, value in _weights(layer).items()}
+
+
+def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
+    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays.
+
+    Raises:
+        InvalidValueError: another shape, or a bias for a layer without one.
+    """
+    tensors = _weights(layer)
+    for name, value in values.items():
+        if value is None:
+            continue
+        shape = None if tensors[name] is None else tuple(tensors[name].shape)
+        if value.shape != shape:
+            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+        tensors[name].set_value(paddle.to_tensor(np.ascontiguousarray(value)).astype(tensors[name].dtype))
 
 
 def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:

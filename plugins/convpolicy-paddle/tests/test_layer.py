@@ -26,9 +26,10 @@ LAYERS = {
     "circular": {"padding": 2, "padding_mode": "circular"},
     "by length": {"padding": "same_lower", "stride": 2},
     "symmetric": {"padding": 2, "padding_mode": "symmetric"},
+    "cut": {"padding": Choice("crop", left=1, right=1)},
     "zero-extended": {"padding": (20, 1), "padding_mode": Choice("reflect", overflow="zero-extend")},
 }
-ONE_LENGTH = ("by length", "symmetric", "zero-extended")
+ONE_LENGTH = ("by length", "symmetric", "cut", "zero-extended")
 NATIVE = ("native", "pair", "SAME", "reflect")
 
 
@@ -80,7 +81,7 @@ def test_a_seed_gives_the_policys_bits_and_leaves_paddles_state(name):
     [
         (Choice("uniform"), nn.initializer.Uniform(-np.sqrt(1 / 12), np.sqrt(1 / 12))),
         (Choice("normal", std=0.3), nn.initializer.Normal(0.0, 0.3)),
-        (Choice("truncated_normal", std=0.3), nn.initializer.TruncatedNormal(0.0, 0.3)),
+        (Choice("truncated_normal", std=0.3), nn.initializer.TruncatedNormal(0.0, 0.3, -0.6, 0.6)),
     ],
     ids=str,
 )
@@ -90,6 +91,16 @@ def test_other_laws_draw_from_paddles_own_state(initializer, own):
     expected = nn.Conv1D(4, 8, 3, weight_attr=paddle.ParamAttr(initializer=own)).weight.numpy()
     paddle.seed(3)
     assert np.array_equal(built({}, weight_init=initializer).weight.numpy(), expected)
+
+
+def test_a_truncated_law_is_cut_at_two_standard_deviations():
+    """Paddle's bounds are values, the policy's are standard deviations: nothing beyond 2 σ, and enough between 1.9 σ and there."""
+    paddle.seed(0)
+    weight = cp.Conv1d(
+        64, 64, 9, policy="paddle", backend="paddle", weight_init=Choice("truncated_normal", std=0.3)
+    ).weight.numpy()
+    assert np.abs(weight).max() <= np.float32(0.6)
+    assert 300 < (np.abs(weight) > 0.57).sum() < 600  # 1.25 % of 36 864, give or take 7 standard deviations
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -153,6 +164,15 @@ def test_saved_for_inference(tmp_path):
     layer, data = built(LAYERS["reflect, pair"]), random(2, 4, 9)
     paddle.jit.save(layer, str(tmp_path / "layer"), input_spec=[paddle.static.InputSpec([None, 4, None], "float32")])
     assert np.array_equal(paddle.jit.load(str(tmp_path / "layer"))(data).numpy(), layer(data).numpy())
+
+
+def test_a_layer_of_another_backend_is_ported():
+    """`convpolicy.port` writes its weights, to the bit, and the layer stays trainable."""
+    other = cp.Conv1d(4, 8, 3, policy="torch", seed=0)
+    layer = cp.port(other, to="paddle")
+    found = cp.backends()["paddle"].parameters(layer)
+    assert all(np.array_equal(found[name], getattr(other, name)) for name in ("weight", "bias"))
+    assert [parameter.stop_gradient for parameter in layer.parameters()] == [False, False]
 
 
 def test_an_empty_batch_and_the_device():

@@ -8,10 +8,14 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
-from conftest import PLUGIN, PROJECT
+import tomlkit
 
 import convpolicy as cp
+
+PLUGIN = Path(__file__).parents[1]
+PROJECT = tomlkit.parse((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def test_the_entry_point_is_the_module():

@@ -38,14 +38,14 @@ class Staged:
         """
         final = Path(path)
         if not final.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final.parent))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
         if not self._force and os.path.lexists(final):
             raise refuse_existing(final)
         hidden = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
         self._files.append((hidden, final))
         return hidden
 
-    def __enter__(self) -> Staged:
+    def __enter__(self) -> Staged:  # noqa: PYI034 - typing.Self is newer than the oldest Python
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -96,3 +96,13 @@ def _link(hidden: Path, final: Path) -> None:
         if os.path.lexists(final):
             raise refuse_existing(final) from None
         hidden.replace(final)
+
+
+def write(target: Path, data: bytes) -> None:
+    """Write one file, in place of one that is there, with the permissions of any new file.
+
+    Raises:
+        OSError: the file cannot be written; names the target.
+    """
+    with Staged(force=True) as staged:
+        staged.beside(target).write_bytes(data)

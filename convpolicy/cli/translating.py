@@ -1,0 +1,49 @@
+"""``convpolicy translate``: a call, or every Conv1d of a file, in another framework's words; files stay as they are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from convpolicy import translation
+from convpolicy.cli import arguments, output
+from convpolicy.errors import InvalidValueError
+
+SUFFIX = ".py"
+
+
+@click.command()
+@click.argument("code", metavar="CODE|FILE|-")
+@click.option("--from", "source", default="torch", show_default=True, help="Framework of the code, also as mindspore@2.0.")
+@click.option("--to", "target", default="mindspore", show_default=True, help="Framework to write.")
+@click.option("--in-channels", type=int, help="For Keras calls, which do not hold it, where nothing else says it.")
+@click.option("--length", type=int, help="Input length in samples: pads that depend on it become numbers.")
+@arguments.as_json
+def translate(code: str, source: str, target: str, in_channels: int | None, length: int | None, as_json: bool) -> None:
+    """Write a Conv1d call, or every one of a FILE (ending in .py) or of stdin (-), in another framework's words."""
+    file = code if code.endswith(SUFFIX) or (len(code) < 1000 and Path(code).is_file()) else ""
+    text = sys.stdin.read() if code == "-" else _read(file) if file else code
+    options = {"in_channels": in_channels, "length": length}
+    if file or code == "-":
+        found = translation.translate_page(text, source, target, **options)
+        if as_json:
+            output.print_json([call.to_dict() for call in found])
+        else:
+            click.echo(translation.page_of(found, file or "<stdin>"), nl=False)
+        return
+    translated = translation.translate(text, source, target, **options)
+    if as_json:
+        output.print_json({"original": text, "code": translated})
+    else:
+        click.echo(translated, nl=False)
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(
+            f"{file} must be UTF-8 text, got byte {error.object[error.start]:#x}; save it as UTF-8."
+        ) from error

@@ -1,0 +1,224 @@
+"""Changes of what is multiplied and added: weight, bias, their dtype, and the axes of the input."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from convpolicy.diagnosis.change import Candidates, Change
+from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target, window_sources
+from convpolicy.random.float32 import rounded
+
+
+def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Convolution instead of cross-correlation."""
+    if now.capture.spec.kernel_size > 1:
+        yield Change("flip the kernel, weight[:, :, ::-1]", now.evolve(weight=now.capture.weight[:, :, ::-1]))
+
+
+def layouts(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Weight axes taken for others, transposed or only reshaped; output channels ordered group by group or in turns."""
+    weight, groups = now.capture.weight, now.capture.spec.groups
+    for order in list(permutations(range(3)))[1:]:
+        axes = "".join("OIW"[axis] for axis in order)
+        stored = weight.transpose(order)
+        same = stored.shape == weight.shape
+        text = f"weight.transpose{order}" + ("" if same else f".reshape{weight.shape}")
+        yield Change(f"take {text}: axes {axes} were read as OIW", now.evolve(weight=stored.reshape(weight.shape)))
+        if not same:
+            text = f"weight.reshape{stored.shape}.transpose{tuple(np.argsort(order).tolist())}"
+            read = weight.reshape(stored.shape).transpose(np.argsort(order))
+            yield Change(f"take {text}: OIW was read as axes {axes}", now.evolve(weight=read))
+    each = now.capture.spec.out_channels // groups
+    if groups == 1 or each == 1:
+        return
+    for rows, columns in ((groups, each), (each, groups)):
+        turns = np.arange(weight.shape[0]).reshape(rows, columns).T.ravel()
+        text = f"order = numpy.arange({weight.shape[0]}).reshape({rows}, {columns}).T.ravel(); take weight[order]"
+        yield Change(text, now.evolve(weight=weight[turns]))
+        if now.capture.bias is not None:
+            yield Change(f"{text} and bias[order]", now.evolve(weight=weight[turns], bias=now.capture.bias[turns]))
+
+
+def _narrow(values: Any, dtype: str) -> Any:
+    """Round to the numbers of a dtype; tf32 is float32 with 10 bits after the point."""
+    if dtype != "tf32":
+        return np.asarray(rounded(values, dtype)).astype(np.asarray(values).dtype)
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.rint(mantissa * 2.0**11) / 2.0**11, exponent).astype(np.asarray(values).dtype)
+
+
+def computed_in(now: Computation, dtype: str) -> Change:
+    """Return the change to a layer of another dtype."""
+    weight, bias = (None if value is None else _narrow(value, dtype) for value in (now.capture.weight, now.capture.bias))
+    changed = now.evolve(weight=weight, bias=bias).prepared(partial(_narrow, dtype=dtype))
+    return Change(f"compute in {dtype}: round input, weight and bias to it", changed)
+
+
+NARROWER = ("float32", "float16", "bfloat16")  # what weights are stored in
+
+
+def precisions(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Weights that went through a narrower dtype, or a layer that computes in one."""
+    capture = now.capture
+    for dtype in NARROWER[capture.dtype != "float64" :]:
+        weight, bias = (None if value is None else _narrow(value, dtype) for value in (capture.weight, capture.bias))
+        narrowed = now.evolve(weight=weight)
+        yield Change(f"round weight to {dtype}", narrowed)
+        if capture.bias is not None:
+            yield Change(f"round weight and bias to {dtype}", now.evolve(weight=weight, bias=bias))
+        if dtype == target.dtypes[0]:
+            yield computed_in(now, dtype)
+    multiplied = now.evolve(weight=_narrow(capture.weight, "tf32")).prepared(partial(_narrow, dtype="tf32"))
+    yield Change("multiply in tf32: round input and weight to it", multiplied)  # which sums, and adds the bias, in float32
+    for dtype in NARROWER[capture.dtype != "float64" :]:
+        if dtype != target.dtypes[0]:
+            yield computed_in(now, dtype)
+    if other is None or other.capture.weight.shape != capture.weight.shape:
+        return
+    whole = other.capture
+    for dtype in NARROWER:
+        if not np.array_equal(whole.weight, capture.weight) and np.array_equal(_narrow(whole.weight, dtype), capture.weight):
+            text = f"take the other's weight, which is rounded to {dtype} here"
+            yield Change(text, now.evolve(weight=whole.weight))
+            if capture.bias is not None and whole.bias is not None:
+                yield Change(f"{text}, and its bias", now.evolve(weight=whole.weight, bias=whole.bias))
+
+
+def _transposed(data: Doubles) -> Doubles:
+    return data.transpose(0, 2, 1)
+
+
+def _stored_by_length(data: Doubles) -> Doubles:
+    return data.transpose(0, 2, 1).reshape(data.shape)
+
+
+def _read_by_length(data: Doubles) -> Doubles:
+    return data.reshape(data.shape[0], data.shape[2], data.shape[1]).transpose(0, 2, 1)
+
+
+def input_axes(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Channels and length of the input exchanged, by transposing or by reshaping."""
+    batch, channels, length = now.data.shape
+    if channels == length:
+        yield Change("pass x.transpose(0, 2, 1): its axes are exchanged", now.prepared(_transposed))
+    elif channels > 1 and length > 1:
+        yield Change(f"pass x.transpose(0, 2, 1).reshape{now.data.shape}", now.prepared(_stored_by_length))
+        text = f"pass x.reshape({batch}, {length}, {channels}).transpose(0, 2, 1)"
+        yield Change(f"{text}: it was reshaped where it had to be transposed", now.prepared(_read_by_length))
+
+
+def biases(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """No bias, the other's, or the one that is missing at every position alike."""
+    capture = now.capture
+    if capture.bias is not None:
+        yield Change("bias=False", with_bias(now, None))
+    if other is not None and other.capture.bias is not None:
+        said = "bias=True, with the other's values" if capture.bias is None else "take the other's bias"
+        yield Change(said, with_bias(now, other.capture.bias))
+    if now.plan.length_out != target.output.shape[2] or now.plan.length_out < 2:
+        return
+    probe = target.residual(now, target.probes[0])
+    if np.ptp(probe, (0, 2)).max() > 2 * target.bound(now.at(target.probes[0])).max():
+        return  # not the same at every position
+    missing = target.residual(now, Grid(target.probes[0].items, now.everywhere().channels, target.probes[0].positions))
+    offset = missing.mean((0, 2))
+    values = offset if capture.bias is None else capture.bias + offset
+    said = "bias=True, with values" if capture.bias is None else "bias"
+    yield Change(f"{said} {_first(values)}", with_bias(now, values.astype(capture.weight.dtype)))
+
+
+def with_bias(now: Computation, bias: Any) -> Computation:
+    """Return the same with this bias, or with none."""
+    return now.evolve(bias=bias, policy=now.capture.policy.evolve(bias=bias is not None))
+
+
+def _first(values: Any) -> str:
+    shown = ", ".join(f"{value:.6g}" for value in values[:4])
+    return f"[{shown}{', …' if len(values) > 4 else ''}]"
+
+
+def scales(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Weight, or weight and bias, times one number."""
+    if now.plan.length_out != target.output.shape[2]:
+        return
+    grid, capture = target.probes[0], now.capture
+    values, wanted = now.at(grid), grid.of(target.output)
+    bias, kind = capture.bias, capture.weight.dtype
+    offset = values.bias[:, None]
+    for scaled_bias in (None,) if bias is None else (None, bias):
+        base, goal = (values.output - offset, wanted - offset) if scaled_bias is None else (values.output, wanted)
+        if not base.any():
+            continue
+        fitted = float((base * goal).sum() / (base**2).sum())
+        for factor in dict.fromkeys((float(f"{fitted:.4g}"), fitted)):  # as it was written, if it was written short
+            weighted = now.evolve(weight=(capture.weight * factor).astype(kind))
+            if scaled_bias is None:
+                yield Change(f"multiply weight by {factor:.7g}", weighted)
+            else:
+                changed = weighted.evolve(bias=(scaled_bias * factor).astype(kind))
+                yield Change(f"multiply weight and bias by {factor:.7g}", changed)
+
+
+def other_weights(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """The other's weight, as when each starts from initial weights of its own; without the other, the one that fits best."""
+    if other is None:
+        yield from _fitted_weights(now, target)
+        return
+    mine, theirs = now.capture, other.capture
+    if theirs.weight.shape == mine.weight.shape and not np.array_equal(theirs.weight, mine.weight):
+        yield Change("take the other's weight", now.evolve(weight=theirs.weight))
+        if mine.bias is not None and theirs.bias is not None:
+            yield Change("take the other's weight and bias", now.evolve(weight=theirs.weight, bias=theirs.bias))
+
+
+def other_sizes(now: Computation, other: Computation | None, target: Target | None = None) -> Candidates:
+    """The other's kernel_size and groups, with its weight."""
+    if other is None or other.capture.weight.shape == now.capture.weight.shape:
+        return
+    mine, theirs = now.capture, other.capture
+    sizes = {name: (getattr(mine.spec, name), getattr(theirs.spec, name)) for name in ("kernel_size", "groups")}
+    text = " and ".join(f"{name}={new} instead of {old}" for name, (old, new) in sizes.items() if old != new)
+    resized = now.evolve(**{name: new for name, (_old, new) in sizes.items()}, weight=theirs.weight)
+    yield Change(f"{text}, with the other's weight", resized)
+    if mine.bias is not None and theirs.bias is not None:
+        yield Change(f"{text}, with the other's weight and bias", resized.evolve(bias=theirs.bias))
+
+
+MOST_PRODUCTS = 1 << 29  # of a fit by least squares
+ROWS = 4  # outputs that a fit reads, per unknown number; the rest judge it
+
+
+def _fitted_weights(now: Computation, target: Target) -> Candidates:
+    """The weight, or weight and bias, that fits best, where there are twice as many outputs as unknown numbers."""
+    capture, spec, plan = now.capture, now.capture.spec, now.plan
+    each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
+    outputs, unknowns = len(now.data) * plan.length_out, per * spec.kernel_size + 1
+    rows = min(outputs, ROWS * unknowns)
+    if plan.length_out != target.output.shape[2] or rows < 2 * unknowns or rows * unknowns**2 * spec.groups > MOST_PRODUCTS:
+        return
+    items, positions = np.divmod(np.linspace(0, outputs - 1, rows).astype(np.int64), plan.length_out)
+    index = window_sources(plan, positions)
+    windows = now.data[items[:, None, None], np.arange(spec.in_channels)[:, None], index[:, None]]  # (rows, in, kernel)
+    windows = np.where(index[:, None] < 0, plan.value, windows).reshape(rows, spec.groups, unknowns - 1)
+    goal = target.output[items, :, positions].reshape(rows, spec.groups, each)
+    bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
+    ones = np.ones((rows, 1))
+    for with_bias_too in (False, True)[: 1 if capture.bias is None else 2]:
+        found = []
+        for group in range(spec.groups):
+            wanted = goal[:, group] - (0.0 if with_bias_too else bias.reshape(spec.groups, each)[group])
+            seen = np.hstack([windows[:, group], ones]) if with_bias_too else windows[:, group]
+            solved, _residuals, rank, _singular = np.linalg.lstsq(seen, wanted, rcond=None)
+            if rank < seen.shape[1]:
+                return  # more than one fits
+            solved += np.linalg.lstsq(seen, wanted - seen @ solved, rcond=None)[0]  # refined to what float64 can hold
+            found.append(solved.T)
+        all_found = np.concatenate(found).astype(capture.weight.dtype)
+        changed = now.evolve(weight=all_found[:, : unknowns - 1].reshape(spec.weight_shape))
+        if with_bias_too:
+            changed = changed.evolve(bias=all_found[:, -1])
+        yield Change(f"load the other's weight{' and bias' if with_bias_too else ''}: one that fits exists", changed)

@@ -1,0 +1,159 @@
+"""Changes of where the windows are, and of what stands where they leave the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convpolicy import registry
+from convpolicy.arithmetic import effective_kernel, output_length, split
+from convpolicy.diagnosis.change import Candidates, Change
+from convpolicy.diagnosis.computation import Computation, Target
+from convpolicy.errors import ConvPolicyError
+from convpolicy.padding import OVERFLOW
+from convpolicy.parts import Choice
+
+
+def _pads(now: Computation) -> tuple[int, int]:
+    return now.plan.left, now.plan.right
+
+
+def padded(now: Computation, other: Computation | None, pads: tuple[int, int]) -> Change:
+    """Return the change to other pads, by the other's rule where that gives them."""
+    padding: Any = pads
+    plan = now.plan
+    if other is not None:
+        by_rule = now.evolve(policy=now.capture.policy.evolve(padding=other.capture.policy.padding))
+        try:
+            padding = other.capture.policy.padding if _pads(by_rule) == pads else pads
+        except ConvPolicyError:
+            padding = pads
+    name = "" if isinstance(padding, tuple) or padding.name == "explicit" else f", by rule {padding}"
+    text = f"padding={pads} instead of {(plan.left, plan.right)}{name}"
+    return Change(text, now.evolve(policy=now.capture.policy.evolve(padding=padding)))
+
+
+SMALL = 8  # strides and dilations up to here are tried whatever the length they give, since a pad may make up for it
+
+
+def _sizes(field: str, now: Computation, other: Computation | None, target: Target) -> Candidates:
+    here = getattr(now.capture.spec, field)
+    pads = _pads(now)
+    explicit = now.capture.policy.evolve(padding=pads)
+    first = [] if other is None else [getattr(other.capture.spec, field)]
+    for value in dict.fromkeys((*first, *range(1, SMALL + 1), *_fitting(field, now, target))):
+        if value == here:
+            continue
+        text = f"{field}={value} instead of {here}"
+        follows = now.evolve(**{field: value})
+        kept = now.evolve(**{field: value}, policy=explicit)
+        try:
+            moved = _pads(follows)
+        except ConvPolicyError:
+            moved = pads
+        if moved != pads:
+            yield Change(f"{text}, and with it padding={moved}", follows)
+            text += f", padding={pads} kept"
+        yield Change(text, kept if moved != pads else follows)
+
+
+def _fitting(field: str, now: Computation, target: Target) -> list[int]:
+    """Return the values above `SMALL` that give as many outputs with the pads as they are."""
+    plan = now.plan
+    sizes = {"kernel": plan.kernel_size, "stride": plan.stride, "dilation": plan.dilation, "left": plan.left, "right": plan.right}
+    values = range(SMALL + 1, plan.padded_length + 1)
+    return [value for value in values if output_length(plan.length, **sizes | {field: value}) == target.output.shape[2]]
+
+
+def strides(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Every stride that could give as many outputs."""
+    yield from _sizes("stride", now, other, target)
+
+
+def dilations(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Every dilation that could give as many outputs."""
+    if now.capture.spec.kernel_size > 1:
+        yield from _sizes("dilation", now, other, target)
+
+
+def totals(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Every total that gives as many outputs, shared as it is now: at one end, or evenly with the odd element on its side."""
+    spec, length, (left, right) = now.capture.spec, now.data.shape[2], _pads(now)
+    least = (target.output.shape[2] - 1) * spec.stride + effective_kernel(spec.kernel_size, spec.dilation) - length
+    even = abs(left - right) <= 1
+    sides = ("left", "right") if left == right else ("left",) if left > right else ("right",)
+    wanted: dict[tuple[int, int], None] = {}
+    for total in range(max(least, 0), max(least + spec.stride, 0)):
+        if even:
+            wanted |= dict.fromkeys(split(total, side) for side in sides[::-1])
+        wanted |= dict.fromkeys(pads for pads in ((left, total - left), (total - right, right)) if min(pads) >= 0)
+    for pads in wanted:
+        if sum(pads) != left + right:
+            yield padded(now, other, pads)
+
+
+def odd_sides(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """The odd element of the total on the other side."""
+    left, right = _pads(now)
+    if abs(left - right) == 1:
+        yield padded(now, other, (right, left))
+
+
+MOST_SHIFTS = 64  # a total is split in every way up to here, beyond in the likely ones
+
+
+def shifts(now: Computation, other: Computation | None, target: Target, *, strided: bool) -> Candidates:
+    """The same total shared otherwise."""
+    (left, right), stride = _pads(now), now.capture.spec.stride
+    if (stride > 1) != strided:
+        return
+    total = left + right
+    near = [left + step for step in range(-2 * stride, 2 * stride + 1)]
+    likely = [total // 2, total - total // 2, 0, total, *near, *(range(total + 1) if total <= MOST_SHIFTS else ())]
+    if other is not None:
+        likely.insert(0, other.plan.left)
+    for start in dict.fromkeys(likely):
+        if 0 <= start <= total and start != left and not (start == right and abs(left - right) == 1):
+            yield padded(now, other, (start, total - start))
+
+
+# -- what the pads are ----------------------------------------------------------------------------------------------------
+
+
+def padding_modes(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """Every registered padding mode, with every overflow rule where a pad is wider than the mode reaches; a constant as fitted."""
+    if not any(_pads(now)):
+        return
+    policy, pads, length = now.capture.policy, _pads(now), now.data.shape[2]
+    wanted = [] if other is None else [other.capture.policy.padding_mode]
+    for name, mode in registry.current().parts("padding mode").items():
+        wide = mode.limit is not None and mode.limit(length) < max(pads)
+        wanted += [Choice(name, overflow=overflow) for overflow in OVERFLOW] if wide else [Choice(name)]
+    for choice in dict.fromkeys(wanted):
+        if choice != policy.padding_mode:
+            text = f"padding_mode={_said(choice)} instead of {_said(policy.padding_mode)}"
+            yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))
+    yield from _constants(now, target)
+
+
+def _said(choice: Choice) -> str:
+    return repr(choice) if choice.params else repr(choice.name)
+
+
+def _constants(now: Computation, target: Target) -> Candidates:
+    """The constant that fits best, as short as it can be written: outputs are linear in it."""
+    policy = now.capture.policy
+    by_value = [now.evolve(policy=policy.evolve(padding_mode=Choice("constant", value=value))) for value in (0.0, 1.0)]
+    if now.plan.length_out != target.output.shape[2]:
+        return
+    grid = target.probes[0]
+    zero, one = (tried.at(grid).output for tried in by_value)
+    slope = one - zero
+    if not slope.any():
+        return
+    fitted = float(((grid.of(target.output) - zero) * slope).sum() / (slope**2).sum())
+    for value in dict.fromkeys((float(f"{fitted:.4g}"), float(np.float32(fitted)))):
+        choice = Choice("constant", value=value)
+        text = f"padding_mode={_said(choice)} instead of {_said(policy.padding_mode)}"
+        yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))

@@ -1,0 +1,42 @@
+"""The conformance kit: what convpolicy asks of a plugin's parts, as checks that its author runs.
+
+``pip install 'convpolicy[testing]'`` brings hypothesis and pytest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from convpolicy.errors import MissingExtraError
+
+if importlib.util.find_spec("hypothesis") is None:
+    raise MissingExtraError(
+        "convpolicy.testing needs hypothesis, which is not installed; run: pip install 'convpolicy[testing]'."
+    )
+
+from convpolicy.testing.backends import check_backend
+from convpolicy.testing.faults import faults_of
+from convpolicy.testing.initializers import check_initializer
+from convpolicy.testing.ladder import RUNGS, Check, ConformanceError, Report, Result
+from convpolicy.testing.layouts import check_layout
+from convpolicy.testing.padding_modes import check_padding_mode
+from convpolicy.testing.padding_rules import check_padding_rule
+from convpolicy.testing.parametrize import checks_of, parametrize_with_checks
+from convpolicy.testing.policies import check_policy
+
+__all__ = [
+    "RUNGS",
+    "Check",
+    "ConformanceError",
+    "Report",
+    "Result",
+    "check_backend",
+    "check_initializer",
+    "check_layout",
+    "check_padding_mode",
+    "check_padding_rule",
+    "check_policy",
+    "checks_of",
+    "faults_of",
+    "parametrize_with_checks",
+]

@@ -1,0 +1,188 @@
+"""Layers for a backend to build: every rule with every mode in turn, smallest first, and the float64 judge of what they give."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy import reference
+from convpolicy.backends import EXECUTIONS, Backend, LayerRequest
+from convpolicy.lookup import policies
+from convpolicy.lookup import policy as named_policy
+from convpolicy.parts import Choice
+from convpolicy.plan import ConvSpec, Plan
+from convpolicy.policy import Policy
+from convpolicy.random.float32 import rounded
+from convpolicy.testing.common import refuses, require
+from convpolicy.testing.ladder import ConformanceError
+
+Array = NDArray[Any]
+IN, OUT = 4, 8
+FEW = 6  # layers where one of each kind is enough
+TWO_COMPUTATIONS = 2  # the reference rounds too, in the other direction at worst
+MIRRORS = ("reflect", "symmetric", "circular")  # the modes that reach only so far
+RULES = (
+    *(Choice(name) for name in ("valid", "half", "full", "causal", "semicausal", "torch_same", "torch-left", "paddle_same")),
+    *(Choice(name, odd_side=side) for name in ("same_upper", "same_lower", "same_static") for side in ("left", "right")),
+    Choice("explicit", left=2, right=1),
+    Choice("explicit", left=0, right=5),
+)
+MODES = (
+    Choice("zeros"),
+    Choice("constant", value=1.5),
+    Choice("replicate"),
+    *(Choice(name) for name in MIRRORS),
+    *(Choice(name, overflow=overflow) for name in MIRRORS for overflow in ("periodic", "zero-extend")),
+)
+
+
+class Case(NamedTuple):
+    """One layer and one input length."""
+
+    spec: ConvSpec
+    bias: bool
+    rule: Choice
+    mode: Choice
+    length: int
+    base: str
+    execution: str = "exact"
+
+    def policy(self) -> Policy:
+        """Return the policy, without its framework's claims."""
+        base = named_policy(self.base)
+        if "M" in base.part("layout")[0].axes and self.spec.groups != self.spec.in_channels:
+            base = base.evolve(layout="OIW")  # no layer of these groups has a depthwise layout
+        plain = base.evolve(name="any", stream="numpy", weight_norm=None)  # under a norm weights are equal within rounding only
+        return plain.evolve(padding=self.rule, padding_mode=self.mode, bias=self.bias)
+
+    def plan(self) -> Plan | None:
+        """Return the plan, or None where the rule, the mode or the length do not allow one."""
+        spec = self.spec
+        plan: Plan | None = refuses(lambda: self.policy().plan(spec.kernel_size, spec.stride, spec.dilation, length=self.length))
+        return plan if plan is not None and plan.length_out else None
+
+    def request(self, values: dict[str, Array | None], dtype: str) -> LayerRequest:
+        """Return what a backend is asked to build, with these weights."""
+        inits = {f"{role}_init": array for role, array in values.items() if array is not None}
+        return LayerRequest(self.spec, self.policy().evolve(**inits), dtype, self.execution)
+
+    def size(self) -> tuple[int, ...]:
+        """Return what cases are sorted by."""
+        spec = self.spec
+        return spec.effective_kernel + self.length, spec.kernel_size, spec.stride, spec.dilation, spec.groups, self.bias
+
+    def __str__(self) -> str:
+        spec = self.spec
+        return (
+            f"kernel_size {spec.kernel_size}, stride {spec.stride}, dilation {spec.dilation}, groups {spec.groups}, "
+            f"{'a' if self.bias else 'no'} bias, padding {self.rule}, mode {self.mode}, length {self.length}"
+        )
+
+
+def _shuffled(draw: random.Random, items: Sequence[Any]) -> Iterator[Any]:
+    """Yield all items in random order, again and again."""
+    while True:
+        yield from draw.sample(list(items), len(items))
+
+
+def sample(count: int, seed: str, rules: Sequence[Choice] = RULES, modes: Sequence[Choice] = MODES) -> list[Case]:
+    """Draw cases, the same for the same seed, smallest first; no rule or mode comes again before all have come."""
+    draw = random.Random(seed)  # noqa: S311 - cases, not secrets
+    bases, executions = itertools.cycle(policies()), itertools.cycle(EXECUTIONS)
+    found = [
+        _defined(draw, rule, mode, next(bases), next(executions))
+        for rule, mode, _number in zip(_shuffled(draw, rules), _shuffled(draw, modes), range(count))
+    ]
+    return sorted(found, key=Case.size)
+
+
+def _defined(draw: random.Random, rule: Choice, mode: Choice, base: str, execution: str) -> Case:
+    while True:
+        kernel, dilation = draw.randint(1, 6), draw.randint(1, 2)
+        spec = ConvSpec(IN, OUT, kernel, draw.randint(1, 3), dilation, draw.choice((1, 2, IN)))
+        shortest = 1 if "overflow" in dict(mode.params) else spec.effective_kernel
+        length = draw.randint(shortest, spec.effective_kernel + 9)
+        case = Case(spec, draw.random() < 0.5, rule, mode, length, base, execution)
+        if case.plan() is not None:
+            return case
+
+
+def arrays(seed: Any, case: Case, dtype: str, batch: int = 1) -> tuple[dict[str, Array | None], Array]:
+    """Return random weight and bias (or None), and data, as a backend takes numbers of the dtype."""
+    draw = np.random.default_rng(seed)
+    shapes = case.spec.weight_shape, (OUT,), (batch, IN, case.length)
+    weight, bias, data = (rounded(draw.standard_normal(shape), dtype) for shape in shapes)
+    return {"weight": weight, "bias": bias if case.bias else None}, data
+
+
+def numpy_dtype(dtype: str) -> str:
+    """Return the dtype of the arrays in which a backend takes and gives numbers: float32 for bfloat16, which NumPy lacks."""
+    return "float32" if dtype == "bfloat16" else dtype
+
+
+def judge(case: Case, values: dict[str, Array | None], data: Array, output: Any, dtype: str) -> None:
+    """Require that an output is what the float64 reference computes, up to rounding in the dtype."""
+    plan = case.plan()
+    assert plan is not None
+    spec = case.spec
+    ideal = reference.conv1d(
+        data, values["weight"], values["bias"], left=plan.left, right=plan.right, mode=case.mode.name, **dict(case.mode.params),
+        stride=spec.stride, dilation=spec.dilation, groups=spec.groups,
+    )  # fmt: skip
+    compare(case, output, ideal, dtype)
+
+
+def compare(case: Case, output: Any, ideal: reference.Reference, dtype: str) -> None:
+    """Require the shape and dtype of the reference's output, and its numbers up to rounding."""
+    check_array(case, "the output", output, ideal.output.shape, dtype)
+    bound = TWO_COMPUTATIONS * reference.tolerance(dtype, ideal.terms, ideal.magnitude)
+    within(case, "the output", output, ideal.output, bound)
+
+
+def check_array(case: Case, what: str, found: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Require a NumPy array of this shape and of the dtype."""
+    require(isinstance(found, np.ndarray), f"{what} must be a NumPy array, got {type(found).__name__}, for {case}.")
+    require(found.shape == shape, f"{what} must have shape {shape}, got {found.shape}, for {case}.")
+    wanted = numpy_dtype(dtype)
+    require(found.dtype == wanted, f"{what} of a {dtype} layer must be {wanted}, got {found.dtype}, for {case}.")
+
+
+def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> None:
+    """Require that every number is as near to the reference as the bound says."""
+    wide = found.astype(np.float64)
+    far = ~(np.abs(wide - ideal) <= bound)  # a NaN is far
+    if far.any():
+        at = tuple(int(axis[0]) for axis in np.nonzero(far))
+        require(
+            False,
+            f"{what} differs from the float64 reference at {at}: got {float(wide[at])!r}, expected {float(ideal[at])!r} within "
+            f"{bound[at]:.1e}, for {case}.",
+        )
+
+
+@contextmanager
+def trying(case: Case) -> Iterator[None]:
+    """Say with which layer a part's own code failed."""
+    try:
+        yield
+    except ConformanceError:
+        raise
+    except Exception as error:
+        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}.") from error
+
+
+def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: str) -> Any:
+    """Return the layer with these weights."""
+    request = case.request(values, dtype)
+    return backend.layer(request, request.policy.start_stream(0), None)
+
+
+def each_dtype(backend: Backend, count: int, seed: str) -> list[tuple[Case, str]]:
+    """Return ``count`` cases for every dtype of a backend, dtype after dtype in turn."""
+    return list(zip(sample(count * len(backend.dtypes), seed), itertools.cycle(backend.dtypes)))

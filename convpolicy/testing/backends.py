@@ -1,0 +1,271 @@
+"""What a backend keeps: layers that are the float64 reference's, forward and backward, with weights that go in and come out."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from convpolicy import reference
+from convpolicy.backends import Backend, LayerRequest
+from convpolicy.errors import ConvPolicyError
+from convpolicy.layouts import Layout
+from convpolicy.padding import PaddingMode
+from convpolicy.parts import Choice
+from convpolicy.plan import ConvSpec
+from convpolicy.random.float32 import rounded
+from convpolicy.registry import current
+from convpolicy.testing import backend_weights, common
+from convpolicy.testing.adjoint import adjoint
+from convpolicy.testing.backend_cases import (
+    FEW,
+    IN,
+    OUT,
+    RULES,
+    TWO_COMPUTATIONS,
+    Case,
+    arrays,
+    build,
+    check_array,
+    compare,
+    each_dtype,
+    judge,
+    numpy_dtype,
+    sample,
+    trying,
+    within,
+)
+from convpolicy.testing.common import offered, require
+from convpolicy.testing.ladder import Check, ConformanceError, Report, climb
+
+MAX_EXAMPLES = 60  # layers per dtype: each rule and mode a few times
+FUNCTIONS = {  # what a backend calls with which arguments
+    "build": ("request", "stream", "device"),
+    "run": ("layer", "data"),
+    "parameters": ("layer",),
+    "assign": ("layer", "values"),
+    "gradients": ("layer", "data", "upstream"),
+    "capture": ("layer",),
+}
+OPTIONAL = ("gradients", "capture")
+
+
+def check_backend(
+    backend: Backend | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
+) -> Report:
+    """Check a backend: names, signatures, shapes and dtypes, values against the float64 reference, gradients where it has them.
+
+    Args:
+        backend: a `Backend`, or the name of a registered one. Its framework is imported in this process.
+        max_examples: layers built per dtype; fewer where every new shape is compiled. A quarter of it for gradients.
+        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+
+    Returns:
+        A printable `Report` in which every check passed.
+
+    Raises:
+        ConformanceError: a check failed; holds the part, the check and the smallest layer of those tried that shows it.
+        UnknownNameError: no such backend.
+    """
+    part: Backend = current().get("backend", backend) if isinstance(backend, str) else backend
+    return climb(part, checks(part, max_examples), report)
+
+
+def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
+    """Return the checks of a backend, lowest rung first; those of functions that it does not have do not apply."""
+    found = [
+        ("names", "names", partial(_names, backend)),
+        ("signatures", "signatures", partial(_signatures, backend)),
+        ("shapes", "shapes and dtypes", partial(_shapes, backend)),
+        ("refusals", "shapes and dtypes", partial(_refusals, backend)),
+        ("initial-weights", "values", partial(backend_weights.initial_weights, backend)),
+        *((f"values-{dtype}", "values", partial(_values, backend, dtype, max_examples)) for dtype in backend.dtypes),
+        ("strided-input", "values", partial(_strided_input, backend)),
+        ("lengths", "values", partial(_lengths, backend)),
+        ("index-map", "values", partial(_index_map, backend)),
+        ("assign", "values", partial(backend_weights.assign, backend)),
+    ]
+    if backend.capture is not None:
+        found.append(("capture", "values", partial(backend_weights.capture, backend)))
+    if backend.gradients is not None:
+        few = max(max_examples // 4, 1)
+        found += [(f"gradients-{dtype}", "gradients", partial(_gradients, backend, dtype, few)) for dtype in backend.dtypes]
+    return [Check(backend, *check) for check in found]
+
+
+# -- names and signatures -------------------------------------------------------------------------------------------------
+
+
+def _names(backend: Backend) -> None:
+    common.check_names(backend)
+    known = ", ".join(reference.UNIT_ROUNDOFF)
+    require(
+        isinstance(backend.dtypes, tuple) and bool(backend.dtypes), f"dtypes must be a tuple of names, got {backend.dtypes!r}."
+    )
+    for dtype in backend.dtypes:
+        require(dtype in reference.UNIT_ROUNDOFF, f"dtypes must be of {known}, got {dtype!r}.")
+        require(backend.dtypes.count(dtype) == 1, f"dtypes must name {dtype!r} once, got {backend.dtypes!r}.")
+    layout: Layout = current().get("layout", backend.layout)
+    require(not layout.holds_data, f"layout must name a layout of weights, got {backend.layout!r}, which is of data.")
+    require(backend.is_installed(), f"its framework {backend.framework!r} is not installed here; install it to check it.")
+
+
+def _signatures(backend: Backend) -> None:
+    for name, arguments in FUNCTIONS.items():
+        function = getattr(backend, name)
+        if function is not None or name not in OPTIONAL:
+            common.check_signature(name, function, arguments)
+
+
+# -- shapes and dtypes ----------------------------------------------------------------------------------------------------
+
+
+def _shapes(backend: Backend) -> None:
+    for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "shapes")):
+        with trying(case):
+            values, data = arrays(number, case, dtype, batch=2)
+            layer = build(backend, case, values, dtype)
+            found = backend.parameters(layer)
+            require(set(found) == {"weight", "bias"}, f"parameters must give weight and bias, got {sorted(found)}, for {case}.")
+            for role, value in values.items():
+                if value is None:
+                    require(found[role] is None, f"parameters gives a {role} to a layer that has none, for {case}.")
+                else:
+                    check_array(case, f"its {role}", found[role], value.shape, dtype)
+            plan = case.plan()
+            assert plan is not None
+            before = data.copy()
+            whole = backend.run(layer, data)
+            require(bool((data == before).all()), f"run writes into the caller's array, for {case}.")
+            for batch in (2, 1, 0):
+                output = whole if batch == 2 else backend.run(layer, data[:batch].copy())
+                check_array(case, f"the output for a batch of {batch}", output, (batch, OUT, plan.length_out), dtype)
+
+
+def _is_frameworks_own(backend: Backend, error: Exception) -> bool:
+    """Return True for an error that the framework raised and not the plugin."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    raised_by = str(frames[-1][0].f_globals.get("__name__")).partition(".")[0]
+    return backend.framework != "numpy" and raised_by not in ("convpolicy", "numpy", backend.build.__module__.partition(".")[0])
+
+
+def _refusals(backend: Backend) -> None:
+    """What cannot be done is refused by a `ConvPolicyError`, or by the framework itself in its own way."""
+    spec = ConvSpec(IN, OUT, 3, 1, 1, 1)
+    refused = {
+        "an input shorter than the kernel": (Case(spec, True, Choice("valid"), Choice("zeros"), 2, "torch"), IN),
+        "a pad wider than the mode reaches": (Case(spec, True, Choice("explicit", left=4, right=4), Choice("reflect"), 3, "torch"), IN),
+        "other channels": (Case(spec, True, Choice("explicit", left=2, right=1), Choice("constant", value=1.5), 9, "torch"), IN + 1),
+    }  # fmt: skip
+    dtype = backend.dtypes[0]
+    for what, (case, channels) in refused.items():
+        values, _data = arrays(0, case, dtype)
+        layer = build(backend, case, values, dtype)
+        data = np.ones((1, channels, case.length), numpy_dtype(dtype))
+        try:
+            output = backend.run(layer, data)
+        except ConvPolicyError:
+            continue
+        except Exception as error:
+            require(
+                _is_frameworks_own(backend, error),
+                f"{what} must be refused by a ConvPolicyError, got {type(error).__name__}: {error}, for {case}.",
+            )
+        else:  # Paddle's own layer gives no output in place of refusing
+            require(not np.size(output), f"{what} must be refused, got an output of shape {np.shape(output)}, for {case}.")
+    request = LayerRequest(spec, case.policy(), dtype)
+    _must_raise("a dtype that it does not have", partial(backend.check_dtype, "complex64"), ConvPolicyError)
+    _must_raise("a device that does not exist", partial(backend.layer, request, None, "no-such-device"), Exception)
+
+
+def _must_raise(what: str, call: Any, kind: type[Exception]) -> None:
+    try:
+        call()
+    except kind:
+        return
+    raise ConformanceError(f"{what} must be refused, and is taken.")
+
+
+# -- values ---------------------------------------------------------------------------------------------------------------
+
+
+def _values(backend: Backend, dtype: str, count: int) -> None:
+    for number, case in enumerate(sample(count, dtype)):
+        with trying(case):
+            values, data = arrays(number, case, dtype, batch=1 + number % 2)
+            judge(case, values, data, backend.run(build(backend, case, values, dtype), data), dtype)
+
+
+def _strided_input(backend: Backend) -> None:
+    """An array that does not lie in memory row by row is read as its shape says."""
+    for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "strided")):
+        with trying(case):
+            values, data = arrays(number, case, dtype, batch=2)
+            turned = data.transpose(2, 1, 0).copy().transpose(2, 1, 0)
+            judge(case, values, turned, backend.run(build(backend, case, values, dtype), turned), dtype)
+
+
+def _lengths(backend: Backend) -> None:
+    """One layer takes inputs of several lengths, each with its own pads."""
+    dtype = backend.dtypes[0]
+    rules = [rule for rule in RULES if rule.name in ("same_upper", "same_lower", "causal")]
+    for number, case in enumerate(sample(FEW, "lengths", rules)):
+        with trying(case):
+            values, _data = arrays(number, case, dtype)
+            layer = build(backend, case, values, dtype)
+            for length in (case.length, case.length + 1, case.length + 2, case.length):
+                now = case._replace(length=length)
+                _values, data = arrays(length, now, dtype)
+                judge(now, values, data, backend.run(layer, data), dtype)
+
+
+def _every_other(positions: Any, length: int) -> Any:
+    """Every other sample, and the constant in between."""
+    return np.where(positions % 2, -1, np.clip(positions // 2 * 2, 0, length - 1))
+
+
+def _index_map(backend: Backend) -> None:
+    """A mode of a stranger, of which nothing is known but its index map."""
+    dtype = backend.dtypes[0]
+    with offered(PaddingMode("index-map", _every_other)) as name:
+        for number, length in enumerate((1, 2, 5, 8)):
+            spec = ConvSpec(IN, OUT, 3, 2, 1, 2)
+            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name), length, "torch")
+            plan = case.plan()
+            assert plan is not None
+            values, data = arrays(number, case, dtype)
+            sources = [*plan.left_sources, *range(length), *plan.right_sources]
+            padded = np.where(np.array(sources) < 0, 0, data[..., sources])
+            ideal = reference.conv1d(padded, values["weight"], values["bias"], stride=2, groups=2)
+            compare(case, backend.run(build(backend, case, values, dtype), data), ideal, dtype)
+
+
+# -- gradients ------------------------------------------------------------------------------------------------------------
+
+
+def _gradients(backend: Backend, dtype: str, count: int) -> None:
+    """The gradients to input, weight and bias are the float64 adjoint's, through every padding."""
+    assert backend.gradients is not None
+    for number, case in enumerate(sample(count, f"gradients {dtype}")):
+        with trying(case):
+            plan = case.plan()
+            assert plan is not None
+            values, data = arrays(number, case, dtype, batch=2)
+            draw = np.random.default_rng([7, number])
+            upstream = rounded(draw.standard_normal((2, OUT, plan.length_out)), dtype)
+            found: Any = backend.gradients(build(backend, case, values, dtype), data, upstream)
+            weight = values["weight"]
+            assert weight is not None
+            ideal = adjoint(case.spec, plan, weight, data, upstream, plan.value)
+            magnitude = adjoint(case.spec, plan, np.abs(weight), np.abs(data), np.abs(upstream), abs(plan.value))
+            terms = adjoint(case.spec, plan, np.ones(weight.shape), np.ones(data.shape), np.ones(upstream.shape), 1.0)
+            for role in ("input", "weight", "bias"):
+                if role == "bias" and not case.bias:
+                    require(found["bias"] is None, f"the gradient to a bias that is not there must be None, for {case}.")
+                    continue
+                check_array(case, f"the gradient to the {role}", found[role], ideal[role].shape, dtype)
+                bound = reference.tolerance(dtype, int(terms[role].max()) + 1, magnitude[role])
+                within(case, f"the gradient to the {role}", found[role], ideal[role], TWO_COMPUTATIONS * bound)

@@ -1,0 +1,97 @@
+"""A backend with one fault, for every fault that a backend may have: each is rejected, or the checks could not fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+
+from convpolicy.backends import Backend, LayerRequest
+from convpolicy.parts import Choice
+from convpolicy.policy import Policy
+
+OTHER_SIDE = {"left": "right", "right": "left"}
+
+
+def _other_side(policy: Policy) -> Policy:
+    params = dict(policy.padding.params)
+    if "odd_side" not in params:
+        return policy
+    return policy.evolve(padding=Choice(policy.padding.name, odd_side=OTHER_SIDE[params["odd_side"]]))
+
+
+def _swapped(request: LayerRequest) -> LayerRequest:
+    pads = request.static_pads()
+    return request if pads is None else attrs.evolve(request, policy=request.policy.evolve(padding=pads[::-1]))
+
+
+def _raised(policy: Policy) -> Policy:
+    if policy.padding_mode.name not in ("zeros", "constant"):
+        return policy
+    value = dict(policy.padding_mode.params).get("value", 0.0)
+    return policy.evolve(padding_mode=Choice("constant", value=value + 1e-3))
+
+
+def _of_policy(change: Callable[[Policy], Policy]) -> Callable[[LayerRequest], LayerRequest]:
+    return lambda request: attrs.evolve(request, policy=change(request.policy))
+
+
+# fault -> what is built in place of what was asked for
+BUILT: dict[str, Callable[[LayerRequest], LayerRequest]] = {
+    "sides swapped": _swapped,
+    "odd element on the other side": _of_policy(_other_side),
+    "zeros whatever the mode": _of_policy(lambda policy: policy.evolve(padding_mode="zeros")),
+    "pads 1e-3 more": _of_policy(_raised),
+    "bias dropped": _of_policy(lambda policy: policy.evolve(bias=False)),
+    "stride ignored": lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, stride=1)),
+    "dilation ignored": lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, dilation=1)),
+}
+# fault -> what is computed in place of ``run(layer, data)``
+RUN: dict[str, Callable[[Backend, Any, Any], Any]] = {
+    "input reversed": lambda backend, layer, data: backend.run(layer, data[..., ::-1].copy()),
+    "input channels reversed": lambda backend, layer, data: backend.run(layer, data[:, ::-1].copy()),
+    "input rounded": lambda backend, layer, data: backend.run(layer, np.round(data, 2)),
+    "output channels reversed": lambda backend, layer, data: backend.run(layer, data)[:, ::-1],
+    "one item for the batch": lambda backend, layer, data: np.repeat(backend.run(layer, data)[:1], len(data), axis=0),
+    "one output less": lambda backend, layer, data: backend.run(layer, data)[..., :-1],
+    "computes in another dtype": lambda backend, layer, data: backend.run(layer, data).astype("longdouble"),
+    "works in the caller's array": lambda backend, layer, data: backend.run(layer, np.negative(data, out=data)),
+}
+
+
+def faults_of(backend: Backend) -> dict[str, Backend]:
+    """Return the backend with one fault each: a suite that accepts one of them proves nothing of the backend.
+
+    Args:
+        backend: one that passes `check_backend`.
+
+    Returns:
+        What is wrong -> a backend; those of functions that it does not have are left out.
+    """
+    found = {fault: attrs.evolve(backend, build=_building(backend, change)) for fault, change in BUILT.items()}
+    found |= {fault: attrs.evolve(backend, run=_running(backend, change)) for fault, change in RUN.items()}
+    found["seed ignored"] = attrs.evolve(backend, build=lambda request, _stream, device: backend.build(request, None, device))
+    found["assign ignored"] = attrs.evolve(backend, assign=lambda _layer, _values: None)
+    for role in ("input", "weight", "bias") if backend.gradients is not None else ():
+        found[f"gradient to the {role} doubled"] = attrs.evolve(backend, gradients=_doubling(backend, role))
+    return found
+
+
+def _building(backend: Backend, change: Callable[[LayerRequest], LayerRequest]) -> Callable[..., Any]:
+    return lambda request, stream, device: backend.build(change(request), stream, device)
+
+
+def _running(backend: Backend, change: Callable[[Backend, Any, Any], Any]) -> Callable[..., Any]:
+    return lambda layer, data: change(backend, layer, data)
+
+
+def _doubling(backend: Backend, role: str) -> Callable[..., Any]:
+    def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
+        assert backend.gradients is not None
+        found = dict(backend.gradients(layer, data, upstream))
+        gradient = found[role]
+        return found if gradient is None else found | {role: 2 * gradient}
+
+    return gradients

@@ -1,0 +1,155 @@
+"""What an initializer keeps: fresh finite numbers of the target's shape, drawn from the stream it is given and nothing else."""
+
+from __future__ import annotations
+
+import os
+import random
+from functools import partial
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as some
+from numpy.typing import NDArray
+
+from convpolicy.discovery import SharedState
+from convpolicy.initializers import Initializer, Target
+from convpolicy.layouts import Layout
+from convpolicy.parts import Choice
+from convpolicy.plan import ConvSpec
+from convpolicy.random.numpy import NumpyStream
+from convpolicy.registry import current
+from convpolicy.streams import Draws
+from convpolicy.testing import common
+from convpolicy.testing.common import refuses, require
+from convpolicy.testing.ladder import Check, Report, climb
+
+MAX_EXAMPLES = 50
+ROLES = ("weight", "bias")
+SPECS = some.builds(
+    lambda groups, inputs, outputs, kernel: ConvSpec(groups * inputs, groups * outputs, kernel, 1, 1, groups),
+    some.integers(1, 3), some.integers(1, 3), some.integers(1, 3), some.integers(1, 5),
+)  # fmt: skip
+
+
+def check_initializer(
+    initializer: Initializer | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
+) -> Report:
+    """Check an initializer: the shape and dtype it fills, that its numbers are finite, fresh, and the same for the same seed.
+
+    Args:
+        initializer: an `Initializer`, or the name of a registered one.
+        max_examples: shapes tried per check.
+        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+
+    Returns:
+        A printable `Report` in which every check passed.
+
+    Raises:
+        ConformanceError: a check failed; holds the part, the check and the smallest shape that shows it.
+        UnknownNameError: no such initializer.
+    """
+    part: Initializer = current().get("initializer", initializer) if isinstance(initializer, str) else initializer
+    return climb(part, checks(part, max_examples), report)
+
+
+def checks(initializer: Initializer, max_examples: int = MAX_EXAMPLES) -> list[Check]:
+    """Return the checks of an initializer, lowest rung first."""
+    found = [
+        ("names", "names", partial(common.check_names, initializer)),
+        ("signature", "signatures", partial(_signature, initializer)),
+        ("shapes", "shapes and dtypes", partial(_each, initializer, max_examples, _shapes)),
+        ("accepts", "shapes and dtypes", partial(_accepts, initializer)),
+        ("finite", "values", partial(_each, initializer, max_examples, _finite)),
+        ("repeatable", "values", partial(_each, initializer, max_examples, _repeatable)),
+        ("fresh", "values", partial(_each, initializer, max_examples, _fresh)),
+    ]
+    return [Check(initializer, *check) for check in found]
+
+
+def _each(initializer: Initializer, max_examples: int, check: Any) -> None:
+    common.smallest(
+        partial(check, initializer), max_examples, spec=SPECS, role=some.sampled_from(ROLES), choice=common.choices(initializer)
+    )
+
+
+def _signature(initializer: Initializer) -> None:
+    common.check_signature("draw", initializer.draw, ("draws", "target"), initializer.params)
+    if initializer.check is not None:
+        common.check_signature("check", initializer.check, ("target",), initializer.params)
+
+
+def _filled(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice, seed: int = 0) -> NDArray[Any] | None:
+    """Return what it draws in float64, or None where it refuses; a parameter that is an array gets one of the target's shape."""
+    shape = spec.weight_shape if role == "weight" else (spec.out_channels,)
+    target = Target(shape, spec.fans, spec.groups)
+    given = {
+        name: np.arange(float(np.prod(shape))).reshape(shape)
+        for name, param in initializer.params.items()
+        if param.kind == "array" and param.default is None
+    }
+    arguments = initializer.arguments(Choice(choice.name, **{**dict(choice.params), **given}))
+    layout: Layout = current().get("layout", "OIW")
+    draws = Draws(NumpyStream(seed), layout, spec.groups, "float64")
+    drawn: NDArray[Any] | None = refuses(lambda: initializer.fill(draws, target, arguments))
+    return drawn
+
+
+def _about(spec: ConvSpec, role: str, choice: Choice) -> str:
+    shape = spec.weight_shape if role == "weight" else (spec.out_channels,)
+    return f"for a {role} of shape {shape}, groups {spec.groups}, {choice}"
+
+
+def _shapes(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
+    _filled(initializer, spec, role, choice)  # a wrong shape or dtype is a PluginError, which says what came
+
+
+def _accepts(initializer: Initializer) -> None:
+    tried = [ConvSpec(channels, channels, kernel, 1, 1, 1) for channels in (1, 2, 4) for kernel in (1, 3)]
+    taken = [_filled(initializer, spec, role, Choice(initializer.name)) for spec in tried for role in ROLES]
+    require(
+        any(values is not None for values in taken),
+        "it refuses every weight and every bias tried; raise ValueError only for shapes that it cannot fill.",
+    )
+
+
+def _finite(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
+    values = _filled(initializer, spec, role, choice)
+    require(
+        values is None or bool(np.isfinite(values).all()),
+        f"it draws a NaN or an infinity {_about(spec, role, choice)}.",
+    )
+
+
+def _repeatable(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
+    """The numbers come from ``draws`` and from nothing that others share, which stays as it was."""
+    shared, drawn = SharedState(), []
+    try:
+        for other in (1, 2):
+            np.random.seed(other)  # noqa: NPY002 - the state that is not to be read
+            random.seed(other)
+            before = SharedState()
+            drawn.append(_filled(initializer, spec, role, choice))
+            changed = before.restore()
+            require(not changed, f"it changes {' and '.join(changed)} {_about(spec, role, choice)}; draw from draws.")
+    finally:
+        shared.restore()
+    one, two = drawn
+    require(
+        one is None or two is None or one.tobytes() == two.tobytes(),
+        f"it draws other numbers after the same seed {_about(spec, role, choice)}; draw from draws and from nothing else.",
+    )
+
+
+def _fresh(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
+    """Training writes into what is drawn: the next layer does not see it."""
+    one = _filled(initializer, spec, role, choice)
+    if one is None:
+        return
+    kept = one.copy()
+    if one.flags.writeable:
+        one += 1
+    two = _filled(initializer, spec, role, choice)
+    require(
+        two is not None and two.tobytes() == kept.tobytes() and not np.shares_memory(one, two),
+        f"it gives the same array again {_about(spec, role, choice)}, so that two layers share their numbers; return a new one.",
+    )

@@ -1,0 +1,122 @@
+"""What a layout keeps: every number where its axes say, there and back, under names that differ."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as some
+
+from convpolicy.layouts import Layout
+from convpolicy.registry import current
+from convpolicy.testing import common
+from convpolicy.testing.common import require
+from convpolicy.testing.ladder import Check, Report, climb
+
+MAX_EXAMPLES = 50
+SMALL = some.integers(1, 4)
+
+
+def check_layout(
+    layout: Layout | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
+) -> Report:
+    """Check a layout: its axes and names, where each number lies, and that the way back is the inverse.
+
+    Args:
+        layout: a `Layout`, or the name of a registered one.
+        max_examples: shapes tried per check.
+        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+
+    Returns:
+        A printable `Report` in which every check passed.
+
+    Raises:
+        ConformanceError: a check failed; holds the part, the check and the smallest shape that shows it.
+        UnknownNameError: no such layout.
+    """
+    part: Layout = current().get("layout", layout) if isinstance(layout, str) else layout
+    return climb(part, checks(part, max_examples), report)
+
+
+def checks(layout: Layout, max_examples: int = MAX_EXAMPLES) -> list[Check]:
+    """Return the checks of a layout, lowest rung first; those of names are for weights."""
+    each = _data if layout.holds_data else _weight
+    found = [
+        ("names", "names", partial(_names, layout)),
+        ("axes", "shapes and dtypes", partial(_each, layout, max_examples, partial(each, values=False))),
+        ("values", "values", partial(_each, layout, max_examples, partial(each, values=True))),
+    ]
+    if not layout.holds_data:
+        found.append(("pack", "values", partial(_pack, layout)))
+    return [Check(layout, *check) for check in found]
+
+
+def _names(layout: Layout) -> None:
+    common.check_names(layout)
+    if layout.holds_data:
+        return
+    for name in (layout.weight, layout.bias):
+        require(isinstance(name, str) and bool(name.strip()), f"the name of a parameter must be text, got {name!r}.")
+    require(layout.weight != layout.bias, f"weight and bias must have different names, got {layout.weight!r} for both.")
+
+
+def _each(layout: Layout, max_examples: int, check: Any) -> None:
+    common.smallest(partial(check, layout), max_examples, first=SMALL, second=SMALL, third=SMALL)
+
+
+def _weight(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:
+    """Number by number: the index of each letter is where the axes say; O = I · M in a depthwise layout."""
+    depthwise, kernel = "M" in layout.axes, third
+    weight = np.arange(first * second * kernel).reshape((first * second, 1, kernel) if depthwise else (first, second, kernel))
+    stored = layout.from_oiw(weight, groups=first if depthwise else 1)
+    back = layout.to_oiw(stored)
+    lengths = {"I": first, "M": second, "W": kernel} if depthwise else {"O": first, "I": second, "W": kernel}
+    wanted = tuple(lengths.get(axis, 1) for axis in layout.axes)
+    about = f"for a weight of shape {weight.shape}"
+    require(stored.shape == wanted, f"from_oiw must give axes {layout.axes} of shape {wanted}, got {stored.shape}, {about}.")
+    require(back.shape == weight.shape, f"to_oiw must give the shape back, got {back.shape}, {about}.")
+    if not values:
+        return
+    for index in np.ndindex(weight.shape):
+        at = {"O": index[0], "I": index[1], "W": index[2]}
+        if depthwise:
+            at |= dict(zip("IM", divmod(index[0], second)))
+        place = tuple(at.get(axis, 0) for axis in layout.axes)
+        require(
+            stored[place] == weight[index],
+            f"from_oiw must put element {index} at {place} of axes {layout.axes}, {about}.",
+        )
+    require(bool((back == weight).all()), f"to_oiw must be the inverse of from_oiw, got {back.tolist()}, {about}.")
+
+
+def _data(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:
+    batch, channels, length = first, second, third
+    data = np.arange(batch * channels * length).reshape(batch, channels, length)
+    stored, lengths = layout.from_ncw(data), {"N": batch, "C": channels, "W": length}
+    back = layout.to_ncw(stored)
+    wanted = tuple(lengths[axis] for axis in layout.axes)
+    about = f"for data of shape {data.shape}"
+    require(stored.shape == wanted, f"from_ncw must give axes {layout.axes} of shape {wanted}, got {stored.shape}, {about}.")
+    require(back.shape == data.shape, f"to_ncw must give the shape back, got {back.shape}, {about}.")
+    if not values:
+        return
+    for index in np.ndindex(data.shape):
+        at = dict(zip("NCW", index))
+        place = tuple(at[axis] for axis in layout.axes)
+        require(stored[place] == data[index], f"from_ncw must put element {index} at {place} of axes {layout.axes}, {about}.")
+    require(bool((back == data).all()), f"to_ncw must be the inverse of from_ncw, got {back.tolist()}, {about}.")
+
+
+def _pack(layout: Layout) -> None:
+    """Weight and bias, in a framework's names and axes and back; without a bias there is none."""
+    for bias in (np.arange(4.0), None):
+        given = {"weight": np.arange(12.0).reshape(4, 1, 3), "bias": bias}
+        packed = layout.pack(given, groups=4 if "M" in layout.axes else 1)
+        names = {layout.weight} | ({layout.bias} if bias is not None else set())
+        require(set(packed) == names, f"pack must give {sorted(names)}, got {sorted(packed)}.")
+        found = layout.unpack(packed)
+        for role, value in given.items():
+            same = found[role] is None if value is None else found[role] is not None and np.array_equal(found[role], value)
+            require(same, f"unpack must give back the {role} that was packed, got {found[role]!r}.")

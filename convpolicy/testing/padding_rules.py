@@ -1,0 +1,143 @@
+"""What a padding rule keeps: two integers of 0 or more, the same for the same sizes, and every property it declares."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from convpolicy import reference
+from convpolicy.errors import ConvPolicyError
+from convpolicy.padding import PaddingRule
+from convpolicy.parts import Choice
+from convpolicy.policy import Policy
+from convpolicy.registry import current
+from convpolicy.testing import common, probe
+from convpolicy.testing.backend_cases import TWO_COMPUTATIONS
+from convpolicy.testing.common import MAX_EXAMPLES, SIZES, Sizes, offered, refuses, require
+from convpolicy.testing.ladder import Check, Report, climb
+
+SIGNATURE = ("kernel", "stride", "dilation", "length")
+
+
+def check_padding_rule(
+    rule: PaddingRule | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
+) -> Report:
+    """Check a padding rule: what it gives, that it gives it again, and that what it declares is so.
+
+    Args:
+        rule: a `PaddingRule`, or the name of a registered one.
+        max_examples: sizes tried per check.
+        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+
+    Returns:
+        A printable `Report` in which every check passed.
+
+    Raises:
+        ConformanceError: a check failed; holds the part, the check and the smallest sizes that show it.
+        UnknownNameError: no such rule.
+    """
+    part: PaddingRule = current().get("padding rule", rule) if isinstance(rule, str) else rule
+    return climb(part, checks(part, max_examples), report)
+
+
+def checks(rule: PaddingRule, max_examples: int = MAX_EXAMPLES) -> list[Check]:
+    """Return the checks of a padding rule, lowest rung first; its properties decide which of them apply."""
+    found = [
+        ("names", "names", partial(common.check_names, rule)),
+        ("signature", "signatures", partial(_signature, rule)),
+        ("pads", "shapes and dtypes", partial(_each, rule, max_examples, _pads)),
+        ("accepts", "shapes and dtypes", partial(_accepts, rule)),
+        ("repeatable", "values", partial(_each, rule, max_examples, _repeatable)),
+        ("values", "values", partial(_each, rule, max_examples, _values)),
+    ]
+    if rule.needs_length is not True:
+        found.append(("static", "values", partial(_each, rule, max_examples, _static)))
+    found += [(name, "values", partial(_probed, rule, name, max_examples)) for name in sorted(rule.declares)]
+    return [Check(rule, *check) for check in found]
+
+
+def _each(rule: PaddingRule, max_examples: int, check: Any) -> None:
+    common.smallest(partial(check, rule), max_examples, sizes=SIZES, choice=common.choices(rule))
+
+
+def _signature(rule: PaddingRule) -> None:
+    common.check_signature("pads", rule.pads, SIGNATURE, rule.params)
+    if not isinstance(rule.needs_length, bool):
+        common.check_signature("needs_length", rule.needs_length, SIGNATURE[:3])
+
+
+def _resolved(rule: PaddingRule, sizes: Sizes, choice: Choice) -> tuple[int, int] | None:
+    """Return the pads, or None where the rule refuses these sizes."""
+    found: tuple[int, int] | None = refuses(lambda: rule.resolve(*sizes, rule.arguments(choice)))
+    return found
+
+
+def _pads(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
+    _resolved(rule, sizes, choice)  # a fault is a PluginError, which says what came
+
+
+def _accepts(rule: PaddingRule) -> None:
+    tried = [Sizes(kernel, stride, 1, length) for kernel in (1, 2, 3) for stride in (1, 2) for length in (5, 8)]
+    require(
+        any(_resolved(rule, sizes, Choice(rule.name)) is not None for sizes in tried),
+        f"it refuses every size tried, from {tried[0]} to {tried[-1]}; raise ValueError only for sizes that it cannot pad.",
+    )
+
+
+def _repeatable(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
+    first = _resolved(rule, sizes, choice)
+    _resolved(rule, sizes._replace(kernel=sizes.kernel + 1, length=sizes.length + 3), choice)
+    again = _resolved(rule, sizes, choice)
+    require(first == again, f"it gives {first} and then {again} for {choice}, {sizes}; let it depend on its arguments alone.")
+
+
+def _static(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
+    """With the length in sight, which the library does not give to a static rule, the pads are the same."""
+    kernel, stride, dilation, length = sizes
+    unseen = _resolved(rule, sizes, choice)
+    if unseen is None or not rule.is_static(kernel, stride, dilation):
+        return
+    try:
+        seen = tuple(int(pad) for pad in rule.pads(kernel, stride, dilation, length, **rule.arguments(choice)))
+    except ValueError as error:
+        require(False, f"declared static, but refuses one length: {error} for {sizes}; set needs_length=True.")
+    require(
+        seen == unseen,
+        f"declared static, but pads {seen} for {sizes} and {unseen} without the length; set needs_length=True.",
+    )
+
+
+def _policy(name: str, choice: Choice) -> Policy:
+    return Policy("probe", bias=False, padding=Choice(name, **dict(choice.params)))
+
+
+def _values(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
+    """A layer with this rule is the float64 reference with the pads that the rule gives."""
+    pads = _resolved(rule, sizes, choice)
+    with offered(rule) as name:
+        policy = _policy(name, choice)
+        if pads is None or probe.plan_of(policy, sizes) is None:
+            return
+        data = np.random.default_rng(sizes.length).integers(-9, 9, (1, 1, sizes.length))
+        found = probe.layer_of(policy, sizes)(data[0])
+    ideal = reference.conv1d(
+        data, np.ones((1, 1, sizes.kernel)), left=pads[0], right=pads[1], stride=sizes.stride, dilation=sizes.dilation
+    )
+    bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms, ideal.magnitude)
+    same = found.shape == ideal.output[0].shape and bool((np.abs(found - ideal.output[0]) <= bound[0]).all())
+    require(same, f"a layer gives {found.tolist()}, the reference with pads {pads} {ideal.output[0].tolist()}, for {sizes}.")
+
+
+def _probed(rule: PaddingRule, name: str, max_examples: int) -> None:
+    with offered(rule) as offer:
+
+        def check(sizes: Sizes, choice: Choice) -> None:
+            try:
+                probe.PROPERTIES[name](_policy(offer, choice), sizes)
+            except ConvPolicyError as error:
+                raise type(error)(f"{choice}: {error}") if choice.params else error from None
+
+        common.smallest(check, max_examples, sizes=SIZES, choice=common.choices(rule))

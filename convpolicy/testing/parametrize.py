@@ -1,0 +1,94 @@
+"""Every check of every part as a pytest case, in the manner of scikit-learn's ``parametrize_with_checks``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from convpolicy.errors import InvalidTypeError, InvalidValueError, MissingExtraError, nearest
+from convpolicy.testing import backends, initializers, layouts, padding_modes, padding_rules, policies
+from convpolicy.testing.ladder import Check, ConformanceError
+
+CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
+    "padding rule": padding_rules.checks,
+    "padding mode": padding_modes.checks,
+    "initializer": initializers.checks,
+    "layout": layouts.checks,
+    "policy": policies.checks,
+    "backend": backends.checks,
+}
+
+
+def checks_of(part: Any, max_examples: int | None = None) -> list[Check]:
+    """Return the checks that apply to a part, lowest rung first.
+
+    Args:
+        part: a padding rule, padding mode, initializer, layout, policy or backend.
+        max_examples: of each check; None for its kind's own number.
+
+    Raises:
+        InvalidTypeError: anything else; holds its type.
+    """
+    kind = getattr(type(part), "kind", None)
+    if kind not in CHECKS:
+        raise InvalidTypeError(
+            f"part must be a {', '.join(CHECKS)}, got {part!r} of type {type(part).__name__}; pass a part, such as "
+            f"convpolicy.padding_rules()['causal']."
+        )
+    return CHECKS[kind](part) if max_examples is None else CHECKS[kind](part, max_examples)
+
+
+def parametrize_with_checks(
+    parts: Iterable[Any],
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    max_examples: int | None = None,
+    report: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Mark a test with one argument ``check`` that runs every check of every part; its body is ``check()``.
+
+    Args:
+        parts: padding rules, padding modes, initializers, layouts, policies and backends.
+        expected_failures: id of a check, e.g. ``"same_upper-values"``, -> why it fails; one that passes after all is a failure.
+        max_examples: of each check; None for its kind's own number.
+        report: JSON file to add every result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+
+    Returns:
+        A ``pytest.mark.parametrize`` with ids ``part-check``.
+
+    Raises:
+        InvalidValueError: an id in ``expected_failures`` that no check has (holds the nearest), without a reason, or two parts
+            of one name.
+        InvalidTypeError: something that is no part.
+        MissingExtraError: pytest is not installed.
+    """
+    if importlib.util.find_spec("pytest") is None:
+        raise MissingExtraError(
+            "parametrize_with_checks needs pytest, which is not installed; run: pip install 'convpolicy[testing]'."
+        )
+    import pytest
+
+    reasons = dict(expected_failures or {})
+    found: dict[str, Check] = {}
+    for part in parts:
+        for check in checks_of(part, max_examples):
+            if check.id in found:
+                raise InvalidValueError(f"parts must have different names, got two named {part.name!r}; check them in two tests.")
+            found[check.id] = attrs.evolve(check, reason=reasons.get(check.id, ""), report=report)
+    for id, reason in reasons.items():
+        if id not in found:
+            raise InvalidValueError(
+                f"expected_failures must name checks, got {id!r}; there is none of this id.{nearest(id, found)}"
+            )
+        if not isinstance(reason, str) or not reason.strip():
+            raise InvalidValueError(f"expected_failures must say why, got {reason!r} for {id!r}; write the reason.")
+    cases = [pytest.param(check, id=id, marks=_marks(pytest, check)) for id, check in found.items()]
+    return pytest.mark.parametrize("check", cases)
+
+
+def _marks(pytest: Any, check: Check) -> list[Any]:
+    return [pytest.mark.xfail(reason=check.reason, strict=True, raises=ConformanceError)] if check.reason else []

@@ -1,0 +1,167 @@
+"""Write docs/papers: a page for every policy of a paper and the page that lists them, from what the policies say.
+
+python docs/make_papers.py docs/papers
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import sys
+from pathlib import Path
+
+import convpolicy as cp
+from convpolicy import paper_text
+from convpolicy.drawing import draw
+from convpolicy.papers import OVERRIDES, SIZES, Paper
+
+EXAMPLE = """import numpy as np
+import convpolicy as cp
+
+policy = cp.policy("{policy}")
+sizes = policy.paper.layer("{layer}")
+layer = cp.Conv1d(**sizes, policy=policy, seed=0)  # backend="torch" or "mindspore" for a native layer
+data = np.random.default_rng(0).standard_normal((1, sizes["in_channels"], {length}), dtype=np.float32)
+print(layer(data).shape)
+"""
+LENGTHS = """for length in {lengths}:
+    print(policy.plan({call}, length=length))
+"""
+LAWS = """for word in ("as_written", "as_trained"):
+    layer = cp.Conv1d(64, 64, 7, policy=policy, weight_init=word, seed=0)
+    print(word, policy.evolve(weight_init=word).weight_init, "standard deviation", round(float(layer.weight.std()), 4))
+"""
+INDEX = """# Papers
+
+The Conv1d of {count} models, as their reference code computes it. `cp.Conv1d(..., policy="paper/encodec", backend="torch")` has the
+bits of that code for the same weights; `convpolicy papers` prints this list, `convpolicy show paper/encodec` one of its pages. Made
+by `python docs/make_papers.py docs/papers` from the policies, which are data: `convpolicy/builtin/papers/*.toml`.
+
+`weight_init="as_written"` is the law that a reference code calls, `"as_trained"` the one that its weights start from; they differ
+where the call comes after weight normalisation, which overwrites it. The policy starts as trained. Where it has weight
+normalisation, a torch layer carries `torch.nn.utils.parametrizations.weight_norm`; `weight_norm=False` builds the plain layer with
+the keys `weight` and `bias`.
+
+| policy | model | differs from torch's Conv1d in |
+|---|---|---|
+"""
+FOOT = """
+Compared in an environment of their own: `pip install --no-deps -r requirements/papers.txt && pip install --no-deps . && pytest
+tests/papers` runs the packages; `tests/golden/papers/reads.json` holds which sample every tap of every output of them reads, and is
+held against the policies in every test run.
+"""
+
+
+def page(policy: cp.Policy, paper: Paper) -> str:
+    """The page of one policy."""
+    rule = cp.padding_rules()[policy.padding.name]
+    source = inspect.cleandoc(rule.pads.__doc__ or "").partition("\n")[2].strip().replace("``", "`")
+    mode, _arguments = policy.part("padding_mode")
+    plan = paper_text.drawn_plan(policy, paper)
+    laws = "\n".join(f"- `{word}`: `{law}`" for word, law in policy.words("weight_init").items())
+    return f"""# {paper.model}
+
+`{policy.name}`: {policy.description}
+
+{paper.citation}. {paper.link}. Reference file: {policy.source}.
+
+Differs from torch's Conv1d in: {paper_text.differences(policy)}.
+
+## The rule
+
+Padding `{policy.padding}`: {rule.description}
+
+{source}
+
+Mode `{policy.padding_mode}`: {mode.description}
+
+## A layer of it
+
+`{paper.drawn_layer}`: {plan}
+
+```text
+{draw(plan, rows=6)}
+```
+
+## The trap
+
+{paper.trap}
+
+## Initial weights
+
+{paper.numbers}
+
+{laws}
+
+## Evidence
+
+{paper.evidence}
+
+## Layers of the paper
+
+{layers(paper)}
+## Example
+
+{example(policy, paper)}"""
+
+
+def layers(paper: Paper) -> str:
+    """A table of the paper's layers."""
+    lines = [f"| layer | {' | '.join(SIZES)} | otherwise than the policy |", "|---" * (len(SIZES) + 2) + "|"]
+    for name in dict(paper.layers):
+        arguments = paper.layer(name)
+        sizes = " | ".join(str(arguments.get(size, 1)) for size in SIZES)
+        others = ", ".join(f"{key}={arguments[key]}" for key in OVERRIDES if key in arguments)
+        lines.append(f"| `{name}` | {sizes} | {f'`{others}`' if others else ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def example(policy: cp.Policy, paper: Paper) -> str:
+    """A Python block and what it prints: the drawn layer, plans for short and uneven lengths, both laws where there are two."""
+    sizes = paper.sizes(paper.drawn_layer)
+    window = (sizes["kernel_size"] - 1) * sizes["dilation"] + 1
+    code = EXAMPLE.format(policy=policy.name, layer=paper.drawn_layer, length=paper.drawn_length)
+    call = ", ".join(f"{size}={value}" for size, value in sizes.items() if value > 1 or size == "kernel_size")
+    lengths = [length for length in (1, window, 2 * window + 1) if reaches(policy, sizes, length)]
+    code += "\n" + LENGTHS.format(lengths=lengths, call=call)
+    if policy.init_names:
+        code += "\n" + LAWS
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})  # noqa: S102 - the code above
+    return f"```python\n{code}```\n\n```text\n{printed.getvalue()}```\n"
+
+
+def reaches(policy: cp.Policy, sizes: dict[str, int], length: int) -> bool:
+    """Whether the padding mode is defined for an input this short."""
+    try:
+        policy.plan(**sizes, length=length)
+    except cp.ConvPolicyError:
+        return False
+    return True
+
+
+def pages() -> dict[str, str]:
+    """File name -> text."""
+    found = {}
+    index = ""
+    for policy in paper_text.papers():
+        if policy.paper is None or not policy.name.startswith("paper/"):
+            continue
+        name = f"{policy.name.removeprefix('paper/')}.md"
+        found[name] = page(policy, policy.paper)
+        index += f"| [{policy.name}]({name}) | {policy.paper.model} | {paper_text.differences(policy)} |\n"
+    return {"README.md": INDEX.format(count=len(found)) + index + FOOT, **found}
+
+
+def main() -> None:
+    """Write the pages into the folder given."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

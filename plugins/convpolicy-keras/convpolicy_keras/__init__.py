@@ -1,0 +1,124 @@
+"""Keras 3 for convpolicy: three backends of ``keras.layers.Conv1D``, one for each framework that Keras runs on.
+
+Importing it imports neither Keras nor a framework. Layers that pad by a plan are found by ``keras.saving.load_model`` once
+``convpolicy_keras.layer`` is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from convpolicy import Backend, Initializer, InvalidValueError, Native, Policy, hookimpl
+from convpolicy_keras import depthwise
+
+# backend -> the framework that Keras runs on, and the dtypes that were measured on the CPU
+BACKENDS = {
+    "keras": ("tensorflow", ("float32", "float64", "float16", "bfloat16")),
+    "keras-torch": ("torch", ("float32", "float64", "float16", "bfloat16")),
+    "keras-jax": ("jax", ("float32", "float16", "bfloat16")),  # without jax_enable_x64 JAX has no float64
+}
+RUNS_ON = {name: framework for name, (framework, _dtypes) in BACKENDS.items()}
+
+
+def require(backend: str) -> None:
+    """Import Keras for a backend; a process has one Keras, which runs on one framework.
+
+    Raises:
+        InvalidValueError: Keras runs, or would run, on another framework, or that is not installed; holds what to set.
+    """
+    wanted, keras = RUNS_ON[backend], sys.modules.get("keras")
+    # where nobody chose, the layer does
+    runs = os.environ.get("KERAS_BACKEND", wanted) if keras is None else keras.config.backend()
+    if runs != wanted:
+        instead = next((f", or choose backend={name!r}" for name, framework in RUNS_ON.items() if framework == runs), "")
+        raise InvalidValueError(
+            f"backend {backend!r} needs Keras to run on {wanted}, but in this process it runs on {runs}; set "
+            f"KERAS_BACKEND={wanted} before Keras is imported{instead}."
+        )
+    if keras is None:
+        _import_keras(backend, wanted)
+
+
+def _import_keras(backend: str, framework: str) -> None:
+    chosen = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = framework  # what Keras reads when it is imported
+    try:
+        importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        if chosen is None:
+            del os.environ["KERAS_BACKEND"]
+        if (error.name or "").partition(".")[0] != framework:
+            raise
+        raise InvalidValueError(
+            f"backend {backend!r} needs {framework}, which is not installed; run: pip install 'convpolicy-keras[{framework}]'."
+        ) from error
+
+
+def _of(backend: str, module: str, function: str) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        require(backend)
+        return getattr(importlib.import_module(f"convpolicy_keras.{module}"), function)(*arguments)
+
+    return call
+
+
+def _capture_of(backend: str) -> Callable[[Any], Any]:
+    take_apart = _of(backend, "capturing", "capture")
+
+    def capture(layer: Any) -> Any:
+        keras = sys.modules.get("keras")  # who holds a Keras layer has imported it
+        return take_apart(layer) if keras is not None and keras.config.backend() == RUNS_ON[backend] else None
+
+    return capture
+
+
+@hookimpl
+def convpolicy_backends() -> list[Backend]:
+    """Return a backend for each framework that Keras runs on."""
+    return [
+        Backend(
+            name,
+            _of(name, "layer", "build"),
+            run=_of(name, "values", "run"),
+            parameters=_of(name, "values", "parameters"),
+            assign=_of(name, "values", "assign"),
+            gradients=_of(name, "values", "gradients"),
+            capture=_capture_of(name),
+            dtypes=dtypes,
+            framework="keras",
+            layout="WIO",
+            environment={"KERAS_BACKEND": framework},
+            description=f"keras.layers.Conv1D or DepthwiseConv1D on {framework}, or a subclass that pads by the plan.",
+        )
+        for name, (framework, dtypes) in BACKENDS.items()
+    ]
+
+
+@hookimpl
+def convpolicy_initializers() -> list[Initializer]:
+    """Return how Keras's DepthwiseConv1D starts."""
+    return [depthwise.INITIALIZER]
+
+
+@hookimpl
+def convpolicy_policies() -> list[Policy]:
+    """Return the policy of Keras's DepthwiseConv1D for each framework."""
+    return [depthwise.policy(name) for name in BACKENDS]
+
+
+@hookimpl
+def convpolicy_natives() -> list[Native]:
+    """Return Keras's DepthwiseConv1D on each framework, for ``verify``."""
+    return [
+        Native(
+            depthwise.NAMES[name],
+            "convpolicy_keras.native",
+            environment={"KERAS_BACKEND": framework},
+            description=f"keras.layers.DepthwiseConv1D on {framework}.",
+        )
+        for name, framework in RUNS_ON.items()
+    ]

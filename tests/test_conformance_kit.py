@@ -1,0 +1,276 @@
+"""Every built-in part keeps what the kit asks of a stranger's; and what the kit does beside checking: ids, reasons, reports."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+import convpolicy as cp
+from convpolicy import testing
+from convpolicy.testing import ConformanceError, checks_of, parametrize_with_checks
+
+FEW = 15  # examples per check: the parts' own tests try far more
+
+
+@parametrize_with_checks(cp.padding_rules().values(), max_examples=FEW)
+def test_built_in_rules(check):
+    """All rungs, and whatever a rule declares."""
+    check()
+
+
+@parametrize_with_checks(cp.padding_modes().values(), max_examples=FEW)
+def test_built_in_modes(check):
+    """All rungs, and whatever a mode declares."""
+    check()
+
+
+@parametrize_with_checks(cp.initializers().values(), max_examples=FEW)
+def test_built_in_initializers(check):
+    """All rungs; the array initializer with an array of the target's shape."""
+    check()
+
+
+@parametrize_with_checks(cp.layouts().values(), max_examples=FEW)
+def test_built_in_layouts(check):
+    """All rungs, for weights and data."""
+    check()
+
+
+@parametrize_with_checks(map(cp.policy, cp.policies()), max_examples=FEW)
+def test_built_in_policies(check):
+    """All rungs, and the properties that follow from rule, mode and bias."""
+    check()
+
+
+@parametrize_with_checks([cp.backends()["numpy"]])
+def test_numpy(check):
+    """The NumPy backend; the frameworks' stand in test_conformance_everywhere.py."""
+    check()
+
+
+PROPERTIES = {  # what is declared, written out again
+    **dict.fromkeys(("causal", "semicausal"), frozenset({"causal", "length-preserving"})),
+    **dict.fromkeys(
+        ("same_upper", "same_lower", "same_static", "torch_same", "paddle_same", "torch-left", "tf-right", "mindspore-right"),
+        frozenset({"length-preserving"}),
+    ),
+    **dict.fromkeys(("valid", "explicit", "half"), frozenset()),
+    "causal_keep": {"causal", "length-preserving"},
+    **dict.fromkeys(("chomp", "encodec_causal"), frozenset({"causal"})),
+    **dict.fromkeys(("mimi", "moshi"), frozenset({"causal", "length-preserving"})),
+    **dict.fromkeys(("same_symmetric", "same_drop_last", "dac", "encodec", "nemo_causal", "nemo_future"), frozenset()),
+    **dict.fromkeys(("speechbrain_same", "to_multiple", "crop"), frozenset()),
+    "full": {"causal"},  # what it adds on the right makes more outputs, not later reads
+    **dict.fromkeys(("zeros", "replicate"), frozenset({"causal", "linear"})),
+    "constant": {"causal"},
+    **dict.fromkeys(("reflect", "symmetric", "circular"), frozenset({"linear"})),
+}  # fmt: skip
+
+
+def test_what_is_declared_is_all_that_holds():
+    """Each built-in rule and mode declares what it has, and declaring anything more is found out."""
+    for parts, words in ((cp.padding_rules(), ("causal", "length-preserving")), (cp.padding_modes(), ("causal", "linear"))):
+        for name, part in parts.items():
+            assert part.declares == PROPERTIES[name]
+            for word in set(words) - part.declares:
+                lying = attrs.evolve(part, declares={*part.declares, word}, name="lying")
+                with pytest.raises(ConformanceError, match=rf"fails check '{word}': (\S+: )?declared {word}, but "):
+                    next(check for check in checks_of(lying, 10 * FEW) if check.name == word)()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [("causal", "declares must be a set of words, got 'causal'"), ({"casual"}, "got 'casual'. Did you mean 'causal'?"), ({3}, "got 3."), (3, "got 3;")],
+)  # fmt: skip
+def test_a_word_that_is_none_is_refused(words, says):
+    """When the part is made, in a sentence."""
+    for make in (cp.PaddingRule, cp.PaddingMode):
+        with pytest.raises(cp.ConvPolicyError, match=re.escape(says)):
+            make("x", lambda *_: (0, 0), declares=words)
+
+
+def test_encodec_is_not_causal_at_its_start():
+    """The rule is causal and constants are; with reflect the first outputs read later samples, and the probe says which."""
+    causal = cp.policy("torch").evolve(name="mine", padding="causal", description="Causal.")
+    names = {mode: {check.name for check in checks_of(causal.evolve(padding_mode=mode))} for mode in ("zeros", "reflect")}
+    assert "causal" in names["zeros"]
+    assert "causal" not in names["reflect"]
+    with pytest.raises(
+        ConformanceError,
+        match=r"output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, .* length 2",
+    ):
+        testing.check_padding_mode(attrs.evolve(cp.padding_modes()["reflect"], declares={"causal"}))
+
+
+# -- parametrisation ------------------------------------------------------------------------------------------------------
+
+WRONG = cp.PaddingRule("wrong", lambda *_: (0, 1), description="Not causal.", declares={"causal"})
+
+
+def ids(mark):
+    """The ids of a parametrisation."""
+    return [case.id for case in mark.args[1]]
+
+
+def test_ids_are_part_and_check():
+    """In the order of the ladder, for every part; a property that is not declared has no check."""
+    mark = parametrize_with_checks([cp.padding_rules()["same_upper"], cp.padding_modes()["zeros"]])
+    assert ids(mark) == [
+        *(f"same_upper-{name}" for name in ("names", "signature", "pads", "accepts", "repeatable", "values", "static", "length-preserving")),
+        *(f"zeros-{name}" for name in ("names", "signature", "indices", "repeatable", "each-position", "values", "causal", "linear")),
+    ]  # fmt: skip
+    assert mark.name == "parametrize"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "says"),
+    [
+        (([WRONG],  {"wrong-casual": "why"}), ValueError, "expected_failures must name checks, got 'wrong-casual'; there is none of this id. Did you mean 'wrong-causal'?"),
+        (([WRONG], {"wrong-causal": " "}), ValueError, "expected_failures must say why, got ' ' for 'wrong-causal'"),
+        (([WRONG, WRONG], {}), ValueError, "parts must have different names, got two named 'wrong'"),
+        ((["causal"], {}), TypeError, "part must be a padding rule, padding mode, initializer, layout, policy, backend, got 'causal' of type str"),
+        (([cp.streams()["numpy"]], {}), TypeError, "part must be a padding rule"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(arguments, kind, says):
+    """Stale ids, empty reasons, two parts of one name, and what is no part; when tests are collected."""
+    parts, expected = arguments
+    with pytest.raises(cp.ConvPolicyError, match=re.escape(says)) as raised:
+        parametrize_with_checks(parts, expected_failures=expected)
+    assert isinstance(raised.value, kind)
+
+
+SUITE = """
+import convpolicy as cp
+from convpolicy.testing import parametrize_with_checks
+
+wrong = cp.PaddingRule("wrong", lambda *_: (0, 1), description="Not causal.", declares={"causal"})
+right = cp.padding_rules()["valid"]
+
+
+@parametrize_with_checks([wrong], expected_failures={"wrong-causal": "known"}, max_examples=5)
+def test_known(check):
+    check()
+
+
+@parametrize_with_checks([right], expected_failures={"valid-values": "was mended"}, max_examples=5)
+def test_stale(check):
+    check()
+
+
+@parametrize_with_checks([wrong], max_examples=5)
+def test_unknown(check):
+    check()
+"""
+
+
+def test_in_pytest(pytester, tmp_path, monkeypatch):
+    """A failure that is expected passes as xfail, one that is not fails, and one that no longer happens fails too; all reported."""
+    report = tmp_path / "report.json"
+    monkeypatch.setenv("CONVPOLICY_CONFORMANCE_REPORT", str(report))
+    pytester.makepyfile(SUITE)
+    result = pytester.runpytest_inprocess("-rxf", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=7 + 6 + 7, xfailed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        ["*XFAIL*test_known?wrong-causal?*known*", "*FAILED*test_stale?valid-values?*XPASS(strict)*", "*FAILED*test_unknown?wrong-causal?*"],
+        consecutive=False,
+    )  # fmt: skip
+    found = json.loads(report.read_text())["parts"]
+    assert set(found) == {"padding rule wrong", "padding rule valid"}
+    assert found["padding rule wrong"]["checks"]["causal"]["verdict"] == "failed"  # the later of the two tests
+    assert found["padding rule valid"]["checks"]["values"] == {"rung": "values", "verdict": "passed", "message": ""}
+
+
+# -- the ladder and its report --------------------------------------------------------------------------------------------
+
+
+def test_the_report_of_a_ladder(tmp_path):
+    """Text and JSON: what passed, what failed with its message, and what was not reached; later parts are added."""
+    path = tmp_path / "report.json"
+    broken = cp.PaddingRule("broken", lambda *_: (0, 0.5), description="Wrong.")
+    with pytest.raises(ConformanceError) as raised:
+        testing.check_padding_rule(broken, report=path)
+    shown = str(raised.value.report)
+    assert shown.splitlines() == [
+        "padding rule broken:", "  names       passed", "  signature   passed", "  pads        failed", "  accepts     failed",
+        "  repeatable  not reached", "  values      not reached", "  static      not reached",
+    ]  # fmt: skip
+    testing.check_padding_rule("valid", report=path, max_examples=5)
+    data = json.loads(path.read_text())
+    assert data["schema"] == 1
+    assert set(data["parts"]) == {"padding rule broken", "padding rule valid"}
+    checks = data["parts"]["padding rule broken"]["checks"]
+    assert {name: check["verdict"] for name, check in checks.items()} == {
+        "names": "passed", "signature": "passed", "pads": "failed", "accepts": "failed", "repeatable": "not reached",
+        "values": "not reached", "static": "not reached",
+    }  # fmt: skip
+    assert "right must be an integer, got 0.5" in checks["pads"]["message"]
+    assert data["parts"]["padding rule valid"]["provider"] == "padding_rules"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"schema": 2, "parts": {}}', "{"])
+def test_a_file_that_is_no_report_is_not_overwritten(tmp_path, content):
+    """Refused in a sentence, and left as it is."""
+    path = tmp_path / "mine.json"
+    path.write_text(content)
+    with pytest.raises(
+        cp.InvalidValueError, match=r"report must be a new file or an earlier conformance report, got '.*mine.json'"
+    ):
+        testing.check_padding_rule("valid", report=path, max_examples=1)
+    assert path.read_text() == content
+
+
+def test_names_are_looked_up():
+    """Every check takes a part or the name of a registered one, and an unknown name is refused."""
+    for check, name in (
+        (testing.check_padding_rule, "half"), (testing.check_padding_mode, "zeros"), (testing.check_initializer, "zeros"),
+        (testing.check_layout, "WIM"), (testing.check_policy, "torch"), (testing.check_backend, "numpy"),
+    ):  # fmt: skip
+        report = check(name, max_examples=2)
+        assert report.name == name
+        assert report.failures == ()
+        with pytest.raises(LookupError, match=r"unknown .* 'nothing'"):
+            check("nothing")
+
+
+def test_nothing_stays_registered():
+    """A part on trial is gone afterwards, also when its check fails or its name is taken."""
+    before = [report.name for report in cp.plugins()]
+    causal = cp.PaddingRule("causal", lambda *_: (0, 1), description="Not the built-in one.", declares={"causal"})
+    with pytest.raises(ConformanceError, match="padding rule 'causal' fails check 'causal'"):
+        testing.check_padding_rule(causal, max_examples=5)
+    assert [report.name for report in cp.plugins()] == before
+    assert cp.padding_rules()["causal"].provider == "padding_rules"
+
+
+@pytest.mark.parametrize(
+    ("absent", "code"),
+    [
+        ("hypothesis", "import convpolicy.testing"),
+        ("hypothesis", "from convpolicy.testing import check_backend"),
+        ("pytest", "import convpolicy.testing; convpolicy.testing.parametrize_with_checks([])"),
+    ],
+)
+def test_the_kit_without_its_extra_names_its_installation(absent, code):
+    """Without hypothesis or pytest the kit says how to install them, as an ImportError; the rest of convpolicy works."""
+    code = f"""
+import sys
+import convpolicy
+sys.modules[{absent!r}] = None  # as if not installed
+try:
+    {code}
+except convpolicy.ConvPolicyError as error:
+    print(isinstance(error, ImportError), error)
+print(convpolicy.policy("torch").plan(3, length=5).length_out)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said, worked = result.stdout.splitlines()
+    assert said.startswith("True ")
+    assert said.endswith(f"needs {absent}, which is not installed; run: pip install 'convpolicy[testing]'.")
+    assert worked == "3"
