@@ -224,9 +224,12 @@ def convert(
 
 def _path(argument: str, value: Any) -> Path:
     try:
-        return Path(value)
+        path = Path(value)
     except TypeError:
         raise InvalidTypeError(f"{argument} must be a path, got {value!r} of type {type(value).__name__}; pass one.") from None
+    if "\0" in str(path):
+        raise InvalidValueError(f"{argument} must be a path, got {str(path)!r} with a zero in it; pass another.")
+    return path
 
 
 def _ordered(rows: list[Row]) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 import zipfile
@@ -36,7 +37,6 @@ from convpolicy.errors import InvalidValueError
 
 TEXT = "convpolicy"  # attribute of the root that holds the metadata
 WEIGHTS = "model.weights.h5"
-DEFLATED = 1032  # the most bytes that deflate makes of one
 ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
@@ -49,9 +49,14 @@ class H5Reader(Reader):
         super().__init__(path)
         with reading(path, self.title, Exception):
             self.file = h5py.File(path if content is None else content, "r")
-            self.groups: list[str] = []
-            self.entries = tuple(self._walk(self.file, ""))
-            self.metadata = texts(self.file.attrs.get(TEXT, "{}"))
+            try:
+                self.groups: list[str] = []
+                self._places = {_place(self.file)}
+                self.entries = tuple(self._walk(self.file, ""))
+                self.metadata = texts(self.file.attrs.get(TEXT, "{}"))
+            except BaseException:
+                self.file.close()
+                raise
 
     def _walk(self, group: Any, path: str) -> Iterator[Entry]:
         for name in group:
@@ -60,21 +65,20 @@ class H5Reader(Reader):
                 raise InvalidValueError(f"{self.path} holds {inner!r}, a link, which may lead into another file; take it out.")
             item = group[name]
             if isinstance(item, h5py.Group):
-                if any(self.file[known] == item for known in ("/", *self.groups)):
+                if _place(item) in self._places:
                     raise InvalidValueError(f"{self.path} holds the group {inner!r} twice; write it anew.")
+                self._places.add(_place(item))
                 self.groups.append(inner)
                 yield from self._walk(item, f"{inner}/")
                 continue
             if item.external or item.is_virtual:
                 raise InvalidValueError(f"{self.path} holds {inner!r}, whose numbers stand in another file; write it anew.")
-            little = item.dtype.newbyteorder("<")
-            made = entry(inner, item.shape or (), NAMES.get(little, little.str))
-            held = item.id.get_storage_size()
-            if made.size > DEFLATED * held and item.shape is not None:
+            if item.shape and _written(item) < item.nbytes:
                 raise InvalidValueError(
-                    f"{self.path} is not whole: {inner!r} needs {made.size} bytes and only {held} were ever written; save it anew."
+                    f"{self.path} holds {inner!r}, which claims numbers that were never written; write it anew."
                 )
-            yield made
+            little = item.dtype.newbyteorder("<")
+            yield entry(inner, item.shape or (), NAMES.get(little, little.str))
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
         """Yield the bytes of a dataset, some of its first axis at a time."""
@@ -136,6 +140,19 @@ class H5Writer(Writer):
                 self._file.close()
 
 
+def _place(group: Any) -> int:
+    """Return where in its file a group stands."""
+    return int(h5py.h5o.get_info(group.id).addr)
+
+
+def _written(data: Any) -> int:
+    """Return how many bytes of a dataset the file holds, before they were compressed."""
+    if data.chunks is None:
+        return int(data.id.get_storage_size())
+    chunk: int = math.prod(data.chunks) * int(data.dtype.itemsize)
+    return int(data.id.get_num_chunks()) * chunk
+
+
 def _take_attributes(source: Any, target: Any) -> None:
     for name, value in source.attrs.items():
         target.attrs[name] = value
@@ -160,13 +177,12 @@ class KerasReader(H5Reader):
                 with self.archive.open(WEIGHTS) as member:
                     shutil.copyfileobj(member, self._inner)
             super().__init__(path, self._inner)
-            stack.pop_all()  # closed with the reader
+            self._opened = stack.pop_all()  # closed with the reader
 
     def close(self) -> None:
         """Close the file."""
         super().close()
-        self.archive.close()
-        self._inner.close()
+        self._opened.close()
 
 
 class KerasWriter(H5Writer):
@@ -181,7 +197,11 @@ class KerasWriter(H5Writer):
             )
         self._archive = job.reader.archive
         self._inner = tempfile.TemporaryFile(dir=job.path.parent)  # noqa: SIM115 (closed with the writer)
-        super().__init__(job, self._inner)
+        try:
+            super().__init__(job, self._inner)
+        except BaseException:
+            self._inner.close()
+            raise
 
     def finish(self) -> None:
         """Join the weights with the rest."""

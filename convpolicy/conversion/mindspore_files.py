@@ -84,8 +84,12 @@ class MindSporeWriter(Writer):
         texts = dict(job.reader.texts) if isinstance(job.reader, MindSporeReader) else {}
         if job.metadata:
             texts[TEXT] = json.dumps(dict(job.metadata))
-        if texts:
-            self._append([], texts)
+        try:
+            if texts:
+                self._append([], texts)
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
         """Append a tensor."""

@@ -9,9 +9,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.conversion.selection import Move, Side, partner
+from convpolicy.conversion.selection import PLAIN, Move, Side, partner, parts_of
 from convpolicy.conversion.stamps import Origin, Stamp
-from convpolicy.conversion.tensors import FLOATS, Entry, entry
+from convpolicy.conversion.tensors import FLOATS, Entry, entry, has_holder
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.layouts import Layout
 
@@ -87,7 +87,8 @@ def plan(
         norm = known.get(folded.get(old.name, ""))
         if move is not None and move.part != "weight" and norm is not None:
             move = attrs.evolve(move, part="weight")
-        name = origins[old.name].name if old.name in origins else _name(old.name, move, biases, source, target)
+        stored = old.name in origins and norm is None
+        name = origins[old.name].name if stored else _name(old.name, move, biases, source, target)
         kept = old.dtype if dtype is None or old.dtype not in FLOATS else dtype
         try:
             shape = (
@@ -96,7 +97,12 @@ def plan(
         except ConvPolicyError as error:
             raise InvalidValueError(f"{old.name!r} of shape {old.shape}: {error}") from error
         new = attrs.evolve(old, name=name, shape=shape)
-        rows.append(Row(old, new if kept == old.dtype else entry(name, shape, kept, old.part), move, norm))
+        row = Row(old, new if kept == old.dtype else entry(name, shape, kept, old.part), move, norm)
+        if row.moves_bytes and not has_holder(old.dtype):
+            raise InvalidValueError(
+                f"{old.name!r} is of dtype {old.dtype}, whose elements cannot be moved one by one; store it as float16 first."
+            )
+        rows.append(row)
     _check_names(rows, target)
     return rows
 
@@ -111,7 +117,10 @@ def stamped(rows: list[Row], suffix: str, source: Side, target: Side, old: Stamp
         if move is not None and move.source is not None and move.target is not None:
             was = before.source or move.source.name
             before = Origin(before.name, was, move.target.name, move.groups or before.groups or _groups(row))
-        if row.new.name != before.name or before.source != before.target or row.norm is not None:
+        if row.norm is not None:  # its halves are gone for good; in the original layout it is called as a plain weight is
+            stem = (parts_of(before.name, PLAIN) or ("", ""))[0]
+            before = attrs.evolve(before, name=f"{stem}{PLAIN}")
+        if row.new.name != before.name or before.source != before.target:
             tensors[row.new.name] = before
     if not tensors and target.name == origin.source:
         return None
@@ -156,6 +165,11 @@ def _name(old: str, move: Move | None, biases: Mapping[str, str], source: Side, 
 def _check_names(rows: list[Row], target: Side) -> None:
     taken: dict[str, str] = {}
     for row in rows:
+        parts = row.new.name.split("/") if target.grouped else [row.new.name]
+        if any(part in ("", ".", "..") or not _is_text(part) for part in parts):
+            raise InvalidValueError(
+                f"{row.old.name!r} would be called {row.new.name!r}, which not every file can hold; rename it in a map."
+            )
         if row.new.name in taken:
             raise InvalidValueError(
                 f"{taken[row.new.name]!r} and {row.old.name!r} would both be called {row.new.name!r}; rename one in a map."
@@ -163,14 +177,17 @@ def _check_names(rows: list[Row], target: Side) -> None:
         taken[row.new.name] = row.old.name
     if target.grouped:
         for name, old in taken.items():
-            *parents, last = name.split("/")
-            if any(part in ("", ".", "..") or "\0" in part for part in (*parents, last)):
-                raise InvalidValueError(f"{old!r} would be the dataset {name!r}, which HDF5 cannot name; rename it in a map.")
+            parents = name.split("/")[:-1]
             inside = next(("/".join(parents[: n + 1]) for n in range(len(parents)) if "/".join(parents[: n + 1]) in taken), None)
             if inside is not None:
                 raise InvalidValueError(
                     f"{taken[inside]!r} and {old!r} would be a dataset {inside!r} and a group of that name; rename one in a map."
                 )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is Unicode without a zero, at which archives cut it."""
+    return "\0" not in name and not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def _same_order(source: Layout, target: Layout | None, shape: tuple[int, ...]) -> bool:

@@ -104,7 +104,11 @@ class SafetensorsWriter(Writer):
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         self._file = io.FileIO(job.path, "xb")
-        self._put(len(text).to_bytes(8, "little") + text)
+        try:
+            self._put(len(text).to_bytes(8, "little") + text)
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
         """Append the bytes."""

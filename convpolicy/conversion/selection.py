@@ -18,7 +18,8 @@ from convpolicy.policy import Policy
 from convpolicy.porting import Capture, capture
 from convpolicy.porting_models import PortedModel, convolutions
 
-# weight normalisation keeps a weight as two: its lengths and its directions
+PLAIN = "weight"
+# weight normalisation keeps that as two: its lengths and its directions
 NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 
 
@@ -94,7 +95,7 @@ class Move:
 
 def parts_of(name: str, weight: str) -> tuple[str, str] | None:
     """Return stem and part of the name of a weight, else None."""
-    endings = [(weight, "weight"), *((pair[i], "gv"[i]) for pair in NORMS for i in range(2) if weight == "weight")]
+    endings = [(weight, "weight"), *((pair[i], "gv"[i]) for pair in NORMS for i in range(2) if weight == PLAIN)]
     for ending, part in endings:
         stem = name.removesuffix(ending)
         if stem != name and (not stem or stem[-1] in "./"):

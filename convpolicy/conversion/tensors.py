@@ -60,16 +60,22 @@ def holder(dtype: str) -> np.dtype[Any]:
     return HOLDERS[dtype] if dtype in HOLDERS else np.dtype(dtype)
 
 
+def has_holder(dtype: str) -> bool:
+    """Whether NumPy holds the elements one by one; it does not for those of four bits."""
+    try:
+        holder(dtype)
+    except TypeError:
+        return False
+    return True
+
+
 def numpys_own(row: Entry, suffix: str) -> np.dtype[Any]:
     """Return the NumPy dtype of an entry for a file that holds NumPy's dtypes only.
 
     Raises:
         InvalidValueError: it has none, or one of objects; names the tensor.
     """
-    try:
-        kept = holder(row.dtype)
-    except TypeError:
-        kept = np.dtype(object)
+    kept = holder(row.dtype) if has_holder(row.dtype) else np.dtype(object)
     if kept.hasobject or NAMES.get(kept, row.dtype) != row.dtype:
         raise InvalidValueError(f"a {suffix} file has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file.")
     return kept
@@ -240,7 +246,7 @@ def cast(data: NDArray[Any], old: str, new: str) -> NDArray[Any]:
     if old == new:
         return data
     numbers = (data.astype(np.uint32) << 16).view(np.float32) if old == "bfloat16" else data
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # signalling NaN is invalid to NumPy
         if new == "bfloat16":  # by way of float32, as torch casts
             narrow = numbers.astype(np.float32)
             bits = narrow.view(np.uint32)
