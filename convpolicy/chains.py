@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 import attrs
+import numpy as np
 
 from convpolicy import arithmetic, causality
 from convpolicy.arithmetic import integer
@@ -47,7 +48,6 @@ class ChainLayer:
 
     def shortest_length(self, length_out: int) -> int:
         """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
-        self.policy.checked()
         low, high = 0, (length_out - 1) * self.stride + arithmetic.effective_kernel(self.kernel_size, self.dilation)
         for _ in range(DOUBLINGS):
             if self._gives(high, length_out):
@@ -155,10 +155,11 @@ class Chain:
         """
         plans = self.plans(length)
         _check_output(output, plans)
-        wanted = {output}
+        wanted = np.array([output])
         for plan in reversed(plans):
-            wanted = {source for position in wanted for source in plan.reads(position)}
-        return tuple(sorted(wanted))
+            sources = plan.window_sources(wanted)
+            wanted = np.unique(sources[sources >= 0])
+        return tuple(wanted.tolist())
 
     def delay(self, length: int | None = None) -> int:
         """Return how many samples after its own place, ``output * stride``, an output waits for; below `stride` where it is causal.

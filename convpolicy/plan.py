@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from convpolicy import arithmetic
 from convpolicy.arithmetic import LARGEST, integer
@@ -138,19 +140,19 @@ class Plan:
             raise InvalidValueError(f"output must be below length_out={self.length_out}, got {output}; pass 0 or more.")
         return arithmetic.receptive_interval(output, self.kernel_size, self.stride, self.dilation, self.left)
 
-    def position(self, output: int, tap: int) -> int:
-        """Return the input position that one tap of one output reads; below 0 or from ``length`` on it is padding."""
+    def position(self, output: Any, tap: Any) -> Any:
+        """Return the input position that one tap of one output reads, or arrays of both; from ``length`` on or below 0 it is padding."""
         return output * self.stride - self.left + tap * self.dilation
 
-    def reads(self, output: int) -> tuple[int, ...]:
-        """Return the samples of the input that one output depends on, tap by tap; pads that repeat a sample read that one."""
-        padding = (
-            *self.right_sources,
-            *self.left_sources,
-        )  # position -1 is the last of the left, ``length`` the first of the right
-        positions = (self.position(output, tap) for tap in range(self.kernel_size))
-        sources = (p if 0 <= p < self.length else padding[p - self.length if p >= 0 else p] for p in positions)
-        return tuple(source for source in sources if source >= 0)
+    def window_sources(self, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return (outputs, kernel): the input position that each tap of these outputs reads, or -1 for ``value``."""
+        read: NDArray[np.int64] = self.position(outputs[:, None], np.arange(self.kernel_size))
+        for sources, outside, start in (
+            (self.left_sources, read < 0, -self.left),
+            (self.right_sources, read >= self.length, self.length),
+        ):
+            read[outside] = np.array(sources, dtype=np.int64)[read[outside] - start]
+        return read
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain data, ready for JSON."""

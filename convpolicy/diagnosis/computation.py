@@ -103,7 +103,7 @@ class Computation:
     def at(self, grid: Grid) -> Values:
         """Compute the outputs of a grid."""
         capture, spec, plan = self.capture, self.capture.spec, self.plan
-        index = window_sources(plan, grid.positions)
+        index = plan.window_sources(grid.positions)
         each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
         shape = (len(grid.items), len(grid.channels), len(grid.positions))
         output, magnitude = np.empty(shape), np.empty(shape)
@@ -138,17 +138,6 @@ class Computation:
         for item in grid.items:
             for start in range(0, len(grid.positions), step):
                 yield Grid(np.array([item]), grid.channels, grid.positions[start : start + step])
-
-
-def window_sources(plan: Plan, positions: Positions) -> Positions:
-    """Return (positions, kernel): the input position that each tap of these windows reads, or -1 for the constant."""
-    read = positions[:, None] * plan.stride + np.arange(plan.kernel_size) * plan.dilation - plan.left
-    for sources, outside, start in (
-        (plan.left_sources, read < 0, -plan.left),
-        (plan.right_sources, read >= plan.length, plan.length),
-    ):
-        read[outside] = np.array(sources, dtype=np.int64)[read[outside] - start]
-    return read
 
 
 @attrs.frozen(eq=False)

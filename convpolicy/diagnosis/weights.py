@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from convpolicy.diagnosis.change import Candidates, Change
-from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target, window_sources
+from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
 from convpolicy.random.float32 import rounded
 
 
@@ -201,7 +201,7 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
     if plan.length_out != target.output.shape[2] or rows < 2 * unknowns or rows * unknowns**2 * spec.groups > MOST_PRODUCTS:
         return
     items, positions = np.divmod(np.linspace(0, outputs - 1, rows).astype(np.int64), plan.length_out)
-    index = window_sources(plan, positions)
+    index = plan.window_sources(positions)
     windows = now.data[items[:, None, None], np.arange(spec.in_channels)[:, None], index[:, None]]  # (rows, in, kernel)
     windows = np.where(index[:, None] < 0, plan.value, windows).reshape(rows, spec.groups, unknowns - 1)
     goal = target.output[items, :, positions].reshape(rows, spec.groups, each)
