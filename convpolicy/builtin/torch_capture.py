@@ -12,9 +12,10 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from convpolicy.arithmetic import split, static_total
-from convpolicy.builtin.torch_layer import native_padding
 from convpolicy.builtin.torch_padded import PaddedConv1d
 from convpolicy.builtin.torch_policy import PolicyConv1d
+from convpolicy.builtin.torch_ruled import RuledConv1d
+from convpolicy.builtin.torch_rules import native_padding
 from convpolicy.builtin.torch_values import as_numpy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.lookup import policy
@@ -25,7 +26,7 @@ DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
 # what a call goes through, by the files that may have written it: a class, or the framework itself, may have been given another
 CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad")
-FILES = {kind.__init__.__code__.co_filename for kind in (nn.Module, nn.Conv1d, PaddedConv1d)}
+FILES = {kind.__init__.__code__.co_filename for kind in (nn.Module, nn.Conv1d, RuledConv1d, PaddedConv1d)}
 # what a pre-hook of torch's own utilities makes of the weight, without its side effects
 REWRITING_HOOKS = {
     WeightNorm: lambda hook, layer: hook.compute_weight(layer),

@@ -10,24 +10,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from convpolicy import registry
-from convpolicy.arithmetic import split, static_total
 from convpolicy.backends import LayerRequest
 from convpolicy.builtin.torch_padded import PaddedConv1d
 from convpolicy.builtin.torch_policy import NATIVE_MODES, PolicyConv1d, drawn, has_native_init, normalised, write
+from convpolicy.builtin.torch_ruled import RuledConv1d
+from convpolicy.builtin.torch_rules import applies, native_padding
 from convpolicy.builtin.torch_values import as_numpy
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.random.stream import Stream
-
-
-def native_padding(request: LayerRequest) -> int | str | None:
-    """Return the ``padding`` argument with which ``torch.nn.Conv1d`` itself does this, or None when it cannot."""
-    pads = request.static_pads()
-    if pads is None or min(pads) < 0 or request.policy.padding_mode not in NATIVE_MODES:
-        return None
-    spec = request.spec
-    if spec.stride == 1 and pads == split(static_total(spec.kernel_size, spec.dilation), "right") and any(pads):
-        return "same"
-    return pads[0] if pads[0] == pads[1] else None
 
 
 class _UndrawnConv1d(nn.Conv1d):
@@ -38,7 +28,8 @@ class _UndrawnConv1d(nn.Conv1d):
 
 
 @lru_cache(maxsize=512)
-def _recipe(request: LayerRequest, _generation: int) -> tuple[int | str | None, bool, dict[str, Any]]:
+def _recipe(request: LayerRequest, _generation: int) -> tuple[type[PolicyConv1d] | None, dict[str, Any]]:
+    """Return the class, None for torch's own, and the arguments of both."""
     spec, padding = request.spec, native_padding(request)
     arguments = {
         "in_channels": spec.in_channels,
@@ -52,7 +43,14 @@ def _recipe(request: LayerRequest, _generation: int) -> tuple[int | str | None, 
         "padding_mode": request.policy.padding_mode.name if request.policy.padding_mode in NATIVE_MODES else "zeros",
         "dtype": getattr(torch, request.dtype),
     }
-    return padding, has_native_init(request), arguments
+    kind: type[PolicyConv1d] | None = None
+    if padding is None:
+        kind = PaddedConv1d
+    elif applies(request):
+        kind = RuledConv1d
+    elif not has_native_init(request) or request.policy.weight_norm is not None:
+        kind = PolicyConv1d
+    return kind, arguments
 
 
 def _usable(device: Any) -> torch.device:
@@ -69,12 +67,9 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
     """Build the layer; without a stream torch's global random state decides, as ``torch.manual_seed`` left it."""
     if device is not None and _usable(device).type == "meta" and stream is not None:
         raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
-    padding, native_init, arguments = _recipe(request, registry.current().generation)
-    axis = request.policy.weight_norm
-    if padding is None:
-        return normalised(PaddedConv1d(request, arguments, stream, device), axis)
-    if not native_init or axis is not None:
-        return normalised(PolicyConv1d(request, arguments, stream, device), axis)
+    kind, arguments = _recipe(request, registry.current().generation)
+    if kind is not None:
+        return normalised(kind(request, arguments, stream, device), request.policy.weight_norm)
     if stream is None:
         return nn.Conv1d(**arguments, device=device)
     layer: nn.Conv1d = _UndrawnConv1d(**arguments, device=device)

@@ -11,18 +11,14 @@ from torch import Tensor
 
 from convpolicy import registry
 from convpolicy.backends import LayerRequest
-from convpolicy.builtin.torch_policy import PolicyConv1d
-from convpolicy.errors import InvalidValueError
-from convpolicy.parts import Choice
-from convpolicy.plan import Plan, require_a_window
+from convpolicy.builtin.torch_lowerings import FUNCTIONAL_MODES
+from convpolicy.builtin.torch_ruled import RuledConv1d
+from convpolicy.builtin.torch_rules import drops_outputs
 from convpolicy.random.stream import Stream
 
-# padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
-FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
 
-
-class PaddedConv1d(PolicyConv1d):
-    """A `PolicyConv1d` that pads by a plan first, for what ``torch.nn.Conv1d`` cannot express.
+class PaddedConv1d(RuledConv1d):
+    """A `RuledConv1d` for what ``torch.nn.Conv1d`` cannot express.
 
     ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name.
     """
@@ -36,40 +32,29 @@ class PaddedConv1d(PolicyConv1d):
 
     def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
         super().__init__(request, arguments, stream, device)
-        self._bind()
         policy = request.policy
         self.__dict__.update(padding=self._static or str(policy.padding), padding_mode=policy.padding_mode.name)
 
     def _bind(self) -> None:
+        super()._bind()
         self.__dict__.update(_binding(self._request, registry.current().generation))
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self._drops_outputs and (self._static is not None or not torch.compiler.is_compiling()):
-            return self._convolved_and_dropped(input, weight, bias)
-        return F.conv1d(self._pad(input), weight, bias, self.stride, 0, self.dilation, self.groups)
+    def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        left, right = self._static or self._traced_pads(data.shape[-1])
+        if self._drops_outputs and self._static is not None:  # static: at stride 1 only
+            both = F.conv1d(data, weight, bias, self.stride, left, self.dilation, self.groups)
+            return both[..., : both.shape[-1] - (left - right)]
+        return F.conv1d(self._pad_by(data, left, right), weight, bias, self.stride, 0, self.dilation, self.groups)
 
-    def _convolved_and_dropped(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Pad ``left`` on both sides inside the convolution and drop the outputs that the right side has too many."""
-        plan = None if torch.compiler.is_compiling() else self._checked(data)
-        left, right = self._static or (plan.left, plan.right)  # type: ignore[union-attr] # without a plan the pads are static
-        both = F.conv1d(data, weight, bias, self.stride, left, self.dilation, self.groups)
-        kept = both.shape[-1] - (left - right) if plan is None else plan.length_out  # static: at stride 1 only
-        return both[..., :kept]
-
-    def _pad(self, data: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():  # traced: arithmetic only, the length may be symbolic
-            left, right = self._static or self._traced_pads(data.shape[-1])
-        else:
-            plan = self._checked(data)
-            left, right = plan.left, plan.right
+    def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
         if self._functional_mode == "constant":
             return F.pad(data, (left, right), "constant", self._value)
         if min(left, right) < 0:
-            padded = self._pad_by(data, max(left, 0), max(right, 0))
+            padded = self._add(data, max(left, 0), max(right, 0))
             return F.pad(padded, (min(left, 0), min(right, 0)))  # cuts
-        return self._pad_by(data, left, right)
+        return self._add(data, left, right)
 
-    def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
+    def _add(self, data: Tensor, left: int, right: int) -> Tensor:
         """Add elements of a mode that is no constant."""
         if self._functional_mode is not None and data.numel():  # F.pad refuses an empty batch for the other modes
             return F.pad(data, (left, right), self._functional_mode)
@@ -98,20 +83,8 @@ class PaddedConv1d(PolicyConv1d):
             return data.new_full((*data.shape[:-1], len(index)), self._value)
         return torch.where(index < 0, self._value, data.index_select(-1, index.clamp(min=0)))
 
-    def _checked(self, data: Tensor) -> Plan:
-        if data.dim() not in (2, 3) or data.shape[-2] != self.in_channels:
-            raise InvalidValueError(
-                f"input must have shape (batch, {self.in_channels}, length) or ({self.in_channels}, length), got "
-                f"{tuple(data.shape)}; put the channels before the length."
-            )
-        return _plan(self._request, data.shape[-1], registry.current().generation)
-
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_rule"}  # a plugin's lambda
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._bind()
+        return {name: value for name, value in super().__getstate__().items() if name != "_rule"}  # a plugin's lambda
 
     def extra_repr(self) -> str:
         """Return the sizes, the rule, the mode and the policy's name."""
@@ -137,27 +110,20 @@ def _binding(request: LayerRequest, _generation: int) -> dict[str, Any]:
     torch_overflow = mode_arguments.get("overflow", "error") == "error"
     mode = policy.padding_mode.name if torch_overflow else ""
     sized_rule = (rule.pads, spec.kernel_size, spec.stride, spec.dilation, dict(arguments))  # a dict can be copied deeply
-    drops_outputs = rule.drops_outputs and request.execution == "exact" and policy.padding_mode == Choice("zeros")
     return {
         "_static": request.static_pads(),
         "_rule": sized_rule,
         "_value": mode_arguments.get("value", 0.0),
         "_functional_mode": FUNCTIONAL_MODES.get(mode),
         "_mirrors": mode == "symmetric",
-        "_drops_outputs": drops_outputs,
+        "_drops_outputs": drops_outputs(request),
     }
-
-
-@lru_cache(maxsize=1024)
-def _plan(request: LayerRequest, length: int, _generation: int) -> Plan:
-    spec = request.spec
-    return require_a_window(request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _sources(request: LayerRequest, length: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return what every added position holds, left and right: an input position, or -1 for the constant."""
-    plan = _plan(request, length, registry.current().generation)
+    plan = request.plan(length)
     return plan.left_sources, plan.right_sources
 
 
