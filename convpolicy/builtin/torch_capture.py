@@ -26,7 +26,10 @@ DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
 # what a call goes through, by the files that may have written it: a class, or the framework itself, may have been given another
 CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad")
-FILES = {kind.__init__.__code__.co_filename for kind in (nn.Module, nn.Conv1d, RuledConv1d, PaddedConv1d)}
+FILES = {
+    function.__code__.co_filename  # no __init__, which torch.compile replaces
+    for function in (nn.Module.forward, nn.Conv1d.forward, RuledConv1d.forward, PaddedConv1d.extra_repr)
+}
 # what a pre-hook of torch's own utilities makes of the weight, without its side effects
 REWRITING_HOOKS = {
     WeightNorm: lambda hook, layer: hook.compute_weight(layer),
