@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convpolicy.porting import Capture, capture, port
     from convpolicy.porting_models import PortedModel, port_model
     from convpolicy.translation import translate, translate_page
+    from convpolicy.tuning import Tuning, tune, untune
     from convpolicy.verification import verify
 
 __version__ = "0.1.0"
@@ -68,6 +69,7 @@ __all__ = [
     "PortedModel",
     "RandomStream",
     "Stream",
+    "Tuning",
     "backends",
     "capture",
     "chain",
@@ -89,7 +91,9 @@ __all__ = [
     "streams",
     "translate",
     "translate_page",
+    "tune",
     "unregister",
+    "untune",
     "verify",
     "why",
 ]
@@ -176,6 +180,9 @@ _ON_DEMAND = {  # what building a layer does not need is imported when asked for
     "port": "convpolicy.porting",
     "port_model": "convpolicy.porting_models",
     "PortedModel": "convpolicy.porting_models",
+    "tune": "convpolicy.tuning",
+    "Tuning": "convpolicy.tuning",
+    "untune": "convpolicy.tuning",
     "translate": "convpolicy.translation",
     "translate_page": "convpolicy.translation",
     "verify": "convpolicy.verification",

@@ -90,6 +90,8 @@ class Backend(Part):
         capture: ``layer -> Capture``, or None for what is no 1-D convolution of this framework; see `convpolicy.porting`.
         gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``, NumPy arrays of the gradients of
             ``sum(output * upstream)``; None when the backend does not differentiate.
+        tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
+            `convpolicy.tuning`. None when a backend's models cannot be tuned.
         environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
     """
 
@@ -105,6 +107,8 @@ class Backend(Part):
     gradients: Callable[[Any, NDArray[Any], NDArray[Any]], dict[str, NDArray[Any] | None]] | None = attrs.field(
         default=None, kw_only=True
     )
+    tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
+    untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def is_installed(self) -> bool:

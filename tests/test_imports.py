@@ -1,8 +1,7 @@
 """What importing brings along, in which direction modules import each other, and that every file can be read in one sitting.
 
-The order of the modules is the table of docs/architecture.md. Every import counts, at the top or inside a function, but those
-for type checkers only. Names that are imported as strings, the plugins of the registry and what ``convpolicy.__getattr__`` brings
-on demand, are no imports here.
+The order of the modules is the table of docs/architecture.md. Every import counts but those for type checkers only, and but names
+imported as strings: the plugins of the registry and what ``convpolicy.__getattr__`` brings on demand.
 """
 
 from __future__ import annotations
@@ -100,13 +99,13 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "attrs": r"(?!errors$|arithmetic$|reference$).*",
     "pluggy": "hookspecs",
     **dict.fromkeys(("cattrs", "tomlkit"), "policy_files"),
-    **dict.fromkeys(("click", "rich"), r"cli(\..*)?"),
+    "click": r"cli(\..*)?",
+    "rich": r"cli(\..*)?|bars",
     "jinja2": r"cli\.new_plugin",
     "torch": r"builtin\.torch_.*|natives\..*|conversion\.torch_files",
     "mindspore": r"builtin\.mindspore_.*|natives\..*|conversion\.mindspore_files",
-    "keras": r"natives\.keras",
+    **{name: rf"natives\.{name}" for name in ("keras", "paddle")},
     **dict.fromkeys(("flax", "jax"), r"natives\.flax_.*"),
-    "paddle": r"natives\.paddle",
     "packaging": r"policy|testing\.policies",
     "hypothesis": r"testing\..*",
     "pytest": r"testing\.parametrize",
@@ -118,6 +117,7 @@ LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("policy_files", "tomlkit"),
     ("policy", "packaging.specifiers"),
     ("policy", "packaging.version"),
+    ("tuning", "convpolicy.bars"),
     ("weights", "safetensors"),
     ("weights", "safetensors.numpy"),
     ("testing.policies", "packaging.specifiers"),
@@ -126,11 +126,11 @@ LATE = {  # imported inside functions only, to keep `import convpolicy` light
     ("policy", "convpolicy.policy_files"),
     ("policy", "convpolicy.chains"),
 }
-JUDGES = {("natives.cases", "reference"), ("diagnosis.computation", "reference")}  # they need the rounding bound
+JUDGES = {(judge, "reference") for judge in ("natives.cases", "diagnosis.computation", "builtin.torch_tuning")}  # need its bound
 DOWN = {
     ("policy", "chains"),
     ("policy", "policy_files"),
-}  # Policy.save and its like hand over to the module below; inside functions, see LATE
+}  # Policy.save hands over to the module below; inside functions, see LATE
 
 
 class Import(NamedTuple):
@@ -173,9 +173,9 @@ def fault(found: Import, order: list[str]) -> str:
     if package != "convpolicy":
         home = ".*" if package in sys.stdlib_module_names else HOMES.get(package, "nowhere")
         return "" if re.fullmatch(home, module) else f"{about}, which belongs elsewhere"
-    if module.startswith("cli"):
-        return f"{about}, which is its own plugin's" if inner.startswith("builtin") else ""
     above, here = inner.split(".")[0], module.split(".")[0]
+    if here == "cli":
+        return f"{about}, which is its own plugin's" if above == "builtin" else ""
     if (here, above) == ("testing", "builtin"):
         return f"{about}; it checks what is registered"
     if here == "__main__":

@@ -17,7 +17,7 @@ def _of(module: str, function: str) -> Callable[..., Any]:
     return call
 
 
-def _framework(name: str, layout: str, dtypes: tuple[str, ...], description: str) -> Backend:
+def _framework(name: str, layout: str, dtypes: tuple[str, ...], description: str, **more: Any) -> Backend:
     layer = f"{name}_layer"
     return Backend(
         name,
@@ -31,6 +31,7 @@ def _framework(name: str, layout: str, dtypes: tuple[str, ...], description: str
         layout=layout,
         dtypes=dtypes,
         description=description,
+        **more,
     )
 
 
@@ -49,6 +50,8 @@ def convpolicy_backends() -> list[Backend]:
             "OIW",
             ("float32", "float64", "float16", "bfloat16"),
             "torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
+            tune=_of("torch_tuning", "tune"),
+            untune=_of("torch_tuning", "untune"),
         ),
         _framework(
             "mindspore",

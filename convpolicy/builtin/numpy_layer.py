@@ -16,6 +16,7 @@ from convpolicy.random.stream import Stream
 
 Array: TypeAlias = "NDArray[Any]"
 BLOCK_BYTES = 1 << 22  # windows copied at a time: about the size of a core's cache, measured best of 2^20 … 2^25
+LONG_KERNEL = 9  # taps from which a depthwise sum is faster as one einsum than as a product per channel, measured for 2 to 31
 
 
 class NumpyConv1d:
@@ -143,11 +144,12 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
     )
     grouped_out = out.reshape(batch, groups, -1, length_out)
     grouped_weight = weight.reshape(groups, -1, channels // groups * kernel)
-    if channels == groups:  # depthwise: nothing to contract over channels, so one multiply-add per tap
-        taps = weight.reshape(groups, -1, kernel, 1)
-        np.multiply(windows[:, :, :, 0], taps[:, :, 0], out=grouped_out)
-        for tap in range(1, kernel):
-            grouped_out += windows[:, :, :, tap] * taps[:, :, tap]
+    if channels == groups:  # depthwise: nothing to contract over channels, and no window is copied
+        taps = weight.reshape(groups, -1, kernel)
+        if kernel >= LONG_KERNEL:
+            np.einsum("gmk,bgkn->bgmn", taps, windows[:, :, 0], out=grouped_out)
+        else:
+            np.matmul(taps, windows[:, :, 0], out=grouped_out)
         return
     per_sample = max(channels * kernel * padded.itemsize, 1)
     columns = max(BLOCK_BYTES // per_sample, 64)

@@ -16,6 +16,7 @@ from convpolicy.builtin.torch_padded import PaddedConv1d
 from convpolicy.builtin.torch_policy import PolicyConv1d
 from convpolicy.builtin.torch_ruled import RuledConv1d
 from convpolicy.builtin.torch_rules import native_padding
+from convpolicy.builtin.torch_tuned import Tuned
 from convpolicy.builtin.torch_values import as_numpy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.lookup import policy
@@ -71,7 +72,7 @@ def _check(layer: nn.Conv1d) -> None:
         raise refuse(layer, "its in_channels are not known before the first call", "call it once on an input")
     if any(_written_in(getattr(type(layer), name, None)) not in FILES for name in CALLED if hasattr(type(layer), name)):
         raise refuse(layer, "its class computes forward in a way of its own", "capture a plain torch.nn.Conv1d with its weights")
-    if not vars(layer).keys().isdisjoint(CALLED):
+    if any(not isinstance(vars(layer)[name], Tuned) for name in CALLED if name in vars(layer)):
         raise refuse(layer, "its forward was replaced", "delete that attribute")
     if modules._global_forward_hooks or modules._global_forward_pre_hooks:
         raise refuse(layer, "a forward hook of all modules may change what it computes", "remove the hook")

@@ -231,6 +231,10 @@ def _is_same(plan: Plan) -> bool:
     return plan.stride == 1 and is_zeros(plan) and (plan.left, plan.right) == split(plan.effective_kernel - 1, "right")
 
 
+def _is_matrix(plan: Plan, _channels: int, groups: int) -> bool:
+    return (plan.kernel_size, plan.stride, groups, plan.left, plan.right) == (1, 1, 1, 0, 0)
+
+
 def _drops(plan: Plan, _channels: int, _groups: int) -> bool:
     return plan.left >= plan.right >= 0 and is_zeros(plan)
 
@@ -257,16 +261,24 @@ LOWERINGS = {
         _unless("pads are equal, cut or no zeros", lambda p, _c, _g: _adds(p) and p.left != p.right and is_zeros(p)),
     ),
     "edges": Lowering(edges, _unless("pads are constants, cut, absent or reach everywhere", _corrects)),
-    "windows": Lowering(windows, _unless("every channel is a group of its own", lambda _p, c, g: g == 1 or g < c)),
+    "windows": Lowering(
+        windows,
+        _unless(
+            "every channel is a group, or the kernel is a matrix", lambda p, c, g: (g == 1 or g < c) and not _is_matrix(p, c, g)
+        ),
+    ),
     "matmul": Lowering(
         matmul,
         _unless(
             "the kernel, the stride or the groups are more than one, or something is padded",
-            lambda p, _c, g: (p.kernel_size, p.stride, g, p.left, p.right) == (1, 1, 1, 0, 0),
+            _is_matrix,
         ),
     ),
     "channels_last": Lowering(channels_last, _unless("", lambda _p, _c, _g: True)),
 }
+
+
+LENGTH_FREE = ("native", "pad_first", "matmul", "channels_last")  # read nothing of the plan that depends on the length
 
 
 def is_zeros(plan: Plan) -> bool:

@@ -37,8 +37,9 @@ class RuledConv1d(PolicyConv1d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (batch, in_channels, length) or (in_channels, length)."""
         own = self._parameters  # past nn.Module.__getattr__, which costs as much as finding the lowering
-        if "weight" in own and "bias" in own:
-            return self._conv_forward(input, own["weight"], own["bias"])
+        weight = own.get("weight")
+        if weight is not None and "bias" in own:
+            return self._conv_forward(input, weight, own["bias"])
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -10,6 +10,7 @@ import click
 
 import convpolicy
 from convpolicy import registry
+from convpolicy.cli.benching import bench
 from convpolicy.cli.chaining import chain_layers
 from convpolicy.cli.commands import COMMANDS
 from convpolicy.cli.converting import convert
@@ -48,7 +49,7 @@ def build() -> click.Group:
     """
     group = _Group("convpolicy", help="Padding, initialization and weight layout of 1-D convolutions, as policies.")
     group = click.version_option(convpolicy.__version__, package_name="convpolicy")(group)
-    for command in (*COMMANDS, chain_layers, convert, diagnose, translate, start_plugin):
+    for command in (*COMMANDS, bench, chain_layers, convert, diagnose, translate, start_plugin):
         group.add_command(command)
     registry.current().add_commands(group)
     return group

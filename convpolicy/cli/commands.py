@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import click
 
-from convpolicy import matrix, registry, verification, weights
+from convpolicy import bars, matrix, registry, verification, weights
 from convpolicy.backends import Backend
 from convpolicy.cli import arguments, output
 from convpolicy.cli.papers import explain, papers
@@ -185,7 +185,7 @@ def plugins(as_json: bool) -> None:
 
 
 def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json: bool) -> None:
-    with output.progress() as step:
+    with bars.spinner() as step:
         found = matrix.matrix(policies or None, backends or None, progress=step)
     if as_json:
         output.print_json(found.to_dict())
@@ -210,7 +210,7 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
     if as_matrix:
         _print_matrix(policies, backends, as_json)
         return
-    with output.progress() as step:
+    with bars.spinner() as step:
         found = verification.verify(
             policies or None, backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}")
         )

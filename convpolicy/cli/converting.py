@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from convpolicy import bars
 from convpolicy.cli import arguments, output
 from convpolicy.conversion import Conversion, Converted, Prepared
 
@@ -63,7 +64,7 @@ def convert(
             _print_weights(prepared.tensors, as_json)
             click.echo("convpolicy: this is a guess and nothing was written; if it is right, add --yes.", err=True)
             raise SystemExit(2)
-        with output.progress_bar() as step:
+        with bars.bytes_bar() as step:
             done = prepared.run(step)
     _print_done(done, as_json)
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -29,32 +27,6 @@ def print_table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
     with console.capture() as captured:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Show on stderr what is being done, as a spinner on a terminal; yields a function that takes the next thing done."""
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda done: bar.update(task, description=done)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show on stderr how far a file is, as a bar on a terminal; yields a function that takes a name, bytes done and all bytes."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    with bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda name, done, total: bar.update(task, description=Text(name).plain, completed=done, total=total)
 
 
 def print_json(data: Any) -> None:

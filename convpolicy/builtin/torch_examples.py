@@ -1,0 +1,100 @@
+"""Calling a torch model on example inputs: what reaches its layers, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+
+DROPOUT_SEED = 0  # every call of the model draws the same
+Call: TypeAlias = "tuple[tuple[Any, ...], dict[str, Any]]"
+
+
+def calls_of(example_inputs: Any) -> list[Call]:
+    """Return positional and keyword arguments of every call; arrays become tensors.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: nothing that a model could be called with.
+    """
+    given = example_inputs if isinstance(example_inputs, list) else [example_inputs]
+    calls: list[Call] = []
+    for example in given:
+        if isinstance(example, (Tensor, np.ndarray)):
+            calls.append(((_tensor(example),), {}))
+        elif isinstance(example, tuple):
+            calls.append((tuple(map(_tensor, example)), {}))
+        elif isinstance(example, Mapping):
+            calls.append(((), {name: _tensor(value) for name, value in example.items()}))
+        else:
+            raise InvalidTypeError(
+                f"example_inputs must be a tensor, a tuple, a mapping, or a list of such, got {type(example).__name__}; pass "
+                f"what one call of the model takes."
+            )
+    if not calls:
+        raise InvalidValueError("example_inputs must hold at least one call, got an empty list; pass what the model takes.")
+    return calls
+
+
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tuple[list[list[Tensor]], list[dict[Any, Tensor]]]:
+    """Call the model on every example; return its outputs, and for every layer one input of each shape that reached it.
+
+    Raises:
+        InvalidValueError: the model does not take the inputs; holds what it said.
+    """
+    reached: list[dict[Any, Tensor]] = [{} for _ in layers]
+    handles = []
+    for layer, inputs in zip(layers, reached):
+
+        def keep(_layer: nn.Module, args: Any, kwargs: Any, inputs: dict[Any, Tensor] = inputs) -> None:
+            data = args[0] if args else kwargs["input"]
+            inputs.setdefault(tuple(data.shape), data.detach().clone())
+
+        handles.append(layer.register_forward_pre_hook(keep, with_kwargs=True))
+    try:
+        return [outputs(model, call) for call in calls], reached
+    except Exception as error:  # whatever the model says to inputs that do not fit
+        first = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise InvalidValueError(
+            f"example_inputs must be what the model takes, which said to them: {first}; pass others."
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def outputs(model: nn.Module, call: Call) -> list[Tensor]:
+    """Return the floating tensors that the model gives in eval mode; its modes and the random state are as before."""
+    training = [module for module in model.modules() if module.training]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(DROPOUT_SEED)
+        model.eval()
+        try:
+            return list(_tensors(model(*call[0], **call[1])))
+        finally:
+            for module in training:
+                module.training = True
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield value.detach().clone()
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, Mapping):
+        yield from _tensors(tuple(value.values()))
+
+
+def difference(before: list[Tensor], after: list[Tensor]) -> float:
+    """Return the largest absolute difference of two lists of outputs."""
+    return max((float((a.double() - b.double()).abs().max()) for a, b in zip(before, after) if a.numel()), default=0.0)
