@@ -1,24 +1,21 @@
-"""Several ways of doing one thing, timed in turn in one run: medians, ratios to the first, and what the first differs from itself.
+"""One case of a benchmark: several ways of doing one thing, timed in turn, as ratios to the first way.
 
-Every round calls each way once unmeasured and then times it, in a new random order; a ratio is the median of the ratios within the
-rounds. The first way is timed twice, as ``"again"``: its ratio is the noise of the same run.
+The first way is timed twice, as ``"again"``: its ratio to itself is the noise of the same run.
 """
 
 from __future__ import annotations
 
-import random
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from math import exp, log
 from typing import Any
 
 import attrs
 
-Way = Callable[[], object]
-TIMED_SECONDS = 0.002  # one timing repeats the call until about this long
-LONG_SECONDS = 0.05  # calls of this length are timed in fewer rounds
-LIMIT = 1.03  # a ratio above this, and above the noise, is measured again
+from convpolicy.timing import interleaved, ratio
+
+AGAIN = "again"
+LIMIT = 1.03  # a ratio above this, and above the noise, is measured again with three times the rounds
 
 
 @attrs.frozen
@@ -28,7 +25,7 @@ class Result:
     Attributes:
         section, name: what was timed.
         microseconds: way -> median.
-        ratios: way -> median ratio to the first way; ``"again"`` is the first way itself.
+        ratios: way -> median ratio to the first way.
         facts: anything else worth a column.
     """
 
@@ -41,52 +38,25 @@ class Result:
     @property
     def noise(self) -> float:
         """How far the first way is from itself."""
-        return abs(self.ratios["again"] - 1)
+        return abs(self.ratios[AGAIN] - 1)
 
     def exceeds(self, way: str) -> bool:
         """Return True when a way is slower than the limit, beyond the noise."""
         return self.ratios[way] > LIMIT + self.noise
 
 
-def _once(way: Way, repeats: int) -> float:
-    way()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        way()
-    return (time.perf_counter() - start) / repeats
-
-
-def _rounds(ways: Mapping[str, Way], rounds: int) -> dict[str, list[float]]:
-    first = next(iter(ways.values()))
-    first()
-    seconds = max(_once(first, 1), 1e-7)
-    repeats = max(int(TIMED_SECONDS / seconds), 1)
-    order = list(ways)
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(max(rounds // 3, 3) if seconds > LONG_SECONDS else rounds):
-        random.shuffle(order)
-        for name in order:
-            taken[name].append(_once(ways[name], repeats))
-    return taken
-
-
-def compare(section: str, name: str, ways: Mapping[str, Way], rounds: int, facts: dict[str, Any] | None = None) -> Result:
-    """Time the ways in turn; one that exceeds the limit is timed again with three times the rounds, and that is what counts."""
-    baseline, way = next(iter(ways.items()))
-    everything = {**ways, "again": way}
+def compare(section: str, name: str, ways: Mapping[str, Callable[[], object]], rounds: int, **facts: Any) -> Result:
+    """Time the ways in turn; where one exceeds the limit, a second and longer measurement is what counts."""
+    first = next(iter(ways))
+    everything = {**ways, AGAIN: ways[first]}
 
     def result(rounds: int) -> Result:
-        taken = _rounds(everything, rounds)
-        ratios = {
-            other: statistics.median(b / a for a, b in zip(taken[baseline], times))
-            for other, times in taken.items()
-            if other != baseline
-        }
-        medians = {other: statistics.median(times) * 1e6 for other, times in taken.items()}
-        return Result(section, name, medians, ratios, facts or {})
+        taken = interleaved(everything, rounds)
+        ratios = {way: ratio(times, taken[first]) for way, times in taken.items() if way != first}
+        return Result(section, name, {way: statistics.median(times) * 1e6 for way, times in taken.items()}, ratios, facts)
 
     found = result(rounds)
-    return result(3 * rounds) if any(found.exceeds(other) for other in ways if other != baseline) else found
+    return result(3 * rounds) if any(found.exceeds(way) for way in ways if way != first) else found
 
 
 def geometric_mean(ratios: list[float]) -> float:

@@ -20,8 +20,9 @@ SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dil
 DEPTHWISE, GROUPED = "padded depthwise kernel ≥ 15", "grouped kernel 128"
 
 
-def describe(layer: Any) -> str:
+def describe(layer: dict[str, Any]) -> str:
     """Return one layer's sizes in a few characters."""
+    layer = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"} | layer
     text = f"{layer['in_channels']}→{layer['out_channels']} k{layer['kernel_size']}"
     for letter, name, usual in (("s", "stride", 1), ("p", "padding", 0), ("d", "dilation", 1), ("g", "groups", 1)):
         text += f" {letter}{layer[name]}" if layer[name] != usual else ""
@@ -52,17 +53,21 @@ def mix(rounds: int) -> Iterator[Result]:
     """Yield native, exact and fast for every layer and length."""
     for length in LENGTHS:
         for layer in LAYERS:
-            arguments = {name: layer[name] for name in SIZES}
-            shortest = (layer["kernel_size"] - 1) * layer["dilation"] + 1
-            data = torch.randn(1, layer["in_channels"], max(length, shortest))
-            native = nn.Conv1d(**arguments).eval()
-            exact, fast = (built(arguments, native, execution) for execution in ("exact", "fast"))
-            with torch.inference_mode():
-                same_bits = torch.equal(exact(data), native(data))
-                fast(data)
-                ways = {"native": lambda: native(data), "exact": lambda: exact(data), "fast": lambda: fast(data)}
-                facts = {"length": length, "lowering": lowering(fast), "exact_bits": same_bits, "kind": kind(layer)}
-                yield compare(f"layers, length {length}", describe(layer), ways, rounds, facts)
+            yield _layer(layer, length, rounds)
+
+
+def _layer(layer: dict[str, Any], length: int, rounds: int) -> Result:
+    arguments = {name: layer[name] for name in SIZES}
+    shortest = (layer["kernel_size"] - 1) * layer["dilation"] + 1
+    data = torch.randn(1, layer["in_channels"], max(length, shortest))
+    native = nn.Conv1d(**arguments).eval()
+    exact, fast = (built(arguments, native, execution) for execution in ("exact", "fast"))
+    with torch.inference_mode():
+        same_bits = torch.equal(exact(data), native(data))
+        fast(data)
+        ways = {"native": lambda: native(data), "exact": lambda: exact(data), "fast": lambda: fast(data)}
+        facts = {"length": length, "lowering": lowering(fast), "exact_bits": same_bits, "kind": kind(layer)}
+        return compare("layers", f"{describe(layer)}, length {length}", ways, rounds, **facts)
 
 
 class SamePadded(nn.Conv1d):
@@ -123,4 +128,23 @@ def _padding(name: str, by_hand: nn.Conv1d, arguments: dict[str, Any], data: Ten
         facts = {"exact_bits": torch.equal(exact(data), by_hand(data))}
         fast(data)
         ways = {"by hand": lambda: by_hand(data), "exact": lambda: exact(data), "fast": lambda: fast(data)}
-        return compare("paddings", name, ways, rounds, facts | {"lowering": lowering(fast)})
+        return compare("paddings", name, ways, rounds, **facts, lowering=lowering(fast))
+
+
+def overhead(rounds: int) -> Iterator[Result]:
+    """Yield what a call and a construction cost beside the framework's own, where there is next to nothing to compute."""
+    data = torch.randn(1, 8, 64)
+    for options in ({}, {"padding": 1}, {"padding": 3, "kernel_size": 7, "groups": 8}):
+        arguments = {"in_channels": 8, "out_channels": 8, "kernel_size": 3} | options
+        native = nn.Conv1d(**arguments).eval()
+        exact, fast = (built(arguments, native, execution) for execution in ("exact", "fast"))
+        with torch.inference_mode():
+            ways = {"native": lambda n=native: n(data), "exact": lambda e=exact: e(data), "fast": lambda f=fast: f(data)}
+            yield compare("overhead", f"forward 1×8×64, {describe(arguments)}", ways, rounds)
+    for sizes in ((8, 8, 3), (64, 64, 7)):
+        ways = {
+            "native": lambda s=sizes: [nn.Conv1d(*s) for _ in range(1000)],
+            "exact": lambda s=sizes: [cp.Conv1d(*s, backend="torch") for _ in range(1000)],
+            "fast": lambda s=sizes: [cp.Conv1d(*s, backend="torch", execution="fast") for _ in range(1000)],
+        }
+        yield compare("overhead", f"construction of 1 000 layers {sizes}", ways, rounds)

@@ -117,7 +117,7 @@ def test_wide_layers(name, dtype, monkeypatch):
     actual = layer(data)
     monkeypatch.undo()
     if in_channels == groups:
-        assert not products
+        assert len(products) <= 1  # of the view, in no blocks
     else:
         assert len(products) > 1
         assert sum(product.size for product in products) == actual.size

@@ -1,0 +1,146 @@
+"""What `speed.py` writes: targets and tables in Markdown, every number in JSON, and a plot."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import attrs
+from interleaved import AGAIN, LIMIT, Result, geometric_mean
+from mix import DEPTHWISE, GROUPED, LENGTHS
+
+PACKAGES = ("torch", "mindspore", "numpy", "keras", "jax", "flax", "transformers")
+
+
+@attrs.frozen
+class Target:
+    """One bound that the project sets itself: on the geometric mean of a way's ratios, or on the largest beyond the noise."""
+
+    name: str
+    way: str
+    limit: float
+    chosen: Callable[[Result], bool]
+    worst: bool = False
+
+    def line(self, results: list[Result]) -> str:
+        """Return one row of the table, or nothing when the section did not run."""
+        cases = [result for result in results if self.chosen(result) and self.way in result.ratios]
+        if not cases:
+            return ""
+        if self.worst:
+            over = [result for result in cases if result.ratios[self.way] > self.limit + result.noise]
+            largest = max(result.ratios[self.way] for result in cases)
+            kept = "kept" if not over else "**missed** by " + "; ".join(f"{r.name} {r.ratios[self.way]:.2f}" for r in over)
+            return f"| {self.name} | {self.way} | largest {largest:.2f} | ≤ {self.limit:g} beyond noise | {len(cases)} | {kept} |"
+        mean = geometric_mean([result.ratios[self.way] for result in cases])
+        kept = "kept" if mean <= self.limit else "**missed**"
+        return f"| {self.name} | {self.way} | mean {mean:.3f} | ≤ {self.limit:g} | {len(cases)} | {kept} |"
+
+
+TARGETS = [
+    Target("all layers, all lengths", "fast", 0.90, lambda r: r.section == "layers"),
+    *(Target(f"all layers, length {length}", "fast", 0.90, lambda r, n=length: r.facts.get("length") == n) for length in LENGTHS),
+    Target("every layer", "fast", LIMIT, lambda r: r.section == "layers", worst=True),
+    Target(DEPTHWISE, "fast", 0.2, lambda r: r.facts.get("kind") == DEPTHWISE),
+    Target(
+        GROUPED + ", padding 64, length ≥ 600",
+        "fast",
+        0.75,
+        lambda r: r.facts.get("kind") == GROUPED and r.facts["length"] >= 600,
+    ),
+    Target("every layer", "exact", LIMIT, lambda r: r.section == "layers", worst=True),
+    Target("paddings against padding by hand", "fast", 0.90, lambda r: r.section == "paddings"),
+    Target("every padding", "fast", LIMIT, lambda r: r.section == "paddings", worst=True),
+    Target("every padding", "exact", LIMIT, lambda r: r.section == "paddings", worst=True),
+    Target("one call on 1×8×64", "exact", 1.05, lambda r: r.name.startswith("forward"), worst=True),
+    Target("one call on 1×8×64", "fast", 1.05, lambda r: r.name.startswith("forward"), worst=True),
+    Target("construction of 1 000 layers", "exact", 1.3, lambda r: r.name.startswith("construction"), worst=True),
+    Target("construction of 1 000 layers", "fast", 1.3, lambda r: r.name.startswith("construction"), worst=True),
+]
+
+
+def machine() -> dict[str, str]:
+    """Return what the numbers were taken on."""
+    import torch
+
+    found = (
+        re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        if Path("/proc/cpuinfo").exists()
+        else None
+    )
+    return {
+        "processor": found[1] if found else platform.processor() or platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def write(results: list[Result], folder: Path) -> str:
+    """Write speed.json, speed.md and speed.png; return the Markdown of the targets."""
+    about = machine()
+    document = {"machine": about, "results": [attrs.asdict(result) for result in results]}
+    (folder / "speed.json").write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    head = "Measured on " + ", ".join(f"{name} {value}" for name, value in about.items()) + ".\n"
+    rows = [line for target in TARGETS if (line := target.line(results))]
+    wrong = [result.name for result in results if result.facts.get("exact_bits") is False]
+    summary = ["| what | execution | ratio | target | cases | |", "|---|---|---|---|---|---|", *rows]
+    bits = f"\nexact: {'every output bit equal' if not wrong else 'bits differ: ' + '; '.join(wrong)}.\n"
+    sections = dict.fromkeys(result.section for result in results)
+    tables = [table(section, [result for result in results if result.section == section]) for section in sections]
+    text = "\n".join([head, *summary, bits])
+    (folder / "speed.md").write_text("\n".join(["# Speed\n", text, *tables]), encoding="utf-8")
+    plot(results, folder / "speed.png")
+    return text
+
+
+def table(section: str, results: list[Result]) -> str:
+    """Return one section's cases in Markdown."""
+    ways = list(results[0].microseconds)
+    first, others = ways[0], [way for way in ways[1:] if way != AGAIN]
+    facts = [name for name in results[0].facts if name not in ("length", "kind")]
+    lines = [
+        f"\n## {section}\n",
+        "| case | " + " | ".join([f"{first} µs", *others, "noise", *facts]) + " |",
+        "|---" * (3 + len(others) + len(facts)) + "|",
+    ]
+    for result in results:
+        numbers = [f"{result.microseconds[first]:.0f}", *(f"{result.ratios[way]:.2f}" for way in others), f"{result.noise:.2f}"]
+        more = [f"{value:.1e}" if isinstance(value, float) else str(value) for value in map(result.facts.get, facts)]
+        lines.append("| " + " | ".join([result.name, *numbers, *more]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(results: list[Result], path: Path) -> None:
+    """Draw the sorted ratios of every layer, fast to native, beside what native differs from itself."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    layers = [result for result in results if result.section == "layers"]
+    if not layers:
+        return
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for length in LENGTHS:
+        axes.plot(
+            sorted(result.ratios["fast"] for result in layers if result.facts["length"] == length), label=f"fast, length {length}"
+        )
+    again = sorted(result.ratios[AGAIN] for result in layers)
+    axes.plot([number / len(LENGTHS) for number in range(len(again))], again, color="grey", linewidth=1, label="native again")
+    axes.axhline(1, color="black", linewidth=0.5)
+    axes.set(
+        xlabel="layers, sorted",
+        ylabel="time / native",
+        yscale="log",
+        yticks=(0.1, 0.2, 0.5, 1),
+        yticklabels=("0.1", "0.2", "0.5", "1"),
+    )
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
