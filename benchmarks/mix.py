@@ -50,24 +50,52 @@ def kind(layer: dict[str, Any]) -> str:
 
 
 def mix(rounds: int) -> Iterator[Result]:
-    """Yield native, exact and fast for every layer and length."""
+    """Yield native, exact and fast for every layer and length, one item at a time."""
     for length in LENGTHS:
         for layer in LAYERS:
-            yield _layer(layer, length, rounds)
+            yield _layer("layers", layer, 1, length, rounds)
 
 
-def _layer(layer: dict[str, Any], length: int, rounds: int) -> Result:
+def batches(rounds: int) -> Iterator[Result]:
+    """Yield the same for eight items."""
+    for layer in LAYERS:
+        yield _layer("batches of 8", layer, 8, LENGTHS[0], rounds)
+
+
+def training(rounds: int) -> Iterator[Result]:
+    """Yield forward and backward pass, native and fast, for the layers that take another lowering when gradients are recorded."""
+    for layer in LAYERS:
+        native, _, fast, data = _built(layer, 4, LENGTHS[1])
+        output = fast(data)
+        if lowering(fast) in ("native", "same"):
+            continue
+        wanted = [data.requires_grad_(), *native.parameters()]
+        upstream = torch.randn_like(output)
+        ways = {
+            name: lambda way=way, w=wanted, x=data, u=upstream: torch.autograd.grad(way(x), w, u)
+            for name, way in (("native", native), ("fast", fast))
+        }
+        name = f"{describe(layer)}, 4 items of length {LENGTHS[1]}"
+        yield compare("forward and backward", name, ways, rounds, lowering=lowering(fast))
+
+
+def _built(layer: dict[str, Any], batch: int, length: int) -> tuple[nn.Conv1d, nn.Conv1d, nn.Conv1d, Tensor]:
+    """Return native, exact and fast layer with the same parameters, and an input."""
     arguments = {name: layer[name] for name in SIZES}
     shortest = (layer["kernel_size"] - 1) * layer["dilation"] + 1
-    data = torch.randn(1, layer["in_channels"], max(length, shortest))
     native = nn.Conv1d(**arguments).eval()
     exact, fast = (built(arguments, native, execution) for execution in ("exact", "fast"))
+    return native, exact, fast, torch.randn(batch, layer["in_channels"], max(length, shortest))
+
+
+def _layer(section: str, layer: dict[str, Any], batch: int, length: int, rounds: int) -> Result:
+    native, exact, fast, data = _built(layer, batch, length)
     with torch.inference_mode():
         same_bits = torch.equal(exact(data), native(data))
         fast(data)
         ways = {"native": lambda: native(data), "exact": lambda: exact(data), "fast": lambda: fast(data)}
         facts = {"length": length, "lowering": lowering(fast), "exact_bits": same_bits, "kind": kind(layer)}
-        return compare("layers", f"{describe(layer)}, length {length}", ways, rounds, **facts)
+        return compare(section, f"{describe(layer)}, length {length}", ways, rounds, **facts)
 
 
 class SamePadded(nn.Conv1d):

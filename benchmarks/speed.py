@@ -22,6 +22,8 @@ from rich.progress import Progress
 SECTIONS = {
     "overhead": ("mix", "overhead"),
     "layers": ("mix", "mix"),
+    "batches": ("mix", "batches"),
+    "training": ("mix", "training"),
     "paddings": ("mix", "paddings"),
     "models": ("peers", "stacks"),
     "keras": ("peers", "keras_on_torch"),

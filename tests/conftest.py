@@ -34,3 +34,21 @@ def install(tmp_path, monkeypatch):
     for module in set(sys.modules) - before:
         if module.endswith("_module"):
             del sys.modules[module]
+
+
+@pytest.fixture
+def untuned():
+    """The model that tests of `tune` share, in eval mode, the same for every test."""
+    import torch
+    from tuned import Model
+
+    torch.manual_seed(0)
+    return Model().eval()
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """A clock that tests of `tune` set; see `tuned.clock`."""
+    from tuned import clock
+
+    return clock(monkeypatch)

@@ -22,6 +22,8 @@ ZEROS = Choice("zeros")
 MEASURED_ON = ("AVX2", "AVX512")  # torch.backends.cpu.get_cpu_capability()
 IM2COL_ELEMENTS = 20480  # up to here torch convolves one ungrouped item by im2col and a matrix product, above by oneDNN
 CACHED_ELEMENTS = 1 << 15  # columns that stay in a core's cache
+FEW_WEIGHTS = 20_000
+LONG = 600  # samples
 SLOW_DEPTHWISE_PAD = 7  # from here oneDNN leaves its depthwise kernel
 JOINED_ELEMENTS = 1 << 17  # from here on joining mirrored or repeated samples beats torch's own serial loop
 JOINED_ZEROS = 1 << 19  # and joining zeros beats filling everything and copying over it
@@ -128,12 +130,25 @@ def _slow_depthwise(request: LayerRequest) -> bool:
 FAST = (
     Rule(
         "matmul",
-        lambda r: _is_pointwise(r) and _weights(r.spec) <= 1 << 19,
+        lambda r: _is_pointwise(r) and _weights(r.spec) <= 1 << 17,
         None,
         True,
-        "A kernel of one sample is a matrix product without a window: 0.24 to 0.99 of the convolution, with gradients 0.33 to 0.94.",
+        "A kernel of one sample is a matrix product without a window: 0.1 to 0.96 of the convolution, with gradients 0.17 to 0.9.",
     ),
-    Rule("matmul", _is_pointwise, None, False, "0.76 to 0.97; with gradients and several items it loses from 2^20 weights on."),
+    Rule(
+        "matmul",
+        lambda r: _is_pointwise(r) and _weights(r.spec) <= 1 << 19,
+        lambda c: c.plan.length >= LONG,
+        True,
+        "More weights with gradients: 0.6 to 0.95 for long inputs; from 2^20 weights on several items lose.",
+    ),
+    Rule(
+        "matmul",
+        _is_pointwise,
+        lambda c: c.batch == 1 or c.plan.length % 16 == 0 or c.plan.length >= LONG,
+        False,
+        "More weights: 0.6 to 0.98; several short items whose length is no multiple of 16 take up to 1.25.",
+    ),
     Rule(
         "pad_first",
         lambda r: _slow_depthwise(r) and r.spec.kernel_size >= 15,
@@ -158,10 +173,10 @@ FAST = (
     ),
     Rule(
         "windows",
-        _is_dense,
+        lambda r: _is_dense(r) and _weights(r.spec) <= FEW_WEIGHTS,
         lambda c: c.batch > 1 and c.columns <= CACHED_ELEMENTS,
         False,
-        "Columns that stay in the cache: 0.27 to 0.9, where oneDNN first reorders the weights.",
+        "Columns and weights that stay in the cache: 0.27 to 0.95, where oneDNN first reorders the weights; more weights up to 1.3.",
     ),
     Rule(
         "windows",
@@ -246,6 +261,12 @@ def applies(request: LayerRequest) -> bool:
 
 def choose(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) -> str:
     """Return the lowering for one float32 call on the CPU: the first rule that holds and is legal, else the default."""
+    rule = deciding(request, plan, batch, gradients=gradients)
+    return default(request) if rule is None else rule.lowering
+
+
+def deciding(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) -> Rule | None:
+    """Return the first rule that holds for a call and is legal, if any."""
     usual, spec = default(request), request.spec
     call = Call(spec, plan, batch)
     for rule in _rules(request):
@@ -257,8 +278,8 @@ def choose(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) ->
             and (rule.call is None or rule.call(call))
             and not lowering.why_not(plan, spec.in_channels, spec.groups)
         ):
-            return rule.lowering
-    return usual
+            return rule
+    return None
 
 
 def traced(request: LayerRequest) -> tuple[str, Plan] | None:
