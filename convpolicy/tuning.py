@@ -150,9 +150,14 @@ def _backend_of(model: Any) -> Backend:
     for backend in backends_of(model):
         if backend.tune is not None:
             return backend
+    raise no_model(model)
+
+
+def no_model(thing: Any) -> InvalidTypeError:
+    """Return the error for what is no model of a backend that can be tuned."""
     able = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.tune is not None)
-    kind = type(model)
-    raise InvalidTypeError(
+    kind = type(thing)
+    return InvalidTypeError(
         f"model must be a model of one of the backends {', '.join(able)}, got an object of class "
         f"{kind.__module__}.{kind.__qualname__}; pass for example a torch.nn.Module."
     )

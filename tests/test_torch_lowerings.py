@@ -50,12 +50,12 @@ def runs(case: Case, seed: int, batch: int, dtype: str = "float32"):
 def test_every_legal_lowering_computes_the_plan():
     """All rules × modes, groups, strides, dilations, one item and several: within rounding of the float64 loops, contiguous."""
     reached = dict.fromkeys(LOWERINGS, 0)
-    for number, case in enumerate(random_cases(3, seed=7)):
+    for number, case in enumerate(random_cases(5, seed=7)):
         for name, output, judged in runs(case, number, batch=1 + number % 3):
             same_within(judged.output, output.numpy(), judged, "float32", f"{name}: {case}")
             assert output.is_contiguous() or name == "drop"
             reached[name] += 1
-    assert min(reached.values()) >= 10, reached
+    assert min(reached.values()) >= 8, reached
 
 
 def test_float64_lowerings_compute_the_plan():
@@ -203,5 +203,6 @@ def test_a_lowering_that_is_not_legal_says_why():
         "gather": "pads are constants or absent",
         "edges": "pads are constants, cut, absent or reach everywhere",
         "windows": "every channel is a group, or the kernel is a matrix",
+        "channels_last": "every channel is a group of its own",
         "matmul": "the kernel, the stride or the groups are more than one, or something is padded",
     }

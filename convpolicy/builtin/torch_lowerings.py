@@ -242,7 +242,7 @@ def _drops(plan: Plan, _channels: int, _groups: int) -> bool:
 def _corrects(plan: Plan, _channels: int, _groups: int) -> bool:
     if not _adds(plan) or plan.left == plan.right == 0 or min((*plan.left_sources, *plan.right_sources)) < 0:
         return False
-    return sum(_edge_counts(plan)) < plan.length_out
+    return 0 < sum(_edge_counts(plan)) < plan.length_out
 
 
 LOWERINGS = {
@@ -274,7 +274,9 @@ LOWERINGS = {
             _is_matrix,
         ),
     ),
-    "channels_last": Lowering(channels_last, _unless("", lambda _p, _c, _g: True)),
+    "channels_last": Lowering(  # depthwise it never wins, and in bfloat16 torch 2.13 may not come back (8 channels, kernel 15)
+        channels_last, _unless("every channel is a group of its own", lambda _p, c, g: g == 1 or g < c)
+    ),
 }
 
 

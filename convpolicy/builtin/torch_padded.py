@@ -64,6 +64,8 @@ class PaddedConv1d(RuledConv1d):
 
     def _traced_pads(self, length: Any) -> tuple[int, int]:
         pads, kernel, stride, dilation, arguments = self._rule
+        if isinstance(length, Tensor):  # under torch.jit.trace, which keeps the pads of the traced length
+            length = int(length)
         traced: tuple[int, int] = pads(kernel, stride, dilation, length, **arguments)
         return traced
 

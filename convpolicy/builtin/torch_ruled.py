@@ -43,26 +43,19 @@ class RuledConv1d(PolicyConv1d):
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return self._traced(input, weight, bias)
         gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
-        key = (
-            input.shape,
-            input.dtype,
-            gradients,
-            input.is_cpu,
-            torch.is_autocast_enabled("cpu"),
-            torch._C._get_tracing_state() is not None,
-        )
+        key = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
         way = self._ways.get(key)
         if way is None:
             way = self._remember(key, self._checked(input), input.dim() == 3 and input.numel() > 0)
         return way[0](input, weight, bias, way[1])
 
     def _remember(self, key: Any, plan: Plan, is_plain: bool) -> tuple[Lowered, Work]:
-        shape, dtype, gradients, is_cpu, *differently = key
+        shape, dtype, gradients, is_cpu, autocast = key
         request = self._request
-        if is_plain and dtype == torch.float32 and is_cpu and not any(differently):
+        if is_plain and dtype == torch.float32 and is_cpu and not autocast:
             name = choose(request, plan, shape[0], gradients=gradients)
         else:
             name = default(request)
@@ -72,7 +65,7 @@ class RuledConv1d(PolicyConv1d):
         return way
 
     def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve under torch.compile, where the length may be symbolic: by what holds for every call, or as torch does."""
+        """Convolve under torch.compile or a trace, where the length is symbolic: by what holds for every call, or as torch does."""
         if self._traced_way is None or data.dim() != 3 or data.dtype != torch.float32 or not data.is_cpu:
             output: Tensor = super()._conv_forward(data, weight, bias)
             return output

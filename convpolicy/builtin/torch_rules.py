@@ -190,14 +190,14 @@ FAST = (
         lambda r: _is_grouped(r) and r.spec.kernel_size >= 64 and r.spec.stride == 1,
         lambda c: c.plan.length >= 200,
         True,
-        "Grouped kernels of 64 samples and more: 0.47 to 0.9, with gradients 0.64 to 0.83; inputs below 200 samples lose.",
+        "Grouped kernels of 64 samples and more: 0.5 to 0.9, with gradients 0.64 to 0.83; inputs below 200 samples lose.",
     ),
     Rule(
         "channels_last",
         lambda r: _is_grouped(r) and r.spec.kernel_size >= 64,
-        None,
+        lambda c: c.plan.length >= 200,
         False,
-        "With a stride, no gain with gradients.",
+        "With a stride 0.5 to 0.78, with gradients none.",
     ),
     Rule(
         "native",

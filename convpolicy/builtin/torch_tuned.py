@@ -40,12 +40,11 @@ class Tuned:
 
     def __call__(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve, as ``nn.Conv1d._conv_forward``."""
-        if torch.compiler.is_compiling():  # traced: the length may be symbolic
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:  # the length may be symbolic
             measured = input.dim() == 3 and input.dtype == self.dtype and input.is_cpu and self.layer.training == self.training
             work = self._any_length if measured else None
         else:
-            differently = torch.is_autocast_enabled("cpu") or torch._C._get_tracing_state() is not None
-            key = (input.shape, input.dtype, input.is_cpu, self.layer.training, differently)
+            key = (input.shape, input.dtype, input.is_cpu, self.layer.training, torch.is_autocast_enabled("cpu"))
             work = self._ways[key] if key in self._ways else self._remember(key)
         if work is None:
             output: Tensor = type(self.layer)._conv_forward(self.layer, input, weight, bias)
@@ -57,11 +56,11 @@ class Tuned:
         self._ways.clear()
 
     def _remember(self, key: Any) -> Work | None:
-        shape, dtype, is_cpu, training, differently = key
+        shape, dtype, is_cpu, training, autocast = key
         measured = len(shape) == 3 and shape[0] and dtype == self.dtype and is_cpu and training == self.training
         if len(self._ways) >= MOST_WAYS:
             self._ways.clear()
-        self._ways[key] = self.work(shape[-1]) if measured and not differently else None
+        self._ways[key] = self.work(shape[-1]) if measured and not autocast else None
         return self._ways[key]
 
     def work(self, length: int) -> Work | None:

@@ -21,7 +21,7 @@ from convpolicy.porting import Capture
 from convpolicy.porting_models import LOOKS_LIKE, convolutions
 from convpolicy.reference import tolerance
 from convpolicy.timing import FEWEST_ROUNDS, interleaved, ratio
-from convpolicy.tuning import TunedLayer, Tuning
+from convpolicy.tuning import TunedLayer, Tuning, no_model
 
 GAIN = 0.95  # a lowering is put in place from this ratio on
 OWN = "own"  # the layer's own way among the lowerings
@@ -38,8 +38,10 @@ class _Candidate:
     inputs: dict[Any, Tensor] = attrs.field(factory=dict)
 
 
-def tune(model: nn.Module, example_inputs: Any, execution: str, rounds: int, progress: Progress) -> Tuning:
+def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Progress) -> Tuning:
     """Measure, replace and compare; see `convpolicy.tuning.tune`."""
+    if not isinstance(model, nn.Module):
+        raise no_model(model)
     calls = calls_of(example_inputs)
     if isinstance(model, torch._dynamo.OptimizedModule):
         raise InvalidTypeError("model must not be compiled yet, got what torch.compile returned; tune it first, then compile it.")
@@ -68,8 +70,10 @@ def _tuned_outputs(model: nn.Module, calls: list[Call]) -> list[list[Tensor]]:
             one.forget()
 
 
-def untune(model: nn.Module) -> tuple[str, ...]:
+def untune(model: Any) -> tuple[str, ...]:
     """Take the lowerings out again; see `convpolicy.tuning.untune`."""
+    if not isinstance(model, nn.Module):
+        raise no_model(model)
     tuned = [(path, module) for path, module in model.named_modules() if isinstance(vars(module).get(ATTRIBUTE), Tuned)]
     for _, module in tuned:
         delattr(module, ATTRIBUTE)
