@@ -87,6 +87,14 @@ def test_rules_md_is_made_from_what_is_registered():
     assert all(f"- `{name}`: " in page for name in OVERFLOW)
 
 
+def test_performance_md_is_made_from_the_stored_measurement():
+    """The tables of docs/performance.md are what docs/make_performance.py makes of benchmarks/results."""
+    words = [sys.executable, ROOT / "docs" / "make_performance.py"]
+    made = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=True).stdout
+    assert (ROOT / "docs" / "performance.md").read_text(encoding="utf-8") == made
+    assert made.count("| kept |") > 10
+
+
 def test_claims_md_is_made_from_the_measurements():
     """docs/claims.md is what docs/make_claims.py prints today; these claims of the page, and no others, are false."""
     words = [sys.executable, ROOT / "docs" / "make_claims.py"]

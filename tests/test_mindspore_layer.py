@@ -195,3 +195,45 @@ def test_repr_names_the_policy():
     """Rule, mode and policy stand in the repr after MindSpore's own text."""
     ends = "policy='mindspore', padding=explicit(left=2, right=1), padding_mode=reflect)"
     assert repr(built(LAYERS["reflect"])).endswith(ends)
+
+
+FAST = {  # label -> in, out, kernel, stride, padding, dilation, groups, mode: more than FAST_PRODUCTS multiply-adds each
+    "dense": (32, 64, 5, 1, 2, 1, 1, "zeros"),
+    "strided, by length": (32, 64, 4, 2, "same_lower", 1, 1, "zeros"),
+    "grouped pointwise": (128, 128, 1, 1, 0, 1, 2, "zeros"),
+    "depthwise": (64, 64, 31, 1, 15, 1, 64, "zeros"),
+    "reflected, dilated": (32, 64, 5, 1, 6, 3, 1, "reflect"),
+}
+
+
+@pytest.mark.parametrize("label", FAST)
+def test_fast_layers_multiply_windows(label, monkeypatch):
+    """A fast layer with many products is within rounding of the framework's own, forward and backward, and takes its windows."""
+    *sizes, mode = FAST[label]
+    layers = [cp.Conv1d(*sizes, True, mode, backend="mindspore", seed=3, execution=e) for e in ("exact", "fast")]
+    taken = []
+    multiply = type(layers[1])._multiply_windows
+    monkeypatch.setattr(type(layers[1]), "_multiply_windows", lambda *a: taken.append(1) or multiply(*a))
+    data = random(2, sizes[0], 1300)
+    own, fast = (layer(Tensor(data)).asnumpy() for layer in layers)
+    assert taken == [1]
+    terms = sizes[0] // sizes[6] * sizes[2] + 1
+    wide = np.abs(data).max() * np.abs(layers[0].weight.asnumpy()).max() * terms  # above every sum of magnitudes
+    bound = 2 * reference.tolerance("float32", terms, wide)
+    assert np.abs(own - fast).max() <= bound
+    assert np.abs(own).max() > 1000 * bound
+    gradients = [mindspore.grad(lambda x, each=each: each(x).sum(), 0, each.trainable_params())(Tensor(data)) for each in layers]
+    for mine, expected in zip((gradients[1][0], *gradients[1][1]), (gradients[0][0], *gradients[0][1])):
+        np.testing.assert_allclose(mine.asnumpy(), expected.asnumpy(), rtol=1e-3, atol=1e-2)  # float32 sums of 2600 samples
+
+
+def test_fast_layers_keep_the_frameworks_way_where_it_is_faster():
+    """Few products, a plain kernel of one sample, and a graph: every bit of the exact layer."""
+    for sizes, length in (((4, 8, 3), 20), ((256, 256, 1), 600)):
+        exact, fast = (cp.Conv1d(*sizes, backend="mindspore", seed=3, execution=e) for e in ("exact", "fast"))
+        data = Tensor(random(1, sizes[0], length))
+        assert np.array_equal(exact(data).asnumpy(), fast(data).asnumpy())
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    exact, fast = (cp.Conv1d(32, 64, 5, backend="mindspore", seed=3, execution=e) for e in ("exact", "fast"))
+    data = Tensor(random(1, 32, 600))
+    assert np.array_equal(exact(data).asnumpy(), fast(data).asnumpy())
