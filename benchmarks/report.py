@@ -55,7 +55,10 @@ def usual_noise(cases: list[Result]) -> float:
 
 TARGETS = [
     Target("all layers, all lengths", "fast", 0.90, lambda r: r.section == "layers"),
-    *(Target(f"all layers, length {length}", "fast", 0.90, lambda r, n=length: r.facts.get("length") == n) for length in LENGTHS),
+    *(
+        Target(f"of these, length {length}", "fast", None, lambda r, n=length: r.section == "layers" and r.facts["length"] == n)
+        for length in LENGTHS
+    ),
     Target("every layer", "fast", LIMIT, lambda r: r.section == "layers", worst=True),
     Target(DEPTHWISE, "fast", 0.2, lambda r: r.section == "layers" and r.facts["kind"] == DEPTHWISE),
     Target(

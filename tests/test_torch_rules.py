@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -27,9 +28,9 @@ CASES = {  # label -> arguments, input (batch, length), lowering of a fast layer
     "dilated and small": ((16, 16, 3), {"padding": 3, "dilation": 3}, (1, 200), "windows", "native"),
     "dilated and long": ((16, 16, 3), {"padding": 3, "dilation": 3}, (1, 2000), "native", "native"),
     "many small items": ((16, 16, 3), {"padding": 1}, (4, 64), "windows", "native"),
-    "grouped 64": ((64, 64, 64), {"padding": 32, "groups": 4}, (1, 300), "channels_last", "channels_last"),
+    "grouped 64": ((64, 64, 64), {"padding": 32, "groups": 4}, (1, 600), "channels_last", "channels_last"),
     "grouped 64, short": ((64, 64, 64), {"padding": 32, "groups": 4}, (1, 100), "native", "native"),
-    "grouped 64, stride 2": ((64, 64, 64), {"padding": 32, "groups": 4, "stride": 2}, (1, 300), "channels_last", "native"),
+    "grouped 64, stride 2": ((64, 64, 64), {"padding": 32, "groups": 4, "stride": 2}, (1, 600), "channels_last", "native"),
     "grouped 2": ((64, 64, 2), {"groups": 4}, (1, 100), "windows", "native"),
     "stride 8, many weights": ((256, 256, 8), {"stride": 8}, (1, 100), "windows", "native"),
     "large pointwise": ((1024, 1024, 1), {}, (1, 50), "matmul", "native"),
@@ -168,6 +169,31 @@ def test_compiled(label):
     data.grad = None
     layer(data).sum().backward()
     torch.testing.assert_close(data.grad, expected)
+
+
+@pytest.mark.parametrize("label", ["pointwise", "depthwise 31", "dilated and small", "grouped 64", "small reflection"])
+@pytest.mark.parametrize("execution", ["exact", "fast"])
+def test_what_torch_does_to_its_own_layer_works_here(label, execution):
+    """fx, TorchScript, vmap over inputs and over weights, and jvp give what torch's own layer gives."""
+    layer, data = built(label, execution)
+    native = torch.nn.Conv1d(*CASES[label][0], **CASES[label][1])
+    native.load_state_dict(layer.state_dict())
+    items = torch.stack([data, data.flip(0), -data])
+    weights = torch.stack([native.weight, 2 * native.weight]).detach()
+    for name, way in {
+        "fx": lambda each: torch.fx.symbolic_trace(nn.Sequential(each))(data),
+        "script": lambda each: torch.jit.script(nn.Sequential(each))(data),
+        "vmap": lambda each: torch.func.vmap(each)(items),
+        "vmap of grad": lambda each: torch.func.vmap(torch.func.grad(lambda x: each(x).square().sum()))(items),
+        "weights": lambda each: torch.func.vmap(
+            lambda w: torch.func.functional_call(each, {"weight": w, "bias": each.bias}, (data,))
+        )(weights),
+        "jvp": lambda each: torch.func.jvp(each, (data,), (data,))[1],
+    }.items():
+        for gradients in (False, True):
+            with torch.set_grad_enabled(gradients), warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript's own
+                torch.testing.assert_close(way(layer), way(native), rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_every_rule_decides_somewhere():

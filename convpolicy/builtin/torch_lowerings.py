@@ -115,8 +115,8 @@ def matmul(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Ten
 def channels_last(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
     """Convolve a padded copy whose channels are innermost, as a convolution over two axes."""
     plan = work.plan
-    turned = _padded(data, work)[:, :, None].contiguous(memory_format=torch.channels_last)
-    output = F.conv2d(turned, weight[:, :, None], bias, (1, plan.stride), 0, (1, plan.dilation), work.groups)
+    turned = _padded(data, work).transpose(1, 2).contiguous().transpose(1, 2)
+    output = F.conv2d(turned[:, :, None], weight[:, :, None], bias, (1, plan.stride), 0, (1, plan.dilation), work.groups)
     return output.squeeze(2).contiguous()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
-from torch import Tensor
+from torch import Tensor, nn
 
 from convpolicy import registry
 from convpolicy.backends import LayerRequest
@@ -84,6 +84,9 @@ class PaddedConv1d(RuledConv1d):
         if not data.shape[-1]:  # nothing to repeat
             return data.new_full((*data.shape[:-1], len(index)), self._value)
         return torch.where(index < 0, self._value, data.index_select(-1, index.clamp(min=0)))
+
+    def __prepare_scriptable__(self) -> nn.Conv1d:
+        return self  # torch's own layer is another function
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_rule"}  # a plugin's lambda

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
-from torch import Tensor
+from torch import Tensor, nn
 
 from convpolicy import registry
 from convpolicy.backends import LayerRequest
@@ -18,6 +18,7 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.plan import Plan
 from convpolicy.random.stream import Stream
 
+OWN_ATTRIBUTES = ("_request", "_stream", "_ways", "_traced_way")  # beside those of nn.Conv1d
 MOST_WAYS = 256  # calls of different shapes that a layer remembers
 
 
@@ -43,8 +44,8 @@ class RuledConv1d(PolicyConv1d):
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-            return self._traced(input, weight, bias)
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or not isinstance(input, Tensor):
+            return self._traced(input, weight, bias)  # the last: a torch.fx.Proxy
         gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
         key = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
         way = self._ways.get(key)
@@ -66,7 +67,13 @@ class RuledConv1d(PolicyConv1d):
 
     def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve under torch.compile or a trace, where the length is symbolic: by what holds for every call, or as torch does."""
-        if self._traced_way is None or data.dim() != 3 or data.dtype != torch.float32 or not data.is_cpu:
+        if (
+            self._traced_way is None
+            or not isinstance(data, Tensor)
+            or data.dim() != 3
+            or data.dtype != torch.float32
+            or not data.is_cpu
+        ):
             output: Tensor = super()._conv_forward(data, weight, bias)
             return output
         run, plan = self._traced_way
@@ -83,6 +90,12 @@ class RuledConv1d(PolicyConv1d):
                 f"{tuple(data.shape)}; put the channels before the length."
             )
         return self._request.plan(data.shape[-1])
+
+    def __prepare_scriptable__(self) -> nn.Conv1d:
+        """Return what ``torch.jit.script`` compiles: torch's own layer with the same parameters."""
+        plain = nn.Conv1d.__new__(nn.Conv1d)
+        plain.__dict__.update({name: value for name, value in self.__dict__.items() if name not in OWN_ATTRIBUTES})
+        return plain
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_ways", "_traced_way")}
