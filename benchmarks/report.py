@@ -169,6 +169,7 @@ def plot(results: list[Result], path: Path) -> None:
         yticks=(0.1, 0.2, 0.5, 1),
         yticklabels=("0.1", "0.2", "0.5", "1"),
     )
+    axes.minorticks_off()
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
