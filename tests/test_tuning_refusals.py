@@ -119,6 +119,8 @@ def bench(tmp_path, monkeypatch):
     """Run ``convpolicy bench`` in a directory that holds models.py."""
     (tmp_path / "models.py").write_text(MODULE)
     np.save(tmp_path / "x.npy", np.ones((1, 3, 20), "float32"))
+    (tmp_path / "text.npy").write_text("no array")
+    np.save(tmp_path / "pickled.npy", np.array([print], dtype=object))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
     yield lambda *words: CliRunner().invoke(cli.build(), ["bench", *words])
@@ -145,6 +147,8 @@ def test_bench(bench, timed):
         (("models:number", "--input", "1,3,20"), "FACTORY must be a function of models, got 'number'"),
         (("models:build", "--input", "1,x"), "--input must be a shape such as 1,80,600 or a .npy file, got '1,x'"),
         (("models:build", "--input", "1,-3"), "--input must be a shape"),
+        (("models:build", "--input", "text.npy"), "--input must be a .npy file of numbers, got 'text.npy'"),
+        (("models:build", "--input", "pickled.npy"), "--input must be a .npy file of numbers, got 'pickled.npy'"),
         (("models:build", "--input", "absent.npy"), "absent.npy: No such file"),
         (("models:build", "--input", "1,5,20"), "example_inputs must be what the model takes"),
     ],

@@ -43,7 +43,7 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
     if not isinstance(model, nn.Module):
         raise no_model(model)
     calls = calls_of(example_inputs)
-    if isinstance(model, torch._dynamo.OptimizedModule):
+    if "_orig_mod" in model._modules:  # asking for its class would import the compiler
         raise InvalidTypeError("model must not be compiled yet, got what torch.compile returned; tune it first, then compile it.")
     untune(model)
     rows, candidates = _sorted_out(model, execution)

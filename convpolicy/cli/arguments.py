@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidValueError
 from convpolicy.lookup import policy
@@ -67,6 +69,21 @@ def _value(word: str) -> Any:
         return float(word) if word.lstrip("+-") in ("nan", "inf") else ast.literal_eval(word)
     except (ValueError, SyntaxError):
         return word
+
+
+def array(option: str, path: Path) -> NDArray[Any]:
+    """Read one array; a pickle is refused."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, MemoryError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise InvalidValueError(
+            f"{option} must be a .npy file of numbers, got {str(path)!r}: {reason}; use numpy.save."
+        ) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise InvalidValueError(f"{option} must be a .npy file of one array, got the archive {str(path)!r}; use numpy.save.")
+    return array
 
 
 def sizes(command: Command) -> Command:

@@ -69,7 +69,7 @@ def _built(word: str) -> Any:
 
 def _example(word: str) -> Any:
     if word.endswith(".npy"):
-        return np.load(word, allow_pickle=False)
+        return arguments.array("--input", Path(word))
     try:
         shape = tuple(int(number) for number in word.split(","))
         return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)

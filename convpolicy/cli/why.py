@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 import click
-import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import weights
@@ -77,10 +76,10 @@ def diagnose(
         raise click.UsageError("Give either B or --output-b FILE.npy.")
     if weights_b is not None and (own_weights or b is None):
         raise click.UsageError("--weights-b needs B, and no --own-weights.")
-    words, data = _Words(**sizes), _array("--input", x)
+    words, data = _Words(**sizes), arguments.array("--input", x)
     one = _layer(_policy(a, padding_a, padding_mode_a), data, words, weights_a)
     if output_b is not None:
-        found = why(one, _array("--output-b", output_b), data)
+        found = why(one, arguments.array("--output-b", output_b), data)
     else:
         assert b is not None
         policy = _policy(b, padding_b, padding_mode_b)
@@ -92,21 +91,6 @@ def diagnose(
         click.echo(found)
     if not found.equal:
         raise SystemExit(1)
-
-
-def _array(option: str, path: Path) -> NDArray[Any]:
-    """Read one array; a pickle is refused."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise InvalidValueError(
-            f"{option} must be a .npy file of numbers, got {str(path)!r}: {reason}; use numpy.save."
-        ) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise InvalidValueError(f"{option} must be a .npy file of one array, got the archive {str(path)!r}; use numpy.save.")
-    return array
 
 
 def _policy(word: str, padding: str | None, mode: str | None) -> Policy:
