@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from report import write
 from rich.console import Console
 from rich.progress import Progress
 
+# glibc gives large buffers back and faults them in again, or does not, by the history of the process: the same call of 6 MB then
+# takes once or twice its time. Here it keeps them, as the allocators do that torch's own tuning guide recommends.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_TOP_PAD_": str(1 << 26)}
 SECTIONS = {
     "overhead": ("mix", "overhead"),
     "layers": ("mix", "mix"),
@@ -47,6 +51,7 @@ def measured(section: str, rounds: int) -> list[Result]:
 def main(rounds: int, sections: tuple[str, ...], output: Path) -> None:
     """Measure and write the report."""
     found: list[Result] = []
+    os.environ.update(KEEP_MEMORY)  # read when a process starts
     spawn = multiprocessing.get_context("spawn")
     with Progress(console=Console(stderr=True), transient=True) as bar:
         for section in bar.track(sections or list(SECTIONS), description="sections"):
