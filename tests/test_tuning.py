@@ -215,8 +215,11 @@ def test_the_report(untuned, timed, capsys):
 
 
 def test_on_the_real_clock():
-    """Unfaked: padding first wins on a large padded depthwise layer, where torch leaves its fast kernel."""
+    """Unfaked: what is put in place gained at least what it must, and the outputs stay within rounding."""
     model = nn.Sequential(nn.Conv1d(512, 512, 31, padding=15, groups=512)).eval()
-    found = tune(model, data(1, 512, 600), rounds=5)
-    assert found.layers[0].lowering in ("pad_first", "concatenate")
-    assert found.layers[0].ratio < 0.5
+    x = data(1, 512, 600)
+    before = model(x)
+    (row,) = tune(model, x, rounds=5).layers
+    assert row.before > 0
+    assert row.ratio <= torch_tuning.GAIN if row.lowering else row.reason
+    torch.testing.assert_close(model(x), before)
