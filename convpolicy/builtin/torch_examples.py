@@ -56,7 +56,8 @@ def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tu
 
         def keep(_layer: nn.Module, args: Any, kwargs: Any, inputs: dict[Any, Tensor] = inputs) -> None:
             data = args[0] if args else kwargs["input"]
-            inputs.setdefault(tuple(data.shape), data.detach().clone())
+            if tuple(data.shape) not in inputs:
+                inputs[tuple(data.shape)] = data.detach().clone()
 
         handles.append(layer.register_forward_pre_hook(keep, with_kwargs=True))
     try:

@@ -28,12 +28,11 @@ class Tuned:
         self.lowering = lowering
         self.dtype = dtype
         self.training = layer.training
-        self._ways: dict[Any, Work | None] = {}
-        self._any_length: Work | None = None
         self._bind()
 
     def _bind(self) -> None:
-        self._ways = {}
+        self._ways: dict[Any, Work | None] = {}
+        self._any_length: Work | None = None
         pads = self.request.static_pads()
         if self.lowering in LENGTH_FREE and pads is not None:
             self._any_length = self.work(self.request.spec.effective_kernel + sum(map(abs, pads)))
@@ -81,7 +80,7 @@ class Tuned:
         return F.pad(data, (left, right), FUNCTIONAL_MODES[self.layer.padding_mode])
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_ways": {}, "_any_length": None}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_ways", "_any_length")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

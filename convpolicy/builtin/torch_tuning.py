@@ -53,7 +53,8 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
         progress(candidate.path, done, len(candidates))
         candidate.inputs = inputs
         rows[candidate.path] = _tuned(candidate, rounds, measured)
-    return Tuning(tuple(rows.values()), max(map(difference, before, _tuned_outputs(model, calls))))
+    after = _tuned_outputs(model, calls) if any(row.lowering for row in rows.values()) else before
+    return Tuning(tuple(rows.values()), max(map(difference, before, after)))
 
 
 def _tuned_outputs(model: nn.Module, calls: list[Call]) -> list[list[Tensor]]:
@@ -160,7 +161,8 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
     right = [name for name, way in ways.items() if _checked(candidate, way, expected)[1]]
     hopeful = _ratios(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)[0]
     worst = {name: max(found) for name, found in hopeful.items() if max(found) < 1}
-    worst = {name: max(found) for name, found in _ratios(candidate, {n: ways[n] for n in worst}, rounds)[0].items()}
+    if worst:
+        worst = {name: max(found) for name, found in _ratios(candidate, {n: ways[n] for n in worst}, rounds)[0].items()}
     best = min(worst, key=worst.__getitem__, default="")
     ratios, times = _ratios(candidate, {best: ways[best]} if best else {}, rounds)
     before = times[OWN]
