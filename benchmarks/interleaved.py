@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from convpolicy.timing import interleaved, ratio
+from convpolicy.tuning.timing import interleaved, ratio
 
 AGAIN = "again"
 LIMIT = 1.03  # a ratio above this, and above the noise, is measured again with three times the rounds

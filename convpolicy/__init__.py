@@ -10,34 +10,37 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
-from convpolicy.backends import Backend, LayerRequest
-from convpolicy.discovery import PluginReport
+from convpolicy.core.named import policies, policy
+from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
-from convpolicy.factory import Conv1d
-from convpolicy.initializers import Initializer
-from convpolicy.layouts import Layout
-from convpolicy.lookup import policies, policy
-from convpolicy.padding import PaddingMode, PaddingRule
-from convpolicy.parts import Choice, Param
-from convpolicy.plan import ConvSpec, Plan
-from convpolicy.policy import Policy
-from convpolicy.random.stream import Stream
-from convpolicy.streams import RandomStream
+from convpolicy.extensions.loading import PLUGINS as _PLUGINS
+from convpolicy.layers.backend import Backend, LayerRequest
+from convpolicy.layers.conv1d import Conv1d
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.initializer import Initializer
+from convpolicy.parts.layout import Layout
+from convpolicy.parts.padding import PaddingMode, PaddingRule
+from convpolicy.parts.part import Param
+from convpolicy.parts.stream import RandomStream, Stream
+from convpolicy.registry.deferred import Deferred, lazy
+from convpolicy.registry.report import PluginReport
 
 if TYPE_CHECKING:
-    from convpolicy.causality import Causality
-    from convpolicy.chains import Chain, ChainLayer, chain
     from convpolicy.comparison import Comparison, compare
     from convpolicy.conversion import Conversion, convert
+    from convpolicy.conversion.formats import FileFormat
+    from convpolicy.core.named import load_policy
     from convpolicy.diagnosis import Diagnosis, why
-    from convpolicy.hookspecs import hookimpl
-    from convpolicy.natives import Native
-    from convpolicy.policy_files import load_policy
-    from convpolicy.porting import Capture, capture, port
-    from convpolicy.porting_models import PortedModel, port_model
+    from convpolicy.layers.capture import Capture, capture, port
+    from convpolicy.layers.chain import Causality, Chain, ChainLayer, chain
+    from convpolicy.layers.whole_models import PortedModel, port_model
+    from convpolicy.registry.marks import hookimpl
     from convpolicy.translation import translate, translate_page
+    from convpolicy.translation.dialect import Dialect
     from convpolicy.tuning import Tuning, tune, untune
     from convpolicy.verification import verify
+    from convpolicy.verification.native import Native
 
 __version__ = "0.1.0"
 
@@ -53,7 +56,10 @@ __all__ = [
     "ConvPolicyError",
     "ConvSpec",
     "Conversion",
+    "Deferred",
     "Diagnosis",
+    "Dialect",
+    "FileFormat",
     "Initializer",
     "InvalidTypeError",
     "InvalidValueError",
@@ -78,6 +84,7 @@ __all__ = [
     "hookimpl",
     "initializers",
     "layouts",
+    "lazy",
     "load_policy",
     "padding_modes",
     "padding_rules",
@@ -86,9 +93,9 @@ __all__ = [
     "policy",
     "port",
     "port_model",
+    "random_stream",
+    "random_streams",
     "register",
-    "stream",
-    "streams",
     "translate",
     "translate_page",
     "tune",
@@ -97,6 +104,8 @@ __all__ = [
     "verify",
     "why",
 ]
+
+_registry.install(_PLUGINS)
 
 
 def padding_rules() -> Mapping[str, PaddingRule]:
@@ -114,27 +123,27 @@ def initializers() -> Mapping[str, Initializer]:
     return _registry.current().parts("initializer")
 
 
-def streams() -> Mapping[str, RandomStream]:
+def random_streams() -> Mapping[str, RandomStream]:
     """Return every registered random stream, by name; each knows its ``provider``."""
-    return _registry.current().parts("stream")
+    return _registry.current().parts("random stream")
 
 
-def stream(name: str, seed: Any = 0) -> Stream:
+def random_stream(name: str, seed: Any = 0) -> Stream:
     """Start a random stream, to draw several layers in a row as a framework builds them.
 
     Args:
-        name: a policy's name, for its own stream, or a stream's.
+        name: a policy's name, for its own random stream, or a random stream's.
         seed: what the framework's own seeding function takes.
 
     Returns:
         A `Stream` for `Policy.initial`.
 
     Raises:
-        UnknownNameError: neither a stream nor a policy.
+        UnknownNameError: neither a random stream nor a policy.
         InvalidTypeError, InvalidValueError: a seed that the framework refuses.
     """
-    part = streams().get(name) if isinstance(name, str) else None
-    return policy(name).start_stream(seed) if part is None else part.start(seed, **part.arguments(Choice(name)))
+    part = random_streams().get(name) if isinstance(name, str) else None
+    return policy(name).start_stream(seed) if part is None else part.seeded(seed, part.arguments(Choice(name)))
 
 
 def layouts() -> Mapping[str, Layout]:
@@ -153,40 +162,34 @@ def plugins() -> list[PluginReport]:
 
 
 def register(plugin: object, name: str | None = None) -> PluginReport:
-    """Register a module or object with hook implementations, e.g. in a notebook; see `Registry.register`."""
-    return _registry.current().register(plugin, name)
+    """Register a module or object with hook implementations, e.g. in a notebook; see `PluginRegistry.register`."""
+    return _PLUGINS.register(plugin, name)
 
 
 def unregister(name: str) -> None:
     """Remove what `register` added."""
-    _registry.current().unregister(name)
+    _PLUGINS.unregister(name)
 
 
 _ON_DEMAND = {  # what building a layer does not need is imported when asked for
-    "Capture": "convpolicy.porting",
-    "capture": "convpolicy.porting",
-    "Causality": "convpolicy.causality",
-    "Chain": "convpolicy.chains",
-    "chain": "convpolicy.chains",
-    "ChainLayer": "convpolicy.chains",
-    "compare": "convpolicy.comparison",
-    "Comparison": "convpolicy.comparison",
-    "Conversion": "convpolicy.conversion",
-    "Diagnosis": "convpolicy.diagnosis",
-    "convert": "convpolicy.conversion",
-    "hookimpl": "convpolicy.hookspecs",
-    "load_policy": "convpolicy.policy_files",
-    "Native": "convpolicy.natives",
-    "port": "convpolicy.porting",
-    "port_model": "convpolicy.porting_models",
-    "PortedModel": "convpolicy.porting_models",
-    "tune": "convpolicy.tuning",
-    "Tuning": "convpolicy.tuning",
-    "untune": "convpolicy.tuning",
-    "translate": "convpolicy.translation",
-    "translate_page": "convpolicy.translation",
-    "verify": "convpolicy.verification",
-    "why": "convpolicy.diagnosis",
+    name: f"convpolicy.{module}"
+    for module, names in {
+        "comparison": "Comparison compare",
+        "conversion": "Conversion convert",
+        "conversion.formats": "FileFormat",
+        "core.named": "load_policy",
+        "diagnosis": "Diagnosis why",
+        "layers.capture": "Capture capture port",
+        "layers.chain": "Causality Chain ChainLayer chain",
+        "layers.whole_models": "PortedModel port_model",
+        "registry.marks": "hookimpl",
+        "translation": "translate translate_page",
+        "translation.dialect": "Dialect",
+        "tuning": "Tuning tune untune",
+        "verification": "verify",
+        "verification.native": "Native",
+    }.items()
+    for name in names.split()
 }
 
 

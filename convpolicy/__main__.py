@@ -1,5 +1,5 @@
 """``python -m convpolicy`` is the command ``convpolicy``."""
 
-from convpolicy.cli import main
+from convpolicy.cli.group import main
 
 main()

@@ -46,6 +46,15 @@ def integer(argument: str, value: Any, minimum: int | None = None, maximum: int 
     return int(value)
 
 
+def single(argument: str, value: Any) -> Any:
+    """Accept ``3`` and, as torch does, ``(3,)``."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 1:
+            raise InvalidValueError(f"{argument} must be one number for one spatial axis, got {value!r}; pass a single integer.")
+        return value[0]
+    return value
+
+
 def effective_kernel(kernel: int, dilation: int) -> int:
     """Return ``e = (kernel - 1) * dilation + 1``, the samples one window spans.
 

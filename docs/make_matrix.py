@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from convpolicy.matrix import Matrix, matrix
+from convpolicy.verification.matrix import Matrix, matrix
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- made by docs/make_matrix.py -->\n", "<!-- to here -->\n"

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import convpolicy as cp
-from convpolicy import paper_text
-from convpolicy.drawing import draw
-from convpolicy.papers import OVERRIDES, SIZES, Paper
+from convpolicy.comparison import paper_text
+from convpolicy.comparison.drawing import draw
+from convpolicy.core.paper import OVERRIDES, SIZES, Paper
 
 EXAMPLE = """import numpy as np
 import convpolicy as cp

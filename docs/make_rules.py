@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 
 import convpolicy as cp
-from convpolicy.padding import OVERFLOW
+from convpolicy.parts.padding import OVERFLOW
 
 # kernel, stride, dilation, length: the columns of the table of pads
 SIZES = ((4, 1, 1, 10), (3, 2, 1, 10), (3, 2, 1, 11), (5, 3, 1, 10), (4, 1, 3, 10), (3, 2, 2, 10))
@@ -41,7 +41,7 @@ Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.0
 """
 STREAMS = """## Random streams: how a seed becomes numbers
 
-Every policy names one, as `stream`; `cp.stream(name, seed)` starts it, to draw several layers in a row. Each is NumPy alone and
+Every policy names one, as `stream`; `cp.random_stream(name, seed)` starts it, to draw several layers in a row. Each is NumPy alone and
 gives the bits of the framework's own Conv1d after it was seeded; `convpolicy verify` measures that on your machine.
 """
 LAYOUTS = """## Layouts: axes and names
@@ -142,7 +142,7 @@ def main() -> None:
     print(INITIALIZERS)
     print(section(cp.initializers()))
     print(STREAMS)
-    print(section(cp.streams()))
+    print(section(cp.random_streams()))
     print(LAYOUTS)
     print(section(cp.layouts()))
     print(POLICIES)

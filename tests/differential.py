@@ -76,7 +76,7 @@ class Case(NamedTuple):
         kernel, stride, dilation, groups, bias = self.sizes
         return cp.Conv1d(
             CHANNELS, CHANNELS, kernel, stride, self.rule, dilation, groups, bias, self.mode,
-            policy=cp.policy(policy).evolve(name="any", stream="numpy"), backend=backend, weight_init="uniform", bias_init="uniform", seed=seed, dtype=dtype,
+            policy=cp.policy(policy).evolve(name="any", random_stream="numpy"), backend=backend, weight_init="uniform", bias_init="uniform", seed=seed, dtype=dtype,
         )  # fmt: skip
 
 

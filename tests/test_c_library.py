@@ -9,8 +9,8 @@ import platform
 import numpy as np
 import pytest
 
-from convpolicy.random.logf import logf
-from convpolicy.random.trigf import sincosf
+from convpolicy.bits.logf import logf
+from convpolicy.bits.trigf import sincosf
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the functions are those of the GNU C library")
 FRACTIONS = np.arange(0, 2**23, 17, dtype=np.uint32).astype(np.float32) * np.float32(2.0**-23)  # 493 448 of TensorFlow's 2**23

@@ -11,7 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import convpolicy as cp
-from convpolicy import Choice, chains, cli
+from convpolicy import Choice
+from convpolicy.cli import group as cli
+from convpolicy.layers import chain as chains
 
 RULES = (
     *("valid", "half", "full", "causal", "semicausal", "tf-right", "mindspore-right"),

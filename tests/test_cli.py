@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 import convpolicy as cp
-from convpolicy import cli
-from convpolicy.drawing import draw
+from convpolicy.cli import group as cli
+from convpolicy.comparison.drawing import draw
 
 
 def run(*words: str):
@@ -149,7 +149,7 @@ def test_list_names_everything_registered():
     """Every part of every kind, with its plugin, in the table and in JSON; one kind alone on request."""
     kinds = {
         "padding rule": cp.padding_rules(), "padding mode": cp.padding_modes(), "initializer": cp.initializers(),
-        "layout": cp.layouts(), "backend": cp.backends(), "stream": cp.streams(),
+        "layout": cp.layouts(), "backend": cp.backends(), "random stream": cp.random_streams(),
     }  # fmt: skip
     expected = {(kind, name, part.provider) for kind, parts in kinds.items() for name, part in parts.items()}
     expected |= {("policy", name, "papers" if "/" in name else "policies") for name in cp.policies()}

@@ -6,10 +6,10 @@ import pytest
 from test_cli import json_of, run
 
 import convpolicy as cp
-from convpolicy import paper_text
-from convpolicy.deferred import Deferred
-from convpolicy.drawing import draw
-from convpolicy.registry import Registry
+from convpolicy.comparison import paper_text
+from convpolicy.registry.deferred import Deferred
+from convpolicy.comparison.drawing import draw
+from convpolicy.extensions.loading import PluginRegistry as Registry
 
 PAPERS = [name for name in cp.policies() if name.startswith("paper/")]
 

@@ -134,7 +134,7 @@ def test_ids_are_part_and_check():
         (([WRONG], {"wrong-causal": " "}), ValueError, "expected_failures must say why, got ' ' for 'wrong-causal'"),
         (([WRONG, WRONG], {}), ValueError, "parts must have different names, got two named 'wrong'"),
         ((["causal"], {}), TypeError, "part must be a padding rule, padding mode, initializer, layout, policy, backend, got 'causal' of type str"),
-        (([cp.streams()["numpy"]], {}), TypeError, "part must be a padding rule"),
+        (([cp.random_streams()["numpy"]], {}), TypeError, "part must be a padding rule"),
     ],
 )  # fmt: skip
 def test_what_is_refused(arguments, kind, says):

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import convpolicy as cp
-from convpolicy import cli
-from convpolicy.conversion import planning
+from convpolicy.cli import group as cli
+from convpolicy.conversion import rows as planning
 
 DTYPES = ("float32", "float64", "float16", "int64", "uint8", "bool")
 AXES = {"torch": "OIW", "mindspore": "OI1W", "keras": "WIO", "flax": "WIO", "OWI": "OWI"}

@@ -16,8 +16,8 @@ from test_convert import digest, expected, model, same, written
 from test_convert_faults import convert, refused
 
 import convpolicy as cp
-from convpolicy.conversion import planning
-from convpolicy.conversion.planning import Row
+from convpolicy.conversion import rows as planning
+from convpolicy.conversion.rows import Row
 
 
 def array(shape=(6, 4, 3), values=None) -> bytes:

@@ -16,7 +16,7 @@ from torch import nn
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.conversion import planning
+from convpolicy.conversion import rows as planning
 
 
 def whisper():

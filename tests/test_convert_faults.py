@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 import convpolicy as cp
-from convpolicy import cli
+from convpolicy.cli import group as cli
 
 
 def random(shape, dtype="float32"):
@@ -195,7 +195,7 @@ def test_an_error_in_the_middle_leaves_nothing(source, tmp_path):
 LIMITED = """
 import resource, sys
 import convpolicy as cp
-from convpolicy.cli import main
+from convpolicy.cli.group import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 sys.argv = ["convpolicy", *sys.argv[1:]]
 main()

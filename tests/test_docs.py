@@ -14,8 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 import convpolicy as cp
-from convpolicy import cli, registry
-from convpolicy.padding import OVERFLOW
+from convpolicy import registry
+from convpolicy.cli import group as cli
+from convpolicy.extensions import hooks
+from convpolicy.parts.padding import OVERFLOW
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "examples" / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -82,7 +84,7 @@ def test_rules_md_is_made_from_what_is_registered():
     page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     assert page == made
     headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
-    kinds = [kind for kind in registry.KINDS.values() if kind not in ("backend", "native framework")]
+    kinds = [kind for kind in hooks.KINDS.values() if kind not in ("backend", "native framework")]
     assert sorted(headings) == sorted(name for kind in kinds for name in registry.current().parts(kind))
     assert all(f"- `{name}`: " in page for name in OVERFLOW)
 
@@ -137,7 +139,7 @@ def test_drawings_are_true():
 
 def test_every_part_says_what_it_is():
     """Each registered part has a sentence; rules and policies name a source or say what was measured."""
-    for kind in registry.KINDS.values():
+    for kind in hooks.KINDS.values():
         for name, part in registry.current().parts(kind).items():
             assert part.description.rstrip(")").endswith(".") or "->" in part.description or kind == "padding rule", (kind, name)
     for name in cp.policies():

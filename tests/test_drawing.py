@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.drawing import draw
+from convpolicy.comparison.drawing import draw
 
 WIDE = 10_000
 MODES = ("zeros", "replicate", "reflect", "symmetric", "circular")

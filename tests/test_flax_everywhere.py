@@ -54,14 +54,14 @@ def kernel(drawn) -> list[float]:
 def test_linen_modules_in_a_parent(measured, path, sizes):
     """Every bit, by ``at`` and by the parameter of the stream in a policy; another path gives other numbers."""
     policy = cp.policy("flax-linen")
-    assert kernel(policy.initial(*sizes, stream=cp.stream("flax-linen", 11).at(path))) == measured[path]
-    assert kernel(policy.evolve(stream=cp.Choice("flax-linen", path=path)).initial(*sizes, seed=11)) == measured[path]
+    assert kernel(policy.initial(*sizes, stream=cp.random_stream("flax-linen", 11).at(path))) == measured[path]
+    assert kernel(policy.evolve(random_stream=cp.Choice("flax-linen", path=path)).initial(*sizes, seed=11)) == measured[path]
     assert kernel(policy.initial(*sizes, seed=11)) != measured[path]
 
 
 def test_a_second_linen_module_needs_its_path():
     """One stream draws one module; the sentence says how to draw the next."""
-    stream = cp.stream("flax-linen", 0)
+    stream = cp.random_stream("flax-linen", 0)
     cp.policy("flax-linen").initial(3, 4, 3, stream=stream)
     with pytest.raises(cp.ConvPolicyError, match=r"take stream.at\('Conv_1'\)"):
         cp.policy("flax-linen").initial(4, 6, 5, stream=stream)
@@ -69,7 +69,7 @@ def test_a_second_linen_module_needs_its_path():
 
 def test_nnx_modules_in_a_row(measured):
     """A bias of zeros takes a number of the counter, no bias takes none."""
-    stream = cp.stream("flax", 11)
+    stream = cp.random_stream("flax", 11)
     policy = cp.policy("flax")
     for (ins, outs, size, bias), expected in zip(((3, 4, 3, True), (4, 6, 5, False), (6, 2, 2, True)), measured["nnx"]):
         drawn = policy.evolve(bias=bias).initial(ins, outs, size, stream=stream)

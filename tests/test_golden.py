@@ -39,10 +39,10 @@ def checksum(array) -> str:
 
 def drawn_layers(policy, seed: int, dtype: str, shapes):
     """Every layer of a measurement, in order, from one stream; linen's are top-level modules, so each starts afresh."""
-    stream = cp.stream(policy.name, seed)
+    stream = cp.random_stream(policy.name, seed)
     layout = policy.part("layout")[0]
     for ins, outs, kernel, groups in shapes:
-        stream = cp.stream(policy.name, seed) if policy.name == "flax-linen" else stream
+        stream = cp.random_stream(policy.name, seed) if policy.name == "flax-linen" else stream
         yield layout.pack(policy.initial(ins, outs, kernel, groups, stream=stream, dtype=dtype), groups)
 
 
@@ -128,7 +128,7 @@ def test_drawing_imports_no_framework():
 def test_a_copy_of_the_layers_in_another_order_differs():
     """A stream has state: the second layer of a stream is not the first of another."""
     for name in ("torch", "mindspore", "keras", "flax", "paddle"):
-        stream = cp.stream(name, 3)
+        stream = cp.random_stream(name, 3)
         first, second = (cp.policy(name).initial(3, 4, 5, stream=stream)["weight"] for _ in range(2))
         assert np.array_equal(first, cp.policy(name).initial(3, 4, 5, seed=3)["weight"])
         assert not np.array_equal(first, second)

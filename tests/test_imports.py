@@ -43,7 +43,7 @@ def loaded(tmp_path: Path, code: str) -> set[str]:
     ("code", "brought"),
     [
         ("import convpolicy", set()),
-        ("import convpolicy.reference, convpolicy.drawing", set()),
+        ("import convpolicy.reference, convpolicy.comparison.drawing", set()),
         (f"import convpolicy, numpy; {LAYER}", {"pluggy"}),
         ("import convpolicy; convpolicy.policy('mindspore').plan(4, length=9)", {"pluggy"}),
         ("import convpolicy, numpy; convpolicy.port(convpolicy.Conv1d(1, 1, 1), to='numpy')", {"pluggy"}),
@@ -113,18 +113,18 @@ HOMES = {  # package -> the modules that may import it, as patterns; the standar
     "h5py": r"conversion\.h5_files",
 }
 LATE = {  # imported inside functions only, to keep `import convpolicy` light
-    ("registry", "convpolicy.hookspecs"),
+    ("registry", "convpolicy.extensions.hooks"),
     ("policy_files", "tomlkit"),
     ("policy", "packaging.specifiers"),
     ("policy", "packaging.version"),
-    ("tuning", "convpolicy.bars"),
+    ("tuning", "convpolicy.progress"),
     ("weights", "safetensors"),
     ("weights", "safetensors.numpy"),
     ("testing.policies", "packaging.specifiers"),
     ("testing.parametrize", "pytest"),
     ("cli.new_plugin", "jinja2"),
-    ("policy", "convpolicy.policy_files"),
-    ("policy", "convpolicy.chains"),
+    ("policy", "convpolicy.core.plain_data"),
+    ("policy", "convpolicy.layers.chain"),
 }
 JUDGES = {(judge, "reference") for judge in ("natives.cases", "diagnosis.computation", "builtin.torch_tuning")}  # need its bound
 DOWN = {
@@ -234,15 +234,15 @@ def test_no_exception_is_stale():
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("errors", "from convpolicy.policy import Policy"),
+        ("errors", "from convpolicy.core.policy import Policy"),
         ("plan", "from convpolicy import policy"),
-        ("plan", "def late():\n    from convpolicy.policy import Policy"),
-        ("backends", "class Late:\n    from convpolicy.policy import Policy"),
+        ("plan", "def late():\n    from convpolicy.core.policy import Policy"),
+        ("backends", "class Late:\n    from convpolicy.core.policy import Policy"),
         ("padding", "from .registry import current"),
         ("padding", "from . import registry"),
         ("builtin.layouts", "from ..cli import commands"),
         ("parts", "import convpolicy"),
-        ("comparison", "from convpolicy.drawing import draw"),
+        ("comparison", "from convpolicy.comparison.drawing import draw"),
         ("policy", "from convpolicy import policy_files"),
         ("factory", "from convpolicy.builtin import numpy_layer"),
         ("factory", "try:\n    import torch\nexcept ImportError:\n    pass"),
@@ -256,13 +256,13 @@ def test_no_exception_is_stale():
         ("arithmetic", "import numpy as np"),
         ("plan", "import scipy.stats"),
         ("policy", "from convpolicy import reference"),
-        ("reference", "from convpolicy.padding import PaddingMode"),
+        ("reference", "from convpolicy.parts.padding import PaddingMode"),
         ("policy", "from convpolicy.testing import check_policy"),
         ("testing.common", "import pytest"),
         ("testing.backends", "from convpolicy.builtin import numpy_layer"),
         ("policy", "import hypothesis"),
         ("__init__", "from convpolicy.builtin import torch_layer"),
-        ("backends", "if TYPE_CHECKING:\n    import attrs\nelse:\n    from convpolicy.policy import Policy"),
+        ("backends", "if TYPE_CHECKING:\n    import attrs\nelse:\n    from convpolicy.core.policy import Policy"),
     ],
 )
 def test_a_wrong_import_is_noticed(module, text):
@@ -273,7 +273,7 @@ def test_a_wrong_import_is_noticed(module, text):
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("backends", "if TYPE_CHECKING:\n    from convpolicy.policy import Policy"),
+        ("backends", "if TYPE_CHECKING:\n    from convpolicy.core.policy import Policy"),
         ("policy", "def save():\n    from convpolicy import policy_files"),
         ("policy", "from . import registry\nfrom .plan import Plan\nimport os.path"),
     ],

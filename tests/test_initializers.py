@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import convpolicy as cp
-from convpolicy.random.numpy import NumpyStream
+from convpolicy.frameworks.numpy.stream import NumpyStream
 
 STANDARD_ERRORS = 5  # a correct sample is further off once in two million draws; the seeds are fixed
 LEAST_P = 1e-4  # of the Kolmogorov test
@@ -27,7 +27,7 @@ SIZES = [
 def initial(sizes, seed=0, **changes):
     """Draw float64 weight and bias of a changed torch policy from the stream that claims no framework."""
     inputs, outputs, kernel, groups = sizes
-    policy = cp.policy("torch").evolve(stream="numpy", **changes)
+    policy = cp.policy("torch").evolve(random_stream="numpy", **changes)
     return policy.initial(inputs, outputs, kernel, groups, seed=seed, dtype="float64")
 
 
@@ -204,7 +204,7 @@ def test_an_array_is_taken_bit_by_bit():
     """Weight and bias given as arrays come out unchanged, in float64 and rounded once to float32; the policy keeps its own copy."""
     draw = np.random.default_rng(8)
     weight, bias = draw.standard_normal((6, 2, 3)), draw.standard_normal(6)
-    policy = cp.policy("torch").evolve(stream="numpy", weight_init=weight, bias_init=bias)
+    policy = cp.policy("torch").evolve(random_stream="numpy", weight_init=weight, bias_init=bias)
     expected = weight.copy(), bias.copy()
     weight[:] = bias[:] = 7
     for dtype in ("float64", "float32"):
@@ -239,7 +239,7 @@ DRAWN = ["normal", "truncated_normal", "uniform", "orthogonal"]  # those that ar
 @pytest.mark.parametrize(("init", "numbers"), GOLDEN, ids=lambda value: "" if isinstance(value, list) else str(value))
 def test_golden_numbers(init, numbers):
     """Seed 0 gives these very numbers: a changed stream, order of drawing or law is noticed."""
-    policy = cp.policy("torch").evolve(stream="numpy", weight_init=init, bias_init="uniform" if init == "orthogonal" else init)
+    policy = cp.policy("torch").evolve(random_stream="numpy", weight_init=init, bias_init="uniform" if init == "orthogonal" else init)
     drawn = policy.initial(4, 6, 3, groups=2, seed=0)
     flat = drawn["weight"].ravel()
     got = np.array([*flat[:3], *flat[-2:], *drawn["bias"][:2]])
@@ -271,7 +271,7 @@ def test_a_seed_repeats_and_another_differs(init):
 
 def test_a_stream_goes_on():
     """Layers drawn from one stream are each other's continuation: the first is the seed's, the second is not."""
-    policy = cp.policy("torch").evolve(stream="numpy")
+    policy = cp.policy("torch").evolve(random_stream="numpy")
     stream = NumpyStream(3)
     first, second = (policy.initial(2, 3, 4, stream=stream, dtype="float64") for _ in range(2))
     alone = policy.initial(2, 3, 4, seed=3, dtype="float64")
@@ -284,7 +284,7 @@ def test_float32_is_the_rounded_draw():
     """Both dtypes come of the same draw: float32 is float64 rounded once."""
     for name in ("torch", "mindspore@2.0", "keras", "flax"):
         exact, rounded = (
-            cp.policy(name).evolve(bias=True, stream="numpy").initial(3, 5, 4, seed=6, dtype=d) for d in ("float64", "float32")
+            cp.policy(name).evolve(bias=True, random_stream="numpy").initial(3, 5, 4, seed=6, dtype=d) for d in ("float64", "float32")
         )
         for key, values in exact.items():
             assert rounded[key].dtype == "float32"

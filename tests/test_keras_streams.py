@@ -8,9 +8,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from convpolicy.random import keras
-from convpolicy.random.stream import variance_scale
-from convpolicy.random.torch import TorchStream
+from convpolicy.frameworks.keras import stream as keras
+from convpolicy.parts.stream import variance_scale
+from convpolicy.frameworks.torch.stream import TorchStream
 
 STREAMS = {
     "keras": keras.KerasTensorflowStream, "keras-torch": keras.KerasTorchStream, "keras-jax": keras.KerasJaxStream,

@@ -8,8 +8,9 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from convpolicy import cli, matrix
-from convpolicy.natives import MARK
+from convpolicy.cli import group as cli
+from convpolicy.verification import matrix
+from convpolicy.verification.native import MARK
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import tomlkit
 from click.testing import CliRunner
 
 import convpolicy as cp
-from convpolicy import cli
+from convpolicy.cli import group as cli
 from convpolicy.cli import new_plugin
 from convpolicy.testing import checks_of
 

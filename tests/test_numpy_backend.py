@@ -14,7 +14,7 @@ from differential import CHANNELS, GROUPS, MODES, RULES, Case, Choice, Sizes, is
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.builtin import numpy_layer
+from convpolicy.frameworks.numpy import layer as numpy_layer
 
 # -- the grid -------------------------------------------------------------------------------------------------------------
 

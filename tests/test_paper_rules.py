@@ -11,7 +11,7 @@ from test_papers import reads
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.drawing import draw
+from convpolicy.comparison.drawing import draw
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.integers(1, 40))
 

@@ -16,8 +16,9 @@ import pytest
 from differential import same_within
 
 import convpolicy as cp
-from convpolicy import paper_text, reference
-from convpolicy.papers import as_paper
+from convpolicy import reference
+from convpolicy.comparison import paper_text
+from convpolicy.core.paper import as_paper
 
 READS = json.loads((Path(__file__).with_name("golden") / "papers" / "reads.json").read_text(encoding="utf-8"))
 PAPERS = [policy.name for policy in paper_text.papers()]

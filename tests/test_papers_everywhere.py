@@ -13,7 +13,8 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 import convpolicy as cp
-from convpolicy import paper_text, reference
+from convpolicy import reference
+from convpolicy.comparison import paper_text
 
 BACKENDS = ("numpy", "torch", "mindspore")
 PAPERS = [policy.name for policy in paper_text.papers()]

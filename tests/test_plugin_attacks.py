@@ -10,7 +10,7 @@ import threading
 import pytest
 from test_plugin_loading import BROKEN, offering, strangers
 
-from convpolicy.registry import Registry
+from convpolicy.extensions.loading import PluginRegistry as Registry
 
 NOWHERE = {  # entry point -> what the report says of it
     "no_such_module_at_all": "failed to import: ModuleNotFoundError: No module named 'no_such_module_at_all'",

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import convpolicy as cp
-from convpolicy import policy_files
+from convpolicy.core import plain_data as policy_files
 
 Choice = cp.Choice
 SUFFIXES = (".toml", ".json")
@@ -156,7 +156,7 @@ def test_an_array_stays_readable(tmp_path):
     assert data == {
         "schema": 1, "name": "p", "padding": {"name": "explicit", "left": 1, "right": 0}, "padding_mode": "zeros", "bias": True,
         "weight_init": {"name": "array", "values": [[[0.5, -1.0]]]}, "bias_init": "uniform", "layout": "OIW",
-        "data_layout": "NCW", "stream": "numpy",
+        "data_layout": "NCW", "random_stream": "numpy",
     }  # fmt: skip
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import convpolicy as cp
-from convpolicy import registry as registry_module
-from convpolicy.registry import Registry
+from convpolicy.extensions import discovery, hooks, loading
+from convpolicy.extensions.loading import PluginRegistry as Registry
 
 
 class Rules:
@@ -41,7 +41,7 @@ def leave_as_found():
 
 def state(registry):
     """Everything that can be seen of a registry."""
-    parts = {(kind, name): part for kind in registry_module.KINDS.values() for name, part in registry.parts(kind).items()}
+    parts = {(kind, name): part for kind in hooks.KINDS.values() for name, part in registry.parts(kind).items()}
     return parts, [(report.name, tuple(report.parts), tuple(report.errors)) for report in registry.reports()]
 
 
@@ -59,7 +59,7 @@ def test_built_in_parts_come_through_hooks():
     }  # fmt: skip
     found = {(f"{kind} {name}", part.provider) for kind, read in readers.items() for name, part in read().items()}
     found |= {
-        (f"native framework {name}", part.provider) for name, part in registry_module.current().parts("native framework").items()
+        (f"native framework {name}", part.provider) for name, part in loading.PLUGINS.parts("native framework").items()
     }
     found |= {(f"policy {name}", cp.policy(name).provider) for name in cp.policies()}
     assert found == listed
@@ -253,14 +253,14 @@ def test_many_threads_build_the_registry_once(monkeypatch):
 
     def ask():
         start.wait()
-        seen.append([registry.get("backend", "numpy"), *(len(registry.parts(kind)) for kind in registry_module.KINDS.values())])
+        seen.append([registry.get("backend", "numpy"), *(len(registry.parts(kind)) for kind in hooks.KINDS.values())])
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert asked == [module.rpartition(".")[2] for module in registry_module.BUILTIN_PLUGINS]
+    assert asked == list(discovery.BUILTIN_PLUGINS)
     assert len(seen) == 16
     assert all(part is seen[0][0] and counts == seen[0][1:] for part, *counts in seen)
     assert 0 not in seen[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from convpolicy import timing
+from convpolicy.tuning import timing
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import convpolicy as cp
-from convpolicy.builtin import torch_lowerings as lowerings
-from convpolicy.builtin.torch_lowerings import FUNCTIONAL_MODES, LOWERINGS, Work
-from convpolicy.builtin.torch_ruled import RuledConv1d
+from convpolicy.frameworks.torch.execution import lowerings as lowerings
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, Work
+from convpolicy.frameworks.torch.ruled import RuledConv1d
 
 SINGLE = st.integers(1, 4)
 

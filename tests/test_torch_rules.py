@@ -13,9 +13,10 @@ from torch import nn
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.builtin import torch_ruled, torch_rules
-from convpolicy.builtin.torch_lowerings import LOWERINGS
-from convpolicy.builtin.torch_ruled import RuledConv1d
+from convpolicy.frameworks.torch import ruled as torch_ruled
+from convpolicy.frameworks.torch.execution import rules as torch_rules
+from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
+from convpolicy.frameworks.torch.ruled import RuledConv1d
 
 CASES = {  # label -> arguments, input (batch, length), lowering of a fast layer without gradients, and with them
     "pointwise": ((64, 64, 1), {}, (1, 600), "matmul", "matmul"),

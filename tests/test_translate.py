@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import convpolicy as cp
-from convpolicy import cli
+from convpolicy.cli import group as cli
 
 REFLECT = """\
 from mindspore import nn

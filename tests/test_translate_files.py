@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from test_translate import line
 
 import convpolicy as cp
-from convpolicy import cli
+from convpolicy.cli import group as cli
 
 FILE = """
 import torch

@@ -14,7 +14,7 @@ from torch import nn
 from tuned import OWN, data, tune
 
 import convpolicy as cp
-from convpolicy.builtin import torch_lowerings, torch_tuning
+from convpolicy.frameworks.torch.execution import lowerings as torch_lowerings, tuning as torch_tuning
 
 
 def test_what_gains_is_replaced_and_the_rest_is_not(untuned, timed):

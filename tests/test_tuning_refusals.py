@@ -14,8 +14,8 @@ from torch import nn
 from tuned import data, tune
 
 import convpolicy as cp
-from convpolicy import cli
-from convpolicy.builtin.torch_tuned import Tuned
+from convpolicy.cli import group as cli
+from convpolicy.frameworks.torch.execution.tuned import Tuned
 
 
 class Odd(nn.Conv1d):

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 import convpolicy as cp
-from convpolicy import cli, verification
-from convpolicy.natives import MARK
+from convpolicy import verification
+from convpolicy.cli import group as cli
+from convpolicy.verification.native import MARK
 from convpolicy.registry import current
 
 
@@ -57,7 +58,7 @@ claims.main()
         ("padding='causal'", {"padding by default", "outputs against float64"}),
         ("padding_names=(('same', 'torch-left'),)", {"padding 'same'"}),
         ("weight_init='he_uniform'", {"initial weights after seeding"}),
-        ("stream='mindspore'", {"initial weights after seeding"}),
+        ("random_stream='mindspore'", {"initial weights after seeding"}),
         ("bias_init='zeros'", {"initial weights after seeding"}),
     ],
 )
@@ -101,7 +102,7 @@ def test_a_crash_is_a_row_and_not_the_end(monkeypatch):
 
 def test_a_missing_framework_is_a_row(monkeypatch):
     """What is not installed is said, and is no failure."""
-    code = "import sys; sys.modules['paddle'] = None; sys.argv = ['claims', 'paddle']; from convpolicy.natives import claims; claims.main()"
+    code = "import sys; sys.modules['paddle'] = None; sys.argv = ['claims', 'paddle']; from convpolicy.verification.native import claims; claims.main()"
     code = code.replace("from convpolicy", "import importlib.util as u; u.find_spec = lambda n: None\nfrom convpolicy")
     monkeypatch.setattr(verification, "_command", lambda *_: [sys.executable, "-c", code])
     (claim,) = cp.verify(["paddle"]).claims

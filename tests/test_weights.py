@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import convpolicy as cp
-from convpolicy import cli, weights
+from convpolicy.cli import group as cli
+from convpolicy.conversion import one_layer as weights
 
 
 def run(*words):

@@ -7,7 +7,7 @@ import pytest
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.random.float32 import rounded
+from convpolicy.bits.float32 import rounded
 
 LENGTH = 23
 SIZES = {  # a layer to plant a cause in

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 import convpolicy as cp
-from convpolicy import cli, weights
+from convpolicy.cli import group as cli
+from convpolicy.conversion import one_layer as weights
 
 X = np.random.default_rng(0).standard_normal((2, 4, 20)).astype("float32")
 SIZES = ("--out", "6", "--kernel-size", "4")

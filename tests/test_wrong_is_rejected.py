@@ -18,7 +18,7 @@ from test_padding_rules import RULES, check_rule
 from test_padding_rules import choice_of as rule_of
 
 import convpolicy as cp
-from convpolicy import padding
+from convpolicy.parts import padding
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import convpolicy as cp
-from convpolicy.builtin import torch_tuning
+from convpolicy.frameworks.torch.execution import tuning as torch_tuning
 
 OWN = torch_tuning.OWN
 

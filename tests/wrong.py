@@ -13,7 +13,7 @@ from test_padding_modes import MODES
 from test_padding_rules import RULES, choice_of
 
 import convpolicy as cp
-from convpolicy import padding
+from convpolicy.parts import padding
 
 # -- rules: each fault turns a right function into a wrong one ------------------------------------------------------------
 

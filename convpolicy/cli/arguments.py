@@ -12,11 +12,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.core.named import load_policy, policy
+from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
-from convpolicy.lookup import policy
-from convpolicy.parts import Choice
-from convpolicy.policy import Policy
-from convpolicy.policy_files import FORMATS, load_policy
+from convpolicy.files.data import FORMATS
+from convpolicy.parts.choice import Choice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CHOICE = re.compile(r"([^()=,]+)(?:\((.*)\))?", re.DOTALL)

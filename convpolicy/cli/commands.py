@@ -7,14 +7,17 @@ from typing import Any
 import attrs
 import click
 
-from convpolicy import bars, matrix, registry, verification, weights
-from convpolicy.backends import Backend
+from convpolicy import progress, registry, verification
 from convpolicy.cli import arguments, output
 from convpolicy.cli.papers import explain, papers
 from convpolicy.comparison import compare
-from convpolicy.drawing import draw
-from convpolicy.parts import Part
-from convpolicy.policy import PART_FIELDS, Policy
+from convpolicy.comparison.drawing import draw
+from convpolicy.conversion import one_layer
+from convpolicy.core.plain_data import PART_FIELDS
+from convpolicy.core.policy import Policy
+from convpolicy.layers.backend import Backend
+from convpolicy.parts.part import Part
+from convpolicy.verification import matrix
 
 # the word on the command line -> the `kind` of part
 LISTS = {
@@ -22,7 +25,7 @@ LISTS = {
     "rules": "padding rule",
     "modes": "padding mode",
     "initializers": "initializer",
-    "streams": "stream",
+    "streams": "random stream",
     "layouts": "layout",
     "backends": "backend",
 }
@@ -185,7 +188,7 @@ def plugins(as_json: bool) -> None:
 
 
 def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json: bool) -> None:
-    with bars.spinner() as step:
+    with progress.spinner() as step:
         found = matrix.matrix(policies or None, backends or None, progress=step)
     if as_json:
         output.print_json(found.to_dict())
@@ -210,7 +213,7 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
     if as_matrix:
         _print_matrix(policies, backends, as_json)
         return
-    with bars.spinner() as step:
+    with progress.spinner() as step:
         found = verification.verify(
             policies or None, backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}")
         )
@@ -254,9 +257,9 @@ def init(
     wanted = arguments.named_or_file(policy)
     drawn = wanted.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
     if path is not None:
-        weights.save(path, wanted, drawn, groups, seed, dtype)
+        one_layer.save(path, wanted, drawn, groups, seed, dtype)
     if stats:
-        rows = weights.statistics(drawn)
+        rows = one_layer.statistics(drawn)
         if as_json:
             output.print_json(rows)
         else:

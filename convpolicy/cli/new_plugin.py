@@ -6,6 +6,7 @@ import re
 import shutil
 import uuid
 from pathlib import Path
+from string import Template
 
 import click
 
@@ -15,7 +16,7 @@ from convpolicy.cli import arguments, output
 from convpolicy.errors import InvalidValueError
 
 TEMPLATE = Path(__file__).parent / "plugin_template"
-SUFFIX = ".jinja"
+SUFFIX = ".template"  # of files of `string.Template`
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -58,11 +59,6 @@ def write(name: str, target: Path) -> list[str]:
         raise InvalidValueError(f"NAME must be new, got {name!r}, which is a plugin already; pick another.")
     if target.exists():
         raise InvalidValueError(f"folder must not exist yet, got {str(target)!r}; remove it or pass --folder.")
-    import jinja2  # here: only this command needs it
-
-    environment = jinja2.Environment(  # noqa: S701 - no HTML
-        loader=jinja2.FileSystemLoader(TEMPLATE), keep_trailing_newline=True, undefined=jinja2.StrictUndefined
-    )
     words = {
         "name": name,
         "distribution": f"convpolicy-{name}",
@@ -78,7 +74,8 @@ def write(name: str, target: Path) -> list[str]:
             inside = template.relative_to(TEMPLATE).as_posix()
             file = inside.removesuffix(SUFFIX).replace("MODULE", words["module"])
             (beside / file).parent.mkdir(parents=True, exist_ok=True)
-            (beside / file).write_text(environment.get_template(inside).render(words), encoding="utf-8")
+            text = Template(template.read_text(encoding="utf-8")).substitute(words)
+            (beside / file).write_text(text, encoding="utf-8")
             files.append(file)
         beside.rename(target)
     except BaseException:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from convpolicy import paper_text
 from convpolicy.cli import arguments, output
-from convpolicy.policy import Policy
+from convpolicy.comparison import paper_text
+from convpolicy.core.policy import Policy
 
 
 @click.command()

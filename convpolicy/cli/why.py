@@ -9,13 +9,13 @@ import attrs
 import click
 from numpy.typing import NDArray
 
-from convpolicy import weights
 from convpolicy.cli import arguments, output
+from convpolicy.conversion import one_layer
+from convpolicy.core.plan import ConvSpec
+from convpolicy.core.policy import Policy
 from convpolicy.diagnosis import why
 from convpolicy.errors import InvalidValueError
-from convpolicy.plan import ConvSpec
-from convpolicy.policy import Policy
-from convpolicy.porting import Capture
+from convpolicy.layers.capture import Capture
 
 NPY = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -75,7 +75,7 @@ def diagnose(
     if (b is None) == (output_b is None):
         raise click.UsageError("Give either B or --output-b FILE.npy.")
     if weights_b is not None and (own_weights or b is None):
-        raise click.UsageError("--weights-b needs B, and no --own-weights.")
+        raise click.UsageError("--weights-b needs B, and no --own-one_layer.")
     words, data = _Words(**sizes), arguments.array("--input", x)
     one = _layer(_policy(a, padding_a, padding_mode_a), data, words, weights_a)
     if output_b is not None:
@@ -112,7 +112,7 @@ def _layer(policy: Policy, data: NDArray[Any], words: _Words, file: str | None, 
             drawn["bias"] = _drawn(policy, shared.spec, words)["bias"]
         return Capture(shared.spec, policy.evolve(bias=drawn["bias"] is not None), drawn["weight"], drawn["bias"], shared.dtype)
     if file is not None:
-        drawn, dtype = weights.load(file, policy)
+        drawn, dtype = one_layer.load(file, policy)
         out, per, kernel = drawn["weight"].shape
         spec = ConvSpec.of(max(channels, 1), out, kernel, words.stride, words.dilation, max(channels // per, 1))
         if per * spec.groups != channels:
@@ -122,7 +122,7 @@ def _layer(policy: Policy, data: NDArray[Any], words: _Words, file: str | None, 
             )
     else:
         if words.out_channels is None or words.kernel_size is None:
-            raise click.UsageError("Give --out and --kernel-size, or a file of weights.")
+            raise click.UsageError("Give --out and --kernel-size, or a file of one_layer.")
         spec = ConvSpec.of(max(channels, 1), words.out_channels, words.kernel_size, words.stride, words.dilation, words.groups)
         drawn, dtype = _drawn(policy, spec, words), words.dtype
     return Capture(spec, policy.evolve(bias=drawn["bias"] is not None), drawn["weight"], drawn["bias"], dtype)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from convpolicy.conversion import maps, selection, stamps
+from convpolicy.conversion.files.safetensors import in_order
 from convpolicy.conversion.folding import folded
 from convpolicy.conversion.formats import Format, format_of
-from convpolicy.conversion.planning import Row, plan, stamped
 from convpolicy.conversion.results import Conversion, Converted
-from convpolicy.conversion.safetensors_files import in_order
+from convpolicy.conversion.rows import Row, plan, stamped
 from convpolicy.conversion.tensors import FLOATS, Job, Piece, Reader, Writer, cast, holder, in_pieces
+from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidTypeError, InvalidValueError
-from convpolicy.policy import Policy
-from convpolicy.whole_files import Staged, refuse_existing
+from convpolicy.files.whole import Staged, refuse_existing
 
 Progress = Callable[[str, int, int], None]
 

@@ -11,7 +11,7 @@ from typing import Any
 from convpolicy.arithmetic import integer
 from convpolicy.conversion.selection import Move, Side, parts_of, side
 from convpolicy.errors import InvalidTypeError, InvalidValueError
-from convpolicy.policy_files import read_data
+from convpolicy.files.data import read_data
 
 SCHEMA = 1
 KEYS = ("layout", "target", "groups", "name")

@@ -11,12 +11,12 @@ import numpy as np
 from convpolicy import registry
 from convpolicy.conversion.stamps import Stamp
 from convpolicy.conversion.tensors import Entry
+from convpolicy.core.named import policy
+from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
-from convpolicy.layouts import Layout
-from convpolicy.lookup import policy
-from convpolicy.policy import Policy
-from convpolicy.porting import Capture, capture
-from convpolicy.porting_models import PortedModel, convolutions
+from convpolicy.layers.capture import Capture, capture
+from convpolicy.layers.whole_models import PortedModel, convolutions
+from convpolicy.parts.layout import Layout
 
 PLAIN = "weight"
 # weight normalisation keeps that as two: its lengths and its directions

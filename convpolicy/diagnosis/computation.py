@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.plan import Plan, require_a_window
-from convpolicy.porting import Capture
+from convpolicy.core.plan import Plan, require_a_window
+from convpolicy.layers.capture import Capture
 from convpolicy.reference import UNDERFLOW_STEP, UNIT_ROUNDOFF, tolerance
 
 Doubles: TypeAlias = "NDArray[np.float64]"

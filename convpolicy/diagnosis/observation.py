@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import registry
+from convpolicy.bits.float32 import rounded
 from convpolicy.diagnosis.computation import Computation, Doubles, Values
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
-from convpolicy.porting import Capture, backends_of, capture
-from convpolicy.random.float32 import rounded
+from convpolicy.layers.capture import Capture, backends_of, capture
 
 FEW = 16  # outputs that may all be short numbers by chance
 NARROW = ("bfloat16", "float16", "float32")

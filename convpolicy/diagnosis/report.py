@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from convpolicy.porting import Capture
+from convpolicy.layers.capture import Capture
 
 EQUAL = ("equal to the bit", "equal within rounding")
 COUNTED = ("unexplained", "one cause", "two causes")

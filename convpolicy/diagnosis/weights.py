@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from convpolicy.bits.float32 import rounded
 from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
-from convpolicy.random.float32 import rounded
 
 
 def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:

@@ -11,8 +11,8 @@ from convpolicy.arithmetic import effective_kernel, output_length, split
 from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Target
 from convpolicy.errors import ConvPolicyError
-from convpolicy.padding import OVERFLOW
-from convpolicy.parts import Choice
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.padding import OVERFLOW
 
 
 def _pads(now: Computation) -> tuple[int, int]:

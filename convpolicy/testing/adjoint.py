@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.plan import ConvSpec, Plan
+from convpolicy.core.plan import ConvSpec, Plan
 
 Array = NDArray[Any]
 

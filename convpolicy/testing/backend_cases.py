@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import reference
-from convpolicy.backends import EXECUTIONS, Backend, LayerRequest
-from convpolicy.lookup import policies
-from convpolicy.lookup import policy as named_policy
-from convpolicy.parts import Choice
-from convpolicy.plan import ConvSpec, Plan
-from convpolicy.policy import Policy
-from convpolicy.random.float32 import rounded
+from convpolicy.bits.float32 import rounded
+from convpolicy.core.named import policies
+from convpolicy.core.named import policy as named_policy
+from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.policy import Policy
+from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
+from convpolicy.parts.choice import Choice
 from convpolicy.testing.common import refuses, require
 from convpolicy.testing.ladder import ConformanceError
 
@@ -58,7 +58,9 @@ class Case(NamedTuple):
         base = named_policy(self.base)
         if "M" in base.part("layout")[0].axes and self.spec.groups != self.spec.in_channels:
             base = base.evolve(layout="OIW")  # no layer of these groups has a depthwise layout
-        plain = base.evolve(name="any", stream="numpy", weight_norm=None)  # under a norm weights are equal within rounding only
+        plain = base.evolve(
+            name="any", random_stream="numpy", weight_norm=None
+        )  # under a norm weights are equal within rounding only
         return plain.evolve(padding=self.rule, padding_mode=self.mode, bias=self.bias)
 
     def plan(self) -> Plan | None:

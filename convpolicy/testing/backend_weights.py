@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convpolicy.backends import Backend, LayerRequest
+from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.testing.backend_cases import FEW, arrays, build, each_dtype, judge, trying
 from convpolicy.testing.common import require
 

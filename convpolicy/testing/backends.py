@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from convpolicy import reference
-from convpolicy.backends import Backend, LayerRequest
+from convpolicy.bits.float32 import rounded
+from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import ConvPolicyError
-from convpolicy.layouts import Layout
-from convpolicy.padding import PaddingMode
-from convpolicy.parts import Choice
-from convpolicy.plan import ConvSpec
-from convpolicy.random.float32 import rounded
+from convpolicy.layers.backend import Backend, LayerRequest
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.layout import Layout
+from convpolicy.parts.padding import PaddingMode
 from convpolicy.registry import current
 from convpolicy.testing import backend_weights, common
 from convpolicy.testing.adjoint import adjoint

@@ -12,15 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from hypothesis.errors import Flaky
 
-from convpolicy import registry
+from convpolicy.extensions.hooks import KINDS
+from convpolicy.extensions.loading import PLUGINS
 from convpolicy.errors import ConvPolicyError, PluginError
-from convpolicy.hookspecs import hookimpl
-from convpolicy.parts import Choice, Param
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.part import Param
+from convpolicy.registry.marks import hookimpl
 from convpolicy.testing.ladder import ConformanceError
 
 MAX_EXAMPLES = 100
 ON_TRIAL = "convpolicy.testing"  # the plugin that offers a part while it is checked
-HOOKS = {kind: hook for hook, kind in registry.KINDS.items()}
+HOOKS = {kind: hook for hook, kind in KINDS.items()}
 
 
 class Sizes(NamedTuple):
@@ -151,8 +153,7 @@ class _OnTrial:
 @contextmanager
 def offered(part: Any) -> Iterator[str]:
     """Register a part for a while, unless it is registered, and yield the name under which it is found."""
-    current = registry.current()
-    known = current.parts(part.kind)
+    known = PLUGINS.parts(part.kind)
     found: Any = known.get(part.name)
     if found is part:
         yield part.name
@@ -162,8 +163,8 @@ def offered(part: Any) -> Iterator[str]:
     plugin = _OnTrial()
     hook: Any = hookimpl(lambda: [copy])
     setattr(plugin, HOOKS[part.kind], hook)
-    current.register(plugin, ON_TRIAL)
+    PLUGINS.register(plugin, ON_TRIAL)
     try:
         yield name
     finally:
-        current.unregister(ON_TRIAL)
+        PLUGINS.unregister(ON_TRIAL)

@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import numpy as np
 
-from convpolicy.backends import Backend, LayerRequest
-from convpolicy.parts import Choice
-from convpolicy.policy import Policy
+from convpolicy.core.policy import Policy
+from convpolicy.layers.backend import Backend, LayerRequest
+from convpolicy.parts.choice import Choice
 
 OTHER_SIDE = {"left": "right", "right": "left"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 from functools import partial
 from typing import Any
@@ -11,14 +12,13 @@ import numpy as np
 from hypothesis import strategies as some
 from numpy.typing import NDArray
 
-from convpolicy.discovery import SharedState
-from convpolicy.initializers import Initializer, Target
-from convpolicy.layouts import Layout
-from convpolicy.parts import Choice
-from convpolicy.plan import ConvSpec
-from convpolicy.random.numpy import NumpyStream
+from convpolicy.core.plan import ConvSpec
+from convpolicy.frameworks.numpy.stream import NumpyStream
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.initializer import Initializer, Target
+from convpolicy.parts.layout import Layout
+from convpolicy.parts.stream import Draws
 from convpolicy.registry import current
-from convpolicy.streams import Draws
 from convpolicy.testing import common
 from convpolicy.testing.common import refuses, require
 from convpolicy.testing.ladder import Check, Report, climb
@@ -122,22 +122,27 @@ def _finite(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice)
 
 def _repeatable(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
     """The numbers come from ``draws`` and from nothing that others share, which stays as it was."""
-    shared, drawn = SharedState(), []
+    drawn, shared = [], (np.random.get_state(), random.getstate())  # noqa: NPY002 - the states that are not to be read
     try:
         for other in (1, 2):
-            np.random.seed(other)  # noqa: NPY002 - the state that is not to be read
+            np.random.seed(other)  # noqa: NPY002 - as above
             random.seed(other)
-            before = SharedState()
+            before = _random_states()
             drawn.append(_filled(initializer, spec, role, choice))
-            changed = before.restore()
+            changed = [name for name, state in _random_states().items() if state != before[name]]
             require(not changed, f"it changes {' and '.join(changed)} {_about(spec, role, choice)}; draw from draws.")
     finally:
-        shared.restore()
+        np.random.set_state(shared[0])  # noqa: NPY002 - as above
+        random.setstate(shared[1])
     one, two = drawn
     require(
         one is None or two is None or one.tobytes() == two.tobytes(),
         f"it draws other numbers after the same seed {_about(spec, role, choice)}; draw from draws and from nothing else.",
     )
+
+
+def _random_states() -> dict[str, Any]:
+    return {"NumPy's random state": pickle.dumps(np.random.get_state()), "Python's random state": random.getstate()}  # noqa: NPY002
 
 
 def _fresh(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as some
 
-from convpolicy.layouts import Layout
+from convpolicy.parts.layout import Layout
 from convpolicy.registry import current
 from convpolicy.testing import common
 from convpolicy.testing.common import require

@@ -10,9 +10,9 @@ import numpy as np
 from hypothesis import strategies as some
 
 from convpolicy import reference
-from convpolicy.padding import CONSTANT, PaddingMode
-from convpolicy.parts import Choice
-from convpolicy.policy import Policy
+from convpolicy.core.policy import Policy
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.padding import CONSTANT, PaddingMode
 from convpolicy.registry import current
 from convpolicy.testing import common, probe
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS

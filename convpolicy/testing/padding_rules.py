@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from convpolicy import reference
+from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
-from convpolicy.padding import PaddingRule
-from convpolicy.parts import Choice
-from convpolicy.policy import Policy
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.padding import PaddingRule
 from convpolicy.registry import current
 from convpolicy.testing import common, probe
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS

@@ -13,11 +13,12 @@ import numpy as np
 
 from convpolicy import reference
 from convpolicy.arithmetic import output_length
+from convpolicy.core.named import load_policy
+from convpolicy.core.named import policy as named_policy
+from convpolicy.core.plain_data import PART_FIELDS
+from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
-from convpolicy.lookup import policy as named_policy
-from convpolicy.parts import Choice
-from convpolicy.policy import PART_FIELDS, Policy
-from convpolicy.policy_files import load_policy
+from convpolicy.parts.choice import Choice
 from convpolicy.testing import common, probe
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS
 from convpolicy.testing.common import SIZES, Sizes, refuses, require

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.backends import Backend, LayerRequest
-from convpolicy.plan import ConvSpec, Plan
-from convpolicy.policy import Policy
+from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.policy import Policy
+from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.registry import current
 from convpolicy.testing.common import Sizes, refuses, require
 
@@ -30,7 +30,7 @@ def plan_of(policy: Policy, sizes: Sizes) -> Plan | None:
 def layer_of(policy: Policy, sizes: Sizes) -> Callable[[Any], Any]:
     """Return a layer of one channel whose weights and bias are 1, as a function of (batch, length) to (batch, length_out)."""
     spec = ConvSpec(1, 1, sizes.kernel, sizes.stride, sizes.dilation, 1)
-    ones = policy.evolve(weight_init="ones", bias_init="ones", stream="numpy")
+    ones = policy.evolve(weight_init="ones", bias_init="ones", random_stream="numpy")
     backend: Backend = current().get("backend", "numpy")
     layer = backend.layer(LayerRequest(spec, ones, "float64"), ones.start_stream(0), None)
     return lambda data: layer(np.asarray(data, np.float64)[:, None])[:, 0]
@@ -45,7 +45,7 @@ def reads(policy: Policy, sizes: Sizes) -> NDArray[np.float64]:
 
 
 def causal(policy: Policy, sizes: Sizes) -> None:
-    """No output reads a sample after its own hop, which ends at ``(output + 1) * stride - 1``; see `convpolicy.causality`."""
+    """No output reads a sample after its own hop, which ends at ``(output + 1) * stride - 1``; see `convpolicy.layers.causality`."""
     if plan_of(policy, sizes) is None:
         return
     for output, row in enumerate(reads(policy, sizes)):

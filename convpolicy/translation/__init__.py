@@ -8,10 +8,11 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import integer
+from convpolicy.core.named import policy as named_policy
+from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError, unknown_name
-from convpolicy.lookup import policy as named_policy
-from convpolicy.policy import Policy
-from convpolicy.translation import channels, pages
+from convpolicy.frameworks.keras import channels
+from convpolicy.translation import pages
 from convpolicy.translation.pages import PATHS
 from convpolicy.translation.reading import Wanted
 from convpolicy.translation.sources import SOURCES

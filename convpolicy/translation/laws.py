@@ -6,8 +6,8 @@ import math
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from convpolicy.initializers import TORCH_UNIFORM
-from convpolicy.policy import Policy
+from convpolicy.core.policy import Policy
+from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.translation.reading import Wanted
 from convpolicy.translation.values import Expression, Value, atom, code_of
 
@@ -52,7 +52,7 @@ def law(policy: Policy, role: str) -> Law:
 
 def law_of_torch() -> Law:
     """Return ±√(1/fan_in): variance 1/3 over fan_in, uniform."""
-    slope = dict(TORCH_UNIFORM.params)["negative_slope"]
+    slope = dict(FAN_IN_UNIFORM.params)["negative_slope"]
     return Law("scaled", {"scale": _round(2.0 / (1 + slope**2)), "fan": "fan_in", "distribution": "uniform"})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convpolicy.errors import InvalidValueError
-from convpolicy.parts import Choice
+from convpolicy.parts.choice import Choice
 from convpolicy.translation.reading import literal, size, word
 from convpolicy.translation.values import Expression, Value, code_of
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import attrs
 
+from convpolicy.arithmetic import single
+from convpolicy.core.plan import ConvSpec, check_length
+from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
-from convpolicy.padding import PaddingRule
-from convpolicy.plan import ConvSpec, check_length, single
-from convpolicy.policy import Policy
+from convpolicy.parts.padding import PaddingRule
 from convpolicy.translation.values import Call, Expression, Value, atom, code_of
 
 SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")

@@ -7,11 +7,12 @@ from typing import Any
 
 import attrs
 
+from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
-from convpolicy.initializers import TORCH_UNIFORM
-from convpolicy.policy import Policy
-from convpolicy.translation import initializer_names, padding_words
-from convpolicy.translation.initializer_names import Named, choice_of
+from convpolicy.parts.initializer import FAN_IN_UNIFORM
+from convpolicy.translation import initializer_words as initializer_names
+from convpolicy.translation import padding_words
+from convpolicy.translation.initializer_words import Named, choice_of
 from convpolicy.translation.padding_words import Found
 from convpolicy.translation.reading import REQUIRED, Wanted, bind, dtype_of, flag, literal, wanted
 from convpolicy.translation.values import Call, Expression, Value, code_of
@@ -187,7 +188,7 @@ SOURCES = {
         10,
         {},
         padding_words.torch,
-        changes={"weight_init": TORCH_UNIFORM, "bias_init": "uniform", "layout": "OIW"},
+        changes={"weight_init": FAN_IN_UNIFORM, "bias_init": "uniform", "layout": "OIW"},
     ),
     "keras": Source(
         "keras.layers.Conv1D",

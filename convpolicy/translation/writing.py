@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import static_total
+from convpolicy.core.named import policy as named_policy
+from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError
-from convpolicy.lookup import policy as named_policy
-from convpolicy.policy import Policy
 from convpolicy.translation.laws import Law, law
 from convpolicy.translation.reading import Wanted
 from convpolicy.translation.values import Expression, Value, code_of

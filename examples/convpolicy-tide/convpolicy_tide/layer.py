@@ -33,5 +33,5 @@ def build(request, stream, device):
     """Build the layer; ``stream`` is what the initial values are drawn from, None when no seed was given."""
     if device is not None:
         raise cp.InvalidValueError(f"device must be None for backend 'tide-einsum', got {device!r}; leave it out.")
-    drawn = request.draw(cp.stream("numpy", int(np.random.randint(2**31))) if stream is None else stream)
+    drawn = request.draw(cp.random_stream("numpy", int(np.random.randint(2**31))) if stream is None else stream)
     return EinsumConv1d(request, drawn["weight"], drawn["bias"])

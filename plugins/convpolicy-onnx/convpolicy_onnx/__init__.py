@@ -33,7 +33,7 @@ def _policy(name: str, rule: str, says: str) -> Policy:
         bias=False,
         weight_init="uniform",  # ONNX initialises nothing: convpolicy's own law and stream, of which nothing is claimed
         bias_init="uniform",
-        stream="numpy",
+        random_stream="numpy",
         padding_names=AUTO_PADS,
         framework="onnxruntime",
         versions=">=1.32,<1.33",

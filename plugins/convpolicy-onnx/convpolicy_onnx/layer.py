@@ -146,7 +146,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxConv
             f"device must be None or 'cpu' for backend 'onnx', got {device!r}; run the saved model elsewhere."
         )
     if stream is None:
-        stream = cp.stream("numpy", int(np.random.randint(0, 2**63, dtype=np.int64)))  # noqa: NPY002 - the global state, on purpose
+        stream = cp.random_stream("numpy", int(np.random.randint(0, 2**63, dtype=np.int64)))  # noqa: NPY002 - the global state, on purpose
     values = request.draw(stream)
     weight = values["weight"]
     assert weight is not None

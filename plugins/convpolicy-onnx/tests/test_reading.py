@@ -76,7 +76,7 @@ def layers(mode, count=18, length=19):
         def build(weight=weight, bias=bias, padding=padding, stride=stride, dilation=dilation, groups=groups):
             return cp.Conv1d(
                 IN, OUT, weight.shape[2], stride, padding, dilation, groups, bias is not None, mode, backend="onnx",
-                policy=cp.policy("torch").evolve(name="any", stream="numpy"), weight_init=weight, bias_init=bias, seed=0,
+                policy=cp.policy("torch").evolve(name="any", random_stream="numpy"), weight_init=weight, bias_init=bias, seed=0,
             )  # fmt: skip
 
         yield build, weight, bias, draw.standard_normal((1, IN, length)).astype(np.float32)

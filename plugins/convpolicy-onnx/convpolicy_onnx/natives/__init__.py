@@ -1,4 +1,4 @@
-"""An ONNX Conv node in ONNX Runtime, with the ``auto_pad`` that each policy is named after; see `convpolicy.natives`."""
+"""An ONNX Conv node in ONNX Runtime, with the ``auto_pad`` that each policy is named after; see `convpolicy.verification.native`."""
 
 from __future__ import annotations
 

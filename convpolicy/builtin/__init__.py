@@ -1,1 +1,0 @@
-"""Built-in plugins, registered through the same hooks as a stranger's."""

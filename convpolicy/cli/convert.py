@@ -1,0 +1,101 @@
+"""The command ``convert``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from convpolicy import progress
+from convpolicy.cli import arguments, output
+from convpolicy.conversion import Conversion, Converted, Prepared
+
+TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for it
+
+
+@click.command()
+@click.argument("src", type=click.Path(dir_okay=False))
+@click.argument("dst", type=click.Path(dir_okay=False))
+@click.option("--source", required=True, metavar="POLICY|LAYOUT|FILE", help="What SRC is laid out as: torch, mindspore, WIO, ….")
+@click.option("--target", required=True, metavar="POLICY|LAYOUT|FILE", help="What DST is to be laid out as.")
+@click.option("--map", "mapping", type=click.Path(dir_okay=False), help="TOML or JSON: patterns of names and their layouts.")
+@click.option("--guess", is_flag=True, help="Take what has a weight's name and number of axes; prints it and wants --yes.")
+@click.option("--yes", is_flag=True, help="The guess is right.")
+@click.option("--dtype", help="Of every floating-point tensor: float64, float32, float16 or bfloat16.")
+@click.option("--fold-weight-norm", is_flag=True, help="One plain weight instead of the two tensors of weight normalisation.")
+@click.option("--force", is_flag=True, help="Replace DST if it exists.")
+@arguments.as_json
+def convert(
+    src: str,
+    dst: str,
+    source: str,
+    target: str,
+    mapping: str | None,
+    guess: bool,
+    yes: bool,
+    dtype: str | None,
+    fold_weight_norm: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Rewrite the checkpoint SRC as DST, its Conv1d weights in another framework's axes and names.
+
+    Formats by suffix: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
+    """
+    with (
+        _stopped_cleanly(),
+        Prepared(
+            src,
+            dst,
+            source=arguments.layout_or_policy(source),
+            target=arguments.layout_or_policy(target),
+            mapping=mapping,
+            guess=guess,
+            dtype=dtype,
+            fold_weight_norm=fold_weight_norm,
+            force=force,
+        ) as prepared,
+    ):
+        if guess and not yes:
+            _print_weights(prepared.tensors, as_json)
+            click.echo("convpolicy: this is a guess and nothing was written; if it is right, add --yes.", err=True)
+            raise SystemExit(2)
+        with progress.bytes_bar() as step:
+            done = prepared.run(step)
+    _print_done(done, as_json)
+
+
+def _print_done(done: Conversion, as_json: bool) -> None:
+    if as_json:
+        output.print_json(done.to_dict())
+        return
+    _print_weights(done.tensors, as_json)
+    click.echo(f"{len(done.tensors) - len(done.weights)} other tensors copied to {done.output}")
+    for note in done.notes:
+        click.echo(note)
+
+
+def _print_weights(tensors: tuple[Converted, ...], as_json: bool) -> None:
+    rows: list[dict[str, Any]] = [
+        {"tensor": row.old, "name": row.name, "axes": row.axes, "shape": list(row.shape), "dtype": row.dtype, "found by": row.why}
+        for row in tensors
+        if row.axes
+    ]
+    if as_json:
+        output.print_json(rows)
+    elif rows:
+        output.print_table(tuple(rows[0]), (tuple(row.values()) for row in rows))
+
+
+@contextmanager
+def _stopped_cleanly() -> Iterator[None]:
+    """Let SIGTERM end the command as an exception does, so that no hidden file is left."""
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

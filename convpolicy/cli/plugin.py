@@ -1,0 +1,24 @@
+"""The built-in commands, registered like a plugin's; click is imported when the command line starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convpolicy.registry.marks import hookimpl
+
+
+@hookimpl
+def convpolicy_commands(cli: Any) -> None:
+    """Add the built-in commands."""
+    from convpolicy.cli import bench, chain, commands, convert, new_plugin, translate, why
+
+    for command in (
+        *commands.COMMANDS,
+        bench.bench,
+        chain.chain_layers,
+        convert.convert,
+        why.diagnose,
+        translate.translate,
+        new_plugin.start_plugin,
+    ):
+        cli.add_command(command)

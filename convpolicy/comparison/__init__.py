@@ -1,0 +1,125 @@
+"""`compare`: every difference between two policies, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from convpolicy.core.named import policy as named_policy
+from convpolicy.core.plan import ConvSpec, Plan, check_length
+from convpolicy.core.policy import Policy
+from convpolicy.errors import ConvPolicyError
+from convpolicy.parts.layout import Layout
+
+
+@attrs.frozen
+class Row:
+    """One aspect of both policies."""
+
+    aspect: str
+    a: Any
+    b: Any
+
+    @property
+    def same(self) -> bool:
+        """True when both agree."""
+        return bool(self.a == self.b)
+
+
+@attrs.frozen
+class Comparison:
+    """Two policies side by side for one size and length.
+
+    Attributes:
+        a, b: the policies' names.
+        rows: every aspect, equal ones included.
+        plans: the two plans; None where a policy refuses the sizes.
+    """
+
+    a: str
+    b: str
+    rows: tuple[Row, ...]
+    plans: tuple[Plan | None, Plan | None]
+
+    @property
+    def differences(self) -> tuple[Row, ...]:
+        """The rows that differ."""
+        return tuple(row for row in self.rows if not row.same)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "rows": [{"aspect": row.aspect, "a": row.a, "b": row.b, "same": row.same} for row in self.rows],
+            "plans": [plan and plan.to_dict() for plan in self.plans],
+        }
+
+    def __str__(self) -> str:
+        table = [("", self.a, self.b), *((row.aspect, str(row.a), str(row.b)) for row in self.differences)]
+        if len(table) == 1:
+            return f"{self.a} and {self.b} do the same"
+        widths = [max(len(line[i]) for line in table) for i in range(3)]
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table)
+
+
+PLAN_ASPECTS: dict[str, Callable[[Plan], Any]] = {
+    "left": lambda plan: plan.left,
+    "right": lambda plan: plan.right,
+    "length_out": lambda plan: plan.length_out,
+}
+
+
+def _layout(policy: Policy) -> Layout:
+    layout: Layout = policy.part("layout")[0]
+    return layout
+
+
+POLICY_ASPECTS: dict[str, Callable[[Policy], Any]] = {
+    "padding rule": lambda policy: str(policy.padding),
+    "padding mode": lambda policy: str(policy.padding_mode),
+    "bias": lambda policy: policy.bias,
+    "weight_init": lambda policy: str(policy.weight_init),
+    "bias_init": lambda policy: str(policy.bias_init),
+    "weight axes": lambda policy: _layout(policy).axes,
+    "data axes": lambda policy: policy.part("data_layout")[0].axes,
+    "weight name": lambda policy: _layout(policy).weight,
+    "bias name": lambda policy: _layout(policy).bias,
+    "weight_norm": lambda policy: policy.weight_norm,
+}
+
+
+def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int = 1, dilation: int = 1, length: int) -> Comparison:
+    """List every difference between two policies for one size and length.
+
+    Args:
+        a, b: names or policies.
+        kernel_size, stride, dilation, length: in samples.
+
+    Returns:
+        A printable `Comparison`. A policy that refuses the sizes shows its sentence instead of numbers.
+
+    Raises:
+        UnknownNameError: an unknown policy.
+        InvalidTypeError, InvalidValueError: bad sizes.
+    """
+    ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
+    check_length(length)
+    policies = named_policy(a).checked(), named_policy(b).checked()
+    plans: list[Plan | None] = []
+    refusals: list[str | None] = []
+    for policy in policies:
+        try:
+            plans.append(policy.plan(kernel_size, stride, dilation, length=length))
+            refusals.append(None)
+        except ConvPolicyError as error:
+            plans.append(None)
+            refusals.append(str(error))
+    rows = [
+        Row(aspect, *(f"refused: {refusal}" if plan is None else read(plan) for plan, refusal in zip(plans, refusals)))
+        for aspect, read in PLAN_ASPECTS.items()
+    ]
+    rows += [Row(aspect, *(read(policy) for policy in policies)) for aspect, read in POLICY_ASPECTS.items()]
+    return Comparison(policies[0].name, policies[1].name, tuple(rows), (plans[0], plans[1]))

@@ -1,0 +1,108 @@
+"""A plan as text: where the pads lie, what they are, and which samples each window reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from convpolicy.arithmetic import integer
+from convpolicy.core.plan import Plan
+
+LABELS = "123456789abcdefghijklmnopqrstuvwxyz"  # the samples, from the first on, again and again
+ZERO = "0"
+OTHER_CONSTANT = "*"
+EDGE = "|"
+TAP = "^"
+ELISION = " … "
+NARROWEST = 24
+
+
+def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
+    """Draw the padded input of a plan and the windows below it.
+
+    Samples are labelled 1 to 9, a to z and again from 1. An added element carries the label of the sample it repeats, ``0`` for
+    zero or ``*`` for another constant: ``1234, left 2, right 2 -> 32|1234|32``. Every ``^`` is one element that an output reads.
+
+    Args:
+        plan: what to draw.
+        width: columns to stay within, 24 or more; a longer input is cut in the middle.
+        rows: most windows to draw, 2 or more: the first ones and the last ones.
+
+    Returns:
+        Lines joined by newlines, without one at the end.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: ``width`` or ``rows`` is no integer or too small.
+    """
+    integer("width", width, NARROWEST)
+    integer("rows", rows, 2)
+    outputs = _ends(plan.length_out, rows)
+    margin = len(f"output {plan.length_out - 1}") + 2 if outputs else 0
+    cells = sum(plan.added) + plan.length + 2  # every element, those cut away included, and the two edges
+    if margin + cells <= width:
+        parts = [range(cells)]
+    else:
+        half = (width - margin - len(ELISION)) // 2
+        parts = [range(half), range(cells - half, cells)]
+    lines = [" " * margin + ELISION.join("".join(_element(plan, cell) for cell in part) for part in parts)]
+    previous = -1
+    for output in outputs:
+        if output != previous + 1:
+            lines.append(ELISION.strip())
+        taps = set(_taps(plan, output))
+        windows = ELISION.join("".join(_mark(plan, cell, taps) for cell in part) for part in parts)
+        lines.append(f"output {output}".ljust(margin) + windows.rstrip())
+        previous = output
+    return "\n".join([*lines, *_remarks(plan)])
+
+
+def _ends(count: int, most: int) -> list[int]:
+    """Return the first and last of ``count`` numbers, at most ``most`` of them."""
+    if count <= most:
+        return list(range(count))
+    last = most // 2
+    return [*range(most - last), *range(count - last, count)]
+
+
+def _taps(plan: Plan, output: int) -> Iterator[int]:
+    """Yield the cells that one output reads; the two edges are cells as well."""
+    first, _last = plan.receptive_interval(output)
+    for tap in range(plan.kernel_size):
+        position = first + tap * plan.dilation
+        yield position + plan.added[0] + (position >= 0) + (position >= plan.length)
+
+
+def _is_edge(plan: Plan, cell: int) -> bool:
+    return cell in (plan.added[0], plan.added[0] + plan.length + 1)
+
+
+def _mark(plan: Plan, cell: int, taps: set[int]) -> str:
+    if _is_edge(plan, cell):
+        return EDGE
+    return TAP if cell in taps else " "
+
+
+def _element(plan: Plan, cell: int) -> str:
+    if _is_edge(plan, cell):
+        return EDGE
+    position = cell - plan.added[0] - 1
+    if cell < plan.added[0]:
+        position = plan.left_sources[cell]
+    elif position > plan.length:
+        position = plan.right_sources[position - plan.length - 1]
+    if position < 0:
+        return OTHER_CONSTANT if plan.value else ZERO
+    return LABELS[position % len(LABELS)]
+
+
+def _remarks(plan: Plan) -> Iterator[str]:
+    for side, count in zip(("first", "last"), plan.cut):
+        if count:
+            yield f"cut away: the {side} {count} samples"
+    if plan.value and -1 in (*plan.left_sources, *plan.right_sources):
+        yield f"{OTHER_CONSTANT} is {plan.value:g}"
+    if not plan.length_out:
+        yield f"no window of {plan.effective_kernel} fits into {plan.padded_length} samples"
+        return
+    unread = plan.padded_length - (plan.length_out - 1) * plan.stride - plan.effective_kernel
+    if unread:
+        yield f"read by no window: the last {unread} of {plan.padded_length} padded samples"

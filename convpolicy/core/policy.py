@@ -1,0 +1,332 @@
+"""`Policy`: what is wanted, without sizes. Plain data that names one part of each kind; frozen and hashable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import attrs
+from numpy.typing import NDArray
+
+from convpolicy import registry
+from convpolicy.arithmetic import integer
+from convpolicy.core import initial_values, plain_data, resolution
+from convpolicy.core.initial_values import Fill
+from convpolicy.core.lengths import late_output, length_out, lengths_to_try, shortest_length
+from convpolicy.core.paper import Paper, as_paper
+from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
+from convpolicy.core.plan import ConvSpec, Plan, check_length, require_a_window
+from convpolicy.errors import InvalidValueError, nearest
+from convpolicy.parts.arguments import (
+    as_axis,
+    as_choice,
+    as_init_words,
+    as_mode_words,
+    as_words,
+    named,
+    of_type,
+    plain_bool,
+    with_mode,
+)
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.layout import Layout
+from convpolicy.parts.stream import Stream
+
+INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words for weight_init
+INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+def _text(default: Any = "") -> Any:
+    return attrs.field(default=default, validator=of_type(str))
+
+
+@attrs.frozen(cache_hash=True)
+class Policy:
+    """How a 1-D convolution pads, initialises and lays out its weights.
+
+    Args:
+        name: its name; a framework profile carries the framework's.
+        padding, padding_mode, weight_init, bias_init, layout, data_layout, random_stream: a `Choice` of one registered part each.
+        bias: whether a layer has a bias when the call does not say.
+        padding_names: the framework's own words for ``padding`` and the rules they stand for.
+        mode_names: those of the words that also say the padding mode, and the `Choice` of it.
+        init_names: words for ``weight_init`` and the `Choice` of each: ``"as_written"``, the law that the reference code calls, and
+            ``"as_trained"``, the one its weights start from. Without them both words are the policy's own law.
+        weight_norm: axis of the weight (out, in/groups, kernel) along which weight normalisation keeps one norm per index, or None.
+        strided_dilation: False for a framework that refuses a stride and a dilation above 1 in one layer.
+        framework: the framework this policy claims to be, or empty.
+        versions: versions of the framework it holds for, a specifier such as ``">=2.1,<2.11"``.
+        measured: versions it was run against; the other edges of ``versions`` are documented only.
+        source: where the behaviour is defined.
+        description: one sentence.
+        paper: what a `Paper` holds, for a policy of one paper's model.
+    """
+
+    kind: ClassVar[str] = "policy"
+    name: str = _text(attrs.NOTHING)
+    padding: Choice = attrs.field(default=Choice("valid"), converter=named, validator=of_type(Choice))
+    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=named, validator=of_type(Choice))
+    bias: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))
+    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=named, validator=of_type(Choice))
+    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=named, validator=of_type(Choice))
+    layout: Choice = attrs.field(default=Choice("OIW"), converter=named, validator=of_type(Choice))
+    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=named, validator=of_type(Choice))
+    random_stream: Choice = attrs.field(default=Choice("numpy"), converter=named, validator=of_type(Choice))
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_words)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_mode_words)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_init_words)
+    weight_norm: int | None = attrs.field(default=None, converter=as_axis)
+    strided_dilation: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))
+    framework: str = _text()
+    versions: str = _text()
+    measured: str = _text()
+    source: str = _text()
+    description: str = _text()
+    paper: Paper | None = attrs.field(default=None, converter=as_paper)
+    provider: str = attrs.field(default="", eq=False)
+
+    def evolve(self, **changes: Any) -> Policy:
+        """Return a changed copy; this one stays as it is. Under another name it no longer claims to be the framework.
+
+        Args:
+            **changes: any field. ``padding`` takes an int, a pair, a name (the framework's own words first), or a Choice;
+                ``weight_init`` and ``bias_init`` also a number or an array (out, in/groups, kernel).
+
+        Raises:
+            InvalidTypeError, InvalidValueError, UnknownNameError: before anything is built; holds the field, what came and
+                what is allowed.
+        """
+        if changes.get("name", self.name) != self.name:
+            changes = CLAIMS | changes
+        changes = with_mode(changes, dict(self.mode_names))
+        for field, value in changes.items():
+            if field not in _FIELDS:
+                raise InvalidValueError(
+                    f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
+                )
+            if field in PART_FIELDS:
+                changes[field] = as_choice(field, value, self.words(field))
+        return attrs.evolve(self, **changes).checked(changes)
+
+    def checked(self, fields: Any = PART_FIELDS) -> Policy:
+        """Return this policy when every part it names in ``fields`` is registered and takes the parameters given."""
+        for field in fields:
+            if field in PART_FIELDS:
+                part = self.part(field)[0]
+                if isinstance(part, Layout) and part.holds_data != (field == "data_layout"):
+                    raise InvalidValueError(
+                        f"{field} must name a layout of {'weights' if part.holds_data else 'data'}, got {part.name!r}; "
+                        f"see convpolicy.layouts()."
+                    )
+        return self
+
+    def words(self, field: str) -> Mapping[str, Any]:
+        """Return the policy's own words for a field of a part, and what they stand for."""
+        if field == "weight_init":
+            return dict.fromkeys(INIT_WORDS, self.weight_init) | dict(self.init_names)
+        return dict(self.padding_names) if field == "padding" else {}
+
+    def covers(self, version: str) -> bool:
+        """Return True when the policy holds for a version of its framework; without ``versions`` it holds for all.
+
+        Raises:
+            InvalidValueError: not a version; holds what came.
+        """
+        from packaging.specifiers import SpecifierSet
+        from packaging.version import InvalidVersion, Version
+
+        try:
+            return SpecifierSet(self.versions).contains(Version(version), prereleases=True)
+        except InvalidVersion:
+            raise InvalidValueError(f"version must be one such as 2.10.0, got {version!r}; write it so.") from None
+
+    def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
+        """Return the registered part that a field names, and its parameters.
+
+        Raises:
+            UnknownNameError: the name is not registered.
+            InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
+        """
+        words = self.padding_names if field == "padding" else ()
+        return _part(PART_FIELDS[field], getattr(self, field), words)
+
+    # -- padding ----------------------------------------------------------------------------------------------------
+
+    def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
+        """Return ``(left, right)`` in samples when every length gets the same, else None.
+
+        Raises:
+            InvalidValueError: sizes that the rule or the framework refuses; holds them.
+        """
+        self._refuse_strided_dilation(stride, dilation)
+        return resolution.static_pads(*self.part("padding"), kernel_size, stride, dilation)
+
+    def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Plan:
+        """Say exactly what will be done to an input of one length.
+
+        Args:
+            kernel_size, stride, dilation: in samples, 1 or more.
+            length: input length in samples, 0 or more.
+
+        Returns:
+            A `Plan`; its ``length_out`` is 0 when not even one window fits.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: bad sizes, a rule that refuses them, or a mode that does not reach.
+        """
+        spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
+        return _plan(self, spec, check_length(length))
+
+    def length(self, length: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
+        """Return the outputs for an input of ``length`` samples, 0 where no window fits or the padding mode does not reach."""
+        spec = self._sizes(kernel_size, stride, dilation)
+        return length_out(lambda samples: _plan(self, spec, samples), check_length(length))
+
+    def shortest_length(self, length_out: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
+        """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
+        spec = self._sizes(kernel_size, stride, dilation)
+        return shortest_length(lambda samples: _plan(self, spec, samples), spec, integer("length_out", length_out, 1))
+
+    def is_causal(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int | None = None) -> bool:
+        """Return whether no output depends on a sample after its own hop; see `Chain.causality`.
+
+        Args:
+            kernel_size, stride, dilation: in samples, 1 or more.
+            length: input length in samples; None tries several.
+        """
+        spec = self._sizes(kernel_size, stride, dilation)
+        if length is not None:
+            return late_output([require_a_window(_plan(self, spec, check_length(length)))], spec.stride) is None
+        shortest = self.shortest_length(1, kernel_size, stride, dilation)
+        tried = [
+            n
+            for n in lengths_to_try(shortest, spec.effective_kernel, spec.stride)
+            if self.length(n, kernel_size, stride, dilation)
+        ]
+        return all(late_output([_plan(self, spec, samples)], spec.stride) is None for samples in tried)
+
+    def _sizes(self, kernel_size: int, stride: int, dilation: int) -> ConvSpec:
+        spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
+        self.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # a rule that refuses these sizes does so now
+        return spec
+
+    def _refuse_strided_dilation(self, stride: int, dilation: int) -> None:
+        if stride > 1 and dilation > 1 and not self.strided_dilation:
+            raise InvalidValueError(
+                f"stride and dilation must not both be above 1 under policy {self.name!r}, as {self.framework or 'it'} refuses "
+                f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
+            )
+
+    # -- initial values ---------------------------------------------------------------------------------------------
+
+    def initial(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        groups: int = 1,
+        seed: int = 0,
+        *,
+        stream: Stream | None = None,
+        dtype: str = "float32",
+    ) -> dict[str, NDArray[Any] | None]:
+        """Draw initial weights, with no framework.
+
+        Args:
+            in_channels, out_channels, kernel_size, groups: sizes.
+            seed: what the policy's framework would be seeded with; the numbers are those its own layer then has.
+            stream: a random stream to go on drawing from, instead of ``seed``: layer after layer as the framework builds them.
+            dtype: ``"float32"``, ``"float64"``, ``"float16"``, or ``"bfloat16"``, which comes as the float32 numbers it holds.
+
+        Returns:
+            ``{"weight": (out, in/groups, kernel) array, "bias": (out,) array, or None without bias}``.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: bad sizes, or an initializer that does not fit the shape.
+        """
+        spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
+        if dtype not in INITIAL_DTYPES:
+            raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {dtype!r}; pick one.")
+        return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
+
+    def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
+        """Draw weight (out, in/groups, kernel), then bias (out,) or None, for checked sizes; see `initial`.
+
+        Raises:
+            InvalidValueError: an initializer that does not fit the shape, or values that ``dtype`` does not hold.
+        """
+        random_stream, arguments = self.part("random_stream")
+        constructed = random_stream.constructed if arguments.get("redraws") else {}
+        return initial_values.draw(self.fills(), self._fills(constructed), self.part("layout")[0], spec, stream, dtype)
+
+    def fills(self) -> dict[str, Fill]:
+        """Return how each tensor of a layer gets its initial values, by role: ``"weight"``, and ``"bias"`` where there is one."""
+        return self._fills({"weight": self.weight_init, "bias": self.bias_init})
+
+    def _fills(self, choices: Mapping[str, Choice]) -> dict[str, Fill]:
+        roles = [role for role in choices if self.bias or role != "bias"]
+        return {role: Fill(choices[role], *_part("initializer", choices[role], ())) for role in roles}
+
+    def start_stream(self, seed: Any) -> Stream:
+        """Return the policy's own random stream, as after the framework's own seeding function.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
+        """
+        part, arguments = self.part("random_stream")
+        stream: Stream = part.seeded(seed, arguments)
+        return stream
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the policy as plain data with its schema version; `from_dict` reads it back."""
+        return plain_data.to_data(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Policy:
+        """Read what `to_dict` gave.
+
+        Raises:
+            InvalidValueError, InvalidTypeError: wrong schema, unknown key (holds the nearest), or a bad value.
+            UnknownNameError: a part that is not registered.
+        """
+        policy: Policy = plain_data.from_data(cls, data)
+        return policy.checked()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the policy as TOML or JSON, by suffix; the file is written beside and then renamed.
+
+        Raises:
+            InvalidValueError: another suffix.
+        """
+        from convpolicy.files import data, whole  # here: not needed to build a layer
+
+        target = Path(path)
+        whole.write(target, data.format_of(target)[0](self.to_dict()).encode())
+
+    def __str__(self) -> str:
+        bias = f"bias {self.bias_init}" if self.bias else "no bias"
+        norm = "" if self.weight_norm is None else f", weight_norm {self.weight_norm}"
+        return (
+            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}{norm}, {bias}, "
+            f"layout {self.layout}/{self.data_layout}"
+        )
+
+
+_FIELDS = plain_data.field_names(Policy)
+
+
+@registry.cached(maxsize=256)
+def _part(kind: str, choice: Choice, words: Any) -> tuple[Any, Mapping[str, Any]]:
+    part = registry.current().get(kind, choice.name, [word for word, _rule in words])
+    return part, MappingProxyType(part.arguments(choice))
+
+
+@registry.cached(maxsize=1024)
+def _plan(policy: Policy, spec: ConvSpec, length: int) -> Plan:
+    policy._refuse_strided_dilation(spec.stride, spec.dilation)
+    return resolution.resolve(*policy.part("padding"), *policy.part("padding_mode"), spec, length)

@@ -1,0 +1,195 @@
+"""How plugins come in: pluggy finds and calls their hooks, the registry keeps their parts; broken ones are reported by name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
+from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
+from convpolicy.registry import Registry
+from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
+
+if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
+    import importlib.metadata
+
+    import pluggy
+
+STRICT = "CONVPOLICY_STRICT"
+
+
+class _ByIdentity:
+    """A plugin that cannot be hashed, a ``SimpleNamespace`` for example, as pluggy needs it."""
+
+    def __init__(self, plugin: Any) -> None:
+        self.__dict__.update({name: getattr(plugin, name) for name in dir(plugin) if not name.startswith("__")})
+
+
+class PluginRegistry(Registry):
+    """The registry of built-in and installed plugins; loaded once, when a name is first looked up, under a lock.
+
+    Args:
+        entry_points: True to load installed plugins of the entry-point group ``convpolicy`` as well.
+        strict: True to raise at the first broken plugin instead of reporting it; None reads ``CONVPOLICY_STRICT``.
+    """
+
+    def __init__(self, entry_points: bool = True, strict: bool | None = None) -> None:
+        self._entry_points = entry_points
+        self._lock = threading.RLock()
+        self._manager: pluggy.PluginManager
+        super().__init__(strict=os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict)
+
+    def clear(self) -> None:
+        """Forget every plugin."""
+        super().clear()
+        self._origins: dict[str, str] = {}  # name of an installed plugin -> its entry point
+        self._distributions: dict[str, Any] = {}  # whose metadata is read when a report is asked for
+        self._loaded = False
+        self._loading = False
+
+    def reports(self) -> list[PluginReport]:
+        """Return a report of every plugin, built-in ones first, in loading order."""
+        reports = super().reports()
+        for name, distribution in self._distributions.items():
+            self._reports[name].version = getattr(distribution, "version", "") or ""
+        return reports
+
+    def add_commands(self, cli: Any) -> None:
+        """Let every plugin add commands to the click group ``cli``; one that fails is reported, the rest go on."""
+        self.load()
+        for name, plugin in self._manager.list_name_plugin():
+            if "convpolicy_commands" in self._reports[name].hooks:
+                self._call(self._reports[name], plugin, "convpolicy_commands", cli=cli)
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    def register(self, plugin: Any, name: str | None = None) -> PluginReport:
+        """Register a module or object as a plugin, e.g. in a notebook or a test.
+
+        Raises:
+            PluginError: the plugin is broken; nothing of it stays registered.
+        """
+        with self._lock:
+            self.load()
+            report = PluginReport(name or getattr(plugin, "__name__", None) or type(plugin).__name__)
+            if not isinstance(report.name, str):
+                raise InvalidTypeError(f"name must be text, got {name!r} of type {type(name).__name__}; pass a plugin's name.")
+            if report.name in self._reports:
+                raise PluginError(f"plugin {report.name!r} is registered already; unregister it first.")
+            self._reports[report.name] = report
+            try:
+                self._add_plugin(report, plugin)
+            finally:  # strict or not, a plugin registered by hand is whole or absent
+                if report.errors:
+                    self.unregister(report.name)
+            if report.errors:
+                raise PluginError(" ".join(report.errors))
+            return report
+
+    def unregister(self, name: str) -> None:
+        """Remove a plugin that was registered by hand, and its parts."""
+        with self._lock:
+            if not isinstance(name, str) or name not in self._reports:
+                raise unknown_name("plugin", name, self._reports)
+            if self._reports[name].builtin:
+                raise InvalidValueError(f"plugin {name!r} is built in and cannot be removed; remove another.")
+            self._drop(name)
+            self.remove(name)
+
+    # -- loading ----------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Load the built-in and the installed plugins, once."""
+        if not self._loaded:
+            with self._lock:
+                self._load_once()
+
+    def _load_once(self) -> None:
+        if self._loaded or self._loading:  # a plugin that reads the registry from a hook sees what is loaded before it
+            return
+        self._loading = True
+        from convpolicy.extensions import hooks
+
+        self._manager = hooks.manager()
+        try:
+            for name, module in BUILTIN_PLUGINS.items():
+                report = self._reports[name] = PluginReport(name, builtin=True)
+                self._add_plugin(report, importlib.import_module(module))
+            if self._entry_points:
+                entry_points, missing = installed(hooks.PROJECT)
+                for name in missing:
+                    report = self._reports[name] = PluginReport(name)
+                    self.fail(report, f"plugin {name!r} is listed in {LOAD_PLUGINS} but not installed.")
+                for entry_point in entry_points:
+                    self._load_entry_point(entry_point)
+        except BaseException:
+            self.clear()  # strict mode stops here; a later call starts afresh
+            raise
+        self._loaded = True
+        self.changed()
+
+    def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
+        name = entry_point.name
+        if name in self._reports:
+            first = self._origins.get(name, "convpolicy itself")
+            self.fail(self._reports[name], f"two plugins are named {name!r}: {first} and {entry_point.value}; uninstall one.")
+            return
+        self._origins[name] = entry_point.value
+        report = self._reports[name] = PluginReport(name)
+        self._distributions[name] = entry_point.dist
+        try:
+            plugin = entry_point.load()
+        except (Exception, SystemExit) as error:  # a script among plugins must not end the caller's process
+            self.fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {type(error).__name__}: {error}")
+        else:
+            self._add_plugin(report, plugin)
+
+    def _add_plugin(self, report: PluginReport, plugin: Any) -> None:
+        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS
+
+        plugin = plugin if getattr(type(plugin), "__hash__", None) else _ByIdentity(plugin)
+        try:
+            self._manager.register(plugin, name=report.name)
+            callers = self._manager.get_hookcallers(plugin) or []
+            for caller in callers:
+                if not caller.has_spec():
+                    raise LookupError(f"unknown hook {caller.name!r}.{nearest(caller.name, ALL_HOOKS)}")
+        except Exception as error:
+            self._drop(report.name)
+            self.fail(report, f"plugin {report.name!r} does not fit the hooks: {' '.join(str(error).split())}")
+            return
+        report.hooks = sorted(caller.name for caller in callers)
+        if not report.hooks:
+            self._drop(report.name)
+            self.fail(
+                report,
+                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(ALL_HOOKS)} "
+                f"with convpolicy.hookimpl.",
+            )
+            return
+        for hook in filter(KINDS.__contains__, report.hooks):
+            results = self._call(report, plugin, hook)
+            if results is not None:  # pluggy leaves out None
+                self.add(report, KINDS[hook], hook, results[0] if results else None, loading=not self._loaded)
+        self.changed()
+
+    def _call(self, report: PluginReport, plugin: Any, hook: str, **arguments: Any) -> list[Any] | None:
+        """Let pluggy call one plugin's implementation of a hook; a failure is reported and gives None."""
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        try:
+            results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+        except PluginError:
+            raise
+        except Exception as error:
+            self.fail(report, f"plugin {report.name!r}: {hook} raised {type(error).__name__}: {error}")
+            return None
+        return results
+
+    def _drop(self, name: str) -> None:
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+
+
+PLUGINS = PluginRegistry()  # of this process

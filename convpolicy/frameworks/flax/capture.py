@@ -1,0 +1,170 @@
+"""Taking ``flax.nnx.Conv`` and ``flax.linen.Conv`` apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen, nnx
+from flax.linen.dtypes import promote_dtype as linen_promote_dtype
+from flax.nnx.nn.dtypes import promote_dtype as nnx_promote_dtype
+from flax.nnx.nn.linear import canonicalize_padding
+from jax import lax
+
+from convpolicy import registry
+from convpolicy.core.named import policy as named_policy
+from convpolicy.core.plan import ConvSpec
+from convpolicy.core.policy import Policy
+from convpolicy.errors import ConvPolicyError, InvalidValueError
+from convpolicy.frameworks.flax import linen_layer, nnx_layer
+from convpolicy.frameworks.flax.linen_layer import LinenConv1d
+from convpolicy.frameworks.flax.values import DTYPES, as_numpy
+from convpolicy.layers.capture import Capture
+
+# Flax's words for padding; only those that go on to lax may be written small
+WORDS = (
+    "CAUSAL",
+    "CIRCULAR",
+    "REFLECT",
+    *(form(word) for word in ("VALID", "SAME", "SAME_LOWER") for form in (str.upper, str.lower)),
+)
+CALLS = (nnx.Conv.__call__, nnx_layer.PaddedConv.__call__, linen.Conv.__call__, linen_layer.PaddedConv.__call__)
+CONVOLUTIONS = (None, lax.conv_general_dilated)
+DEFAULT_PRECISIONS = (None, lax.Precision.DEFAULT, "default", "fastest", "bfloat16")
+PROMOTIONS = (nnx_promote_dtype, linen_promote_dtype)
+# what no policy says -> when it is so, and what to do
+INEXPRESSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "its class computes its call in a way of its own": (
+        lambda layer: type(layer).__call__ not in CALLS,
+        "capture a plain Conv with its weights",
+    ),
+    "it dilates its input, as a transposed convolution does": (
+        lambda layer: _sizes(layer.input_dilation) != (1,),
+        "set input_dilation to 1",
+    ),
+    "its precision is not the default": (lambda layer: not _is_default(layer.precision), "set precision to None"),
+    "it has a conv_general_dilated of its own": (
+        lambda layer: layer.conv_general_dilated not in CONVOLUTIONS or getattr(layer, "conv_general_dilated_cls", None) is not None,
+        "take jax.lax.conv_general_dilated",
+    ),
+    "it has a promote_dtype of its own": (lambda layer: layer.promote_dtype not in PROMOTIONS, "take Flax's own"),
+    "its output has a dtype of its own": (
+        lambda layer: getattr(layer, "preferred_element_type", None) is not None,
+        "set preferred_element_type to None",
+    ),
+}  # fmt: skip
+
+
+def capture_nnx(layer: Any) -> Capture | None:
+    """Return sizes, policy and weights of a ``flax.nnx.Conv``; None for what is none."""
+    if not isinstance(layer, nnx.Conv):
+        return None
+    if layer.use_bias and layer.bias is None:
+        raise _refused(layer, "use_bias is set and there is no bias", "set use_bias to False")
+    request = layer._request if isinstance(layer, nnx_layer.PaddedConv) else None
+    bias = layer.bias.value if layer.use_bias else None
+    return _captured(layer, layer.kernel.value, bias, layer.in_features, layer.out_features, request, "flax")
+
+
+def capture_linen(layer: Any) -> Capture | None:
+    """Return sizes, policy and weights of a ``flax.linen.Conv`` with its variables; None for what is none."""
+    if isinstance(layer, LinenConv1d):
+        module, variables = layer.module, layer.variables
+        if not isinstance(module, linen.Conv):
+            raise _refused(module, "it is no flax.linen.Conv", "put one beside the variables")
+    elif isinstance(layer, linen.Conv):
+        if layer.scope is None:
+            raise _refused(layer, "a linen module by itself holds no weights", "pass module.bind(variables)")
+        module, variables = layer, layer.variables
+    else:
+        return None
+    params = linen.meta.unbox(variables.get("params", {}))
+    missing = [name for name in ("kernel", "bias") if name not in params and (name == "kernel" or module.use_bias)]
+    if missing:
+        raise _refused(module, f"its variables have no {missing[0]}", "pass those that its init returned")
+    request = module.request if isinstance(module, linen_layer.PaddedConv) else None
+    kernel, bias = params["kernel"], params["bias"] if module.use_bias else None
+    return _captured(module, kernel, bias, None, module.features, request, "flax-linen")
+
+
+def _captured(
+    layer: Any, kernel: Any, bias: Any, in_channels: int | None, out_channels: int, request: Any, policy: str
+) -> Capture:
+    for reason, (is_so, fix) in INEXPRESSIBLE.items():
+        if is_so(layer):
+            raise _refused(layer, reason, fix)
+    for value in (kernel, bias):
+        if value is not None and (not isinstance(value, (jax.Array, np.ndarray)) or isinstance(value, jax.core.Tracer)):
+            raise _refused(layer, f"its weights are of class {type(value).__name__} and hold no values", "give it arrays")
+    if kernel.ndim != 3:
+        raise _refused(layer, f"its kernel has shape {kernel.shape} and not 3 axes", "capture a 1-D convolution")
+    kernel = _masked(layer, kernel)
+    dtypes = {str(value.dtype) for value in (kernel, bias) if value is not None}
+    dtypes |= set() if layer.dtype is None else {str(np.dtype(layer.dtype))}
+    if len(dtypes) > 1 or not dtypes <= set(DTYPES):
+        raise _refused(
+            layer,
+            f"its weights and what it computes in are {', '.join(sorted(dtypes))}",
+            f"convert both to one of {', '.join(DTYPES)}",
+        )
+    spec = _spec(layer, kernel, in_channels, out_channels)
+    if bias is not None and bias.shape != (spec.out_channels,):
+        raise _refused(layer, f"its bias has shape {bias.shape}", f"give it shape ({spec.out_channels},)")
+    if request is not None and (request.spec != spec or layer.padding != "VALID"):
+        raise _refused(layer, "its sizes or padding were changed after it was built", "build it anew")
+    chosen = _policy(layer, policy) if request is None else request.policy
+    weights = (
+        registry.current()
+        .get("layout", "WIO")
+        .unpack({"kernel": as_numpy(kernel)} | ({} if bias is None else {"bias": as_numpy(bias)}))
+    )
+    weight, bias = (None if value is None else np.array(value) for value in (weights["weight"], weights["bias"]))
+    assert weight is not None
+    return Capture(spec, chosen.evolve(bias=bias is not None), weight, bias, dtypes.pop())
+
+
+def _masked(layer: Any, kernel: Any) -> Any:
+    """Return the kernel as the next call uses it."""
+    if layer.mask is None:
+        return kernel
+    if layer.mask.shape != kernel.shape:
+        raise _refused(layer, f"its mask has shape {layer.mask.shape}", f"give it shape {kernel.shape}")
+    return kernel * layer.mask
+
+
+def _spec(layer: Any, kernel: Any, in_channels: int | None, out_channels: int) -> ConvSpec:
+    groups, strides, dilations = layer.feature_group_count, _sizes(layer.strides), _sizes(layer.kernel_dilation)
+    if len(strides) != 1 or len(dilations) != 1:
+        raise _refused(layer, f"its strides are {strides} and its kernel_dilation {dilations}", "pass one number for each")
+    expected = (*_sizes(layer.kernel_size), kernel.shape[1] if in_channels is None else in_channels // groups, out_channels)
+    if kernel.shape != expected:
+        raise _refused(layer, f"its kernel has shape {kernel.shape} and its sizes say {expected}", "build it anew")
+    return ConvSpec.of(kernel.shape[1] * groups, kernel.shape[2], kernel.shape[0], strides[0], dilations[0], groups)
+
+
+def _policy(layer: Any, name: str) -> Policy:
+    try:
+        padding = canonicalize_padding(layer.padding, 1)
+        if isinstance(padding, str) and padding not in WORDS:
+            raise ValueError(f"Flax has no padding {padding!r}")
+        if not isinstance(padding, str):
+            return named_policy(name).evolve(padding=tuple(padding[0]), padding_mode="zeros")
+        return named_policy(name).evolve(padding=padding if padding in ("valid", "same") else padding.upper())
+    except (ConvPolicyError, ValueError) as error:
+        raise _refused(layer, str(error).rstrip("."), "correct its padding") from error
+
+
+def _sizes(given: Any) -> tuple[int, ...]:
+    """Return a size as Flax reads it: None is 1."""
+    return tuple(given) if isinstance(given, (tuple, list)) else (1 if given is None else int(given),)
+
+
+def _is_default(precision: Any) -> bool:
+    both = precision if isinstance(precision, tuple) else (precision,)
+    return all(one in DEFAULT_PRECISIONS for one in both)
+
+
+def _refused(layer: Any, reason: str, fix: str) -> InvalidValueError:
+    return InvalidValueError(f"layer {type(layer).__qualname__} cannot be captured exactly: {reason}; {fix}.")

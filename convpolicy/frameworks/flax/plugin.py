@@ -1,0 +1,100 @@
+"""Flax, its nnx and linen layers: policies, random streams, backends and native layers. Importing it imports neither flax nor jax."""
+
+from __future__ import annotations
+
+from convpolicy.core.policy import Policy
+from convpolicy.frameworks.shared_words import SAME_OR_VALID, backend
+from convpolicy.layers.backend import Backend
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.part import Param
+from convpolicy.parts.stream import RandomStream
+from convpolicy.registry.deferred import lazy
+from convpolicy.registry.marks import hookimpl
+from convpolicy.verification.native import Native
+
+ROOM = "convpolicy.frameworks.flax"
+PADDINGS = (
+    ("SAME", "same_upper"),
+    ("SAME_LOWER", "same_lower"),
+    ("VALID", "valid"),
+    ("CAUSAL", "causal"),
+    ("CIRCULAR", "same_static"),
+    ("REFLECT", "same_static"),
+    *SAME_OR_VALID,
+)
+MODES = tuple((mode.upper(), Choice(mode, overflow="periodic")) for mode in ("circular", "reflect"))
+
+
+def _policy(name: str, source: str, description: str) -> Policy:
+    return Policy(
+        name,
+        padding="same_upper",
+        weight_init="lecun_truncated_normal",
+        bias_init="zeros",
+        layout="WIO",
+        data_layout="NWC",
+        random_stream=name,
+        padding_names=PADDINGS,
+        mode_names=MODES,
+        framework="flax",
+        versions=">=0.12,<0.13",
+        measured="0.12.0",
+        source=source,
+        description=f"Pads 'SAME' with the extra sample right, bias of zeros, LeCun truncated normal kernel, {description}.",
+    )
+
+
+@hookimpl
+def convpolicy_policies() -> list[Policy]:
+    """Return the policies ``flax`` (nnx) and ``flax-linen``."""
+    return [
+        _policy("flax", "flax/nnx/nn/linear.py, class Conv", "drawn from one nnx.Rngs"),
+        _policy("flax-linen", "flax/linen/linear.py, class Conv", "drawn by the module's path"),
+    ]
+
+
+@hookimpl
+def convpolicy_random_streams() -> list[RandomStream]:
+    """Return the random streams ``flax`` (nnx) and ``flax-linen``."""
+    return [
+        RandomStream(
+            "flax", lazy(f"{ROOM}.stream", "NnxStream"), description="nnx.Rngs(seed): one threefry key per tensor, counted."
+        ),
+        RandomStream(
+            "flax-linen",
+            lazy(f"{ROOM}.stream", "LinenStream"),
+            params={"path": Param("", kind="name")},  # of the Conv in its parent, "Block_0/Conv_1"
+            description="module.init(jax.random.key(seed)): one threefry key per tensor, by the module's path.",
+        ),
+    ]
+
+
+def _backend(name: str, api: str, description: str) -> Backend:
+    return backend(
+        name,
+        f"{ROOM}.{api}_layer",
+        capture=lazy(f"{ROOM}.capture", f"capture_{api}"),
+        dtypes=("float32", "float64", "float16", "bfloat16"),
+        framework="flax",
+        install="convpolicy[flax]",
+        layout="WIO",
+        description=description,
+    )
+
+
+@hookimpl
+def convpolicy_backends() -> list[Backend]:
+    """Return the backends ``flax`` (nnx) and ``flax-linen``."""
+    return [
+        _backend("flax", "nnx", "flax.nnx.Conv itself, or a subclass that pads by the plan where it cannot express the policy."),
+        _backend("flax-linen", "linen", "flax.linen.Conv, or a subclass that pads by the plan, together with its variables."),
+    ]
+
+
+@hookimpl
+def convpolicy_natives() -> list[Native]:
+    """Return Flax's own layers, for ``verify``."""
+    return [
+        Native("flax", f"{ROOM}.native_nnx", description="flax.nnx.Conv."),
+        Native("flax-linen", f"{ROOM}.native_linen", description="flax.linen.Conv."),
+    ]

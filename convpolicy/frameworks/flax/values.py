@@ -1,0 +1,127 @@
+"""Weights and data on their way between NumPy and JAX: dtypes, devices, axes and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from convpolicy import registry
+from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.numpy.stream import NumpyStream
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.stream import Stream
+
+# JAX's own types: the name "bfloat16" is NumPy's to resolve, and another framework's where one is imported that registers it
+DTYPES = {"float32": jnp.float32, "float64": jnp.float64, "float16": jnp.float16, "bfloat16": jnp.bfloat16}
+WEIGHT_INIT, BIAS_INIT = Choice("lecun_truncated_normal"), Choice("zeros")  # what Flax's Conv starts with
+
+
+def has_native_init(request: LayerRequest) -> bool:
+    """Return True when Flax's own layer draws from the policy's distributions."""
+    policy = request.policy
+    return policy.weight_init == WEIGHT_INIT and (not policy.bias or policy.bias_init == BIAS_INIT)
+
+
+def require_dtype(what: str, dtype: Any) -> None:
+    """Refuse float64 where JAX would narrow it to float32.
+
+    Raises:
+        InvalidValueError: JAX's 64-bit mode is off; holds the call that turns it on.
+    """
+    if str(dtype) == "float64" and jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
+        raise InvalidValueError(
+            f"{what} must not be float64 while JAX's 64-bit mode is off, as JAX would narrow it to float32, got float64; call "
+            f"jax.config.update('jax_enable_x64', True) first."
+        )
+
+
+def fresh_seed() -> int:
+    """Return a seed from NumPy's global random state, as ``np.random.seed`` left it: JAX has no such state."""
+    return int(np.random.randint(0, 2**32, dtype=np.uint32))  # noqa: NPY002 - the global state, on purpose
+
+
+def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Any]:
+    """Draw kernel (kernel, in/groups, out) and bias by the policy's laws, as JAX arrays; without a stream from a fresh seed."""
+    values = request.draw(NumpyStream(fresh_seed()) if stream is None else stream)
+    packed = registry.current().get("layout", "WIO").pack(values, request.spec.groups)
+    return {name: jnp.asarray(value, DTYPES[request.dtype]) for name, value in packed.items()}
+
+
+def placed(values: Any, device: Any) -> Any:
+    """Return JAX arrays on a device: None, a ``jax.Device``, a ``Sharding``, or a platform such as ``"cpu"`` or ``"gpu:1"``.
+
+    Raises:
+        InvalidValueError: JAX knows no such device; holds what came.
+    """
+    if device is None:
+        return values
+    try:
+        if isinstance(device, str):
+            platform, _, number = device.partition(":")
+            device = jax.devices(platform)[int(number or 0)]
+        return jax.device_put(values, device)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        found = ", ".join(sorted({known.platform for known in jax.devices()}))
+        raise InvalidValueError(
+            f"device must be a jax.Device, a Sharding or a platform such as {found}, got {device!r}; see jax.devices()."
+        ) from error
+
+
+def as_numpy(array: Any) -> Any:
+    """Return an array as NumPy's; bfloat16 as float32, which NumPy has."""
+    return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)
+
+
+def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of Flax's ``kernel`` and ``bias``, as NumPy arrays."""
+    return registry.current().get("layout", "WIO").unpack({name: as_numpy(value) for name, value in weights.items()})
+
+
+def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``kernel`` and ``bias`` of ``{"weight", "bias"}`` in axes OIW, in the dtype and on the device of those they replace.
+
+    Raises:
+        InvalidValueError: another shape, or a bias for a layer without one.
+    """
+    given = {} if values.get("weight") is None else {"kernel": registry.current().get("layout", "WIO").from_oiw(values["weight"])}
+    given |= {} if values.get("bias") is None else {"bias": np.asarray(values["bias"])}
+    for name, value in given.items():
+        shape = weights[name].shape if name in weights else None
+        if value.shape != shape:
+            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+    return {
+        name: jax.device_put(jnp.asarray(value, weights[name].dtype), getattr(weights[name], "sharding", None))
+        for name, value in given.items()
+    }
+
+
+def as_input(data: Any, dtype: Any) -> Any:
+    """Return (batch, channels, length) as the JAX array (batch, length, channels) that a layer of a dtype takes."""
+    data = np.asarray(data)
+    require_dtype("data", data.dtype)
+    narrow = dtype == jnp.bfloat16 and data.dtype == np.float32  # NumPy's way to say bfloat16
+    return jnp.asarray(registry.current().get("layout", "NWC").from_ncw(data), dtype if narrow else data.dtype)
+
+
+def as_output(output: Any) -> Any:
+    """Return (batch, length, channels) as the NumPy array (batch, channels, length)."""
+    return registry.current().get("layout", "NWC").to_ncw(as_numpy(output))
+
+
+def gradients_of(call: Callable[[Any, Any], Any], weights: Any, data: Any, upstream: Any, dtype: Any) -> tuple[Any, Any]:
+    """Return the gradients of ``sum(call(weights, input) * upstream)``: to the weights, as they came, and to the input, as NumPy's.
+
+    Args:
+        call: the layer as a function of its weights, a pytree, and of (batch, length, channels).
+        weights: where the gradients are taken.
+        data, upstream: NumPy arrays (batch, channels, length).
+        dtype: of the layer.
+    """
+    output, pull = jax.vjp(call, weights, as_input(data, dtype))
+    to_weights, to_input = pull(as_input(upstream, dtype).astype(output.dtype))
+    return to_weights, as_output(to_input)

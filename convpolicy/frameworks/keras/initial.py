@@ -1,0 +1,120 @@
+"""Initial weights: Keras's own initializers where they draw the policy's laws, else `PolicyInitializer`, which does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from convpolicy.core.plan import ConvSpec
+from convpolicy.core.policy import Policy
+from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.keras.depthwise import GLOROT
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.parts import layout as layouts
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.layout import Layout
+from convpolicy.parts.stream import Stream
+
+CONSTANTS = {Choice("zeros"): "zeros", Choice("ones"): "ones"}
+# laws that Keras has too, with the fans that it counts on a kernel of axes WIO
+LAWS = CONSTANTS | {
+    Choice("glorot_uniform"): "glorot_uniform",
+    Choice("xavier_uniform"): "glorot_uniform",
+    Choice("glorot_truncated_normal"): "glorot_normal",
+    Choice("he_uniform"): "he_uniform",
+    Choice("he_truncated_normal"): "he_normal",
+    Choice("lecun_uniform"): "lecun_uniform",
+    Choice("lecun_truncated_normal"): "lecun_normal",
+}
+DEPTHWISE_LAWS = CONSTANTS | {Choice(GLOROT): "glorot_uniform"}  # and on one of axes WIM
+CUT = (-2.0, 2.0)  # standard deviations at which Keras cuts a normal law, always
+
+
+def layout_of(policy: Policy, spec: ConvSpec) -> Layout:
+    """Return the layout of a layer's kernel: WIM, of a DepthwiseConv1D, where the policy says so and each channel is a group."""
+    depthwise = "M" in policy.part("layout")[0].axes and spec.groups == spec.in_channels
+    return layouts()["WIM" if depthwise else "WIO"]
+
+
+def native_laws(request: LayerRequest) -> tuple[str, str] | None:
+    """Return the names of Keras's initializers of kernel and bias that draw what the policy says, or None."""
+    policy = request.policy
+    laws = DEPTHWISE_LAWS if layout_of(policy, request.spec).name == "WIM" else LAWS
+    weight, bias = laws.get(policy.weight_init), CONSTANTS.get(policy.bias_init) if policy.bias else "zeros"
+    return None if weight is None or bias is None else (weight, bias)
+
+
+class GlobalStream(Stream):
+    """Keras's own global random state, as ``keras.utils.set_random_seed`` left it, for layers built without a seed."""
+
+    name: ClassVar[str] = "keras"
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64", "float16", "bfloat16")
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float, dtype: str = "float32") -> Any:
+        """``keras.initializers.RandomUniform``."""
+        return as_numpy(keras.initializers.RandomUniform(low, high)(shape, self.check_dtype(dtype)))
+
+    def normal(self, shape: tuple[int, ...], mean: float, std: float, dtype: str = "float32") -> Any:
+        """``keras.initializers.RandomNormal``."""
+        return as_numpy(keras.initializers.RandomNormal(mean, std)(shape, self.check_dtype(dtype)))
+
+    def truncated_normal(
+        self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
+    ) -> Any:
+        """``keras.initializers.TruncatedNormal``, which cuts at two standard deviations and nowhere else."""
+        if (lower, upper) != CUT:
+            raise InvalidValueError(f"Keras cuts a normal law at -2 and 2 only, got {lower} and {upper}; pass a seed.")
+        return as_numpy(keras.initializers.TruncatedNormal(mean, std)(shape, self.check_dtype(dtype)))
+
+
+def as_numpy(values: Any) -> Any:
+    """Return a tensor as an array; bfloat16 as float32, which NumPy has."""
+    if keras.backend.standardize_dtype(values.dtype) == "bfloat16":
+        values = keras.ops.cast(values, "float32")
+    return np.asarray(keras.ops.convert_to_numpy(values))
+
+
+@keras.saving.register_keras_serializable(package="convpolicy")
+class PolicyInitializer(keras.initializers.Initializer):
+    """Draws a kernel or a bias as a policy says, from Keras's global random state.
+
+    Args:
+        policy: a `Policy`, or what its ``to_dict`` gave.
+        sizes: in_channels, out_channels, kernel_size and groups of the layer.
+        role: ``"weight"`` or ``"bias"``.
+        first: what the first call gives instead, (out, in/groups, kernel) or (out,); not saved.
+    """
+
+    def __init__(self, policy: Policy | Mapping[str, Any], sizes: Any, role: str, first: Any = None) -> None:
+        self._policy = policy if isinstance(policy, Policy) else Policy.from_dict(policy)
+        channels, out_channels, kernel, groups = self._sizes = tuple(sizes)
+        self._spec = ConvSpec.of(channels, out_channels, kernel, 1, 1, groups)
+        self._role = role
+        self._first = first
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Return a tensor of the layer's own axes.
+
+        Raises:
+            InvalidValueError: another shape than that of the layer it was made for.
+        """
+        dtype = keras.backend.standardize_dtype(dtype)
+        values, self._first = self._first, None
+        if values is None:
+            values = self._drawn(dtype)
+        if self._role == "weight":
+            values = layout_of(self._policy, self._spec).from_oiw(values, self._spec.groups)
+        if values.shape != tuple(shape):
+            raise InvalidValueError(f"shape must be {values.shape}, as the policy was asked for, got {tuple(shape)}; pass that.")
+        return keras.ops.convert_to_tensor(np.ascontiguousarray(values), dtype)
+
+    def _drawn(self, dtype: str) -> Any:
+        other = {"bias": False} if self._role == "weight" else {"weight_init": "zeros"}  # draws nothing
+        return LayerRequest(self._spec, self._policy.evolve(**other), dtype).draw(GlobalStream())[self._role]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the policy as plain data, the sizes and the role."""
+        return {"policy": self._policy.to_dict(), "sizes": list(self._sizes), "role": self._role}

@@ -1,0 +1,238 @@
+"""The layers: Keras's own where they can express the padding, else subclasses that pad by a policy's plan."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.policy import Policy
+from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, layout_of, native_laws
+from convpolicy.frameworks.keras.values import assign
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.stream import Stream
+
+ZEROS = Choice("zeros")
+SAME = ("same_upper", "same_lower", "tf-right", "mindspore-right", "paddle_same")  # Keras's "same" with the odd element right
+# (padding mode, overflow rule) -> TensorFlow's own mode, which does the same to an input whose length is not known yet
+GRAPH_MODES = {
+    ("zeros", None): "constant",
+    ("constant", None): "constant",
+    ("reflect", "error"): "reflect",
+    ("symmetric", "error"): "symmetric",
+}
+
+
+def native_padding(request: LayerRequest) -> str | None:
+    """Return the ``padding`` argument with which Keras's own layer does this by itself, or None when it cannot."""
+    spec, policy, pads = request.spec, request.policy, request.static_pads()
+    depthwise = layout_of(policy, spec).name == "WIM"
+    if spec.stride > 1 and spec.dilation > 1 and not depthwise:
+        return None  # keras.layers.Conv1D refuses both together
+    if pads == (0, 0):
+        return "valid"
+    if policy.padding_mode != ZEROS:
+        return None
+    if pads is None:
+        rule, arguments = policy.part("padding")
+        return "same" if rule.name in SAME and arguments.get("odd_side", "right") == "right" else None
+    total = spec.effective_kernel - 1
+    if spec.stride == 1 and pads == (total // 2, total - total // 2):
+        return "same"
+    return "causal" if pads == (total, 0) and not depthwise else None
+
+
+class _PadsByPlan:
+    """What both subclasses add to a layer of Keras: they pad by a policy's plan and then do what Keras does without padding."""
+
+    def _follow(self: Any, policy: Policy | Mapping[str, Any], strides: Any, dilation_rate: Any) -> None:
+        self._policy = policy if isinstance(policy, Policy) else Policy.from_dict(policy)
+        spec = ConvSpec.of(1, 1, self.kernel_size, strides, dilation_rate, 1)  # a plan knows no channels
+        self.strides, self.dilation_rate = (spec.stride,), (spec.dilation,)
+        self._request = LayerRequest(spec, self._policy)
+        self._pads = self._request.static_pads()
+        arguments = self._policy.part("padding_mode")[1]
+        mode = GRAPH_MODES.get((self._policy.padding_mode.name, arguments.get("overflow")))
+        self._graph_mode = None if self._pads is None or min(self._pads) < 0 else mode
+        self._value = arguments.get("value", 0.0)
+        if self._graph_mode is None and keras.config.backend() == "tensorflow":
+            self.supports_jit = False  # XLA cannot call back for the plan of a length that comes later
+
+    @property
+    def policy(self) -> Policy:
+        """The policy this layer follows."""
+        return self._policy
+
+    def plan(self, length: int) -> Plan:
+        """Return the plan for one input length in samples."""
+        return self._request.plan(length)
+
+    def compute_output_shape(self: Any, input_shape: Any) -> tuple[Any, ...]:
+        """Return (batch, length_out, channels); a length of None stays None."""
+        batch, length, channels = input_shape
+        filters = self.filters if hasattr(self, "filters") else channels * self.depth_multiplier
+        return batch, None if length is None else self.plan(length).length_out, filters
+
+    def _padded(self, x: Any) -> Any:
+        """Pad (batch, length, channels)."""
+        if x.shape[1] is None:
+            return self._padded_in_a_graph(x)
+        plan = self.plan(int(x.shape[1]))
+        extended, (first, last) = self._extended(x, plan), plan.cut
+        return extended[:, first : sum(plan.added) + plan.length - last] if first or last else extended
+
+    def _extended(self, x: Any, plan: Plan) -> Any:
+        """Add what a plan adds, and cut nothing yet."""
+        if plan.is_constant:
+            pads = ((0, 0), plan.added, (0, 0))
+            return ops.pad(x, pads, constant_values=plan.value) if any(plan.added) else x
+        sides = (np.array(sources, "int32") for sources in (plan.left_sources, plan.right_sources))
+        before, after = ([self._repeated(x, side, bool((side < 0).any()))] if side.size else [] for side in sides)
+        return ops.concatenate([*before, x, *after], axis=1)
+
+    def _repeated(self, x: Any, sources: Any, has_constant: bool) -> Any:
+        """Return the samples at ``sources``, and the constant where they are -1."""
+        taken = ops.take(x, ops.maximum(sources, 0) if has_constant else sources, axis=1)
+        if not has_constant:
+            return taken
+        return ops.where(ops.expand_dims(sources, 1) < 0, ops.convert_to_tensor(self._value, x.dtype), taken)
+
+    def _padded_in_a_graph(self, x: Any) -> Any:
+        """Pad an input whose length TensorFlow does not know while it traces."""
+        if self._graph_mode is not None:
+            value = {"constant_values": self._value} if self._graph_mode == "constant" else {}
+            return ops.pad(x, ((0, 0), self._pads, (0, 0)), mode=self._graph_mode, **value)
+        import tensorflow as tf
+
+        def sources(length: Any) -> list[Any]:
+            plan = self.plan(int(length))
+            return [np.array(side, "int32") for side in (plan.left_sources, plan.right_sources, plan.cut)]
+
+        *sides, cut = tf.numpy_function(sources, [tf.shape(x)[1]], [tf.int32] * 3, stateful=False)
+        before, after = (self._repeated(x, tf.ensure_shape(side, [None]), has_constant=True) for side in sides)
+        extended = tf.concat([before, x, after], axis=1)
+        return extended[:, cut[0] : tf.shape(extended)[1] - cut[1]]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return Keras's configuration, and the policy as plain data."""
+        config: dict[str, Any] = super().get_config()  # type: ignore[misc]
+        del config["padding"], config["data_format"]  # the policy's, and channels last
+        return config | {"policy": self._policy.to_dict()}
+
+
+@keras.saving.register_keras_serializable(package="convpolicy")
+class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
+    """A ``keras.layers.Conv1D`` that pads by a policy's plan; kernel, bias and all other arguments are Keras's own.
+
+    Args:
+        filters, kernel_size, strides, dilation_rate: as Keras has them; strides and dilation_rate may both be above 1.
+        policy: a `Policy`, or what its ``to_dict`` gave; it says how to pad.
+        **arguments: those of ``keras.layers.Conv1D``, without ``padding`` and ``data_format``.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        dilation_rate: Any = 1,
+        *,
+        policy: Policy | Mapping[str, Any],
+        **arguments: Any,
+    ) -> None:
+        super().__init__(filters, kernel_size, data_format="channels_last", **arguments)
+        self._follow(policy, strides, dilation_rate)
+
+    def call(self, inputs: Any) -> Any:
+        """Convolve (batch, length, channels)."""
+        x, stride, dilation, every = self._padded(inputs), self.strides[0], self.dilation_rate[0], 1
+        if stride > 1 and dilation > 1 and keras.config.backend() == "tensorflow":  # which computes one of the two at a time
+            common = math.gcd(stride, dilation)  # no window reads the samples between
+            x, stride, dilation = x[:, ::common], stride // common, dilation // common
+            if stride > 1 and dilation > 1:
+                stride, every = 1, stride
+        outputs = ops.conv(x, self.kernel, strides=stride, padding="valid", data_format="channels_last", dilation_rate=dilation)[
+            :, ::every
+        ]
+        if self.use_bias:
+            outputs = ops.add(outputs, ops.reshape(self.bias, (1, 1, self.filters)))
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable(package="convpolicy")
+class PaddedDepthwiseConv1D(_PadsByPlan, keras.layers.DepthwiseConv1D):
+    """A ``keras.layers.DepthwiseConv1D`` that pads by a policy's plan.
+
+    Args:
+        kernel_size, strides, dilation_rate: as Keras has them.
+        policy: a `Policy`, or what its ``to_dict`` gave; it says how to pad.
+        **arguments: those of ``keras.layers.DepthwiseConv1D``, without ``padding`` and ``data_format``.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        strides: Any = 1,
+        dilation_rate: Any = 1,
+        *,
+        policy: Policy | Mapping[str, Any],
+        **arguments: Any,
+    ) -> None:
+        super().__init__(kernel_size, data_format="channels_last", **arguments)
+        self._follow(policy, strides, dilation_rate)
+
+    def call(self, inputs: Any) -> Any:
+        """Convolve (batch, length, channels)."""
+        return super().call(self._padded(inputs))
+
+
+# depthwise, and whether Keras's own layer can express the padding -> the layer
+CLASSES = {
+    (False, True): keras.layers.Conv1D,
+    (False, False): PaddedConv1D,
+    (True, True): keras.layers.DepthwiseConv1D,
+    (True, False): PaddedDepthwiseConv1D,
+}
+
+
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
+    """Build the layer, with its weights; without a stream Keras's global random state decides."""
+    spec, policy, padding, laws = request.spec, request.policy, native_padding(request), native_laws(request)
+    depthwise = layout_of(policy, spec).name == "WIM"
+    with contextlib.nullcontext() if device is None else keras.device(device):
+        values = None if stream is None and laws is not None else request.draw(GlobalStream() if stream is None else stream)
+        kernel_init, bias_init = laws or _own_laws(request, values)
+        arguments: dict[str, Any] = {
+            "kernel_size": spec.kernel_size,
+            "strides": spec.stride,
+            "dilation_rate": spec.dilation,
+            "use_bias": policy.bias,
+            "bias_initializer": bias_init,
+            "dtype": request.dtype,
+        }
+        arguments |= {"policy": policy} if padding is None else {"padding": padding, "data_format": "channels_last"}
+        if depthwise:
+            arguments |= {"depth_multiplier": spec.out_channels // spec.in_channels, "depthwise_initializer": kernel_init}
+        else:
+            arguments |= {"filters": spec.out_channels, "groups": spec.groups, "kernel_initializer": kernel_init}
+        state = random.getstate()  # each random initializer of Keras takes a number of it when it is made
+        layer = CLASSES[depthwise, padding is not None](**arguments)
+        layer.build((None, None, spec.in_channels))
+        if values is not None and laws is not None:
+            random.setstate(state)
+            assign(layer, values)
+    return layer
+
+
+def _own_laws(request: LayerRequest, values: Any) -> list[PolicyInitializer]:
+    spec = request.spec
+    sizes = spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups
+    return [PolicyInitializer(request.policy, sizes, role, values[role]) for role in ("weight", "bias")]

@@ -1,0 +1,192 @@
+"""Keras 3 for convpolicy: three backends of ``keras.layers.Conv1D``, one for each framework that Keras runs on.
+
+Importing it imports neither Keras nor a framework. Layers that pad by a plan are found by ``keras.saving.load_model`` once
+``convpolicy.frameworks.keras.layer`` is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from convpolicy.core.policy import Policy
+from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.keras import depthwise
+from convpolicy.frameworks.shared_words import SAME_OR_VALID
+from convpolicy.layers.backend import Backend
+from convpolicy.library.padding_rules import SAME_UPPER
+from convpolicy.parts.initializer import Initializer
+from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.stream import RandomStream
+from convpolicy.registry.deferred import lazy
+from convpolicy.registry.marks import hookimpl
+from convpolicy.verification.native import Native
+
+ROOM = "convpolicy.frameworks.keras"
+SOURCE = "keras/src/layers/convolutional/conv1d.py, class Conv1D"
+# backend -> the framework that Keras runs on, and the dtypes that were measured on the CPU
+BACKENDS = {
+    "keras": ("tensorflow", ("float32", "float64", "float16", "bfloat16")),
+    "keras-torch": ("torch", ("float32", "float64", "float16", "bfloat16")),
+    "keras-jax": ("jax", ("float32", "float16", "bfloat16")),  # without jax_enable_x64 JAX has no float64
+}
+RUNS_ON = {name: framework for name, (framework, _dtypes) in BACKENDS.items()}
+
+
+def require(backend: str) -> None:
+    """Import Keras for a backend; a process has one Keras, which runs on one framework.
+
+    Raises:
+        InvalidValueError: Keras runs, or would run, on another framework, or that is not installed; holds what to set.
+    """
+    wanted, keras = RUNS_ON[backend], sys.modules.get("keras")
+    # where nobody chose, the layer does
+    runs = os.environ.get("KERAS_BACKEND", wanted) if keras is None else keras.config.backend()
+    if runs != wanted:
+        instead = next((f", or choose backend={name!r}" for name, framework in RUNS_ON.items() if framework == runs), "")
+        raise InvalidValueError(
+            f"backend {backend!r} needs Keras to run on {wanted}, but in this process it runs on {runs}; set "
+            f"KERAS_BACKEND={wanted} before Keras is imported{instead}."
+        )
+    if keras is None:
+        _import_keras(backend, wanted)
+
+
+def _import_keras(backend: str, framework: str) -> None:
+    chosen = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = framework  # what Keras reads when it is imported
+    try:
+        importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        if chosen is None:
+            del os.environ["KERAS_BACKEND"]
+        if (error.name or "").partition(".")[0] != framework:
+            raise
+        raise InvalidValueError(
+            f"backend {backend!r} needs {framework}, which is not installed; run: pip install 'convpolicy[keras]' {framework}."
+        ) from error
+
+
+def _of(backend: str, module: str, function: str) -> Callable[..., Any]:
+    late = lazy(f"{ROOM}.{module}", function)
+
+    def call(*arguments: Any) -> Any:
+        require(backend)
+        return late(*arguments)
+
+    return call
+
+
+def _capture_of(backend: str) -> Callable[[Any], Any]:
+    take_apart = _of(backend, "capture", "capture")
+
+    def capture(layer: Any) -> Any:
+        keras = sys.modules.get("keras")  # who holds a Keras layer has imported it
+        return take_apart(layer) if keras is not None and keras.config.backend() == RUNS_ON[backend] else None
+
+    return capture
+
+
+@hookimpl
+def convpolicy_backends() -> list[Backend]:
+    """Return a backend for each framework that Keras runs on."""
+    return [
+        Backend(
+            name,
+            _of(name, "layer", "build"),
+            run=_of(name, "values", "run"),
+            parameters=_of(name, "values", "parameters"),
+            assign=_of(name, "values", "assign"),
+            gradients=_of(name, "values", "gradients"),
+            capture=_capture_of(name),
+            dtypes=dtypes,
+            framework="keras",
+            install="convpolicy[keras]",
+            layout="WIO",
+            environment={"KERAS_BACKEND": framework},
+            description=f"keras.layers.Conv1D or DepthwiseConv1D on {framework}, or a subclass that pads by the plan.",
+        )
+        for name, (framework, dtypes) in BACKENDS.items()
+    ]
+
+
+@hookimpl
+def convpolicy_initializers() -> list[Initializer]:
+    """Return how Keras's DepthwiseConv1D starts."""
+    return [depthwise.INITIALIZER]
+
+
+def _policy(name: str, random_stream: str, source: str, description: str) -> Policy:
+    return Policy(
+        name,
+        padding="valid",
+        weight_init="glorot_uniform",
+        bias_init="zeros",
+        layout="WIO",
+        data_layout="NWC",
+        random_stream=random_stream,
+        padding_names=(*SAME_OR_VALID, ("causal", "causal")),
+        strided_dilation=False,
+        framework="tensorflow" if name == "tensorflow" else "keras",
+        versions=">=3,<4",
+        measured="3.15.1",
+        source=source,
+        description=f"No padding, bias of zeros, Glorot uniform kernel stored (kernel, in/groups, out){description}.",
+    )
+
+
+@hookimpl
+def convpolicy_policies() -> list[Policy]:
+    """Return the policies of Conv1D and DepthwiseConv1D for each framework."""
+    return [
+        _policy("keras", "keras", SOURCE, ""),
+        _policy("keras-torch", "keras-torch", SOURCE, "; drawn as on the torch backend"),
+        _policy("keras-jax", "keras-jax", SOURCE, "; drawn as on the JAX backend"),
+        _policy("tensorflow", "keras", "tf.keras.layers.Conv1D, which is keras.layers.Conv1D", ""),
+        *(depthwise.policy(name) for name in BACKENDS),
+    ]
+
+
+@hookimpl
+def convpolicy_padding_rules() -> list[PaddingRule]:
+    """Return the name that TensorFlow's SAME has here."""
+    return [SAME_UPPER.alias("tf-right", "TensorFlow's SAME, extra sample right.")]
+
+
+@hookimpl
+def convpolicy_random_streams() -> list[RandomStream]:
+    """Return the random stream of Keras for each framework."""
+    return [
+        RandomStream(
+            name,
+            lazy(f"{ROOM}.stream", f"Keras{title}Stream"),
+            description=f"keras.utils.set_random_seed(seed) on {framework}: one Python seed per tensor.",
+        )
+        for name, title, framework in (
+            ("keras", "Tensorflow", "TensorFlow"),
+            ("keras-torch", "Torch", "torch"),
+            ("keras-jax", "Jax", "JAX"),
+        )
+    ]
+
+
+@hookimpl
+def convpolicy_natives() -> list[Native]:
+    """Return Keras's own layers on each framework, for ``verify``."""
+    rows = [
+        ("tensorflow", "native", "tensorflow", "tf.keras.layers.Conv1D"),
+        ("keras", "native", "tensorflow", "keras.layers.Conv1D on TensorFlow"),
+        ("keras-torch", "native", "torch", "keras.layers.Conv1D on torch"),
+        ("keras-jax", "native", "jax", "keras.layers.Conv1D on JAX"),
+        *(
+            (depthwise.NAMES[name], "native_depthwise", framework, f"keras.layers.DepthwiseConv1D on {framework}")
+            for name, framework in RUNS_ON.items()
+        ),
+    ]
+    return [
+        Native(name, f"{ROOM}.{module}", environment={"KERAS_BACKEND": framework}, description=f"{layer}.")
+        for name, module, framework, layer in rows
+    ]

@@ -1,0 +1,101 @@
+"""Layers of Keras in NumPy arrays: outputs, weights and gradients, data as (batch, channels, length)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from convpolicy.frameworks.keras.initial import as_numpy
+from convpolicy.parts import layout as layouts
+from convpolicy.parts.layout import Layout
+
+
+def layout_of_kernel(layer: Any) -> Layout:
+    """Return the layout in which a layer stores its kernel."""
+    return layouts()["WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "WIO"]
+
+
+def _to_layer(layer: Any, data: Any) -> Any:
+    """Bring (batch, channels, length) into the layer's axes and dtype."""
+    axes = (0, 2, 1) if layer.data_format == "channels_last" else (0, 1, 2)
+    return keras.ops.convert_to_tensor(np.ascontiguousarray(np.transpose(data, axes)), layer.compute_dtype)
+
+
+def _from_layer(layer: Any, tensor: Any) -> Any:
+    return as_numpy(tensor).transpose((0, 2, 1) if layer.data_format == "channels_last" else (0, 1, 2))
+
+
+def run(layer: Any, data: Any) -> Any:
+    """Return the output for (batch, channels, length), all NumPy."""
+    if not len(data):  # TensorFlow 2.21 gives an empty batch another shape and then fails to add the bias
+        return run(layer, np.zeros((1, *data.shape[1:]), data.dtype))[:0]
+    return _from_layer(layer, layer(_to_layer(layer, data)))
+
+
+def parameters(layer: Any) -> dict[str, Any]:
+    """Return weight (out, in/groups, kernel) and bias (out,) or None, as NumPy arrays."""
+    weight = layout_of_kernel(layer).to_oiw(as_numpy(layer.kernel))
+    return {"weight": weight, "bias": as_numpy(layer.bias) if layer.use_bias else None}
+
+
+def assign(layer: Any, values: Mapping[str, Any]) -> None:
+    """Write weight and bias, given as NumPy arrays of the axes that `parameters` gives."""
+    kernel = layout_of_kernel(layer).from_oiw(values["weight"], _channels(layer))
+    layer.kernel.assign(np.ascontiguousarray(kernel))
+    if values.get("bias") is not None:
+        layer.bias.assign(np.ascontiguousarray(values["bias"]))
+
+
+def _channels(layer: Any) -> int:
+    """Return the groups by which a depthwise kernel is cut."""
+    return int(layer.kernel.shape[1])
+
+
+def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
+    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    variables = [layer.kernel, *([layer.bias] if layer.use_bias else [])]
+    given = _to_layer(layer, data), _to_layer(layer, upstream)
+    to_input, to_kernel, *to_bias = GRADIENTS[keras.config.backend()](layer, variables, *given)
+    return {
+        "input": _from_layer(layer, to_input),
+        "weight": layout_of_kernel(layer).to_oiw(as_numpy(to_kernel)),
+        "bias": as_numpy(to_bias[0]) if to_bias else None,
+    }
+
+
+def _by_tape(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
+    import tensorflow as tf
+
+    watched = [data, *(variable.value for variable in variables)]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        for tensor in watched:
+            tape.watch(tensor)
+        output = layer(data)
+    return tape.gradient(output, watched, upstream)
+
+
+def _by_autograd(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
+    import torch
+
+    watched = [data.detach().requires_grad_(), *(variable.value for variable in variables)]
+    return torch.autograd.grad(layer(watched[0]), watched, upstream)
+
+
+def _by_vjp(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
+    import jax
+
+    def output(given: Any, *values: Any) -> Any:
+        with keras.StatelessScope(list(zip(variables, values))):
+            return layer(given)
+
+    return jax.vjp(output, data, *(variable.value for variable in variables))[1](upstream)
+
+
+GRADIENTS: dict[str, Callable[[Any, list[Any], Any, Any], Any]] = {
+    "tensorflow": _by_tape,
+    "torch": _by_autograd,
+    "jax": _by_vjp,
+}

@@ -1,0 +1,220 @@
+"""The MindSpore backend: a ``mindspore.nn.Conv1d`` that pads by a plan, in PyNative and in graph mode.
+
+Its zero pads are native four-number pads of ``ops.Conv2D``; other modes gather by the plan's index map. Two things the
+framework's own layer lacks are added: unbatched input, and float64, for which MindSpore has no convolution on the CPU, so
+that the windows are gathered and multiplied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from convpolicy.core.plan import Plan, require_a_window
+from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.numpy.stream import NumpyStream
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.initializer import FAN_IN_UNIFORM
+from convpolicy.parts.stream import Stream
+
+# rules that pad_mode="same" carries out itself
+SAME = {Choice(name) for name in ("same_upper", "tf-right", "mindspore-right")}
+# initializers with MindSpore's own spelling, which then draws from its own random state
+NATIVE_INITS = {
+    Choice("uniform"): None,
+    FAN_IN_UNIFORM: None,
+    Choice("normal", std=0.01): "normal",
+    Choice("zeros"): "zeros",
+    Choice("ones"): "ones",
+}
+ZEROS = Choice("zeros")
+# execution="fast" multiplies windows instead of calling MindSpore's convolution, which on the CPU takes 5 to 100 times as long as
+# torch's unless the kernel is one sample: 0.01 to 0.6 from so many multiply-adds on, 1 to 5 below; up to 512 MiB of float32 windows
+FAST_PRODUCTS = 5 * 10**6
+MOST_WINDOWS = 1 << 27
+
+
+class PolicyConv1d(nn.Conv1d):
+    """``mindspore.nn.Conv1d`` that follows a policy.
+
+    The parameters are ``weight`` (out, in/group, 1, kernel) and ``bias``, as in MindSpore's own layer. Input is
+    (batch, channels, length) or (channels, length).
+    """
+
+    def __init__(self, request: LayerRequest, weight_init: Any, bias_init: Any) -> None:
+        spec, policy = request.spec, request.policy
+        pads = request.static_pads()
+        zeros = policy.padding_mode == ZEROS
+        same = zeros and policy.padding in SAME
+        native = zeros and (pads is None or min(pads) >= 0)  # no cut, which MindSpore has not
+        both_sides = pads[0] if native and pads is not None and pads[0] == pads[1] else None
+        super().__init__(
+            spec.in_channels,
+            spec.out_channels,
+            spec.kernel_size,
+            stride=spec.stride,
+            pad_mode="same" if same else "pad" if both_sides else "valid",
+            padding=0 if same else both_sides or 0,
+            dilation=spec.dilation,
+            group=spec.groups,
+            has_bias=policy.bias,
+            weight_init=weight_init,
+            bias_init=bias_init,
+            dtype=getattr(mindspore, request.dtype),
+        )
+        self.weight_init, self.bias_init = policy.weight_init, policy.bias_init if policy.bias else None  # for the repr
+        if native and not same and both_sides is None and pads is not None:
+            self.conv2d = self._convolution(pads)
+        self._by_windows = request.dtype == "float64"
+        self._is_fast = request.execution == "fast" and request.dtype == "float32" and (spec.kernel_size, spec.groups) != (1, 1)
+        self._by_length = native and not same and pads is None
+        self._gathers = not native and pads != (0, 0)
+        self._request = request
+        self._constant = policy.part("padding_mode")[1].get("value", 0.0)
+        self._groups = spec.groups
+        self._kernel = spec.kernel_size
+        # evaluated while a graph is compiled, where a shape is a constant; plain calls in PyNative mode
+        self._check = ops.constexpr(self._check_shape)
+        self._has_many = ops.constexpr(self._has_many_products)
+        self._pads_of = ops.constexpr(lambda length: (self.plan(length).left, self.plan(length).right))
+        self._padded_index = ops.constexpr(lambda length: Tensor(padded_index(self.plan(length))))
+        self._window_index = ops.constexpr(lambda length: Tensor(window_index(self.plan(length))))
+
+    @property
+    def policy(self) -> Any:
+        """The policy this layer follows."""
+        return self._request.policy
+
+    def plan(self, length: int) -> Plan:
+        """Return the plan for one input length in samples."""
+        spec = self._request.spec
+        return require_a_window(self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
+
+    def _convolution(self, pads: tuple[int, int]) -> Any:
+        return ops.Conv2D(self.out_channels, self.kernel_size, 1, "pad", (0, 0, *pads), self.stride, self.dilation, self.group)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> int:
+        channels = self._request.spec.in_channels
+        if len(shape) not in (2, 3) or shape[-2] not in (channels, -1):
+            raise InvalidValueError(
+                f"input must have shape (batch, {channels}, length) or ({channels}, length), got {tuple(shape)}; put the "
+                f"channels before the length."
+            )
+        if shape[-1] >= 0:  # -1: a graph of dynamic length
+            self.plan(shape[-1])
+        return len(shape)
+
+    def _has_many_products(self, shape: tuple[int, ...]) -> bool:
+        if min(shape) < 1 or mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:  # a graph, where it gains nothing
+            return False
+        spec = self._request.spec
+        windows = shape[0] * spec.in_channels * spec.kernel_size * self.plan(shape[2]).length_out
+        return windows <= MOST_WINDOWS and windows // spec.groups * spec.out_channels >= FAST_PRODUCTS
+
+    def construct(self, x: Any) -> Any:
+        """Convolve (batch, channels, length) or (channels, length)."""
+        axes = self._check(x.shape)
+        if axes == 2:
+            x = ops.expand_dims(x, 0)
+        length = x.shape[2]
+        if self._by_windows or (self._is_fast and self._has_many(x.shape)):
+            output = self._multiply_windows(x, self._window_index(length))
+        elif self._by_length:
+            pads = self._pads_of(length)
+            if min(pads) < 0:
+                x, pads = ops.gather(self._with_constant(x), self._padded_index(length), 2), (0, 0)
+            conv2d = ops.Conv2D(
+                self.out_channels, self.kernel_size, 1, "pad", (0, 0, pads[0], pads[1]), self.stride, self.dilation, self.group
+            )
+            output = conv2d(self.expand_dims(x, 2), self.weight)
+            if self.has_bias:
+                output = self.bias_add(output, self.bias)
+            output = self.squeeze(output)
+        else:
+            if self._gathers:
+                x = ops.gather(self._with_constant(x), self._padded_index(length), 2)
+            output = super().construct(x)
+        if axes == 2:
+            output = ops.squeeze(output, 0)
+        return output
+
+    def _with_constant(self, x: Any) -> Any:
+        constant = ops.full((x.shape[0], x.shape[1], 1), self._constant, dtype=x.dtype)
+        return ops.concat((x, constant), 2)
+
+    def _multiply_windows(self, x: Any, index: Any) -> Any:
+        batch, channels, length_out = x.shape[0], x.shape[1], index.shape[0] // self._kernel
+        windows = ops.gather(self._with_constant(x), index, 2)
+        columns = ops.reshape(windows, (batch, self._groups, channels // self._groups * self._kernel, length_out))
+        weight = ops.reshape(self.weight, (self._groups, self.out_channels // self._groups, -1))
+        output = ops.reshape(ops.matmul(weight, columns), (batch, self.out_channels, length_out))
+        if self.has_bias:
+            output = output + ops.reshape(self.bias, (1, -1, 1))
+        return output
+
+    def extend_repr(self) -> str:
+        """Return MindSpore's own text, the rule, the mode and the policy's name."""
+        policy = self._request.policy
+        own: str = super().extend_repr()
+        return f"{own}, policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode}"
+
+
+def padded_index(plan: Plan) -> Any:
+    """Return (padded_length,) int32 input positions; the position ``plan.length`` holds the constant."""
+    sources = np.array(plan.positions, dtype=np.int32)
+    return np.where(sources < 0, plan.length, sources).astype(np.int32)
+
+
+def window_index(plan: Plan) -> Any:
+    """Return (kernel * length_out,) int32 input positions, kernel outermost."""
+    starts = np.arange(plan.length_out) * plan.stride
+    taps = np.arange(plan.kernel_size)[:, None] * plan.dilation
+    return padded_index(plan)[starts + taps].reshape(-1)
+
+
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyConv1d:
+    """Build the layer; without a stream MindSpore's global random state decides, as ``mindspore.set_seed`` left it."""
+    if device is not None:
+        raise InvalidValueError(
+            f"device must be None for backend 'mindspore', got {device!r}; call mindspore.set_device before building."
+        )
+    policy = request.policy
+    if stream is None and policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS):
+        return PolicyConv1d(request, NATIVE_INITS[policy.weight_init], NATIVE_INITS.get(policy.bias_init))
+    if stream is None:
+        stream = NumpyStream(int(np.random.randint(1, 2**63, dtype=np.int64)))
+    values = request.draw(stream)
+    dtype = getattr(mindspore, request.dtype)
+    weight, bias = (None if values[name] is None else Tensor(values[name], dtype) for name in ("weight", "bias"))
+    return PolicyConv1d(request, weight, bias)
+
+
+def run(layer: PolicyConv1d, data: Any) -> Any:
+    """Return the output for (batch, channels, length), all NumPy."""
+    return layer(Tensor(np.ascontiguousarray(data))).asnumpy()
+
+
+def parameters(layer: PolicyConv1d) -> dict[str, Any]:
+    """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
+    return {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
+
+
+def assign(layer: PolicyConv1d, values: dict[str, Any]) -> None:
+    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays."""
+    layer.weight.set_data(Tensor(np.ascontiguousarray(values["weight"][:, :, None]), layer.weight.dtype))
+    if layer.has_bias:
+        layer.bias.set_data(Tensor(np.ascontiguousarray(values["bias"]), layer.bias.dtype))
+
+
+def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
+    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    ones = Tensor(np.ascontiguousarray(upstream))
+    weights = list(layer.trainable_params())
+    backward = mindspore.grad(lambda x: (layer(x) * ones).sum(), grad_position=0, weights=weights)
+    to_input, to_weights = backward(Tensor(np.ascontiguousarray(data)))
+    found = {weight.name: value.asnumpy() for weight, value in zip(weights, to_weights)}
+    return {"input": to_input.asnumpy(), "weight": found["weight"][:, :, 0], "bias": found.get("bias")}

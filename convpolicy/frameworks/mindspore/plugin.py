@@ -1,0 +1,98 @@
+"""MindSpore: policies, padding rule, random stream, backend and native layer. Importing it does not import mindspore."""
+
+from __future__ import annotations
+
+from convpolicy.core.policy import Policy
+from convpolicy.frameworks.shared_words import SAME_OR_VALID, backend
+from convpolicy.layers.backend import Backend
+from convpolicy.library.padding_rules import SAME_UPPER
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.initializer import FAN_IN_UNIFORM
+from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.stream import RandomStream
+from convpolicy.registry.deferred import lazy
+from convpolicy.registry.marks import hookimpl
+from convpolicy.verification.native import Native
+
+ROOM = "convpolicy.frameworks.mindspore"
+PAGE = "https://www.mindspore.cn/docs/en/r2.0/note/api_mapping/pytorch_diff/Conv1d.html"
+
+
+def _policy(name: str, versions: str, measured: str, weight_init: Choice, bias_init: str, description: str) -> Policy:
+    return Policy(
+        name,
+        padding="same_upper",
+        bias=False,
+        weight_init=weight_init,
+        bias_init=bias_init,
+        layout="OI1W",
+        random_stream="mindspore",
+        padding_names=SAME_OR_VALID,
+        framework="mindspore",
+        versions=versions,
+        measured=measured,
+        source=f"mindspore/nn/layer/conv.py, class Conv1d; its page {PAGE}",
+        description=description,
+    )
+
+
+@hookimpl
+def convpolicy_policies() -> list[Policy]:
+    """Return the policies of MindSpore's versions."""
+    return [
+        _policy(
+            "mindspore",
+            ">=2.1,<2.11",
+            "2.7.0, 2.8.0, 2.9.0, 2.10.0",
+            FAN_IN_UNIFORM,
+            "uniform",
+            "Pads 'same' with the extra sample right, no bias, weight uniform ±√(1/fan_in); from 2.1 on by its pages, 2.7 measured.",
+        ),
+        _policy(
+            "mindspore@2.0",
+            "==2.0.*",
+            "2.0.0",
+            Choice("normal", std=0.01),
+            "zeros",
+            "Pads 'same' with the extra sample right, no bias, weight N(0, 0.01²); its page says N(0, 1).",
+        ),
+    ]
+
+
+@hookimpl
+def convpolicy_padding_rules() -> list[PaddingRule]:
+    """Return the name that MindSpore's pad_mode='same' has here."""
+    return [SAME_UPPER.alias("mindspore-right", "MindSpore's pad_mode='same', which reads the stride, as measured.")]
+
+
+@hookimpl
+def convpolicy_random_streams() -> list[RandomStream]:
+    """Return the random stream ``mindspore``."""
+    return [
+        RandomStream(
+            "mindspore",
+            lazy(f"{ROOM}.stream", "MindsporeStream"),
+            description="mindspore.set_seed(seed): one Philox seed per tensor.",
+        )
+    ]
+
+
+@hookimpl
+def convpolicy_backends() -> list[Backend]:
+    """Return the backend ``mindspore``."""
+    return [
+        backend(
+            "mindspore",
+            f"{ROOM}.layer",
+            capture=lazy(f"{ROOM}.capture", "capture"),
+            layout="OI1W",
+            dtypes=("float32", "float64", "float16"),
+            description="A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
+        )
+    ]
+
+
+@hookimpl
+def convpolicy_natives() -> list[Native]:
+    """Return MindSpore's own layer, for ``verify``."""
+    return [Native(name, f"{ROOM}.native", description="mindspore.nn.Conv1d.") for name in ("mindspore", "mindspore@2.0")]

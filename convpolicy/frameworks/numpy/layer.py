@@ -1,0 +1,173 @@
+"""The NumPy backend: one matrix product per block of windows, float32 and float64, groups, unbatched input."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy.core.plan import Plan, require_a_window
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.frameworks.numpy.stream import NumpyStream
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.parts.stream import Stream
+
+Array: TypeAlias = "NDArray[Any]"
+BLOCK_BYTES = 1 << 22  # windows copied at a time: about the size of a core's cache, measured best of 2^20 … 2^25
+LONG_KERNEL = 9  # taps from which a depthwise sum is faster as one einsum than as a product per channel, measured for 2 to 31
+
+
+class NumpyConv1d:
+    """A convolution over NumPy arrays.
+
+    Attributes:
+        weight: (out, in/groups, kernel) array; may be written in place.
+        bias: (out,) array or None; may be written in place.
+        policy: the policy it follows.
+    """
+
+    def __init__(self, request: LayerRequest, weight: Array, bias: Array | None) -> None:
+        self._request = request
+        self.weight = weight
+        self.bias = bias
+
+    @property
+    def policy(self) -> Any:
+        """The policy this layer follows."""
+        return self._request.policy
+
+    def plan(self, length: int) -> Plan:
+        """Return the plan for one input length in samples."""
+        spec = self._request.spec
+        plan: Plan = self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)
+        return plan
+
+    def __call__(self, data: Any) -> Array:
+        """Convolve.
+
+        Args:
+            data: (batch, channels, length) or (channels, length), of the layer's dtype.
+
+        Returns:
+            (batch, out, length_out) or (out, length_out), same dtype.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: wrong dtype, axes or channels, or an input too short for the plan.
+        """
+        spec = self._request.spec
+        data = self._checked(data)
+        batched = data if data.ndim == 3 else data[None]
+        plan = require_a_window(self.plan(batched.shape[2]))
+        out = np.empty((batched.shape[0], spec.out_channels, plan.length_out), dtype=data.dtype)
+        if out.size:
+            correlate(pad(batched, plan), self.weight, out, spec.stride, spec.dilation, spec.groups)
+            if self.bias is not None:
+                out += self.bias[:, None]
+        return out if data.ndim == 3 else out[0]
+
+    def _checked(self, given: Any) -> Array:
+        spec, dtype = self._request.spec, self._request.dtype
+        try:
+            data: Array = np.asarray(given)
+        except ValueError:
+            raise InvalidTypeError("input must be an array of numbers, got rows of different lengths; even them.") from None
+        if data.dtype != dtype:
+            raise InvalidTypeError(f"input must be {dtype} like the layer, got {data.dtype}; convert it with astype({dtype!r}).")
+        if data.ndim not in (2, 3) or data.shape[-2] != spec.in_channels:
+            raise InvalidValueError(
+                f"input must have shape (batch, {spec.in_channels}, length) or ({spec.in_channels}, length), got {data.shape}; "
+                f"put the channels before the length."
+            )
+        if self.weight.shape != spec.weight_shape:
+            raise InvalidValueError(f"weight must have shape {spec.weight_shape}, got {self.weight.shape}; write it in place.")
+        if self.bias is not None and self.bias.shape != (spec.out_channels,):
+            raise InvalidValueError(f"bias must have shape ({spec.out_channels},), got {self.bias.shape}; write it in place.")
+        return data
+
+    def __repr__(self) -> str:
+        spec, policy = self._request.spec, self._request.policy
+        return (
+            f"NumpyConv1d({spec.in_channels}, {spec.out_channels}, kernel_size={spec.kernel_size}, stride={spec.stride}, "
+            f"dilation={spec.dilation}, groups={spec.groups}, bias={self.bias is not None}, dtype={self._request.dtype}, "
+            f"policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode})"
+        )
+
+
+def capture(layer: Any) -> Capture | None:
+    """Return sizes, policy and weights of a `NumpyConv1d`; None for anything else."""
+    if not isinstance(layer, NumpyConv1d):
+        return None
+    if type(layer) is not NumpyConv1d:
+        raise refuse(layer, "its class may compute in a way of its own", "capture a plain NumpyConv1d with its weights")
+    request = layer._request
+    bias = None if layer.bias is None else as_given(layer.bias)
+    return Capture(request.spec, request.policy, as_given(layer.weight), bias, request.dtype)
+
+
+def pad(data: Array, plan: Plan) -> Array:
+    """Return (batch, channels, padded_length); a view of the input when nothing is added."""
+    (left, right), (first, last) = plan.added, plan.cut
+    if not left and not right:
+        return data[..., first : plan.length - last]
+    inner = left + plan.length
+    padded = np.empty((*data.shape[:-1], inner + right), dtype=data.dtype)
+    padded[..., left:inner] = data
+    for part, sources in ((padded[..., :left], plan.left_sources), (padded[..., inner:], plan.right_sources)):
+        index = np.array(sources, dtype=np.int64)
+        if plan.is_constant:
+            part[...] = plan.value
+        else:
+            np.copyto(part, np.where(index < 0, np.asarray(plan.value, dtype=data.dtype), data[..., index]))
+    return padded[..., first : inner + right - last]
+
+
+def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: int, groups: int) -> None:
+    """Cross-correlate into ``out``.
+
+    Args:
+        padded: (batch, channels, padded_length).
+        weight: (out, in/groups, kernel).
+        out: (batch, out, length_out), written.
+        stride, dilation, groups: of the convolution.
+    """
+    kernel = weight.shape[2]
+    batch, channels, _ = padded.shape
+    length_out = out.shape[2]
+    step = padded.strides
+    windows = np.lib.stride_tricks.as_strided(  # a view: (batch, groups, in/groups, kernel, length_out)
+        padded,
+        (batch, groups, channels // groups, kernel, length_out),
+        (step[0], step[1] * (channels // groups), step[1], step[2] * dilation, step[2] * stride),
+        writeable=False,
+    )
+    grouped_out = out.reshape(batch, groups, -1, length_out)
+    grouped_weight = weight.reshape(groups, -1, channels // groups * kernel)
+    if channels == groups:  # depthwise: nothing to contract over channels, and no window is copied
+        taps = weight.reshape(groups, -1, kernel)
+        if kernel >= LONG_KERNEL:
+            np.einsum("gmk,bgkn->bgmn", taps, windows[:, :, 0], out=grouped_out)
+        else:
+            np.matmul(taps, windows[:, :, 0], out=grouped_out)
+        return
+    per_sample = max(channels * kernel * padded.itemsize, 1)
+    columns = max(BLOCK_BYTES // per_sample, 64)
+    items = max(columns // length_out, 1)
+    for first in range(0, batch, items):
+        for start in range(0, length_out, columns):
+            block = windows[first : first + items, ..., start : start + columns]
+            flat = block.reshape(*block.shape[:2], -1, block.shape[-1])  # the copy (none for kernel 1, stride 1)
+            np.matmul(grouped_weight, flat, out=grouped_out[first : first + items, ..., start : start + columns])
+
+
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> NumpyConv1d:
+    """Build the layer; without a stream NumPy's global random state decides, as ``np.random.seed`` left it."""
+    if device not in (None, "cpu"):
+        raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {device!r}; pick another backend.")
+    if stream is None:
+        stream = NumpyStream(int(np.random.randint(0, 2**63, dtype=np.int64)))
+    values = request.draw(stream)
+    weight = values["weight"]
+    assert weight is not None
+    return NumpyConv1d(request, weight, values["bias"])

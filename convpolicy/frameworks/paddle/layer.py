@@ -1,0 +1,243 @@
+"""The backend ``paddle``: ``paddle.nn.Conv1D`` itself where it can express the padding, else a subclass that pads by the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F  # noqa: N812 - the usual name
+from paddle import nn
+
+from convpolicy.core.plan import Plan
+from convpolicy.core.policy import Policy
+from convpolicy.errors import InvalidValueError
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.stream import Stream
+
+ZEROS = Choice("zeros")
+# rules that Paddle's 'SAME' carries out for dilation 1; any other dilation it sets to 1 without saying so
+SAME = {Choice(name) for name in ("paddle_same", "same_upper", "tf-right", "mindspore-right")}
+# modes of Paddle's Conv1D, which takes one number of samples for both sides; its circular wraps again and again, so that the
+# circular that refuses pads wider than the input is not among them
+MODES = {Choice("reflect"): "reflect", Choice("replicate"): "replicate", Choice("circular", overflow="periodic"): "circular"}
+# (padding mode, overflow rule) -> the mode of paddle.nn.functional.pad that does the same wherever the plan is defined
+PAD_MODES = {
+    ("zeros", None): "constant",
+    ("constant", None): "constant",
+    ("reflect", "error"): "reflect",
+    ("replicate", "error"): "replicate",
+    ("circular", "error"): "circular",
+    ("circular", "periodic"): "circular",
+}
+WEIGHT_INIT, BIAS_INIT = Choice("he_normal", fan="fan_in_all_groups"), Choice("zeros")  # what Paddle's Conv1D starts with
+
+
+def native_padding(request: LayerRequest) -> int | list[int] | str | None:
+    """Return the ``padding`` argument with which ``paddle.nn.Conv1D`` does this by itself, or None when it cannot."""
+    policy, pads = request.policy, request.static_pads()
+    if pads is None:
+        return "SAME" if policy.padding in SAME and request.spec.dilation == 1 and policy.padding_mode == ZEROS else None
+    left, right = pads
+    if min(pads) < 0:
+        return None
+    if left == right:
+        return left if policy.padding_mode in {ZEROS, *MODES} or not left else None
+    return [left, right] if policy.padding_mode == ZEROS else None
+
+
+def has_native_init(request: LayerRequest) -> bool:
+    """Return True when Paddle's own layer draws from the policy's distributions."""
+    policy = request.policy
+    return policy.weight_init == WEIGHT_INIT and (not policy.bias or policy.bias_init == BIAS_INIT)
+
+
+class GlobalStream(Stream):
+    """Paddle's own global random state, for layers built without a seed."""
+
+    name: ClassVar[str] = "paddle"
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
+
+    def __init__(self) -> None:
+        pass  # nothing of its own
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float, dtype: str = "float32") -> Any:
+        """``paddle.nn.initializer.Uniform``."""
+        return _drawn(nn.initializer.Uniform(low, high), shape, self.check_dtype(dtype))
+
+    def normal(self, shape: tuple[int, ...], mean: float, std: float, dtype: str = "float32") -> Any:
+        """``paddle.nn.initializer.Normal``."""
+        return _drawn(nn.initializer.Normal(mean, std), shape, self.check_dtype(dtype))
+
+    def truncated_normal(
+        self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
+    ) -> Any:
+        """``paddle.nn.initializer.TruncatedNormal``, whose bounds are values and not standard deviations: measured on 3.3.1."""
+        return _drawn(
+            nn.initializer.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std), shape, self.check_dtype(dtype)
+        )
+
+
+def _drawn(initializer: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    return paddle.create_parameter(list(shape), dtype, default_initializer=initializer).numpy()
+
+
+def pad_mode(request: LayerRequest) -> str | None:
+    """Return the mode of ``paddle.nn.functional.pad`` that does what the policy's padding mode does, or None."""
+    arguments = request.policy.part("padding_mode")[1]
+    return PAD_MODES.get((request.policy.padding_mode.name, arguments.get("overflow")))
+
+
+class PaddedConv1D(nn.Conv1D):
+    """A ``paddle.nn.Conv1D`` that pads by a policy's plan; parameters and state dict are Paddle's own."""
+
+    def __init__(self, request: LayerRequest, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._request = request
+        self._pads = request.static_pads()
+        self._pad_mode = pad_mode(request)
+        self._value = request.policy.part("padding_mode")[1].get("value", 0.0)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy this layer follows."""
+        return self._request.policy
+
+    def plan(self, length: int) -> Plan:
+        """Return the plan for one input length in samples."""
+        return self._request.plan(length)
+
+    def forward(self, x: Any) -> Any:
+        """Convolve (batch, channels, length)."""
+        _checked(self, x.shape)
+        return self._padded_by_mode(x, self._pads)
+
+    def _padded_by_mode(self, x: Any, pads: Any) -> Any:
+        if self._request.policy.padding_mode == ZEROS:
+            return self._convolved(x, pads)
+        return self._convolved(F.pad(x, list(pads), mode=self._pad_mode, value=self._value, data_format="NCL"))
+
+    def _convolved(self, x: Any, pads: Any = (0, 0)) -> Any:
+        spec = self._request.spec
+        return F.conv1d(x, self.weight, self.bias, spec.stride, list(pads), spec.dilation, spec.groups)
+
+    def extra_repr(self) -> str:
+        """Return Paddle's own text, the rule, the mode and the policy's name."""
+        policy = self.policy
+        return f"{super().extra_repr()}, padding={policy.padding}, padding_mode={policy.padding_mode}, policy={policy.name!r}"
+
+
+@paddle.jit.marker.force_dynamic
+class ByLengthConv1D(PaddedConv1D):
+    """A `PaddedConv1D` that resolves its plan for every length that comes.
+
+    ``paddle.jit.to_static`` runs it as it stands between two graphs; with ``full_graph=True`` it becomes the graph of one length.
+    """
+
+    @paddle.jit.marker.unified(for_ast=False)  # type: ignore[untyped-decorator]
+    def forward(self, x: Any) -> Any:
+        """Convolve (batch, channels, length)."""
+        translate = paddle.framework.core.set_eval_frame(None)  # to_static shall not translate the arithmetic of a plan
+        try:
+            plan = _checked(self, x.shape)
+        finally:
+            paddle.framework.core.set_eval_frame(translate)
+        if plan is None:
+            policy = self.policy
+            raise InvalidValueError(
+                f"length must be known to translate padding {policy.padding} with mode {policy.padding_mode}, got None; give the "
+                f"InputSpec a length, or call paddle.jit.to_static with full_graph=False."
+            )
+        if self._pad_mode is not None and plan.cut == (0, 0):
+            return self._padded_by_mode(x, (plan.left, plan.right))
+        sources = list(plan.positions)
+        if min(sources) < 0:
+            constant = paddle.full([x.shape[0], x.shape[1], 1], self._value, x.dtype)
+            x = paddle.concat([x, constant], axis=2)  # behind the last sample
+            sources = [plan.length if source < 0 else source for source in sources]
+        return self._convolved(paddle.index_select(x, paddle.to_tensor(sources), axis=2))
+
+
+@paddle.jit.marker.unified  # type: ignore[untyped-decorator]
+def _checked(layer: PaddedConv1D, shape: Any) -> Plan | None:
+    """Check an input's shape and return its plan; None while a length that is not known is translated."""
+    channels, length = layer._request.spec.in_channels, shape[-1] if len(shape) else 0
+    if len(shape) != 3 or shape[1] != channels:
+        raise InvalidValueError(
+            f"input must have shape (batch, {channels}, length), got {tuple(shape)}; put the channels before the length."
+        )
+    return layer.plan(length) if isinstance(length, int) and length >= 0 else None
+
+
+def _layer_class(request: LayerRequest) -> type[PaddedConv1D]:
+    pads = request.static_pads()
+    return PaddedConv1D if pads is not None and min(pads) >= 0 and pad_mode(request) is not None else ByLengthConv1D
+
+
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1D:
+    """Build the layer; without a stream Paddle's global random state decides, as ``paddle.seed`` left it."""
+    spec, policy, padding = request.spec, request.policy, native_padding(request)
+    arguments = {
+        "in_channels": spec.in_channels,
+        "out_channels": spec.out_channels,
+        "kernel_size": spec.kernel_size,
+        "stride": spec.stride,
+        "padding": 0 if padding is None else padding,
+        "dilation": spec.dilation,
+        "groups": spec.groups,
+        "padding_mode": "zeros" if padding is None else MODES.get(policy.padding_mode, "zeros"),
+        "device": device,
+        "dtype": request.dtype,
+        "bias_attr": None if policy.bias else False,
+    }
+    own_draw = stream is None and has_native_init(request)
+    if not own_draw:
+        blank = nn.initializer.Constant(0.0)  # draws nothing: the global random state stays as it is
+        arguments["weight_attr"] = paddle.ParamAttr(initializer=blank)
+    layer = nn.Conv1D(**arguments) if padding is not None else _layer_class(request)(request, **arguments)
+    if not own_draw:
+        for name, value in request.draw(GlobalStream() if stream is None else stream).items():
+            if value is not None:
+                getattr(layer, name).set_value(value)
+    return layer
+
+
+def run(layer: nn.Conv1D, data: Any) -> Any:
+    """Return the output for (batch, channels, length), all NumPy."""
+    with paddle.no_grad():
+        return layer(paddle.to_tensor(np.ascontiguousarray(data))).numpy()
+
+
+def parameters(layer: nn.Conv1D) -> dict[str, Any]:
+    """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
+    return {name: None if value is None else value.numpy() for name, value in _weights(layer).items()}
+
+
+def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
+    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays.
+
+    Raises:
+        InvalidValueError: another shape, or a bias for a layer without one.
+    """
+    tensors = _weights(layer)
+    for name, value in values.items():
+        if value is None:
+            continue
+        shape = None if tensors[name] is None else tuple(tensors[name].shape)
+        if value.shape != shape:
+            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+        tensors[name].set_value(paddle.to_tensor(np.ascontiguousarray(value)).astype(tensors[name].dtype))
+
+
+def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:
+    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    wanted = {"input": paddle.to_tensor(np.ascontiguousarray(data), stop_gradient=False), **_weights(layer)}
+    present = {name: value for name, value in wanted.items() if value is not None}
+    found = paddle.grad([layer(wanted["input"])], list(present.values()), [paddle.to_tensor(np.ascontiguousarray(upstream))])
+    return dict.fromkeys(wanted) | {name: value.numpy() for name, value in zip(present, found)}
+
+
+def _weights(layer: nn.Conv1D) -> dict[str, Any]:
+    return {"weight": layer.weight, "bias": layer.bias}

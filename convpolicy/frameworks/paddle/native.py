@@ -1,0 +1,42 @@
+"""``paddle.nn.Conv1D``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import paddle
+
+from convpolicy.core.plan import ConvSpec
+
+seed = paddle.seed
+PADDINGS = (0, 2)
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def version() -> str:
+    return str(paddle.__version__)
+
+
+def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
+    own = {"bias_attr" if name == "bias" else name: value for name, value in words.items()}
+    if own.get("bias_attr") is True:
+        del own["bias_attr"]  # True is not a ParamAttr; a bias is the default
+    if isinstance(own.get("padding"), tuple):
+        own["padding"] = list(own["padding"])
+    return paddle.nn.Conv1D(
+        spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups, **own
+    )
+
+
+def parameters(layer: Any) -> dict[str, Any]:
+    return {name: value.numpy() for name, value in layer.state_dict().items()}
+
+
+def give(layer: Any, values: Mapping[str, Any]) -> None:
+    layer.set_state_dict({name: paddle.to_tensor(np.array(value)) for name, value in values.items()})
+
+
+def run(layer: Any, data: Any) -> Any:
+    return layer(paddle.to_tensor(np.array(data))).numpy()

@@ -1,0 +1,131 @@
+"""Taking a ``torch.nn.Conv1d`` apart, weight normalisation, spectral normalisation and pruning included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as modules
+from torch.nn.utils import parametrizations, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from convpolicy.arithmetic import split, static_total
+from convpolicy.core.named import policy
+from convpolicy.core.plan import ConvSpec
+from convpolicy.errors import ConvPolicyError
+from convpolicy.frameworks.torch.execution.rules import native_padding
+from convpolicy.frameworks.torch.execution.tuned import Tuned
+from convpolicy.frameworks.torch.padded import PaddedConv1d
+from convpolicy.frameworks.torch.policy_layer import PolicyConv1d
+from convpolicy.frameworks.torch.ruled import RuledConv1d
+from convpolicy.frameworks.torch.values import as_numpy
+from convpolicy.layers.capture import Capture, as_given, one, refuse
+
+DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
+TENSORS = (Tensor, nn.Parameter, nn.Buffer)
+# what a call goes through, by the files that may have written it: a class, or the framework itself, may have been given another
+CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad")
+FILES = {
+    function.__code__.co_filename  # no __init__, which torch.compile replaces
+    for function in (nn.Module.forward, nn.Conv1d.forward, RuledConv1d.forward, PaddedConv1d.extra_repr)
+}
+# what a pre-hook of torch's own utilities makes of the weight, without its side effects
+REWRITING_HOOKS = {
+    WeightNorm: lambda hook, layer: hook.compute_weight(layer),
+    SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
+    prune.BasePruningMethod: lambda hook, layer: hook.apply_mask(layer),
+}
+CHANGING_IN_TRAINING = (SpectralNorm, parametrizations._SpectralNorm)
+
+
+def capture(layer: Any) -> Capture | None:
+    """Return sizes, policy and the weights that the layer's next call would use; None for what is no ``nn.Conv1d``."""
+    if not isinstance(layer, nn.Conv1d):
+        return None
+    _check(layer)
+    weight, bias = _values(layer)
+    if any(type(value) not in TENSORS for value in (weight, bias) if value is not None):
+        raise refuse(layer, f"its weight is a {type(weight).__name__}, which may compute in a way of its own", "make it a tensor")
+    if weight.dtype not in DTYPES or (bias is not None and bias.dtype != weight.dtype):
+        dtypes = ", ".join(str(value.dtype) for value in (weight, bias) if value is not None)
+        raise refuse(layer, f"weight and bias are {dtypes}", f"convert both to one of {', '.join(DTYPES.values())}")
+    kernel, stride, dilation = map(one, (layer.kernel_size, layer.stride, layer.dilation))
+    spec = ConvSpec.of(layer.in_channels, layer.out_channels, kernel, stride, dilation, layer.groups)
+    if tuple(weight.shape) != spec.weight_shape:
+        raise refuse(
+            layer,
+            f"its weight has shape {tuple(weight.shape)} and its sizes say {spec.weight_shape}",
+            "build it with its own sizes",
+        )
+    chosen = _policy(layer, spec, bias is not None)
+    return Capture(spec, chosen, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
+
+
+def _array(value: Tensor) -> Any:
+    return as_given(as_numpy(value.detach().cpu()))
+
+
+def _check(layer: nn.Conv1d) -> None:
+    if isinstance(layer, nn.LazyConv1d):
+        raise refuse(layer, "its in_channels are not known before the first call", "call it once on an input")
+    if any(_written_in(getattr(type(layer), name, None)) not in FILES for name in CALLED if hasattr(type(layer), name)):
+        raise refuse(layer, "its class computes forward in a way of its own", "capture a plain torch.nn.Conv1d with its weights")
+    if any(not isinstance(vars(layer)[name], Tuned) for name in CALLED if name in vars(layer)):
+        raise refuse(layer, "its forward was replaced", "delete that attribute")
+    if modules._global_forward_hooks or modules._global_forward_pre_hooks:
+        raise refuse(layer, "a forward hook of all modules may change what it computes", "remove the hook")
+    if layer._forward_hooks:
+        raise refuse(layer, "a forward hook may change its output", "remove the hook")
+    rewriting = [hook for hook in _pre_hooks(layer) if isinstance(hook, tuple(REWRITING_HOOKS))]
+    if len(rewriting) != len(_pre_hooks(layer)):
+        raise refuse(layer, "a forward pre-hook may change its input", "remove the hook")
+    parametrized = [part for parts in getattr(layer, "parametrizations", {}).values() for part in parts]
+    if layer.training and any(isinstance(part, CHANGING_IN_TRAINING) for part in (*rewriting, *parametrized)):
+        raise refuse(layer, "spectral normalisation changes its weight at every call while training", "call eval() first")
+    if any(value.is_meta for value in layer.parameters()):
+        raise refuse(layer, "it is on the meta device and holds no values", "call to_empty and load its weights")
+
+
+def _written_in(function: Any) -> str:
+    return str(getattr(getattr(function, "__code__", None), "co_filename", ""))
+
+
+def _pre_hooks(layer: nn.Conv1d) -> list[Any]:
+    return list(layer._forward_pre_hooks.values())
+
+
+@torch.no_grad()
+def _values(layer: nn.Conv1d) -> tuple[Any, Any]:
+    """Return weight and bias as the next call would have them, after parametrizations and torch's own pre-hooks."""
+    values: dict[str, Tensor | None] = {"weight": layer.weight, "bias": layer.bias}
+    for hook in _pre_hooks(layer):
+        rewrite = next(rewrite for kind, rewrite in REWRITING_HOOKS.items() if isinstance(hook, kind))
+        name = getattr(hook, "name", None) or hook._tensor_name
+        values[name] = rewrite(hook, layer)  # type: ignore[no-untyped-call]
+    return values["weight"], values["bias"]
+
+
+def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
+    given: Any = layer.padding
+    padding = given if isinstance(given, str) or (isinstance(given, tuple) and len(given) > 1) else one(given)
+    if isinstance(layer, PolicyConv1d):
+        mode = layer.policy.padding_mode.name
+        built: Any = native_padding(layer._request)
+        if isinstance(layer, PaddedConv1d):
+            built = layer._static or str(layer.policy.padding)
+        if (spec, padding, layer.padding_mode) != (layer._request.spec, built, mode):
+            raise refuse(layer, "its sizes or its padding were changed after it was built", "build it anew")
+        return layer.policy.evolve(bias=bias)
+    if isinstance(padding, tuple):
+        raise refuse(layer, f"its padding {padding} is not one that its forward can carry out", "build it anew")
+    try:
+        chosen = policy("torch").evolve(padding=padding, padding_mode=layer.padding_mode, bias=bias)
+    except ConvPolicyError as error:
+        raise refuse(layer, str(error).rstrip("."), "correct its attributes") from error
+    same = split(static_total(spec.kernel_size, spec.dilation), "right")
+    pads = {"same": same, "valid": (0, 0)}[padding] if isinstance(padding, str) else (padding, padding)
+    if layer.padding_mode != "zeros" and tuple(layer._reversed_padding_repeated_twice) != pads:
+        raise refuse(layer, "its padding was changed after it was built, which its forward does not read", "build it anew")
+    return chosen

@@ -1,0 +1,111 @@
+"""The torch backend: ``torch.nn.Conv1d`` itself where it can express the policy, else a subclass of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from convpolicy import registry
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.frameworks.torch.execution.rules import applies, native_padding
+from convpolicy.frameworks.torch.padded import PaddedConv1d
+from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, PolicyConv1d, drawn, has_native_init, normalised, write
+from convpolicy.frameworks.torch.ruled import RuledConv1d
+from convpolicy.frameworks.torch.values import as_numpy
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.parts.stream import Stream
+
+
+class _UndrawnConv1d(nn.Conv1d):
+    """A ``torch.nn.Conv1d`` under construction: torch's own draw is skipped, its random state untouched."""
+
+    def reset_parameters(self) -> None:
+        """Leave the values to whoever writes them next."""
+
+
+@registry.cached(maxsize=512)
+def _recipe(request: LayerRequest) -> tuple[type[PolicyConv1d] | None, dict[str, Any]]:
+    """Return the class, None for torch's own, and the arguments of both."""
+    spec, padding = request.spec, native_padding(request)
+    arguments = {
+        "in_channels": spec.in_channels,
+        "out_channels": spec.out_channels,
+        "kernel_size": spec.kernel_size,
+        "stride": spec.stride,
+        "padding": padding or 0,  # a PaddedConv1d pads by itself
+        "dilation": spec.dilation,
+        "groups": spec.groups,
+        "bias": request.policy.bias,
+        "padding_mode": request.policy.padding_mode.name if request.policy.padding_mode in NATIVE_MODES else "zeros",
+        "dtype": getattr(torch, request.dtype),
+    }
+    kind: type[PolicyConv1d] | None = None
+    if padding is None:
+        kind = PaddedConv1d
+    elif applies(request):
+        kind = RuledConv1d
+    elif not has_native_init(request) or request.policy.weight_norm is not None:
+        kind = PolicyConv1d
+    return kind, arguments
+
+
+def _usable(device: Any) -> torch.device:
+    """Return a device that this torch can hold a tensor on, or refuse it in one sentence."""
+    try:
+        return torch.empty(0, device=device).device
+    except Exception as error:  # TypeError, RuntimeError, AssertionError and the devices' own
+        kind = InvalidTypeError if isinstance(error, TypeError) else InvalidValueError
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        raise kind(f"device must be one that this torch has, got {device!r}: {first}; pass for example 'cpu'.") from error
+
+
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
+    """Build the layer; without a stream torch's global random state decides, as ``torch.manual_seed`` left it."""
+    if device is not None and _usable(device).type == "meta" and stream is not None:
+        raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
+    kind, arguments = _recipe(request)
+    if kind is not None:
+        return normalised(kind(request, arguments, stream, device), request.policy.weight_norm)
+    if stream is None:
+        return nn.Conv1d(**arguments, device=device)
+    layer: nn.Conv1d = _UndrawnConv1d(**arguments, device=device)
+    layer.__class__ = nn.Conv1d
+    write(layer, drawn(request, stream))
+    return layer
+
+
+def run(layer: nn.Conv1d, data: Any) -> Any:
+    """Return the output for (batch, channels, length), all NumPy; bfloat16 goes in and comes out as float32."""
+    with torch.no_grad():
+        return as_numpy(layer(_given(layer, data)))
+
+
+def _given(layer: nn.Conv1d, data: Any) -> Tensor:
+    """Return an array as a tensor that the layer takes: bfloat16 where NumPy had to write float32."""
+    tensor = torch.from_numpy(data)
+    return tensor.bfloat16() if layer.weight.dtype == torch.bfloat16 else tensor
+
+
+def parameters(layer: nn.Conv1d) -> dict[str, Any]:
+    """Return weight and bias as NumPy arrays; bfloat16 as float32."""
+    return {
+        name: None if value is None else as_numpy(value.detach().cpu())
+        for name, value in (("weight", layer.weight), ("bias", layer.bias))
+    }
+
+
+def assign(layer: nn.Conv1d, values: dict[str, Any]) -> None:
+    """Write weight and bias, given as NumPy arrays."""
+    write(layer, {name: None if value is None else torch.tensor(value) for name, value in values.items()})
+
+
+def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
+    """Return the gradients of ``sum(output * upstream)``, all NumPy; of the effective weight under weight normalisation."""
+    with parametrize.cached():  # the weight read here is the one that the call uses
+        wanted = {"input": _given(layer, data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
+        present = {name: value for name, value in wanted.items() if value is not None}
+        found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), _given(layer, upstream))
+    return dict.fromkeys(wanted) | {name: as_numpy(value) for name, value in zip(present, found)}

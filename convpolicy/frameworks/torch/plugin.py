@@ -1,0 +1,99 @@
+"""PyTorch: policy, padding rules, random stream, backend and native layer. Importing it does not import torch."""
+
+from __future__ import annotations
+
+from convpolicy.arithmetic import SIDES, split, static_total
+from convpolicy.core.policy import Policy
+from convpolicy.frameworks.shared_words import backend
+from convpolicy.layers.backend import Backend
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.initializer import FAN_IN_UNIFORM
+from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.part import Param
+from convpolicy.parts.stream import RandomStream
+from convpolicy.registry.deferred import lazy
+from convpolicy.registry.marks import hookimpl
+from convpolicy.verification.native import Native
+
+ROOM = "convpolicy.frameworks.torch"
+
+
+def torch_same(kernel: int, stride: int, dilation: int, length: int | None, *, odd_side: str) -> tuple[int, int]:
+    """What torch's padding='same' does: total e - 1, extra sample right, stride 1 only.
+
+    Source: torch/nn/modules/conv.py, _ConvNd.__init__; measured on torch 1.9.0 and 2.13.0.
+    """
+    if stride != 1:
+        raise ValueError(f"stride must be 1, got {stride}, as in torch; use 'same_upper' or 'same_static' with a stride.")
+    return split(static_total(kernel, dilation), odd_side)
+
+
+TORCH_SAME = PaddingRule(
+    "torch_same", torch_same, declares={"length-preserving"}, params={"odd_side": Param("right", kind="name", allowed=SIDES)}
+)
+
+
+@hookimpl
+def convpolicy_padding_rules() -> list[PaddingRule]:
+    """Return torch's own 'same', and what MindSpore's documentation says of it."""
+    return [
+        TORCH_SAME,
+        TORCH_SAME.alias(
+            "torch-left",
+            "extra sample left, as MindSpore's page describes torch; torch 1.9.0 and 2.13.0 were measured to put it right.",
+            odd_side="left",
+        ),
+    ]
+
+
+@hookimpl
+def convpolicy_policies() -> list[Policy]:
+    """Return the policy ``torch``."""
+    return [
+        Policy(
+            "torch",
+            weight_init=FAN_IN_UNIFORM,
+            random_stream="torch",
+            padding_names=(("same", "torch_same"), ("valid", "valid")),
+            framework="torch",
+            versions=">=1.9,<2.14",
+            measured="1.9.0, 2.13.0",
+            source="torch/nn/modules/conv.py, class Conv1d",
+            description="No padding, bias, weight and bias uniform ±√(1/fan_in); its own 'same' puts the extra sample right.",
+        )
+    ]
+
+
+@hookimpl
+def convpolicy_random_streams() -> list[RandomStream]:
+    """Return the random stream ``torch``."""
+    return [
+        RandomStream(
+            "torch",
+            lazy(f"{ROOM}.stream", "TorchStream"),
+            constructed={"weight": FAN_IN_UNIFORM, "bias": Choice("uniform")},
+            description="torch.manual_seed(seed): the one mt19937 generator of torch's CPU fills.",
+        )
+    ]
+
+
+@hookimpl
+def convpolicy_backends() -> list[Backend]:
+    """Return the backend ``torch``."""
+    return [
+        backend(
+            "torch",
+            f"{ROOM}.layer",
+            capture=lazy(f"{ROOM}.capture", "capture"),
+            tune=lazy(f"{ROOM}.execution.tuning", "tune"),
+            untune=lazy(f"{ROOM}.execution.tuning", "untune"),
+            dtypes=("float32", "float64", "float16", "bfloat16"),
+            description="torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
+        )
+    ]
+
+
+@hookimpl
+def convpolicy_natives() -> list[Native]:
+    """Return torch's own layer, for ``verify``."""
+    return [Native("torch", f"{ROOM}.native", description="torch.nn.Conv1d.")]

@@ -1,0 +1,39 @@
+"""Torch's own random state as a stream, and tensors as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convpolicy.bits.pieces import Shape
+from convpolicy.frameworks.torch.stream import TorchStream
+
+
+class GlobalStream(TorchStream):
+    """Torch's own global CPU random state, for layers built without a seed."""
+
+    def __init__(self) -> None:
+        pass  # nothing of its own
+
+    def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Any:
+        """``Tensor.uniform_``."""
+        return as_numpy(_empty(shape, dtype).uniform_(low, high))
+
+    def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Any:
+        """``Tensor.normal_``."""
+        return as_numpy(_empty(shape, dtype).normal_(mean, std))
+
+    def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32") -> Any:
+        """``torch.nn.init.trunc_normal_``."""
+        return as_numpy(nn.init.trunc_normal_(_empty(shape, dtype), mean, std, mean + lower * std, mean + upper * std))
+
+
+def _empty(shape: Shape, dtype: str) -> Tensor:
+    return torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
+
+
+def as_numpy(values: Tensor) -> Any:
+    """Return a CPU tensor as an array; bfloat16 as float32, which NumPy has."""
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()

@@ -1,0 +1,147 @@
+"""`capture`: a native layer of any framework taken apart into sizes, policy and weights; `port`: the same function elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy import registry
+from convpolicy.core.plan import ConvSpec
+from convpolicy.core.policy import Policy
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
+
+INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # what a layer holds before it is given the captured weights
+
+
+@attrs.frozen(eq=False)
+class Capture:
+    """A 1-D convolution without its framework.
+
+    Args:
+        spec: sizes.
+        policy: padding, mode, bias and layout as the layer has them; its initializers and stream are its framework's.
+        weight: (out, in/groups, kernel), in the layer's dtype; bfloat16 as the float32 numbers it holds.
+        bias: (out,) or None.
+        dtype: canonical name, e.g. ``"float32"``.
+        backend: name of the backend that took the layer apart.
+    """
+
+    spec: ConvSpec
+    policy: Policy
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None
+    dtype: str = "float32"
+    backend: str = ""
+
+    def build(self, backend: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:
+        """Build the same function as a layer of a backend, with the same weights.
+
+        Args:
+            backend: name.
+            dtype: of the new layer; None keeps it.
+            device: whatever the framework calls a device, or None for its default.
+            execution: ``"exact"`` or ``"fast"``.
+
+        Returns:
+            A native layer.
+
+        Raises:
+            UnknownNameError, InvalidValueError, MissingFrameworkError: an unknown backend, a dtype it does not compute in, or a
+                framework that is not installed.
+        """
+        target: Backend = registry.current().get("backend", backend)
+        if execution not in EXECUTIONS:
+            raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
+        name = target.check_dtype(self.dtype if dtype is None else dtype)
+        unseeded = self.policy.evolve(**INITIAL)
+        layer = target.layer(LayerRequest(self.spec, unseeded, name, execution), None, device)
+        target.assign(layer, {"weight": self.weight, "bias": self.bias})
+        return layer
+
+    def __str__(self) -> str:
+        spec, origin = self.spec, f", from {self.backend}" if self.backend else ""
+        return (
+            f"{spec.in_channels} -> {spec.out_channels} channels, kernel_size {spec.kernel_size}, stride {spec.stride}, dilation "
+            f"{spec.dilation}, groups {spec.groups}, {self.dtype}{origin}\n{self.policy}"
+        )
+
+
+def capture(layer: Any) -> Capture:
+    """Take a native layer apart into sizes, policy and weights.
+
+    Args:
+        layer: a Conv1d of any framework that a registered backend can take apart. It is not changed.
+
+    Returns:
+        A `Capture`.
+
+    Raises:
+        InvalidTypeError: not a 1-D convolution of a registered framework; holds its class.
+        InvalidValueError: one that cannot be expressed exactly; holds the reason.
+    """
+    for backend in backends_of(layer):
+        found = backend.capture(layer) if backend.capture is not None else None
+        if found is not None:
+            plain = found.policy.evolve(weight_norm=None)  # the weight is the effective one
+            named: Capture = attrs.evolve(found, backend=backend.name, policy=plain)
+            return named
+    known = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.capture is not None)
+    raise InvalidTypeError(
+        f"layer must be a 1-D convolution of one of the backends {', '.join(known)}, got {_title(layer)}; pass the layer itself."
+    )
+
+
+def backends_of(layer: Any) -> list[Backend]:
+    """Return the backends whose name, framework or package a class of the layer comes from; nothing is imported.
+
+    One that is known by its package alone can only have built the layer when its framework is imported already.
+    """
+    roots = {kind.__module__.partition(".")[0] for kind in type(layer).__mro__}
+
+    def may_have_built(part: Backend) -> bool:
+        package = part.build.__module__.partition(".")[0]
+        return not roots.isdisjoint((part.name, part.framework)) or (package in roots and part.framework in sys.modules)
+
+    return [part for part in registry.current().parts("backend").values() if may_have_built(part)]
+
+
+def port(layer: Any, to: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:
+    """Build the same function as a layer of another framework, with the same weights.
+
+    Args:
+        layer: see `capture`.
+        to: name of the backend.
+        dtype, device, execution: see `Capture.build`.
+
+    Returns:
+        A native layer of ``to``.
+
+    Raises:
+        ConvPolicyError: see `capture` and `Capture.build`.
+    """
+    return capture(layer).build(to, dtype=dtype, device=device, execution=execution)
+
+
+def _title(layer: Any) -> str:
+    kind = type(layer)
+    return f"an object of class {kind.__module__}.{kind.__qualname__}"
+
+
+def one(sizes: Any) -> int:
+    """Return the only number of a size, given alone or in a tuple of one."""
+    return int(sizes[0] if isinstance(sizes, (tuple, list)) and len(sizes) == 1 else sizes)
+
+
+def refuse(layer: Any, reason: str, fix: str) -> InvalidValueError:
+    """Return the error that says why a layer is not captured and what to do."""
+    return InvalidValueError(f"layer {type(layer).__qualname__} cannot be captured exactly: {reason}; {fix}.")
+
+
+def as_given(values: Any) -> NDArray[Any]:
+    """Return a copy that later training does not change."""
+    return np.array(values)

@@ -1,0 +1,20 @@
+"""Layouts of weights and data, with the frameworks that use them."""
+
+from __future__ import annotations
+
+from convpolicy.parts.layout import Layout
+from convpolicy.registry.marks import hookimpl
+
+
+@hookimpl
+def convpolicy_layouts() -> list[Layout]:
+    """Return the built-in layouts."""
+    return [
+        Layout("OIW", "OIW", description="Weight (out, in/groups, kernel): torch, Paddle, ONNX."),
+        Layout("OI1W", "OI1W", description="Weight (out, in/group, 1, kernel): mindspore.nn.Conv1d, a Conv2d inside."),
+        Layout("WIO", "WIO", weight="kernel", description="Kernel (kernel, in/groups, out): TensorFlow, Keras, Flax."),
+        Layout("OWI", "OWI", description="Weight (out, kernel, in/groups): MLX."),
+        Layout("WIM", "WIM", weight="kernel", description="Kernel (kernel, in, multiplier): Keras DepthwiseConv1D."),
+        Layout("NCW", "NCW", weight="", bias="", description="Data (batch, channels, length): torch, MindSpore, ONNX."),
+        Layout("NWC", "NWC", weight="", bias="", description="Data (batch, length, channels): TensorFlow, Keras, Flax."),
+    ]

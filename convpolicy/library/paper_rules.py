@@ -1,0 +1,190 @@
+"""Padding rules of particular reference codes. ``e = (kernel - 1) * dilation + 1``, ``L`` the length; all in samples."""
+
+from __future__ import annotations
+
+from convpolicy.arithmetic import effective_kernel, static_total
+from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.part import Param
+from convpolicy.registry.marks import hookimpl
+
+
+def same_symmetric(kernel: int, stride: int, dilation: int, length: int | None, *, odd_only: bool) -> tuple[int, int]:
+    """(e - 1) // 2 on both sides: the idiom padding=dilation*(kernel_size-1)//2; an odd total loses its odd element.
+
+    With ``odd_only`` an even kernel is refused, as reference codes that assert an odd one do.
+    Source: NVIDIA/tacotron2 layers.py; jik876/hifi-gan utils.py, get_padding; NeMo jasper.py, get_same_padding.
+    """
+    if odd_only and kernel % 2 == 0:
+        raise ValueError(f"kernel must be odd, got {kernel}, as the reference code demands; use 'same_static' for an even one.")
+    side = static_total(kernel, dilation) // 2
+    return side, side
+
+
+def same_drop_last(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """kernel // 2 on both sides, then the last output dropped for an even kernel: (k // 2, k // 2 - 1), the extra one left.
+
+    Dilation is not counted. Source: fairseq and transformers, SamePad.
+    """
+    if stride != 1:
+        raise ValueError(f"stride must be 1, got {stride}, as in the layers that drop an output; use 'same_lower' with a stride.")
+    return kernel // 2, kernel // 2 - (kernel % 2 == 0)
+
+
+def chomp(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """e - 1 on both sides, then the last e - 1 outputs dropped: (e - 1, 0) at stride 1; a cut on the right with a stride.
+
+    A kernel of 1 is refused: the reference's ``[..., :-0]`` drops everything.
+    Source: locuslab/TCN, TCN/tcn.py, Chomp1d.
+    """
+    if kernel == 1:
+        raise ValueError("kernel must be at least 2, got 1, for which chomping drops every output; use 'causal'.")
+    dropped = static_total(kernel, dilation)
+    if length is None:  # stride 1
+        return dropped, 0
+    outputs = (length + dropped - 1) // stride + 1 - dropped
+    return dropped, (outputs - 1) * stride + 1 - length
+
+
+def causal_keep(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """e - 1 on both sides, then only the first L outputs kept: (e - 1, 0), as causal, in the bits of code that pads both sides.
+
+    Source: state-spaces/mamba, mamba_ssm/modules/mamba_simple.py, ``conv1d(x)[..., :seqlen]``.
+    """
+    if stride != 1:
+        raise ValueError(f"stride must be 1, got {stride}, as in the layers that keep as many outputs as inputs; use 'causal'.")
+    return static_total(kernel, dilation), 0
+
+
+def dac(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """ceil((e - stride) / 2) on both sides: 3 · dilation for kernel 7, ceil(stride / 2) for kernel 2 · stride.
+
+    Source: descriptinc/descript-audio-codec, dac/model/dac.py, ResidualUnit and EncoderBlock.
+    """
+    _require_a_whole_stride(kernel, stride, dilation)
+    side = (effective_kernel(kernel, dilation) - stride + 1) // 2
+    return side, side
+
+
+def _require_a_whole_stride(kernel: int, stride: int, dilation: int) -> None:
+    effective = effective_kernel(kernel, dilation)
+    if stride > effective:
+        raise ValueError(f"stride must be at most the effective kernel {effective}, got {stride}; pass less.")
+
+
+def encodec(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """Total e - stride, right total // 2 + extra, left the rest; extra = (kernel - e - L) % stride fills the last window.
+
+    Source: facebookresearch/encodec, encodec/modules/conv.py, SConv1d with causal=False; the extra is counted with the kernel
+    and not with e, which only matters where stride and dilation are both above 1.
+    """
+    _require_a_whole_stride(kernel, stride, dilation)
+    total = effective_kernel(kernel, dilation) - stride
+    return total - total // 2, total // 2 + _extra(kernel, stride, dilation, length)
+
+
+def encodec_causal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """(e - stride, extra); extra = (kernel - e - L) % stride fills the last window.
+
+    Causal only in a mode that adds constants: in mode reflect the first outputs read later samples.
+    Source: facebookresearch/encodec, encodec/modules/conv.py, SConv1d with causal=True.
+    """
+    _require_a_whole_stride(kernel, stride, dilation)
+    return effective_kernel(kernel, dilation) - stride, _extra(kernel, stride, dilation, length)
+
+
+def _extra(kernel: int, stride: int, dilation: int, length: int | None) -> int:
+    return 0 if length is None else (kernel - effective_kernel(kernel, dilation) - length) % stride
+
+
+def mimi(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """(e - stride, -L % stride): EnCodec's causal padding with the extra counted with e.
+
+    Source: transformers, modeling_mimi.py, MimiConv1d with use_causal_conv; moshi, pad_for_conv1d.
+    """
+    _require_a_whole_stride(kernel, stride, dilation)
+    return effective_kernel(kernel, dilation) - stride, 0 if length is None else -length % stride
+
+
+def moshi(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """(e - stride, 0), for lengths that are a multiple of the stride only.
+
+    Source: kyutai-labs/moshi, moshi/modules/conv.py, StreamingConv1d.
+    """
+    _require_a_whole_stride(kernel, stride, dilation)
+    if length is not None and length % stride:
+        raise ValueError(f"length must be a multiple of the stride {stride}, got {length}; use 'mimi' or pad the input first.")
+    return effective_kernel(kernel, dilation) - stride, 0
+
+
+def nemo_causal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """(kernel - 1, stride - 1), dilation not counted.
+
+    Source: NVIDIA NeMo, asr/parts/submodules/causal_convs.py, CausalConv1D with padding=None.
+    """
+    return kernel - 1, stride - 1
+
+
+def nemo_future(kernel: int, stride: int, dilation: int, length: int | None, *, future: int) -> tuple[int, int]:
+    """(kernel - 1 - future, future), and (kernel · dilation - 1 - future · dilation, future · dilation) for a dilation above 1.
+
+    A dilated layer so gains dilation - 1 outputs. For ``future`` of kernel or more it is same_symmetric; stride and dilation must
+    not both be above 1. Source: NVIDIA NeMo, asr/parts/submodules/jasper.py, get_asymtric_padding.
+    """
+    if stride > 1 and dilation > 1:
+        raise ValueError(f"stride and dilation must not both be above 1, got {stride} and {dilation}; set one to 1.")
+    if kernel <= future:
+        return same_symmetric(kernel, stride, dilation, length, odd_only=False)
+    if dilation == 1:
+        return kernel - 1 - future, future
+    return kernel * dilation - 1 - future * dilation, future * dilation
+
+
+def speechbrain_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """(e - 1) // 2 on both sides at stride 1, kernel // 2 with a stride, dilation then not counted.
+
+    Source: speechbrain, nnet/CNN.py, get_padding_elem.
+    """
+    side = kernel // 2 if stride > 1 else static_total(kernel, dilation) // 2
+    return side, side
+
+
+def to_multiple(kernel: int, stride: int, dilation: int, length: int | None, *, of: int) -> tuple[int, int]:
+    """(0, -L % of): up to the next multiple, on the right; ``of`` 0 is the stride.
+
+    Source: lucidrains/enformer-pytorch, AttentionPool; asteroid and espnet before an encoder.
+    """
+    assert length is not None
+    return 0, -length % (of or stride)
+
+
+def crop(kernel: int, stride: int, dilation: int, length: int | None, *, left: int, right: int) -> tuple[int, int]:
+    """(-left, -right): that many samples cut away before the convolution, which then never reads them.
+
+    Source: a negative pad of torch.nn.functional.pad.
+    """
+    return -left, -right
+
+
+def _strided(kernel: int, stride: int, dilation: int) -> bool:
+    return stride > 1
+
+
+@hookimpl
+def convpolicy_padding_rules() -> list[PaddingRule]:
+    """Return the rules of reference codes."""
+    return [
+        PaddingRule("same_symmetric", same_symmetric, params={"odd_only": Param(False, kind="flag")}),
+        PaddingRule("same_drop_last", same_drop_last, drops_outputs=True),
+        PaddingRule("chomp", chomp, needs_length=_strided, drops_outputs=True, declares={"causal"}),
+        PaddingRule("causal_keep", causal_keep, drops_outputs=True, declares={"causal", "length-preserving"}),
+        PaddingRule("dac", dac),
+        PaddingRule("encodec", encodec, needs_length=_strided),
+        PaddingRule("encodec_causal", encodec_causal, needs_length=_strided, declares={"causal"}),
+        PaddingRule("mimi", mimi, needs_length=_strided, declares={"causal", "length-preserving"}),
+        PaddingRule("moshi", moshi, needs_length=_strided, declares={"causal", "length-preserving"}),
+        PaddingRule("nemo_causal", nemo_causal),
+        PaddingRule("nemo_future", nemo_future, params={"future": Param(0, kind="integer")}),
+        PaddingRule("speechbrain_same", speechbrain_same),
+        PaddingRule("to_multiple", to_multiple, needs_length=True, params={"of": Param(0, kind="integer")}),
+        PaddingRule("crop", crop, params={"left": Param(0, kind="integer"), "right": Param(0, kind="integer")}),
+    ]

@@ -1,0 +1,27 @@
+"""Policies of papers: one file each beside this one, read when its name is first asked for."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.resources import files
+
+from convpolicy.core.policy import Policy
+from convpolicy.registry.deferred import Deferred
+from convpolicy.registry.marks import hookimpl
+
+PREFIX = "paper/"
+SUFFIX = ".toml"
+
+
+def _read(file_name: str) -> Policy:
+    from convpolicy.core.named import read_policy  # cattrs and tomlkit come with the first paper
+
+    text = files(__name__).joinpath(file_name).read_text(encoding="utf-8")
+    return read_policy(text, file_name)
+
+
+@hookimpl
+def convpolicy_policies() -> list[Deferred]:
+    """Return the policies of papers, unread."""
+    names = sorted(file.name for file in files(__name__).iterdir() if file.name.endswith(SUFFIX))
+    return [Deferred("policy", PREFIX + name.removesuffix(SUFFIX), partial(_read, name)) for name in names]

@@ -1,0 +1,129 @@
+"""`Choice`: one registered part, named, with some of its parameters set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+
+from convpolicy.errors import InvalidTypeError
+
+
+class FrozenArray:
+    """A read-only copy of an array that can be hashed and compared, so that a policy may hold one."""
+
+    __slots__ = ("_key", "array")
+
+    def __init__(self, values: Any) -> None:
+        array = np.array(values, dtype=np.float64)
+        array.setflags(write=False)
+        self.array = array
+        self._key = (array.shape, array.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FrozenArray) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"array{self.array.shape}"
+
+    def __reduce__(self) -> tuple[type[FrozenArray], tuple[Any]]:
+        return FrozenArray, (np.array(self.array),)
+
+
+def _kept(argument: str, value: Any) -> Any:
+    """Return a parameter in the one form that can be hashed, compared and written to a file.
+
+    Lists and arrays become `FrozenArray`, NumPy scalars Python's, every NaN the same NaN and -0.0 becomes 0.0.
+    """
+    if isinstance(value, (list, tuple, np.ndarray)):
+        try:
+            array = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            raise InvalidTypeError(f"{argument} must be an array of numbers, got rows of different lengths; even them.") from None
+        if array.dtype.kind not in "fiu":
+            raise InvalidTypeError(f"{argument} must be an array of real numbers, got dtype {array.dtype}; pass floats.")
+        return FrozenArray(array)
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float):
+        return math.nan if math.isnan(value) else value + 0.0
+    try:
+        hash(value)
+    except TypeError:
+        raise InvalidTypeError(
+            f"{argument} must be a number, a name or an array, got {value!r} of type {type(value).__name__}; pass one of these."
+        ) from None
+    return value
+
+
+def _key(params: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
+    return tuple((name, isinstance(value, bool), value) for name, value in params)  # True is not 1
+
+
+@attrs.frozen(init=False, repr=False)
+class Choice:
+    """One registered part, chosen by name, with some of its parameters set.
+
+    ``Choice("same_upper", odd_side="left")``, ``Choice("constant", value=1.5)``, ``Choice("normal", std=0.01)``.
+
+    Args:
+        name: the registered name.
+        **params: parameters of that part; those left out, or None, keep the part's defaults.
+
+    Raises:
+        InvalidTypeError: the name is no text, or a value is neither a number, a name nor an array.
+    """
+
+    name: str
+    params: tuple[tuple[str, Any], ...] = attrs.field(eq=_key)
+
+    def __init__(self, name: str, /, **params: Any) -> None:
+        if not isinstance(name, str):
+            raise InvalidTypeError(f"a Choice's name must be text, got {name!r} of type {type(name).__name__}; pass a name.")
+        items = ((k, _kept(f"{name}: {k}", v)) for k, v in params.items() if v is not None)
+        self.__attrs_init__(name, tuple(sorted(items)))
+
+    @classmethod
+    def of(cls, argument: str, value: Any) -> Choice:
+        """Turn a name, a mapping with ``name`` or a Choice into a Choice.
+
+        Raises:
+            InvalidTypeError: anything else; holds the argument and the type that came.
+        """
+        if isinstance(value, Choice):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str) and all(isinstance(k, str) for k in value):
+            return cls(value["name"], **{k: v for k, v in value.items() if k != "name"})
+        raise InvalidTypeError(
+            f"{argument} must be a name, a Choice or a mapping with 'name', got {value!r} of type "
+            f"{type(value).__name__}; pass for example {argument}=Choice('...')."
+        )
+
+    def to_data(self) -> str | dict[str, Any]:
+        """Return the name alone, or a mapping of name and parameters, as it stands in a file."""
+        if not self.params:
+            return self.name
+        return {
+            "name": self.name,
+            **{k: v.array.tolist() if isinstance(v, FrozenArray) else v for k, v in self.params},
+        }
+
+    def __str__(self) -> str:
+        return self.name + (f"({', '.join(f'{k}={v}' for k, v in self.params)})" if self.params else "")
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join([repr(self.name), *(f'{k}={v!r}' for k, v in self.params)])})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _choice, (self.name, dict(self.params))
+
+
+def _choice(name: str, params: dict[str, Any]) -> Choice:
+    return Choice(name, **params)

@@ -1,0 +1,152 @@
+"""`Part`, what plugins register, and `Param`, one parameter of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+
+from convpolicy.arithmetic import LARGEST, integer
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+from convpolicy.parts.choice import Choice, FrozenArray
+
+
+def number(argument: str, value: Any) -> float:
+    """Check one real number at the edge; NaN and infinity are numbers.
+
+    Raises:
+        InvalidTypeError: not a number, or a bool; holds the argument, the value and its type.
+        InvalidValueError: an integer that no float can hold.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InvalidTypeError(f"{argument} must be a number, got {value!r} of type {type(value).__name__}; pass a float.")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidValueError(f"{argument} must fit a float, got an integer beyond 1e308; pass less.") from None
+
+
+def _flag(argument: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidTypeError(f"{argument} must be True or False, got {value!r} of type {type(value).__name__}; pass a bool.")
+    return value
+
+
+def _array(argument: str, value: Any) -> FrozenArray:
+    if not isinstance(value, FrozenArray):
+        raise InvalidTypeError(
+            f"{argument} must be an array of numbers, got {value!r} of type {type(value).__name__}; pass a numpy array."
+        )
+    if not np.isfinite(value.array).all():
+        raise InvalidValueError(f"{argument} must hold finite numbers only, got NaN or infinity; clean the array first.")
+    return value
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "number": number,
+    "integer": lambda argument, value: integer(argument, value, 0, LARGEST),
+    "flag": _flag,
+    "array": _array,
+    "name": lambda _argument, value: value,
+}
+
+
+def _known_check(_param: Any, _field: Any, kind: Any) -> None:
+    if not isinstance(kind, str) or kind not in _CHECKS:
+        raise InvalidValueError(f"a Param's kind must be one of {', '.join(_CHECKS)}, got {kind!r}; pick one.")
+
+
+@attrs.frozen
+class Param:
+    """One parameter of a part.
+
+    Args:
+        default: used when a choice does not set it; None means that the part decides.
+        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"flag"``, ``"array"`` or ``"name"``.
+        allowed: for ``"name"``, the names allowed.
+        minimum: for ``"number"``, the smallest value allowed.
+        finite: for ``"number"``, whether NaN and infinity are refused.
+    """
+
+    default: Any = None
+    kind: str = attrs.field(default="number", validator=_known_check)
+    allowed: tuple[str, ...] = ()
+    minimum: float | None = None
+    finite: bool = True
+
+    def check(self, argument: str, value: Any) -> Any:
+        """Return the value, checked.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: holds the argument, the value and what is allowed.
+        """
+        checked = _CHECKS[self.kind](argument, value)
+        if self.kind == "number" and self.finite and not math.isfinite(checked):
+            raise InvalidValueError(f"{argument} must be finite, got {value!r}; pass an ordinary number.")
+        if self.allowed and checked not in self.allowed:
+            raise InvalidValueError(f"{argument} must be one of {', '.join(self.allowed)}, got {value!r}; pick one.")
+        if self.minimum is not None and checked < self.minimum:
+            raise InvalidValueError(f"{argument} must be at least {self.minimum:g}, got {value!r}; pass more.")
+        return checked
+
+
+def _read_only(params: Mapping[str, Param]) -> Mapping[str, Param]:
+    return MappingProxyType(dict(params))
+
+
+def _text(part: Any, _field: Any, name: Any) -> None:
+    if not isinstance(name, str):
+        raise InvalidTypeError(
+            f"the name of a {part.kind} must be text, got {name!r} of type {type(name).__name__}; pass a name."
+        )
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """Base of everything a plugin registers.
+
+    Args:
+        name: unique among its kind.
+        params: parameter name -> `Param`; passed by keyword to the part's function.
+        description: one sentence for lists and tables; taken from the function's docstring when empty.
+        provider: the plugin it came from; filled in by the registry.
+    """
+
+    kind: ClassVar[str] = "part"
+    name: str = attrs.field(validator=_text)
+    params: Mapping[str, Param] = attrs.field(factory=dict, kw_only=True, converter=_read_only)
+    description: str = attrs.field(default="", kw_only=True)
+    provider: str = attrs.field(default="", kw_only=True)
+
+    def arguments(self, choice: Choice) -> dict[str, Any]:
+        """Merge a choice's parameters into the defaults.
+
+        Args:
+            choice: a Choice of this part.
+
+        Returns:
+            Parameter name -> checked value, defaults included.
+
+        Raises:
+            InvalidValueError: a parameter the part does not have (holds the nearest name), or a bad value.
+            InvalidTypeError: a value of the wrong type.
+        """
+        merged = {name: param.default for name, param in self.params.items()}
+        for name, value in choice.params:
+            if name not in self.params:
+                raise InvalidValueError(
+                    f"{self.kind} {self.name!r} has no parameter {name!r}; it has: "
+                    f"{', '.join(self.params) or 'none'}.{nearest(name, self.params)}"
+                )
+            merged[name] = self.params[name].check(f"{self.name}: {name}", value)
+        return merged
+
+
+def first_sentence(function: Any) -> str:
+    """Return the first line of a function's docstring, or an empty string."""
+    doc = (getattr(function, "__doc__", None) or "").strip()
+    return doc.split("\n", 1)[0].strip()

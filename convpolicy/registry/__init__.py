@@ -1,0 +1,166 @@
+"""The registry: parts by kind and name, which plugin each came from, and two plugins that offer the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from convpolicy.errors import PluginError, unknown_name
+from convpolicy.registry.deferred import Deferred, Parts
+from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Registry:
+    """Parts by kind and name. It knows no hook and no plugin: a subclass overrides `load` and adds what it finds.
+
+    Args:
+        strict: True to raise at the first fault of a plugin instead of reporting it.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._generation = 0
+        self._strict = strict
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every part and report."""
+        self._reports: dict[str, PluginReport] = {}
+        self._parts: dict[str, dict[str, Any]] = {}
+        self._conflicts: dict[tuple[str, str], list[str]] = {}
+
+    def load(self) -> None:
+        """Load what there is to load, once; called before every look-up."""
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every change, so that caches of resolved parts can tell."""
+        self.load()  # a change, too: what is resolved before it would be resolved again after
+        return self._generation
+
+    def changed(self) -> None:
+        """Note that parts came or went."""
+        self._generation += 1
+
+    def parts(self, kind: str) -> Mapping[str, Any]:
+        """Return the parts of one kind, name -> part, sorted by name, read-only."""
+        self.load()
+        return Parts(self._parts.get(kind, {}))
+
+    def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
+        """Return one part; ``words`` are other names that the caller would have taken.
+
+        Raises:
+            UnknownNameError: no such name; lists what there is and the nearest.
+            PluginError: two plugins offer the name; holds both.
+        """
+        self.load()
+        parts = self._parts.get(kind, {})
+        if isinstance(name, str):
+            if providers := self._conflicts.get((kind, name)):
+                raise PluginError(
+                    f"{kind} {name!r} is offered by two plugins, {' and '.join(map(repr, providers))}; uninstall one or set "
+                    f"{LOAD_PLUGINS} to the plugins wanted."
+                )
+            part = parts.get(name)
+            if part is not None:
+                return part.part if isinstance(part, Deferred) else part
+        raise unknown_name(kind, name, {*parts, *words})
+
+    def reports(self) -> list[PluginReport]:
+        """Return a report of every plugin, built-in ones first, in loading order."""
+        self.load()
+        return list(self._reports.values())
+
+    def add(self, report: PluginReport, kind: str, hook: str, parts: Any, *, loading: bool) -> None:
+        """Add what one hook of a plugin returned; what does not fit is reported and does not stop the rest.
+
+        Args:
+            report: of the plugin.
+            kind: of part that the hook returns.
+            hook: its name, for messages.
+            parts: what it returned.
+            loading: True while plugins are loaded: of two strangers that offer a name neither wins, whichever came first. Later
+                the one that is there stays.
+        """
+        if isinstance(parts, (str, bytes, Mapping)) or not isinstance(parts, Iterable):
+            self.fail(report, f"plugin {report.name!r}: {hook} must return a list, got {type(parts).__name__}.")
+            return
+        known = self._parts.setdefault(kind, {})
+        for part in parts:
+            if (part.kind if isinstance(part, Deferred) else getattr(type(part), "kind", None)) != kind:
+                self.fail(report, f"plugin {report.name!r}: {hook} must return objects of kind {kind!r}, got {part!r}.")
+                continue
+            providers = [known[part.name].provider] if part.name in known else self._conflicts.get((kind, part.name), [])
+            if not providers:
+                known[part.name] = attrs.evolve(part, provider=report.name)
+                report.parts.append(f"{kind} {part.name}")
+                continue
+            message = f"{kind} {part.name!r} is offered by two plugins, {providers[0]!r} and {report.name!r}"
+            if not self._reports[providers[0]].builtin and loading:
+                # neither stranger wins: asking for the name raises, naming both
+                self._conflicts[(kind, part.name)] = [*providers, report.name]
+                if known.pop(part.name, None) is not None:
+                    self._reports[providers[0]].parts.remove(f"{kind} {part.name}")
+                self.fail(self._reports[providers[0]], message + ".")
+            self.fail(report, message + ".")
+
+    def remove(self, name: str) -> None:
+        """Remove a plugin's report and parts."""
+        del self._reports[name]
+        for parts in self._parts.values():
+            for part in [part for part in parts.values() if part.provider == name]:
+                del parts[part.name]
+        self.changed()
+
+    def fail(self, report: PluginReport, message: str) -> None:
+        """Report what is wrong with a plugin.
+
+        Raises:
+            PluginError: in strict mode.
+        """
+        message = " ".join(message.split())
+        if message not in report.errors:  # commands are added anew to every command line
+            report.errors.append(message)
+        if self._strict:
+            raise PluginError(message)
+
+
+_current = Registry()
+
+
+def current() -> Registry:
+    """Return the registry that every public call reads."""
+    return _current
+
+
+def install(registry: Registry) -> None:
+    """Make a registry the one that every public call reads."""
+    global _current  # noqa: PLW0603 - one registry in a process
+    _current = registry
+
+
+def cached(maxsize: int) -> Callable[[Function], Function]:
+    """Return a decorator that keeps results for as long as no plugin comes or goes.
+
+    Args:
+        maxsize: results kept, the least recently used one goes first. ``3`` and ``3.0`` are different arguments.
+
+    Returns:
+        A decorator; the function itself is the result's ``__wrapped__``.
+    """
+
+    def decorate(function: Function) -> Function:
+        keep = lru_cache(maxsize=maxsize, typed=True)(lambda _generation, *arguments: function(*arguments))
+
+        @wraps(function)
+        def call(*arguments: Any) -> Any:
+            return keep(_current.generation, *arguments)
+
+        return cast("Function", call)
+
+    return decorate

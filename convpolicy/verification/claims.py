@@ -1,0 +1,185 @@
+"""What a policy claims about its framework, checked against it; runs in a process of its own.
+
+``python -m convpolicy.verification.claims POLICY BACKEND …`` prints one JSON row per claim behind `MARK`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy.core.named import policy
+from convpolicy.core.plan import ConvSpec, require_a_window
+from convpolicy.errors import ConvPolicyError
+from convpolicy.verification.cases import CLOSE, DIFFERS, EXACT, SIZES, Checked, agreement, native_of, random_cases
+from convpolicy.verification.native import MARK
+
+NOT_CHECKED = "not checked"
+BEYOND = (0, 1, 2, 5)  # lengths, counted from the effective kernel on
+SEEDS = (0, 1, 42, 2**31 + 11)
+SHAPES = (  # in, out, kernel, groups
+    (3, 4, 5, 1),
+    (4, 8, 3, 2),
+    (6, 6, 7, 6),
+    (1, 1, 1, 1),
+    (16, 33, 9, 1),
+    (7, 40, 4, 1),
+    (5, 15, 4, 5),
+)
+LAST_BITS = 4  # units in the last place that another C library or CPU may change in a law with logarithms
+
+Row = dict[str, Any]
+
+
+def row(claim: str, verdict: str, cases: int, detail: str = "") -> Row:
+    """Return one line of the report."""
+    return {"claim": claim, "verdict": verdict, "cases": cases, "detail": detail}
+
+
+def defaults(checked: Checked) -> Iterator[Row]:
+    """Bias, names and axes of a layer built without any further argument."""
+    wanted, layout = checked.policy, checked.layout
+    spec = ConvSpec.of(3, 6, 4, 1, 1, 3 if checked.depthwise else 1)
+    found = checked.framework.parameters(checked.framework.build(spec, {}))
+    values = {"weight": np.zeros(spec.weight_shape), "bias": np.zeros(spec.out_channels) if wanted.bias else None}
+    shapes = {name: value.shape for name, value in layout.pack(values, spec.groups).items()}
+    got = {name: value.shape for name, value in found.items()}
+    yield row("bias by default, names, axes", EXACT if got == shapes else DIFFERS, 1, f"{got}")
+
+
+def expected_windows(plan: Any) -> NDArray[Any]:
+    """Return what `Checked.padded_windows` should give by a plan."""
+    values = np.array([source + 1 if source >= 0 else plan.value for source in plan.positions], np.float32)
+    starts = np.arange(plan.length_out) * plan.stride
+    windows: NDArray[Any] = values[starts + np.arange(plan.kernel_size)[:, None] * plan.dilation]
+    return windows
+
+
+def paddings(checked: Checked) -> Iterator[Row]:
+    """The pads, of every word the framework has for them, read out of its own layer sample by sample."""
+    own_words = dict.fromkeys(word for word, _rule in checked.policy.padding_names)
+    for word in (None, *own_words, *getattr(checked.framework, "PADDINGS", ())):
+        words = {} if word is None else {"padding": word}
+        yield _compare_pads(checked, "padding by default" if word is None else f"padding {word!r}", words)
+    for mode in getattr(checked.framework, "PADDING_MODES", ()):
+        yield _compare_pads(checked, f"padding mode {mode!r}", {"padding": 1, "padding_mode": mode})
+
+
+def _compare_pads(checked: Checked, claim: str, words: dict[str, Any]) -> Row:
+    same = refused = only_framework = only_policy = 0
+    for (kernel, stride, dilation), beyond in itertools.product(SIZES, BEYOND):
+        spec = ConvSpec.of(1, kernel, kernel, stride, dilation, 1)
+        length = spec.effective_kernel + beyond
+        try:
+            plan = require_a_window(checked.policy.evolve(**words).plan(kernel, stride, dilation, length=length))
+            expected = expected_windows(plan)
+        except ConvPolicyError:
+            expected = None
+        try:
+            got = checked.padded_windows(spec, words, length)
+        except Exception:  # whatever the framework raises is its refusal
+            got = None
+        if got is None:
+            refused += expected is None
+            only_framework += expected is not None
+        elif expected is None:
+            only_policy += 1
+        elif not np.array_equal(got, expected):
+            return row(claim, DIFFERS, same, f"kernel {kernel}, stride {stride}, dilation {dilation}, length {length}")
+        else:
+            same += 1
+    counts = {"both": refused, "the framework": only_framework, "the policy": only_policy}
+    return row(claim, EXACT if same else DIFFERS, same, ", ".join(f"{n} refused by {who}" for who, n in counts.items() if n))
+
+
+def values(checked: Checked) -> Iterator[Row]:
+    """Outputs on random weights and data against the float64 reference."""
+    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in random_cases(checked)]
+    verdict = CLOSE if max(shares) <= 1 else DIFFERS
+    yield row("outputs against float64", verdict, len(shares), f"at most {max(shares):.3f} of the tolerance")
+
+
+def on_backends(checked: Checked, backends: list[str]) -> Iterator[Row]:
+    """The layers of `convpolicy.Conv1d` with the framework's weights against the framework's own outputs."""
+    cases = list(random_cases(checked))
+    for backend in backends:
+        found = agreement(checked.policy, backend, cases)
+        detail = "" if found.exact else f"at most {found.share:.3f} of the tolerance"
+        yield row(f"outputs of backend {backend!r}", found.verdict, len(cases), detail)
+
+
+def initial_weights(checked: Checked) -> Iterator[Row]:
+    """Weight and bias after seeding, two layers in a row, bit for bit."""
+    if not hasattr(checked.framework, "seed"):
+        yield row("initial weights after seeding", NOT_CHECKED, 0, "the framework draws none")
+        return
+    total = differing = worst = 0
+    wanted = checked.policy.evolve(bias=True)
+    shapes = [sizes for sizes in SHAPES if sizes[0] == sizes[3]] if checked.depthwise else SHAPES
+    for seed in SEEDS:
+        for sizes in shapes:
+            spec = ConvSpec.of(*sizes[:3], 1, 1, sizes[3])
+            checked.framework.seed(seed)
+            stream = wanted.start_stream(seed)
+            for _layer in range(getattr(checked.framework, "LAYERS_IN_A_ROW", 2)):
+                found = checked.framework.parameters(checked.framework.build(spec, {"bias": True}))
+                drawn = checked.layout.pack(wanted.draw(spec, stream), spec.groups)
+                for name, array in found.items():
+                    distance = _ulps(array, drawn[name])
+                    total, differing = total + array.size, differing + int((distance > 0).sum())
+                    worst = max(worst, int(distance.max()))
+    verdict = DIFFERS if worst > LAST_BITS else CLOSE if differing else EXACT
+    detail = f"{total} values" + (f", {differing} differ by up to {worst} units in the last place" if differing else "")
+    yield row("initial weights after seeding", verdict, len(SEEDS) * len(shapes), detail)
+
+
+def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many float32 numbers lie between two arrays, element by element."""
+    ordered = []
+    for array in (a, b):
+        bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
+        ordered.append(np.where(bits < 0, -(2**31) - bits, bits))
+    distance: NDArray[np.int64] = np.abs(ordered[0] - ordered[1])
+    return distance
+
+
+def check(name: str, backends: list[str]) -> Iterator[Row]:
+    """Yield the rows of one policy, the framework's version first."""
+    wanted = policy(name)
+    checked = Checked(wanted, native_of(name).load())
+    version = checked.framework.version()
+    yield {"version": version}
+    if not wanted.covers(version):
+        yield row("version", NOT_CHECKED, 0, f"installed is {version}, the policy is for {wanted.versions}")
+        return
+    yield from defaults(checked)
+    yield from paddings(checked)
+    yield from values(checked)
+    yield from on_backends(checked, backends)
+    yield from initial_weights(checked)
+
+
+def main() -> None:
+    """Print the rows of the policy named on the command line."""
+    name, *backends = sys.argv[1:]
+    os.environ.update(native_of(name).environment)
+    try:
+        for found in check(name, backends):
+            print(MARK + json.dumps(found), flush=True)  # noqa: T201 - read by the process that started this one
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if importlib.util.find_spec(missing) is not None:
+            raise
+        print(MARK + json.dumps(row("framework", "not installed", 0, missing)), flush=True)  # noqa: T201 - as above
+
+
+if __name__ == "__main__":
+    main()

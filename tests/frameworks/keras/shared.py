@@ -1,0 +1,60 @@
+"""What the tests of one Keras backend share: which backend this process has, and a layer of each kind."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+import convpolicy as cp
+from convpolicy.frameworks.keras.plugin import RUNS_ON
+from convpolicy.frameworks.keras.depthwise import NAMES
+from convpolicy.frameworks.keras.layer import PaddedConv1D, PaddedDepthwiseConv1D
+
+Choice = cp.Choice
+RUNS = keras.config.backend()
+NAME = next(name for name, framework in RUNS_ON.items() if framework == RUNS)
+BACKEND = cp.backends()[NAME]
+DEPTHWISE = NAMES[NAME]
+EXACT_DTYPES = ("float32", "float64") if "float64" in BACKEND.dtypes else ("float32",)
+Conv1D, DepthwiseConv1D = keras.layers.Conv1D, keras.layers.DepthwiseConv1D
+
+# options of cp.Conv1d -> the class of the layer
+LAYERS = {
+    "valid": ({}, Conv1D),
+    "causal": ({"padding": "causal", "stride": 2}, Conv1D),
+    "same": ({"padding": "same"}, Conv1D),
+    "same, stride": ({"padding": "same", "stride": 2}, Conv1D),
+    "same_lower": ({"padding": "same_lower", "stride": 2}, PaddedConv1D),
+    "pair": ({"padding": (3, 1)}, PaddedConv1D),
+    "stride and dilation": ({"policy": "torch", "padding": 2, "stride": 2, "dilation": 2}, PaddedConv1D),
+    "constant": ({"padding": "causal", "padding_mode": Choice("constant", value=1.5)}, PaddedConv1D),
+    "reflect": ({"padding": (2, 1), "padding_mode": "reflect"}, PaddedConv1D),
+    "symmetric": ({"padding": 2, "padding_mode": "symmetric"}, PaddedConv1D),
+    "replicate by length": ({"padding": "same", "stride": 2, "padding_mode": "replicate"}, PaddedConv1D),
+    "circular": ({"padding": 2, "padding_mode": "circular"}, PaddedConv1D),
+    "cut by length": ({"padding": "chomp", "stride": 2}, PaddedConv1D),
+    "cut": ({"padding": Choice("crop", left=1, right=2), "padding_mode": "replicate"}, PaddedConv1D),
+    "zero-extended": ({"padding": (20, 1), "padding_mode": Choice("reflect", overflow="zero-extend")}, PaddedConv1D),
+    "depthwise": ({"policy": DEPTHWISE, "groups": 4, "padding": "same", "stride": 2, "dilation": 2}, DepthwiseConv1D),
+    "depthwise reflect": ({"policy": DEPTHWISE, "groups": 4, "padding": 2, "padding_mode": "reflect"}, PaddedDepthwiseConv1D),
+}
+# those that TensorFlow may compile with XLA before it knows the length
+OF_ANY_LENGTH = {
+    *("valid", "causal", "same", "same, stride", "pair", "stride and dilation", "constant", "reflect", "symmetric"),
+    *("depthwise", "depthwise reflect"),
+}
+
+
+def built(options, **more):
+    """A layer of 4 → 8 channels, kernel 3."""
+    return cp.Conv1d(4, 8, 3, **({"policy": NAME, "backend": NAME} | options | more))
+
+
+def random(*shape, dtype="float32"):
+    """Random data, the same at every call."""
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+def computed(layer, data):
+    """The output for (batch, length, channels), as an array."""
+    return np.array(keras.ops.convert_to_numpy(layer(data)))
