@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from convpolicy.registry.marks import PROJECT, hookspec
+from convpolicy.registry.marks import hookspec
+from convpolicy.registry.report import PROJECT
 
 if TYPE_CHECKING:  # a part's module is imported when a plugin makes such a part
     from collections.abc import Iterable

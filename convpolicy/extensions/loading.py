@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
 from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
 from convpolicy.registry import Registry
-from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
+from convpolicy.registry.report import LOAD_PLUGINS, PROJECT, PluginReport
 
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
     import importlib.metadata
@@ -118,7 +118,7 @@ class PluginRegistry(Registry):
                 report = self._reports[name] = PluginReport(name, builtin=True)
                 self._add_plugin(report, importlib.import_module(module))
             if self._entry_points:
-                entry_points, missing = installed(hooks.PROJECT)
+                entry_points, missing = installed(PROJECT)
                 for name in missing:
                     report = self._reports[name] = PluginReport(name)
                     self.fail(report, f"plugin {name!r} is listed in {LOAD_PLUGINS} but not installed.")
