@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
-from convpolicy.errors import PluginError, unknown_name
+from convpolicy.errors import ConvPolicyError, PluginError, unknown_name
 from convpolicy.registry.deferred import Deferred, Parts
 from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
 
@@ -49,6 +49,16 @@ class Registry:
         """Return the parts of one kind, name -> part, sorted by name, read-only."""
         self.load()
         return Parts(self._parts.get(kind, {}))
+
+    def working(self, kind: str) -> dict[str, Any]:
+        """Return the parts of one kind that can be made, name -> part, sorted by name; a failure is reported and leaves one out."""
+        parts, working = self.parts(kind), {}
+        for name in parts:
+            try:
+                working[name] = parts[name]
+            except ConvPolicyError as error:
+                self.fail(self._reports[self._parts[kind][name].provider], str(error))
+        return working
 
     def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
         """Return one part; ``words`` are other names that the caller would have taken.

@@ -21,7 +21,7 @@ from convpolicy.library.padding_rules import SAME_UPPER
 from convpolicy.parts.initializer import Initializer
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -190,3 +190,9 @@ def convpolicy_natives() -> list[Native]:
         Native(name, f"{ROOM}.{module}", environment={"KERAS_BACKEND": framework}, description=f"{layer}.")
         for name, module, framework, layer in rows
     ]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``keras``."""
+    return [Deferred("dialect", "keras", lazy(f"{ROOM}.dialect", "dialect"))]

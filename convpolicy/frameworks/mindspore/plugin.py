@@ -10,7 +10,7 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -96,3 +96,9 @@ def convpolicy_backends() -> list[Backend]:
 def convpolicy_natives() -> list[Native]:
     """Return MindSpore's own layer, for ``verify``."""
     return [Native(name, f"{ROOM}.native", description="mindspore.nn.Conv1d.") for name in ("mindspore", "mindspore@2.0")]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``mindspore``."""
+    return [Deferred("dialect", "mindspore", lazy(f"{ROOM}.dialect", "dialect"))]

@@ -11,7 +11,7 @@ from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.part import Param
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -97,3 +97,9 @@ def convpolicy_backends() -> list[Backend]:
 def convpolicy_natives() -> list[Native]:
     """Return torch's own layer, for ``verify``."""
     return [Native("torch", f"{ROOM}.native", description="torch.nn.Conv1d.")]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``torch``."""
+    return [Deferred("dialect", "torch", lazy(f"{ROOM}.dialect", "dialect"))]
