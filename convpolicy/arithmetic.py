@@ -112,7 +112,7 @@ class Fans(NamedTuple):
 
     @property
     def fan_in_all_groups(self) -> int:
-        """``in_channels * kernel``, as Paddle's default counts it."""
+        """``in_channels * kernel``: the inputs of all groups together."""
         return self.fan_in * self.groups
 
     @property
