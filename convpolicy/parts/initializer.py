@@ -17,7 +17,7 @@ from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part, first_sentence
 from convpolicy.parts.stream import Draws
 
-# ±√(1/fan_in) in the words of torch and MindSpore: kaiming_uniform_(a=√5), HeUniform(√5)
+# uniform ±√(1/fan_in), which two frameworks write as He's with a negative slope of √5
 FAN_IN_UNIFORM = Choice("he_uniform", negative_slope=math.sqrt(5))
 
 

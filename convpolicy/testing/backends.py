@@ -40,6 +40,7 @@ from convpolicy.testing.backend_weights import assign, capture, initial_weights
 from convpolicy.testing.common import check_names, check_signature, offered, require
 from convpolicy.testing.ladder import Check, ConformanceError
 
+POLICY = "torch"  # of the layers below that need any policy
 MAX_EXAMPLES = 60  # layers per dtype: each rule and mode a few times
 FUNCTIONS = {  # what a backend calls with which arguments
     "build": ("request", "stream", "device"),
@@ -134,9 +135,9 @@ def _refusals(backend: Backend) -> None:
     """What cannot be done is refused by a `ConvPolicyError`, or by the framework itself in its own way."""
     spec = ConvSpec(IN, OUT, 3, 1, 1, 1)
     refused = {
-        "an input shorter than the kernel": (Case(spec, True, Choice("valid"), Choice("zeros"), 2, "torch"), IN),
-        "a pad wider than the mode reaches": (Case(spec, True, Choice("explicit", left=4, right=4), Choice("reflect"), 3, "torch"), IN),
-        "other channels": (Case(spec, True, Choice("explicit", left=2, right=1), Choice("constant", value=1.5), 9, "torch"), IN + 1),
+        "an input shorter than the kernel": (Case(spec, True, Choice("valid"), Choice("zeros"), 2, POLICY), IN),
+        "a pad wider than the mode reaches": (Case(spec, True, Choice("explicit", left=4, right=4), Choice("reflect"), 3, POLICY), IN),
+        "other channels": (Case(spec, True, Choice("explicit", left=2, right=1), Choice("constant", value=1.5), 9, POLICY), IN + 1),
     }  # fmt: skip
     dtype = backend.dtypes[0]
     for what, (case, channels) in refused.items():
@@ -152,7 +153,7 @@ def _refusals(backend: Backend) -> None:
                 _is_frameworks_own(backend, error),
                 f"{what} must be refused by a ConvPolicyError, got {type(error).__name__}: {error}, for {case}.",
             )
-        else:  # Paddle's own layer gives no output in place of refusing
+        else:  # a framework's own layer may give an empty output instead of refusing
             require(not np.size(output), f"{what} must be refused, got an output of shape {np.shape(output)}, for {case}.")
     request = LayerRequest(spec, case.policy(), dtype)
     _must_raise("a dtype that it does not have", partial(backend.check_dtype, "complex64"), ConvPolicyError)
@@ -211,7 +212,7 @@ def _index_map(backend: Backend) -> None:
     with offered(PaddingMode("index-map", _every_other)) as name:
         for number, length in enumerate((1, 2, 5, 8)):
             spec = ConvSpec(IN, OUT, 3, 2, 1, 2)
-            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name), length, "torch")
+            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name), length, POLICY)
             plan = case.plan()
             assert plan is not None
             values, data = arrays(number, case, dtype)

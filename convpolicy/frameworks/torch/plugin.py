@@ -40,7 +40,7 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         TORCH_SAME,
         TORCH_SAME.alias(
             "torch-left",
-            "extra sample left, as MindSpore's page describes torch; torch 1.9.0 and 2.13.0 were measured to put it right.",
+            "extra sample left, as MindSpore's page describes torch; torch itself pads right, measured on 1.9.0 and 2.13.0.",
             odd_side="left",
         ),
     ]
