@@ -146,6 +146,10 @@ INITIALIZERS = {
         initializer(lambda draws, target: np.zeros(target.shape), params={"std": cp.Param(1.0)}),
         "signature", r"draw must take \(draws, target, std=\), but has the signature \(draws, target\)",
     ),
+    "a distribution of other parameters": (
+        initializer(lambda draws, target: np.zeros(target.shape), distribution=lambda std: None),
+        "signature", r"distribution must take \(\), but has the signature \(std\)",
+    ),
     "another shape": (initializer(lambda draws, target: np.zeros(target.shape[::-1])), "shapes", r"must return shape \(1, 1, 2\), got \(2, 1, 1\)|must return shape \(2, 1, 1\), got \(1, 1, 2\)"),
     "complex": (initializer(lambda draws, target: np.zeros(target.shape) * 1j), "shapes", "must return numbers, got dtype complex128"),
     "refuses everything": (initializer(never), "accepts", "it refuses every weight and every bias tried"),

@@ -51,6 +51,8 @@ def _signature(initializer: Initializer) -> None:
     check_signature("draw", initializer.draw, ("draws", "target"), initializer.params)
     if initializer.check is not None:
         check_signature("check", initializer.check, ("target",), initializer.params)
+    if initializer.distribution is not None:
+        check_signature("distribution", initializer.distribution, (), initializer.params)
 
 
 def _filled(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice, seed: int = 0) -> NDArray[Any] | None:

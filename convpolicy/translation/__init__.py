@@ -102,7 +102,7 @@ def translate_page(
         source, target, in_channels, length: see `translate`.
 
     Returns:
-        What was found, in the order of the text; each with a translation or the reason why there is none.
+        Every Conv1d, in the order of the text, each with a translation or the reason why there is none.
 
     Raises:
         UnknownNameError, InvalidTypeError, InvalidValueError: no such framework, no Python, or no Conv1d of ``source`` in it.

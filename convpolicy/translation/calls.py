@@ -88,9 +88,9 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
             f"in_channels must be given, as a {source.title} does not hold it; pass in_channels=... (--in-channels)."
         )
     arguments |= {"in_channels": CHANNELS} if unknown else {}
-    policy = context.policy
+    layout = _data_layout(arguments.get("data_format"))
+    policy = context.policy.evolve(**{**source.policy, **meaning.policy, **layout})
     arguments = {"stride": 1, "dilation": 1, "groups": 1, "bias": policy.bias, **arguments}
-    policy = policy.evolve(**{**source.policy, **meaning.policy, **_data_layout(arguments.get("data_format"))})
     bias = flag("bias", arguments["bias"])
     for role in ("weight", "bias") if bias is not False else ("weight",):
         policy = _with_initial(role, arguments, context.dialect, policy, notes)

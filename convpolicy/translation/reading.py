@@ -224,7 +224,7 @@ def word(argument: str, value: Value, allowed: Any) -> str:
 
 
 def dtype_of(value: Value) -> str | None:
-    """Return the canonical name of a dtype written as ``torch.float64``, ``"float16"`` or ``mstype.float32``, or None."""
+    """Return the canonical name of a dtype written as ``mylib.float64``, ``"float16"`` or ``types.float32``, or None."""
     text = value.text if isinstance(value, Expression) else value
     return DTYPES.get(text.rpartition(".")[2].lower()) if isinstance(text, str) else None
 

@@ -1,4 +1,4 @@
-"""Constructor calls as text, taken apart without running anything: literals, names and calls of initializers."""
+"""Constructor calls as text, read without running anything: literals, names and calls of initializers."""
 
 from __future__ import annotations
 
