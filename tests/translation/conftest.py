@@ -1,0 +1,22 @@
+"""What the tests of translation share."""
+
+from __future__ import annotations
+
+import pytest
+
+import convpolicy as cp
+
+
+@pytest.fixture
+def register():
+    """``register(plugin, name="stranger")``, undone after the test."""
+    names = []
+
+    def run(plugin, name="stranger"):
+        report = cp.register(plugin, name)
+        names.append(report.name)
+        return report
+
+    yield run
+    for name in names:
+        cp.unregister(name)
