@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ class TorchReader(Reader):
     """One ``.pt`` file: a state dict, or one under a key of ``NESTED``."""
 
     title = "torch"
-    metadata: Mapping[str, str] = {}
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -78,7 +77,6 @@ class TorchWriter(Writer):
     """One ``.pt`` file, written at the end: ``torch.save`` wants all of it at once, so tensors whose bytes move are held."""
 
     title = "torch"
-    keeps_metadata: ClassVar[bool] = False
 
     def __init__(self, job: Job) -> None:
         for row in job.entries:
