@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convpolicy.conversion.converting import Prepared, convert
+    from convpolicy.conversion.faults import reading, writing
     from convpolicy.conversion.formats import FileFormat, ParameterNames
     from convpolicy.conversion.results import Conversion, Converted
-    from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, entry
+    from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, entry, in_pieces, joined
 
 __all__ = [
     "Conversion",
@@ -28,6 +29,10 @@ __all__ = [
     "Writer",
     "convert",
     "entry",
+    "in_pieces",
+    "joined",
+    "reading",
+    "writing",
 ]
 
 _HOMES = {  # imported when asked for: a plugin that registers a format needs no conversion
@@ -36,7 +41,8 @@ _HOMES = {  # imported when asked for: a plugin that registers a format needs no
         "converting": "Prepared convert",
         "formats": "FileFormat ParameterNames",
         "results": "Conversion Converted",
-        "tensors": "Entry Job Piece Reader Writer entry",
+        "faults": "reading writing",
+        "tensors": "Entry Job Piece Reader Writer entry in_pieces joined",
     }.items()
     for name in names.split()
 }

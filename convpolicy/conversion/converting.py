@@ -14,7 +14,7 @@ import numpy as np
 from convpolicy.conversion import maps, selection, stamps
 from convpolicy.conversion.files.safetensors import in_order
 from convpolicy.conversion.folding import folded
-from convpolicy.conversion.formats import FileFormat, format_of, named_faults
+from convpolicy.conversion.formats import format_of, named_faults
 from convpolicy.conversion.results import Conversion, Converted
 from convpolicy.conversion.rows import Row, plan, stamped
 from convpolicy.conversion.tensors import FLOATS, UNNAMED, Job, Piece, Reader, cast, holder, in_pieces, is_unnamed

@@ -38,7 +38,7 @@ class Side:
     name: str
     layout: Layout
     policy: Policy | None = None
-    names: ParameterNames = ParameterNames()
+    names: ParameterNames = attrs.field(factory=ParameterNames)
 
     @property
     def weight(self) -> str:

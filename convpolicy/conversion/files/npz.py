@@ -12,20 +12,8 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.lib import format as npy_format
 
-from convpolicy.conversion.tensors import (
-    NAMES,
-    PIECE,
-    Entry,
-    Job,
-    Piece,
-    Reader,
-    Writer,
-    entry,
-    escapes,
-    in_pieces,
-    numpys_own,
-    reading,
-)
+from convpolicy.conversion.faults import reading
+from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, escapes, in_pieces, numpys_own
 from convpolicy.errors import InvalidValueError
 
 npy: Any = npy_format  # it has no types

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Reader, Writer, holder, is_unnamed, reading
+from convpolicy.conversion.faults import reading
+from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Reader, Writer, holder, is_unnamed
 from convpolicy.errors import InvalidValueError
 
 METADATA = "__metadata__"

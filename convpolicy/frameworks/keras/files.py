@@ -16,6 +16,7 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
+from convpolicy.conversion.faults import reading, writing
 from convpolicy.conversion.tensors import (
     NAMES,
     PIECE,
@@ -31,9 +32,7 @@ from convpolicy.conversion.tensors import (
     is_unnamed,
     joined,
     numpys_own,
-    reading,
     texts,
-    writing,
 )
 from convpolicy.errors import InvalidValueError
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined, reading, writing
+from convpolicy.conversion.faults import reading, writing
+from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined
 from convpolicy.errors import InvalidValueError
 
 NESTED = ("state_dict", "model_state_dict", "model", "module")  # keys of a training checkpoint under which the tensors may stand
