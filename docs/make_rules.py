@@ -41,7 +41,7 @@ Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.0
 """
 STREAMS = """## Random streams: how a seed becomes numbers
 
-Every policy names one, as `stream`; `cp.random_stream(name, seed)` starts it, to draw several layers in a row. Each is NumPy alone and
+Every policy names one, as `random_stream`; `cp.random_stream(name, seed)` starts it, to draw several layers in a row. Each is NumPy alone and
 gives the bits of the framework's own Conv1d after it was seeded; `convpolicy verify` measures that on your machine.
 """
 LAYOUTS = """## Layouts: axes and names
@@ -125,7 +125,7 @@ def policies() -> str:
         blocks.append(
             f"### {name}\n\n{policy.description}\n\nPadding `{policy.padding}`, mode `{policy.padding_mode}`; weight "
             f"`{policy.weight_init}`, {bias}; layout `{policy.layout}`, data `{policy.data_layout}`; "
-            f"{norm}stream `{policy.stream}`.\n{about}"
+            f"{norm}random stream `{policy.random_stream}`.\n{about}"
         )
     return "\n".join(blocks)
 

@@ -41,8 +41,8 @@ def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds
     built = _built(model)
     if hasattr(built, "train"):
         built.train(train)
-    with progress.count_bar() as progress:
-        found = tuning.measure(built, examples, execution, rounds, progress)
+    with progress.count_bar() as step:
+        found = tuning.measure(built, examples, execution, rounds, step)
     if as_json:
         output.print_json(found.to_dict())
         return

@@ -45,6 +45,15 @@ FORMATS: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]]
 
 
 def format_of(path: Path, what: str = "a policy file") -> tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]:
+    """Return the writer and the reader of a file's format.
+
+    Args:
+        path: ends in ``.toml`` or ``.json``.
+        what: what the file is, for the message.
+
+    Raises:
+        InvalidValueError: another suffix; holds the name.
+    """
     if path.suffix not in FORMATS:
         raise InvalidValueError(f"{what} must end in {' or '.join(FORMATS)}, got {path.name!r}; rename it.")
     return FORMATS[path.suffix]
@@ -66,6 +75,15 @@ def read_data(path: Path, what: str) -> Any:
 
 
 def parse(text: str | bytes, source: str) -> Any:
+    """Return the plain data in the text of a file.
+
+    Args:
+        text: of the file; bytes are UTF-8.
+        source: name of the file, for its suffix and for the message.
+
+    Raises:
+        InvalidValueError: another suffix, or broken syntax; holds the file and the line.
+    """
     try:
         return format_of(Path(source))[1](text.decode("utf-8") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:  # tomlkit's and json's syntax errors, bad UTF-8, brackets without end

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from hypothesis.errors import Flaky
 
+from convpolicy.errors import ConvPolicyError, PluginError
 from convpolicy.extensions.hooks import KINDS
 from convpolicy.extensions.loading import PLUGINS
-from convpolicy.errors import ConvPolicyError, PluginError
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.part import Param
 from convpolicy.registry.marks import hookimpl

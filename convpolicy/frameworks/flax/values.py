@@ -14,6 +14,7 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
 
 # JAX's own types: the name "bfloat16" is NumPy's to resolve, and another framework's where one is imported that registers it
@@ -79,7 +80,8 @@ def as_numpy(array: Any) -> Any:
 
 def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of Flax's ``kernel`` and ``bias``, as NumPy arrays."""
-    return registry.current().get("layout", "WIO").unpack({name: as_numpy(value) for name, value in weights.items()})
+    layout: Layout = registry.current().get("layout", "WIO")
+    return layout.unpack({name: as_numpy(value) for name, value in weights.items()})
 
 
 def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

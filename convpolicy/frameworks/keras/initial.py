@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras.depthwise import GLOROT
 from convpolicy.layers.backend import LayerRequest
-from convpolicy.parts import layout as layouts
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
@@ -36,7 +36,8 @@ CUT = (-2.0, 2.0)  # standard deviations at which Keras cuts a normal law, alway
 def layout_of(policy: Policy, spec: ConvSpec) -> Layout:
     """Return the layout of a layer's kernel: WIM, of a DepthwiseConv1D, where the policy says so and each channel is a group."""
     depthwise = "M" in policy.part("layout")[0].axes and spec.groups == spec.in_channels
-    return layouts()["WIM" if depthwise else "WIO"]
+    layout: Layout = registry.current().get("layout", "WIM" if depthwise else "WIO")
+    return layout
 
 
 def native_laws(request: LayerRequest) -> tuple[str, str] | None:

@@ -8,14 +8,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from convpolicy import registry
 from convpolicy.frameworks.keras.initial import as_numpy
-from convpolicy.parts import layout as layouts
 from convpolicy.parts.layout import Layout
 
 
 def layout_of_kernel(layer: Any) -> Layout:
     """Return the layout in which a layer stores its kernel."""
-    return layouts()["WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "WIO"]
+    layout: Layout = registry.current().get("layout", "WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "WIO")
+    return layout
 
 
 def _to_layer(layer: Any, data: Any) -> Any:
