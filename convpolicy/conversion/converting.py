@@ -11,12 +11,15 @@ from typing import Any
 import attrs
 import numpy as np
 
-from convpolicy.conversion import maps, selection, stamps
 from convpolicy.conversion.files.safetensors import in_order
 from convpolicy.conversion.folding import folded
 from convpolicy.conversion.formats import format_of, named_faults
+from convpolicy.conversion.maps import by_map
 from convpolicy.conversion.results import Conversion, Converted
 from convpolicy.conversion.rows import Row, plan, stamped
+from convpolicy.conversion.selection import Move, by_guess, by_layers, by_stamp, side
+from convpolicy.conversion.stamps import STAMP, Stamp
+from convpolicy.conversion.stamps import read as read_stamp
 from convpolicy.conversion.tensors import FLOATS, UNNAMED, Job, Piece, Reader, cast, holder, in_pieces, is_unnamed
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidTypeError, InvalidValueError
@@ -39,9 +42,9 @@ class Prepared:
         if dtype is not None and dtype not in FLOATS:
             raise InvalidValueError(f"dtype must be one of {', '.join(FLOATS)} or None, got {dtype!r}; pick one.")
         self._src, self._dst, self._force = _path("src", src), _path("dst", dst), force
-        side, other = selection.side("source", source), selection.side("target", target)
-        reads, writes = format_of("src", self._src, side.framework), format_of("dst", self._dst, other.framework)
-        self._source, self._target = attrs.evolve(side, names=reads.names), attrs.evolve(other, names=writes.names)
+        old, new = side("source", source), side("target", target)
+        reads, writes = format_of("src", self._src, old.framework), format_of("dst", self._dst, new.framework)
+        self._source, self._target = attrs.evolve(old, names=reads.names), attrs.evolve(new, names=writes.names)
         self._check_output((self._src,), self._dst)
         writes.require(self._dst, writing=True)
         reads.require(self._src)
@@ -50,7 +53,7 @@ class Prepared:
         try:
             self._check_output(self._reader.files, self._dst)
             self._check_texts()
-            stamp = stamps.read(self._reader.metadata, self._src)
+            stamp = read_stamp(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
             moves = self._moves(layers, mapping, guess, stamp)
             rows = plan(self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm)
@@ -61,24 +64,24 @@ class Prepared:
             self._reader.close()
             raise
 
-    def _moves(self, layers: Any, mapping: Any, guess: bool, stamp: stamps.Stamp | None) -> Mapping[str, selection.Move]:
+    def _moves(self, layers: Any, mapping: Any, guess: bool, stamp: Stamp | None) -> Mapping[str, Move]:
         entries = {entry.name: entry for entry in self._reader.entries}
         source, target = self._source, self._target
-        moves: dict[str, selection.Move] = {}
+        moves: dict[str, Move] = {}
         if mapping is not None:
-            moves |= maps.by_map(mapping, entries, source, target)
+            moves |= by_map(mapping, entries, source, target)
         left = {name: entry for name, entry in entries.items() if name not in moves}
         if layers is not None:
-            moves |= {name: move for name, move in selection.by_layers(layers, entries, source, target) if name in left}
+            moves |= {name: move for name, move in by_layers(layers, entries, source, target) if name in left}
         elif guess:
-            moves |= selection.by_guess(left, source, target)
+            moves |= by_guess(left, source, target)
         elif mapping is None and stamp is not None:
-            now = selection.side("the file's stamp", stamp.target)
+            now = side("the file's stamp", stamp.target)
             if now.layout.axes != source.layout.axes:
                 raise InvalidValueError(
                     f"source must be {stamp.target!r}, as {self._src} says of itself, got {source.name!r}; pass that."
                 )
-            moves |= selection.by_stamp(stamp, entries, source, target)
+            moves |= by_stamp(stamp, entries, source, target)
         elif mapping is None and source.layout.axes != target.layout.axes:
             raise InvalidValueError(
                 "which tensors are weights of a Conv1d is not known; pass layers (a captured model), mapping (a map of names), or "
@@ -126,9 +129,9 @@ class Prepared:
     def run(self, progress: Progress | None = None) -> Conversion:
         """Write the result; see `convert`."""
         total, done = sum(row.new.size for row in self._rows), 0
-        metadata = {key: value for key, value in self._reader.metadata.items() if key != stamps.STAMP}
+        metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
         if self._stamp is not None:
-            metadata[stamps.STAMP] = self._stamp.text()
+            metadata[STAMP] = self._stamp.text()
         with Staged(force=self._force) as staged:
 
             def sibling(name: str) -> Path:

@@ -111,7 +111,6 @@ class PluginRegistry(Registry):
             return
         self._loading = True
         from convpolicy.extensions import hooks
-        from convpolicy.registry.marks import PROJECT
 
         self._manager = hooks.manager()
         try:
