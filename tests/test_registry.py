@@ -53,7 +53,7 @@ def test_built_in_parts_come_through_hooks():
     """Every built-in part was registered by a plugin that the report lists, and carries that plugin's name."""
     reports = {report.name: report for report in cp.plugins() if report.builtin}
     assert list(reports) == [
-        "padding_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers", *FRAMEWORKS, "commands",
+        "padding_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers", "file_formats", *FRAMEWORKS, "commands",
     ]  # fmt: skip
     listed = {(entry, report.name) for report in reports.values() for entry in report.parts}
     readers = {
