@@ -96,13 +96,9 @@ def pads_table() -> str:
 
 
 def aliases() -> str:
-    """A table of the names that stand for another rule."""
-    lines = ["| alias | rule | what it is |", "|---|---|---|"]
-    for name, rule in cp.padding_rules().items():
-        if rule.alias_of:
-            named, _colon, about = rule.description.removeprefix("Alias of ").partition(": ")
-            lines.append(f"| `{name}` | `{named}` | {about} |")
-    return "\n".join(lines) + "\n"
+    """A heading for each name that stands for another rule, and that rule."""
+    rules = cp.padding_rules().items()
+    return "\n".join(f"### {name}\n\n{rule.description}\n" for name, rule in rules if rule.alias_of)
 
 
 def overflow_list() -> str:

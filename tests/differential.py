@@ -74,9 +74,12 @@ class Case(NamedTuple):
     def layer(self, policy: str, backend: str, seed: int, dtype: str = "float32") -> Any:
         """Build the layer; weight and bias both random, in any dtype, whatever the policy draws."""
         kernel, stride, dilation, groups, bias = self.sizes
+        base = cp.policy(policy).evolve(name="any", random_stream="numpy")
+        if base.layout.name == "WIM" and groups < CHANNELS:
+            base = base.evolve(layout="OIW")  # no layer of these groups has a depthwise layout
         return cp.Conv1d(
             CHANNELS, CHANNELS, kernel, stride, self.rule, dilation, groups, bias, self.mode,
-            policy=cp.policy(policy).evolve(name="any", random_stream="numpy"), backend=backend, weight_init="uniform", bias_init="uniform", seed=seed, dtype=dtype,
+            policy=base, backend=backend, weight_init="uniform", bias_init="uniform", seed=seed, dtype=dtype,
         )  # fmt: skip
 
 

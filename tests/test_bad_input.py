@@ -105,7 +105,7 @@ ARGUMENTS = [
     *[({"policy": value}, LookupError, f"unknown policy {value!r}; known: ") for value in (None, 3, [], {"name": "torch"})],
     ({"policy": cp.Policy("p", padding="nope")}, LookupError, "unknown padding rule 'nope'"),
     ({"policy": cp.Policy("p", layout="NCW")}, ValueError, "layout must name a layout of weights, got 'NCW'"),
-    ({"backend": "nunpy"}, LookupError, "unknown backend 'nunpy'; known: mindspore, numpy, ", "Did you mean 'numpy'?"),
+    ({"backend": "nunpy"}, LookupError, "unknown backend 'nunpy'; known: flax, flax-linen, keras, keras-jax, keras-torch, mindspore, numpy, paddle, ", "Did you mean 'numpy'?"),
     *[({"backend": value}, LookupError, f"unknown backend {value!r}; known: ") for value in (None, ["numpy"])],
     ({"weight_init": "he_unifrom"}, LookupError, "unknown initializer 'he_unifrom'", "Did you mean 'he_uniform'?"),
     ({"weight_init": True}, TypeError, "weight_init must be a name, a Choice or a mapping with 'name', got True of type bool"),
@@ -250,7 +250,7 @@ CALLS = [
     (lambda: Choice("array", values=[None]), TypeError, "array: values must be an array of real numbers, got dtype object"),
     (lambda: cp.Param(kind="text"), ValueError, "a Param's kind must be one of number, integer, flag", "got 'text'"),
     (lambda: cp.PaddingRule(3, max), TypeError, "the name of a padding rule must be text, got 3 of type int"),
-    (lambda: cp.unregister([]), LookupError, "unknown plugin []; known: backends"),
+    (lambda: cp.unregister([]), LookupError, "unknown plugin []; known: commands"),
     (lambda: cp.register(object(), 3), TypeError, "name must be text, got 3 of type int"),
 ]
 

@@ -110,10 +110,18 @@ def test_the_receptive_interval_is_where_an_output_reads(rows, more):
     assert made.delay(length) == made.receptive_interval(0, length)[1]
 
 
+def late_output(rows, length, outputs, stride):
+    """The first output that changes with a sample after its own hop, or None: every later sample is made NaN, which no weight hides."""
+    numbers = np.arange(outputs)
+    data = np.where(np.arange(length) < (numbers + 1)[:, None] * stride, 1.0, np.nan)[:, None]
+    changed = np.flatnonzero(np.isnan(run(rows, data)[numbers, numbers]))
+    return int(changed[0]) if changed.size else None
+
+
 @settings(max_examples=100, deadline=None)
 @given(some_chains(), st.integers(0, 20))
-def test_causality_is_what_the_samples_read_say(rows, more):
-    """The probe agrees with the integers, output by output; what it names is so."""
+def test_causality_is_what_the_layers_show(rows, more):
+    """The plans agree with layers that are run, and with the samples read, output by output; what is named is so."""
     made = cp.chain(rows)
     length = made.shortest_length() + more
     assume(made.length(length))  # a rule may take multiples of the stride only
@@ -123,6 +131,7 @@ def test_causality_is_what_the_samples_read_say(rows, more):
         if made.reads(output, length) and made.reads(output, length)[-1] >= (output + 1) * made.stride
     ]
     found = made.causality(length)
+    assert found.output == late_output(rows, length, made.length(length), made.stride)
     assert bool(found) == made.is_causal(length) == (not late)
     if late:
         assert (found.output, found.sample) == late[0]
@@ -138,6 +147,10 @@ def test_a_policy_alone_is_a_chain_of_one(row, length, outputs):
     assert policy.length(length, *sizes) == made.length(length)
     assert policy.shortest_length(outputs, *sizes) == made.shortest_length(outputs)
     assert policy.is_causal(*sizes) == made.is_causal()
+    longer = made.shortest_length() + length
+    assume(made.length(longer))
+    late = late_output([row], longer, made.length(longer), made.stride)
+    assert policy.is_causal(*sizes, length=longer) == (late is None)
 
 
 def test_worked_by_hand():

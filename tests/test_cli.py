@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -152,7 +153,8 @@ def test_list_names_everything_registered():
         "layout": cp.layouts(), "backend": cp.backends(), "random stream": cp.random_streams(),
     }  # fmt: skip
     expected = {(kind, name, part.provider) for kind, parts in kinds.items() for name, part in parts.items()}
-    expected |= {("policy", name, "papers" if "/" in name else "policies") for name in cp.policies()}
+    frameworks = {name: re.split("[-@]", name)[0] for name in cp.policies()} | {"tensorflow": "keras"}
+    expected |= {("policy", name, "papers" if "/" in name else frameworks[name]) for name in cp.policies()}
     assert {(line["kind"], line["name"], line["provider"]) for line in json_of("list")} == expected
     table = {tuple(line.split()[:2]) for line in run("list").stdout.splitlines()}
     assert {(name, provider) for _kind, name, provider in expected} <= table

@@ -7,9 +7,9 @@ from test_cli import json_of, run
 
 import convpolicy as cp
 from convpolicy.comparison import paper_text
-from convpolicy.registry.deferred import Deferred
 from convpolicy.comparison.drawing import draw
 from convpolicy.extensions.loading import PluginRegistry as Registry
+from convpolicy.registry.deferred import Deferred
 
 PAPERS = [name for name in cp.policies() if name.startswith("paper/")]
 

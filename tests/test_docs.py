@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
-from click.testing import CliRunner
 
 import convpolicy as cp
 from convpolicy import registry
-from convpolicy.cli import group as cli
 from convpolicy.extensions import hooks
 from convpolicy.parts.padding import OVERFLOW
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "examples" / "README.md", ROOT / "CONTRIBUTING.md"]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_RUN_HERE = ("pip install", "pytest", "python -m pytest", "python benchmarks", "pre-commit", ".ci/run", "git ")  # by CI itself
-
-
-def run_python(code: str, names: dict) -> str:
-    """What a block prints."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(code, "block", "exec"), names)
-    return printed.getvalue()
-
-
-def run_command(line: str) -> str:
-    """What a ``convpolicy`` command prints."""
-    result = CliRunner().invoke(cli.build(), shlex.split(line)[1:])
-    assert result.exit_code == 0, (line, result.stderr)
-    return result.stdout
 
 
 @pytest.mark.parametrize(
@@ -48,32 +28,22 @@ def run_command(line: str) -> str:
 def test_the_blocks_of_a_page_print_what_it_says(page, tmp_path, monkeypatch):
     """All Python blocks of a page in one namespace, and its convpolicy commands, in order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    names: dict = {"__name__": "page"}
-    printed = ""
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    for language, text in blocks:
-        if language == "python":
-            assert not printed.strip(), f"no output stands below a block of {page.name} that prints {printed!r}"
-            printed = run_python(text, names)
-        elif language == "sh":
-            for line in text.splitlines():
-                if line.startswith("convpolicy "):
-                    printed += run_command(line)
-                else:
-                    assert line.startswith(("#", *NOT_RUN_HERE)) or not line, f"{page.name}: nobody runs {line!r}"
-        elif language == "text" and printed:
-            assert text.rstrip() == printed.rstrip()
-            printed = ""
-    assert not printed.strip()
+    if page.parent.name != "frameworks":
+        pages.check(page)
+        return
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    words = [sys.executable, pages.__file__, page]  # the frameworks do not bear each other in one process
+    result = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_drawing_in_the_readme_is_the_commands():
     """README.md shows a part of what its first command prints."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     command = re.search(r"^pip install \. && (convpolicy .*)$", text, re.MULTILINE)[1]
-    shown = [text for language, text in BLOCK.findall(text) if language == "text" and "output 638" in text]
+    shown = [text for language, text in pages.BLOCK.findall(text) if language == "text" and "output 638" in text]
     assert len(shown) == 1
-    assert shown[0] in run_command(command) + "\n"
+    assert shown[0] in pages.run_command(command) + "\n"
 
 
 def test_rules_md_is_made_from_what_is_registered():
@@ -84,7 +54,7 @@ def test_rules_md_is_made_from_what_is_registered():
     page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     assert page == made
     headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
-    kinds = [kind for kind in hooks.KINDS.values() if kind not in ("backend", "native framework", "dialect")]
+    kinds = [kind for kind in hooks.KINDS.values() if kind not in ("backend", "native framework", "dialect", "file format")]
     assert sorted(headings) == sorted(name for kind in kinds for name in registry.current().parts(kind))
     assert all(f"- `{name}`: " in page for name in OVERFLOW)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from convpolicy.frameworks.keras import stream as keras
-from convpolicy.parts.stream import variance_scale
 from convpolicy.frameworks.torch.stream import TorchStream
+from convpolicy.parts.stream import variance_scale
 
 STREAMS = {
     "keras": keras.KerasTensorflowStream, "keras-torch": keras.KerasTorchStream, "keras-jax": keras.KerasJaxStream,

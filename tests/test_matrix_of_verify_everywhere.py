@@ -31,10 +31,10 @@ def test_a_framework_on_its_own_backend_is_exact(measured):
 
 FLIPPED = """
 import sys
-from convpolicy.builtin import numpy_layer
+from convpolicy.frameworks.numpy import layer as numpy_layer
 right = numpy_layer.correlate
 numpy_layer.correlate = lambda padded, weight, *rest: right(padded, weight[..., ::-1].copy(), *rest)
-from convpolicy.natives import cells
+from convpolicy.verification import cells
 sys.argv = ["cells", *sys.argv[1:]]
 cells.main()
 """

@@ -74,7 +74,7 @@ def test_the_odd_side_is_a_field(rule, side):
 def test_which_rules_have_an_odd_side_and_its_default():
     """The default is the side of the framework or paper that the rule is named after; no other rule has the field."""
     defaults = {name: part.params["odd_side"].default for name, part in cp.padding_rules().items() if "odd_side" in part.params}
-    assert defaults == ODD_SIDE
+    assert defaults == ODD_SIDE | {"torch_same": "right", "torch-left": "left"}
 
 
 # -- the golden table: (left, right, length_out) for the sizes and lengths in COLUMNS ---------------------------------------
@@ -207,9 +207,10 @@ def test_numbers_are_explicit_pads(given, pads):
 
 
 def test_the_cards_names_say_what_was_measured():
-    """``torch-left`` keeps the documented meaning and says that torch pads right; the others say what they equal."""
+    """``torch-left`` keeps the documented meaning and says that torch pads right; all three say what they are another name of."""
     rules = cp.padding_rules()
-    assert "torch itself pads right" in rules["torch-left"].description
+    assert "torch 1.9.0 and 2.13.0 were measured to put it right" in rules["torch-left"].description
+    assert rules["torch-left"].alias_of == "torch_same"
     for name in ("tf-right", "mindspore-right"):
-        assert "odd element right" in rules[name].description
-        assert "same_upper" in rules[name].description
+        assert rules[name].alias_of == "same_upper"
+        assert rules[name].description.startswith("Alias of same_upper: ")

@@ -30,7 +30,7 @@ def hook(body: str, signature: str = "convpolicy_padding_rules()") -> str:
     return f"{HEAD}\n@hookimpl\ndef {signature}:\n    {body}\n"
 
 
-OURS = {"flax", "keras", "onnx", "paddle"}  # plugins of this repository, which may be installed too
+OURS = {"mlx", "onnx"}  # plugins of this repository, which may be installed too
 
 
 def strangers(registry: Registry) -> dict[str, cp.PluginReport]:
@@ -94,7 +94,6 @@ BROKEN = {  # source of a plugin named "broken" -> what its report says
     "raises on import": ("raise RuntimeError('not\\ntoday')", "(broken_module) failed to import: RuntimeError: not today"),
     "no Python": ("def", "(broken_module) failed to import: SyntaxError: "),
     "ends the process": ("raise SystemExit(3)", "(broken_module) failed to import: SystemExit: 3"),
-    "draws random numbers": (hook("import random; random.random(); return []"), "changes Python's random state"),
     "no hook": ("def convpolicy_padding_rules():\n    return []", "plugin 'broken' implements no hook; mark functions named"),
     "another marker": (OTHER_MARKER, "plugin 'broken' implements no hook; mark functions named convpolicy_padding_rules, "),
     "misspelt hook": (hook("return []", "convpolicy_paddings()"), "'broken' does not fit the hooks: unknown hook 'convpolicy_paddings'"),

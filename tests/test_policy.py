@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 import convpolicy as cp
 
 Choice = cp.Choice
+DEPTHWISE_PROFILES = ["keras-depthwise", "keras-depthwise-jax", "keras-depthwise-torch"]
 PROFILES = [
-    "flax", "flax-linen", "keras", "keras-jax", "keras-torch", "mindspore", "mindspore@2.0", "paddle", "tensorflow", "torch",
+    "flax", "flax-linen", "keras", *DEPTHWISE_PROFILES, "keras-jax", "keras-torch", "mindspore", "mindspore@2.0", "paddle",
+    "tensorflow", "torch",
 ]  # fmt: skip
 PARTS = {"padding": cp.padding_rules, "padding_mode": cp.padding_modes, "weight_init": cp.initializers}
 PARTS |= {"bias_init": cp.initializers, "layout": cp.layouts, "data_layout": cp.layouts}
@@ -23,7 +25,9 @@ PARTS |= {"bias_init": cp.initializers, "layout": cp.layouts, "data_layout": cp.
 # measured defaults: padding, bias, weight law, bias law, stored weight axes and names, data axes
 KERAS = ("valid", True, "glorot_uniform", "zeros", "WIO", "kernel", "NWC")
 FLAX = ("same_upper", True, "lecun_truncated_normal", "zeros", "WIO", "kernel", "NWC")
+DEPTHWISE = ("valid", True, "keras_depthwise_glorot_uniform", "zeros", "WIM", "kernel", "NWC")
 DEFAULTS = {
+    **dict.fromkeys(DEPTHWISE_PROFILES, DEPTHWISE),
     "torch": ("valid", True, "he_uniform(negative_slope=2.23606797749979)", "uniform", "OIW", "weight", "NCW"),
     "mindspore": ("same_upper", False, "he_uniform(negative_slope=2.23606797749979)", "uniform", "OI1W", "weight", "NCW"),
     "mindspore@2.0": ("same_upper", False, "normal(std=0.01)", "zeros", "OI1W", "weight", "NCW"),
@@ -62,7 +66,7 @@ def test_the_profiles_are_there():
     assert [name for name in cp.policies() if not name.startswith("paper/")] == PROFILES == sorted(DEFAULTS)
     torch = cp.policy("torch")
     assert cp.policy(torch) is torch
-    assert torch.provider == "policies"
+    assert torch.provider == "torch"
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -77,7 +81,7 @@ def test_a_profile_names_everything(name):
         assert set(arguments) == set(part.params)
     for text in ("framework", "versions", "measured", "source", "description"):
         assert getattr(policy, text)
-    assert policy.framework == {"keras-torch": "keras", "keras-jax": "keras", "flax-linen": "flax"}.get(name, name.split("@")[0])
+    assert policy.framework == name.split("@")[0].split("-")[0]
     for _word, rule in policy.padding_names:
         assert rule in cp.padding_rules()
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import convpolicy as cp
-from convpolicy.core import plain_data as policy_files
+from convpolicy.files import data as policy_files
 
 Choice = cp.Choice
 SUFFIXES = (".toml", ".json")

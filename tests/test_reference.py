@@ -196,7 +196,7 @@ def imported(source):
     return found
 
 
-JUDGES = ("reference.py", "natives/cases.py", "diagnosis/computation.py", "builtin/torch_tuning.py")
+JUDGES = ("reference.py", "verification/cases.py", "diagnosis/computation.py", "frameworks/torch/execution/tuning.py")
 
 
 def test_it_shares_no_code():

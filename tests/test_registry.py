@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+import types
 
+import click
 import numpy as np
 import pytest
 
 import convpolicy as cp
 from convpolicy.extensions import discovery, hooks, loading
 from convpolicy.extensions.loading import PluginRegistry as Registry
+
+FRAMEWORKS = ("numpy", "torch", "mindspore", "keras", "flax", "paddle")
 
 
 class Rules:
@@ -49,24 +53,25 @@ def test_built_in_parts_come_through_hooks():
     """Every built-in part was registered by a plugin that the report lists, and carries that plugin's name."""
     reports = {report.name: report for report in cp.plugins() if report.builtin}
     assert list(reports) == [
-        "padding_rules", "paper_rules", "padding_modes", "initializers", "streams", "layouts", "policies", "papers", "backends",
-        "natives",
+        "padding_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers", "file_formats", *FRAMEWORKS, "commands",
     ]  # fmt: skip
     listed = {(entry, report.name) for report in reports.values() for entry in report.parts}
     readers = {
         "padding rule": cp.padding_rules, "padding mode": cp.padding_modes, "initializer": cp.initializers,
-        "layout": cp.layouts, "backend": cp.backends, "stream": cp.streams,
+        "layout": cp.layouts, "backend": cp.backends, "random stream": cp.random_streams,
     }  # fmt: skip
     found = {(f"{kind} {name}", part.provider) for kind, read in readers.items() for name, part in read().items()}
-    found |= {
-        (f"native framework {name}", part.provider) for name, part in loading.PLUGINS.parts("native framework").items()
-    }
+    for kind in ("native framework", "dialect", "file format"):
+        found |= {(f"{kind} {name}", part.provider) for name, part in loading.PLUGINS.parts(kind).items()}
     found |= {(f"policy {name}", cp.policy(name).provider) for name in cp.policies()}
     assert found == listed
     for report in reports.values():
         assert report.errors == []
-        hook = {"paper_rules": "padding_rules", "papers": "policies"}.get(report.name, report.name)
-        assert report.hooks == [f"convpolicy_{hook}"]
+        if report.name in FRAMEWORKS:
+            assert {"convpolicy_backends", "convpolicy_random_streams"} <= set(report.hooks)
+        else:
+            hook = {"paper_rules": "padding_rules", "papers": "policies"}.get(report.name, report.name)
+            assert report.hooks == [f"convpolicy_{hook}"]
 
 
 def test_the_names_that_are_promised():
@@ -77,7 +82,9 @@ def test_the_names_that_are_promised():
         "dac", "encodec", "encodec_causal", "mimi", "moshi", "nemo_causal", "nemo_future", "speechbrain_same", "to_multiple", "crop",
     ])  # fmt: skip
     assert list(cp.padding_modes()) == ["circular", "constant", "reflect", "replicate", "symmetric", "zeros"]
-    assert list(cp.backends()) == ["mindspore", "numpy", "torch"]
+    assert list(cp.backends()) == [
+        "flax", "flax-linen", "keras", "keras-jax", "keras-torch", "mindspore", "numpy", "paddle", "torch",
+    ]  # fmt: skip
     for mapping in (cp.padding_rules(), cp.padding_modes(), cp.initializers(), cp.layouts(), cp.backends()):
         assert list(mapping) == sorted(mapping)
         assert all(name == part.name and part.description for name, part in mapping.items())
@@ -135,7 +142,7 @@ def test_the_plugins_own_part_is_not_touched(registry):
 def test_a_module_and_an_object_name_themselves(registry):
     """Without a name a plugin is called by its ``__name__``, or by its class."""
     assert registry.register(Rules(a=(1, 1))).name == "Rules"
-    module = type(registry_module)("my_plugin")
+    module = types.ModuleType("my_plugin")
     module.convpolicy_padding_rules = cp.hookimpl(lambda: [cp.PaddingRule("b", lambda *_sizes: (1, 1))])
     assert registry.register(module).name == "my_plugin"
     assert registry.get("padding rule", "b").provider == "my_plugin"
@@ -241,14 +248,14 @@ def test_a_hook_may_read_the_registry(registry):
 def test_many_threads_build_the_registry_once(monkeypatch):
     """Threads that ask at once all get the whole registry, and every plugin is asked for its parts once."""
     asked, start = [], threading.Barrier(16)
-    original = Registry._add
+    original = Registry._add_plugin
 
     def slowly(self, report, plugin):
         asked.append(report.name)
         threading.Event().wait(0.005)
         original(self, report, plugin)
 
-    monkeypatch.setattr(Registry, "_add", slowly)
+    monkeypatch.setattr(Registry, "_add_plugin", slowly)
     registry, seen = Registry(entry_points=False), []
 
     def ask():
@@ -274,7 +281,7 @@ class Command:
 
     @cp.hookimpl
     def convpolicy_commands(self, cli):
-        cli.append(self.name or 1 / 0)
+        cli.add_command(click.Command(self.name or 1 / 0))
 
 
 def test_a_plugin_that_fails_to_add_commands_is_reported(registry):
@@ -282,12 +289,13 @@ def test_a_plugin_that_fails_to_add_commands_is_reported(registry):
     for name, command in (("before", "a"), ("broken", ""), ("other", "c")):
         registry.register(Command(command), name)
     for _ in range(2):
-        cli = []
+        cli, built_in = click.Group(), click.Group()
         registry.add_commands(cli)
-        assert sorted(cli) == ["a", "c"]
+        Registry(entry_points=False).add_commands(built_in)
+        assert sorted(cli.commands) == sorted(["a", "c", *built_in.commands])
     errors = {report.name: report.errors for report in registry.reports() if report.errors}
     assert errors == {"broken": ["plugin 'broken': convpolicy_commands raised ZeroDivisionError: division by zero."]}
     strict = Registry(entry_points=False, strict=True)
     strict.register(Command(""), "broken")
     with pytest.raises(cp.ConvPolicyError, match="convpolicy_commands raised ZeroDivisionError"):
-        strict.add_commands([])
+        strict.add_commands(click.Group())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import convpolicy as cp
-from convpolicy.frameworks.torch.execution import lowerings as lowerings
+from convpolicy.frameworks.torch.execution import lowerings
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, Work
 from convpolicy.frameworks.torch.ruled import RuledConv1d
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 import convpolicy as cp
 from convpolicy import verification
 from convpolicy.cli import group as cli
-from convpolicy.verification.native import MARK
 from convpolicy.registry import current
+from convpolicy.verification.native import MARK
 
 
 @pytest.mark.parametrize("policy", current().parts("native framework"))
@@ -41,7 +41,7 @@ def test_the_layers_of_a_backend_are_compared():
 WRONG = """
 import sys
 import convpolicy.registry as registry
-from convpolicy.natives import claims
+from convpolicy.verification import claims
 registry.current().parts("policy")
 parts = registry.current()._parts["policy"]
 parts["torch"] = parts["torch"].evolve({change})
@@ -72,7 +72,8 @@ def test_a_wrong_claim_differs(monkeypatch, change, failing):
 
 SEEDLESS = """
 import sys
-from convpolicy.natives import claims, torch
+from convpolicy.frameworks.torch import native as torch
+from convpolicy.verification import claims
 del torch.seed
 sys.argv = ["claims", "torch"]
 claims.main()
@@ -102,7 +103,7 @@ def test_a_crash_is_a_row_and_not_the_end(monkeypatch):
 
 def test_a_missing_framework_is_a_row(monkeypatch):
     """What is not installed is said, and is no failure."""
-    code = "import sys; sys.modules['paddle'] = None; sys.argv = ['claims', 'paddle']; from convpolicy.verification.native import claims; claims.main()"
+    code = "import sys; sys.modules['paddle'] = None; sys.argv = ['claims', 'paddle']; from convpolicy.verification import claims; claims.main()"
     code = code.replace("from convpolicy", "import importlib.util as u; u.find_spec = lambda n: None\nfrom convpolicy")
     monkeypatch.setattr(verification, "_command", lambda *_: [sys.executable, "-c", code])
     (claim,) = cp.verify(["paddle"]).claims

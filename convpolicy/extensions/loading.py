@@ -171,8 +171,15 @@ class PluginRegistry(Registry):
             return
         for hook in filter(KINDS.__contains__, implemented):
             results = self._call(report, plugin, hook)
-            if results is not None:  # pluggy leaves out None
-                self.add(report, KINDS[hook], hook, results[0] if results else None, loading=not self._loaded)
+            if results is None:
+                continue
+            try:  # a hook may be a generator, which runs, and fails, while its parts are added
+                parts = results[0] if results else None  # pluggy leaves out None
+                self.add(report, KINDS[hook], hook, parts, loading=not self._loaded)
+            except PluginError:
+                raise
+            except Exception as error:
+                self._fail_hook(report, hook, error)
         self.changed()
 
     def _call(self, report: PluginReport, plugin: Any, hook: str, **arguments: Any) -> list[Any] | None:
@@ -183,9 +190,12 @@ class PluginRegistry(Registry):
         except PluginError:
             raise
         except Exception as error:
-            self.fail(report, f"plugin {report.name!r}: {hook} raised {type(error).__name__}: {error}")
+            self._fail_hook(report, hook, error)
             return None
         return results
+
+    def _fail_hook(self, report: PluginReport, hook: str, error: Exception) -> None:
+        self.fail(report, f"plugin {report.name!r}: {hook} raised {type(error).__name__}: {error}.")
 
     def _drop(self, name: str) -> None:
         if self._manager.has_plugin(name):

@@ -60,6 +60,11 @@ class Registry:
                 self.fail(self._reports[self._parts[kind][name].provider], str(error))
         return working
 
+    def names(self, kind: str) -> list[str]:
+        """Return every name of one kind in the order of loading, and then those that two plugins offer, for which `get` raises."""
+        self.load()
+        return [*self._parts.get(kind, {}), *(name for known, name in self._conflicts if known == kind)]
+
     def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
         """Return one part; ``words`` are other names that the caller would have taken.
 

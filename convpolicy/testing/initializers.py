@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as some
 from numpy.typing import NDArray
 
+from convpolicy.core.initial_values import ROLES
 from convpolicy.core.plan import ConvSpec
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.parts.choice import Choice
@@ -22,7 +23,6 @@ from convpolicy.testing.common import check_names, check_signature, choices, ref
 from convpolicy.testing.ladder import Check
 
 MAX_EXAMPLES = 50
-ROLES = ("weight", "bias")
 SPECS = some.builds(
     lambda groups, inputs, outputs, kernel: ConvSpec(groups * inputs, groups * outputs, kernel, 1, 1, groups),
     some.integers(1, 3), some.integers(1, 3), some.integers(1, 3), some.integers(1, 5),

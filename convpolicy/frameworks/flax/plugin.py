@@ -74,6 +74,7 @@ def _backend(name: str, api: str, description: str) -> Backend:
         name,
         f"{ROOM}.{api}_layer",
         capture=lazy(f"{ROOM}.capture", f"capture_{api}"),
+        convolutions=lazy(f"{ROOM}.models", f"{api}_convolutions"),
         dtypes=("float32", "float64", "float16", "bfloat16"),
         framework="flax",
         install="convpolicy[flax]",

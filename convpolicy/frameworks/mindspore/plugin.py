@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import SAME_OR_VALID, backend
 from convpolicy.layers.backend import Backend
@@ -85,9 +86,25 @@ def convpolicy_backends() -> list[Backend]:
             "mindspore",
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
+            convolutions=lazy(f"{ROOM}.models", "convolutions"),
             layout="OI1W",
             dtypes=("float32", "float64", "float16"),
             description="A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
+        )
+    ]
+
+
+@hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return MindSpore's checkpoints."""
+    return [
+        FileFormat(
+            ".ckpt",
+            lazy(f"{ROOM}.files", "MindSporeReader"),
+            lazy(f"{ROOM}.files", "MindSporeWriter"),
+            package="mindspore",
+            install="convpolicy[mindspore]",
+            description="MindSpore checkpoints, through MindSpore's own functions, which read a file whole.",
         )
     ]
 

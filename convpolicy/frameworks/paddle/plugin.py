@@ -70,6 +70,7 @@ def convpolicy_backends() -> list[Backend]:
             "paddle",
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
+            convolutions=lazy(f"{ROOM}.models", "convolutions"),
             dtypes=("float32", "float64"),  # Paddle 3.3 has no narrower convolution on the CPU
             description="paddle.nn.Conv1D itself, or a subclass that pads by the plan where it cannot express the policy.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convpolicy.arithmetic import SIDES, split, static_total
+from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import backend
 from convpolicy.layers.backend import Backend
@@ -85,11 +86,30 @@ def convpolicy_backends() -> list[Backend]:
             "torch",
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
+            convolutions=lazy(f"{ROOM}.models", "convolutions"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
             description="torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
         )
+    ]
+
+
+@hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return what ``torch.save`` writes, under each of its suffixes."""
+    reader, writer = lazy(f"{ROOM}.files", "TorchReader"), lazy(f"{ROOM}.files", "TorchWriter")
+    return [
+        FileFormat(
+            suffix,
+            reader,
+            writer,
+            package="torch",
+            install="convpolicy[torch]",
+            keeps_metadata=False,
+            description="A state dict; only tensors are unpickled, and no metadata is kept.",
+        )
+        for suffix in (".pt", ".pth", ".bin")
     ]
 
 

@@ -16,8 +16,8 @@ import pytest
 from shared import BACKEND, LAYERS, NAME, OF_ANY_LENGTH, RUNS, Choice, Conv1D, PaddedConv1D, built, computed, random
 
 import convpolicy as cp
-from convpolicy.frameworks.keras.plugin import RUNS_ON
 from convpolicy.frameworks.keras.layer import PaddedDepthwiseConv1D
+from convpolicy.frameworks.keras.plugin import RUNS_ON
 
 
 @pytest.fixture(params=LAYERS)

@@ -15,9 +15,9 @@ from shared import BACKEND, DEPTHWISE, EXACT_DTYPES, LAYERS, NAME, RUNS, Choice,
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.testing import ConformanceError, parametrize_with_checks
 from convpolicy.frameworks.keras import layer as layers
 from convpolicy.frameworks.keras import values
+from convpolicy.testing import ConformanceError, parametrize_with_checks
 
 EXAMPLES = {"keras": 16, "keras-torch": 30, "keras-jax": 10}  # two of them compile new shapes
 CONV1D_POLICIES = (NAME, "tensorflow") if RUNS == "tensorflow" else (NAME,)

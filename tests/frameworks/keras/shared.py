@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 import convpolicy as cp
-from convpolicy.frameworks.keras.plugin import RUNS_ON
 from convpolicy.frameworks.keras.depthwise import NAMES
 from convpolicy.frameworks.keras.layer import PaddedConv1D, PaddedDepthwiseConv1D
+from convpolicy.frameworks.keras.plugin import RUNS_ON
 
 Choice = cp.Choice
 RUNS = keras.config.backend()

@@ -1,25 +1,18 @@
-"""The distribution: its entry point, what importing it costs, what it claims, and its README."""
+"""The plugin: what it registers, what importing it costs, and what it claims."""
 
 from __future__ import annotations
 
-import importlib
 import os
-import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-import tomlkit
 
 import convpolicy as cp
-from convpolicy.verification import matrix
-from convpolicy.frameworks.keras.plugin import RUNS_ON
 from convpolicy.frameworks.keras.depthwise import NAMES
-
-PLUGIN = Path(__file__).parents[1]
-PROJECT = tomlkit.parse((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+from convpolicy.frameworks.keras.plugin import RUNS_ON
+from convpolicy.verification import matrix
 
 UNSET = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
 
@@ -30,26 +23,21 @@ def said(code, **environment):
     return subprocess.run(words, capture_output=True, text=True, check=True, env=UNSET | environment).stdout
 
 
-def test_the_entry_point_is_the_module():
-    """pyproject's entry point is importable, and what it offers is registered without an error."""
-    assert dict(PROJECT["entry-points"]["convpolicy"]) == {"keras": "convpolicy_keras"}
-    assert importlib.import_module("convpolicy_keras")
+def test_the_room_is_built_in():
+    """It is registered without an error, with what it offers for each framework that Keras runs on, and every part is described."""
     (report,) = [report for report in cp.plugins() if report.name == "keras"]
-    assert report.errors == []
-    assert report.version == PROJECT["version"]
+    assert (report.errors, report.builtin) == ([], True)
     offered = {f"backend {name}" for name in RUNS_ON} | {f"policy {name}" for name in NAMES.values()}
     assert offered <= set(report.parts)
-    for kind in (cp.backends(), cp.policies, cp.initializers()):
-        for part in kind.values() if hasattr(kind, "values") else map(cp.policy, NAMES.values()):
-            if part.provider == "keras":
-                assert part.description
+    parts = [*cp.backends().values(), *cp.initializers().values(), *map(cp.policy, cp.policies())]
+    assert all(part.description for part in parts if part.provider == "keras")
 
 
 def test_keras_is_imported_when_a_layer_is_built():
-    """Importing the plugin, asking for its backends, weights and plans imports neither Keras nor what it runs on."""
+    """Importing it, asking for its backends, weights and plans imports neither Keras nor what it runs on."""
     code = """
 import sys
-import convpolicy as cp, convpolicy_keras
+import convpolicy as cp, convpolicy.frameworks.keras.plugin
 cp.backends()["keras-jax"].check_dtype("bfloat16"), cp.policy("keras-depthwise").initial(4, 8, 3, groups=4)
 cp.policy("keras-depthwise-jax").plan(3, 2, length=9), cp.capture(cp.Conv1d(1, 1, 1))
 print([name for name in ("keras", "tensorflow", "torch", "jax", "mindspore") if name in sys.modules])
@@ -97,7 +85,7 @@ except cp.InvalidValueError as error:
     print(error, os.environ.get("KERAS_BACKEND"))
 """
     found = said(code)
-    assert found == "backend 'keras-jax' needs jax, which is not installed; run: pip install 'convpolicy-keras[jax]'. None\n"
+    assert found == "backend 'keras-jax' needs jax, which is not installed; run: pip install 'convpolicy[keras]' jax. None\n"
 
 
 CLAIMING = [*RUNS_ON, *NAMES.values()]
@@ -135,12 +123,3 @@ def test_every_cell_of_the_matrix():
     same = {("tensorflow", "keras"), ("keras-depthwise-jax", "keras-jax")}
     assert {cell for cell, verdict in verdicts.items() if verdict == "exact"} >= same
     assert set(verdicts.values()) == {"exact", "within tolerance"}
-
-
-def test_the_readme_prints_what_it_says(tmp_path):
-    """Its Python blocks run in order, in a process with an empty folder, and print the text below them."""
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", (PLUGIN / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    code = "\n".join(text for language, text in blocks if language == "python")
-    shown = "".join(text for language, text in blocks if language == "text")
-    words = [sys.executable, "-c", code]
-    assert subprocess.run(words, cwd=tmp_path, env=UNSET, capture_output=True, text=True, check=True).stdout == shown != ""
