@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from convpolicy.conversion import maps, selection, stamps
+from convpolicy.conversion import layer_weights, maps, selection, stamps
 from convpolicy.conversion.files.safetensors import in_order
 from convpolicy.conversion.folding import folded
 from convpolicy.conversion.formats import format_of, named_faults
@@ -52,6 +52,7 @@ class Prepared:
             self._check_texts()
             stamp = stamps.read(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
+            self._refused: dict[str, str] = {}  # weights of layers that cannot be captured, and why
             moves = self._moves(layers, mapping, guess, stamp)
             rows = plan(self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm)
             self._rows = _ordered(rows)
@@ -69,7 +70,9 @@ class Prepared:
             moves |= maps.by_map(mapping, entries, source, target)
         left = {name: entry for name, entry in entries.items() if name not in moves}
         if layers is not None:
-            moves |= {name: move for name, move in selection.by_layers(layers, entries, source, target) if name in left}
+            weights, refused = layer_weights.by_layers(layers, entries, source, target)
+            moves |= {name: move for name, move in weights.items() if name in left}
+            self._refused = {name: reason for name, reason in refused.items() if name in left}
         elif guess:
             moves |= selection.by_guess(left, source, target)
         elif mapping is None and stamp is not None:
@@ -97,6 +100,10 @@ class Prepared:
             yield f"left out, for they are no tensors: {', '.join(self._reader.others)}."
         if not writes.keeps_metadata and (self._stamp is not None or self._reader.metadata):
             yield f"a {writes.suffix} file holds no metadata, so it does not say what it was converted from."
+        if self._refused:
+            name, reason = next(iter(self._refused.items()))
+            more = f", and so are {len(self._refused) - 1} others" if len(self._refused) > 1 else ""
+            yield f"{name!r} is copied as it is{more}: {reason}"
         unnamed = [row.old for row in self._rows if is_unnamed(row.old.dtype)]
         if unnamed:
             yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as are {len(unnamed) - 1} others, copied byte by byte: {UNNAMED}."

@@ -7,7 +7,7 @@ import numpy as np
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.frameworks.flax.plugin import LinenConv1d
+from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 
 Choice = cp.Choice
 NAMES = ("flax", "flax-linen")

@@ -10,7 +10,7 @@ from flax import linen, nnx
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.frameworks.flax.plugin import LinenConv1d
+from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 
 SIZES = {"kernel_dilation": 2, "feature_group_count": 2}
 # as Flax's own layers are told

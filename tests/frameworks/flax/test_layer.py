@@ -15,7 +15,7 @@ from layers import LAYERS, NAMES, NATIVE, PADDED, Choice, assert_near, built, ra
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.frameworks.flax.plugin import LinenConv1d
+from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 
 
 @pytest.mark.parametrize("name", LAYERS)
