@@ -14,10 +14,11 @@ import numpy as np
 from convpolicy.conversion.files.safetensors import in_order
 from convpolicy.conversion.folding import folded
 from convpolicy.conversion.formats import format_of, named_faults
+from convpolicy.conversion.layer_weights import by_layers
 from convpolicy.conversion.maps import by_map
 from convpolicy.conversion.results import Conversion, Converted
 from convpolicy.conversion.rows import Row, plan, stamped
-from convpolicy.conversion.selection import Move, by_guess, by_layers, by_stamp, side
+from convpolicy.conversion.selection import Move, by_guess, by_stamp, side
 from convpolicy.conversion.stamps import STAMP, Stamp
 from convpolicy.conversion.stamps import read as read_stamp
 from convpolicy.conversion.tensors import FLOATS, UNNAMED, Job, Piece, Reader, cast, holder, in_pieces, is_unnamed
@@ -55,6 +56,7 @@ class Prepared:
             self._check_texts()
             stamp = read_stamp(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
+            self._refused: dict[str, str] = {}  # weights of layers that cannot be captured, and why
             moves = self._moves(layers, mapping, guess, stamp)
             rows = plan(self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm)
             self._rows = _ordered(rows)
@@ -72,7 +74,9 @@ class Prepared:
             moves |= by_map(mapping, entries, source, target)
         left = {name: entry for name, entry in entries.items() if name not in moves}
         if layers is not None:
-            moves |= {name: move for name, move in by_layers(layers, entries, source, target) if name in left}
+            weights, refused = by_layers(layers, entries, source, target)
+            moves |= {name: move for name, move in weights.items() if name in left}
+            self._refused = {name: reason for name, reason in refused.items() if name in left}
         elif guess:
             moves |= by_guess(left, source, target)
         elif mapping is None and stamp is not None:
@@ -100,6 +104,10 @@ class Prepared:
             yield f"left out, for they are no tensors: {', '.join(self._reader.others)}."
         if not writes.keeps_metadata and (self._stamp is not None or self._reader.metadata):
             yield f"a {writes.suffix} file holds no metadata, so it does not say what it was converted from."
+        if self._refused:
+            name, reason = next(iter(self._refused.items()))
+            more = f", and so are {len(self._refused) - 1} others" if len(self._refused) > 1 else ""
+            yield f"{name!r} is copied as it is{more}: {reason}"
         unnamed = [row.old for row in self._rows if is_unnamed(row.old.dtype)]
         if unnamed:
             yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as are {len(unnamed) - 1} others, copied byte by byte: {UNNAMED}."

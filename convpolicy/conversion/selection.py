@@ -1,12 +1,11 @@
-"""Which tensors are weights of a Conv1d: told by layers, by a stamp, or guessed from names and shapes."""
+"""Which tensors are weights of a Conv1d: told by a stamp, or guessed from names and shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
-import numpy as np
 
 from convpolicy import registry
 from convpolicy.conversion.formats import ParameterNames
@@ -14,9 +13,7 @@ from convpolicy.conversion.stamps import Stamp
 from convpolicy.conversion.tensors import Entry
 from convpolicy.core.named import policy
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
-from convpolicy.layers.capture import Capture, capture
-from convpolicy.layers.whole_models import PortedModel, convolutions, listed_in, walking
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.parts.layout import Layout
 
 PLAIN = "weight"
@@ -115,66 +112,6 @@ def partner(name: str) -> str:
         if name.endswith(directions):
             return name.removesuffix(directions) + lengths
     return ""
-
-
-def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:
-    """Yield the weights of captured layers.
-
-    Args:
-        layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` or native layers.
-        entries: of the file.
-        source, target: of the conversion.
-
-    Raises:
-        InvalidTypeError: something else; holds its class.
-        InvalidValueError: a layer that the file has not, or with other sizes; holds its path.
-    """
-    by_stem: dict[str, list[tuple[str, str]]] = {}
-    for name in entries:
-        found = parts_of(name, source.weight)
-        if found is not None:
-            by_stem.setdefault(found[0], []).append((name, found[1]))
-    for path, aliases, layer in _layers_of(layers):
-        taken = layer if isinstance(layer, Capture) else capture(layer)
-        stem = _stem_of((path, *aliases), by_stem)
-        if stem is None:
-            near = nearest(path, [known.rstrip("./") for known in by_stem])
-            raise InvalidValueError(
-                f"layers has {path!r}, but the file has no {source.weight!r} of it; pass the layers of this file.{near}"
-            )
-        wanted = source.layout.from_oiw(np.broadcast_to(np.uint8(0), taken.spec.weight_shape), taken.spec.groups).shape
-        for name, part in by_stem[stem]:
-            if part != "g" and entries[name].shape != wanted:
-                raise InvalidValueError(
-                    f"layers has {path!r} with a weight of shape {wanted} as {source.layout.name}, but {name!r} has "
-                    f"{entries[name].shape}; pass the layers of this file, and its own source."
-                )
-            yield name, Move(source.layout, target.layout, stem, "layer", taken.spec.groups, part)
-
-
-def _stem_of(paths: tuple[str, ...], stems: Iterable[str]) -> str | None:
-    """Return the stem of a layer's names in a file, the one spelt as a path of it before one with other separators, or None."""
-    spelt = {stem.rstrip("./"): stem for stem in stems}
-    dotted = {known.replace("/", "."): stem for known, stem in spelt.items()}
-    candidates = [spelt.get(path) for path in paths] + [dotted.get(path.replace("/", ".")) for path in paths]
-    return next((stem for stem in candidates if stem is not None), None)
-
-
-def _layers_of(layers: Any) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    """Yield path, aliases, and capture or layer of what was passed as ``layers``."""
-    if isinstance(layers, PortedModel):
-        yield from ((path, layers.aliases.get(path, ()), layer) for path, layer in layers.layers.items())
-    elif listed_in(layers) is not None:  # first, as a model may be a mapping
-        for convolution, captured in convolutions(layers, every_path=True):
-            if isinstance(captured, Capture):
-                yield convolution.path, convolution.aliases, captured
-    elif isinstance(layers, Mapping):
-        yield from ((path, (), layer) for path, layer in layers.items())
-    else:
-        raise InvalidTypeError(
-            f"layers must be a PortedModel, a model of one of the backends {', '.join(walking())}, or a mapping of paths to layers, got "
-            f"{type(layers).__qualname__}; pass one."
-        )
 
 
 def by_guess(entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:

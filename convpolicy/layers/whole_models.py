@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from convpolicy import registry
+from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError
 from convpolicy.layers.backend import Backend
 from convpolicy.layers.capture import Capture, backends_of, capture
@@ -38,6 +39,8 @@ class Convolution:
         separator: between the parts of a path, ``"."`` or ``"/"``.
         layout: name of the layout in which the module stores its weight; empty: the backend's.
         aliases: other names of the module, e.g. the one in its framework's own checkpoint files.
+        spec: sizes of a module that does more than a convolution, as one with an activation does, so that its weights can be
+            converted although it cannot be captured; else None.
     """
 
     path: str
@@ -46,6 +49,7 @@ class Convolution:
     separator: str = "."
     layout: str = ""
     aliases: tuple[str, ...] = ()
+    spec: ConvSpec | None = None
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ from keras.src.saving import saving_lib
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils import naming
 
+from convpolicy.core.plan import ConvSpec
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
 KINDS = (keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)
@@ -33,7 +34,19 @@ def _listed(model: Any, every_path: bool) -> Iterator[Convolution]:
             separator="/",
             layout="WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "",
             aliases=(files[id(layer)],) if files.get(id(layer)) else (),
+            spec=_spec(layer) if layer.built else None,
         )
+
+
+def _spec(layer: Any) -> ConvSpec | None:
+    """Return the sizes of a convolution, whatever it computes around it."""
+    if not isinstance(layer, KINDS[:2]):
+        return None
+    kernel, channels, out = layer.kernel.shape
+    strides, dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+    if isinstance(layer, keras.layers.DepthwiseConv1D):
+        return ConvSpec.of(channels, channels * out, kernel, strides, dilation, channels)
+    return ConvSpec.of(channels * layer.groups, out, kernel, strides, dilation, layer.groups)
 
 
 def _children(layer: Any) -> Iterator[tuple[str, Any]]:
