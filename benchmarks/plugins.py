@@ -65,7 +65,7 @@ def timed(folder: str, code: str) -> Callable[[], float]:
     """Return the seconds that a piece of code takes in a fresh process that has imported convpolicy and its plugins' needs."""
     script = (
         f"import os, sys, time\nsys.path.insert(0, {folder!r})\nimport convpolicy, pluggy, importlib.metadata\n"
-        "from convpolicy.registry import Registry\nRegistry(entry_points=False).parts('layout')\n"
+        "from convpolicy.extensions.loading import PluginRegistry as Registry\nRegistry(entry_points=False).parts('layout')\n"
         f"start = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
     )
 

@@ -47,7 +47,7 @@ def integer(argument: str, value: Any, minimum: int | None = None, maximum: int 
 
 
 def single(argument: str, value: Any) -> Any:
-    """Accept ``3`` and, as torch does, ``(3,)``."""
+    """Accept ``3`` and ``(3,)``."""
     if isinstance(value, (tuple, list)):
         if len(value) != 1:
             raise InvalidValueError(f"{argument} must be one number for one spatial axis, got {value!r}; pass a single integer.")
@@ -112,7 +112,7 @@ class Fans(NamedTuple):
 
     @property
     def fan_in_all_groups(self) -> int:
-        """``in_channels * kernel``, as Paddle's default counts it."""
+        """``in_channels * kernel``: the inputs of all groups together."""
         return self.fan_in * self.groups
 
     @property
@@ -126,7 +126,7 @@ class Fans(NamedTuple):
 
 
 def fans(in_channels: int, out_channels: int, kernel: int, groups: int) -> Fans:
-    """Return the fans as torch, MindSpore, Keras and Flax count them.
+    """Return the fans as most frameworks count them.
 
     ``fan_in = in_channels // groups * kernel``, ``fan_out = out_channels * kernel`` (not divided by groups).
     Source: torch/nn/init.py, _calculate_fan_in_and_fan_out, on a weight of shape (out, in/groups, kernel).

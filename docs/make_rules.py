@@ -25,6 +25,10 @@ Given as `padding=`: a name, an int for both sides, a pair `(left, right)`, or `
 table shows (left, right) → outputs for kernel, stride, dilation and length; – where the rule refuses. A negative number is cut
 away from the input before the convolution.
 """
+ALIASES = """## Aliases of padding rules
+
+Other names under which a rule can be given.
+"""
 MODES = """## Padding modes: what the added elements are
 
 Given as `padding_mode=`. A pad wider than the mode reaches is decided by its parameter `overflow`:
@@ -37,7 +41,7 @@ OVERFLOWS = {
 INITIALIZERS = """## Initializers: how fresh weights and biases are drawn
 
 Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.02)`, a number, or an array. `weight_init` also takes
-`"as_written"` and `"as_trained"`: the law that a paper's code calls, and the one its weights start from.
+`"as_written"` and `"as_trained"`: the initializer that a paper's code calls, and the one its weights start from.
 """
 STREAMS = """## Random streams: how a seed becomes numbers
 
@@ -91,6 +95,16 @@ def pads_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def aliases() -> str:
+    """A table of the names that stand for another rule."""
+    lines = ["| alias | rule | what it is |", "|---|---|---|"]
+    for name, rule in cp.padding_rules().items():
+        if rule.alias_of:
+            named, _colon, about = rule.description.removeprefix("Alias of ").partition(": ")
+            lines.append(f"| `{name}` | `{named}` | {about} |")
+    return "\n".join(lines) + "\n"
+
+
 def overflow_list() -> str:
     """Each overflow rule, with what it makes of 12 padded by 3 on both sides in mode reflect."""
     lines = []
@@ -135,7 +149,9 @@ def main() -> None:
     print(HEAD)
     print(RULES)
     print(pads_table())
-    print(section(cp.padding_rules(), "pads"))
+    print(section({name: rule for name, rule in cp.padding_rules().items() if not rule.alias_of}, "pads"))
+    print(ALIASES)
+    print(aliases())
     print(MODES)
     print(overflow_list())
     print(section(cp.padding_modes(), "source"))

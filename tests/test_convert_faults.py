@@ -141,7 +141,7 @@ ARGUMENTS = {
     "no weights": ({"source": "keras"}, "a.safetensors", "b.safetensors", r"has no weight of a Conv1d as keras lays it out \(axes WIO"),
     "a map": ({"mapping": {"nothing.*": "torch"}}, "a.safetensors", "b.safetensors", "mapping has 'nothing.\\*', which fits no tensor"),
     "a map of a map": ({"mapping": {"conv.*": {"layuot": "torch"}}}, "a.safetensors", "b.safetensors", "must be the name of a layout, or a table"),
-    "layers": ({"layers": 3}, "a.safetensors", "b.safetensors", "layers must be a PortedModel, a torch.nn.Module or a mapping"),
+    "layers": ({"layers": 3}, "a.safetensors", "b.safetensors", "layers must be a PortedModel, a model of one of the backends .*torch.*, or a mapping of paths to layers, got int; pass one"),
     "depthwise": ({"target": "WIM"}, "a.safetensors", "b.safetensors", "layout 'WIM' is depthwise, so groups must be known"),
 }  # fmt: skip
 

@@ -118,6 +118,17 @@ def rounded(values: Any, dtype: str) -> NDArray[Any]:
     return ((bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(F32)
 
 
+def to_bfloat16(values: Singles) -> NDArray[np.uint16]:
+    """Return the bits of float32 numbers cast to bfloat16, ties to even; NaN stays NaN and becomes quiet."""
+    bits = values.view(np.uint32)
+    return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded(values, "bfloat16").view(np.uint32) >> 16).astype(np.uint16)
+
+
+def from_bfloat16(bits: NDArray[Any]) -> Singles:
+    """Return the float32 numbers that bfloat16 bits mean."""
+    return (bits.astype(np.uint32) << 16).view(F32)
+
+
 def computed(dtype: str) -> type[np.floating[Any]]:
     """Return what numbers of a dtype are computed in: float32 for 16 bits."""
     return np.float64 if dtype == "float64" else F32

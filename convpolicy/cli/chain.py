@@ -14,7 +14,11 @@ from convpolicy.layers.chain import Chain, chain
 @click.option("--length", type=int, help="Input length in samples; the shortest that gives an output, when left out.")
 @arguments.as_json
 def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> None:
-    """Say of LAYERS in a row, such as torch:10:5 torch:3:2, the lengths, the receptive field, the delay and the causality."""
+    """Show lengths and causality of a stack of layers.
+
+    LAYERS, such as torch:10:5 torch:3:2, are in the order of the signal. Printed are the output length after each layer, the
+    receptive field, the delay, and whether the stack is causal.
+    """
     made = chain([_layer(word) for word in layers])
     length = made.shortest_length() if length is None else length
     plans = made.plans(length)

@@ -1,4 +1,4 @@
-"""The command ``papers``, and what ``show`` says of a paper's policy."""
+"""The command ``papers``, and the text of ``show`` about a paper's policy."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from convpolicy.core.policy import Policy
 @click.command()
 @arguments.as_json
 def papers(as_json: bool) -> None:
-    """List the policies of papers, and what each has otherwise than torch's Conv1d."""
-    found = [(policy.name, policy.paper, paper_text.differences(policy), policy.description) for policy in paper_text.papers()]
+    """List published models and how their Conv1d differs."""
+    rows = [(policy.name, policy.paper, paper_text.differences(policy), policy.description) for policy in paper_text.papers()]
     if as_json:
-        rows = [
+        data = [
             {"name": name, "differs": differs, "description": description, **(paper.to_data() if paper else {})}
-            for name, paper, differs, description in found
+            for name, paper, differs, description in rows
         ]
-        output.print_json(rows)
+        output.print_json(data)
         return
     output.print_table(
-        ("policy", "model", "differs from torch's Conv1d in"),
-        ((name, paper.model if paper else "", differs) for name, paper, differs, _description in found),
+        ("policy", "model", f"{paper_text.DIFFERS} in"),
+        ((name, paper.model if paper else "", differs) for name, paper, differs, _description in rows),
     )
 
 
 def explain(policy: Policy) -> None:
-    """Print what there is to say of a paper's policy, with a drawing; nothing for any other."""
+    """Print the texts about a paper's policy, with a drawing; nothing for any other policy."""
     for heading, text in paper_text.explained(policy):
         click.echo(f"\n{heading}\n{text}")

@@ -1,8 +1,55 @@
-"""Checkpoint files rewritten in another framework's layout; each format in a module of its own."""
+"""Checkpoint files rewritten in another framework's layout; a plugin adds kinds of files with `Reader` and `Writer`.
+
+A file format is a `FileFormat` with a `Reader`, which lists the tensors of a file as `Entry` objects and returns their bytes as
+`Piece` objects, and a `Writer`, which receives a `Job` and writes those tensors.
+"""
 
 from __future__ import annotations
 
-from convpolicy.conversion.converting import Prepared, convert
-from convpolicy.conversion.results import Conversion, Converted
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Conversion", "Converted", "Prepared", "convert"]
+if TYPE_CHECKING:
+    from convpolicy.conversion.converting import Prepared, convert
+    from convpolicy.conversion.faults import reading, writing
+    from convpolicy.conversion.formats import FileFormat, ParameterNames
+    from convpolicy.conversion.results import Conversion, Converted
+    from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, entry, in_pieces, joined
+
+__all__ = [
+    "Conversion",
+    "Converted",
+    "Entry",
+    "FileFormat",
+    "Job",
+    "ParameterNames",
+    "Piece",
+    "Prepared",
+    "Reader",
+    "Writer",
+    "convert",
+    "entry",
+    "in_pieces",
+    "joined",
+    "reading",
+    "writing",
+]
+
+_HOMES = {  # imported when asked for: a plugin that registers a format needs no conversion
+    name: f"convpolicy.conversion.{module}"
+    for module, names in {
+        "converting": "Prepared convert",
+        "formats": "FileFormat ParameterNames",
+        "results": "Conversion Converted",
+        "faults": "reading writing",
+        "tensors": "Entry Job Piece Reader Writer entry in_pieces joined",
+    }.items()
+    for name in names.split()
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'convpolicy.conversion' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value

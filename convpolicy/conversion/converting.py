@@ -8,15 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import attrs
 import numpy as np
 
-from convpolicy.conversion import maps, selection, stamps
 from convpolicy.conversion.files.safetensors import in_order
 from convpolicy.conversion.folding import folded
-from convpolicy.conversion.formats import Format, format_of
+from convpolicy.conversion.formats import format_of, named_faults
+from convpolicy.conversion.maps import by_map
 from convpolicy.conversion.results import Conversion, Converted
 from convpolicy.conversion.rows import Row, plan, stamped
-from convpolicy.conversion.tensors import FLOATS, Job, Piece, Reader, Writer, cast, holder, in_pieces
+from convpolicy.conversion.selection import Move, by_guess, by_layers, by_stamp, side
+from convpolicy.conversion.stamps import STAMP, Stamp
+from convpolicy.conversion.stamps import read as read_stamp
+from convpolicy.conversion.tensors import FLOATS, UNNAMED, Job, Piece, Reader, cast, holder, in_pieces, is_unnamed
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.files.whole import Staged, refuse_existing
@@ -38,44 +42,46 @@ class Prepared:
         if dtype is not None and dtype not in FLOATS:
             raise InvalidValueError(f"dtype must be one of {', '.join(FLOATS)} or None, got {dtype!r}; pick one.")
         self._src, self._dst, self._force = _path("src", src), _path("dst", dst), force
-        reads, writes = format_of("src", self._src), format_of("dst", self._dst)
-        self._source = selection.side("source", source, reads.grouped)
-        self._target = selection.side("target", target, writes.grouped)
+        old, new = side("source", source), side("target", target)
+        reads, writes = format_of("src", self._src, old.framework), format_of("dst", self._dst, new.framework)
+        self._source, self._target = attrs.evolve(old, names=reads.names), attrs.evolve(new, names=writes.names)
         self._check_output((self._src,), self._dst)
-        self._writer: type[Writer] = writes.load(self._dst, writes.writer)
-        self._reader: Reader = reads.load(self._src, reads.reader)(self._src)
+        writes.require(self._dst, writing=True)
+        reads.require(self._src)
+        self._reads, self._writes = reads, writes
+        self._reader: Reader = reads.open(self._src)
         try:
             self._check_output(self._reader.files, self._dst)
             self._check_texts()
-            stamp = stamps.read(self._reader.metadata, self._src)
+            stamp = read_stamp(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
             moves = self._moves(layers, mapping, guess, stamp)
             rows = plan(self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm)
             self._rows = _ordered(rows)
             self._stamp = stamped(rows, reads.suffix, self._source, self._target, stamp)
-            self._notes = tuple(self._noted(reads, writes))
+            self._notes = tuple(self._noted())
         except BaseException:
             self._reader.close()
             raise
 
-    def _moves(self, layers: Any, mapping: Any, guess: bool, stamp: stamps.Stamp | None) -> Mapping[str, selection.Move]:
+    def _moves(self, layers: Any, mapping: Any, guess: bool, stamp: Stamp | None) -> Mapping[str, Move]:
         entries = {entry.name: entry for entry in self._reader.entries}
         source, target = self._source, self._target
-        moves: dict[str, selection.Move] = {}
+        moves: dict[str, Move] = {}
         if mapping is not None:
-            moves |= maps.by_map(mapping, entries, source, target)
+            moves |= by_map(mapping, entries, source, target)
         left = {name: entry for name, entry in entries.items() if name not in moves}
         if layers is not None:
-            moves |= {name: move for name, move in selection.by_layers(layers, entries, source, target) if name in left}
+            moves |= {name: move for name, move in by_layers(layers, entries, source, target) if name in left}
         elif guess:
-            moves |= selection.by_guess(left, source, target)
+            moves |= by_guess(left, source, target)
         elif mapping is None and stamp is not None:
-            now = selection.side("the file's stamp", stamp.target, source.grouped)
+            now = side("the file's stamp", stamp.target)
             if now.layout.axes != source.layout.axes:
                 raise InvalidValueError(
                     f"source must be {stamp.target!r}, as {self._src} says of itself, got {source.name!r}; pass that."
                 )
-            moves |= selection.by_stamp(stamp, entries, source, target)
+            moves |= by_stamp(stamp, entries, source, target)
         elif mapping is None and source.layout.axes != target.layout.axes:
             raise InvalidValueError(
                 "which tensors are weights of a Conv1d is not known; pass layers (a captured model), mapping (a map of names), or "
@@ -88,11 +94,15 @@ class Prepared:
             )
         return moves
 
-    def _noted(self, reads: Format, writes: Format) -> Iterator[str]:
-        if self._reader.others and reads.module != writes.module:
+    def _noted(self) -> Iterator[str]:
+        reads, writes = self._reads, self._writes
+        if self._reader.others and reads.writer is not writes.writer:
             yield f"left out, for they are no tensors: {', '.join(self._reader.others)}."
-        if not self._writer.keeps_metadata and (self._stamp is not None or self._reader.metadata):
+        if not writes.keeps_metadata and (self._stamp is not None or self._reader.metadata):
             yield f"a {writes.suffix} file holds no metadata, so it does not say what it was converted from."
+        unnamed = [row.old for row in self._rows if is_unnamed(row.old.dtype)]
+        if unnamed:
+            yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as are {len(unnamed) - 1} others, copied byte by byte: {UNNAMED}."
         normed = [row for row in self._rows if row.move is not None and row.move.part == "v"]
         if normed and self._source.name != self._target.name:
             yield (
@@ -119,9 +129,9 @@ class Prepared:
     def run(self, progress: Progress | None = None) -> Conversion:
         """Write the result; see `convert`."""
         total, done = sum(row.new.size for row in self._rows), 0
-        metadata = {key: value for key, value in self._reader.metadata.items() if key != stamps.STAMP}
+        metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
         if self._stamp is not None:
-            metadata[stamps.STAMP] = self._stamp.text()
+            metadata[STAMP] = self._stamp.text()
         with Staged(force=self._force) as staged:
 
             def sibling(name: str) -> Path:
@@ -129,18 +139,20 @@ class Prepared:
                 return staged.beside(self._dst.with_name(name))
 
             hidden = staged.beside(self._dst)
-            kept = metadata if self._writer.keeps_metadata else {}
-            writer = self._writer(Job(hidden, sibling, tuple(row.new for row in self._rows), kept, self._reader))
+            kept = metadata if self._writes.keeps_metadata else {}
+            writer = self._writes.create(Job(hidden, sibling, tuple(row.new for row in self._rows), kept, self._reader))
             try:
                 for row in self._rows:
                     if progress is not None:
                         progress(row.new.name, done, total)
-                    if row.keeps_bytes:
-                        writer.copy(row.new, self._reader, row.old)
-                    else:
-                        writer.write(row.new, _made(self._reader, row))
+                    with named_faults(f"copying {row.old.name!r}", self._reads, self._writes):
+                        if row.keeps_bytes:
+                            writer.copy(row.new, self._reader, row.old)
+                        else:
+                            writer.write(row.new, _made(self._reader, row))
                     done += row.new.size
-                writer.finish()
+                with named_faults(f"completing {self._dst.name!r}", self._writes):
+                    writer.finish()
             finally:
                 writer.close()
             if progress is not None:
@@ -195,10 +207,10 @@ def convert(
     gets its name when it is complete; until then, and after an error, there is none.
 
     Args:
-        src, dst: files whose suffix says their format: ``.safetensors``, ``.safetensors.index.json``, ``.npz``, ``.pt``,
-            ``.pth``, ``.bin``, ``.ckpt``, ``.weights.h5``, ``.keras``.
+        src, dst: files whose suffix says their format: ``.safetensors``, ``.safetensors.index.json``, ``.npz``, or one that a
+            framework's or another plugin registers as a `FileFormat`.
         source, target: a policy or layout, or its name: ``"torch"``, ``"mindspore"``, ``"keras"``, ``"WIO"``.
-        layers: a `PortedModel`, a torch model, or a mapping of paths to `Capture` or native layers.
+        layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` or native layers.
         mapping: a TOML or JSON file, or a table, of patterns and the layouts of the tensors they fit.
         guess: True to take every tensor with the name and the number of axes of a weight.
         dtype: of every floating-point tensor of the result; None keeps each one's.
@@ -213,6 +225,7 @@ def convert(
         InvalidValueError, InvalidTypeError, UnknownNameError: a bad argument, a file that is damaged, holds code or leads out of
             its folder, an output that exists or is the input, a tensor that the target cannot hold; names it and the file.
         MissingFrameworkError: a format whose package is not installed; holds the command.
+        PluginError: a format that fails or that two plugins offer; holds the format and its plugin.
         OSError: a file that cannot be read or written; holds its name.
     """
     with Prepared(

@@ -50,8 +50,8 @@ def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> 
             if layouts[0] is None:
                 yield name, Move(None, None, "", f"map {pattern}", name=renamed)
             else:
-                own = side(f"mapping {pattern!r}", layouts[0], source.grouped).layout
-                then = target.layout if layouts[1] is None else side(f"mapping {pattern!r}", layouts[1], target.grouped).layout
+                own = side(f"mapping {pattern!r}", layouts[0]).layout
+                then = target.layout if layouts[1] is None else side(f"mapping {pattern!r}", layouts[1]).layout
                 kept = name if not stem and part == "weight" and name != source.weight else None
                 yield name, Move(own, then, stem, f"map {pattern}", rule.get("groups"), part, renamed or kept)
             break

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.bits.float32 import from_bfloat16
+from convpolicy.conversion.files.safetensors import WORDS, SafetensorsReader
+from convpolicy.conversion.tensors import FLOATS, Entry
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.files import whole
@@ -68,46 +71,40 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
         InvalidValueError: no such file format, a tensor that is missing or of other axes, or a dtype that is no real number.
         OSError: the file cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
-
     file, colon, prefix = path.rpartition(f"{SUFFIX}:")
     file, dot = (file + SUFFIX, f"{prefix}.") if colon else (path, "")
     if not Path(file).is_file():
         raise InvalidValueError(f"weights must stand in a {SUFFIX} file, got {file!r}, which is no file; correct the path.")
     try:
-        with safe_open(file, framework="numpy") as tensors:
-            said = (tensors.metadata() or {}).get("policy")
+        reader = SafetensorsReader(Path(file))
+        try:
+            said = reader.metadata.get("policy")
             layout = (policy if said is None else Policy.from_dict(json.loads(said))).part("layout")[0]
-            names = [name for name in (layout.weight, layout.bias) if dot + name in tensors.keys()]  # noqa: SIM118 - no mapping
-            found = {name: _tensor(tensors, file, dot + name) for name in names}
-            held = sorted(tensors.keys())
-    except (SafetensorError, json.JSONDecodeError) as error:
+            entries = {entry.name: entry for entry in reader.entries}
+            tensors = {name: entries[dot + name] for name in (layout.weight, layout.bias) if dot + name in entries}
+            arrays = {name: _numbers(reader, entry) for name, entry in tensors.items() if entry.dtype in FLOATS}
+        finally:
+            reader.close()
+    except (InvalidValueError, json.JSONDecodeError) as error:
         raise InvalidValueError(
-            f"{file!r} must be a {SUFFIX} file, got one that cannot be read: {error}; write it anew."
+            f"{file!r} must be a {SUFFIX} file, got one that cannot be read: {error.__cause__ or error}; write it anew."
         ) from error
-    if layout.weight not in found:
+    if layout.weight not in tensors:
         raise InvalidValueError(
-            f"{file!r} must hold the tensor {dot + layout.weight!r}, it holds {', '.join(held) or 'none'}; name the layer as "
+            f"{file!r} must hold the tensor {dot + layout.weight!r}, it holds {', '.join(sorted(entries)) or 'none'}; name the layer as "
             f"{file}:prefix."
         )
-    dtypes = {dtype for _array, dtype in found.values()}
-    if len(dtypes) > 1 or not dtypes <= set(DTYPES.values()):
-        raise InvalidValueError(f"weight and bias in {file!r} must both be of one of {', '.join(DTYPES)}; convert them.")
-    return layout.unpack({name: array for name, (array, _dtype) in found.items()}), dtypes.pop()
+    dtypes = {entry.dtype for entry in tensors.values()}
+    if len(dtypes) > 1 or len(arrays) < len(tensors):
+        words = ", ".join(WORDS[name] for name in FLOATS)
+        raise InvalidValueError(f"weight and bias in {file!r} must both be of one of {words}; convert them.")
+    return layout.unpack(arrays), dtypes.pop()
 
 
-DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-
-
-def _tensor(tensors: Any, file: str, name: str) -> tuple[NDArray[Any], str]:
-    kind = tensors.get_slice(name).get_dtype()
-    if kind != "BF16":
-        return tensors.get_tensor(name), DTYPES.get(kind, kind)
-    from safetensors import deserialize  # NumPy has no bfloat16: its bits are the upper half of a float32
-
-    found = dict(deserialize(Path(file).read_bytes()))[name]  # type: ignore[no-untyped-call]
-    bits = np.frombuffer(found["data"], "<u2").astype(np.uint32) << 16
-    return bits.view(np.float32).reshape(found["shape"]), DTYPES[kind]
+def _numbers(reader: SafetensorsReader, entry: Entry) -> NDArray[Any]:
+    """Return a tensor; one of bfloat16 as float32 numbers."""
+    array = reader.array(entry)
+    return from_bfloat16(array) if entry.dtype == "bfloat16" else array
 
 
 def statistics(drawn: Mapping[str, NDArray[Any] | None]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convpolicy.conversion.selection import PLAIN, Move, Side, partner, parts_of
 from convpolicy.conversion.stamps import Origin, Stamp
-from convpolicy.conversion.tensors import FLOATS, Entry, entry, has_holder
+from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, entry, has_holder, is_unnamed
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.parts.layout import Layout
 
@@ -90,6 +90,8 @@ def plan(
         stored = old.name in origins and norm is None
         name = origins[old.name].name if stored else _name(old.name, move, biases, source, target)
         kept = old.dtype if dtype is None or old.dtype not in FLOATS else dtype
+        if dtype is not None and is_unnamed(old.dtype):
+            raise InvalidValueError(f"{old.name!r} is {old.dtype}, which cannot be cast to {dtype}: {UNNAMED}.")
         try:
             shape = (
                 old.shape if move is None or move.source is None else _moved(move, np.broadcast_to(np.uint8(0), old.shape)).shape
@@ -151,21 +153,21 @@ def _pairs(known: Mapping[str, Entry], moves: Mapping[str, Move]) -> dict[str, s
 def _name(old: str, move: Move | None, biases: Mapping[str, str], source: Side, target: Side) -> str:
     if move is not None and move.name is not None:
         return move.name
-    ending = ""
     name = biases.get(old, old)
     if move is not None and move.source is not None and move.part == "weight":
         name = f"{move.stem}{target.weight}"
-    ending = next((known for known in (target.weight, target.bias) if target.grouped and name.endswith(known)), "")
-    if source.grouped == target.grouped:
+    before, after = source.names.separator, target.names.separator
+    if before == after:
         return name
-    signs = "./" if target.grouped else "/."
-    return name.removesuffix(ending).replace(*signs) + ending
+    ending = next((known for known in (target.weight, target.bias) if name.endswith(known)), "")
+    return name.removesuffix(ending).replace(before, after) + ending
 
 
 def _check_names(rows: list[Row], target: Side) -> None:
     taken: dict[str, str] = {}
+    separator = target.names.separator
     for row in rows:
-        parts = row.new.name.split("/") if target.grouped else [row.new.name]
+        parts = row.new.name.split(separator) if target.names.groups else [row.new.name]
         if any(part in ("", ".", "..") or not _is_text(part) for part in parts):
             raise InvalidValueError(
                 f"{row.old.name!r} would be called {row.new.name!r}, which not every file can hold; rename it in a map."
@@ -175,10 +177,11 @@ def _check_names(rows: list[Row], target: Side) -> None:
                 f"{taken[row.new.name]!r} and {row.old.name!r} would both be called {row.new.name!r}; rename one in a map."
             )
         taken[row.new.name] = row.old.name
-    if target.grouped:
+    if target.names.groups:
         for name, old in taken.items():
-            parents = name.split("/")[:-1]
-            inside = next(("/".join(parents[: n + 1]) for n in range(len(parents)) if "/".join(parents[: n + 1]) in taken), None)
+            parents = name.split(separator)[:-1]
+            paths = (separator.join(parents[: n + 1]) for n in range(len(parents)))
+            inside = next((path for path in paths if path in taken), None)
             if inside is not None:
                 raise InvalidValueError(
                     f"{taken[inside]!r} and {old!r} would be a dataset {inside!r} and a group of that name; rename one in a map."

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 import numpy as np
 
 from convpolicy import registry
+from convpolicy.conversion.formats import ParameterNames
 from convpolicy.conversion.stamps import Stamp
 from convpolicy.conversion.tensors import Entry
 from convpolicy.core.named import policy
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, nearest
 from convpolicy.layers.capture import Capture, capture
-from convpolicy.layers.whole_models import PortedModel, convolutions
+from convpolicy.layers.whole_models import PortedModel, convolutions, listed_in, walking
 from convpolicy.parts.layout import Layout
 
 PLAIN = "weight"
@@ -31,26 +32,31 @@ class Side:
         name: of the policy or layout.
         layout: its layout of weights.
         policy: None for a layout alone.
-        grouped: True when the file numbers parameters under ``vars``.
+        names: how the file names parameters.
     """
 
     name: str
     layout: Layout
-    policy: Policy | None
-    grouped: bool
+    policy: Policy | None = None
+    names: ParameterNames = attrs.field(factory=ParameterNames)
 
     @property
     def weight(self) -> str:
         """Last part of a weight's name."""
-        return "vars/0" if self.grouped else self.layout.weight
+        return self.names.weight or self.layout.weight
 
     @property
     def bias(self) -> str:
         """Last part of a bias's name."""
-        return "vars/1" if self.grouped else self.layout.bias
+        return self.names.bias or self.layout.bias
+
+    @property
+    def framework(self) -> str:
+        """The policy's framework, else empty."""
+        return "" if self.policy is None else self.policy.framework
 
 
-def side(argument: str, named: Any, grouped: bool) -> Side:
+def side(argument: str, named: Any) -> Side:
     """Return what a policy, a layout, or the name of either means.
 
     Raises:
@@ -63,12 +69,12 @@ def side(argument: str, named: Any, grouped: bool) -> Side:
             raise InvalidTypeError(
                 f"{argument} must be a layout of weights, got {named.name!r}, which is of data; pick one of weights."
             )
-        return Side(named.name, named, None, grouped)
+        return Side(named.name, named)
     try:
         found = policy(named)
     except ConvPolicyError as error:
         raise type(error)(f"{argument}: {error}") from error
-    return Side(found.name, found.part("layout")[0], found, grouped)
+    return Side(found.name, found.part("layout")[0], found)
 
 
 @attrs.frozen
@@ -115,7 +121,7 @@ def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: S
     """Yield the weights of captured layers.
 
     Args:
-        layers: a `PortedModel`, a torch model, or a mapping of paths to `Capture` or native layers.
+        layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` or native layers.
         entries: of the file.
         source, target: of the conversion.
 
@@ -123,22 +129,14 @@ def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: S
         InvalidTypeError: something else; holds its class.
         InvalidValueError: a layer that the file has not, or with other sizes; holds its path.
     """
-    if isinstance(layers, PortedModel):
-        layers = layers.layers
-    elif hasattr(layers, "named_modules"):
-        layers = {path: taken for path, _module, taken in convolutions(layers, every_path=True) if isinstance(taken, Capture)}
-    if not isinstance(layers, Mapping):
-        raise InvalidTypeError(
-            f"layers must be a PortedModel, a torch.nn.Module or a mapping of paths to layers, got {type(layers).__qualname__}; pass one."
-        )
     by_stem: dict[str, list[tuple[str, str]]] = {}
     for name in entries:
         found = parts_of(name, source.weight)
         if found is not None:
             by_stem.setdefault(found[0], []).append((name, found[1]))
-    for path, layer in layers.items():
+    for path, aliases, layer in _layers_of(layers):
         taken = layer if isinstance(layer, Capture) else capture(layer)
-        stem = next((known for known in by_stem if known.rstrip("./") == path), None)
+        stem = _stem_of((path, *aliases), by_stem)
         if stem is None:
             near = nearest(path, [known.rstrip("./") for known in by_stem])
             raise InvalidValueError(
@@ -152,6 +150,31 @@ def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: S
                     f"{entries[name].shape}; pass the layers of this file, and its own source."
                 )
             yield name, Move(source.layout, target.layout, stem, "layer", taken.spec.groups, part)
+
+
+def _stem_of(paths: tuple[str, ...], stems: Iterable[str]) -> str | None:
+    """Return the stem of a layer's names in a file, the one spelt as a path of it before one with other separators, or None."""
+    spelt = {stem.rstrip("./"): stem for stem in stems}
+    dotted = {known.replace("/", "."): stem for known, stem in spelt.items()}
+    candidates = [spelt.get(path) for path in paths] + [dotted.get(path.replace("/", ".")) for path in paths]
+    return next((stem for stem in candidates if stem is not None), None)
+
+
+def _layers_of(layers: Any) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """Yield path, aliases, and capture or layer of what was passed as ``layers``."""
+    if isinstance(layers, PortedModel):
+        yield from ((path, layers.aliases.get(path, ()), layer) for path, layer in layers.layers.items())
+    elif listed_in(layers) is not None:  # first, as a model may be a mapping
+        for convolution, captured in convolutions(layers, every_path=True):
+            if isinstance(captured, Capture):
+                yield convolution.path, convolution.aliases, captured
+    elif isinstance(layers, Mapping):
+        yield from ((path, (), layer) for path, layer in layers.items())
+    else:
+        raise InvalidTypeError(
+            f"layers must be a PortedModel, a model of one of the backends {', '.join(walking())}, or a mapping of paths to layers, got "
+            f"{type(layers).__qualname__}; pass one."
+        )
 
 
 def by_guess(entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:
@@ -175,5 +198,5 @@ def by_stamp(stamp: Stamp, entries: Mapping[str, Entry], source: Side, target: S
             raise InvalidValueError(f"the file's stamp names {name!r}, which it has not; pass layers, mapping or guess instead.")
         if origin.target:
             stem, part = parts_of(name, source.weight) or ("", "weight")
-            own = side("the file's stamp", origin.target, source.grouped).layout
+            own = side("the file's stamp", origin.target).layout
             yield name, Move(own, target.layout, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)

@@ -1,20 +1,23 @@
-"""What a file of tensors is to the conversion: entries, and their bytes in pieces, in C order and little-endian."""
+"""What the author of a file format works with: `Reader`, `Writer`, `Job`, `Entry` and `Piece`.
+
+A reader lists the tensors of a file as entries and returns the bytes of each in pieces: in C order, little-endian, at most about
+1 MiB at once. A writer receives entries and pieces. Neither sees frameworks, layouts or names of layers.
+"""
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.bits.float32 import from_bfloat16, to_bfloat16
 from convpolicy.errors import InvalidValueError
 
 PIECE = 1 << 20  # bytes read and written at once; a multiple of every element size
@@ -28,18 +31,23 @@ HOLDERS = {
 }
 NAMES = {kept: name for name, kept in HOLDERS.items() if kept.name == name}  # those that are no stand-in for another
 FLOATS = ("float64", "float32", "float16", "bfloat16")  # what `dtype=` casts from and to
-Piece = Any  # bytes, or what a file's write takes for bytes
+# what to do about bytes without a meaning
+UNNAMED = (
+    "NumPy stores a dtype that it lacks so, usually bfloat16; pass the policy of the framework that wrote the file as source"
+)
+Piece = Any  # a part of a tensor's bytes: bytes, a memoryview, or a uint8 array
 
 
 @attrs.frozen
 class Entry:
-    """One tensor in a file.
+    """One tensor in a file; `entry` computes the size.
 
-    Attributes:
+    Args:
         name: in the file.
-        shape, dtype: canonical name, or the file's own word for a dtype that is only copied.
+        shape: lengths of its axes.
+        dtype: canonical name such as ``"float32"`` or ``"bfloat16"``; a name that only this format knows is copied, never cast.
         size: in bytes.
-        part: the file of a sharded checkpoint that holds it, else empty.
+        part: of a sharded checkpoint, the name of the file that contains the tensor; else empty.
     """
 
     name: str
@@ -50,7 +58,17 @@ class Entry:
 
 
 def entry(name: str, shape: Iterable[int], dtype: str, part: str = "") -> Entry:
-    """Return an entry of a canonical dtype, or of NumPy's own word for one."""
+    """Return an `Entry` with its size.
+
+    Args:
+        name: in the file.
+        shape: lengths of its axes.
+        dtype: canonical name, e.g. ``"float32"``, or NumPy's name for a dtype, e.g. ``"<U8"``.
+        part: see `Entry`.
+
+    Raises:
+        TypeError: NumPy has no such dtype.
+    """
     sizes = tuple(int(length) for length in shape)
     return Entry(name, sizes, dtype, math.prod(sizes) * holder(dtype).itemsize, part)
 
@@ -79,6 +97,11 @@ def numpys_own(row: Entry, suffix: str) -> np.dtype[Any]:
     if kept.hasobject or NAMES.get(kept, row.dtype) != row.dtype:
         raise InvalidValueError(f"a {suffix} file has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file.")
     return kept
+
+
+def is_unnamed(dtype: str) -> bool:
+    """Whether a dtype is bytes without a meaning, ``|V2`` for example, as NumPy stores numbers of a dtype that it lacks."""
+    return dtype.startswith("|V")
 
 
 def in_pieces(array: NDArray[Any]) -> Iterator[Piece]:
@@ -117,19 +140,26 @@ def texts(said: str) -> dict[str, str]:
 
 
 class Reader:
-    """The tensors of a file, in its order; each format has one.
+    """The tensors of one file; a file format subclasses it, sets ``entries`` and overrides `pieces`.
+
+    ``__init__`` opens the file and refuses a damaged one, and one that could run code, with an `InvalidValueError` that names it:
+    `reading` turns a library's exceptions into that. ``entries`` come in the order of the file. Tensors are read once each, in an
+    order of the caller's choice.
+
+    Args:
+        path: of the file.
 
     Attributes:
-        entries: every tensor.
-        metadata: text that belongs to the whole file.
-        files: every file it reads.
-        others: names of what is no tensor; only the same format takes it along.
-        title: the format, for messages.
+        entries: every tensor, as `entry` makes them.
+        metadata: text that belongs to the whole file; may stay empty.
+        files: every file it reads, ``path`` first; none of them is ever overwritten.
+        others: names of what is no tensor; a writer of the same format may copy it.
+        title: name of the format in messages, e.g. ``"npz"``.
     """
 
-    title: ClassVar[str]
-    entries: tuple[Entry, ...]
-    metadata: Mapping[str, str]
+    title: ClassVar[str] = "tensor"
+    entries: tuple[Entry, ...] = ()
+    metadata: Mapping[str, str] = MappingProxyType({})
     others: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
@@ -137,27 +167,34 @@ class Reader:
         self.files: tuple[Path, ...] = (path,)
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
-        """Yield the bytes of a tensor in C order, little-endian; a piece is valid until the next is asked for."""
+        """Yield the bytes of a tensor in C order, little-endian; `in_pieces` does so for an array.
+
+        Args:
+            entry: one of ``entries``.
+
+        Returns:
+            An iterator of pieces, ``entry.size`` bytes in all; a piece is valid until the next one is yielded.
+        """
         raise NotImplementedError
 
     def array(self, entry: Entry) -> NDArray[Any]:
-        """Return a whole tensor, its bits in the dtype that holds them."""
+        """Return a whole tensor; a bfloat16 one as uint16, other dtypes that NumPy lacks likewise as integers of their bits."""
         return joined(entry, self.pieces(entry)).view(holder(entry.dtype)).reshape(entry.shape)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; called once."""
 
 
 @attrs.frozen
 class Job:
-    """What a writer is to write.
+    """What a `Writer` is to write.
 
     Attributes:
-        path: the hidden name to write to.
-        sibling: name of a further file in the same folder -> the hidden name to write to.
-        entries: every tensor, in order.
-        metadata: text for the whole file.
-        reader: the file that the tensors come from; one of the same format gives what only that format has.
+        path: where to write; a temporary name, which becomes the output's when the file is complete. It does not exist yet.
+        sibling: ``name -> path``: where to write a further file of that name in the same folder.
+        entries: every tensor, in the order in which they are written.
+        metadata: text for the whole file; empty where the format keeps none.
+        reader: of the file that the tensors come from; one of the same format has what only that format contains.
     """
 
     path: Path
@@ -168,73 +205,48 @@ class Job:
 
 
 class Writer:
-    """Takes the tensors in the order of its entries; each format has one.
+    """Writes one file; a file format subclasses it and overrides ``__init__`` and `write`.
+
+    ``__init__`` creates the file and refuses, before it does, a tensor that such a file cannot contain, with an
+    `InvalidValueError` that names the tensor. `write` or `copy` is then called once for each entry, in order, and `finish` after
+    the last one. `close` comes last in any case, also after an error.
+
+    Args:
+        job: what to write, and where.
 
     Attributes:
-        keeps_metadata: whether text can be written beside the tensors.
-        title: the format, for messages.
+        title: name of the format in messages, e.g. ``"npz"``.
     """
 
-    title: ClassVar[str]
-    keeps_metadata: ClassVar[bool] = True
+    title: ClassVar[str] = "tensor"
 
     def __init__(self, job: Job) -> None:
         raise NotImplementedError
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
-        """Write the next tensor from its bytes."""
+        """Write the next tensor from its bytes.
+
+        Args:
+            entry: name, shape and dtype of the tensor.
+            pieces: ``entry.size`` bytes in C order, little-endian; `joined` makes one array of them.
+        """
         raise NotImplementedError
 
     def copy(self, entry: Entry, reader: Reader, old: Entry) -> None:
-        """Write the next tensor as it stands in another file; a format may keep more than its bytes."""
+        """Write the next tensor with the bytes that it has in another file; a format may copy more than these.
+
+        Args:
+            entry: name, shape and dtype of the tensor.
+            reader: of the other file.
+            old: the tensor's entry there.
+        """
         self.write(entry, reader.pieces(old))
 
     def finish(self) -> None:
         """Complete the file."""
 
     def close(self) -> None:
-        """Let go of the file, complete or not."""
-
-
-@contextmanager
-def reading(path: Path, title: str, *faults: type[BaseException]) -> Iterator[None]:
-    """Turn what a library says of a file it cannot read into one sentence that names the file."""
-    try:
-        yield
-    except InvalidValueError:
-        raise
-    except OSError as error:
-        if error.errno is None:
-            raise InvalidValueError(
-                f"{path} is not a whole {title} file: {_first_line(error)}; fetch or save it anew."
-            ) from error
-        error.filename = error.filename or str(path)
-        raise
-    except faults as error:
-        raise InvalidValueError(f"{path} is not a whole {title} file: {_first_line(error)}; fetch or save it anew.") from error
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what a library says of a disk it cannot write to into an `OSError` that names the file."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise _cause(error, path) from error
-    except OSError as error:
-        raise _cause(error, path) from error
-
-
-def _cause(error: BaseException, path: Path) -> OSError:
-    for known in (error, error.__context__):
-        if isinstance(known, OSError) and known.errno is not None:
-            return OSError(known.errno, os.strerror(known.errno), str(path))  # HDF5 says it in several lines
-    return OSError(errno.EIO, _first_line(error), str(path))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".;") if lines else type(error).__name__
+        """Close the file, complete or not."""
 
 
 def cast(data: NDArray[Any], old: str, new: str) -> NDArray[Any]:
@@ -245,13 +257,10 @@ def cast(data: NDArray[Any], old: str, new: str) -> NDArray[Any]:
     """
     if old == new:
         return data
-    numbers = (data.astype(np.uint32) << 16).view(np.float32) if old == "bfloat16" else data
+    numbers = from_bfloat16(data) if old == "bfloat16" else data
     with np.errstate(over="ignore", invalid="ignore"):  # signalling NaN is invalid to NumPy
-        if new == "bfloat16":  # by way of float32, as torch casts
-            narrow = numbers.astype(np.float32)
-            bits = narrow.view(np.uint32)
-            rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-            made = np.where(np.isnan(narrow), (bits >> 16) | 0x40, rounded).astype(HOLDERS[new])
+        if new == "bfloat16":  # by way of float32, which is how frameworks cast
+            made = to_bfloat16(numbers.astype(np.float32)).astype(HOLDERS[new])
             infinite = (made & 0x7FFF) == 0x7F80
         else:
             made = numbers.astype(HOLDERS[new])

@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from convpolicy.diagnosis import weights, windows
 from convpolicy.diagnosis.change import Change, Finder
 from convpolicy.diagnosis.computation import Computation, Target
+from convpolicy.diagnosis.weights import biases, flips, input_axes, layouts, other_sizes, other_weights, precisions, scales
+from convpolicy.diagnosis.windows import dilations, odd_sides, padding_modes, shifts, strides, totals
 from convpolicy.errors import ConvPolicyError
 
 # Aspect -> what to try. In a pair the later is applied to what the earlier gave, so what is slow to make comes first.
 ASPECTS: dict[str, Finder] = {
-    "flip": weights.flips,
-    "layout": weights.layouts,
-    "precision": weights.precisions,
-    "input axes": weights.input_axes,
-    "stride": windows.strides,
-    "dilation": windows.dilations,
-    "total": windows.totals,
-    "odd side": windows.odd_sides,
-    "stride phase": partial(windows.shifts, strided=True),
-    "split": partial(windows.shifts, strided=False),
-    "padding mode": windows.padding_modes,
-    "scale": weights.scales,
-    "bias": weights.biases,
+    "flip": flips,
+    "layout": layouts,
+    "precision": precisions,
+    "input axes": input_axes,
+    "stride": strides,
+    "dilation": dilations,
+    "total": totals,
+    "odd side": odd_sides,
+    "stride phase": partial(shifts, strided=True),
+    "split": partial(shifts, strided=False),
+    "padding mode": padding_modes,
+    "scale": scales,
+    "bias": biases,
 }
 # Fits whatever the weights are, so it is asked only when nothing above explains the difference.
-CATCH_ALL: dict[str, Finder] = {"kernel_size and groups": weights.other_sizes, "initial weights": weights.other_weights}
-EVERYTHING = {"kernel_size and groups": weights.other_sizes} | ASPECTS | CATCH_ALL  # a total follows from the sizes
+CATCH_ALL: dict[str, Finder] = {"kernel_size and groups": other_sizes, "initial weights": other_weights}
+EVERYTHING = {"kernel_size and groups": other_sizes} | ASPECTS | CATCH_ALL  # a total follows from the sizes
 
 
 def candidates(

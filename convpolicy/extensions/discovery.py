@@ -16,6 +16,7 @@ BUILTIN_PLUGINS = {
         name: f"convpolicy.library.{name}"
         for name in ("padding_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers")
     },
+    "files": "convpolicy.conversion.files.plugin",
     **{name: f"convpolicy.frameworks.{name}.plugin" for name in ("numpy", "torch", "mindspore", "keras", "flax", "paddle")},
     "commands": "convpolicy.cli.plugin",
 }

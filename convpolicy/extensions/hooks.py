@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from convpolicy.registry.marks import PROJECT, hookspec
+from convpolicy.registry.marks import hookspec
+from convpolicy.registry.report import PROJECT
 
 if TYPE_CHECKING:  # a part's module is imported when a plugin makes such a part
     from collections.abc import Iterable
@@ -39,14 +40,26 @@ KINDS = MappingProxyType(
     }
 )
 ALL_HOOKS = (*KINDS, "convpolicy_commands")
+MARK = f"{PROJECT}_impl"  # where pluggy's marker leaves what it says of a function
 
 
 class PluginManager(pluggy.PluginManager):
-    """Pluggy's, which looks at what a module defines and not at what Python adds to every module."""
+    """Pluggy's, which asks of a module's names only those that are marked: most are imports, and pluggy's own look is slow."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
         """Return how an attribute is marked, or None."""
-        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+        if name.startswith("__"):
+            return None
+        if isinstance(plugin, ModuleType):
+            value = vars(plugin).get(name)
+            marks: pluggy.HookimplOpts | None = vars(value).get(MARK) if isinstance(value, FunctionType) else None
+            return marks
+        return super().parse_hookimpl_opts(plugin, name)
+
+    def hooks_of(self, plugin: Any) -> list[str]:
+        """Return the hooks that a plugin implements, sorted, unknown ones included."""
+        marked = {name: self.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
+        return sorted(marks["specname"] or name for name, marks in marked.items() if marks is not None)
 
 
 def manager() -> PluginManager:

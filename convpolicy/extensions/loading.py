@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
 from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
 from convpolicy.registry import Registry
-from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
+from convpolicy.registry.report import LOAD_PLUGINS, PROJECT, PluginReport
 
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
     import importlib.metadata
 
-    import pluggy
+    from convpolicy.extensions.hooks import PluginManager
 
 STRICT = "CONVPOLICY_STRICT"
 
@@ -38,7 +38,7 @@ class PluginRegistry(Registry):
     def __init__(self, entry_points: bool = True, strict: bool | None = None) -> None:
         self._entry_points = entry_points
         self._lock = threading.RLock()
-        self._manager: pluggy.PluginManager
+        self._manager: PluginManager
         super().__init__(strict=os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict)
 
     def clear(self) -> None:
@@ -111,7 +111,6 @@ class PluginRegistry(Registry):
             return
         self._loading = True
         from convpolicy.extensions import hooks
-        from convpolicy.registry.marks import PROJECT
 
         self._manager = hooks.manager()
         try:
@@ -152,25 +151,25 @@ class PluginRegistry(Registry):
 
         plugin = plugin if getattr(type(plugin), "__hash__", None) else _ByIdentity(plugin)
         try:
-            self._manager.register(plugin, name=report.name)
-            callers = self._manager.get_hookcallers(plugin) or []
-            for caller in callers:
-                if not caller.has_spec():
-                    raise LookupError(f"unknown hook {caller.name!r}.{nearest(caller.name, ALL_HOOKS)}")
+            implemented = self._manager.hooks_of(plugin)
+            for hook in implemented:
+                if hook not in ALL_HOOKS:
+                    raise LookupError(f"unknown hook {hook!r}.{nearest(hook, ALL_HOOKS)}")
+            if implemented:
+                self._manager.register(plugin, name=report.name)
         except Exception as error:
             self._drop(report.name)
             self.fail(report, f"plugin {report.name!r} does not fit the hooks: {' '.join(str(error).split())}")
             return
-        report.hooks = sorted(caller.name for caller in callers)
-        if not report.hooks:
-            self._drop(report.name)
+        report.hooks = implemented
+        if not implemented:
             self.fail(
                 report,
                 f"plugin {report.name!r} implements no hook; mark functions named {', '.join(ALL_HOOKS)} "
                 f"with convpolicy.hookimpl.",
             )
             return
-        for hook in filter(KINDS.__contains__, report.hooks):
+        for hook in filter(KINDS.__contains__, implemented):
             results = self._call(report, plugin, hook)
             if results is None:
                 continue

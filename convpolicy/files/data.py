@@ -45,10 +45,10 @@ FORMATS: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]]
 
 
 def format_of(path: Path, what: str = "a policy file") -> tuple[Callable[[dict[str, Any]], str], Callable[[str], Any]]:
-    """Return the writer and the reader of a file's format.
+    """Return how a file is written and read, by its suffix.
 
     Args:
-        path: ends in ``.toml`` or ``.json``.
+        path: its name.
         what: what the file is, for the message.
 
     Raises:
@@ -78,11 +78,11 @@ def parse(text: str | bytes, source: str) -> Any:
     """Return the plain data in the text of a file.
 
     Args:
-        text: of the file; bytes are UTF-8.
-        source: name of the file, for its suffix and for the message.
+        text: what the file contains, UTF-8.
+        source: its name or path, for the message; ends in ``.toml`` or ``.json``.
 
     Raises:
-        InvalidValueError: another suffix, or broken syntax; holds the file and the line.
+        InvalidValueError: broken syntax; holds the file and the line.
     """
     try:
         return format_of(Path(source))[1](text.decode("utf-8") if isinstance(text, bytes) else text)

@@ -86,6 +86,8 @@ class Backend(Part):
         assign: ``(layer, {"weight": …, "bias": …}) -> None``, arrays of the same axes written into the layer; writes into
             ``.weight`` and ``.bias`` when not given.
         capture: ``layer -> Capture``, or None for what is no 1-D convolution of this framework; see `convpolicy.layers.capture`.
+        convolutions: ``(model, every_path) -> iterator of Convolution``, or None for what is no model of this framework; see
+            `convpolicy.layers.whole_models`. None when the framework's models are not walked.
         gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``, NumPy arrays of the gradients of
             ``sum(output * upstream)``; None when the backend does not differentiate.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
@@ -106,6 +108,7 @@ class Backend(Part):
     gradients: Callable[[Any, NDArray[Any], NDArray[Any]], dict[str, NDArray[Any] | None]] | None = attrs.field(
         default=None, kw_only=True
     )
+    convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)

@@ -45,7 +45,7 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         bias: None (the policy decides), True or False.
         padding_mode: None (the policy decides), a mode's name, or a `Choice` such as ``Choice("constant", value=1.5)``.
         policy: name, ``"name@version"`` or a `Policy`.
-        backend: where it runs: ``"numpy"``, ``"torch"``, ``"mindspore"``, or a plugin's.
+        backend: where it runs: ``"numpy"`` or a framework's name; see `convpolicy.backends`.
         weight_init, bias_init: None (the policy decides), an initializer's name, a `Choice`, a number, or an array
             (out, in/groups, kernel) or (out,). ``weight_init`` also takes ``"as_written"`` and ``"as_trained"``.
         seed: what the policy's framework would be seeded with: its own weights, on every backend; None: the backend's own

@@ -1,23 +1,51 @@
-"""`port_model`: every Conv1d of a torch model built elsewhere, with a report and the new names of its parameters."""
+"""Whole models: the 1-D convolutions of a model of any framework, found by its backend; `port_model` builds them elsewhere.
+
+A backend lists them in ``Backend.convolutions``: a function ``(model, every_path)`` that returns an iterator of `Convolution`, or None
+for what is no model of its framework. `walk` does most of the work:
+
+    def convolutions(model, every_path):
+        if not isinstance(model, nn.Module):
+            return None
+        modules = walk(model, lambda module: module.named_children(), lambda module: isinstance(module, nn.Conv1d), every_path)
+        return (Convolution(path, module, roles(module.parameters())) for path, module in modules)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import attrs
 
 from convpolicy import registry
-from convpolicy.errors import ConvPolicyError, InvalidTypeError
-from convpolicy.layers.capture import Capture, capture
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError
+from convpolicy.layers.backend import Backend
+from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.parts.layout import Layout
 
-LOOKS_LIKE = (
-    "Conv1d",
-    "Conv1D",
-    "ConvTranspose1d",
-)  # in the name of a class; what bears it and is not ported is in the report, with the reason
-CONVOLUTIONS = "torch.nn.modules.conv"  # where torch's own are defined
+CALLED = ("Conv1d", "Conv1D", "ConvTranspose1d")  # a class with one of these in its name is reported, with the reason if it stays
+Children: TypeAlias = Callable[[Any], Iterable[tuple[str, Any]]]
+
+
+@attrs.frozen(eq=False)
+class Convolution:
+    """A module of a model that is a 1-D convolution, or whose class is called one.
+
+    Args:
+        path: its name in the model, e.g. ``"encoder.conv1"``; empty for the model itself.
+        module: the module.
+        parameters: name in the module -> ``"weight"`` or ``"bias"``, the one that it is or that is computed from it; see `roles`.
+        separator: between the parts of a path, ``"."`` or ``"/"``.
+        layout: name of the layout in which the module stores its weight; empty: the backend's.
+        aliases: other names of the module, e.g. the one in its framework's own checkpoint files.
+    """
+
+    path: str
+    module: Any
+    parameters: Mapping[str, str] = attrs.field(factory=dict)
+    separator: str = "."
+    layout: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -37,10 +65,10 @@ class Ported:
 
 @attrs.frozen
 class Renamed:
-    """Where one parameter of the original model stands in the ported layers.
+    """The new name of one parameter of the original model.
 
     Attributes:
-        name: new name, e.g. ``"encoder.conv1.weight"``.
+        name: in the ported layers, e.g. ``"encoder.conv1.weight"``.
         axes: axes before and after, e.g. ``"OIW -> OI1W"``; equal when nothing moves.
         computed: True when the new values are computed from this parameter and others, as weight normalisation does.
     """
@@ -58,11 +86,13 @@ class PortedModel:
         layers: path -> native layer.
         report: one `Ported` for every module that is a Conv1d or is called one, in the model's order.
         parameters: old parameter name -> `Renamed`.
+        aliases: path -> other names of the layer, e.g. the one in its framework's own checkpoint files.
     """
 
     layers: Mapping[str, Any]
     report: tuple[Ported, ...]
     parameters: Mapping[str, Renamed]
+    aliases: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
 
     @property
     def refused(self) -> tuple[Ported, ...]:
@@ -74,10 +104,11 @@ class PortedModel:
 
 
 def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[str], None] | None = None) -> PortedModel:
-    """Build every Conv1d of a torch model as a layer of another framework, with the same weights.
+    """Build every Conv1d of a model as a layer of another framework, with the same weights.
 
     Args:
-        model: a ``torch.nn.Module``; it is not changed. A module that stands in several places is ported once.
+        model: of any backend that lists the convolutions of its models; it is not changed. A module that is in several places of the
+            model is ported once.
         to: name of the backend.
         dtype: of the new layers; None keeps each layer's own.
         progress: called with every path before it is ported.
@@ -86,62 +117,162 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
         A `PortedModel`.
 
     Raises:
-        InvalidTypeError: not a torch model; holds its class.
+        InvalidTypeError: not a model of such a backend; holds its class.
+        InvalidValueError: two modules with the same path; holds it.
+        PluginError: a backend that fails to list the convolutions; holds the backend and its plugin.
         UnknownNameError, MissingFrameworkError: see `Capture.build`.
     """
-    if not hasattr(model, "named_modules"):
-        raise InvalidTypeError(f"model must be a torch.nn.Module, got an object of class {type(model).__qualname__}; pass one.")
     layers: dict[str, Any] = {}
     report: list[Ported] = []
     parameters: dict[str, Renamed] = {}
-    for path, module, taken in convolutions(model, progress=progress):
-        name = type(module).__name__
-        if not isinstance(taken, Capture):
-            report.append(Ported(path, name, str(taken)))
+    aliases: dict[str, tuple[str, ...]] = {}
+    for convolution, captured in convolutions(model, progress=progress):
+        path, name = convolution.path, type(convolution.module).__name__
+        if not isinstance(captured, Capture):
+            report.append(Ported(path, name, str(captured)))
             continue
-        layers[path] = taken.build(to, dtype=dtype)
+        layers[path] = captured.build(to, dtype=dtype)
         report.append(Ported(path, name))
-        parameters |= renamed(path, module, taken, to)
-    return PortedModel(layers, tuple(report), parameters)
+        parameters |= renamed(convolution, captured, to)
+        if convolution.aliases:
+            aliases[path] = convolution.aliases
+    return PortedModel(layers, tuple(report), parameters, aliases)
 
 
 def convolutions(
     model: Any, *, every_path: bool = False, progress: Callable[[str], None] | None = None
-) -> Iterator[tuple[str, Any, Capture | ConvPolicyError]]:
-    """Yield path, module and capture, or the reason why there is none, of what is called a Conv1d in a torch model.
+) -> Iterator[tuple[Convolution, Capture | ConvPolicyError]]:
+    """Return an iterator of every convolution of a model and its capture, or the reason why there is none.
 
     Args:
-        model: a ``torch.nn.Module``.
-        every_path: yield a module that stands in several places at each of them.
+        model: of any backend that lists the convolutions of its models.
+        every_path: True to list a module that is in several places at each of them.
         progress: called with every path before it is captured.
+
+    Raises:
+        InvalidTypeError, InvalidValueError, PluginError: see `port_model`.
     """
-    inside = ""
-    for path, module in model.named_modules(remove_duplicate=not every_path):
-        kind = next((c.__name__ for c in type(module).__mro__ if any(word in c.__name__ for word in LOOKS_LIKE)), "")
-        if not kind or (inside and path.startswith(inside)):
-            continue  # no convolution, or a part of one: a parametrization
-        if any(c.__module__ == CONVOLUTIONS for c in type(module).__mro__):  # a wrapper is called so too, and holds one
-            inside = f"{path}."
+    listed = listed_in(model, every_path=every_path)
+    if listed is None:
+        kind = type(model)
+        raise InvalidTypeError(
+            f"model must be a model of one of the backends {', '.join(walking())}, got an object of class {kind.__module__}."
+            f"{kind.__qualname__}; pass the model itself."
+        )
+    return _captured(listed, progress)
+
+
+def _captured(
+    listed: Iterable[Convolution], progress: Callable[[str], None] | None
+) -> Iterator[tuple[Convolution, Capture | ConvPolicyError]]:
+    modules: dict[str, Any] = {}
+    for convolution in listed:
+        path, module = convolution.path, convolution.module
+        if path in modules and modules[path] is not module:
+            raise InvalidValueError(f"the model has two layers with the path {path!r}; give each a name of its own.")
+        if path in modules:
+            continue
+        modules[path] = module
         if progress is not None:
             progress(path)
         try:
-            yield path, module, capture(module)
+            yield convolution, capture(module)
         except ConvPolicyError as error:
-            yield path, module, error
+            yield convolution, error
 
 
-def renamed(path: str, module: Any, taken: Capture, to: str) -> dict[str, Renamed]:
-    """Return where every parameter of one module goes."""
-    source, target = (_layout_of(backend) for backend in (taken.backend, to))
-    dot = f"{path}." if path else ""
-    found = {}
-    for old, _value in module.named_parameters():
-        role = "bias" if "bias" in old else "weight"
+def walking() -> list[str]:
+    """Return the sorted names of the backends that list the convolutions of their models."""
+    return sorted(backend.name for backend in registry.current().parts("backend").values() if backend.convolutions is not None)
+
+
+def listed_in(model: Any, *, every_path: bool = False) -> Iterator[Convolution] | None:
+    """Return the convolutions of a model as its backend lists them; None for what is no model of any.
+
+    Raises:
+        PluginError: a backend that fails; holds the backend, its plugin and the fault.
+    """
+    for backend in backends_of(model):
+        if backend.convolutions is not None:
+            try:
+                listed = backend.convolutions(model, every_path)
+            except ConvPolicyError:
+                raise
+            except Exception as error:
+                raise _failed(backend, error) from error
+            if listed is not None:
+                return _checked(backend, listed)
+    return None
+
+
+def _checked(backend: Backend, listed: Iterable[Any]) -> Iterator[Convolution]:
+    try:
+        for convolution in listed:
+            if not isinstance(convolution, Convolution):
+                raise TypeError(f"not a Convolution but {convolution!r}")
+            yield convolution
+    except (ConvPolicyError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise _failed(backend, error) from error
+
+
+def _failed(backend: Backend, error: Exception) -> PluginError:
+    return PluginError(
+        f"backend {backend.name!r} ({backend.provider}) failed to list the convolutions of a model: {type(error).__name__}: {error}."
+    )
+
+
+def is_called_convolution(module: Any) -> bool:
+    """Whether the name of a module's class, or of a class that it inherits from, says that it is a 1-D convolution."""
+    return any(word in kind.__name__ for kind in type(module).__mro__ for word in CALLED)
+
+
+def roles(names: Iterable[str]) -> dict[str, str]:
+    """Return ``"bias"`` for every parameter name with that word in it, and ``"weight"`` for every other."""
+    return {name: "bias" if "bias" in name else "weight" for name in names}
+
+
+def walk(
+    model: Any, children: Children, is_convolution: Callable[[Any], bool], every_path: bool = False, separator: str = "."
+) -> Iterator[tuple[str, Any]]:
+    """Yield path and module of everything in a model that is a convolution or is called one, outer modules first.
+
+    Args:
+        model: a module.
+        children: ``module -> pairs of name and module``: what is directly inside a module, in order.
+        is_convolution: whether a module is one; what is inside it is not listed.
+        every_path: True to list a module that is in several places at each of them; else it is listed at the first.
+        separator: between the names of a path.
+    """
+    seen: set[int] = set()
+
+    def inside(path: str, module: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+        if id(module) in above or (not every_path and id(module) in seen):
+            return
+        seen.add(id(module))
+        found = is_convolution(module)
+        if found or is_called_convolution(module):
+            yield path, module
+        if not found:
+            for name, child in children(module):
+                yield from inside(f"{path}{separator}{name}" if path else str(name), child, (*above, id(module)))
+
+    return inside("", model, ())
+
+
+def renamed(convolution: Convolution, captured: Capture, to: str) -> dict[str, Renamed]:
+    """Return old name -> `Renamed` of every parameter of one module that was ported to a backend."""
+    source = _layout_of(captured.backend) if not convolution.layout else registry.current().get("layout", convolution.layout)
+    target = _layout_of(to)
+    prefix = f"{convolution.path}{convolution.separator}" if convolution.path else ""
+    names = {}
+    for old, role in convolution.parameters.items():
         axes = "O" if role == "bias" else f"{source.axes} -> {target.axes}"
-        found[dot + old] = Renamed(dot + getattr(target, role), axes, computed=old != role)
-    return found
+        names[prefix + old] = Renamed(prefix + getattr(target, role), axes, computed=old != getattr(source, role))
+    return names
 
 
 def _layout_of(backend: str) -> Layout:
-    found: Layout = registry.current().get("layout", registry.current().get("backend", backend).layout)
-    return found
+    layout: Layout = registry.current().get("layout", registry.current().get("backend", backend).layout)
+    return layout

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.parts.choice import FrozenArray
+from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.initializer import Initializer, Target
 from convpolicy.parts.part import Param
 from convpolicy.parts.stream import Draws
@@ -65,6 +67,13 @@ def uniform(draws: Draws, target: Target, *, low: float | None, high: float | No
     return draws.uniform(target.shape, low, high)
 
 
+def uniform_distribution(low: float | None, high: float | None) -> Distribution:
+    """What `uniform` draws: ±√(1/fan_in) is the uniform distribution of variance 1/3 over fan_in."""
+    if low is None or high is None:
+        return Distribution("scaled", scale=1.0 / 3.0, fan="fan_in", distribution="uniform")
+    return Distribution("uniform", low=low, high=high)
+
+
 def check_range(target: Target, *, low: float | None, high: float | None) -> None:
     """Both bounds or neither, in order, and a range that a float holds."""
     if (low is None) != (high is None):
@@ -81,12 +90,22 @@ def variance_scaling(draws: Draws, target: Target, *, fan: str, gain: float, dis
     return draws.scaled(target.shape, target.fans, fan, gain, distribution)
 
 
+def variance_scaling_distribution(fan: str, gain: float, distribution: str) -> Distribution:
+    """What `variance_scaling` draws."""
+    return Distribution("scaled", scale=gain * gain, fan=fan, distribution=distribution)
+
+
 def he(draws: Draws, target: Target, *, fan: str, negative_slope: float, distribution: str) -> Values:
     """Standard deviation √(2 / (1 + negative_slope²) / fan), before a leaky ReLU of that slope.
 
     Source: He et al. (2015); torch/nn/init.py, kaiming_uniform_, whose ``a`` is the slope; √5 gives ±√(1/fan_in).
     """
     return draws.scaled(target.shape, target.fans, fan, math.sqrt(2.0 / (1 + negative_slope**2)), distribution)
+
+
+def he_distribution(fan: str, negative_slope: float, distribution: str) -> Distribution:
+    """What `he` draws."""
+    return Distribution("scaled", scale=2.0 / (1 + negative_slope**2), fan=fan, distribution=distribution)
 
 
 def check_slope(target: Target, *, fan: str, negative_slope: float, distribution: str) -> None:
@@ -160,6 +179,7 @@ def _scaled(name: str, law: str) -> Initializer:
         f"{name}_{law}",
         draw,
         check=check_slope if draw is he else None,
+        distribution=he_distribution if draw is he else variance_scaling_distribution,
         params=_scale_params(fan, scale, law),
         description=f"{source}, {OF_LAW[law]}",
     )
@@ -178,20 +198,38 @@ def convpolicy_initializers() -> list[Initializer]:
     """Return the built-in initializers."""
     std = Param(1.0, minimum=0.0)
     return [
-        Initializer("zeros", zeros),
-        Initializer("ones", ones),
-        Initializer("constant", constant, params={"value": Param(0.0)}),
-        Initializer("normal", normal, params={"mean": Param(0.0), "std": std}),
+        Initializer("zeros", zeros, distribution=lambda: Distribution("constant", value=0.0)),
+        Initializer("ones", ones, distribution=lambda: Distribution("constant", value=1.0)),
+        Initializer("constant", constant, distribution=partial(Distribution, "constant"), params={"value": Param(0.0)}),
+        Initializer("normal", normal, distribution=partial(Distribution, "normal"), params={"mean": Param(0.0), "std": std}),
         Initializer(
             "truncated_normal",
             truncated_normal,
             check=check_cut,
+            distribution=partial(Distribution, "truncated_normal"),
             params={"mean": Param(0.0), "std": std, "lower": Param(-2.0), "upper": Param(2.0)},
         ),
-        Initializer("uniform", uniform, check=check_range, params={"low": Param(None), "high": Param(None)}),
-        Initializer("variance_scaling", variance_scaling, params=_scale_params("fan_in", {"gain": Param(1.0)}, "normal")),
+        Initializer(
+            "uniform",
+            uniform,
+            check=check_range,
+            distribution=uniform_distribution,
+            params={"low": Param(None), "high": Param(None)},
+        ),
+        Initializer(
+            "variance_scaling",
+            variance_scaling,
+            distribution=variance_scaling_distribution,
+            params=_scale_params("fan_in", {"gain": Param(1.0)}, "normal"),
+        ),
         *(_scaled(name, law) for name in SCALED for law in OF_LAW),
-        Initializer("orthogonal", orthogonal, check=check_weight, params={"gain": Param(1.0)}),
-        Initializer("dirac", dirac, check=check_weight),
+        Initializer(
+            "orthogonal",
+            orthogonal,
+            check=check_weight,
+            distribution=partial(Distribution, "orthogonal"),
+            params={"gain": Param(1.0)},
+        ),
+        Initializer("dirac", dirac, check=check_weight, distribution=partial(Distribution, "dirac")),
         Initializer("array", from_array, check=check_shape, params={"values": Param(None, kind="array")}),
     ]

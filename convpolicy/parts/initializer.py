@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from convpolicy.arithmetic import Fans
 from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part, first_sentence
 from convpolicy.parts.stream import Draws
 
-# ±√(1/fan_in) in the words of torch and MindSpore: kaiming_uniform_(a=√5), HeUniform(√5)
+# uniform ±√(1/fan_in), which two frameworks write as He's with a negative slope of √5
 FAN_IN_UNIFORM = Choice("he_uniform", negative_slope=math.sqrt(5))
 
 
@@ -44,12 +45,15 @@ class Initializer(Part):
         draw: ``(draws, target, **params) -> array`` of ``target.shape``; see `Draws` and `Target`.
         check: ``(target, **params) -> None``, run before anything is built or drawn; raises ValueError for a target or
             parameters that do not go together.
+        distribution: ``(**params) -> Distribution``, what ``draw`` draws, so that ``translate`` can write it as code of another
+            framework; without it translated code has the target's default and a comment.
         params: see `Part`.
     """
 
     kind: ClassVar[str] = "initializer"
     draw: Callable[..., Any] = attrs.field()
     check: Callable[..., None] | None = attrs.field(default=None, kw_only=True)
+    distribution: Callable[..., Distribution] | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not self.description:

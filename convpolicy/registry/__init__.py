@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
-import attrs
-
-from convpolicy.errors import PluginError, unknown_name
+from convpolicy.errors import ConvPolicyError, PluginError, unknown_name
 from convpolicy.registry.deferred import Deferred, Parts
 from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
 
@@ -50,6 +49,21 @@ class Registry:
         """Return the parts of one kind, name -> part, sorted by name, read-only."""
         self.load()
         return Parts(self._parts.get(kind, {}))
+
+    def working(self, kind: str) -> dict[str, Any]:
+        """Return the parts of one kind that can be made, name -> part, sorted by name; a failure is reported and leaves one out."""
+        parts, working = self.parts(kind), {}
+        for name in parts:
+            try:
+                working[name] = parts[name]
+            except ConvPolicyError as error:
+                self.fail(self._reports[self._parts[kind][name].provider], str(error))
+        return working
+
+    def names(self, kind: str) -> list[str]:
+        """Return every name of one kind in the order of loading, and then those that two plugins offer, for which `get` raises."""
+        self.load()
+        return [*self._parts.get(kind, {}), *(name for known, name in self._conflicts if known == kind)]
 
     def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
         """Return one part; ``words`` are other names that the caller would have taken.
@@ -97,7 +111,7 @@ class Registry:
                 continue
             providers = [known[part.name].provider] if part.name in known else self._conflicts.get((kind, part.name), [])
             if not providers:
-                known[part.name] = attrs.evolve(part, provider=report.name)
+                known[part.name] = _offered_by(report.name, part)
                 report.parts.append(f"{kind} {part.name}")
                 continue
             message = f"{kind} {part.name!r} is offered by two plugins, {providers[0]!r} and {report.name!r}"
@@ -128,6 +142,13 @@ class Registry:
             report.errors.append(message)
         if self._strict:
             raise PluginError(message)
+
+
+def _offered_by(provider: str, part: Any) -> Any:
+    """Return a copy that knows its plugin; `attrs.evolve` would check everything again, which is half of loading a plugin."""
+    part = copy.copy(part)
+    object.__setattr__(part, "provider", provider)
+    return part
 
 
 _current = Registry()

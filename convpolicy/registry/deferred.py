@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from convpolicy.errors import ConvPolicyError, PluginError
+
 
 @attrs.frozen(eq=False, slots=False)
 class Deferred:
@@ -28,8 +30,22 @@ class Deferred:
 
     @cached_property
     def part(self) -> Any:
-        """The part itself."""
-        return attrs.evolve(self.make(), provider=self.provider)
+        """The part itself.
+
+        Raises:
+            PluginError: it cannot be made, or is not what was announced; holds its kind, name and plugin.
+        """
+        try:
+            part = attrs.evolve(self.make(), provider=self.provider)
+        except ConvPolicyError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of plugin {self.provider!r} failed to load: {type(error).__name__}: {error}"
+            ) from error
+        if (getattr(type(part), "kind", None), part.name) != (self.kind, self.name):
+            raise PluginError(f"{self.kind} {self.name!r} of plugin {self.provider!r} must be one of that name, got {part!r}.")
+        return part
 
 
 class Parts(Mapping[str, Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-PROJECT = "convpolicy"  # the markers, the plugin manager and the entry-point group share this name
+from convpolicy.registry.report import PROJECT
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+PROJECT = "convpolicy"  # the markers, the plugin manager and the entry-point group share this name
 LOAD_PLUGINS = "CONVPOLICY_LOAD_PLUGINS"
 
 

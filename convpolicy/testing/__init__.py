@@ -14,15 +14,18 @@ if importlib.util.find_spec("hypothesis") is None:
         "convpolicy.testing needs hypothesis, which is not installed; run: pip install 'convpolicy[testing]'."
     )
 
-from convpolicy.testing.backends import check_backend
+from convpolicy.testing.check import (
+    check,
+    check_backend,
+    check_initializer,
+    check_layout,
+    check_padding_mode,
+    check_padding_rule,
+    check_policy,
+)
 from convpolicy.testing.faults import faults_of
-from convpolicy.testing.initializers import check_initializer
 from convpolicy.testing.ladder import RUNGS, Check, ConformanceError, Report, Result
-from convpolicy.testing.layouts import check_layout
-from convpolicy.testing.padding_modes import check_padding_mode
-from convpolicy.testing.padding_rules import check_padding_rule
 from convpolicy.testing.parametrize import checks_of, parametrize_with_checks
-from convpolicy.testing.policies import check_policy
 
 __all__ = [
     "RUNGS",
@@ -30,6 +33,7 @@ __all__ = [
     "ConformanceError",
     "Report",
     "Result",
+    "check",
     "check_backend",
     "check_initializer",
     "check_layout",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from functools import partial
 from typing import Any
@@ -18,7 +17,6 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.padding import PaddingMode
 from convpolicy.registry import current
-from convpolicy.testing import backend_weights, common
 from convpolicy.testing.adjoint import adjoint
 from convpolicy.testing.backend_cases import (
     FEW,
@@ -38,9 +36,11 @@ from convpolicy.testing.backend_cases import (
     trying,
     within,
 )
-from convpolicy.testing.common import offered, require
-from convpolicy.testing.ladder import Check, ConformanceError, Report, climb
+from convpolicy.testing.backend_weights import assign, capture, initial_weights
+from convpolicy.testing.common import check_names, check_signature, offered, require
+from convpolicy.testing.ladder import Check, ConformanceError
 
+POLICY = "torch"  # of the layers below that need any policy
 MAX_EXAMPLES = 60  # layers per dtype: each rule and mode a few times
 FUNCTIONS = {  # what a backend calls with which arguments
     "build": ("request", "stream", "device"),
@@ -53,27 +53,6 @@ FUNCTIONS = {  # what a backend calls with which arguments
 OPTIONAL = ("gradients", "capture")
 
 
-def check_backend(
-    backend: Backend | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
-) -> Report:
-    """Check a backend: names, signatures, shapes and dtypes, values against the float64 reference, gradients where it has them.
-
-    Args:
-        backend: a `Backend`, or the name of a registered one. Its framework is imported in this process.
-        max_examples: layers built per dtype; fewer where every new shape is compiled. A quarter of it for gradients.
-        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
-
-    Returns:
-        A printable `Report` in which every check passed.
-
-    Raises:
-        ConformanceError: a check failed; holds the part, the check and the smallest layer of those tried that shows it.
-        UnknownNameError: no such backend.
-    """
-    part: Backend = current().get("backend", backend) if isinstance(backend, str) else backend
-    return climb(part, checks(part, max_examples), report)
-
-
 def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a backend, lowest rung first; those of functions that it does not have do not apply."""
     found = [
@@ -81,15 +60,15 @@ def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("signatures", "signatures", partial(_signatures, backend)),
         ("shapes", "shapes and dtypes", partial(_shapes, backend)),
         ("refusals", "shapes and dtypes", partial(_refusals, backend)),
-        ("initial-weights", "values", partial(backend_weights.initial_weights, backend)),
+        ("initial-weights", "values", partial(initial_weights, backend)),
         *((f"values-{dtype}", "values", partial(_values, backend, dtype, max_examples)) for dtype in backend.dtypes),
         ("strided-input", "values", partial(_strided_input, backend)),
         ("lengths", "values", partial(_lengths, backend)),
         ("index-map", "values", partial(_index_map, backend)),
-        ("assign", "values", partial(backend_weights.assign, backend)),
+        ("assign", "values", partial(assign, backend)),
     ]
     if backend.capture is not None:
-        found.append(("capture", "values", partial(backend_weights.capture, backend)))
+        found.append(("capture", "values", partial(capture, backend)))
     if backend.gradients is not None:
         few = max(max_examples // 4, 1)
         found += [(f"gradients-{dtype}", "gradients", partial(_gradients, backend, dtype, few)) for dtype in backend.dtypes]
@@ -100,7 +79,7 @@ def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _names(backend: Backend) -> None:
-    common.check_names(backend)
+    check_names(backend)
     known = ", ".join(reference.UNIT_ROUNDOFF)
     require(
         isinstance(backend.dtypes, tuple) and bool(backend.dtypes), f"dtypes must be a tuple of names, got {backend.dtypes!r}."
@@ -117,7 +96,7 @@ def _signatures(backend: Backend) -> None:
     for name, arguments in FUNCTIONS.items():
         function = getattr(backend, name)
         if function is not None or name not in OPTIONAL:
-            common.check_signature(name, function, arguments)
+            check_signature(name, function, arguments)
 
 
 # -- shapes and dtypes ----------------------------------------------------------------------------------------------------
@@ -156,9 +135,9 @@ def _refusals(backend: Backend) -> None:
     """What cannot be done is refused by a `ConvPolicyError`, or by the framework itself in its own way."""
     spec = ConvSpec(IN, OUT, 3, 1, 1, 1)
     refused = {
-        "an input shorter than the kernel": (Case(spec, True, Choice("valid"), Choice("zeros"), 2, "torch"), IN),
-        "a pad wider than the mode reaches": (Case(spec, True, Choice("explicit", left=4, right=4), Choice("reflect"), 3, "torch"), IN),
-        "other channels": (Case(spec, True, Choice("explicit", left=2, right=1), Choice("constant", value=1.5), 9, "torch"), IN + 1),
+        "an input shorter than the kernel": (Case(spec, True, Choice("valid"), Choice("zeros"), 2, POLICY), IN),
+        "a pad wider than the mode reaches": (Case(spec, True, Choice("explicit", left=4, right=4), Choice("reflect"), 3, POLICY), IN),
+        "other channels": (Case(spec, True, Choice("explicit", left=2, right=1), Choice("constant", value=1.5), 9, POLICY), IN + 1),
     }  # fmt: skip
     dtype = backend.dtypes[0]
     for what, (case, channels) in refused.items():
@@ -174,7 +153,7 @@ def _refusals(backend: Backend) -> None:
                 _is_frameworks_own(backend, error),
                 f"{what} must be refused by a ConvPolicyError, got {type(error).__name__}: {error}, for {case}.",
             )
-        else:  # Paddle's own layer gives no output in place of refusing
+        else:  # a framework's own layer may give an empty output instead of refusing
             require(not np.size(output), f"{what} must be refused, got an output of shape {np.shape(output)}, for {case}.")
     request = LayerRequest(spec, case.policy(), dtype)
     _must_raise("a dtype that it does not have", partial(backend.check_dtype, "complex64"), ConvPolicyError)
@@ -233,7 +212,7 @@ def _index_map(backend: Backend) -> None:
     with offered(PaddingMode("index-map", _every_other)) as name:
         for number, length in enumerate((1, 2, 5, 8)):
             spec = ConvSpec(IN, OUT, 3, 2, 1, 2)
-            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name), length, "torch")
+            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name), length, POLICY)
             plan = case.plan()
             assert plan is not None
             values, data = arrays(number, case, dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as some
 from numpy.typing import NDArray
 
+from convpolicy.core.initial_values import ROLES
 from convpolicy.core.plan import ConvSpec
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.parts.choice import Choice
@@ -19,43 +19,20 @@ from convpolicy.parts.initializer import Initializer, Target
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Draws
 from convpolicy.registry import current
-from convpolicy.testing import common
-from convpolicy.testing.common import refuses, require
-from convpolicy.testing.ladder import Check, Report, climb
+from convpolicy.testing.common import check_names, check_signature, choices, refuses, require, smallest
+from convpolicy.testing.ladder import Check
 
 MAX_EXAMPLES = 50
-ROLES = ("weight", "bias")
 SPECS = some.builds(
     lambda groups, inputs, outputs, kernel: ConvSpec(groups * inputs, groups * outputs, kernel, 1, 1, groups),
     some.integers(1, 3), some.integers(1, 3), some.integers(1, 3), some.integers(1, 5),
 )  # fmt: skip
 
 
-def check_initializer(
-    initializer: Initializer | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
-) -> Report:
-    """Check an initializer: the shape and dtype it fills, that its numbers are finite, fresh, and the same for the same seed.
-
-    Args:
-        initializer: an `Initializer`, or the name of a registered one.
-        max_examples: shapes tried per check.
-        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
-
-    Returns:
-        A printable `Report` in which every check passed.
-
-    Raises:
-        ConformanceError: a check failed; holds the part, the check and the smallest shape that shows it.
-        UnknownNameError: no such initializer.
-    """
-    part: Initializer = current().get("initializer", initializer) if isinstance(initializer, str) else initializer
-    return climb(part, checks(part, max_examples), report)
-
-
 def checks(initializer: Initializer, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of an initializer, lowest rung first."""
     found = [
-        ("names", "names", partial(common.check_names, initializer)),
+        ("names", "names", partial(check_names, initializer)),
         ("signature", "signatures", partial(_signature, initializer)),
         ("shapes", "shapes and dtypes", partial(_each, initializer, max_examples, _shapes)),
         ("accepts", "shapes and dtypes", partial(_accepts, initializer)),
@@ -67,15 +44,13 @@ def checks(initializer: Initializer, max_examples: int = MAX_EXAMPLES) -> list[C
 
 
 def _each(initializer: Initializer, max_examples: int, check: Any) -> None:
-    common.smallest(
-        partial(check, initializer), max_examples, spec=SPECS, role=some.sampled_from(ROLES), choice=common.choices(initializer)
-    )
+    smallest(partial(check, initializer), max_examples, spec=SPECS, role=some.sampled_from(ROLES), choice=choices(initializer))
 
 
 def _signature(initializer: Initializer) -> None:
-    common.check_signature("draw", initializer.draw, ("draws", "target"), initializer.params)
+    check_signature("draw", initializer.draw, ("draws", "target"), initializer.params)
     if initializer.check is not None:
-        common.check_signature("check", initializer.check, ("target",), initializer.params)
+        check_signature("check", initializer.check, ("target",), initializer.params)
 
 
 def _filled(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice, seed: int = 0) -> NDArray[Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
@@ -10,34 +9,11 @@ import numpy as np
 from hypothesis import strategies as some
 
 from convpolicy.parts.layout import Layout
-from convpolicy.registry import current
-from convpolicy.testing import common
-from convpolicy.testing.common import require
-from convpolicy.testing.ladder import Check, Report, climb
+from convpolicy.testing.common import check_names, require, smallest
+from convpolicy.testing.ladder import Check
 
 MAX_EXAMPLES = 50
 SMALL = some.integers(1, 4)
-
-
-def check_layout(
-    layout: Layout | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
-) -> Report:
-    """Check a layout: its axes and names, where each number lies, and that the way back is the inverse.
-
-    Args:
-        layout: a `Layout`, or the name of a registered one.
-        max_examples: shapes tried per check.
-        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
-
-    Returns:
-        A printable `Report` in which every check passed.
-
-    Raises:
-        ConformanceError: a check failed; holds the part, the check and the smallest shape that shows it.
-        UnknownNameError: no such layout.
-    """
-    part: Layout = current().get("layout", layout) if isinstance(layout, str) else layout
-    return climb(part, checks(part, max_examples), report)
 
 
 def checks(layout: Layout, max_examples: int = MAX_EXAMPLES) -> list[Check]:
@@ -54,7 +30,7 @@ def checks(layout: Layout, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _names(layout: Layout) -> None:
-    common.check_names(layout)
+    check_names(layout)
     if layout.holds_data:
         return
     for name in (layout.weight, layout.bias):
@@ -63,7 +39,7 @@ def _names(layout: Layout) -> None:
 
 
 def _each(layout: Layout, max_examples: int, check: Any) -> None:
-    common.smallest(partial(check, layout), max_examples, first=SMALL, second=SMALL, third=SMALL)
+    smallest(partial(check, layout), max_examples, first=SMALL, second=SMALL, third=SMALL)
 
 
 def _weight(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
@@ -13,11 +12,20 @@ from convpolicy import reference
 from convpolicy.core.policy import Policy
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.padding import CONSTANT, PaddingMode
-from convpolicy.registry import current
-from convpolicy.testing import common, probe
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS
-from convpolicy.testing.common import MAX_EXAMPLES, SIZES, Sizes, offered, require
-from convpolicy.testing.ladder import Check, Report, climb
+from convpolicy.testing.common import (
+    MAX_EXAMPLES,
+    SIZES,
+    Sizes,
+    check_names,
+    check_signature,
+    choices,
+    offered,
+    require,
+    smallest,
+)
+from convpolicy.testing.ladder import Check
+from convpolicy.testing.probe import PROPERTIES, layer_of, plan_of
 
 PADS = some.integers(0, 9)
 LENGTHS = some.integers(1, 9)
@@ -25,31 +33,10 @@ NO_LIMIT = 2**31  # samples: wider than any pad
 GROWS = range(1, 65)  # lengths between which a limit has to grow
 
 
-def check_padding_mode(
-    mode: PaddingMode | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
-) -> Report:
-    """Check a padding mode: its index map, its limit, what a layer makes of it, and that what it declares is so.
-
-    Args:
-        mode: a `PaddingMode`, or the name of a registered one.
-        max_examples: pads and lengths tried per check.
-        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
-
-    Returns:
-        A printable `Report` in which every check passed.
-
-    Raises:
-        ConformanceError: a check failed; holds the part, the check and the smallest pads and length that show it.
-        UnknownNameError: no such mode.
-    """
-    part: PaddingMode = current().get("padding mode", mode) if isinstance(mode, str) else mode
-    return climb(part, checks(part, max_examples), report)
-
-
 def checks(mode: PaddingMode, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a padding mode, lowest rung first; its properties decide which of them apply."""
     found = [
-        ("names", "names", partial(common.check_names, mode)),
+        ("names", "names", partial(check_names, mode)),
         ("signature", "signatures", partial(_signature, mode)),
         ("indices", "shapes and dtypes", partial(_each, mode, max_examples, _indices)),
         ("repeatable", "values", partial(_each, mode, max_examples, _repeatable)),
@@ -63,13 +50,13 @@ def checks(mode: PaddingMode, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _each(mode: PaddingMode, max_examples: int, check: Any) -> None:
-    common.smallest(partial(check, mode), max_examples, left=PADS, right=PADS, length=LENGTHS, choice=common.choices(mode))
+    smallest(partial(check, mode), max_examples, left=PADS, right=PADS, length=LENGTHS, choice=choices(mode))
 
 
 def _signature(mode: PaddingMode) -> None:
-    common.check_signature("source", mode.source, ("positions", "length"))
+    check_signature("source", mode.source, ("positions", "length"))
     if mode.limit is not None:
-        common.check_signature("limit", mode.limit, ("length",))
+        check_signature("limit", mode.limit, ("length",))
 
 
 def _limit(mode: PaddingMode) -> None:
@@ -157,10 +144,10 @@ def _values(mode: PaddingMode, left: int, right: int, length: int, choice: Choic
     sizes = Sizes(2, 1, 1, length)
     with offered(mode) as name:
         policy = _policy(name, choice, Choice("explicit", left=left, right=right))
-        if probe.plan_of(policy, sizes) is None:  # the mode does not reach
+        if plan_of(policy, sizes) is None:  # the mode does not reach
             return
         signal = [float(number) for number in range(1, length + 1)]
-        found = probe.layer_of(policy, sizes)([signal])
+        found = layer_of(policy, sizes)([signal])
     padded = _hand_padded(mode, signal, left, right, choice)
     ideal = reference.conv1d([[padded]], np.ones((1, 1, sizes.kernel)))
     bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms, ideal.magnitude)
@@ -181,11 +168,11 @@ def _probed(mode: PaddingMode, name: str, max_examples: int) -> None:
     with offered(mode) as offer:
 
         def check(sizes: Sizes, choice: Choice) -> None:
-            probe.PROPERTIES[name](_policy(offer, choice, rule), sizes)
+            PROPERTIES[name](_policy(offer, choice, rule), sizes)
 
         policy = _policy(offer, Choice(mode.name), rule)
-        plans = [probe.plan_of(policy, Sizes(2, 1, 1, length)) for length in range(1, 9)]
+        plans = [plan_of(policy, Sizes(2, 1, 1, length)) for length in range(1, 9)]
         require(
             any(plan is not None for plan in plans), f"declared {name}, but it refuses to pad by one element at every length."
         )
-        common.smallest(check, max_examples, sizes=SIZES, choice=common.choices(mode))
+        smallest(check, max_examples, sizes=SIZES, choice=choices(mode))

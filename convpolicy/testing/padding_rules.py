@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
@@ -13,40 +12,29 @@ from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.padding import PaddingRule
-from convpolicy.registry import current
-from convpolicy.testing import common, probe
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS
-from convpolicy.testing.common import MAX_EXAMPLES, SIZES, Sizes, offered, refuses, require
-from convpolicy.testing.ladder import Check, Report, climb
+from convpolicy.testing.common import (
+    MAX_EXAMPLES,
+    SIZES,
+    Sizes,
+    check_names,
+    check_signature,
+    choices,
+    offered,
+    refuses,
+    require,
+    smallest,
+)
+from convpolicy.testing.ladder import Check
+from convpolicy.testing.probe import PROPERTIES, layer_of, plan_of
 
 SIGNATURE = ("kernel", "stride", "dilation", "length")
-
-
-def check_padding_rule(
-    rule: PaddingRule | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
-) -> Report:
-    """Check a padding rule: what it gives, that it gives it again, and that what it declares is so.
-
-    Args:
-        rule: a `PaddingRule`, or the name of a registered one.
-        max_examples: sizes tried per check.
-        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
-
-    Returns:
-        A printable `Report` in which every check passed.
-
-    Raises:
-        ConformanceError: a check failed; holds the part, the check and the smallest sizes that show it.
-        UnknownNameError: no such rule.
-    """
-    part: PaddingRule = current().get("padding rule", rule) if isinstance(rule, str) else rule
-    return climb(part, checks(part, max_examples), report)
 
 
 def checks(rule: PaddingRule, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a padding rule, lowest rung first; its properties decide which of them apply."""
     found = [
-        ("names", "names", partial(common.check_names, rule)),
+        ("names", "names", partial(check_names, rule)),
         ("signature", "signatures", partial(_signature, rule)),
         ("pads", "shapes and dtypes", partial(_each, rule, max_examples, _pads)),
         ("accepts", "shapes and dtypes", partial(_accepts, rule)),
@@ -60,13 +48,13 @@ def checks(rule: PaddingRule, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _each(rule: PaddingRule, max_examples: int, check: Any) -> None:
-    common.smallest(partial(check, rule), max_examples, sizes=SIZES, choice=common.choices(rule))
+    smallest(partial(check, rule), max_examples, sizes=SIZES, choice=choices(rule))
 
 
 def _signature(rule: PaddingRule) -> None:
-    common.check_signature("pads", rule.pads, SIGNATURE, rule.params)
+    check_signature("pads", rule.pads, SIGNATURE, rule.params)
     if not isinstance(rule.needs_length, bool):
-        common.check_signature("needs_length", rule.needs_length, SIGNATURE[:3])
+        check_signature("needs_length", rule.needs_length, SIGNATURE[:3])
 
 
 def _resolved(rule: PaddingRule, sizes: Sizes, choice: Choice) -> tuple[int, int] | None:
@@ -119,10 +107,10 @@ def _values(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
     pads = _resolved(rule, sizes, choice)
     with offered(rule) as name:
         policy = _policy(name, choice)
-        if pads is None or probe.plan_of(policy, sizes) is None:
+        if pads is None or plan_of(policy, sizes) is None:
             return
         data = np.random.default_rng(sizes.length).integers(-9, 9, (1, 1, sizes.length))
-        found = probe.layer_of(policy, sizes)(data[0])
+        found = layer_of(policy, sizes)(data[0])
     ideal = reference.conv1d(
         data, np.ones((1, 1, sizes.kernel)), left=pads[0], right=pads[1], stride=sizes.stride, dilation=sizes.dilation
     )
@@ -136,8 +124,8 @@ def _probed(rule: PaddingRule, name: str, max_examples: int) -> None:
 
         def check(sizes: Sizes, choice: Choice) -> None:
             try:
-                probe.PROPERTIES[name](_policy(offer, choice), sizes)
+                PROPERTIES[name](_policy(offer, choice), sizes)
             except ConvPolicyError as error:
                 raise type(error)(f"{choice}: {error}") if choice.params else error from None
 
-        common.smallest(check, max_examples, sizes=SIZES, choice=common.choices(rule))
+        smallest(check, max_examples, sizes=SIZES, choice=choices(rule))

@@ -10,16 +10,21 @@ from typing import Any
 import attrs
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, MissingExtraError, nearest
-from convpolicy.testing import backends, initializers, layouts, padding_modes, padding_rules, policies
+from convpolicy.testing.backends import checks as backends_checks
+from convpolicy.testing.initializers import checks as initializers_checks
 from convpolicy.testing.ladder import Check, ConformanceError
+from convpolicy.testing.layouts import checks as layouts_checks
+from convpolicy.testing.padding_modes import checks as padding_modes_checks
+from convpolicy.testing.padding_rules import checks as padding_rules_checks
+from convpolicy.testing.policies import checks as policies_checks
 
 CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
-    "padding rule": padding_rules.checks,
-    "padding mode": padding_modes.checks,
-    "initializer": initializers.checks,
-    "layout": layouts.checks,
-    "policy": policies.checks,
-    "backend": backends.checks,
+    "padding rule": padding_rules_checks,
+    "padding mode": padding_modes_checks,
+    "initializer": initializers_checks,
+    "layout": layouts_checks,
+    "policy": policies_checks,
+    "backend": backends_checks,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import tempfile
 from functools import partial
@@ -14,39 +13,17 @@ import numpy as np
 from convpolicy import reference
 from convpolicy.arithmetic import output_length
 from convpolicy.core.named import load_policy
-from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plain_data import PART_FIELDS
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
-from convpolicy.testing import common, probe
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS
-from convpolicy.testing.common import SIZES, Sizes, refuses, require
-from convpolicy.testing.ladder import Check, ConformanceError, Report, climb
+from convpolicy.testing.common import SIZES, Sizes, check_names, refuses, require, smallest
+from convpolicy.testing.ladder import Check, ConformanceError
+from convpolicy.testing.probe import PROPERTIES, declared, layer_of, plan_of
 
 MAX_EXAMPLES = 50
 SHAPES = ((4, 8, 3, 1), (4, 8, 3, 2), (4, 4, 1, 4))  # in, out, kernel, groups
-
-
-def check_policy(
-    policy: Policy | str, *, max_examples: int = MAX_EXAMPLES, report: str | os.PathLike[str] | None = None
-) -> Report:
-    """Check a policy: its parts, its words, its file, its initial weights, its layers, and the properties its parts declare.
-
-    Args:
-        policy: a `Policy`, or the name of a registered one.
-        max_examples: sizes tried per check.
-        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
-
-    Returns:
-        A printable `Report` in which every check passed.
-
-    Raises:
-        ConformanceError: a check failed; holds the policy, the check and the smallest sizes that show it.
-        UnknownNameError: no such policy.
-    """
-    part = named_policy(policy)
-    return climb(part, checks(part, max_examples), report)
 
 
 def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
@@ -58,15 +35,15 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("file", "shapes and dtypes", partial(_file, policy)),
         ("accepts", "shapes and dtypes", partial(_accepts, policy)),
         ("initial-weights", "shapes and dtypes", partial(_initial, policy)),
-        ("values", "values", partial(common.smallest, partial(_values, policy), max_examples, sizes=SIZES)),
+        ("values", "values", partial(smallest, partial(_values, policy), max_examples, sizes=SIZES)),
     ]
     try:
-        properties = probe.declared(policy)
+        properties = declared(policy)
     except ConvPolicyError:  # a part that is not there; check "parts" says which
         properties = []
     for name in properties:
-        probed = partial(probe.PROPERTIES[name], policy)
-        found.append((name, "values", partial(common.smallest, probed, max_examples, sizes=SIZES)))
+        probed = partial(PROPERTIES[name], policy)
+        found.append((name, "values", partial(smallest, probed, max_examples, sizes=SIZES)))
     return [Check(policy, *check) for check in found]
 
 
@@ -74,7 +51,7 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _names(policy: Policy) -> None:
-    common.check_names(policy)
+    check_names(policy)
     if policy.framework:
         require(bool(policy.source.strip()), f"a policy that claims to be {policy.framework} must name its source; pass source=.")
         require(
@@ -131,7 +108,7 @@ def _file(policy: Policy) -> None:
 def _accepts(policy: Policy) -> None:
     tried = [Sizes(kernel, stride, 1, length) for kernel in (1, 2, 3) for stride in (1, 2) for length in (5, 8)]
     require(
-        any(probe.plan_of(policy, sizes) is not None for sizes in tried),
+        any(plan_of(policy, sizes) is not None for sizes in tried),
         f"it refuses every size tried, from {tried[0]} to {tried[-1]}; see policy.plan(3, length=8) for the reason.",
     )
 
@@ -162,14 +139,14 @@ def _initial(policy: Policy) -> None:
 
 def _values(policy: Policy, sizes: Sizes) -> None:
     """A layer is the float64 reference of the signal as the plan pads it, and as long as the plan says."""
-    plan = probe.plan_of(policy, sizes)
+    plan = plan_of(policy, sizes)
     if plan is None:
         return
     signal = np.random.default_rng(sizes.length).integers(-9, 9, sizes.length).astype(float)
     padded = [plan.value if source < 0 else signal[source] for source in plan.positions]
     bias = np.ones(1) if policy.bias else None
     ideal = reference.conv1d([[padded]], np.ones((1, 1, sizes.kernel)), bias, stride=sizes.stride, dilation=sizes.dilation)
-    found = probe.layer_of(policy, sizes)([signal])
+    found = layer_of(policy, sizes)([signal])
     bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms, ideal.magnitude)
     length = output_length(sizes.length, sizes.kernel, sizes.stride, sizes.dilation, plan.left, plan.right)
     require(plan.length_out == length, f"its plan must give {length} outputs, got {plan.length_out}, for {sizes}.")

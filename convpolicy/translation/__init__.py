@@ -1,26 +1,27 @@
-"""A constructor call of one framework, as text, turned into code of another that needs nothing of convpolicy."""
+"""Constructor calls of one framework, as text, translated to code of another that needs nothing of convpolicy.
+
+Every framework is a `Dialect`, offered by a plugin with ``convpolicy_dialects``.
+"""
 
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
+from convpolicy import registry
 from convpolicy.arithmetic import integer
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidValueError, unknown_name
-from convpolicy.frameworks.keras import channels
-from convpolicy.translation import pages
-from convpolicy.translation.pages import PATHS
-from convpolicy.translation.reading import Wanted
-from convpolicy.translation.sources import SOURCES
-from convpolicy.translation.targets import TARGETS
-from convpolicy.translation.values import Expression, Value, as_call, parse
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, UnknownNameError, unknown_name
+from convpolicy.translation import calls, pages
+from convpolicy.translation.calls import Context
+from convpolicy.translation.dialect import Dialect
+from convpolicy.translation.pages import Known, Mention, Names
+from convpolicy.translation.values import Value, as_call, parse
 from convpolicy.translation.writing import Snippet, join, write
 
-ALIASES = {"tensorflow": "keras"}
 TITLE_LENGTH = 100
 
 
@@ -29,7 +30,7 @@ class TranslatedCall:
     """One Conv1d of a file.
 
     Args:
-        line: where it stands, from 1.
+        line: its line in the file, from 1.
         original: its text.
         snippet: the translation, or None.
         reason: why there is none, or None.
@@ -53,17 +54,15 @@ class TranslatedCall:
 def translate(
     code: str, source: str = "torch", target: str = "mindspore", *, in_channels: int | None = None, length: int | None = None
 ) -> str:
-    """Translate a call of one framework's Conv1d, or every one of a page, into code of another framework.
+    """Translate a Conv1d call of one framework, or every one of a page, to code of another framework.
 
-    Nothing is run: arguments are literals and names. The code needs only the target framework; what it cannot express stands in
-    comments.
+    Nothing is run: arguments are literals and names. The code needs only the target framework; what it cannot express is a comment.
 
     Args:
         code: a call such as ``nn.Conv1d(120, 240, 4, padding=1)``, alone or assigned to a name, or a page with several.
-        source: ``"torch"``, ``"mindspore"``, ``"keras"`` (also ``"tensorflow"``), ``"flax"`` or ``"paddle"``; a version as in
-            ``"mindspore@2.0"`` is that version's defaults.
+        source: name or alias of a dialect; with a version, as in ``"mindspore@2.0"``, the defaults are those of that version.
         target: the same without versions.
-        in_channels: for a Keras call, whose input decides, where neither ``input_shape=`` nor, on a page, what stands before says it.
+        in_channels: for a framework whose calls do not say it, where the rest of a page does not say it either.
         length: input length in samples; pads that depend on it are then numbers.
 
     Returns:
@@ -71,22 +70,24 @@ def translate(
 
     Raises:
         UnknownNameError: no such framework; holds the nearest.
+        PluginError: two plugins offer the dialect, or it fails; holds the dialect and the plugins.
         InvalidTypeError, InvalidValueError: no call, starred or computed arguments, arguments that the source framework refuses, or
             what the target cannot express; holds the argument, what came and the fix.
     """
     _text, tree = parse(code)
-    dialects = _dialects(source, target, in_channels, length)
-    names = pages.Names(tree, dialects.source)
+    pair = _pair(source, target, in_channels, length)
+    names = Names(tree, pair.source.dialect, pair.known)
     call = _call_in(tree)
-    if (call is None or names.resolve(call.func) not in PATHS) and any(mention.called for mention in pages.mentions(tree, names)):
+    if (call is None or names.resolve(call.func) not in pair.known) and any(
+        mention.called for mention in pages.mentions(tree, names, pair.known)
+    ):
         return page_of(translate_page(code, source, target, in_channels=in_channels, length=length))
     if call is None:
-        raise InvalidValueError(f"code must be a call of {SOURCES[dialects.source].title}, got {code!r}; pass the whole call.")
-    found = as_call(call, arithmetic=False)
-    dialect = dialects.of(names.resolve(call.func) or found.name)
+        raise InvalidValueError(f"code must be a call of {pair.title}, got {code!r}; pass the whole call.")
+    text = as_call(call, arithmetic=False)
+    known = pair.known_class(names.resolve(call.func) or text.name)
     name = pages.targets_of(tree).get(id(call), "layer")
-    wanted = SOURCES[dialect].read(found, dialects.title, dialects.policy, in_channels, length)
-    return write(wanted, TARGETS[dialects.target], name).code
+    return write(calls.read(text, known.source, pair.source, in_channels), pair.target, name).code
 
 
 def translate_page(
@@ -94,7 +95,7 @@ def translate_page(
 ) -> list[TranslatedCall]:
     """Translate every Conv1d of a file; names are followed through its imports, and nothing is run.
 
-    Channels and other sizes may be names, or arithmetic on names, where their value is not needed; they are kept as they are.
+    Channels and other sizes may be names, or arithmetic on names, where their value is not needed; they stay as they are.
 
     Args:
         code: the whole text.
@@ -107,28 +108,28 @@ def translate_page(
         UnknownNameError, InvalidTypeError, InvalidValueError: no such framework, no Python, or no Conv1d of ``source`` in it.
     """
     text, tree = parse(code)
-    dialects = _dialects(source, target, in_channels, length)
-    mentions = list(pages.mentions(tree, pages.Names(tree, dialects.source)))
-    own = [mention for mention in mentions if mention.dialect.partition(".")[0] == dialects.source]
+    pair = _pair(source, target, in_channels, length)
+    dialect = pair.source.dialect
+    mentions = list(pages.mentions(tree, Names(tree, dialect, pair.known), pair.known))
+    own = [mention for mention in mentions if mention.known.dialect is dialect]
     if not own:
-        others = sorted({mention.dialect.partition(".")[0] for mention in mentions})
+        others = sorted({mention.known.dialect.name for mention in mentions})
         hint = f" it has some of {', '.join(others)}: pass source=... (--from)." if others else " pass code that calls one."
-        raise InvalidValueError(
-            f"code must call {SOURCES[dialects.source].title}, got {len(text.splitlines())} lines without;{hint}"
-        )
-    names, follow = pages.targets_of(tree), channels.follow(tree) if dialects.source == "keras" else {}
-    found: list[TranslatedCall] = []
+        raise InvalidValueError(f"code must call {pair.title}, got {len(text.splitlines())} lines without;{hint}")
+    names, channels = pages.targets_of(tree), pair.channels(tree)
+    page = attrs.evolve(pair.source, names=True)
+    translations: list[TranslatedCall] = []
     for mention in own:
-        name = names.get(id(mention.node), f"layer{len(found) + 1}")
-        before: Value = follow.get(id(mention.node)) or in_channels
-        found.append(_translated(mention, text, name, dialects, before, length))
-    return found
+        name = names.get(id(mention.node), f"layer{len(translations) + 1}")
+        before: Value = channels.get(id(mention.node)) or in_channels
+        translations.append(_translated(mention, text, name, page, pair.target, before))
+    return translations
 
 
-def page_of(found: list[TranslatedCall], file: str = "") -> str:
-    """Return what was found in a file as one text: imports and classes once, then each translation under the original call."""
+def page_of(translations: list[TranslatedCall], file: str = "") -> str:
+    """Return the translations of a file as one text: imports and classes once, then each translation under the original call."""
     titles, snippets = [], []
-    for call in found:
+    for call in translations:
         line = " ".join(call.original.split())
         place = f"{file}:{call.line}" if file else f"line {call.line}"
         titles.append(f"# {place}: {line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + '…'}")
@@ -149,51 +150,81 @@ def _call_in(tree: ast.Module) -> ast.Call | None:
 
 
 @attrs.frozen
-class _Dialects:
-    """Both frameworks, checked: the source's table, its policy and how comments speak of it, and the target's table."""
+class _Pair:
+    """Both frameworks, checked: what the source is read with, the target, and every class that can be read."""
 
-    source: str
-    title: str
-    policy: Policy
-    target: str
+    source: Context
+    target: Dialect
+    known: dict[str, Known]
 
-    def of(self, path: str) -> str:
-        """Return the source dialect of a class by its dotted name.
+    @property
+    def title(self) -> str:
+        """The class that the source's calls are expected to be of."""
+        return self.source.dialect.source_classes[0].title
+
+    def known_class(self, path: str) -> Known:
+        """Return the source's class of a dotted name.
 
         Raises:
             InvalidValueError: another class, or another framework's; holds both.
         """
-        dialect = PATHS.get(path)
-        if dialect is None or dialect.partition(".")[0] != self.source:
-            other = f", which is {dialect.partition('.')[0]}'s" if dialect else ""
+        known = self.known.get(path)
+        if known is None or known.dialect is not self.source.dialect:
+            other = f", which is {known.dialect.name}'s" if known else ""
             raise InvalidValueError(
-                f"code must call {SOURCES[self.source].title}, got {path}{other}; pass such a call, or the framework as source=... (--from)."
+                f"code must call {self.title}, got {path}{other}; pass such a call, or the framework as source=... (--from)."
             )
-        return dialect
+        return known
+
+    def channels(self, tree: ast.Module) -> dict[int, Value]:
+        """Return ``id(call) -> channels`` where the rest of a page says how many channels the input of a call has."""
+        dialect = self.source.dialect
+        if dialect.reader is None or dialect.reader.channels is None:
+            return {}
+        with dialect.blamed("following the channels of a page"):
+            return dict(dialect.reader.channels(tree))
 
 
-def _dialects(source: str, target: str, in_channels: Any, length: Any) -> _Dialects:
-    checked = []
-    for argument, value, known in (("source", source, SOURCES), ("target", target, TARGETS)):
-        name, at, _version = value.partition("@") if isinstance(value, str) else (value, "", "")
-        framework = ALIASES.get(name, name)
-        known_names = [n for n in known if n in TARGETS] + list(ALIASES)
-        if framework not in TARGETS or (at and argument == "target"):
-            raise unknown_name(f"{argument} framework", value, known_names)
-        checked.append(framework)
-    if checked[0] == checked[1]:
+def _pair(source: str, target: str, in_channels: Any, length: Any) -> _Pair:
+    dialects: dict[str, Dialect] = registry.current().working("dialect")
+    name, at, version = source.partition("@") if isinstance(source, str) else (source, "", "")
+    readable = {name: dialect for name, dialect in dialects.items() if dialect.source_classes}
+    writable = {name: dialect for name, dialect in dialects.items() if dialect.writer is not None}
+    read = _dialect("source", name, source, readable)
+    written = _dialect("target", target, target, writable)
+    if read.name == written.name:
         raise InvalidValueError(f"source and target must differ, got {source!r} and {target!r}; pick another target.")
     if in_channels is not None:
         integer("in_channels", in_channels, 1)
     if length is not None:
         integer("length", length, 1)
-    _name, at, version = source.partition("@")
-    return _Dialects(checked[0], source, named_policy(f"{checked[0]}{at}{version}"), checked[1])
+    policy = named_policy(f"{read.policy}{at}{version}")
+    context = Context(dialect=read, framework=source, policy=policy, length=length)
+    return _Pair(context, written, pages.known_paths(dialects.values(), read))
 
 
-def _translated(
-    mention: pages.Mention, code: str, name: str, dialects: _Dialects, in_channels: Value, length: Any
-) -> TranslatedCall:
+def _dialect(argument: str, name: Any, value: Any, dialects: dict[str, Dialect]) -> Dialect:
+    """Return a dialect by its name, or by an alias.
+
+    Raises:
+        UnknownNameError: no such dialect that can be used as ``argument``; holds the nearest.
+        PluginError: two plugins offer it, or it fails; holds the plugins.
+    """
+    if isinstance(name, str) and name in dialects:
+        return dialects[name]
+    aliases = {alias: dialect for dialect in dialects.values() for alias in dialect.aliases}
+    matches = [dialect for dialect in dialects.values() if name in dialect.aliases]
+    if len(matches) > 1:
+        plugins = " and ".join(f"{dialect.name!r} of plugin {dialect.provider!r}" for dialect in matches)
+        raise PluginError(f"{name!r} is an alias of two dialects, {plugins}; pass the dialect's own name.")
+    if matches:
+        return matches[0]
+    with suppress(UnknownNameError):
+        registry.current().get("dialect", name)  # where two plugins offer it, or it fails, the registry says so
+    raise unknown_name(f"{argument} framework", value, {*dialects, *aliases})
+
+
+def _translated(mention: Mention, code: str, name: str, source: Context, target: Dialect, in_channels: Value) -> TranslatedCall:
     original = ast.get_source_segment(code, mention.node) or ast.unparse(mention.node)
     if not mention.called:
         return TranslatedCall(
@@ -202,18 +233,7 @@ def _translated(
     assert isinstance(mention.node, ast.Call)
     try:
         call = as_call(mention.node, arithmetic=True)
-        source = SOURCES[mention.dialect]
-        unknown = in_channels is None and "in_channels" not in (source.names.get(n, n) for n in source.parameters)
-        stand_in: Value = Expression("in_channels") if unknown else in_channels
-        wanted = source.read(call, dialects.title, dialects.policy, stand_in, length)
-        snippet = write(
-            _with_note(wanted) if wanted.values["in_channels"] is stand_in and unknown else wanted, TARGETS[dialects.target], name
-        )
+        snippet = write(calls.read(call, mention.known.source, source, in_channels), target, name)
     except ConvPolicyError as error:
         return TranslatedCall(mention.node.lineno, original, reason=str(error))
     return TranslatedCall(mention.node.lineno, original, snippet)
-
-
-def _with_note(wanted: Wanted) -> Wanted:
-    note = "in_channels: the channels of this layer's input, which the code does not say; put the number"
-    return attrs.evolve(wanted, notes=(*wanted.notes, note))

@@ -1,19 +1,26 @@
-"""How each framework pads: by an argument of its convolution where it can, else by a layer before it.
+"""How a target pads: by an argument of its convolution where it can, else by a layer before it.
 
-A framework's own word is taken where it pads the same (`native_word` asks the policies); numbers are the policies' too. What
-depends on the input length becomes a class with the formula in it, which needs nothing but its framework.
+A framework's own word is written where it pads the same (`native_word` asks the policies); numbers are the policies' too. Padding
+that depends on the input length becomes a class with the formula in it (`same_padding`), which needs only its framework.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convpolicy.errors import InvalidValueError
-from convpolicy.translation.reading import Wanted
-from convpolicy.translation.values import Value, code_of
-from convpolicy.translation.writing import Padding, native_word
+import attrs
 
+from convpolicy.arithmetic import static_total
+from convpolicy.core.named import policy as named_policy
+from convpolicy.core.policy import Policy
+from convpolicy.errors import ConvPolicyError
+from convpolicy.translation.reading import Request
+from convpolicy.translation.values import Value
+
+PROBED = {"kernel_size": range(1, 8), "stride": range(1, 4), "dilation": range(1, 4)}  # values tried for a size that is a name
+PERIOD = 32  # lengths tried one by one
 SAME_PAD = '''\
 class {name}({base}):
     """Zeros for ceil(length / stride) outputs, an odd one on the {side}."""
@@ -28,174 +35,109 @@ class {name}({base}):
         return {pad}
 '''
 LEFTS = {"right": "total // 2", "left": "total - total // 2"}
-DIALECTS: Mapping[str, Mapping[str, str]] = {
-    "torch": {"base": "nn.Module", "call": "forward", "axis": "-1", "pad": "nn.functional.pad(x, (left, total - left))"},
-    "mindspore": {"base": "nn.Cell", "call": "construct", "axis": "-1", "pad": "ops.pad(x, (left, total - left))"},
-    "paddle": {"base": "nn.Layer", "call": "forward", "axis": "-1", "pad": "nn.functional.pad(x, [left, total - left])"},
-    "keras": {
-        "base": "keras.layers.Layer",
-        "call": "call",
-        "axis": "1",
-        "pad": "keras.ops.pad(x, ((0, 0), (left, total - left), (0, 0)))",
-        "init_head": ", **kwargs",
-        "init_tail": "**kwargs",
-    },
-}
-
-MINDSPORE_CIRCULAR = '''\
-class CircularPad1d(nn.Cell):
-    """The other end of the input on each side."""
-
-    def __init__(self, padding):
-        super().__init__()
-        self.left, self.right = padding
-
-    def construct(self, x):
-        length = x.shape[-1]
-        return ops.gather(x, ops.arange(-self.left, length + self.right) % length, 2)
-'''
-
-KERAS_PAD = '''\
-class {name}(keras.layers.Layer):
-    """{what} on each side."""
-
-    def __init__(self, left, right, **kwargs):
-        super().__init__(**kwargs)
-        self.left, self.right = left, right
-
-    def call(self, x):
-        left, right = self.left, self.right
-        return {pad}
-'''
-KERAS_MODES = {
-    "reflect": ("ReflectPad1D", "The mirrored input", 'keras.ops.pad(x, ((0, 0), (left, right), (0, 0)), mode="reflect")'),
-    "replicate": (
-        "ReplicatePad1D",
-        "The edge sample again",
-        "keras.ops.concatenate([x[:, :1]] * left + [x] + [x[:, -1:]] * right, axis=1)",
-    ),
-    "circular": (
-        "CircularPad1D",
-        "The other end of the input",
-        "keras.ops.concatenate([x[:, -left:] if left else x[:, :0], x, x[:, :right]], axis=1)",
-    ),
-}
-TORCH_LAYERS = {
-    "zeros": "nn.ConstantPad1d(({}, {}), 0.0)",
-    "reflect": "nn.ReflectionPad1d(({}, {}))",
-    "replicate": "nn.ReplicationPad1d(({}, {}))",
-    "circular": "nn.CircularPad1d(({}, {}))",
-}
-MINDSPORE_LAYERS = {**TORCH_LAYERS, "circular": "CircularPad1d(({}, {}))"}
-PADDLE_LAYERS = {
-    **{mode: f'nn.Pad1D([{{}}, {{}}], mode="{mode}")' for mode in ("reflect", "replicate", "circular")},
-}
-JAX_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-Native = dict[str, Any]
 
 
-def _as_word(wanted: Wanted, target: str, words: tuple[str, ...], *, modes: bool) -> Any:
-    """Return the target's word where the source has one too, or where no number would do; numbers stay numbers."""
-    found = native_word(wanted, target, words, modes=modes)
-    if found is None or wanted.policy.padding.name != "explicit":
-        return found
-    pads = wanted.pads()
-    return None if pads is not None and pads[0] == pads[1] else found
+@attrs.frozen
+class Padding:
+    """How a layer pads in a target's code.
+
+    Args:
+        arguments: of the convolution, the target's own name -> value.
+        before: code of layers that run before the convolution.
+        classes: whole text of the classes that these layers need.
+        word: True when the arguments hold for any input length although the pads depend on it.
+        periodic: True when pads wider than the input go round it again and again.
+    """
+
+    arguments: Mapping[str, Value] = attrs.field(factory=dict)
+    before: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    word: bool = False
+    periodic: bool = False
 
 
-def _nothing(pads: tuple[Value, Value]) -> bool:
-    return pads == (0, 0)
+@attrs.frozen(kw_only=True)
+class SamePad:
+    """The pieces of a pad layer that computes its pads from the input length, in one framework.
+
+    Args:
+        name: of the class, with ``{}`` where ``Same`` or ``SameLower`` goes: ``"{}Pad1d"``.
+        base: the framework's base class of layers.
+        call: the method that runs a layer.
+        axis: of the length in ``x.shape``.
+        pad: expression that pads ``x`` with ``left`` zeros before and ``total - left`` after.
+        init_head: further parameters of ``__init__``, after a comma.
+        init_tail: arguments of ``super().__init__``.
+    """
+
+    name: str = "{}Pad1d"
+    base: str
+    call: str
+    axis: str = "-1"
+    pad: str
+    init_head: str = ""
+    init_tail: str = ""
 
 
-def _by_length(wanted: Wanted, target: str, arguments: Native, tail: str = "") -> Padding:
-    """Pad by a class that holds the formula of the least padding, the only rule that reads the length."""
-    side = wanted.policy.part("padding")[1].get("odd_side", "right")
-    sizes = [wanted.number(name, "the pads depend on it") for name in ("kernel_size", "stride", "dilation")]
-    name = {"right": "SamePad1d", "left": "SameLowerPad1d"}[side]
-    name = name.replace("1d", "1D") if target in ("keras", "paddle") else name
-    words = {"init_head": "", "init_tail": "", **DIALECTS[target]}
-    text = SAME_PAD.format(name=name, side=side, left=LEFTS[side], **words)
+def same_padding(request: Request, pieces: SamePad, arguments: Mapping[str, Value], tail: str = "") -> Padding:
+    """Pad by a class with the formula of ``ceil(length / stride)`` outputs, the only rule that reads the length.
+
+    Args:
+        request: what was read; its pads depend on the length.
+        pieces: the class in the target's words.
+        arguments: of the convolution, such that it does not pad.
+        tail: further arguments of the pad layer, after a comma.
+
+    Raises:
+        InvalidValueError: a size that is an expression.
+    """
+    side = request.policy.part("padding")[1].get("odd_side", "right")
+    sizes = [request.number(name, "the pads depend on it") for name in ("kernel_size", "stride", "dilation")]
+    name = pieces.name.format({"right": "Same", "left": "SameLower"}[side])
+    words = {"name": name, "side": side, "left": LEFTS[side]}
+    text = SAME_PAD.format(**{**attrs.asdict(pieces), **words})
     return Padding(arguments, (f"{name}({', '.join(map(str, sizes))}{tail})",), (text,))
 
 
-def torch(wanted: Wanted) -> Padding:
-    """``padding`` and ``padding_mode`` for equal pads and its own 'same'; else a pad layer."""
-    mode: Native = {} if wanted.mode == "zeros" else {"padding_mode": wanted.mode}
-    if (found := _as_word(wanted, "torch", ("valid", "same"), modes=True)) is not None:
-        return Padding({} if found == "valid" else {"padding": found, **mode}, word=True)
-    pads = wanted.pads()
-    if pads is None:
-        return _by_length(wanted, "torch", {})
-    if _nothing(pads):
-        return Padding()
-    if pads[0] == pads[1]:
-        return Padding({"padding": pads[0], **mode})
-    return Padding({}, (TORCH_LAYERS[wanted.mode].format(*map(code_of, pads)),))
+def native_word(request: Request, target: str, words: Sequence[Any], *, modes: bool) -> Any:
+    """Return the target's own word that pads the same for every value of a size that is a name and every length, or None.
+
+    Args:
+        request: what was read.
+        target: name of the target's policy.
+        words: to try, in order.
+        modes: True where the padding mode is an argument of its own; else the word also says the mode.
+    """
+    if request.padding is not None:
+        return None
+    own = named_policy(target)
+    for word in words:
+        meaning = own.evolve(padding=word, **({"padding_mode": request.policy.padding_mode} if modes else {}))
+        if meaning.padding_mode.name == request.mode and _pads_alike(request, meaning):
+            return word
+    return None
 
 
-def mindspore(wanted: Wanted) -> Padding:
-    """``pad_mode`` and ``padding`` for zeros, equal on both sides or its own 'same'; else a pad layer."""
-    if (found := _as_word(wanted, "mindspore", ("valid", "same"), modes=False)) is not None:
-        return Padding({"pad_mode": found}, word=True)
-    pads = wanted.pads()
-    if pads is None:
-        return _by_length(wanted, "mindspore", {"pad_mode": "valid"})
-    if _nothing(pads):
-        return Padding({"pad_mode": "valid"})
-    if pads[0] == pads[1] and wanted.mode == "zeros":
-        return Padding({"pad_mode": "pad", "padding": pads[0]})
-    classes = (MINDSPORE_CIRCULAR,) if wanted.mode == "circular" else ()
-    return Padding({"pad_mode": "valid"}, (MINDSPORE_LAYERS[wanted.mode].format(*map(code_of, pads)),), classes)
+def word_or_number(request: Request, target: str, words: Sequence[Any], *, modes: bool) -> Any:
+    """Return `native_word`, but None where the source has equal numbers on both sides, which stay numbers."""
+    word = native_word(request, target, words, modes=modes)
+    if word is None or request.policy.padding.name != "explicit":
+        return word
+    pads = request.pads()
+    return None if pads is not None and pads[0] == pads[1] else word
 
 
-def keras(wanted: Wanted) -> Padding:
-    """Its words for zeros, ``ZeroPadding1D`` for other zeros; else a layer of its own."""
-    tail = "" if wanted.dtype in (None, "float32") else f', dtype="{wanted.dtype}"'  # else Keras casts the input to float32
-    found = native_word(wanted, "keras", ("valid", "same", "causal"), modes=False)
-    if found is not None:
-        return Padding({} if found == "valid" else {"padding": found}, word=True)
-    pads = wanted.pads()
-    if pads is None:
-        return _by_length(wanted, "keras", {}, tail)
-    if _nothing(pads):
-        return Padding()
-    if wanted.mode == "zeros":
-        return Padding({}, (f"keras.layers.ZeroPadding1D({code_of(pads)}{tail})",))
-    name, what, pad = KERAS_MODES[wanted.mode]
-    left, right = map(code_of, pads)
-    return Padding({}, (f"{name}({left}, {right}{tail})",), (KERAS_PAD.format(name=name, what=what, pad=pad),))
-
-
-def flax(wanted: Wanted) -> Padding:
-    """Its words, and pairs for other zeros; else ``jnp.pad`` before."""
-    words = ("VALID", "SAME", "SAME_LOWER", "CAUSAL", "CIRCULAR", "REFLECT")
-    if (found := _as_word(wanted, "flax", words, modes=False)) is not None:
-        return Padding({"padding": found}, word=True)
-    pads = wanted.pads()
-    if pads is None:  # every rule that reads the length is one of its words
-        raise InvalidValueError(
-            f"padding {wanted.policy.padding} depends on the length, which flax cannot express; pass length=..."
-        )
-    if _nothing(pads):
-        return Padding({"padding": "VALID"})
-    if wanted.mode == "zeros":
-        return Padding({"padding": [pads]})
-    pad = f'lambda x: jnp.pad(x, ((0, 0), {code_of(pads)}, (0, 0)), mode="{JAX_MODES[wanted.mode]}")'
-    return Padding({"padding": "VALID"}, (pad,))
-
-
-def paddle(wanted: Wanted) -> Padding:
-    """Numbers, pairs for zeros, and its own 'SAME' for dilation 1; else a pad layer."""
-    if (found := _as_word(wanted, "paddle", ("VALID", "SAME"), modes=False)) is not None:
-        return Padding({} if found == "VALID" else {"padding": found}, word=True)
-    pads = wanted.pads()
-    if pads is None:
-        return _by_length(wanted, "paddle", {})
-    if _nothing(pads):
-        return Padding()
-    mode: Native = {} if wanted.mode == "zeros" else {"padding_mode": wanted.mode}
-    if pads[0] == pads[1]:
-        return Padding({"padding": pads[0], **mode})
-    if wanted.mode == "zeros":
-        return Padding({"padding": list(pads)})
-    return Padding({}, (PADDLE_LAYERS[wanted.mode].format(*map(code_of, pads)),))
+def _pads_alike(request: Request, meaning: Policy) -> bool:
+    ranges = [(request.values[name],) if request.is_known(name) else values for name, values in PROBED.items()]
+    rules = [policy.part("padding") for policy in (request.policy, meaning)]
+    for kernel, stride, dilation in itertools.product(*ranges):
+        span = static_total(kernel, dilation)
+        ends = {stride, stride + 1, 2 * stride, span, span + 1, span + 2} - {0}  # rules repeat with the stride
+        for length in sorted({*range(1, PERIOD + 1), *ends}):
+            try:
+                pads = [rule.resolve(kernel, stride, dilation, length, arguments) for rule, arguments in rules]
+            except ConvPolicyError:
+                return False
+            if pads[0] != pads[1]:
+                return False
+    return True

@@ -1,37 +1,51 @@
-"""Every Conv1d call of a file, found by what its names were imported as; nothing of it is run."""
+"""Every call of a known class in a file, found by what its names were imported as; nothing of it is run."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from convpolicy.translation.sources import SOURCES
+from convpolicy.translation.dialect import Dialect, SourceClass
 from convpolicy.translation.values import dotted
 
-PATHS = {path: name for name, source in SOURCES.items() for path in source.paths}
-# what a fragment without imports means by its names
-CUSTOMARY = {
-    "torch": {"torch": "torch", "nn": "torch.nn"},
-    "mindspore": {"mindspore": "mindspore", "ms": "mindspore", "nn": "mindspore.nn", "mint": "mindspore.mint"},
-    "keras": {"keras": "keras", "layers": "keras.layers", "tf": "tensorflow", "tensorflow": "tensorflow"},
-    "flax": {"flax": "flax", "nnx": "flax.nnx"},
-    "paddle": {"paddle": "paddle", "nn": "paddle.nn"},
-}
+
+class Known(NamedTuple):
+    """A class that can be read, and the dialect it is of."""
+
+    dialect: Dialect
+    source: SourceClass
 
 
 class Mention(NamedTuple):
-    """One place where a Conv1d class stands in a file: the dialect it is of, the node, and whether it is called."""
+    """One place where a known class is named in a file: the class, the node, and whether it is called."""
 
-    dialect: str
+    known: Known
     node: ast.expr
     called: bool
 
 
-class Names:
-    """What the names of a file stand for: imports, plain aliases, and for a fragment without them what is customary."""
+def known_paths(dialects: Iterable[Dialect], first: Dialect) -> dict[str, Known]:
+    """Return dotted name -> class of every dialect; of two dialects that read one class, ``first`` is meant."""
+    paths: dict[str, Known] = {}
+    for dialect in (first, *(dialect for dialect in dialects if dialect.name != first.name)):
+        for source in dialect.source_classes:
+            for path in (source.title, *source.paths):
+                paths.setdefault(path, Known(dialect, source))
+    return paths
 
-    def __init__(self, tree: ast.Module, framework: str) -> None:
+
+class Names:
+    """What the names of a file mean: imports, plain aliases, and for a fragment without imports what is customary.
+
+    Args:
+        tree: of the file.
+        dialect: whose customs hold.
+        known: dotted name -> class, see `known_paths`.
+    """
+
+    def __init__(self, tree: ast.Module, dialect: Dialect, known: Mapping[str, Known]) -> None:
+        self._known = known
         self._paths: dict[str, str] = {}
         self._stars: list[str] = []
         own = {node.name for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))}
@@ -40,9 +54,11 @@ class Names:
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
                 target, path = node.targets[0].id, self.resolve(node.value)
-                if path is not None and target not in self._paths and any(f"{known}.".startswith(f"{path}.") for known in PATHS):
+                if path is not None and target not in self._paths and any(f"{name}.".startswith(f"{path}.") for name in known):
                     self._paths[target] = path
-        customary = CUSTOMARY[framework] | {path.rpartition(".")[2]: path for path in SOURCES[framework].paths}
+        customary = dict(dialect.reader.modules) if dialect.reader is not None else {}
+        for source in reversed(dialect.source_classes):  # the first class wins
+            customary |= {path.rpartition(".")[2]: path for path in (source.title, *source.paths)}
         for name, path in customary.items():
             if name not in own and not self._stars and name not in self._paths:
                 self._paths[name] = path
@@ -61,27 +77,27 @@ class Names:
                     self._paths[alias.asname or alias.name] = f"{node.module}.{alias.name}"
 
     def resolve(self, node: ast.AST) -> str | None:
-        """Return the full dotted name that a name or attribute stands for, or None when it is no plain name."""
+        """Return the full dotted name that a name or attribute means, or None when it is no plain name."""
         name = dotted(node)
         if name is None:
             return None
         head, dot, rest = name.partition(".")
         if head in self._paths:
             return f"{self._paths[head]}{dot}{rest}"
-        return next((f"{star}.{name}" for star in self._stars if f"{star}.{name}" in PATHS), name)
+        return next((f"{star}.{name}" for star in self._stars if f"{star}.{name}" in self._known), name)
 
 
-def mentions(tree: ast.Module, names: Names) -> Iterator[Mention]:
-    """Yield every Conv1d class of any framework that is named in a file, in the order of the text."""
+def mentions(tree: ast.Module, names: Names, known: Mapping[str, Known]) -> Iterator[Mention]:
+    """Yield every known class that is named in a file, in the order of the text."""
     called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    found = []
+    places = []
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(node.ctx, ast.Load):
             continue
-        dialect = PATHS.get(names.resolve(node) or "")
-        if dialect is not None:
-            found.append(Mention(dialect, called.get(id(node), node), id(node) in called))
-    yield from sorted(found, key=lambda mention: (mention.node.lineno, mention.node.col_offset))
+        entry = known.get(names.resolve(node) or "")
+        if entry is not None:
+            places.append(Mention(entry, called.get(id(node), node), id(node) in called))
+    yield from sorted(places, key=lambda mention: (mention.node.lineno, mention.node.col_offset))
 
 
 def targets_of(tree: ast.Module) -> Mapping[int, str]:

@@ -1,4 +1,4 @@
-"""A call of one framework's Conv1d, turned into sizes, a policy and what else it asks for."""
+"""`Request`, what a call asks for independent of its framework, and helpers that read arguments, each with its own refusal."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ REQUIRED = object()
 
 
 @attrs.frozen
-class Wanted:
-    """What a call asks for, without its framework.
+class Request:
+    """What a call asks for, independent of its framework.
 
     Args:
-        framework: the dialect it was read from.
-        values: the six sizes, integers or expressions.
+        framework: the dialect it was read from, with its version where one is named.
+        values: the six sizes of `SIZES`, integers or expressions.
         policy: padding, mode, initializers, layouts.
         bias: True, False or an expression.
-        padding: an expression for both sides, in place of the policy's rule.
-        length: input length in samples, or None where any may come.
+        padding: an expression for both sides, instead of the policy's rule.
+        length: input length in samples, or None for any length.
         activation: name of the function that follows, or None.
         dtype: canonical name, or None for the framework's default.
-        notes: differences that no target can express.
+        notes: differences that no target can express, a comment each.
+        layer: the kind of layer, ``"Conv1d"``.
     """
 
     framework: str
@@ -48,6 +49,7 @@ class Wanted:
     activation: str | None = None
     dtype: str | None = None
     notes: tuple[str, ...] = ()
+    layer: str = "Conv1d"
 
     def __attrs_post_init__(self) -> None:
         self.spec  # noqa: B018 - refuses sizes that do not go together
@@ -56,10 +58,10 @@ class Wanted:
 
     @property
     def spec(self) -> ConvSpec:
-        """The sizes; what is not known stands in as what divides everything."""
+        """The sizes; channels that are expressions count as ``groups``, other sizes that are expressions as 1."""
         groups = self.values["groups"] if self.is_known("groups") else 1
-        stand_ins = {"in_channels": groups, "out_channels": groups}
-        return ConvSpec.of(*(self.values[n] if self.is_known(n) else stand_ins.get(n, 1) for n in SIZES))
+        substitutes = {"in_channels": groups, "out_channels": groups}
+        return ConvSpec.of(*(self.values[n] if self.is_known(n) else substitutes.get(n, 1) for n in SIZES))
 
     def is_known(self, *names: str) -> bool:
         """Return True when these sizes are numbers."""
@@ -94,7 +96,7 @@ class Wanted:
 
     @property
     def is_frozen(self) -> bool:
-        """True when the pads hold for the given length only."""
+        """True when the pads hold for `length` only."""
         rule: PaddingRule = self.policy.part("padding")[0]
         return self.length is not None and not rule.is_static(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
@@ -121,13 +123,16 @@ class Wanted:
 
 
 def bind(call: Call, parameters: Mapping[str, Value], positional: int, title: str) -> dict[str, Value]:
-    """Give every argument of a call its parameter, defaults included.
+    """Return the value of every parameter in a call, defaults included.
 
     Args:
         call: the call.
         parameters: name -> default, or `REQUIRED`, in positional order.
-        positional: how many may be given by position.
+        positional: how many may be passed by position.
         title: of the class, for messages.
+
+    Returns:
+        Parameter name -> value.
 
     Raises:
         InvalidValueError: too many, unknown (holds the nearest), doubled or missing arguments.
@@ -138,21 +143,21 @@ def bind(call: Call, parameters: Mapping[str, Value], positional: int, title: st
             f"{title} takes at most {positional} positional arguments, got {len(call.positional)} in {call.text!r}; "
             f"pass the rest by keyword."
         )
-    given = dict(zip(names, call.positional))
+    arguments = dict(zip(names, call.positional))
     for name, value in call.keywords:
         if name not in parameters:
             raise InvalidValueError(f"{title} has no argument {name!r}; it has: {', '.join(names)}.{nearest(name, names)}")
-        if name in given:
+        if name in arguments:
             raise InvalidValueError(f"{title} got {name!r} twice in {call.text!r}; leave one out.")
-        given[name] = value
-    missing = [name for name, default in parameters.items() if default is REQUIRED and name not in given]
+        arguments[name] = value
+    missing = [name for name, default in parameters.items() if default is REQUIRED and name not in arguments]
     if missing:
         raise InvalidValueError(f"{title} needs {missing[0]!r}, got none in {call.text!r}; add it.")
-    return {**parameters, **given}
+    return {**parameters, **arguments}
 
 
 def size(argument: str, value: Value) -> Value:
-    """Return a size given alone or in a tuple of one: an integer (checked later, by `ConvSpec`) or an expression.
+    """Return a size, alone or in a tuple of one: an integer (checked later, by `ConvSpec`) or an expression.
 
     Raises:
         InvalidValueError: a call, which is computed.
@@ -164,7 +169,7 @@ def size(argument: str, value: Value) -> Value:
 
 
 def computed(argument: str, value: Value) -> InvalidValueError:
-    """Return the error for an argument that only running the code would tell."""
+    """Return the error for an argument whose value is known only when the code runs."""
     return InvalidValueError(
         f"{argument} must be a literal or a name, got {code_of(value)}, which is computed; write its value or a name."
     )
@@ -172,6 +177,11 @@ def computed(argument: str, value: Value) -> InvalidValueError:
 
 def literal(argument: str, value: Value, why: str) -> Any:
     """Return a value that must be written out.
+
+    Args:
+        argument: its name, for messages.
+        value: as read from the call.
+        why: what depends on it, for the message.
 
     Raises:
         InvalidValueError: a name or a call; holds it and why its value is needed.
@@ -197,8 +207,13 @@ def flag(argument: str, value: Value) -> Value:
 def word(argument: str, value: Value, allowed: Any) -> str:
     """Return one of the framework's own words.
 
+    Args:
+        argument: its name, for messages.
+        value: as read from the call.
+        allowed: the words, in the order of the message.
+
     Raises:
-        InvalidValueError: another word, or one that is not written out.
+        InvalidValueError: another word, or one that is not written out; holds the nearest.
     """
     text = literal(argument, value, "it decides what is padded")
     if not isinstance(text, str) or text not in allowed:
@@ -214,9 +229,9 @@ def dtype_of(value: Value) -> str | None:
     return DTYPES.get(text.rpartition(".")[2].lower()) if isinstance(text, str) else None
 
 
-def wanted(framework: str, policy: Policy, values: Mapping[str, Value], length: Any, **rest: Any) -> Wanted:
-    """Build what a dialect has read, with the length checked and the bias in the policy."""
+def request(framework: str, policy: Policy, values: Mapping[str, Value], length: Any, **rest: Any) -> Request:
+    """Build a `Request` from what a dialect has read, with the length checked and the bias in the policy."""
     bias = rest.get("bias", True)
     policy = policy.evolve(bias=not isinstance(bias, bool) or bias)
-    checked = None if length is None else check_length(length)
-    return Wanted(framework, {name: size(name, values[name]) for name in SIZES}, policy, length=checked, **rest)
+    samples = None if length is None else check_length(length)
+    return Request(framework, {name: size(name, values[name]) for name in SIZES}, policy, length=samples, **rest)

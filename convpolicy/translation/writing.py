@@ -1,75 +1,22 @@
-"""Code of a target framework, put together from what was read; the frameworks differ in tables, see `targets`."""
+"""Code of a target framework, put together from a `Request` and the target's `Dialect`."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import attrs
 
-from convpolicy.arithmetic import static_total
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidValueError
-from convpolicy.translation.laws import Law, law
-from convpolicy.translation.reading import Wanted
+from convpolicy.errors import InvalidValueError
+from convpolicy.translation.dialect import Dialect, TargetClass
+from convpolicy.translation.distributions import distribution_of
+from convpolicy.translation.reading import Request
 from convpolicy.translation.values import Expression, Value, code_of
 
 WIDEST = 100  # columns of a call on one line
-PROBED = {"kernel_size": range(1, 8), "stride": range(1, 4), "dilation": range(1, 4)}  # what a name may stand for
-REMARKS = {  # (target, dtype or activation) -> what was measured
-    ("mindspore", "float64"): "MindSpore 2.10 has no float64 convolution on the CPU",
-    ("mindspore", "tanh"): "MindSpore 2.10 computes tanh on the CPU with errors up to 1.1e-4",
-    ("flax", "float64"): "JAX has float64 after jax.config.update('jax_enable_x64', True)",
-}
-PERIOD = 32  # lengths tried one by one
 AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
-
-
-@attrs.frozen
-class Padding:
-    """How a target pads: arguments of its convolution, layers before it, classes that these need; ``word``: for any length."""
-
-    arguments: Mapping[str, Value] = attrs.field(factory=dict)
-    before: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    word: bool = False
-
-
-@attrs.frozen
-class Target:
-    """One framework's Conv1d, to be written.
-
-    Args:
-        policy: its name.
-        imports: the name used in code -> the import that brings it.
-        conv: the class as written.
-        names: common name -> own, in the order written; ``weight_init`` and ``bias_init`` only where they are arguments.
-        positional: common names given by position.
-        sequence: how layers in a row are written, ``{}`` standing for them.
-        padding: how it pads.
-        initial: ``(law, role, wanted) -> code`` or None where it has no such initializer: an argument's value, or where
-            initializers are no arguments a statement with ``{}`` for the tensor.
-        activations: common name -> layer; Keras takes the name itself.
-        dtype: argument and its value, ``{}`` standing for the name.
-        spelled: whether defaults are always spelled out, as they differ between versions.
-        extra: arguments that every call needs.
-    """
-
-    policy: str
-    imports: Mapping[str, str]
-    conv: str
-    names: Mapping[str, str]
-    positional: tuple[str, ...]
-    sequence: str
-    padding: Callable[[Wanted], Padding]
-    initial: Callable[[Law, str, Wanted], str | None]
-    activations: Mapping[str, str] = attrs.field(factory=dict)
-    dtype: tuple[str, str] = ("dtype", "{}")
-    spelled: bool = False
-    extra: str = ""
 
 
 @attrs.frozen
@@ -102,83 +49,142 @@ def join(snippets: Sequence[Snippet], titles: Sequence[str] = ("",)) -> str:
     return "\n\n".join(filter(None, ["\n".join(imports), *(f"\n{text.rstrip()}\n" for text in classes), above, *layers])) + "\n"
 
 
-def write(wanted: Wanted, target: Target, name: str = "layer") -> Snippet:
+def write(request: Request, dialect: Dialect, name: str = "layer") -> Snippet:
     """Write a layer in a target framework.
 
     Args:
-        wanted: what was read.
-        target: the framework to write.
+        request: what was read.
+        dialect: of the framework to write.
         name: what the layer is bound to.
 
     Raises:
         ConvPolicyError: the target cannot express what changes the outputs, or a name's value is needed; holds which and why.
+        PluginError: a function of the dialect fails; holds the dialect and its plugin.
     """
-    own = named_policy(target.policy)
-    _refuse_strided_dilation(wanted, own)
-    padding = target.padding(wanted)
-    notes = [*_notes(wanted, own), *wanted.notes]
-    if wanted.is_frozen and not padding.word:
-        notes.append(f"pads: for inputs of length {wanted.length} only")
-    sizes = {name: wanted.values[name] for name in ("stride", "dilation", "groups") if wanted.values[name] != 1}
-    arguments: dict[str, Value] = {target.names["stride"]: sizes.pop("stride")} if "stride" in sizes else {}
-    arguments |= padding.arguments
-    arguments |= {target.names[name]: value for name, value in sizes.items()}
-    if target.spelled or wanted.bias != own.bias:
-        arguments[target.names["bias"]] = wanted.bias
-    after = []
-    for role in ("weight", "bias") if wanted.bias is not False else ("weight",):
-        code = _initial(wanted, target, own, role, notes)
-        if code is None:
-            continue
-        if f"{role}_init" in target.names:
-            argument = target.names[f"{role}_init"]
-            optional = argument == target.names["bias"] and isinstance(wanted.bias, Expression)  # Paddle's bias_attr is both
-            arguments[argument] = Expression(f"{code} if {wanted.bias} else False" if optional else code)
-        else:
-            after.append((role, code))
-    if arguments.get("bias_attr") == wanted.bias and isinstance(wanted.bias, Expression):
-        arguments["bias_attr"] = Expression(f"None if {wanted.bias} else False")
-    if wanted.dtype not in (None, "float32"):
-        arguments[target.dtype[0]] = Expression(target.dtype[1].format(wanted.dtype))
-    body, place = _layers(wanted, target, padding, arguments, name)
-    for role, code in after:
-        statement = code.replace("{}", f"{place}.{role}", 1)
-        if role == "bias" and isinstance(wanted.bias, Expression):
-            statement = f"if {place}.bias is not None:\n    {statement}"
-        body += f"\n{statement}"
-    used = "\n".join([body, *padding.classes])
-    imports = tuple(line for word, line in target.imports.items() if re.search(rf"(?<![\w.]){word}\.", used))
-    return Snippet(name, imports, padding.classes, tuple(notes), body)
+    target = dialect.target_class(request.layer)
+    with dialect.blamed(f"writing {target.code}"):
+        return _Layer(request, dialect, target, name).snippet()
 
 
-def _layers(wanted: Wanted, target: Target, padding: Padding, arguments: Mapping[str, Value], name: str) -> tuple[str, str]:
-    """Return the statement that builds the layer, and the code that leads to its convolution."""
-    after = []
-    if wanted.activation is not None and target.policy == "keras":
-        arguments = {**arguments, "activation": wanted.activation}
-    elif wanted.activation is not None:
-        if wanted.activation not in target.activations:
+class _Layer:
+    """One layer being written: notes and arguments as they come together."""
+
+    def __init__(self, request: Request, dialect: Dialect, target: TargetClass, name: str) -> None:
+        assert dialect.writer is not None
+        self.request, self.dialect, self.writer, self.target, self.name = request, dialect, dialect.writer, target, name
+        self.own = named_policy(dialect.policy)
+        _refuse_strided_dilation(request, self.own)
+        self.padding = target.padding(request)
+        self.notes = [*self._differences(), *request.notes]
+        if request.is_frozen and not self.padding.word:
+            self.notes.append(f"pads: for inputs of length {request.length} only")
+
+    def snippet(self) -> Snippet:
+        """Return the code of the layer."""
+        arguments, statements = self._arguments()
+        body, layer = self._layers(arguments)
+        for role, code in statements:
+            statement = code.replace("{tensor}", f"{layer}.{getattr(self.own.part('layout')[0], role)}")
+            if role == "bias" and isinstance(self.request.bias, Expression):
+                statement = f"if {self.writer.has_bias.format(layer)}:\n    {statement}"
+            body += f"\n{statement}"
+        used = "\n".join([body, *self.padding.classes])
+        imports = tuple(line for word, line in self.writer.imports.items() if re.search(rf"(?<![\w.]){word}\.", used))
+        return Snippet(self.name, imports, self.padding.classes, tuple(self.notes), body)
+
+    def _arguments(self) -> tuple[dict[str, Value], list[tuple[str, str]]]:
+        """Return the keyword arguments, in order, and (role, statement) of each initializer that is no argument."""
+        request, names = self.request, self.target.names
+        sizes = {name: request.values[name] for name in ("stride", "dilation", "groups") if request.values[name] != 1}
+        arguments: dict[str, Value] = {self._keyword("stride", sizes["stride"]): sizes.pop("stride")} if "stride" in sizes else {}
+        arguments |= self.padding.arguments
+        arguments |= {self._keyword(name, value): value for name, value in sizes.items()}
+        if self.writer.spell_defaults or request.bias != self.own.bias:
+            arguments[self._keyword("bias", request.bias)] = request.bias
+        statements = []
+        for role in ("weight", "bias") if request.bias is not False else ("weight",):
+            code = self._initial(role)
+            if code is None:
+                continue
+            argument = names.get(f"{role}_init")
+            if argument is None:
+                statements.append((role, code))
+            else:
+                optional = argument == names.get("bias") and isinstance(request.bias, Expression)  # one argument says both
+                arguments[argument] = Expression(f"{code} if {request.bias} else False" if optional else code)
+        bias = names.get("bias", "")
+        if bias == names.get("bias_init") and isinstance(request.bias, Expression) and arguments.get(bias) == request.bias:
+            arguments[bias] = Expression(f"None if {request.bias} else False")
+        if request.dtype not in (None, "float32"):
+            arguments[self._keyword("dtype", request.dtype)] = Expression(self.writer.dtype.format(request.dtype))
+        return arguments, statements
+
+    def _keyword(self, common: str, value: Value) -> str:
+        """Return the target's own name of an argument.
+
+        Raises:
+            InvalidValueError: it has no such argument; holds the value.
+        """
+        if common not in self.target.names:
             raise InvalidValueError(
-                f"activation must be one of {', '.join(target.activations)} for {target.policy}, got {wanted.activation!r}, which "
-                f"it cannot express; leave it out and apply it yourself."
+                f"{common} must be left out for {self.dialect.name}, whose {self.target.code} has no such argument, got "
+                f"{code_of(value)}; translate to another framework."
             )
-        after = [target.activations[wanted.activation]]
-    sizes = ", ".join(_size(target, common, wanted.values[common]) for common in target.positional)
-    words = [sizes, *(f"{key}={code_of(value)}" for key, value in arguments.items()), *filter(None, [target.extra])]
-    alone = not padding.before and not after
-    conv = _call(target.conv, words, len(name) + 3 if alone else 8, 0 if alone else 4)
-    if alone:
-        return f"{name} = {conv}", name
-    layers = [*padding.before, conv, *after]
-    line = f"{name} = {target.sequence.format(', '.join(layers))}"
-    if len(line) > WIDEST:
-        inner = "".join(f"\n    {layer}," for layer in layers)
-        line = f"{name} = {target.sequence.format(inner + chr(10))}"
-    return line, f"{name}[{len(padding.before)}]"
+        return self.target.names[common]
 
+    def _layers(self, arguments: dict[str, Value]) -> tuple[str, str]:
+        """Return the statement that builds the layer, and the code that leads to its convolution."""
+        activation, target, after = self.request.activation, self.target, []
+        if activation is not None and "activation" in target.names:
+            arguments = {**arguments, target.names["activation"]: activation}
+        elif activation is not None:
+            if activation not in self.writer.activations:
+                raise InvalidValueError(
+                    f"activation must be one of {', '.join(self.writer.activations)} for {self.dialect.name}, got {activation!r}, "
+                    f"which it cannot express; leave it out and apply it yourself."
+                )
+            after = [self.writer.activations[activation]]
+        sizes = target.sizes.format(**{common: code_of(value) for common, value in self.request.values.items()})
+        words = [sizes, *(f"{key}={code_of(value)}" for key, value in arguments.items()), *filter(None, [target.extra])]
+        alone = not self.padding.before and not after
+        conv = _call(target.code, words, len(self.name) + 3 if alone else 8, 0 if alone else 4)
+        if alone:
+            return f"{self.name} = {conv}", self.name
+        layers = [*self.padding.before, conv, *after]
+        line = f"{self.name} = {self.writer.sequence.format(', '.join(layers))}"
+        if len(line) > WIDEST:
+            inner = "".join(f"\n    {layer}," for layer in layers)
+            line = f"{self.name} = {self.writer.sequence.format(inner + chr(10))}"
+        return line, self.writer.item.format(name=self.name, number=len(self.padding.before))
 
-def _size(target: Target, common: str, value: Value) -> str:
-    return f"({code_of(value)},)" if target.policy == "flax" and common == "kernel_size" else code_of(value)
+    def _initial(self, role: str) -> str | None:
+        """Return the code of an initializer, or None where the target's default draws the same; notes what cannot be expressed."""
+        distribution = distribution_of(self.request.policy, role)
+        default = distribution_of(self.own, role)
+        if not self.writer.spell_defaults and distribution is not None and distribution == default:
+            return None
+        code = None if distribution is None else self.writer.initial(distribution, role, self.request)
+        if code is None:
+            name = self.request.policy.part(f"{role}_init")[0].name
+            self.notes.append(f"initial {role}: {name} has no counterpart here, the default stands in")
+        return code
+
+    def _differences(self) -> list[str]:
+        """Return what differs whatever the arguments are: axes, generators, and how far pads and modes reach."""
+        request, own = self.request, self.own
+        source, theirs = request.policy, request.framework
+        notes = []
+        if source.data_layout != own.data_layout:
+            notes.append(f"input: {AXES[own.data_layout.name]} here, {AXES[source.data_layout.name]} in {theirs}")
+        here, there = (policy.part("layout")[0].axes for policy in (own, source))
+        if here != there:
+            notes.append(f"weight: axes {here} here, {there} in {theirs} (O out, I in/groups, W kernel)")
+        notes.append(f"initial values: drawn from the laws of {theirs} by another generator, so not the same numbers")
+        words = filter(None, (request.dtype, request.activation))
+        notes += [self.writer.remarks[word] for word in words if word in self.writer.remarks]
+        if dict(source.padding_mode.params).get("overflow") == "periodic" and not self.padding.periodic:
+            notes.append(f"pads wider than the input: {theirs} goes round it again and again, this does not")
+        return notes
 
 
 def _call(function: str, words: Sequence[str], used: int, indent: int) -> str:
@@ -190,76 +196,11 @@ def _call(function: str, words: Sequence[str], used: int, indent: int) -> str:
     return f"{function}(\n" + "".join(f"{space}    {word},\n" for word in words) + f"{space})"
 
 
-def _initial(wanted: Wanted, target: Target, own: Policy, role: str, notes: list[str]) -> str | None:
-    """Return the code of an initializer, or None where the target's default is the law; notes what cannot be expressed."""
-    found = law(wanted.policy, role)
-    if not target.spelled and found == law(own, role):
-        return None
-    code = target.initial(found, role, wanted)
-    if code is None:
-        notes.append(
-            f"initial {role}: {wanted.policy.part(f'{role}_init')[0].name} has no counterpart here, the default stands in"
-        )
-    return code
-
-
-def _notes(wanted: Wanted, own: Policy) -> list[str]:
-    """Return what differs whatever the arguments are: axes, generators, and how far pads and modes reach."""
-    source, theirs = wanted.policy, wanted.framework
-    notes = []
-    if source.data_layout != own.data_layout:
-        notes.append(f"input: {AXES[own.data_layout.name]} here, {AXES[source.data_layout.name]} in {theirs}")
-    here, there = (policy.part("layout")[0].axes for policy in (own, source))
-    if here != there:
-        notes.append(f"weight: axes {here} here, {there} in {theirs} (O out, I in/groups, W kernel)")
-    notes.append(f"initial values: drawn from the laws of {theirs} by another generator, so not the same numbers")
-    notes += [remark for word in filter(None, (wanted.dtype, wanted.activation)) if (remark := REMARKS.get((own.name, word)))]
-    rounds = dict(source.padding_mode.params).get("overflow") == "periodic"
-    if rounds and own.name != "flax" and (own.name, wanted.mode) != ("mindspore", "circular"):
-        notes.append(f"pads wider than the input: {theirs} goes round it again and again, this does not")
-    return notes
-
-
-def _refuse_strided_dilation(wanted: Wanted, own: Policy) -> None:
-    strided = [wanted.values[name] != 1 for name in ("stride", "dilation")]
+def _refuse_strided_dilation(request: Request, own: Policy) -> None:
+    strided = [request.values[name] != 1 for name in ("stride", "dilation")]
     if all(strided) and not own.strided_dilation:
-        values = (code_of(wanted.values[name]) for name in ("stride", "dilation"))
+        values = (code_of(request.values[name]) for name in ("stride", "dilation"))
         raise InvalidValueError(
             f"stride and dilation must not both be above 1, as {own.framework} refuses them, got {' and '.join(values)}; "
             f"translate to another framework."
         )
-
-
-def native_word(wanted: Wanted, target: str, words: Sequence[Any], *, modes: bool) -> Any:
-    """Return the target's own word that pads the same at every size that a name may stand for and every length, or None.
-
-    Args:
-        wanted: what was read.
-        target: the policy's name.
-        words: to try, in order.
-        modes: whether the word goes with a padding mode of its own argument; else the word decides the mode.
-    """
-    if wanted.padding is not None:
-        return None
-    own = named_policy(target)
-    for candidate in words:
-        meant = own.evolve(padding=candidate, **({"padding_mode": wanted.policy.padding_mode} if modes else {}))
-        if meant.padding_mode.name == wanted.mode and _pads_alike(wanted, meant):
-            return candidate
-    return None
-
-
-def _pads_alike(wanted: Wanted, meant: Policy) -> bool:
-    ranges = [(wanted.values[name],) if wanted.is_known(name) else values for name, values in PROBED.items()]
-    rules = [policy.part("padding") for policy in (wanted.policy, meant)]
-    for kernel, stride, dilation in itertools.product(*ranges):
-        span = static_total(kernel, dilation)
-        ends = {stride, stride + 1, 2 * stride, span, span + 1, span + 2} - {0}  # rules repeat with the stride
-        for length in sorted({*range(1, PERIOD + 1), *ends}):
-            try:
-                pads = [rule.resolve(kernel, stride, dilation, length, arguments) for rule, arguments in rules]
-            except ConvPolicyError:
-                return False
-            if pads[0] != pads[1]:
-                return False
-    return True

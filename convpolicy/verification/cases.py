@@ -61,7 +61,7 @@ class Case(NamedTuple):
 
 
 def random_cases(checked: Checked) -> Iterator[Case]:
-    """Yield the framework's output and the float64 reference for random weights and data of every size."""
+    """Yield layers of random weights with the outputs of a float64 reference and their rounding bound."""
     random = np.random.default_rng(0)
     for (kernel, stride, dilation), groups in itertools.product(SIZES, GROUPS[-1:] if checked.depthwise else GROUPS):
         spec = ConvSpec.of(CHANNELS, CHANNELS, kernel, stride, dilation, groups)

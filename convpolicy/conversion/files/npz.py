@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,20 +12,8 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.lib import format as npy_format
 
-from convpolicy.conversion.tensors import (
-    NAMES,
-    PIECE,
-    Entry,
-    Job,
-    Piece,
-    Reader,
-    Writer,
-    entry,
-    escapes,
-    in_pieces,
-    numpys_own,
-    reading,
-)
+from convpolicy.conversion.faults import reading
+from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, escapes, in_pieces, numpys_own
 from convpolicy.errors import InvalidValueError
 
 npy: Any = npy_format  # it has no types
@@ -34,10 +23,17 @@ HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 class NpzReader(Reader):
-    """One ``.npz`` file."""
+    """One ``.npz`` file.
+
+    NumPy has no bfloat16: libraries that have it store its two bytes as ``|V2``, and the file does not say what they mean. Such a
+    tensor is copied, never cast, unless a subclass knows what its framework stores so.
+
+    Attributes:
+        dtypes: NumPy's name of a dtype -> what it means in these files, e.g. ``{"|V2": "bfloat16"}``.
+    """
 
     title = "npz"
-    metadata: Mapping[str, str] = {}
+    dtypes: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -63,7 +59,7 @@ class NpzReader(Reader):
         if dtype.names is not None:
             raise InvalidValueError(f"{self.path} holds {name!r} as records; save each field as an array of its own.")
         little = dtype.newbyteorder("<")
-        made = entry(name, shape, NAMES.get(little, little.str))
+        made = entry(name, shape, NAMES.get(little) or self.dtypes.get(little.str, little.str))
         if made.size != size:
             raise InvalidValueError(
                 f"{self.path} is not whole: {name!r} needs {made.size} bytes, got {size}; fetch or save it anew."
@@ -100,24 +96,31 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 class NpzWriter(Writer):
-    """One ``.npz`` file, not compressed; byte by byte what ``numpy.savez`` writes of the same arrays."""
+    """One ``.npz`` file, not compressed; byte by byte what ``numpy.savez`` writes of the same arrays.
+
+    Attributes:
+        dtypes: see `NpzReader`; such tensors are stored under NumPy's name.
+    """
 
     title = "npz"
-    keeps_metadata: ClassVar[bool] = False
+    dtypes: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, job: Job) -> None:
         for row in job.entries:
-            numpys_own(row, ".npz")
+            self._stored(row)
             if escapes(row.name):
                 raise InvalidValueError(f"an .npz file with {row.name!r} would lead out of its folder; rename it in a map.")
         self._archive = zipfile.ZipFile(job.path, "x", zipfile.ZIP_STORED, allowZip64=True)
 
+    def _stored(self, entry: Entry) -> np.dtype[Any]:
+        word = {name: word for word, name in self.dtypes.items()}.get(entry.dtype)
+        return numpys_own(entry, ".npz") if word is None else np.dtype(word)
+
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
         """Add one member."""
+        header = {"descr": npy.dtype_to_descr(self._stored(entry)), "fortran_order": False, "shape": entry.shape}
         with self._archive.open(entry.name + MEMBER, "w", force_zip64=True) as file:
-            npy.write_array_header_1_0(
-                file, {"descr": npy.dtype_to_descr(numpys_own(entry, ".npz")), "fortran_order": False, "shape": entry.shape}
-            )
+            npy.write_array_header_1_0(file, header)
             for piece in pieces:
                 file.write(piece)
 
@@ -126,7 +129,6 @@ class NpzWriter(Writer):
         self._archive.close()
 
     def close(self) -> None:
-        """Let go of the file; an archive left in the middle of a member cannot be closed, only dropped."""
-        if self._archive.fp is not None:
-            self._archive.fp.close()
-            self._archive.fp = None
+        """Close the file; after an error the archive may be incomplete, which the disk may be too full to record."""
+        with contextlib.suppress(OSError):
+            self._archive.close()

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from convpolicy.conversion.tensors import PIECE, Entry, Job, Piece, Reader, Writer, holder, reading
+from convpolicy.conversion.faults import reading
+from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Reader, Writer, holder, is_unnamed
 from convpolicy.errors import InvalidValueError
 
 METADATA = "__metadata__"
@@ -86,7 +87,8 @@ def word_of(entry: Entry) -> str:
     if entry.dtype.startswith(OURS):
         return entry.dtype.removeprefix(OURS)
     if entry.dtype not in WORDS:
-        raise InvalidValueError(f"safetensors has no dtype {entry.dtype}, which {entry.name!r} is; choose an .npz file.")
+        hint = f"; {UNNAMED}" if is_unnamed(entry.dtype) else "; choose an .npz file"
+        raise InvalidValueError(f"safetensors has no dtype {entry.dtype}, which {entry.name!r} is{hint}.")
     return WORDS[entry.dtype]
 
 

@@ -17,11 +17,11 @@ from convpolicy import registry
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidValueError
+from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.flax import linen_layer, nnx_layer
 from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 from convpolicy.frameworks.flax.values import DTYPES, as_numpy
-from convpolicy.layers.capture import Capture
+from convpolicy.layers.capture import Capture, as_given, refuse
 
 # Flax's words for padding; only those that go on to lax may be written small
 WORDS = (
@@ -62,7 +62,7 @@ def capture_nnx(layer: Any) -> Capture | None:
     if not isinstance(layer, nnx.Conv):
         return None
     if layer.use_bias and layer.bias is None:
-        raise _refused(layer, "use_bias is set and there is no bias", "set use_bias to False")
+        raise refuse(layer, "use_bias is set and there is no bias", "set use_bias to False")
     request = layer._request if isinstance(layer, nnx_layer.PaddedConv) else None
     bias = layer.bias.value if layer.use_bias else None
     return _captured(layer, layer.kernel.value, bias, layer.in_features, layer.out_features, request, "flax")
@@ -73,17 +73,17 @@ def capture_linen(layer: Any) -> Capture | None:
     if isinstance(layer, LinenConv1d):
         module, variables = layer.module, layer.variables
         if not isinstance(module, linen.Conv):
-            raise _refused(module, "it is no flax.linen.Conv", "put one beside the variables")
+            raise refuse(module, "it is no flax.linen.Conv", "put one beside the variables")
     elif isinstance(layer, linen.Conv):
         if layer.scope is None:
-            raise _refused(layer, "a linen module by itself holds no weights", "pass module.bind(variables)")
+            raise refuse(layer, "a linen module by itself holds no weights", "pass module.bind(variables)")
         module, variables = layer, layer.variables
     else:
         return None
     params = linen.meta.unbox(variables.get("params", {}))
     missing = [name for name in ("kernel", "bias") if name not in params and (name == "kernel" or module.use_bias)]
     if missing:
-        raise _refused(module, f"its variables have no {missing[0]}", "pass those that its init returned")
+        raise refuse(module, f"its variables have no {missing[0]}", "pass those that its init returned")
     request = module.request if isinstance(module, linen_layer.PaddedConv) else None
     kernel, bias = params["kernel"], params["bias"] if module.use_bias else None
     return _captured(module, kernel, bias, None, module.features, request, "flax-linen")
@@ -94,33 +94,33 @@ def _captured(
 ) -> Capture:
     for reason, (is_so, fix) in INEXPRESSIBLE.items():
         if is_so(layer):
-            raise _refused(layer, reason, fix)
+            raise refuse(layer, reason, fix)
     for value in (kernel, bias):
         if value is not None and (not isinstance(value, (jax.Array, np.ndarray)) or isinstance(value, jax.core.Tracer)):
-            raise _refused(layer, f"its weights are of class {type(value).__name__} and hold no values", "give it arrays")
+            raise refuse(layer, f"its weights are of class {type(value).__name__} and hold no values", "give it arrays")
     if kernel.ndim != 3:
-        raise _refused(layer, f"its kernel has shape {kernel.shape} and not 3 axes", "capture a 1-D convolution")
+        raise refuse(layer, f"its kernel has shape {kernel.shape} and not 3 axes", "capture a 1-D convolution")
     kernel = _masked(layer, kernel)
     dtypes = {str(value.dtype) for value in (kernel, bias) if value is not None}
     dtypes |= set() if layer.dtype is None else {str(np.dtype(layer.dtype))}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
-        raise _refused(
+        raise refuse(
             layer,
             f"its weights and what it computes in are {', '.join(sorted(dtypes))}",
             f"convert both to one of {', '.join(DTYPES)}",
         )
     spec = _spec(layer, kernel, in_channels, out_channels)
     if bias is not None and bias.shape != (spec.out_channels,):
-        raise _refused(layer, f"its bias has shape {bias.shape}", f"give it shape ({spec.out_channels},)")
+        raise refuse(layer, f"its bias has shape {bias.shape}", f"give it shape ({spec.out_channels},)")
     if request is not None and (request.spec != spec or layer.padding != "VALID"):
-        raise _refused(layer, "its sizes or padding were changed after it was built", "build it anew")
+        raise refuse(layer, "its sizes or padding were changed after it was built", "build it anew")
     chosen = _policy(layer, policy) if request is None else request.policy
     weights = (
         registry.current()
         .get("layout", "WIO")
         .unpack({"kernel": as_numpy(kernel)} | ({} if bias is None else {"bias": as_numpy(bias)}))
     )
-    weight, bias = (None if value is None else np.array(value) for value in (weights["weight"], weights["bias"]))
+    weight, bias = (None if value is None else as_given(value) for value in (weights["weight"], weights["bias"]))
     assert weight is not None
     return Capture(spec, chosen.evolve(bias=bias is not None), weight, bias, dtypes.pop())
 
@@ -130,17 +130,17 @@ def _masked(layer: Any, kernel: Any) -> Any:
     if layer.mask is None:
         return kernel
     if layer.mask.shape != kernel.shape:
-        raise _refused(layer, f"its mask has shape {layer.mask.shape}", f"give it shape {kernel.shape}")
+        raise refuse(layer, f"its mask has shape {layer.mask.shape}", f"give it shape {kernel.shape}")
     return kernel * layer.mask
 
 
 def _spec(layer: Any, kernel: Any, in_channels: int | None, out_channels: int) -> ConvSpec:
     groups, strides, dilations = layer.feature_group_count, _sizes(layer.strides), _sizes(layer.kernel_dilation)
     if len(strides) != 1 or len(dilations) != 1:
-        raise _refused(layer, f"its strides are {strides} and its kernel_dilation {dilations}", "pass one number for each")
+        raise refuse(layer, f"its strides are {strides} and its kernel_dilation {dilations}", "pass one number for each")
     expected = (*_sizes(layer.kernel_size), kernel.shape[1] if in_channels is None else in_channels // groups, out_channels)
     if kernel.shape != expected:
-        raise _refused(layer, f"its kernel has shape {kernel.shape} and its sizes say {expected}", "build it anew")
+        raise refuse(layer, f"its kernel has shape {kernel.shape} and its sizes say {expected}", "build it anew")
     return ConvSpec.of(kernel.shape[1] * groups, kernel.shape[2], kernel.shape[0], strides[0], dilations[0], groups)
 
 
@@ -153,7 +153,7 @@ def _policy(layer: Any, name: str) -> Policy:
             return named_policy(name).evolve(padding=tuple(padding[0]), padding_mode="zeros")
         return named_policy(name).evolve(padding=padding if padding in ("valid", "same") else padding.upper())
     except (ConvPolicyError, ValueError) as error:
-        raise _refused(layer, str(error).rstrip("."), "correct its padding") from error
+        raise refuse(layer, str(error).rstrip("."), "correct its padding") from error
 
 
 def _sizes(given: Any) -> tuple[int, ...]:
@@ -164,7 +164,3 @@ def _sizes(given: Any) -> tuple[int, ...]:
 def _is_default(precision: Any) -> bool:
     both = precision if isinstance(precision, tuple) else (precision,)
     return all(one in DEFAULT_PRECISIONS for one in both)
-
-
-def _refused(layer: Any, reason: str, fix: str) -> InvalidValueError:
-    return InvalidValueError(f"layer {type(layer).__qualname__} cannot be captured exactly: {reason}; {fix}.")

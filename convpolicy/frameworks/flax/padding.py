@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 
+from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax.values import DTYPES
@@ -16,17 +17,8 @@ from convpolicy.parts.choice import Choice
 FlaxPadding: TypeAlias = "str | tuple[tuple[int, int]]"
 
 ZEROS = Choice("zeros")
-# (padding rule, side of the odd element) -> Flax's word for it, of zeros
-WORDS: dict[tuple[str, str | None], str] = {
-    ("valid", None): "VALID",
-    ("causal", None): "CAUSAL",
-    ("paddle_same", None): "SAME",
-    **{
-        (rule, side): word
-        for rule in ("same_upper", "same_lower", "tf-right", "mindspore-right")
-        for side, word in (("right", "SAME"), ("left", "SAME_LOWER"))
-    },
-}
+# Flax's name -> the padding rule that it means, of zeros
+NAMES = {"VALID": "valid", "CAUSAL": "causal", "SAME": "same_upper", "SAME_LOWER": "same_lower"}
 # Flax's words that say the mode too, and wrap and mirror as often as it takes; the pads are always (e - 1) // 2 and e // 2
 MODE_WORDS = {Choice(mode, overflow="periodic"): mode.upper() for mode in ("circular", "reflect")}
 
@@ -35,8 +27,8 @@ def native_padding(request: LayerRequest) -> FlaxPadding | None:
     """Return the ``padding`` argument with which Flax's own Conv does this by itself, or None when it cannot."""
     policy, pads = request.policy, request.static_pads()
     if policy.padding_mode == ZEROS:
-        word = WORDS.get((policy.padding.name, policy.part("padding")[1].get("odd_side")))
-        return word or (None if pads is None else (pads,))
+        name = next((name for name, rule in NAMES.items() if pads_alike(policy, rule, request.spec)), None)
+        return name or (None if pads is None else (pads,))
     if pads == (0, 0):
         return "VALID"
     effective = request.spec.effective_kernel

@@ -8,7 +8,7 @@ from convpolicy.layers.backend import Backend
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.part import Param
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -74,6 +74,7 @@ def _backend(name: str, api: str, description: str) -> Backend:
         name,
         f"{ROOM}.{api}_layer",
         capture=lazy(f"{ROOM}.capture", f"capture_{api}"),
+        convolutions=lazy(f"{ROOM}.models", f"{api}_convolutions"),
         dtypes=("float32", "float64", "float16", "bfloat16"),
         framework="flax",
         install="convpolicy[flax]",
@@ -98,3 +99,9 @@ def convpolicy_natives() -> list[Native]:
         Native("flax", f"{ROOM}.native_nnx", description="flax.nnx.Conv."),
         Native("flax-linen", f"{ROOM}.native_linen", description="flax.linen.Conv."),
     ]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``flax``."""
+    return [Deferred("dialect", "flax", lazy(f"{ROOM}.dialect", "dialect"))]

@@ -15,12 +15,11 @@ from convpolicy.bits.float32 import F32, FRACTION_BITS, Singles, fma, horner, nu
 from convpolicy.bits.logf import logf
 from convpolicy.bits.pieces import Shape, Values, chunks
 from convpolicy.errors import InvalidValueError
-from convpolicy.parts.stream import Stream, seed_between, variance_scale
+from convpolicy.parts.stream import TRUNCATED_STD, Stream, seed_between, variance_scale
 
 Flags: TypeAlias = "NDArray[np.bool_]"
 ROOT_2 = F32(math.sqrt(2))
 TWO_SIGMA = 0.9544997  # erf(sqrt(2)), as jax.random.truncated_normal takes it
-TRUNCATED_STD = F32(0.87962566103423978)
 CHUNK = 1 << 14
 UNROLLED = 4  # elements of an axis
 CENTRE = (
@@ -181,7 +180,7 @@ class JaxStream(Stream):
             values, factor = self.uniform(shape, -1.0, 1.0, dtype), np.sqrt(number(3 * variance, dtype))
         elif law == "truncated_normal":
             values = self.truncated_normal(shape, 0.0, 1.0, -2.0, 2.0, dtype)
-            factor = number(np.sqrt(variance), dtype) / number(TRUNCATED_STD, dtype)
+            factor = number(np.sqrt(variance), dtype) / number(F32(TRUNCATED_STD), dtype)
         else:
             values, factor = self.normal(shape, 0.0, 1.0, dtype), np.sqrt(variance)
         return times(values, number(factor, dtype), dtype)

@@ -16,9 +16,11 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
+from convpolicy.conversion.faults import reading, writing
 from convpolicy.conversion.tensors import (
     NAMES,
     PIECE,
+    UNNAMED,
     Entry,
     Job,
     Piece,
@@ -27,11 +29,10 @@ from convpolicy.conversion.tensors import (
     entry,
     escapes,
     in_pieces,
+    is_unnamed,
     joined,
     numpys_own,
-    reading,
     texts,
-    writing,
 )
 from convpolicy.errors import InvalidValueError
 
@@ -104,6 +105,8 @@ class H5Writer(Writer):
         if self._reader is None:
             for row in job.entries:
                 numpys_own(row, ".h5")
+                if is_unnamed(row.dtype):
+                    raise InvalidValueError(f"an .h5 file has no dtype {row.dtype}, which {row.name!r} is; {UNNAMED}.")
         self._path = job.path
         with writing(job.path):
             self._file = h5py.File(job.path, "x") if content is None else h5py.File(content, "w")

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import ConvSpec, Plan
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, layout_of, native_laws
@@ -21,7 +22,7 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.stream import Stream
 
 ZEROS = Choice("zeros")
-SAME = ("same_upper", "same_lower", "tf-right", "mindspore-right", "paddle_same")  # Keras's "same" with the odd element right
+SAME = "same_upper"  # the rule of Keras's "same"
 # (padding mode, overflow rule) -> TensorFlow's own mode, which does the same to an input whose length is not known yet
 GRAPH_MODES = {
     ("zeros", None): "constant",
@@ -42,8 +43,7 @@ def native_padding(request: LayerRequest) -> str | None:
     if policy.padding_mode != ZEROS:
         return None
     if pads is None:
-        rule, arguments = policy.part("padding")
-        return "same" if rule.name in SAME and arguments.get("odd_side", "right") == "right" else None
+        return "same" if pads_alike(policy, SAME, spec) else None
     total = spec.effective_kernel - 1
     if spec.stride == 1 and pads == (total // 2, total - total // 2):
         return "same"

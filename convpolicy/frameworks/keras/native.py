@@ -18,10 +18,17 @@ def version() -> str:
 
 
 def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
-    own = {"use_bias" if name == "bias" else name: value for name, value in words.items()}
-    layer = keras.layers.Conv1D(
-        spec.out_channels, spec.kernel_size, spec.stride, dilation_rate=spec.dilation, groups=spec.groups, **own
-    )
+    sizes = spec.out_channels, spec.kernel_size, spec.stride
+    return built(keras.layers.Conv1D(*sizes, dilation_rate=spec.dilation, groups=spec.groups, **keywords(words)), spec)
+
+
+def keywords(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a policy as Keras spells them."""
+    return {"use_bias" if name == "bias" else name: value for name, value in words.items()}
+
+
+def built(layer: Any, spec: ConvSpec) -> Any:
+    """Return a layer with its weights."""
     layer.build((None, None, spec.in_channels))
     return layer
 

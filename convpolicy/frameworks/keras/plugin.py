@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from convpolicy.conversion.formats import FileFormat, ParameterNames
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras import depthwise
@@ -21,7 +22,7 @@ from convpolicy.library.padding_rules import SAME_UPPER
 from convpolicy.parts.initializer import Initializer
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -80,14 +81,15 @@ def _of(backend: str, module: str, function: str) -> Callable[..., Any]:
     return call
 
 
-def _capture_of(backend: str) -> Callable[[Any], Any]:
-    take_apart = _of(backend, "capture", "capture")
+def _if_it_runs(backend: str, module: str, function: str) -> Callable[..., Any]:
+    """Return a function of a layer or model that returns None unless Keras runs on the backend's framework."""
+    late = _of(backend, module, function)
 
-    def capture(layer: Any) -> Any:
-        keras = sys.modules.get("keras")  # who holds a Keras layer has imported it
-        return take_apart(layer) if keras is not None and keras.config.backend() == RUNS_ON[backend] else None
+    def call(*arguments: Any) -> Any:
+        keras = sys.modules.get("keras")  # whoever has a Keras layer has imported it
+        return late(*arguments) if keras is not None and keras.config.backend() == RUNS_ON[backend] else None
 
-    return capture
+    return call
 
 
 @hookimpl
@@ -101,7 +103,8 @@ def convpolicy_backends() -> list[Backend]:
             parameters=_of(name, "values", "parameters"),
             assign=_of(name, "values", "assign"),
             gradients=_of(name, "values", "gradients"),
-            capture=_capture_of(name),
+            capture=_if_it_runs(name, "capture", "capture"),
+            convolutions=_if_it_runs(name, "models", "convolutions"),
             dtypes=dtypes,
             framework="keras",
             install="convpolicy[keras]",
@@ -174,6 +177,27 @@ def convpolicy_random_streams() -> list[RandomStream]:
 
 
 @hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return Keras's files, in which a name is a path of groups and the parameters of a layer are numbered under ``vars``."""
+    names = ParameterNames(separator="/", weight="vars/0", bias="vars/1", groups=True)
+    return [
+        FileFormat(
+            suffix,
+            lazy(f"{ROOM}.files", f"{title}Reader"),
+            lazy(f"{ROOM}.files", f"{title}Writer"),
+            package="h5py",
+            install="convpolicy[h5]",
+            names=names,
+            description=description,
+        )
+        for suffix, title, description in (
+            (".weights.h5", "H5", "The weights of a Keras model in HDF5."),
+            (".keras", "Keras", "A whole Keras model; made from another such file only."),
+        )
+    ]
+
+
+@hookimpl
 def convpolicy_natives() -> list[Native]:
     """Return Keras's own layers on each framework, for ``verify``."""
     rows = [
@@ -190,3 +214,9 @@ def convpolicy_natives() -> list[Native]:
         Native(name, f"{ROOM}.{module}", environment={"KERAS_BACKEND": framework}, description=f"{layer}.")
         for name, module, framework, layer in rows
     ]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``keras``."""
+    return [Deferred("dialect", "keras", lazy(f"{ROOM}.dialect", "dialect"))]

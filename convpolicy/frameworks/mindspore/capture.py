@@ -8,6 +8,7 @@ from typing import Any
 from mindspore import mint, nn
 
 from convpolicy.arithmetic import split, static_total
+from convpolicy.core.alike import pads_alike
 from convpolicy.core.named import policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.frameworks.mindspore.layer import SAME, ZEROS, PolicyConv1d
@@ -51,7 +52,7 @@ def capture(layer: Any) -> Capture | None:
 def _own(layer: PolicyConv1d) -> Any:
     request = layer._request
     zeros, pads = request.policy.padding_mode == ZEROS, request.static_pads()
-    same = zeros and request.policy.padding in SAME
+    same = zeros and pads_alike(request.policy, SAME, request.spec)
     carried = ("same", None) if same else (None, pads if zeros and pads is not None else (0, 0))
     primitive = layer.conv2d
     found = ("same", None) if primitive.pad_mode == "same" else (None, tuple(primitive.pad[2:]))

@@ -12,21 +12,8 @@ from typing import Any
 import mindspore
 from mindspore.common.np_dtype import bfloat16
 
-from convpolicy.conversion.tensors import (
-    NAMES,
-    Entry,
-    Job,
-    Piece,
-    Reader,
-    Writer,
-    entry,
-    holder,
-    in_pieces,
-    joined,
-    reading,
-    texts,
-    writing,
-)
+from convpolicy.conversion.faults import reading, writing
+from convpolicy.conversion.tensors import NAMES, Entry, Job, Piece, Reader, Writer, entry, holder, in_pieces, joined, texts
 from convpolicy.errors import InvalidValueError
 
 TEXT = "convpolicy"  # name of the text entry that holds the metadata; MindSpore's own loading passes over it

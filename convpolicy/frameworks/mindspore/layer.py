@@ -13,6 +13,7 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import Plan, require_a_window
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.numpy.stream import NumpyStream
@@ -21,8 +22,7 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.stream import Stream
 
-# rules that pad_mode="same" carries out itself
-SAME = {Choice(name) for name in ("same_upper", "tf-right", "mindspore-right")}
+SAME = "same_upper"  # the rule of pad_mode="same"
 # initializers with MindSpore's own spelling, which then draws from its own random state
 NATIVE_INITS = {
     Choice("uniform"): None,
@@ -49,7 +49,7 @@ class PolicyConv1d(nn.Conv1d):
         spec, policy = request.spec, request.policy
         pads = request.static_pads()
         zeros = policy.padding_mode == ZEROS
-        same = zeros and policy.padding in SAME
+        same = zeros and pads_alike(policy, SAME, spec)
         native = zeros and (pads is None or min(pads) >= 0)  # no cut, which MindSpore has not
         both_sides = pads[0] if native and pads is not None and pads[0] == pads[1] else None
         super().__init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import SAME_OR_VALID, backend
 from convpolicy.layers.backend import Backend
@@ -10,7 +11,7 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -85,6 +86,7 @@ def convpolicy_backends() -> list[Backend]:
             "mindspore",
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
+            convolutions=lazy(f"{ROOM}.models", "convolutions"),
             layout="OI1W",
             dtypes=("float32", "float64", "float16"),
             description="A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
@@ -93,6 +95,27 @@ def convpolicy_backends() -> list[Backend]:
 
 
 @hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return MindSpore's checkpoints."""
+    return [
+        FileFormat(
+            ".ckpt",
+            lazy(f"{ROOM}.files", "MindSporeReader"),
+            lazy(f"{ROOM}.files", "MindSporeWriter"),
+            package="mindspore",
+            install="convpolicy[mindspore]",
+            description="MindSpore checkpoints, through MindSpore's own functions, which read a file whole.",
+        )
+    ]
+
+
+@hookimpl
 def convpolicy_natives() -> list[Native]:
     """Return MindSpore's own layer, for ``verify``."""
     return [Native(name, f"{ROOM}.native", description="mindspore.nn.Conv1d.") for name in ("mindspore", "mindspore@2.0")]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``mindspore``."""
+    return [Deferred("dialect", "mindspore", lazy(f"{ROOM}.dialect", "dialect"))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn.functional.conv import _update_padding_nd
@@ -14,9 +13,9 @@ from paddle.nn.utils.weight_norm_hook import WeightNorm
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidValueError
+from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.paddle.layer import MODES, ByLengthConv1D, PaddedConv1D
-from convpolicy.layers.capture import Capture
+from convpolicy.layers.capture import Capture, as_given, refuse
 from convpolicy.parts.choice import Choice
 
 DTYPES = {paddle.float32: "float32", paddle.float64: "float64"}
@@ -42,33 +41,33 @@ def capture(layer: Any) -> Capture | None:
     dtypes = {value.dtype for value in (weight, bias) if value is not None}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
         found = ", ".join(sorted(map(str, dtypes)))
-        raise _refused(layer, f"weight and bias are {found}", f"convert both to one of {', '.join(DTYPES.values())}")
-    arrays = {name: np.array(value.numpy()) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
+        raise refuse(layer, f"weight and bias are {found}", f"convert both to one of {', '.join(DTYPES.values())}")
+    arrays = {name: as_given(value.numpy()) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
     padding, resets_dilation = _padding(layer)
     (kernel,), (stride,), (dilation,) = layer._kernel_size, layer._stride, layer._dilation
     spec = ConvSpec.of(layer._in_channels, layer._out_channels, kernel, stride, 1 if resets_dilation else dilation, layer._groups)
     shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,)}
     for name, array in arrays.items():
         if array.shape != shapes[name]:
-            raise _refused(layer, f"its {name} has shape {array.shape} and its sizes say {shapes[name]}", "build it anew")
+            raise refuse(layer, f"its {name} has shape {array.shape} and its sizes say {shapes[name]}", "build it anew")
     chosen = _policy(layer, spec, padding).evolve(bias=bias is not None)
     return Capture(spec, chosen, arrays["weight"], arrays.get("bias"), DTYPES[weight.dtype])
 
 
 def _check(layer: nn.Conv1D) -> None:
     if type(layer).forward not in FORWARDS:
-        raise _refused(layer, "its class computes forward in a way of its own", "capture a plain nn.Conv1D with its weights")
+        raise refuse(layer, "its class computes forward in a way of its own", "capture a plain nn.Conv1D with its weights")
     if "forward" in vars(layer):
-        raise _refused(layer, "its forward was replaced", "capture it before paddle.jit.to_static, or delete that attribute")
+        raise refuse(layer, "its forward was replaced", "capture it before paddle.jit.to_static, or delete that attribute")
     if layer._forward_post_hooks:
-        raise _refused(layer, "a forward post-hook may change its output", "remove the hook")
+        raise refuse(layer, "a forward post-hook may change its output", "remove the hook")
     hooks = list(layer._forward_pre_hooks.values())
     if not all(isinstance(hook, tuple(REWRITING_HOOKS)) for hook in hooks):
-        raise _refused(layer, "a forward pre-hook may change its input", "remove the hook")
+        raise refuse(layer, "a forward pre-hook may change its input", "remove the hook")
     if layer.training and any(isinstance(hook, SpectralNorm) for hook in hooks):
-        raise _refused(layer, "spectral normalisation changes its weight at every call while training", "call eval() first")
+        raise refuse(layer, "spectral normalisation changes its weight at every call while training", "call eval() first")
     if layer._data_format not in DATA_LAYOUTS:
-        raise _refused(layer, f"Paddle refuses data_format {layer._data_format!r} for it", "pass NCL or NLC")
+        raise refuse(layer, f"Paddle refuses data_format {layer._data_format!r} for it", "pass NCL or NLC")
 
 
 @paddle.no_grad()  # type: ignore[untyped-decorator]
@@ -89,7 +88,7 @@ def _padding(layer: nn.Conv1D) -> tuple[Any, bool]:
     try:
         pads, algorithm = _update_padding_nd(layer._padding, layer._data_format == "NLC", 1)
     except (TypeError, ValueError) as error:
-        raise _refused(layer, str(error).strip().rstrip("."), "correct its padding") from error
+        raise refuse(layer, str(error).strip().rstrip("."), "correct its padding") from error
     if algorithm == "EXPLICIT":
         return tuple(pads) if len(pads) == 2 else pads[0], False
     return algorithm, algorithm == "SAME"
@@ -98,15 +97,11 @@ def _padding(layer: nn.Conv1D) -> tuple[Any, bool]:
 def _policy(layer: nn.Conv1D, spec: ConvSpec, padding: Any) -> Policy:
     if isinstance(layer, PaddedConv1D):
         if spec != layer._request.spec:
-            raise _refused(layer, "its sizes were changed after it was built", "build it anew")
+            raise refuse(layer, "its sizes were changed after it was built", "build it anew")
         return layer.policy
     try:
         return named_policy("paddle").evolve(
             padding=padding, padding_mode=OWN_MODES[layer._padding_mode], data_layout=DATA_LAYOUTS[layer._data_format]
         )
     except ConvPolicyError as error:
-        raise _refused(layer, str(error).rstrip("."), "correct its padding") from error
-
-
-def _refused(layer: Any, reason: str, fix: str) -> InvalidValueError:
-    return InvalidValueError(f"layer {type(layer).__qualname__} cannot be captured exactly: {reason}; {fix}.")
+        raise refuse(layer, str(error).rstrip("."), "correct its padding") from error

@@ -10,6 +10,7 @@ import paddle
 import paddle.nn.functional as F  # noqa: N812 - the usual name
 from paddle import nn
 
+from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
@@ -18,8 +19,7 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.stream import Stream
 
 ZEROS = Choice("zeros")
-# rules that Paddle's 'SAME' carries out for dilation 1; any other dilation it sets to 1 without saying so
-SAME = {Choice(name) for name in ("paddle_same", "same_upper", "tf-right", "mindspore-right")}
+SAME = "paddle_same"  # the rule of Paddle's 'SAME', which sets a dilation above 1 to 1 without saying so
 # modes of Paddle's Conv1D, which takes one number of samples for both sides; its circular wraps again and again, so that the
 # circular that refuses pads wider than the input is not among them
 MODES = {Choice("reflect"): "reflect", Choice("replicate"): "replicate", Choice("circular", overflow="periodic"): "circular"}
@@ -39,7 +39,7 @@ def native_padding(request: LayerRequest) -> int | list[int] | str | None:
     """Return the ``padding`` argument with which ``paddle.nn.Conv1D`` does this by itself, or None when it cannot."""
     policy, pads = request.policy, request.static_pads()
     if pads is None:
-        return "SAME" if policy.padding in SAME and request.spec.dilation == 1 and policy.padding_mode == ZEROS else None
+        return "SAME" if policy.padding_mode == ZEROS and pads_alike(policy, SAME, request.spec) else None
     left, right = pads
     if min(pads) < 0:
         return None

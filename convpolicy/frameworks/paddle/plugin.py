@@ -9,7 +9,7 @@ from convpolicy.library.padding_rules import SAME_UPPER, same_upper
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -70,6 +70,7 @@ def convpolicy_backends() -> list[Backend]:
             "paddle",
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
+            convolutions=lazy(f"{ROOM}.models", "convolutions"),
             dtypes=("float32", "float64"),  # Paddle 3.3 has no narrower convolution on the CPU
             description="paddle.nn.Conv1D itself, or a subclass that pads by the plan where it cannot express the policy.",
         )
@@ -80,3 +81,9 @@ def convpolicy_backends() -> list[Backend]:
 def convpolicy_natives() -> list[Native]:
     """Return Paddle's own layer, for ``verify``."""
     return [Native("paddle", f"{ROOM}.native", description="paddle.nn.Conv1D.")]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``paddle``."""
+    return [Deferred("dialect", "paddle", lazy(f"{ROOM}.dialect", "dialect"))]

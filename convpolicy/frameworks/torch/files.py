@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 
-from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined, reading, writing
+from convpolicy.conversion.faults import reading, writing
+from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined
 from convpolicy.errors import InvalidValueError
 
 NESTED = ("state_dict", "model_state_dict", "model", "module")  # keys of a training checkpoint under which the tensors may stand
@@ -22,7 +23,6 @@ class TorchReader(Reader):
     """One ``.pt`` file: a state dict, or one under a key of ``NESTED``."""
 
     title = "torch"
-    metadata: Mapping[str, str] = {}
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -78,7 +78,6 @@ class TorchWriter(Writer):
     """One ``.pt`` file, written at the end: ``torch.save`` wants all of it at once, so tensors whose bytes move are held."""
 
     title = "torch"
-    keeps_metadata: ClassVar[bool] = False
 
     def __init__(self, job: Job) -> None:
         for row in job.entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convpolicy.arithmetic import SIDES, split, static_total
+from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import backend
 from convpolicy.layers.backend import Backend
@@ -11,7 +12,7 @@ from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.part import Param
 from convpolicy.parts.stream import RandomStream
-from convpolicy.registry.deferred import lazy
+from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
@@ -40,7 +41,7 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         TORCH_SAME,
         TORCH_SAME.alias(
             "torch-left",
-            "extra sample left, as MindSpore's page describes torch; torch 1.9.0 and 2.13.0 were measured to put it right.",
+            "extra sample left, as MindSpore's page describes torch; torch itself pads right, measured on 1.9.0 and 2.13.0.",
             odd_side="left",
         ),
     ]
@@ -85,6 +86,7 @@ def convpolicy_backends() -> list[Backend]:
             "torch",
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
+            convolutions=lazy(f"{ROOM}.models", "convolutions"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
@@ -94,6 +96,30 @@ def convpolicy_backends() -> list[Backend]:
 
 
 @hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return what ``torch.save`` writes, under each of its suffixes."""
+    reader, writer = lazy(f"{ROOM}.files", "TorchReader"), lazy(f"{ROOM}.files", "TorchWriter")
+    return [
+        FileFormat(
+            suffix,
+            reader,
+            writer,
+            package="torch",
+            install="convpolicy[torch]",
+            keeps_metadata=False,
+            description="A state dict; only tensors are unpickled, and no metadata is kept.",
+        )
+        for suffix in (".pt", ".pth", ".bin")
+    ]
+
+
+@hookimpl
 def convpolicy_natives() -> list[Native]:
     """Return torch's own layer, for ``verify``."""
     return [Native("torch", f"{ROOM}.native", description="torch.nn.Conv1d.")]
+
+
+@hookimpl
+def convpolicy_dialects() -> list[Deferred]:
+    """Return the dialect ``torch``."""
+    return [Deferred("dialect", "torch", lazy(f"{ROOM}.dialect", "dialect"))]

@@ -18,7 +18,7 @@ from convpolicy.frameworks.torch.execution.rules import default
 from convpolicy.frameworks.torch.execution.tuned import ATTRIBUTE, Tuned
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.layers.capture import Capture
-from convpolicy.layers.whole_models import LOOKS_LIKE, convolutions
+from convpolicy.layers.whole_models import CALLED, convolutions
 from convpolicy.reference import tolerance
 from convpolicy.tuning import TunedLayer, Tuning, no_model
 from convpolicy.tuning.timing import FEWEST_ROUNDS, interleaved, ratio
@@ -89,11 +89,11 @@ def _sorted_out(model: nn.Module, execution: str) -> tuple[dict[str, TunedLayer]
     places = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     rows: dict[str, TunedLayer] = {}
     candidates = []
-    captured = {path: taken for path, _, taken in convolutions(model)}
+    captured = {convolution.path: taken for convolution, taken in convolutions(model)}
     for path, module in model.named_modules():
         name = str(getattr(module, "original_name", type(module).__name__))
         reason = _why_not(module, captured.get(path), places[id(module)])
-        if path not in captured and not (isinstance(module, torch.jit.ScriptModule) and any(word in name for word in LOOKS_LIKE)):
+        if path not in captured and not (isinstance(module, torch.jit.ScriptModule) and any(word in name for word in CALLED)):
             continue
         rows[path] = TunedLayer(path, name, reason=reason)
         taken = captured.get(path)

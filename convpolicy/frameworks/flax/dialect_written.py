@@ -1,0 +1,63 @@
+"""How the code of Flax's nnx is written."""
+
+from __future__ import annotations
+
+from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.flax.initial_code import initial
+from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.paddings import Padding, word_or_number
+from convpolicy.translation.reading import Request
+from convpolicy.translation.values import code_of
+
+WORDS = ("VALID", "SAME", "SAME_LOWER", "CAUSAL", "CIRCULAR", "REFLECT")
+JAX_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+PLAIN = ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "silu", "softplus", "softmax")  # functions under their own names
+
+
+def padding(request: Request) -> Padding:
+    """Its words, and pairs for other zeros; else ``jnp.pad`` before."""
+    if (word := word_or_number(request, "flax", WORDS, modes=False)) is not None:
+        return Padding({"padding": word}, word=True, periodic=True)
+    pads = request.pads()
+    if pads is None:  # every rule that reads the length is one of its words
+        raise InvalidValueError(
+            f"padding {request.policy.padding} depends on the length, which flax cannot express; pass length=..."
+        )
+    if pads == (0, 0):
+        return Padding({"padding": "VALID"}, periodic=True)
+    if request.mode == "zeros":
+        return Padding({"padding": [pads]}, periodic=True)
+    pad = f'lambda x: jnp.pad(x, ((0, 0), {code_of(pads)}, (0, 0)), mode="{JAX_MODES[request.mode]}")'
+    return Padding({"padding": "VALID"}, (pad,), periodic=True)
+
+
+WRITER = Writer(
+    classes=(
+        TargetClass(
+            code="nnx.Conv",
+            sizes="{in_channels}, {out_channels}, ({kernel_size},)",
+            names={
+                "stride": "strides",
+                "dilation": "kernel_dilation",
+                "groups": "feature_group_count",
+                "bias": "use_bias",
+                "weight_init": "kernel_init",
+                "bias_init": "bias_init",
+                "dtype": "param_dtype",
+            },
+            padding=padding,
+            extra="rngs=nnx.Rngs(0)",
+        ),
+    ),
+    imports={"jax": "import jax", "jnp": "import jax.numpy as jnp", "nnx": "from flax import nnx"},
+    initial=initial,
+    sequence="nnx.Sequential({})",
+    activations={
+        **{name: f"nnx.{name}" for name in PLAIN},
+        "swish": "nnx.silu",
+        "gelu": "lambda x: nnx.gelu(x, approximate=False)",
+        "leaky_relu": "lambda x: nnx.leaky_relu(x, 0.2)",
+    },
+    dtype="jnp.{}",
+    remarks={"float64": "JAX has float64 after jax.config.update('jax_enable_x64', True)"},
+)

@@ -1,0 +1,59 @@
+"""The 1-D convolutions of a ``flax.nnx.Module``; a model of ``flax.linen`` has no weights and is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flax import linen, nnx
+from flax.nnx import graph
+
+from convpolicy.errors import InvalidTypeError
+from convpolicy.frameworks.flax.linen_layer import LinenConv1d
+from convpolicy.layers.whole_models import Convolution, roles, walk
+
+KINDS = (nnx.Conv, nnx.ConvTranspose)
+CONTAINERS = (list, tuple, dict)
+
+
+def nnx_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
+    """Return an iterator of the 1-D convolutions of a model, in the order of its state; None for another object."""
+    if not isinstance(model, nnx.Module):
+        return None
+    modules = walk(model, _children, _is_convolution, every_path)
+    return (Convolution(path, module, roles(_names(module))) for path, module in modules)
+
+
+def _is_convolution(module: Any) -> bool:
+    return isinstance(module, KINDS) and len(module.kernel.shape) == 3
+
+
+def _children(module: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(module, (list, tuple)):
+        items: Any = enumerate(module)
+    elif isinstance(module, dict):
+        items = module.items()
+    else:
+        node = graph.get_node_impl(module)
+        items = () if node is None else node.node_dict(module).items()
+    return ((str(name), child) for name, child in items if isinstance(child, (nnx.Module, *CONTAINERS)))
+
+
+def _names(module: nnx.Module) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, nnx.Param) and value.value is not None]
+
+
+def linen_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
+    """Return the one convolution of a layer with its variables; None for what is no linen module.
+
+    Raises:
+        InvalidTypeError: a linen module, which has no weights; holds its class.
+    """
+    if isinstance(model, LinenConv1d):
+        return iter([Convolution("", model, roles(model.variables.get("params", {})))])
+    if isinstance(model, linen.Module):
+        raise InvalidTypeError(
+            f"model {type(model).__qualname__} is a flax.linen module, whose weights are in its variables; port each convolution by "
+            "itself, as cp.port(conv.bind(variables), to=...)."
+        )
+    return None

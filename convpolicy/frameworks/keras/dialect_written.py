@@ -1,0 +1,86 @@
+"""How Keras's code is written."""
+
+from __future__ import annotations
+
+from convpolicy.frameworks.keras.initial_code import initial
+from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.paddings import Padding, SamePad, native_word, same_padding
+from convpolicy.translation.reading import Request
+from convpolicy.translation.values import code_of
+
+SAME = SamePad(
+    name="{}Pad1D",
+    base="keras.layers.Layer",
+    call="call",
+    axis="1",
+    pad="keras.ops.pad(x, ((0, 0), (left, total - left), (0, 0)))",
+    init_head=", **kwargs",
+    init_tail="**kwargs",
+)
+PAD = '''\
+class {name}(keras.layers.Layer):
+    """{what} on each side."""
+
+    def __init__(self, left, right, **kwargs):
+        super().__init__(**kwargs)
+        self.left, self.right = left, right
+
+    def call(self, x):
+        left, right = self.left, self.right
+        return {pad}
+'''
+MODES = {
+    "reflect": ("ReflectPad1D", "The mirrored input", 'keras.ops.pad(x, ((0, 0), (left, right), (0, 0)), mode="reflect")'),
+    "replicate": (
+        "ReplicatePad1D",
+        "The edge sample again",
+        "keras.ops.concatenate([x[:, :1]] * left + [x] + [x[:, -1:]] * right, axis=1)",
+    ),
+    "circular": (
+        "CircularPad1D",
+        "The other end of the input",
+        "keras.ops.concatenate([x[:, -left:] if left else x[:, :0], x, x[:, :right]], axis=1)",
+    ),
+}
+
+
+def padding(request: Request) -> Padding:
+    """Its words for zeros, ``ZeroPadding1D`` for other zeros; else a layer that pads."""
+    tail = "" if request.dtype in (None, "float32") else f', dtype="{request.dtype}"'  # else Keras casts the input to float32
+    word = native_word(request, "keras", ("valid", "same", "causal"), modes=False)
+    if word is not None:
+        return Padding({} if word == "valid" else {"padding": word}, word=True)
+    pads = request.pads()
+    if pads is None:
+        return same_padding(request, SAME, {}, tail)
+    if pads == (0, 0):
+        return Padding()
+    if request.mode == "zeros":
+        return Padding({}, (f"keras.layers.ZeroPadding1D({code_of(pads)}{tail})",))
+    name, what, pad = MODES[request.mode]
+    left, right = map(code_of, pads)
+    return Padding({}, (f"{name}({left}, {right}{tail})",), (PAD.format(name=name, what=what, pad=pad),))
+
+
+WRITER = Writer(
+    classes=(
+        TargetClass(
+            code="keras.layers.Conv1D",
+            sizes="{out_channels}, {kernel_size}",
+            names={
+                "stride": "strides",
+                "dilation": "dilation_rate",
+                "groups": "groups",
+                "bias": "use_bias",
+                "weight_init": "kernel_initializer",
+                "bias_init": "bias_initializer",
+                "activation": "activation",
+                "dtype": "dtype",
+            },
+            padding=padding,
+        ),
+    ),
+    imports={"keras": "import keras"},
+    initial=initial,
+    sequence="keras.Sequential([{}])",
+)

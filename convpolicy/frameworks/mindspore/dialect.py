@@ -1,0 +1,114 @@
+"""How MindSpore's code is read; `dialect_written` has how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.mindspore.dialect_written import WRITER
+from convpolicy.frameworks.shared_code import SIZES, WITH_MODE, number_or_word
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.initializer import FAN_IN_UNIFORM
+from convpolicy.translation.dialect import Dialect, Reader, SourceClass
+from convpolicy.translation.initializer_words import (
+    CONSTANT,
+    DIRAC,
+    Named,
+    gain_of,
+    orthogonal,
+    plain,
+    scaled,
+    truncated_at_values,
+    variance_scaling,
+)
+from convpolicy.translation.meaning import Meaning
+from convpolicy.translation.reading import size, word
+from convpolicy.translation.values import Expression, Value, code_of
+
+
+def meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read ``pad_mode``, a word, and ``padding``, a number under ``"pad"``."""
+    for name in ("kernel_size", "stride", "padding", "dilation"):
+        if isinstance(arguments[name], (tuple, list)):
+            raise InvalidValueError(
+                f"{name} must be an integer, got {arguments[name]!r}, which MindSpore refuses; pass the number."
+            )
+    mode, padding = word("pad_mode", arguments["pad_mode"], ("same", "valid", "pad")), arguments["padding"]
+    if mode != "pad":
+        if isinstance(padding, Expression) or padding != 0:
+            raise InvalidValueError(
+                f"padding must be 0 unless pad_mode is 'pad', got {code_of(padding)} with pad_mode={mode!r}; pass pad_mode='pad'."
+            )
+        return Meaning(policy={"padding": mode})
+    padding = size("padding", padding)
+    if isinstance(padding, Expression):
+        return Meaning(padding=padding)
+    if isinstance(padding, str):
+        raise InvalidValueError(f"padding must be an integer, got {padding!r}; pass words as pad_mode.")
+    return Meaning(policy={"padding": padding})
+
+
+def _he(shape: str) -> Named:
+    return Named(
+        {"negative_slope": 0, "mode": "fan_in", "nonlinearity": "leaky_relu"},
+        lambda negative_slope, mode, nonlinearity: scaled(mode, gain_of(nonlinearity, negative_slope), shape),
+    )
+
+
+INITIALIZERS = {
+    "zero": plain("zeros"),
+    "zeros": plain("zeros"),
+    "one": plain("ones"),
+    "ones": plain("ones"),
+    "constant": CONSTANT,
+    "normal": Named({"sigma": 0.01, "mean": 0.0}, lambda sigma, mean: Choice("normal", mean=mean, std=sigma)),
+    "uniform": Named({"scale": 0.07}, lambda scale: Choice("uniform", low=-scale, high=scale)),
+    "truncatednormal": Named(
+        {"sigma": 0.01, "mean": 0.0, "a": -2.0, "b": 2.0}, lambda sigma, mean, a, b: truncated_at_values(mean, sigma, a, b)
+    ),
+    "heuniform": _he("uniform"),
+    "henormal": _he("normal"),
+    "xavieruniform": Named({"gain": 1}, lambda gain: scaled("fan_avg", gain, "uniform")),
+    "xaviernormal": Named({"gain": 1}, lambda gain: scaled("fan_avg", gain, "normal")),
+    # its truncated normal draws the uniform distribution, in 2.0.0 and 2.10.0 as measured
+    "variancescaling": variance_scaling({"uniform": "uniform", "untruncated_normal": "normal", "truncated_normal": "uniform"}),
+    "orthogonal": orthogonal("gain"),
+    "dirac": DIRAC,
+}
+READER = Reader(
+    classes=(
+        SourceClass(
+            title="mindspore.nn.Conv1d",
+            paths=("mindspore.nn.layer.Conv1d", "mindspore.nn.layer.conv.Conv1d"),
+            parameters={
+                **SIZES,
+                "pad_mode": "same",
+                "padding": 0,
+                "dilation": 1,
+                "group": 1,
+                "has_bias": False,
+                "weight_init": None,
+                "bias_init": None,
+                "dtype": None,
+            },
+            positional=12,
+            names={"group": "groups", "has_bias": "bias"},
+            meaning=meaning,
+        ),
+        SourceClass(
+            title="mindspore.mint.nn.Conv1d",
+            parameters={**SIZES, **WITH_MODE, "dtype": None},
+            positional=10,
+            meaning=number_or_word,
+            policy={"weight_init": FAN_IN_UNIFORM, "bias_init": "uniform", "layout": "OIW"},
+        ),
+    ),
+    modules={"mindspore": "mindspore", "ms": "mindspore", "nn": "mindspore.nn", "mint": "mindspore.mint"},
+    initializers=INITIALIZERS,
+)
+
+
+def dialect() -> Dialect:
+    """Return the dialect ``mindspore``."""
+    description = "mindspore.nn.Conv1d, read and written; mindspore.mint.nn.Conv1d, read."
+    return Dialect("mindspore", reader=READER, writer=WRITER, description=description)

@@ -1,0 +1,74 @@
+"""How MindSpore's code is written."""
+
+from __future__ import annotations
+
+from convpolicy.frameworks.mindspore.initial_code import initial
+from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
+from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.paddings import Padding, SamePad, same_padding, word_or_number
+from convpolicy.translation.reading import Request
+from convpolicy.translation.values import code_of
+
+CIRCULAR = '''\
+class CircularPad1d(nn.Cell):
+    """The other end of the input on each side."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.left, self.right = padding
+
+    def construct(self, x):
+        length = x.shape[-1]
+        return ops.gather(x, ops.arange(-self.left, length + self.right) % length, 2)
+'''
+LAYERS = {**PAD_LAYERS, "circular": "CircularPad1d(({}, {}))"}
+SAME = SamePad(base="nn.Cell", call="construct", pad="ops.pad(x, (left, total - left))")
+
+
+def padding(request: Request) -> Padding:
+    """``pad_mode`` and ``padding`` for zeros, equal on both sides or its own 'same'; else a pad layer."""
+    if (word := word_or_number(request, "mindspore", ("valid", "same"), modes=False)) is not None:
+        return Padding({"pad_mode": word}, word=True)
+    pads, circular = request.pads(), request.mode == "circular"
+    if pads is None:
+        return same_padding(request, SAME, {"pad_mode": "valid"})
+    if pads == (0, 0):
+        return Padding({"pad_mode": "valid"}, periodic=circular)
+    if pads[0] == pads[1] and request.mode == "zeros":
+        return Padding({"pad_mode": "pad", "padding": pads[0]})
+    layer = LAYERS[request.mode].format(*map(code_of, pads))
+    return Padding({"pad_mode": "valid"}, (layer,), (CIRCULAR,) if circular else (), periodic=circular)
+
+
+WRITER = Writer(
+    classes=(
+        TargetClass(
+            code="nn.Conv1d",
+            names={**NAMES, "groups": "group", "bias": "has_bias", "weight_init": "weight_init", "bias_init": "bias_init"},
+            padding=padding,
+        ),
+    ),
+    imports={
+        "mindspore": "import mindspore",
+        "nn": "from mindspore import nn",
+        "ops": "from mindspore import ops",
+        "initializer": "from mindspore.common import initializer",
+    },
+    initial=initial,
+    sequence="nn.SequentialCell([{}])",
+    activations={
+        **ACTIVATIONS,
+        "selu": "nn.SeLU()",
+        "silu": "nn.SiLU()",
+        "swish": "nn.SiLU()",
+        "gelu": "nn.GELU(approximate=False)",
+        "leaky_relu": "nn.LeakyReLU(0.2)",
+        "softmax": "nn.Softmax(axis=1)",
+    },
+    dtype="mindspore.{}",
+    remarks={
+        "float64": "MindSpore 2.10 has no float64 convolution on the CPU",
+        "tanh": "MindSpore 2.10 computes tanh on the CPU with errors up to 1.1e-4",
+    },
+    spell_defaults=True,
+)

@@ -1,0 +1,27 @@
+"""The Conv1d layers of a ``mindspore.nn.Cell``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mindspore import mint, nn
+
+from convpolicy.layers.whole_models import Convolution, roles, walk
+
+KINDS = (nn.Conv1d, mint.nn.Conv1d)
+
+
+def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
+    """Return an iterator of what is or is called a Conv1d in a model, in the order of ``cells_and_names``; None for another object."""
+    if not isinstance(model, nn.Cell):
+        return None
+    cells = walk(model, _children, lambda cell: isinstance(cell, KINDS), every_path)
+    return (
+        Convolution(path, cell, roles(cell._params), layout="OIW" if isinstance(cell, mint.nn.Conv1d) else "")
+        for path, cell in cells
+    )
+
+
+def _children(cell: nn.Cell) -> Iterator[tuple[str, Any]]:
+    return ((name, child) for name, child in cell._cells.items() if child is not None)

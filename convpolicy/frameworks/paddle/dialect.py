@@ -1,0 +1,145 @@
+"""How Paddle's code is read; `dialect_written` has how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.paddle.dialect_written import WRITER
+from convpolicy.frameworks.shared_code import MODES, SIZES
+from convpolicy.parts.choice import Choice
+from convpolicy.translation.dialect import Dialect, Reader, SourceClass
+from convpolicy.translation.initializer_words import CONSTANT, DIRAC, Named, gain_of, orthogonal, scaled, truncated_at_values
+from convpolicy.translation.meaning import ONLY_TRAINING, SAMPLES, Meaning
+from convpolicy.translation.reading import bind, literal, word
+from convpolicy.translation.values import Call, Expression, Value, code_of
+
+ATTRIBUTE = ("name", "initializer", "learning_rate", "regularizer", "trainable", "do_model_average", "need_clip")
+
+
+def meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read what is padded, and ``weight_attr`` and ``bias_attr``, which hold an initializer, or False for no bias."""
+    policy, padding, dilation, notes = _padding(arguments)
+    bias = _bias(arguments)
+    changes: dict[str, Value] = {"bias": bias, **dilation}
+    for role in ("weight", "bias") if bias is not False else ("weight",):
+        changes[f"{role}_init"] = _initializer(arguments[f"{role}_init"], role, notes)
+    return Meaning(policy=policy, padding=padding, arguments=changes, notes=tuple(notes))
+
+
+def _padding(arguments: Mapping[str, Value]) -> tuple[dict[str, Any], Expression | None, dict[str, int], list[str]]:
+    """Read ``padding``, a word for zeros, a number, or a pair for zeros.
+
+    Returns:
+        Changes of the policy, an expression for both sides or None, the dilation where 'SAME' sets it to 1, and notes.
+    """
+    mode = word("padding_mode", arguments["padding_mode"], MODES)
+    padding = arguments["padding"]
+    if mode != "zeros" and (not isinstance(padding, int) or isinstance(padding, bool)):
+        raise InvalidValueError(f"padding must be an integer when padding_mode is {mode!r}, got {code_of(padding)}; pass one.")
+    if isinstance(padding, (tuple, list)):
+        if len(padding) == 3 and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in padding):
+            axis = 1 if arguments["data_format"] == "NLC" else 2
+            if any(tuple(pair) != (0, 0) for number, pair in enumerate(padding) if number != axis):
+                raise InvalidValueError(
+                    f"padding must leave batch and channels alone, got {code_of(padding)}; pass [left, right]."
+                )
+            padding = padding[axis]
+        padding = padding[0] if len(padding) == 1 else padding
+        for side in padding if isinstance(padding, (tuple, list)) else ():
+            literal("padding", side, "left and right may differ")
+    if isinstance(padding, Expression):
+        return {}, padding, {}, [SAMPLES]
+    if isinstance(padding, str):
+        padding = word("padding", padding.upper(), ("SAME", "VALID"))
+    policy = {"padding": padding, "padding_mode": Choice("circular", overflow="periodic") if mode == "circular" else mode}
+    if padding == "SAME" and arguments["dilation"] != 1:
+        note = f"dilation={code_of(arguments['dilation'])} is 1 here: Paddle's 'SAME' sets it to 1 without saying so"
+        return policy, None, {"dilation": 1}, [note]
+    return policy, None, {}, []
+
+
+def _bias(arguments: Mapping[str, Value]) -> Value:
+    """Return False where ``bias_attr=False`` says that there is no bias, else what ``bias`` says."""
+    attribute = arguments["bias_init"]
+    if arguments["bias"] is False or isinstance(attribute, Call):
+        return arguments["bias"]
+    return literal("bias_attr", attribute, "False means that there is no bias") is not False and arguments["bias"]
+
+
+def _initializer(value: Value, role: str, notes: list[str]) -> Value:
+    """Return the initializer in what may be a ParamAttr, or None for the default."""
+    if not isinstance(value, Call) or value.short != "ParamAttr":
+        return value
+    arguments = bind(value, dict.fromkeys(ATTRIBUTE), len(ATTRIBUTE), "paddle.ParamAttr")
+    notes += [
+        f"{role}: {name}={code_of(argument)} is left out: {ONLY_TRAINING}"
+        for name, argument in arguments.items()
+        if argument is not None and name != "initializer"
+    ]
+    return arguments["initializer"]
+
+
+def _kaiming(shape: str) -> Named:
+    def choice(fan_in: Any, negative_slope: float, nonlinearity: str, mode: str) -> Choice:
+        if fan_in is not None:
+            raise ValueError("a fan_in of its own")
+        return scaled(mode, gain_of(nonlinearity, negative_slope), shape)
+
+    return Named({"fan_in": None, "negative_slope": 0.0, "nonlinearity": "relu", "mode": "fan_in"}, choice)
+
+
+def _xavier(shape: str) -> Named:
+    def choice(fan_in: Any, fan_out: Any, gain: float) -> Choice:
+        if fan_in is not None or fan_out is not None:
+            raise ValueError("fans of its own")
+        return scaled("fan_avg", gain, shape)
+
+    return Named({"fan_in": None, "fan_out": None, "gain": 1.0}, choice)
+
+
+INITIALIZERS = {
+    "constant": CONSTANT,
+    "normal": Named({"mean": 0.0, "std": 1.0}, lambda mean, std: Choice("normal", mean=mean, std=std)),
+    "uniform": Named({"low": -1.0, "high": 1.0}, lambda low, high: Choice("uniform", low=low, high=high)),
+    # the bounds are values, as measured on 3.3.1
+    "truncatednormal": Named({"mean": 0.0, "std": 1.0, "a": -2.0, "b": 2.0}, truncated_at_values),
+    "kaimingnormal": _kaiming("normal"),
+    "kaiminguniform": _kaiming("uniform"),
+    "xaviernormal": _xavier("normal"),
+    "xavieruniform": _xavier("uniform"),
+    "orthogonal": orthogonal("gain"),
+    "dirac": DIRAC,
+}
+READER = Reader(
+    classes=(
+        SourceClass(
+            title="paddle.nn.Conv1D",
+            paths=("paddle.nn.layer.Conv1D", "paddle.nn.layer.conv.Conv1D"),
+            parameters={
+                **SIZES,
+                "padding": 0,
+                "dilation": 1,
+                "groups": 1,
+                "padding_mode": "zeros",
+                "weight_attr": None,
+                "bias_attr": None,
+                "data_format": "NCL",
+                "bias": True,
+                "device": None,
+                "dtype": None,
+            },
+            positional=7,
+            names={"weight_attr": "weight_init", "bias_attr": "bias_init"},
+            meaning=meaning,
+        ),
+    ),
+    modules={"paddle": "paddle", "nn": "paddle.nn"},
+    initializers=INITIALIZERS,
+)
+
+
+def dialect() -> Dialect:
+    """Return the dialect ``paddle``."""
+    return Dialect("paddle", reader=READER, writer=WRITER, description="paddle.nn.Conv1D, read and written.")

@@ -1,0 +1,26 @@
+"""The Conv1D layers of a ``paddle.nn.Layer``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from paddle import nn
+
+from convpolicy.layers.whole_models import Convolution, roles, walk
+
+
+def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
+    """Return an iterator of what is or is called a Conv1D in a model, in the order of ``named_sublayers``; None for another object."""
+    if not isinstance(model, nn.Layer):
+        return None
+    layers = walk(model, _children, lambda layer: isinstance(layer, nn.Conv1D), every_path)
+    return (Convolution(path, layer, roles(_names(layer))) for path, layer in layers)
+
+
+def _children(layer: nn.Layer) -> Iterator[tuple[str, Any]]:
+    return ((name, child) for name, child in layer._sub_layers.items() if child is not None)
+
+
+def _names(layer: nn.Layer) -> list[str]:
+    return [name for name, value in layer.named_parameters() if value is not None]

@@ -1,0 +1,49 @@
+"""How torch's code is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
+from convpolicy.frameworks.torch.initial_code import initial
+from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.paddings import Padding, SamePad, same_padding, word_or_number
+from convpolicy.translation.reading import Request
+from convpolicy.translation.values import code_of
+
+LAYERS = {**PAD_LAYERS, "circular": "nn.CircularPad1d(({}, {}))"}
+SAME = SamePad(base="nn.Module", call="forward", pad="nn.functional.pad(x, (left, total - left))")
+
+
+def padding(request: Request) -> Padding:
+    """``padding`` and ``padding_mode`` for equal pads and its own 'same'; else a pad layer."""
+    mode: dict[str, Any] = {} if request.mode == "zeros" else {"padding_mode": request.mode}
+    if (word := word_or_number(request, "torch", ("valid", "same"), modes=True)) is not None:
+        return Padding({} if word == "valid" else {"padding": word, **mode}, word=True)
+    pads = request.pads()
+    if pads is None:
+        return same_padding(request, SAME, {})
+    if pads == (0, 0):
+        return Padding()
+    if pads[0] == pads[1]:
+        return Padding({"padding": pads[0], **mode})
+    return Padding({}, (LAYERS[request.mode].format(*map(code_of, pads)),))
+
+
+WRITER = Writer(
+    classes=(TargetClass(code="nn.Conv1d", names=NAMES, padding=padding),),
+    imports={"torch": "import torch", "nn": "from torch import nn"},
+    initial=initial,
+    sequence="nn.Sequential({})",
+    activations={
+        **ACTIVATIONS,
+        "selu": "nn.SELU()",
+        "silu": "nn.SiLU()",
+        "swish": "nn.SiLU()",
+        "gelu": "nn.GELU()",
+        "softplus": "nn.Softplus()",
+        "leaky_relu": "nn.LeakyReLU(0.2)",
+        "softmax": "nn.Softmax(dim=1)",
+    },
+    dtype="torch.{}",
+)

@@ -1,0 +1,65 @@
+"""`Distribution`: what an initializer draws, as a name and numbers, so that translation can write it as code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from convpolicy.errors import InvalidValueError
+
+# kind -> its parameters
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "constant": ("value",),
+        "normal": ("mean", "std"),
+        "uniform": ("low", "high"),
+        "truncated_normal": ("mean", "std", "lower", "upper"),
+        "scaled": ("scale", "fan", "distribution"),
+        "orthogonal": ("gain",),
+        "dirac": (),
+    }
+)
+
+
+@attrs.frozen(init=False, repr=False)
+class Distribution:
+    """What an initializer draws: ``Distribution("normal", mean=0.0, std=0.01)``.
+
+    The kinds that translation knows:
+
+    - ``constant``: value
+    - ``normal``: mean, std
+    - ``uniform``: low, high
+    - ``truncated_normal``: mean, std, and the bounds lower and upper in standard deviations
+    - ``scaled``: variance scale / fan; fan is ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"`` of the weight,
+      distribution is ``"normal"``, ``"truncated_normal"`` (±2σ, corrected) or ``"uniform"``
+    - ``orthogonal``: gain
+    - ``dirac``
+
+    Any other kind is written only by dialects that know it.
+
+    Args:
+        kind: its name.
+        **parameters: numbers, by name.
+
+    Raises:
+        InvalidValueError: a known kind with other parameters; holds both.
+    """
+
+    kind: str
+    parameters: Mapping[str, Any]
+
+    def __init__(self, kind: str, /, **parameters: Any) -> None:
+        names = KINDS.get(kind)
+        if names is not None and set(names) != set(parameters):
+            raise InvalidValueError(
+                f"distribution {kind!r} must have {', '.join(names) or 'no parameters'}, got {', '.join(parameters) or 'none'}; "
+                f"pass these."
+            )
+        self.__attrs_init__(kind, MappingProxyType(parameters))
+
+    def __repr__(self) -> str:
+        return f"Distribution({', '.join([repr(self.kind), *(f'{name}={value!r}' for name, value in self.parameters.items())])})"

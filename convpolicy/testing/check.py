@@ -1,0 +1,52 @@
+"""`check`: every check of one part, whatever its kind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from convpolicy.core.named import policy as named_policy
+from convpolicy.registry import current
+from convpolicy.testing.ladder import Report, climb
+from convpolicy.testing.parametrize import checks_of
+
+
+def check(part: Any, *, max_examples: int | None = None, report: str | os.PathLike[str] | None = None) -> Report:
+    """Run every check that applies to a part, from names and signatures up to values.
+
+    Args:
+        part: a padding rule, padding mode, initializer, layout, policy or backend. A backend's framework is imported in this
+            process.
+        max_examples: sizes, shapes or layers tried per check; None for the kind's own number.
+        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+
+    Returns:
+        A printable `Report` in which every check passed.
+
+    Raises:
+        ConformanceError: a check failed; holds the part, the check and the smallest case that shows it.
+        InvalidTypeError: no part; holds its type.
+    """
+    return climb(part, checks_of(part, max_examples), report)
+
+
+def _check_of(kind: str) -> Callable[..., Report]:
+    """Return `check` for parts of one kind, which also takes the name of a registered part."""
+
+    def check_part(part: Any, *, max_examples: int | None = None, report: str | os.PathLike[str] | None = None) -> Report:
+        if isinstance(part, str):
+            part = named_policy(part) if kind == "policy" else current().get(kind, part)
+        return check(part, max_examples=max_examples, report=report)
+
+    check_part.__name__ = check_part.__qualname__ = f"check_{kind.replace(' ', '_')}"
+    check_part.__doc__ = f"Run every check that applies to a {kind}, given itself or by its registered name; see `check`."
+    return check_part
+
+
+check_padding_rule = _check_of("padding rule")
+check_padding_mode = _check_of("padding mode")
+check_initializer = _check_of("initializer")
+check_layout = _check_of("layout")
+check_policy = _check_of("policy")
+check_backend = _check_of("backend")

@@ -1,0 +1,138 @@
+"""A call of one class of a dialect, turned into a `Request`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from convpolicy.core.policy import Policy
+from convpolicy.errors import InvalidValueError
+from convpolicy.translation.dialect import Dialect, SourceClass
+from convpolicy.translation.distributions import distribution_of
+from convpolicy.translation.initializer_words import choice_of
+from convpolicy.translation.meaning import Meaning
+from convpolicy.translation.reading import Request, bind, dtype_of, flag, literal, request
+from convpolicy.translation.values import Call, Expression, Value, code_of
+
+OF_WEIGHT = ("scaled", "orthogonal", "dirac")  # distributions that read the fans or axes of a weight
+DATA_FORMATS = {
+    None: {},
+    "channels_last": {"data_layout": "NWC"},
+    "NLC": {"data_layout": "NWC"},
+    "channels_first": {"data_layout": "NCW"},
+    "NCL": {"data_layout": "NCW"},
+}
+
+
+CHANNELS = Expression("in_channels")  # what is written where nothing says how many there are
+CHANNELS_NOTE = "in_channels: the channels of this layer's input, which the code does not say; put the number"
+
+
+@attrs.frozen(kw_only=True)
+class Context:
+    """What a call is read with.
+
+    Args:
+        dialect: of the framework.
+        framework: how the result speaks of it, with its version where one is named.
+        policy: of the framework.
+        length: input length in samples, or None.
+        names: True where an unknown number of input channels becomes the name ``in_channels``, False where it is refused.
+    """
+
+    dialect: Dialect
+    framework: str
+    policy: Policy
+    length: Any = None
+    names: bool = False
+
+
+def read(call: Call, source: SourceClass, context: Context, in_channels: Value) -> Request:
+    """Read a call.
+
+    Args:
+        call: of this class.
+        source: the class.
+        context: whose it is, and what is known besides.
+        in_channels: for a class whose calls do not say it, or None.
+
+    Raises:
+        ConvPolicyError: an argument that the framework refuses, that is computed, or whose value is needed.
+        PluginError: a function of the dialect fails; holds the dialect and its plugin.
+    """
+    with context.dialect.blamed(f"reading {source.title}"):
+        return _read(call, source, context, in_channels)
+
+
+def _read(call: Call, source: SourceClass, context: Context, in_channels: Value) -> Request:
+    own = bind(call, source.parameters, source.positional, source.title)
+    arguments = {source.names.get(name, name): value for name, value in own.items()}
+    for name, reason in source.refused.items():
+        if own[name] != source.parameters[name]:
+            raise InvalidValueError(f"{name} must be left out, got {code_of(own[name])}, as {reason}; remove it.")
+    notes = [
+        f"{name}={code_of(own[name])} is left out: {reason}"
+        for name, reason in source.left_out.items()
+        if own[name] != source.parameters[name]
+    ]
+    if not source.says_channels:
+        arguments["in_channels"] = in_channels
+    meaning: Meaning = source.meaning(arguments)
+    arguments |= meaning.arguments
+    notes += meaning.notes
+    unknown = not source.says_channels and arguments["in_channels"] is None
+    if unknown and not context.names:
+        raise InvalidValueError(
+            f"in_channels must be given, as a {source.title} does not hold it; pass in_channels=... (--in-channels)."
+        )
+    arguments |= {"in_channels": CHANNELS} if unknown else {}
+    policy = context.policy
+    arguments = {"stride": 1, "dilation": 1, "groups": 1, "bias": policy.bias, **arguments}
+    policy = policy.evolve(**{**source.policy, **meaning.policy, **_data_layout(arguments.get("data_format"))})
+    bias = flag("bias", arguments["bias"])
+    for role in ("weight", "bias") if bias is not False else ("weight",):
+        policy = _with_initial(role, arguments, context.dialect, policy, notes)
+    dtype = None if arguments.get("dtype") is None else dtype_of(arguments["dtype"])
+    if arguments.get("dtype") is not None and dtype is None:
+        notes.append(f"dtype={code_of(arguments['dtype'])} is left out: which dtype it is is not known here")
+    if arguments.get("device") is not None:
+        notes.append(f"device={code_of(arguments['device'])} is left out: move the layer yourself")
+    notes += [CHANNELS_NOTE] if unknown else []
+    return request(
+        context.framework, policy, arguments, context.length, padding=meaning.padding,
+        bias=bias, activation=_activation(arguments.get("activation")), dtype=dtype, notes=tuple(notes), layer=source.layer,
+    )  # fmt: skip
+
+
+def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: Policy, notes: list[str]) -> Policy:
+    """Return the policy with the initializer of a call, or as it is with a note where that is not known here."""
+    value, field = arguments.get(f"{role}_init"), f"{role}_init"
+    if value is None or isinstance(value, bool):
+        return policy
+    assert dialect.reader is not None
+    choice = choice_of(field, value, dialect.reader.initializers, arguments["groups"])
+    if choice is not None:
+        changed = policy.evolve(**{field: choice})
+        distribution = distribution_of(changed, role)
+        if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT:
+            return changed
+    notes.append(f"initial {role}: {code_of(value)} has no counterpart here, the default stands in")
+    return policy
+
+
+def _data_layout(data_format: Value) -> Mapping[str, str]:
+    text = literal("data_format", data_format, "it decides the axes")
+    if text not in DATA_FORMATS:
+        raise InvalidValueError(f"data_format must be one of {', '.join(filter(None, DATA_FORMATS))}, got {text!r}; pick one.")
+    return DATA_FORMATS[text]
+
+
+def _activation(value: Value) -> str | None:
+    if isinstance(value, Expression) and "." in value.text:
+        value = value.text.rpartition(".")[2]  # mylib.activations.relu
+    text = literal("activation", value, "the function that follows depends on it")
+    if text is not None and not isinstance(text, str):
+        raise InvalidValueError(f"activation must be a name, got {text!r}; pass for example 'relu'.")
+    return None if text == "linear" else text
