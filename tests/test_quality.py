@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+MOST_LINES = 300
 
 
 @pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
@@ -32,3 +33,17 @@ def test_a_fault_is_found(tmp_path):
 
     assert result.returncode == 1
     assert "F401" in result.stdout
+
+
+def too_long(folder):
+    """Return the Python files of a folder that have more lines than can be read in one sitting."""
+    return sorted(path.name for path in folder.rglob("*.py") if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES)
+
+
+def test_every_file_is_short(tmp_path):
+    """No file of the library, tests, plugins, examples or benchmarks exceeds the limit, and one that did would be named."""
+    for folder in ("convpolicy", "tests", "plugins", "examples", "benchmarks"):
+        assert too_long(ROOT / folder) == []
+    (tmp_path / "short.py").write_text("x = 1\n" * MOST_LINES)
+    (tmp_path / "long.py").write_text("x = 1\n" * (MOST_LINES + 1))
+    assert too_long(tmp_path) == ["long.py"]

@@ -10,6 +10,7 @@ import torch
 import convpolicy as cp
 
 SIZES = (4, 6, 3)
+DEPTHWISE = (4, 8, 3)
 BACKENDS = ("numpy", "torch", "mindspore")
 RANDOM = sorted(set(cp.initializers()) - {"zeros", "ones", "constant", "dirac", "array"})
 FRESH = {"numpy": np.random.seed, "torch": torch.manual_seed, "mindspore": mindspore.set_seed}
@@ -31,8 +32,10 @@ def values(layer):
 
 
 def build(backend, **changes):
-    """Build a layer with a bias and two groups."""
-    return cp.Conv1d(*SIZES, groups=2, bias=True, backend=backend, **changes)
+    """Build a layer with a bias and two groups, or as many as channels where the policy or the initializer is depthwise."""
+    depthwise = any("depthwise" in str(changes.get(word)) for word in ("policy", "weight_init"))
+    sizes, groups = (DEPTHWISE, 4) if depthwise else (SIZES, 2)
+    return cp.Conv1d(*sizes, groups=groups, bias=True, backend=backend, **changes)
 
 
 def same_bits(a, b):
@@ -44,10 +47,12 @@ def same_bits(a, b):
 @pytest.mark.parametrize("init", RANDOM)
 def test_a_seed_gives_the_same_weights_everywhere(init, dtype):
     """Every random initializer: the three backends hold the bits that ``Policy.initial`` gives for the seed."""
-    bias_init = "uniform" if init == "orthogonal" else init
+    depthwise = "depthwise" in init
+    bias_init = "uniform" if init == "orthogonal" or depthwise else init
     changes = {"weight_init": init, "bias_init": bias_init, "dtype": dtype, "seed": 11}
     policy = cp.policy("torch").evolve(weight_init=init, bias_init=bias_init)
-    drawn = policy.initial(*SIZES, groups=2, seed=11, dtype=dtype)
+    sizes, groups = (DEPTHWISE, 4) if depthwise else (SIZES, 2)
+    drawn = policy.initial(*sizes, groups=groups, seed=11, dtype=dtype)
     expected = drawn["weight"], drawn["bias"]
     assert all(np.unique(part).size > 1 for part in expected)
     for backend in BACKENDS:

@@ -16,7 +16,7 @@ from torch import nn
 import convpolicy as cp
 from convpolicy.frameworks.torch.execution import lowerings
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, Work
-from convpolicy.frameworks.torch.ruled import RuledConv1d
+from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
 
 SINGLE = st.integers(1, 4)
 

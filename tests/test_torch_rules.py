@@ -13,10 +13,10 @@ from torch import nn
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.frameworks.torch import ruled as torch_ruled
+from convpolicy.frameworks.torch.execution import ruled as torch_ruled
 from convpolicy.frameworks.torch.execution import rules as torch_rules
 from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
-from convpolicy.frameworks.torch.ruled import RuledConv1d
+from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
 
 CASES = {  # label -> arguments, input (batch, length), lowering of a fast layer without gradients, and with them
     "pointwise": ((64, 64, 1), {}, (1, 600), "matmul", "matmul"),

@@ -10,10 +10,10 @@ from torch.nn.utils import parametrize
 
 from convpolicy import registry
 from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
 from convpolicy.frameworks.torch.execution.rules import applies, native_padding
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, PolicyConv1d, drawn, has_native_init, normalised, write
-from convpolicy.frameworks.torch.ruled import RuledConv1d
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from convpolicy import registry
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES
+from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
 from convpolicy.frameworks.torch.execution.rules import drops_outputs
-from convpolicy.frameworks.torch.ruled import RuledConv1d
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 

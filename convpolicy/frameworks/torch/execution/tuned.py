@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LENGTH_FREE, LOWERINGS, Work
-from convpolicy.frameworks.torch.ruled import MOST_WAYS, RuledConv1d
+from convpolicy.frameworks.torch.execution.ruled import MOST_WAYS, RuledConv1d
 from convpolicy.layers.backend import LayerRequest
 
 ATTRIBUTE = "_conv_forward"
