@@ -4,50 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import arithmetic
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.errors import InvalidValueError
 
 DOUBLINGS = 32  # of the shortest input without pads: if that gives too few outputs, none gives enough
 PHASES = 8  # lengths modulo the stride at which causality is decided
 WINDOW_ELEMENTS = 2**20  # of the table of taps computed at once
-Planner = Callable[[int], Plan]  # input length in samples -> plan; raises InvalidValueError where the layer takes no such input
 
 
-def length_out(plan: Planner, length: int) -> int:
-    """Return the output length, 0 where no window fits or the padding mode does not reach."""
-    try:
-        return plan(length).length_out
-    except InvalidValueError:
-        return 0
+@attrs.frozen
+class Lengths:
+    """Input and output lengths of one layer.
 
-
-def shortest_length(plan: Planner, spec: ConvSpec, outputs: int) -> int:
-    """Return the fewest samples that give ``outputs`` outputs or more; see `Chain.shortest_length`.
-
-    Raises:
-        InvalidValueError: no input gives as many, or the rule refuses these sizes.
+    Args:
+        plan: input length in samples -> `Plan`; raises InvalidValueError where the layer takes no such input.
+        spec: the layer's sizes.
     """
-    low, high = 0, (outputs - 1) * spec.stride + arithmetic.effective_kernel(spec.kernel_size, spec.dilation)
-    for _ in range(DOUBLINGS):
-        if _suffices(plan, spec.stride, high, outputs):
-            break
-        low, high = high + 1, 2 * high
-    else:
-        plan(high)  # a rule that refuses these sizes says so itself
-        raise InvalidValueError(f"length_out must be one that some input gives, got {outputs}, which none gives; pass less.")
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _suffices(plan, spec.stride, middle, outputs) else (middle + 1, high)
-    return low
 
+    plan: Callable[[int], Plan]
+    spec: ConvSpec
 
-def _suffices(plan: Planner, stride: int, length: int, outputs: int) -> bool:
-    """Whether this length, or one up to a stride shorter, gives enough; a rule may refuse all but multiples of the stride."""
-    return any(length_out(plan, length - less) >= outputs for less in range(min(stride, length + 1)))
+    def of_output(self, length: int) -> int:
+        """Return the output length, 0 where no window fits or the padding mode does not reach."""
+        try:
+            return self.plan(length).length_out
+        except InvalidValueError:
+            return 0
+
+    def shortest(self, outputs: int) -> int:
+        """Return the fewest samples that give ``outputs`` outputs or more; see `Chain.shortest_length`.
+
+        Raises:
+            InvalidValueError: no input gives as many, or the rule refuses these sizes.
+        """
+        low, high = 0, (outputs - 1) * self.spec.stride + self.spec.effective_kernel
+        for _ in range(DOUBLINGS):
+            if self._suffices(high, outputs):
+                break
+            low, high = high + 1, 2 * high
+        else:
+            self.plan(high)  # a rule that refuses these sizes says so itself
+            raise InvalidValueError(f"length_out must be one that some input gives, got {outputs}, which none gives; pass less.")
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._suffices(middle, outputs) else (middle + 1, high)
+        return low
+
+    def _suffices(self, length: int, outputs: int) -> bool:
+        """Whether this length, or one up to a stride shorter, gives enough; a rule may refuse all but multiples of the stride."""
+        return any(self.of_output(length - less) >= outputs for less in range(min(self.spec.stride, length + 1)))
+
+    def is_causal(self, length: int | None = None) -> bool:
+        """Return whether no output depends on a sample after its own hop, for one input length or for several.
+
+        Raises:
+            InvalidValueError: the input holds no window.
+        """
+        stride = self.spec.stride
+        if length is not None:
+            return late_output([require_a_window(self.plan(length))], stride) is None
+        lengths = lengths_to_try(self.shortest(1), self.spec.effective_kernel, stride)
+        return all(late_output([self.plan(n)], stride) is None for n in lengths if self.of_output(n))
 
 
 def latest_samples(plans: Sequence[Plan]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""`Policy`: what is wanted, without sizes. Plain data that names one part of each kind; frozen and hashable."""
+"""`Policy`: how a convolution behaves, without sizes. Plain data that names one part of each kind; frozen and hashable."""
 
 from __future__ import annotations
 
@@ -15,22 +15,12 @@ from convpolicy import registry
 from convpolicy.arithmetic import integer
 from convpolicy.core import initial_values, plain_data, resolution
 from convpolicy.core.initial_values import Fill
-from convpolicy.core.lengths import late_output, length_out, lengths_to_try, shortest_length
+from convpolicy.core.lengths import Lengths
 from convpolicy.core.paper import Paper, as_paper
 from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
-from convpolicy.core.plan import ConvSpec, Plan, check_length, require_a_window
+from convpolicy.core.plan import ConvSpec, Plan, check_length
 from convpolicy.errors import InvalidValueError, nearest
-from convpolicy.parts.arguments import (
-    as_axis,
-    as_choice,
-    as_init_words,
-    as_mode_words,
-    as_words,
-    named,
-    of_type,
-    plain_bool,
-    with_mode,
-)
+from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
@@ -39,8 +29,11 @@ INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words fo
 INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
+IS_CHOICE = accepted.of_type(Choice)
+
+
 def _text(default: Any = "") -> Any:
-    return attrs.field(default=default, validator=of_type(str))
+    return attrs.field(default=default, validator=accepted.of_type(str))
 
 
 @attrs.frozen(cache_hash=True)
@@ -53,8 +46,8 @@ class Policy:
         bias: whether a layer has a bias when the call does not say.
         padding_names: the framework's own words for ``padding`` and the rules they stand for.
         mode_names: those of the words that also say the padding mode, and the `Choice` of it.
-        init_names: words for ``weight_init`` and the `Choice` of each: ``"as_written"``, the law that the reference code calls, and
-            ``"as_trained"``, the one its weights start from. Without them both words are the policy's own law.
+        init_names: words for ``weight_init`` and the `Choice` of each: ``"as_written"``, the initializer that the reference code
+            calls, and ``"as_trained"``, the one its weights start from. Without them both words are ``weight_init``.
         weight_norm: axis of the weight (out, in/groups, kernel) along which weight normalisation keeps one norm per index, or None.
         strided_dilation: False for a framework that refuses a stride and a dilation above 1 in one layer.
         framework: the framework this policy claims to be, or empty.
@@ -67,19 +60,19 @@ class Policy:
 
     kind: ClassVar[str] = "policy"
     name: str = _text(attrs.NOTHING)
-    padding: Choice = attrs.field(default=Choice("valid"), converter=named, validator=of_type(Choice))
-    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=named, validator=of_type(Choice))
-    bias: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))
-    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=named, validator=of_type(Choice))
-    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=named, validator=of_type(Choice))
-    layout: Choice = attrs.field(default=Choice("OIW"), converter=named, validator=of_type(Choice))
-    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=named, validator=of_type(Choice))
-    random_stream: Choice = attrs.field(default=Choice("numpy"), converter=named, validator=of_type(Choice))
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_words)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_mode_words)
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=as_init_words)
-    weight_norm: int | None = attrs.field(default=None, converter=as_axis)
-    strided_dilation: bool = attrs.field(default=True, converter=plain_bool, validator=of_type(bool))
+    padding: Choice = attrs.field(default=Choice("valid"), converter=accepted.named, validator=IS_CHOICE)
+    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=accepted.named, validator=IS_CHOICE)
+    bias: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
+    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
+    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
+    layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
+    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
+    random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words)
+    weight_norm: int | None = attrs.field(default=None, converter=accepted.as_axis)
+    strided_dilation: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     framework: str = _text()
     versions: str = _text()
     measured: str = _text()
@@ -101,14 +94,14 @@ class Policy:
         """
         if changes.get("name", self.name) != self.name:
             changes = CLAIMS | changes
-        changes = with_mode(changes, dict(self.mode_names))
+        changes = accepted.with_mode(changes, dict(self.mode_names))
         for field, value in changes.items():
             if field not in _FIELDS:
                 raise InvalidValueError(
                     f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
                 )
             if field in PART_FIELDS:
-                changes[field] = as_choice(field, value, self.words(field))
+                changes[field] = accepted.as_choice(field, value, self.words(field))
         return attrs.evolve(self, **changes).checked(changes)
 
     def checked(self, fields: Any = PART_FIELDS) -> Policy:
@@ -153,15 +146,13 @@ class Policy:
         words = self.padding_names if field == "padding" else ()
         return _part(PART_FIELDS[field], getattr(self, field), words)
 
-    # -- padding ----------------------------------------------------------------------------------------------------
-
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return ``(left, right)`` in samples when every length gets the same, else None.
 
         Raises:
             InvalidValueError: sizes that the rule or the framework refuses; holds them.
         """
-        self._refuse_strided_dilation(stride, dilation)
+        self._require(stride, dilation)
         return resolution.static_pads(*self.part("padding"), kernel_size, stride, dilation)
 
     def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Plan:
@@ -182,45 +173,24 @@ class Policy:
 
     def length(self, length: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
         """Return the outputs for an input of ``length`` samples, 0 where no window fits or the padding mode does not reach."""
-        spec = self._sizes(kernel_size, stride, dilation)
-        return length_out(lambda samples: _plan(self, spec, samples), check_length(length))
+        return self._lengths(kernel_size, stride, dilation).of_output(check_length(length))
 
     def shortest_length(self, length_out: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
         """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
-        spec = self._sizes(kernel_size, stride, dilation)
-        return shortest_length(lambda samples: _plan(self, spec, samples), spec, integer("length_out", length_out, 1))
+        return self._lengths(kernel_size, stride, dilation).shortest(integer("length_out", length_out, 1))
 
     def is_causal(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int | None = None) -> bool:
-        """Return whether no output depends on a sample after its own hop; see `Chain.causality`.
+        """Return whether no output depends on a sample after its own hop, for one input length or several; see `Chain.causality`."""
+        return self._lengths(kernel_size, stride, dilation).is_causal(None if length is None else check_length(length))
 
-        Args:
-            kernel_size, stride, dilation: in samples, 1 or more.
-            length: input length in samples; None tries several.
-        """
-        spec = self._sizes(kernel_size, stride, dilation)
-        if length is not None:
-            return late_output([require_a_window(_plan(self, spec, check_length(length)))], spec.stride) is None
-        shortest = self.shortest_length(1, kernel_size, stride, dilation)
-        tried = [
-            n
-            for n in lengths_to_try(shortest, spec.effective_kernel, spec.stride)
-            if self.length(n, kernel_size, stride, dilation)
-        ]
-        return all(late_output([_plan(self, spec, samples)], spec.stride) is None for samples in tried)
-
-    def _sizes(self, kernel_size: int, stride: int, dilation: int) -> ConvSpec:
+    def _lengths(self, kernel_size: int, stride: int, dilation: int) -> Lengths:
         spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
         self.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # a rule that refuses these sizes does so now
-        return spec
+        return Lengths(lambda length: _plan(self, spec, length), spec)
 
-    def _refuse_strided_dilation(self, stride: int, dilation: int) -> None:
-        if stride > 1 and dilation > 1 and not self.strided_dilation:
-            raise InvalidValueError(
-                f"stride and dilation must not both be above 1 under policy {self.name!r}, as {self.framework or 'it'} refuses "
-                f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
-            )
-
-    # -- initial values ---------------------------------------------------------------------------------------------
+    def _require(self, stride: int, dilation: int) -> None:
+        if not self.strided_dilation:
+            resolution.refuse_strided_dilation(self.name, self.framework, stride, dilation)
 
     def initial(
         self,
@@ -280,8 +250,6 @@ class Policy:
         stream: Stream = part.seeded(seed, arguments)
         return stream
 
-    # -- files ------------------------------------------------------------------------------------------------------
-
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as plain data with its schema version; `from_dict` reads it back."""
         return plain_data.to_data(self)
@@ -328,5 +296,5 @@ def _part(kind: str, choice: Choice, words: Any) -> tuple[Any, Mapping[str, Any]
 
 @registry.cached(maxsize=1024)
 def _plan(policy: Policy, spec: ConvSpec, length: int) -> Plan:
-    policy._refuse_strided_dilation(spec.stride, spec.dilation)
+    policy._require(spec.stride, spec.dilation)
     return resolution.resolve(*policy.part("padding"), *policy.part("padding_mode"), spec, length)

@@ -7,6 +7,7 @@ from typing import Any
 
 from convpolicy import arithmetic
 from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.errors import InvalidValueError
 from convpolicy.parts.padding import PaddingMode, PaddingRule
 
 
@@ -42,3 +43,20 @@ def resolve(
         left_sources=tuple(before.tolist()),
         right_sources=tuple(after.tolist()),
     )
+
+
+def refuse_strided_dilation(policy: str, framework: str, stride: int, dilation: int) -> None:
+    """Refuse a stride and a dilation above 1 in one layer, for a policy whose framework refuses them.
+
+    Args:
+        policy, framework: names, for the message.
+        stride, dilation: in samples.
+
+    Raises:
+        InvalidValueError: both are above 1; holds them.
+    """
+    if stride > 1 and dilation > 1:
+        raise InvalidValueError(
+            f"stride and dilation must not both be above 1 under policy {policy!r}, as {framework or 'it'} refuses "
+            f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
+        )
