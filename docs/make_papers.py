@@ -36,7 +36,7 @@ INDEX = """# Papers
 
 The Conv1d of {count} models, as their reference code computes it. `cp.Conv1d(..., policy="paper/encodec", backend="torch")` has the
 bits of that code for the same weights; `convpolicy papers` prints this list, `convpolicy show paper/encodec` one of its pages. Made
-by `python docs/make_papers.py docs/papers` from the policies, which are data: `convpolicy/builtin/papers/*.toml`.
+by `python docs/make_papers.py docs/papers` from the policies, which are data: `convpolicy/library/papers/*.toml`.
 
 `weight_init="as_written"` is the law that a reference code calls, `"as_trained"` the one that its weights start from; they differ
 where the call comes after weight normalisation, which overwrites it. The policy starts as trained. Where it has weight

@@ -1,54 +1,123 @@
-"""The core's own tests see no installed plugin; those of test_plugin_loading.py say which they want."""
+"""Which tests run: those whose frameworks are installed. The last lines say what was left out; ``--all-frameworks`` makes that a failure.
+
+A file needs the framework of its folder in ``frameworks/``, and what ``pytestmark = pytest.mark.needs("torch", "mindspore")`` names;
+both are read before it is imported. The folders in ``OWN_PROCESS`` hold frameworks that end a process in which another one runs:
+they are collected only when asked for, as ``test_own_processes.py`` does.
+"""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
-import sys
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester"]  # a suite within a test, for the conformance kit
 
-os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")
+os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")  # the core's own tests see no installed plugin
+
+ROOMS = Path(__file__).parent / "frameworks"
+OWN_PROCESS = [ROOMS / name for name in ("flax", "keras", "paddle")]
+LEFT_OUT = pytest.StashKey[dict[str, tuple[tuple[str, ...], int]]]()  # file or test -> packages that are missing, number of tests
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Install a distribution with one module and one entry point, as pip leaves it, where Python looks for both."""
-    import convpolicy as cp
-
-    cp.plugins()  # the public registry is loaded before anything is installed here
-    monkeypatch.delenv("CONVPOLICY_STRICT", raising=False)
-    monkeypatch.delenv("CONVPOLICY_LOAD_PLUGINS", raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-
-    def add(name: str, source: str, plugin: str = "", value: str = "") -> None:
-        (tmp_path / f"{name}_module.py").write_text(source)
-        metadata = tmp_path / f"{name}-1.2.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (metadata / "entry_points.txt").write_text(f"[convpolicy]\n{plugin or name} = {value or f'{name}_module'}\n")
-
-    yield add
-    for module in set(sys.modules) - before:
-        if module.endswith("_module"):
-            del sys.modules[module]
+def pytest_addoption(parser):
+    """Add the option of the README's test command."""
+    parser.addoption("--all-frameworks", action="store_true", help="fail where a test is left out or skipped")
 
 
-@pytest.fixture
-def untuned():
-    """The model that tests of `tune` share, in eval mode, the same for every test."""
-    import torch
-    from tuned import Model
-
-    torch.manual_seed(0)
-    return Model().eval()
+def pytest_configure(config):
+    """Begin with nothing left out."""
+    config.stash[LEFT_OUT] = {}
 
 
-@pytest.fixture
-def timed(monkeypatch):
-    """A clock that tests of `tune` set; see `tuned.clock`."""
-    from tuned import clock
+def is_missing(package):
+    """Whether a package cannot be imported, found without importing it."""
+    return importlib.util.find_spec(package) is None
 
-    return clock(monkeypatch)
+
+def needs(file, tree):
+    """The packages that a test file names in its folder and in its ``pytestmark``."""
+    room = file.relative_to(ROOMS).parts[0] if ROOMS in file.parents and file.parent != ROOMS else "numpy"
+    marks = (node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark")
+    calls = (node for mark in marks for node in ast.walk(mark) if isinstance(node, ast.Call))
+    return [room, *(word.value for call in calls if ast.unparse(call.func) == "pytest.mark.needs" for word in call.args)]
+
+
+def leave_out(file, config):
+    """Whether a test file needs what is missing; its test functions are then counted."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    missing = tuple(package for package in needs(file, tree) if is_missing(package))
+    if missing:
+        tests = sum(isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in tree.body)
+        config.stash[LEFT_OUT][file.as_posix()] = missing, tests
+    return bool(missing)
+
+
+def is_asked_for(folder, config):
+    """Whether a folder, or something in it, was named on the command line."""
+    words = (config.invocation_params.dir / word.partition("::")[0] for word in config.args)
+    return any(folder in (word.resolve(), *word.resolve().parents) for word in words)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out files that need what is missing, and folders that have a process of their own, unless this is it."""
+    if collection_path in OWN_PROCESS and not is_asked_for(collection_path, config):
+        for file in collection_path.glob("test_*.py"):
+            leave_out(file, config)
+        return True
+    return (
+        collection_path.name.startswith("test_") and collection_path.suffix == ".py" and leave_out(collection_path, config)
+    ) or None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out single tests that need what is missing."""
+    for item in list(items):
+        packages = [package for mark in item.iter_markers("needs") for package in mark.args]
+        if missing := tuple(package for package in packages if is_missing(package)):
+            config.stash[LEFT_OUT][item.nodeid] = missing, 1
+            items.remove(item)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Hear from a process of pytest-xdist what it left out; all of them leave out the same."""
+    node.config.stash[LEFT_OUT].update(getattr(node, "workeroutput", {}).get("left out", {}))
+
+
+def pytest_sessionfinish(session):
+    """Tell what was left out; with ``--all-frameworks`` it is a failure, and so is a test that was skipped."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left out"] = config.stash[LEFT_OUT]
+        return
+    skipped = config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
+    if config.getoption("--all-frameworks") and (config.stash[LEFT_OUT] or skipped) and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Say at the end what ran in a process of its own, which packages are missing, and how many tests that left out."""
+    yield
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in report.user_properties:
+            terminalreporter.write_line(f"{name}: {text}")
+    left_out = config.stash[LEFT_OUT]
+    if not left_out:
+        return
+    files, tests = defaultdict(set), defaultdict(int)
+    for where, (missing, number) in left_out.items():
+        for package in missing:
+            files[package].add(where.partition("::")[0])
+            tests[package] += number
+    terminalreporter.section(
+        "left out", yellow=not config.getoption("--all-frameworks"), red=config.getoption("--all-frameworks")
+    )
+    for package in sorted(files):
+        terminalreporter.write_line(f"{package} is not installed: {tests[package]} tests in {len(files[package])} files left out")
+    terminalreporter.write_line(f"{sum(number for _missing, number in left_out.values())} tests left out in all")

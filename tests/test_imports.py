@@ -11,10 +11,12 @@ from pathlib import Path
 import grimp
 import pytest
 import tomlkit
+from helpers.paths import ROOT
 
 import convpolicy as cp
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.needs("grimp", "importlinter")
+
 PACKAGE = Path(cp.__file__).parent
 CONTRACTS = tomlkit.parse((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 EVERYWHERE = {"attrs", "numpy"}  # with the contracts of the same names

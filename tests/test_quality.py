@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.needs("ruff", "mypy", "torch")
+
 MOST_LINES = 300
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,10 +90,13 @@ def test_exact_rational_arithmetic(sizes, more, seed, whole):
         assert abs(error) <= Fraction(float(bound[at]))
 
 
+@pytest.mark.needs("scipy")
 @QUICK
 @given(SIZES, st.integers(0, 6), st.integers(0, 2**32 - 1))
 def test_scipy_correlates_alike(sizes, more, seed):
     """SciPy's direct correlation, kernels spread by zeros for dilation and outputs thinned for stride, agrees."""
+    from scipy import signal
+
     kernel, stride, dilation, (in_channels, out_channels, groups) = sizes
     draw = np.random.default_rng(seed)
     data = draw.standard_normal((1, in_channels, (kernel - 1) * dilation + 1 + more))
@@ -106,7 +108,7 @@ def test_scipy_correlates_alike(sizes, more, seed):
         first = out * groups // out_channels * weight.shape[1]
         channels = data[0, first : first + weight.shape[1]]
         pairs = zip(channels, spread[out])
-        expected = sum(scipy.signal.correlate(channel, taps, mode="valid", method="direct") for channel, taps in pairs)
+        expected = sum(signal.correlate(channel, taps, mode="valid", method="direct") for channel, taps in pairs)
         bound = 2 * reference.tolerance("float64", spread[0].size + 1, magnitude)
         assert (np.abs(row - expected[::stride]) <= bound).all()
 

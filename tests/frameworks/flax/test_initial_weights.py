@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from layers import LAYERS, NAMES, built, random, same, weights
+from helpers.flax_layers import LAYERS, NAMES, built, random, same, weights
 
 import convpolicy as cp
 

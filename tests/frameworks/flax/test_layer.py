@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx, serialization
+from helpers.flax_layers import LAYERS, NAMES, NATIVE, PADDED, Choice, assert_near, built, random, same, weights
 from jax import export
-from layers import LAYERS, NAMES, NATIVE, PADDED, Choice, assert_near, built, random, same, weights
 
 import convpolicy as cp
 from convpolicy import reference

@@ -8,7 +8,20 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from shared import BACKEND, DEPTHWISE, LAYERS, NAME, RUNS, Choice, Conv1D, DepthwiseConv1D, PaddedConv1D, built, computed, random
+from helpers.keras_layers import (
+    BACKEND,
+    DEPTHWISE,
+    LAYERS,
+    NAME,
+    RUNS,
+    Choice,
+    Conv1D,
+    DepthwiseConv1D,
+    PaddedConv1D,
+    built,
+    computed,
+    random,
+)
 
 import convpolicy as cp
 from convpolicy import reference

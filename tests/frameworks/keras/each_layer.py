@@ -13,7 +13,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from shared import BACKEND, LAYERS, NAME, OF_ANY_LENGTH, RUNS, Choice, Conv1D, PaddedConv1D, built, computed, random
+from helpers.keras_layers import BACKEND, LAYERS, NAME, OF_ANY_LENGTH, RUNS, Choice, Conv1D, PaddedConv1D, built, computed, random
 
 import convpolicy as cp
 from convpolicy.frameworks.keras.layer import PaddedDepthwiseConv1D

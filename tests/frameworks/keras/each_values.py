@@ -11,7 +11,19 @@ import random as python_random
 import keras
 import numpy as np
 import pytest
-from shared import BACKEND, DEPTHWISE, EXACT_DTYPES, LAYERS, NAME, RUNS, Choice, Conv1D, DepthwiseConv1D, built, random
+from helpers.keras_layers import (
+    BACKEND,
+    DEPTHWISE,
+    EXACT_DTYPES,
+    LAYERS,
+    NAME,
+    RUNS,
+    Choice,
+    Conv1D,
+    DepthwiseConv1D,
+    built,
+    random,
+)
 
 import convpolicy as cp
 from convpolicy import reference

@@ -14,6 +14,8 @@ from convpolicy.frameworks.keras.depthwise import NAMES
 from convpolicy.frameworks.keras.plugin import RUNS_ON
 from convpolicy.verification import matrix
 
+pytestmark = pytest.mark.needs("tensorflow", "torch", "jax")
+
 UNSET = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
 
 

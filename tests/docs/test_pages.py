@@ -1,0 +1,127 @@
+"""The documentation is executed: what its blocks print is what stands below them, and no name or link is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from helpers import pages
+from helpers.paths import ROOT
+
+import convpolicy as cp
+from convpolicy import registry
+from convpolicy.extensions import hooks
+from convpolicy.parts.padding import OVERFLOW
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "examples" / "README.md", ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name != "write_a_plugin.md"],  # which installs something: see test_docs_plugin.py
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_the_blocks_of_a_page_print_what_it_says(page, tmp_path, monkeypatch):
+    """All Python blocks of a page in one namespace, and its convpolicy commands, in order, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    if page.parent.name != "frameworks":
+        pages.check(page)
+        return
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    words = [sys.executable, pages.__file__, page]  # the frameworks do not bear each other in one process
+    result = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_drawing_in_the_readme_is_the_commands():
+    """README.md shows a part of what its first command prints."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"^pip install \. && (convpolicy .*)$", text, re.MULTILINE)[1]
+    shown = [text for language, text in pages.BLOCK.findall(text) if language == "text" and "output 638" in text]
+    assert len(shown) == 1
+    assert shown[0] in pages.run_command(command) + "\n"
+
+
+def test_rules_md_is_made_from_what_is_registered():
+    """docs/rules.md is what docs/make_rules.py prints today, and has a heading for every registered name."""
+    made = subprocess.run(
+        [sys.executable, ROOT / "docs" / "make_rules.py"], capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    assert page == made
+    headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
+    kinds = [kind for kind in hooks.KINDS.values() if kind not in ("backend", "native framework", "dialect", "file format")]
+    assert sorted(headings) == sorted(name for kind in kinds for name in registry.current().parts(kind))
+    assert all(f"- `{name}`: " in page for name in OVERFLOW)
+
+
+def test_performance_md_is_made_from_the_stored_measurement():
+    """The tables of docs/performance.md are what docs/make_performance.py makes of benchmarks/results."""
+    words = [sys.executable, ROOT / "docs" / "make_performance.py"]
+    made = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=True).stdout
+    assert (ROOT / "docs" / "performance.md").read_text(encoding="utf-8") == made
+    assert made.count("| kept") > 10
+
+
+def test_claims_md_is_made_from_the_measurements():
+    """docs/claims.md is what docs/make_claims.py prints today; these claims of the page, and no others, are false."""
+    words = [sys.executable, ROOT / "docs" / "make_claims.py"]
+    made = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=True).stdout
+    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert page == made
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 19
+    assert [claim[:42] for claim, _found, verdict in rows if verdict == "**false**"] == [
+        "torch's padding may be a tuple (left, righ",
+        "torch's 'same' with an odd total fills the",
+        "MindSpore's weight is drawn from N(0, 1)",
+        "torch's reflection is nn.Pad(((0,0),(1,1),",
+    ]
+    assert [claim for claim, _found, verdict in rows if "only" in verdict] == ["MindSpore's bias is zeros"]
+
+
+def test_the_pages_of_papers_are_made_from_the_policies(tmp_path):
+    """docs/papers is what docs/make_papers.py writes today: a page for every paper's policy, and the page that lists them."""
+    subprocess.run([sys.executable, ROOT / "docs" / "make_papers.py", tmp_path / "papers"], check=True)
+    made, stored = (
+        {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+        for folder in (tmp_path / "papers", ROOT / "docs" / "papers")
+    )
+    assert stored == made
+    assert len(made) == 1 + sum(name.startswith("paper/") for name in cp.policies())
+
+
+def test_drawings_are_true():
+    """Every drawing ``1234, left 2, right 2 -> …`` of rules.md is what the mode above it does."""
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    found = re.findall(r"^### (\S+)\n\n[^\n]*1234, left 2, right 2 -> (\S+)\|1234\|(\S+)\.$", page, re.MULTILINE)
+    assert {name for name, *_drawn in found} == set(cp.padding_modes())
+    for name, left, right in found:
+        plan = cp.policy("torch").evolve(padding=2, padding_mode=name).plan(1, length=4)
+        constant = {"zeros": "0", "constant": "v"}.get(name, "?")
+        drawn = ["".join(constant if s < 0 else str(s + 1) for s in side) for side in (plan.left_sources, plan.right_sources)]
+        assert [left, right] == drawn
+
+
+def test_every_part_says_what_it_is():
+    """Each registered part has a sentence; rules and policies name a source or say what was measured."""
+    for kind in hooks.KINDS.values():
+        for name, part in registry.current().parts(kind).items():
+            assert part.description.rstrip(")").endswith(".") or "->" in part.description or kind == "padding rule", (kind, name)
+    for name in cp.policies():
+        assert cp.policy(name).source, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Every relative link of a page names a file or folder of this repository, and its anchor a heading."""
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _hash, anchor = target.partition("#")
+        file = (page.parent / path).resolve()
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, target

@@ -1,0 +1,36 @@
+"""The conformance kit on the backends of real frameworks, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers.frameworks import params
+
+CODE = """
+import sys
+import warnings
+warnings.simplefilter("ignore")
+from convpolicy.testing import check_backend
+check_backend(sys.argv[1], report=sys.argv[2])
+"""
+DTYPES = {"torch": ("float32", "float64", "float16", "bfloat16"), "mindspore": ("float32", "float64", "float16")}
+
+
+@pytest.mark.parametrize("backend", params(DTYPES))
+def test_a_framework_conforms(backend, tmp_path):
+    """Names, signatures, shapes, values and gradients in every dtype it declares; nothing fails and nothing is left out."""
+    report = tmp_path / "report.json"
+    result = subprocess.run(
+        [sys.executable, "-c", CODE, backend, report], env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    checks = json.loads(report.read_text())["parts"][f"backend {backend}"]["checks"]
+    assert {check["verdict"] for check in checks.values()} == {"passed"}
+    assert set(checks) == {
+        "names", "signatures", "shapes", "refusals", "initial-weights", "strided-input", "lengths", "index-map", "assign", "capture",
+        *(f"{what}-{dtype}" for what in ("values", "gradients") for dtype in DTYPES[backend]),
+    }  # fmt: skip

@@ -1,0 +1,208 @@
+"""Every lowering that calls itself legal computes the plan, and has the bits it claims; a wrong one is noticed."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.differential import Case, Sizes, defined_pads, random_cases, random_data, referee, same_within
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import convpolicy as cp
+from convpolicy.frameworks.torch.execution import lowerings
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, Work
+from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
+
+SINGLE = st.integers(1, 4)
+
+
+def work_of(case: Case, layer: nn.Conv1d) -> Work:
+    """The plan of one case, and the way in which its layer pads."""
+    sizes = case.sizes
+    plan = cp.policy("torch").evolve(padding=case.rule, padding_mode=case.mode).plan(
+        sizes.kernel, sizes.stride, sizes.dilation, length=case.length
+    )  # fmt: skip
+    assert (plan.left, plan.right) == defined_pads(case.rule, sizes, case.length)
+    if isinstance(layer, RuledConv1d):
+        return Work(plan, sizes.groups, layer._pad_by)
+    return Work(plan, sizes.groups, lambda data, left, right: F.pad(data, (left, right), FUNCTIONAL_MODES[case.mode.name]))
+
+
+def runs(case: Case, seed: int, batch: int, dtype: str = "float32"):
+    """Yield the name and the output of every legal lowering, and what the reference says."""
+    layer = case.layer("torch", "torch", seed, dtype)
+    data = random_data(seed, case.length, batch, dtype)
+    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+    work, judged = work_of(case, layer), None
+    for name, lowering in LOWERINGS.items():
+        reason = lowering.why_not(work.plan, layer.in_channels, layer.groups)
+        assert isinstance(reason, str)
+        if not reason:
+            judged = judged or referee(case, data, weight.numpy(), None if bias is None else bias.numpy())
+            yield name, lowering.run(torch.from_numpy(data), weight, bias, work), judged
+
+
+def test_every_legal_lowering_computes_the_plan():
+    """All rules × modes, groups, strides, dilations, one item and several: within rounding of the float64 loops, contiguous."""
+    reached = dict.fromkeys(LOWERINGS, 0)
+    for number, case in enumerate(random_cases(5, seed=7)):
+        for name, output, judged in runs(case, number, batch=1 + number % 3):
+            same_within(judged.output, output.numpy(), judged, "float32", f"{name}: {case}")
+            assert output.is_contiguous() or name == "drop"
+            reached[name] += 1
+    assert min(reached.values()) >= 8, reached
+
+
+def test_float64_lowerings_compute_the_plan():
+    """No lowering loses digits of float64."""
+    for number, case in enumerate(random_cases(1, seed=8)):
+        for name, output, judged in runs(case, number, batch=2, dtype="float64"):
+            assert output.dtype == torch.float64
+            same_within(judged.output, output.numpy(), judged, "float64", f"{name}: {case}")
+
+
+@settings(max_examples=150, deadline=None)
+@given(SINGLE, SINGLE, SINGLE, st.integers(0, 9), st.integers(0, 9), st.integers(1, 40), st.data())
+def test_lowerings_agree_on_any_pads(kernel, stride, dilation, left, right, length, data):
+    """Whatever the pads, the legal lowerings give as many outputs as the plan says, and the same ones."""
+    mode = data.draw(st.sampled_from(("zeros", "reflect", "replicate", "circular", "symmetric")))
+    groups = data.draw(st.sampled_from((1, 2, 4)))
+    sizes = Sizes(kernel, stride, dilation, groups, True)
+    reach = {"zeros": 99, "replicate": 99, "reflect": length - 1}.get(mode, length)
+    left, right = min(left, reach), min(right, reach)
+    if left + length + right < sizes.effective:
+        return
+    case = Case(sizes, cp.Choice("explicit", left=left, right=right), cp.Choice(mode), length)
+    for name, output, judged in runs(case, length, batch=2):
+        same_within(judged.output, output.numpy(), judged, "float32", f"{name}: {case}")
+
+
+def big_layers():
+    """Layers whose sizes torch gives to each of its kernels: im2col, dilated, oneDNN dense, grouped and depthwise."""
+    for (channels, kernel, groups, length), mode in itertools.product(
+        ((8, 3, 1, 50), (8, 3, 8, 400), (64, 5, 1, 900), (64, 7, 64, 3000), (48, 9, 4, 1200)), ("zeros", "reflect", "replicate", "circular")
+    ):  # fmt: skip
+        yield channels, kernel, groups, length, mode
+
+
+@pytest.mark.parametrize("pads", [(2, 1), (3, 3), (0, 4), (9, 11)])
+def test_bits_of(pads):
+    """A lowering that claims the bits of another has every one of them, in each of torch's kernels, for dilation and stride too."""
+    for number, (channels, kernel, groups, length, mode) in enumerate(big_layers()):
+        for stride, dilation in ((1, 1), (2, 1), (1, 3)):
+            layer = cp.Conv1d(channels, channels, kernel, stride, pads, dilation, groups, padding_mode=mode, backend="torch")
+            data = torch.from_numpy(random_data(number, length, 1 + number % 2, channels=channels))
+            plan = layer._request.plan(length) if isinstance(layer, RuledConv1d) else None
+            if plan is None:
+                continue
+            work = Work(plan, groups, layer._pad_by)
+            outputs = {
+                name: lowering.run(data, layer.weight.detach(), layer.bias.detach(), work)
+                for name, lowering in LOWERINGS.items()
+                if lowering.bits_of and not lowering.why_not(plan, channels, groups)
+            }
+            for name, output in outputs.items():
+                assert torch.equal(output, outputs[LOWERINGS[name].bits_of]), (name, pads, channels, kernel, groups, mode)
+            assert len(outputs) >= 2
+
+
+@pytest.mark.parametrize("name", LOWERINGS)
+def test_gradients(name):
+    """Every lowering differentiates as torch's own pad and convolution, in float64: input, weight and bias."""
+    checked = 0
+    for number, case in enumerate(random_cases(2, seed=9)):
+        layer = case.layer("torch", "torch", number, "float64")
+        work = work_of(case, layer)
+        if LOWERINGS[name].why_not(work.plan, layer.in_channels, layer.groups) or work.plan.length_out == 0:
+            continue
+        data = torch.from_numpy(random_data(number, case.length, 2, "float64")).requires_grad_()
+        wanted = [data, layer.weight] + ([layer.bias] if layer.bias is not None else [])
+        upstream = None
+        found = {}
+        for other in ("pad_first", name):
+            output = LOWERINGS[other].run(data, layer.weight, layer.bias, work)
+            upstream = (
+                torch.from_numpy(np.random.default_rng(number).standard_normal(output.shape)) if upstream is None else upstream
+            )
+            found[other] = torch.autograd.grad(output, wanted, upstream)
+        for mine, expected in zip(found[name], found["pad_first"]):
+            torch.testing.assert_close(mine, expected, rtol=1e-10, atol=1e-10)  # float64: 1e6 roundings of it
+        checked += 1
+    assert checked >= 2
+
+
+def shifted(data, weight, bias, work):
+    """Keeps the outputs one further on."""
+    plan = work.plan
+    wide, first = lowerings._alike(plan)
+    both = F.conv1d(data, weight, bias, plan.stride, wide + plan.stride, plan.dilation, work.groups)
+    return both.narrow(-1, first, plan.length_out).contiguous()
+
+
+def one_edge(data, weight, bias, work):
+    """Corrects the left edge alone."""
+    plan = work.plan
+    right = lowerings.edges(data, weight, bias, work)
+    wide, first = lowerings._alike(plan)
+    zeros = F.conv1d(data, weight, bias, plan.stride, wide, plan.dilation, work.groups).narrow(-1, first, plan.length_out)
+    return torch.cat([right[..., : plan.length_out // 2], zeros[..., plan.length_out // 2 :]], -1)
+
+
+def mirrored(data, weight, bias, work):
+    """Pads with the right one left."""
+    plan = work.plan
+    return F.conv1d(work.pad(data, plan.right, plan.left), weight, bias, plan.stride, 0, plan.dilation, work.groups)
+
+
+def undilated(data, weight, bias, work):
+    """Reads neighbours."""
+    narrow = Work(
+        work.plan.__class__(
+            **{**{f: getattr(work.plan, f) for f in work.plan.__slots__ if not f.startswith("_")}, "dilation": 1}
+        ),
+        *work[1:],
+    )
+    return lowerings.windows(data, weight, bias, narrow)
+
+
+def unbiased(data, weight, bias, work):
+    """Forgets the bias."""
+    return lowerings.pad_first(data, weight, None, work)
+
+
+def swapped_groups(data, weight, bias, work):
+    """Gives every group the next one's weights."""
+    return lowerings.pad_first(data, weight.roll(weight.shape[0] // work.groups, 0), bias, work)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("overpad", shifted), ("edges", one_edge), ("concatenate", mirrored), ("windows", undilated), ("pad_first", unbiased),
+        ("channels_last", swapped_groups),
+    ],
+)  # fmt: skip
+def test_a_wrong_lowering_is_noticed(name, wrong, monkeypatch):
+    """The comparison above fails for outputs shifted by one, an edge forgotten, sides swapped, dilation, bias or groups lost."""
+    monkeypatch.setitem(LOWERINGS, name, LOWERINGS[name]._replace(run=wrong))
+    with pytest.raises(AssertionError):
+        test_every_legal_lowering_computes_the_plan()
+
+
+def test_a_lowering_that_is_not_legal_says_why():
+    """Where a lowering cannot carry a plan out there is a reason to read."""
+    plan = cp.policy("torch").evolve(padding=(3, 1)).plan(4, length=9)
+    assert {name: lowering.why_not(plan, 4, 4) for name, lowering in LOWERINGS.items() if lowering.why_not(plan, 4, 4)} == {
+        "native": "pads are unequal or no zeros",
+        "same": "pads are not those of torch's own 'same'",
+        "gather": "pads are constants or absent",
+        "edges": "pads are constants, cut, absent or reach everywhere",
+        "windows": "every channel is a group, or the kernel is a matrix",
+        "channels_last": "every channel is a group of its own",
+        "matmul": "the kernel, the stride or the groups are more than one, or something is padded",
+    }

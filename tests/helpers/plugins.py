@@ -1,0 +1,57 @@
+"""Plugins as a user would install them, whole and broken."""
+
+from __future__ import annotations
+
+import convpolicy as cp
+from convpolicy.extensions.loading import PluginRegistry as Registry
+
+HEAD = """
+from convpolicy import PaddingMode, PaddingRule, hookimpl
+
+def ahead(kernel, stride, dilation, length):
+    return 0, 7
+"""
+
+
+def offering(*names: str) -> str:
+    """Source of a plugin that offers padding rules of these names."""
+    rules = ", ".join(f"PaddingRule({name!r}, ahead)" for name in names)
+    return f"{HEAD}\n@hookimpl\ndef convpolicy_padding_rules():\n    return [{rules}]\n"
+
+
+def hook(body: str, signature: str = "convpolicy_padding_rules()") -> str:
+    """Source of a plugin with one hook of this body."""
+    return f"{HEAD}\n@hookimpl\ndef {signature}:\n    {body}\n"
+
+
+OURS = {"mlx", "onnx"}  # plugins of this repository, which may be installed too
+
+
+def strangers(registry: Registry) -> dict[str, cp.PluginReport]:
+    """Return the reports of the plugins that are neither built in nor this repository's."""
+    return {report.name: report for report in registry.reports() if not report.builtin and report.name not in OURS}
+
+
+OTHER_MARKER = "import pluggy\n\n@pluggy.HookimplMarker('convpolice')\ndef convpolicy_padding_rules():\n    return []\n"
+BROKEN = {  # source of a plugin named "broken" -> what its report says
+    "no such import": (
+        "import nowhere_at_all",
+        "plugin 'broken' (broken_module) failed to import: ModuleNotFoundError: No module named 'nowhere_at_all'",
+    ),
+    "raises on import": ("raise RuntimeError('not\\ntoday')", "(broken_module) failed to import: RuntimeError: not today"),
+    "no Python": ("def", "(broken_module) failed to import: SyntaxError: "),
+    "ends the process": ("raise SystemExit(3)", "(broken_module) failed to import: SystemExit: 3"),
+    "no hook": ("def convpolicy_padding_rules():\n    return []", "plugin 'broken' implements no hook; mark functions named"),
+    "another marker": (OTHER_MARKER, "plugin 'broken' implements no hook; mark functions named convpolicy_padding_rules, "),
+    "misspelt hook": (hook("return []", "convpolicy_paddings()"), "'broken' does not fit the hooks: unknown hook 'convpolicy_paddings'"),
+    "wrong argument": (hook("return []", "convpolicy_padding_rules(cli)"), "'broken' does not fit the hooks: "),
+    "hook raises": (hook("raise KeyError('gone')"), "plugin 'broken': convpolicy_padding_rules raised KeyError: 'gone'"),
+    "no list": (hook("return PaddingRule('a', ahead)"), "convpolicy_padding_rules must return a list, got PaddingRule."),
+    "nothing": (hook("return None"), "'broken': convpolicy_padding_rules must return a list, got NoneType."),
+    "text": (hook("return 'ab'"), "'broken': convpolicy_padding_rules must return a list, got str."),
+    "mapping": (hook("return {'a': PaddingRule('a', ahead)}"), "convpolicy_padding_rules must return a list, got dict."),
+    "another kind": (hook("return [PaddingMode('a', ahead)]"), "must return objects of kind 'padding rule', got PaddingMode(name='a'"),
+    "the class": (hook("return [PaddingRule]"), "must return objects of kind 'padding rule', got <class"),
+    "no name": (hook("return [PaddingRule(3, ahead)]"), "'broken': convpolicy_padding_rules raised InvalidTypeError: the name of a padding rule must be text, got 3"),
+    "a built-in name": (offering("causal"), "padding rule 'causal' is offered by two plugins, 'padding_rules' and 'broken'."),
+}  # fmt: skip

@@ -1,0 +1,114 @@
+"""Whole files: every Conv1d found however it was imported, names kept, Keras's channels followed; no framework is needed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from helpers.translated import line
+
+import convpolicy as cp
+from convpolicy.cli import group as cli
+
+FILE = """
+import torch
+import torch.nn as tnn
+from torch import nn
+from torch.nn import Conv1d, Linear as L
+import mindspore.nn as mnn
+
+Again = tnn.Conv1d
+
+class Net(nn.Module):
+    def __init__(self, dim, k, layers):
+        self.a = torch.nn.Conv1d(dim, 2 * dim, 3, padding=1)
+        self.b = nn.Sequential(nn.Conv1d(4, 8, 3), nn.ReLU(), tnn.Conv1d(8, dims[0], k, bias=False))
+        self.c = nn.ModuleList(Conv1d(dim, dim, 3, dilation=2 ** i, padding="same") for i in range(4))
+        self.d = nn.Conv1d(*layers)
+        self.e = nn.Conv1d(dim, dim, k, padding=k // 2)
+        self.f = mnn.Conv1d(2, 3, 4)
+        self.g = Again(2, 3, 4)
+        self.h = functools.partial(nn.Conv1d, 2)
+        self.i: nn.Module = nn.Conv1d(
+            2,
+            next(sizes), 4)
+"""
+
+
+def test_a_file(tmp_path):
+    """Every torch Conv1d however it was imported, in order; names and arithmetic kept, reasons for the rest, the file untouched."""
+    found = cp.translate_page(FILE)
+    lines = [None if call.code is None else line(call.code) for call in found]
+    assert [call.line for call in found] == [8, 12, 13, 13, 14, 15, 16, 18, 19, 20]
+    assert [text and text.split(", pad_mode")[0] for text in lines] == [
+        None, "self.a = nn.Conv1d(dim, 2 * dim, 3", "layer3 = nn.Conv1d(4, 8, 3", "layer4 = nn.Conv1d(8, dims[0], k",
+        "layer5 = nn.Conv1d(dim, dim, 3", None, "self.e = nn.Conv1d(dim, dim, k", "self.g = nn.Conv1d(2, 3, 4", None, None,
+    ]  # fmt: skip
+    assert "pad_mode='pad', padding=k // 2" in lines[6]
+    assert "pad_mode='same', dilation=2 ** i" in lines[4]
+    reasons = [call.reason for call in found if call.reason]
+    assert [next(w for w in ("named", "starred", "computed") if w in reason) for reason in reasons] == [
+        "named",
+        "starred",
+        "named",
+        "computed",
+    ]
+    assert found[-1].original == "nn.Conv1d(\n            2,\n            next(sizes), 4)"
+    path = tmp_path / "model.py"
+    path.write_text(FILE)
+    written = CliRunner().invoke(cli.build(), ["translate", str(path), "--json"]).stdout
+    assert json.loads(written) == [call.to_dict() for call in found]
+    text = CliRunner().invoke(cli.build(), ["translate", str(path)]).stdout
+    assert text == CliRunner().invoke(cli.build(), ["translate", "-"], input=FILE).stdout.replace("<stdin>", str(path))
+    assert text == cp.translate(FILE).replace("# line ", f"# {path}:")
+    compile(text, "translated", "exec")
+    assert path.read_text() == FILE
+
+
+KERAS = """
+from tensorflow import keras
+from tensorflow.keras import layers
+model = keras.Sequential([
+    keras.Input(shape=(1000, 8)),
+    layers.Conv1D(16, 5, padding="same"),
+    layers.BatchNormalization(),
+    layers.Conv1D(32, 3),
+    layers.Dense(5),
+    layers.Conv1D(64, 1),
+])
+seq = keras.Sequential()
+seq.add(layers.Conv1D(4, 3, input_shape=(10, 3)))
+seq.add(layers.Conv1D(6, 3))
+x = inputs = keras.Input((100, 2))
+y = keras.Input((100, 2))
+y = layers.Conv1D(7, 3)(y)
+y = layers.ReLU()(layers.Conv1D(9, 3)(y))
+for i in range(3):
+    y = layers.Conv1D(11, 3)(y)
+y = layers.Conv1D(12, 3)(y)
+"""
+
+
+def test_channels_of_a_keras_page():
+    """Sequential, add and the functional style are followed; loops and unknown layers are not, and the code says so."""
+    found = cp.translate_page(KERAS, "keras", "torch")
+    sizes = [line(call.code).split("nn.Conv1d(")[1].split(", ")[:2] for call in found]
+    assert [(a if a == "in_channels" else int(a), int(b)) for a, b in sizes] == [
+        (8, 16), (16, 32), ("in_channels", 64), (3, 4), (4, 6), (2, 7), (7, 9), ("in_channels", 11), ("in_channels", 12),
+    ]  # fmt: skip
+    assert all(("put the number" in call.code) == (size[0] == "in_channels") for call, size in zip(found, sizes))
+    assert len(cp.translate_page(KERAS, "tensorflow", "flax", in_channels=5)) == len(found)
+
+
+def test_names_of_a_file_are_followed():
+    """A class of the file's own, another package's nn and star imports; a page without any says which framework it has."""
+    own = "import x\nclass Conv1d: pass\na = Conv1d(1, 2, 3)\nimport my.nn as nn\nb = nn.Conv1d(1, 2, 3)\nimport torch\nc = torch.nn.Conv1d(1, 2, 3)"
+    assert [call.line for call in cp.translate_page(own)] == [7]
+    assert len(cp.translate_page("from torch.nn import *\nConv1d(1, 2, 3)")) == 1
+    assert len(cp.translate_page("import tensorflow as tf\nL = tf.keras.layers\nL.Conv1D(1, 2)", "keras", in_channels=3)) == 1
+    assert len(cp.translate_page('"\\d" is 1\nnn.Conv1d(1, 2, 3)')) == 1  # the user's text may deserve warnings
+    with pytest.raises(cp.ConvPolicyError, match="it has some of keras"):
+        cp.translate_page(KERAS)
+    with pytest.raises(cp.ConvPolicyError, match="0 lines without"):
+        cp.translate_page("")
