@@ -14,7 +14,7 @@ from convpolicy.conversion.tensors import Entry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.layers.capture import Capture, capture
-from convpolicy.layers.whole_models import PortedModel, convolutions, listed_in, walking
+from convpolicy.layers.whole_models import Convolution, PortedModel, convolutions, listed_in, walking
 from convpolicy.parts.layout import Layout
 
 
@@ -101,15 +101,13 @@ def _stem_of(paths: tuple[str, ...], stems: Iterable[str]) -> str | None:
 def _layers_of(layers: Any) -> Iterator[_Layer]:
     """Yield the layers in what was passed as ``layers``."""
     if isinstance(layers, PortedModel):
-        aliases = layers.aliases
-        yield from (_of_layer((path, *aliases.get(path, ())), layer) for path, layer in layers.layers.items())
+        yield from (_of_layer(layers.origins.get(path, Convolution(path, None)), layer) for path, layer in layers.layers.items())
     elif listed_in(layers) is not None:  # first, as a model may be a mapping
         for row, captured in convolutions(layers, every_path=True):
             spec, reason = (captured.spec, "") if isinstance(captured, Capture) else (row.spec, str(captured))
-            layout = registry.current().get("layout", row.layout) if row.layout else None
-            yield _Layer((row.path, *row.aliases), spec, row.module, layout, reason)
+            yield _Layer((row.path, *row.aliases), spec, row.module, _layout_of(row), reason)
     elif isinstance(layers, Mapping):
-        yield from (_of_layer((path,), layer) for path, layer in layers.items())
+        yield from (_of_layer(Convolution(path, None), layer) for path, layer in layers.items())
     else:
         raise InvalidTypeError(
             f"layers must be a PortedModel, a model of one of the backends {', '.join(walking())}, or a mapping of paths to layers, got "
@@ -117,5 +115,10 @@ def _layers_of(layers: Any) -> Iterator[_Layer]:
         )
 
 
-def _of_layer(paths: tuple[str, ...], layer: Any) -> _Layer:
-    return _Layer(paths, (layer if isinstance(layer, Capture) else capture(layer)).spec, object())
+def _of_layer(origin: Convolution, layer: Any) -> _Layer:
+    spec = (layer if isinstance(layer, Capture) else capture(layer)).spec
+    return _Layer((origin.path, *origin.aliases), spec, object(), _layout_of(origin))
+
+
+def _layout_of(convolution: Convolution) -> Layout | None:
+    return registry.current().get("layout", convolution.layout) if convolution.layout else None

@@ -136,4 +136,6 @@ def by_stamp(stamp: Stamp, entries: Mapping[str, Entry], source: Side, target: S
         if origin.target:
             stem, part = parts_of(name, source.weight) or ("", "weight")
             own = side("the file's stamp", origin.target).layout
-            yield name, Move(own, target.layout, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)
+            back = origin.source and stamp.source == target.name  # to the layout it had, which may be a depthwise one
+            then = side("the file's stamp", origin.source).layout if back else target.layout
+            yield name, Move(own, then, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)

@@ -90,13 +90,13 @@ class PortedModel:
         layers: path -> native layer.
         report: one `Ported` for every module that is a Conv1d or is called one, in the model's order.
         parameters: old parameter name -> `Renamed`.
-        aliases: path -> other names of the layer, e.g. the one in its framework's own checkpoint files.
+        origins: path -> `Convolution` that the layer was ported from, without its module.
     """
 
     layers: Mapping[str, Any]
     report: tuple[Ported, ...]
     parameters: Mapping[str, Renamed]
-    aliases: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    origins: Mapping[str, Convolution] = attrs.field(factory=dict)
 
     @property
     def refused(self) -> tuple[Ported, ...]:
@@ -129,7 +129,7 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
     layers: dict[str, Any] = {}
     report: list[Ported] = []
     parameters: dict[str, Renamed] = {}
-    aliases: dict[str, tuple[str, ...]] = {}
+    origins: dict[str, Convolution] = {}
     for convolution, captured in convolutions(model, progress=progress):
         path, name = convolution.path, type(convolution.module).__name__
         if not isinstance(captured, Capture):
@@ -138,9 +138,8 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
         layers[path] = captured.build(to, dtype=dtype)
         report.append(Ported(path, name))
         parameters |= renamed(convolution, captured, to)
-        if convolution.aliases:
-            aliases[path] = convolution.aliases
-    return PortedModel(layers, tuple(report), parameters, aliases)
+        origins[path] = attrs.evolve(convolution, module=None)
+    return PortedModel(layers, tuple(report), parameters, origins)
 
 
 def convolutions(

@@ -1,0 +1,117 @@
+"""Whole models of flax.nnx: every 1-D convolution ported, with its new names; flax.linen models are refused."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+from safetensors.numpy import load_file, save_file
+from whole_models import check, check_names
+
+import convpolicy as cp
+from convpolicy.layers.whole_models import convolutions
+
+
+class Block(nnx.Module):
+    """Convolutions in containers, one of them in two places, and some of other dimensions."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Conv(4, 6, 3, feature_group_count=2, rngs=rngs)
+        self.list = nnx.List([nnx.Conv(6, 4, (5,), strides=2, use_bias=False, rngs=rngs), nnx.Conv(4, 4, (3, 3), rngs=rngs)])
+        self.dict = nnx.Dict(a=nnx.Conv(4, 4, 3, padding="CAUSAL", rngs=rngs))
+        self.second = self.first
+        self.transposed = nnx.ConvTranspose(4, 4, (3,), rngs=rngs)
+        self.dense = nnx.Linear(4, 2, rngs=rngs)
+
+
+class Model(nnx.Module):
+    """A sequence and a block."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.block = Block(rngs)
+        self.stem = nnx.Sequential(nnx.Conv(3, 4, 4, rngs=rngs), nnx.relu)
+
+
+PATHS = ("block.dict.a", "block.first", "block.list.0", "stem.layers.0")
+REPORTED = (*PATHS[:3], "block.transposed", PATHS[3])
+
+
+def modules(own):
+    return {
+        "block.dict.a": own.block.dict["a"],
+        "block.first": own.block.first,
+        "block.list.0": own.block.list[0],
+        "stem.layers.0": own.stem.layers[0],
+    }
+
+
+def state(own):
+    return {".".join(map(str, path)): np.asarray(value.value) for path, value in nnx.to_flat_state(nnx.state(own, nnx.Param))}
+
+
+@pytest.mark.parametrize("to", ["numpy", "torch"])
+def test_layer_by_layer(to):
+    """Outputs within rounding, weights to the bit, names and axes right; what is no convolution is reported."""
+    own = Model()
+    own.block.first.bias.value = jnp.linspace(-1, 1, 6)
+    ported = cp.port_model(own, to=to)
+    check(modules(own), "flax", ported, to)
+    assert [row.path for row in ported.report] == list(REPORTED)
+    assert [(row.path, row.class_name) for row in ported.refused] == [("block.transposed", "ConvTranspose")]
+    check_names(ported, state(own), to)
+    assert ported.parameters["block.first.kernel"].name == "block.first.weight"
+    assert ported.parameters["block.first.kernel"].axes == "WIO -> OIW"
+
+
+def test_every_path():
+    """A module in two places is listed once, where the model's state has it, and twice when asked."""
+    assert [row.path for row, _ in convolutions(Model())] == list(REPORTED)
+    every = [row.path for row, _ in convolutions(Model(), every_path=True)]
+    assert every == ["block.dict.a", "block.first", "block.list.0", "block.second", "block.transposed", "stem.layers.0"]
+
+
+def test_a_layer_alone_and_plain_containers():
+    """A convolution is a model of one layer; lists and dicts that hold modules are searched too."""
+    layer = nnx.Conv(3, 4, 3, rngs=nnx.Rngs(0))
+    assert list(cp.port_model(layer, to="numpy").layers) == [""]
+
+    class Plain(nnx.Module):
+        def __init__(self):
+            self.parts = nnx.data([{"a": layer}])
+
+    assert list(cp.port_model(Plain(), to="numpy").layers) == ["parts.0.a"]
+
+
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_convert(separator, tmp_path):
+    """A file of the model's state, each module once in it, and the model: the weights are found and moved."""
+    own = Model()
+    save_file({name.replace(".", separator): value for name, value in state(own).items()}, tmp_path / "a.safetensors")
+    done = cp.convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", source="flax", target="torch", layers=own)
+    assert sorted(row.old.replace("/", ".") for row in done.weights) == sorted(f"{path}.kernel" for path in PATHS)
+    found = load_file(tmp_path / "b.safetensors")
+    for path, module in modules(own).items():
+        name = f"{path.replace('.', separator)}{separator}weight"
+        assert np.array_equal(found[name], np.asarray(module.kernel.value).transpose(2, 1, 0))
+    assert found[f"block{separator}list{separator}1{separator}kernel"].shape == (3, 3, 4, 4)
+
+
+def test_linen_models_are_refused():
+    """In one sentence that says where the weights are; a layer that convpolicy built is a model of one layer."""
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, data):
+            return linen.Conv(4, (3,))(data)
+
+    net = Net()
+    for model in (net, net.bind(net.init(jax.random.key(0), jnp.zeros((1, 9, 3))))):
+        with pytest.raises(
+            cp.InvalidTypeError, match=r"model .*Net is a flax.linen module, whose weights are in its variables; port each"
+        ):
+            cp.port_model(model, to="numpy")
+    layer = cp.Conv1d(3, 4, 3, policy="flax-linen", backend="flax-linen", seed=0)
+    assert list(cp.port_model(layer, to="numpy").layers) == [""]
