@@ -1,4 +1,4 @@
-"""File formats of plugins: a stranger's from end to end, broken ones reported by name, and bytes without a meaning in NumPy's archives."""
+"""File formats of plugins: a stranger's from end to end, and broken ones reported by name."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import re
 import subprocess
 import sys
-from typing import ClassVar
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from helpers.plugins import offering_formats
+from safetensors.numpy import save_file
 
 import convpolicy as cp
 from convpolicy.conversion import Entry, ParameterNames, Reader, Writer, entry, in_pieces, joined
-from convpolicy.conversion.files.npz import NpzReader, NpzWriter
 from convpolicy.conversion.formats import FileFormat, format_of
 from convpolicy.extensions.loading import PluginRegistry
 
@@ -70,31 +69,6 @@ class TideWriter(Writer):
 
 
 NAMES = ParameterNames(separator="/", weight="w", bias="b", groups=True)
-
-
-def plugin(*formats):
-    """A plugin with these file formats."""
-
-    class Plugin:
-        @cp.hookimpl
-        def convpolicy_file_formats(self):
-            return list(formats)
-
-    return Plugin()
-
-
-@pytest.fixture
-def register():
-    """Register file formats under a plugin's name for one test."""
-    names = []
-
-    def add(*formats, name="tide"):
-        cp.register(plugin(*formats), name)
-        names.append(name)
-
-    yield add
-    for name in names:
-        cp.unregister(name)
 
 
 def source(path):
@@ -191,7 +165,7 @@ class Untyped(Reader):
 
 BROKEN = {
     "write": ("a.safetensors", "b.tide", {"writer": type("One", (Fails,), {"step": "write"})},
-              r"file formats '\.safetensors' \(files\) and '\.tide' \(tide\) failed while copying '.*': RuntimeError: no wind"),
+              r"file formats '\.safetensors' \(file_formats\) and '\.tide' \(tide\) failed while copying '.*': RuntimeError: no wind"),
     "finish": ("a.safetensors", "b.tide", {"writer": type("Two", (Fails,), {"step": "finish"})},
                r"file format '\.tide' \(tide\) failed while completing 'b\.tide': KeyError: 'no wind'"),
     "no writer": ("a.safetensors", "b.tide", {"writer": lambda job: None},
@@ -202,7 +176,7 @@ BROKEN = {
                   r"file format '\.tide' \(tide\) must return a Reader of convpolicy\.conversion, got int"),
     "no entries": ("a.tide", "b.npz", {"reader": Untyped}, r"file format '\.tide' \(tide\): entries must be objects of class Entry"),
     "read": ("a.tide", "b.npz", {"reader": LateReader},
-             r"file formats '\.tide' \(tide\) and '\.npz' \(files\) failed while copying '.*': ZeroDivisionError: no wind"),
+             r"file formats '\.tide' \(tide\) and '\.npz' \(file_formats\) failed while copying '.*': ZeroDivisionError: no wind"),
 }  # fmt: skip
 
 
@@ -222,7 +196,7 @@ def test_a_failing_format_is_reported_by_name(name, register, tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "a.tide"]
         cp.convert(tmp_path / "a.safetensors", tmp_path / "b.npz", source="torch", target="keras", guess=True)
     finally:
-        cp.register(plugin(), "good")
+        cp.register(offering_formats(), "good")
 
 
 REFUSED = {
@@ -266,7 +240,7 @@ def test_two_plugins_with_one_suffix(install, tmp_path, monkeypatch):
     reports = {report.name: report.errors for report in registry.reports()}
     assert reports["ebb"] == ["file format '.tide' is offered by two plugins, 'ebb' and 'flood'."]
     assert sorted(reports["flood"]) == [
-        "file format '.npz' is offered by two plugins, 'files' and 'flood'.",
+        "file format '.npz' is offered by two plugins, 'file_formats' and 'flood'.",
         "file format '.tide' is offered by two plugins, 'ebb' and 'flood'.",
     ]
     monkeypatch.setattr("convpolicy.registry._current", registry)
@@ -275,7 +249,7 @@ def test_two_plugins_with_one_suffix(install, tmp_path, monkeypatch):
     ):
         format_of("src", tmp_path / "a.tide")
     assert format_of("src", tmp_path / "a.ebb").provider == "ebb"
-    assert format_of("src", tmp_path / "a.npz").provider == "files"
+    assert format_of("src", tmp_path / "a.npz").provider == "file_formats"
 
 
 def test_the_longest_suffix_and_the_own_framework_come_first(register, tmp_path):
@@ -304,60 +278,6 @@ def test_formats_are_loaded_without_their_packages():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "9\nset()\n"
-
-
-# -- bytes without a meaning ----------------------------------------------------------------------------------------------
-
-HALF = (WEIGHT.view("<u4") >> 16).astype("<u2")  # bfloat16, cut off
-
-
-class Bfloat16Reader(NpzReader):
-    """Archives of a framework that stores bfloat16 so."""
-
-    dtypes: ClassVar = {"|V2": "bfloat16"}
-
-
-class Bfloat16Writer(NpzWriter):
-    """The same."""
-
-    dtypes = Bfloat16Reader.dtypes
-
-
-def test_unnamed_bytes_are_copied_and_named(tmp_path):
-    """Their axes may move; they are never cast, and only an archive takes them."""
-    np.savez(tmp_path / "a.npz", **{"conv.weight": HALF.view("V2"), "x": OTHER})
-    words = {"source": "torch", "target": "mindspore", "guess": True}
-    done = cp.convert(tmp_path / "a.npz", tmp_path / "b.npz", **words)
-    assert any(
-        re.match(r"'conv\.weight' is \|V2.*copied byte by byte: NumPy stores a dtype that it lacks so", note)
-        for note in done.notes
-    )
-    found = np.load(tmp_path / "b.npz")["conv.weight"]
-    assert found.shape == (6, 3, 1, 4)
-    assert found.tobytes() == HALF.tobytes()
-    with pytest.raises(
-        cp.InvalidValueError, match=r"safetensors has no dtype \|V2, which 'conv\.weight' is; NumPy stores a dtype that"
-    ):
-        cp.convert(tmp_path / "a.npz", tmp_path / "c.safetensors", **words)
-    with pytest.raises(cp.InvalidValueError, match=r"'conv\.weight' is \|V2, which cannot be cast to float32: NumPy stores"):
-        cp.convert(tmp_path / "a.npz", tmp_path / "c.npz", dtype="float32", **words)
-    with pytest.raises(cp.InvalidValueError, match=r"an \.h5 file has no dtype \|V2, which 'conv/vars/0' is; NumPy stores"):
-        pytest.importorskip("h5py")
-        cp.convert(tmp_path / "a.npz", tmp_path / "c.weights.h5", **words)
-
-
-def test_a_framework_says_what_they_are(register, tmp_path):
-    """Files of its policies are read and written as bfloat16; those of others are as before."""
-    register(cp.FileFormat("torch.npz", Bfloat16Reader, Bfloat16Writer, keeps_metadata=False))
-    np.savez(tmp_path / "a.npz", **{"conv.weight": HALF.view("V2")})
-    cp.convert(tmp_path / "a.npz", tmp_path / "b.safetensors", source="torch", target="keras", guess=True, dtype="float32")
-    numbers = (HALF.astype("<u4") << 16).view("<f4")
-    assert np.array_equal(load_file(tmp_path / "b.safetensors")["conv.kernel"], numbers.transpose(2, 1, 0))
-    cp.convert(tmp_path / "b.safetensors", tmp_path / "c.npz", source="keras", target="torch", guess=True, dtype="bfloat16")
-    assert np.load(tmp_path / "c.npz")["conv.weight"].tobytes() == HALF.tobytes()
-    assert np.load(tmp_path / "c.npz")["conv.weight"].dtype == np.dtype("V2")
-    with pytest.raises(cp.InvalidValueError, match=r"a \.npz file has no dtype bfloat16, which 'conv\.weight' is"):
-        cp.convert(tmp_path / "a.npz", tmp_path / "d.npz", source="torch", target="OI1W", guess=True)
 
 
 def test_what_an_author_imports():

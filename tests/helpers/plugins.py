@@ -55,3 +55,14 @@ BROKEN = {  # source of a plugin named "broken" -> what its report says
     "no name": (hook("return [PaddingRule(3, ahead)]"), "'broken': convpolicy_padding_rules raised InvalidTypeError: the name of a padding rule must be text, got 3"),
     "a built-in name": (offering("causal"), "padding rule 'causal' is offered by two plugins, 'padding_rules' and 'broken'."),
 }  # fmt: skip
+
+
+def offering_formats(*formats):
+    """A plugin with these file formats."""
+
+    class Plugin:
+        @cp.hookimpl
+        def convpolicy_file_formats(self):
+            return list(formats)
+
+    return Plugin()

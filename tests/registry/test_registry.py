@@ -1,11 +1,10 @@
-"""The registry by hand: registering and removing plugins, where a part came from, threads, and commands of plugins."""
+"""The registry by hand: registering and removing plugins, where a part came from, and threads."""
 
 from __future__ import annotations
 
 import threading
 import types
 
-import click
 import numpy as np
 import pytest
 
@@ -271,31 +270,3 @@ def test_many_threads_build_the_registry_once(monkeypatch):
     assert len(seen) == 16
     assert all(part is seen[0][0] and counts == seen[0][1:] for part, *counts in seen)
     assert 0 not in seen[0]
-
-
-class Command:
-    """A plugin that adds one command, or fails to."""
-
-    def __init__(self, name):
-        self.name = name
-
-    @cp.hookimpl
-    def convpolicy_commands(self, cli):
-        cli.add_command(click.Command(self.name or 1 / 0))
-
-
-def test_a_plugin_that_fails_to_add_commands_is_reported(registry):
-    """Its report says so, once however often commands are added; the commands of the others are there."""
-    for name, command in (("before", "a"), ("broken", ""), ("other", "c")):
-        registry.register(Command(command), name)
-    for _ in range(2):
-        cli, built_in = click.Group(), click.Group()
-        registry.add_commands(cli)
-        Registry(entry_points=False).add_commands(built_in)
-        assert sorted(cli.commands) == sorted(["a", "c", *built_in.commands])
-    errors = {report.name: report.errors for report in registry.reports() if report.errors}
-    assert errors == {"broken": ["plugin 'broken': convpolicy_commands raised ZeroDivisionError: division by zero."]}
-    strict = Registry(entry_points=False, strict=True)
-    strict.register(Command(""), "broken")
-    with pytest.raises(cp.ConvPolicyError, match="convpolicy_commands raised ZeroDivisionError"):
-        strict.add_commands(click.Group())
