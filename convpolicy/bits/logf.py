@@ -1,4 +1,4 @@
-"""The float32 logarithm of the GNU C library, which JAX and Paddle call: evaluated in float64 and rounded once."""
+"""The float32 logarithm of the GNU C library: evaluated in float64 and rounded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Philox4x32-10, the counter-based generator of MindSpore and TensorFlow (Salmon et al., 2011)."""
+"""Philox4x32-10, a counter-based generator (Salmon et al., 2011)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The float32 sine and cosine of the GNU C library, which TensorFlow calls: evaluated in float64 and rounded once."""
+"""The float32 sine and cosine of the GNU C library: evaluated in float64 and rounded once."""
 
 from __future__ import annotations
 

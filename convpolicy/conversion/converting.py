@@ -168,7 +168,7 @@ class Prepared:
         return Conversion(self._dst, self._source.name, self._target.name, self.tensors, self._notes)
 
     def _check_texts(self) -> None:
-        """Refuse names and metadata that no file can hold: lone surrogates, and what MindSpore makes of broken UTF-8."""
+        """Refuse names and metadata that no file can hold: lone surrogates, and what a framework makes of broken UTF-8."""
         metadata = self._reader.metadata
         for text in (*(entry.name for entry in self._reader.entries), *metadata, *metadata.values()):
             try:

@@ -18,7 +18,7 @@ Positions: TypeAlias = "NDArray[np.int64]"
 SUMMED_IN_FLOAT32 = (
     "float16",
     "bfloat16",
-)  # the sum is kept in float32; rounded once by torch, before and after the bias by MindSpore
+)  # the sum is kept in float32; some frameworks round it once, others before and after the bias
 BLOCK = 1 << 22  # numbers gathered at a time
 
 

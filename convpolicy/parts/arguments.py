@@ -18,7 +18,7 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
 
     Args:
         padding: an int (both sides), a pair (left, right), a name, a Choice or a mapping.
-        names: the framework's own words, e.g. ``{"same": "torch_same"}``.
+        names: the framework's own words, e.g. ``{"same": "same_upper"}``.
 
     Raises:
         InvalidTypeError, InvalidValueError: holds what came and what is allowed.

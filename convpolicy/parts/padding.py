@@ -144,7 +144,7 @@ def _extend(mode: PaddingMode, widest: int, length: int) -> int:
 
 # What to do when a pad is wider than the mode reaches: the length to read the index map at.
 OVERFLOW: dict[str, Callable[[PaddingMode, int, int], int]] = {
-    "error": _refuse,  # torch.nn.functional.pad
+    "error": _refuse,
     "periodic": _keep,  # numpy 2's np.pad: reflect again and again
     "zero-extend": _extend,  # EnCodec's pad1d: zeros on the right until it reaches, then cut
 }
@@ -160,7 +160,7 @@ class PaddingMode(Part):
         source: ``(positions, length) -> indices``: for an integer array of positions (below 0 or from ``length`` on),
             the input position each one repeats, in ``[0, length)``, or -1 for the constant. Vectorised NumPy.
         limit: ``length -> widest pad`` the mode is defined for; None where every width is. A mode with a limit gets the
-            parameter ``overflow``: ``error`` (as torch), ``periodic`` (as numpy 2) or ``zero-extend`` (as EnCodec);
+            parameter ``overflow``: ``error``, ``periodic`` (as numpy 2) or ``zero-extend`` (as EnCodec);
             for ``periodic`` the map must hold at any distance.
         declares: what holds for all lengths and parameters: ``"causal"``, the elements on the left repeat nothing but the first
             sample and the constant; ``"linear"``, the constant is 0, so that the padded signal is linear in the input.

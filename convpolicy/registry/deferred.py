@@ -72,7 +72,7 @@ def lazy(module: str, function: str) -> Callable[..., Any]:
     """Return a function that imports its module when it is first called, so that a plugin imports its framework late.
 
     Args:
-        module: import path, e.g. ``"convpolicy_mlx.layer"``.
+        module: import path, e.g. ``"my_plugin.layer"``.
         function: its name there; a class will do.
 
     Returns:

@@ -95,7 +95,7 @@ def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: in
     state dict stay what they are; `untune` takes everything back.
 
     Args:
-        model: a ``torch.nn.Module``, not compiled yet; changed in place.
+        model: of a backend that can be tuned, not compiled yet; changed in place.
         example_inputs: what one call of the model takes: a tensor or array, a tuple of positional arguments, or a mapping of
             keyword arguments; a list of such for several calls, e.g. of several lengths. Arrays become tensors.
         execution: ``"exact"`` to keep every bit of the outputs; ``"fast"`` for what differs by rounding alone, within the bound

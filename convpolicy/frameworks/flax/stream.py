@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
-from convpolicy.bits import threefry
 from convpolicy.bits.float32 import F32, FRACTION_BITS, Singles, fma, horner, number, rounded, times
 from convpolicy.bits.logf import logf
 from convpolicy.bits.pieces import Shape, Values, chunks
+from convpolicy.bits.threefry import Key
 from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.flax import jax_random
 from convpolicy.parts.stream import TRUNCATED_STD, Stream, seed_between, variance_scale
 
 Flags: TypeAlias = "NDArray[np.bool_]"
@@ -117,10 +118,10 @@ def _below_one(dtype: str) -> float:
     return 1 - 2.0 ** -(FRACTION_BITS[dtype] + 1)
 
 
-def _normal(key: threefry.Key, shape: Shape, low: float, high: float, dtype: str) -> Values:
+def _normal(key: Key, shape: Shape, low: float, high: float, dtype: str) -> Values:
     scalar, inner = scalar_elements(shape)
     root = number(ROOT_2, dtype)
-    values = threefry.uniform(key, shape, low, high, dtype).reshape(-1)
+    values = jax_random.uniform(key, shape, low, high, dtype).reshape(-1)
     for part in chunks(values.size, CHUNK):
         places = np.arange(part.start, part.stop) // inner % len(scalar)
         values[part] = times(erf_inv(values[part].astype(F32, copy=False), scalar[places]), root, dtype)
@@ -147,13 +148,13 @@ class JaxStream(Stream):
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
 
-    def _key(self) -> threefry.Key:
+    def _key(self) -> Key:
         raise NotImplementedError
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
         """``jax.random.uniform``."""
         self.check_dtype(dtype)
-        return threefry.uniform(self._key(), shape, low, high, dtype)
+        return jax_random.uniform(self._key(), shape, low, high, dtype)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
         """``jax.random.normal(…) * std``, and the mean where there is one."""
@@ -192,15 +193,15 @@ class NnxStream(JaxStream):
     name: ClassVar[str] = "flax"
 
     def __init__(self, seed: int) -> None:
-        self._root = threefry.key_of(seed_between(seed, -(2**63), 2**63 - 1))
+        self._root = jax_random.key_of(seed_between(seed, -(2**63), 2**63 - 1))
         self._count = -1
 
     def begin(self, role: str) -> None:
         """Take the next number of the counter."""
         self._count += 1
 
-    def _key(self) -> threefry.Key:
-        return threefry.fold_in(self._root, max(self._count, 0))
+    def _key(self) -> Key:
+        return jax_random.fold_in(self._root, max(self._count, 0))
 
 
 class LinenStream(JaxStream):
@@ -215,7 +216,7 @@ class LinenStream(JaxStream):
 
     def __init__(self, seed: int, path: str = "") -> None:
         self._seed = seed
-        self._root = threefry.key_of(seed_between(seed, -(2**63), 2**63 - 1))
+        self._root = jax_random.key_of(seed_between(seed, -(2**63), 2**63 - 1))
         self._path = tuple(path.split("/")) if path else ()
         self._count = 0
 
@@ -231,7 +232,7 @@ class LinenStream(JaxStream):
             )
         self._count += 1
 
-    def _key(self) -> threefry.Key:
+    def _key(self) -> Key:
         count = self._count.to_bytes(max((self._count.bit_length() + 7) // 8, 1), "big")
         digest = hashlib.sha1(b"".join(name.encode() for name in self._path) + count, usedforsecurity=False).digest()
-        return threefry.fold_in(self._root, int.from_bytes(digest[:4], "big"))
+        return jax_random.fold_in(self._root, int.from_bytes(digest[:4], "big"))

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from convpolicy.arithmetic import Fans
-from convpolicy.bits import threefry
 from convpolicy.bits.float32 import computed, number, room, times_plus
 from convpolicy.bits.pieces import Shape, Values, chunks
+from convpolicy.bits.threefry import Key
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax.stream import JaxStream
 from convpolicy.frameworks.keras.tensorflow_stream import TensorflowStream
@@ -160,10 +160,10 @@ class _JaxTensor(JaxStream):
     name: ClassVar[str] = KerasJaxStream.name
     dtypes: ClassVar[tuple[str, ...]] = KerasJaxStream.dtypes
 
-    def __init__(self, key: threefry.Key) -> None:
+    def __init__(self, key: Key) -> None:
         self._own_key = key
 
-    def _key(self) -> threefry.Key:
+    def _key(self) -> Key:
         return self._own_key
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
