@@ -1,0 +1,65 @@
+"""Whatever is installed is tested: what is missing is left out before it is imported, counted, and a failure on demand."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.paths import TESTS
+
+WHOLE = """
+import pytest
+import no_such_framework
+
+pytestmark = pytest.mark.needs("json", "no_such_framework")
+
+def test_one(): pass
+def test_two(): pass
+"""
+SINGLE = """
+import pytest
+
+@pytest.mark.needs("no_such_framework", "nor_this")
+def test_three(): pass
+def test_four(): pass
+"""
+SKIPPED = "import pytest\n\ndef test_five(): pytest.skip()\n"
+
+
+@pytest.fixture
+def suite(pytester):
+    """A suite under this suite's conftest, run in a process of its own."""
+    pytester.makeconftest((TESTS / "conftest.py").read_text(encoding="utf-8"))
+    pytester.makeini("[pytest]\nmarkers = needs\npythonpath = .")
+    pytester.makepyfile(test_whole=WHOLE, test_single=SINGLE)
+    pytester.mkpydir("frameworks")
+    return pytester
+
+
+@pytest.mark.parametrize("words", [(), pytest.param(("-n", "2"), marks=pytest.mark.needs("xdist"))], ids=["one process", "two"])
+def test_what_is_missing_is_left_out_and_said(suite, words):
+    """A whole file, which would fail to import, and a single test; the last lines name the packages and count the tests."""
+    result = suite.runpytest_subprocess("--all-frameworks", *words)
+    result.assert_outcomes(passed=1)
+    assert result.ret == 1  # for nothing but what is left out
+    assert result.outlines[-4:-1] == [
+        "no_such_framework is not installed: 3 tests in 2 files left out",
+        "nor_this is not installed: 1 tests in 1 files left out",
+        "3 tests left out in all",
+    ]
+
+
+def test_what_skips_itself_is_a_failure_on_demand(suite):
+    """With ``--all-frameworks``, and not without it; what is left out is none without it either."""
+    suite.makepyfile(test_single=SKIPPED)
+    assert suite.runpytest_subprocess().ret == 0
+    (suite.path / "test_whole.py").unlink()
+    assert suite.runpytest_subprocess("--all-frameworks").ret == 1
+
+
+def test_a_framework_with_a_process_of_its_own(suite):
+    """Its folder is collected when something in it is asked for, and not from above."""
+    folder = suite.path / "frameworks" / "flax"
+    folder.mkdir()
+    (folder / "test_flax.py").write_text("def test_seven(): pass\n")
+    (suite.path / "flax.py").touch()  # as if it were installed
+    suite.runpytest_subprocess().assert_outcomes(passed=1)
+    suite.runpytest_subprocess("frameworks/flax/test_flax.py::test_seven").assert_outcomes(passed=1)
