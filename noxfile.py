@@ -33,15 +33,20 @@ def core(session: nox.Session) -> None:
     session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
-def test_framework(session: nox.Session, name: str) -> None:
-    """Test one framework's room."""
-    session.install(*(pins("test.txt")[package] for package in FRAMEWORKS[name]))
-    session.install(".[testing]")
-    session.run("pytest", f"tests/frameworks/{name}", *session.posargs)
+def framework_session(name: str) -> None:
+    """Add the session of one framework."""
+
+    def test(session: nox.Session) -> None:
+        session.install(*(pins("test.txt")[package] for package in FRAMEWORKS[name]))
+        session.install(".[testing]")
+        session.run("pytest", f"tests/frameworks/{name}", *session.posargs)
+
+    test.__doc__ = f"Test the room of {name}."
+    nox.session(name=name)(test)
 
 
 for framework in FRAMEWORKS:
-    nox.session(name=framework)(lambda session, name=framework: test_framework(session, name))
+    framework_session(framework)
 
 
 @nox.session(name="all")
