@@ -191,7 +191,7 @@ class Untyped(Reader):
 
 BROKEN = {
     "write": ("a.safetensors", "b.tide", {"writer": type("One", (Fails,), {"step": "write"})},
-              r"file formats '\.safetensors' \(files\) and '\.tide' \(tide\) failed while copying '.*': RuntimeError: no wind"),
+              r"file formats '\.safetensors' \(file_formats\) and '\.tide' \(tide\) failed while copying '.*': RuntimeError: no wind"),
     "finish": ("a.safetensors", "b.tide", {"writer": type("Two", (Fails,), {"step": "finish"})},
                r"file format '\.tide' \(tide\) failed while completing 'b\.tide': KeyError: 'no wind'"),
     "no writer": ("a.safetensors", "b.tide", {"writer": lambda job: None},
@@ -202,7 +202,7 @@ BROKEN = {
                   r"file format '\.tide' \(tide\) must return a Reader of convpolicy\.conversion, got int"),
     "no entries": ("a.tide", "b.npz", {"reader": Untyped}, r"file format '\.tide' \(tide\): entries must be objects of class Entry"),
     "read": ("a.tide", "b.npz", {"reader": LateReader},
-             r"file formats '\.tide' \(tide\) and '\.npz' \(files\) failed while copying '.*': ZeroDivisionError: no wind"),
+             r"file formats '\.tide' \(tide\) and '\.npz' \(file_formats\) failed while copying '.*': ZeroDivisionError: no wind"),
 }  # fmt: skip
 
 
@@ -266,7 +266,7 @@ def test_two_plugins_with_one_suffix(install, tmp_path, monkeypatch):
     reports = {report.name: report.errors for report in registry.reports()}
     assert reports["ebb"] == ["file format '.tide' is offered by two plugins, 'ebb' and 'flood'."]
     assert sorted(reports["flood"]) == [
-        "file format '.npz' is offered by two plugins, 'files' and 'flood'.",
+        "file format '.npz' is offered by two plugins, 'file_formats' and 'flood'.",
         "file format '.tide' is offered by two plugins, 'ebb' and 'flood'.",
     ]
     monkeypatch.setattr("convpolicy.registry._current", registry)
@@ -275,7 +275,7 @@ def test_two_plugins_with_one_suffix(install, tmp_path, monkeypatch):
     ):
         format_of("src", tmp_path / "a.tide")
     assert format_of("src", tmp_path / "a.ebb").provider == "ebb"
-    assert format_of("src", tmp_path / "a.npz").provider == "files"
+    assert format_of("src", tmp_path / "a.npz").provider == "file_formats"
 
 
 def test_the_longest_suffix_and_the_own_framework_come_first(register, tmp_path):
