@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
+from helpers.whole_models import check, check_names
 from safetensors.numpy import load_file, save_file
-from whole_models import check, check_names
 
 import convpolicy as cp
 from convpolicy.layers.whole_models import convolutions
@@ -52,7 +52,7 @@ def state(own):
     return {".".join(map(str, path)): np.asarray(value.value) for path, value in nnx.to_flat_state(nnx.state(own, nnx.Param))}
 
 
-@pytest.mark.parametrize("to", ["numpy", "torch"])
+@pytest.mark.parametrize("to", ["numpy", pytest.param("torch", marks=pytest.mark.needs("torch"))])
 def test_layer_by_layer(to):
     """Outputs within rounding, weights to the bit, names and axes right; what is no convolution is reported."""
     own = Model()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.whole_models import check, check_names
 from torch import nn
-from whole_models import check, check_names
 
 import convpolicy as cp
 

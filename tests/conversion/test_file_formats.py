@@ -16,7 +16,6 @@ import convpolicy as cp
 from convpolicy.conversion import Entry, ParameterNames, Reader, Writer, entry, in_pieces, joined
 from convpolicy.conversion.files.npz import NpzReader, NpzWriter
 from convpolicy.conversion.formats import FileFormat, format_of
-from convpolicy.extensions.loading import PluginRegistry
 
 RANDOM = np.random.default_rng(0)
 WEIGHT = RANDOM.standard_normal((6, 3, 4)).astype("float32")  # OIW
@@ -249,35 +248,6 @@ def test_bad_fields(name):
         make()
 
 
-TWO = """
-import convpolicy as cp
-from convpolicy.conversion import Reader, Writer
-@cp.hookimpl
-def convpolicy_file_formats():
-    return [cp.FileFormat(".tide", Reader, Writer), cp.FileFormat({other!r}, Reader)]
-"""
-
-
-def test_two_plugins_with_one_suffix(install, tmp_path, monkeypatch):
-    """Neither wins: both are named, when they are loaded and when such a file is met; the other formats work."""
-    install("ebb", TWO.format(other=".ebb"))
-    install("flood", TWO.format(other=".npz"))
-    registry = PluginRegistry()
-    reports = {report.name: report.errors for report in registry.reports()}
-    assert reports["ebb"] == ["file format '.tide' is offered by two plugins, 'ebb' and 'flood'."]
-    assert sorted(reports["flood"]) == [
-        "file format '.npz' is offered by two plugins, 'file_formats' and 'flood'.",
-        "file format '.tide' is offered by two plugins, 'ebb' and 'flood'.",
-    ]
-    monkeypatch.setattr("convpolicy.registry._current", registry)
-    with pytest.raises(
-        cp.ConvPolicyError, match=r"file format '\.tide' is offered by two plugins, 'ebb' and 'flood'; uninstall one"
-    ):
-        format_of("src", tmp_path / "a.tide")
-    assert format_of("src", tmp_path / "a.ebb").provider == "ebb"
-    assert format_of("src", tmp_path / "a.npz").provider == "file_formats"
-
-
 def test_the_longest_suffix_and_the_own_framework_come_first(register, tmp_path):
     """A format of one framework is for files of its policies; a suffix within a longer one is another format."""
     register(
@@ -341,9 +311,14 @@ def test_unnamed_bytes_are_copied_and_named(tmp_path):
         cp.convert(tmp_path / "a.npz", tmp_path / "c.safetensors", **words)
     with pytest.raises(cp.InvalidValueError, match=r"'conv\.weight' is \|V2, which cannot be cast to float32: NumPy stores"):
         cp.convert(tmp_path / "a.npz", tmp_path / "c.npz", dtype="float32", **words)
+
+
+@pytest.mark.needs("h5py")
+def test_unnamed_bytes_are_not_written_to_hdf5(tmp_path):
+    """Which would keep them without a meaning, too."""
+    np.savez(tmp_path / "a.npz", **{"conv.weight": HALF.view("V2")})
     with pytest.raises(cp.InvalidValueError, match=r"an \.h5 file has no dtype \|V2, which 'conv/vars/0' is; NumPy stores"):
-        pytest.importorskip("h5py")
-        cp.convert(tmp_path / "a.npz", tmp_path / "c.weights.h5", **words)
+        cp.convert(tmp_path / "a.npz", tmp_path / "b.weights.h5", source="torch", target="keras", guess=True)
 
 
 def test_a_framework_says_what_they_are(register, tmp_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import mindspore
 import numpy as np
 import pytest
+from helpers.whole_models import check, check_names
 from mindspore import mint, nn
 from safetensors.numpy import load_file
-from whole_models import check, check_names
 
 import convpolicy as cp
 from convpolicy.layers.whole_models import convolutions
@@ -42,7 +42,7 @@ def modules(own):
     return {path: cells[path] for path in PATHS}
 
 
-@pytest.mark.parametrize("to", ["numpy", "torch"])
+@pytest.mark.parametrize("to", ["numpy", pytest.param("torch", marks=pytest.mark.needs("torch"))])
 def test_layer_by_layer(to):
     """Outputs within rounding, weights to the bit, names and axes right; what is no convolution is reported."""
     own = model()

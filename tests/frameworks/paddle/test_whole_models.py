@@ -10,8 +10,8 @@ import pytest
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import paddle
+from helpers.whole_models import check, check_names
 from safetensors.numpy import load_file, save_file
-from whole_models import check, check_names
 
 import convpolicy as cp
 from convpolicy.layers.whole_models import convolutions
@@ -37,7 +37,7 @@ def model():
 PATHS = ("0", "2.first", "2.inner.0", "2.normed")
 
 
-@pytest.mark.parametrize("to", ["numpy", "torch"])
+@pytest.mark.parametrize("to", ["numpy", pytest.param("torch", marks=pytest.mark.needs("torch"))])
 def test_layer_by_layer(to):
     """Outputs within rounding, weights to the bit, names and axes right; what is no convolution is reported."""
     own = model()

@@ -1,0 +1,131 @@
+"""Whole models: every 1-D convolution ported, with its new names, and the model's files converted.
+
+`test_each_backend.py` runs this file in a process for each backend.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from helpers.keras_layers import NAME
+from helpers.whole_models import check, check_names
+from safetensors.numpy import load_file
+
+import convpolicy as cp
+from convpolicy.layers.whole_models import convolutions
+
+
+class Block(keras.layers.Layer):
+    """Convolutions as attributes and in a list, one of them in two places."""
+
+    def __init__(self, **words):
+        super().__init__(**words)
+        self.conv1 = keras.layers.Conv1D(6, 3, padding="same", groups=2, name="conv1")
+        self.many = [keras.layers.Conv1D(4, 1, use_bias=False, name="many0"), keras.layers.DepthwiseConv1D(3, name="many1")]
+        self.again = self.conv1
+
+    def call(self, data):
+        """Convolve three times."""
+        data = self.conv1(data)
+        for layer in self.many:
+            data = layer(data)
+        return data
+
+
+def model():
+    """A functional model with a Sequential one and a subclassed layer in it."""
+    keras.utils.set_random_seed(0)
+    data = keras.Input((20, 3))
+    hidden = keras.layers.Conv1D(4, 4, padding="causal", name="stem", bias_initializer="normal")(data)
+    inner = keras.Sequential(
+        [keras.Input((20, 4)), keras.layers.Conv1D(4, 2, name="a"), keras.layers.Dense(4),
+         keras.layers.Conv1D(4, 2, activation="relu", name="b")], name="inner",
+    )  # fmt: skip
+    return keras.Model(data, keras.layers.Conv1DTranspose(2, 3, name="up")(Block(name="block")(inner(hidden))))
+
+
+PATHS = ("stem", "inner/a", "inner/b", "block/conv1", "block/many0", "block/many1", "up")
+REFUSED = ("inner/b", "up")  # an activation, a transposed one
+
+
+def modules(own):
+    block = own.get_layer("block")
+    return {
+        "stem": own.get_layer("stem"),
+        "inner/a": own.get_layer("inner").get_layer("a"),
+        "block/conv1": block.conv1,
+        "block/many0": block.many[0],
+        "block/many1": block.many[1],
+    }
+
+
+def array(variable):
+    return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+@pytest.mark.parametrize("to", ["numpy", pytest.param("torch", marks=pytest.mark.needs("torch"))])
+def test_layer_by_layer(to):
+    """Outputs within rounding, weights to the bit, names and axes right; what is not ported is reported."""
+    own = model()
+    ported = cp.port_model(own, to=to)
+    check(modules(own), NAME, ported, to)
+    assert [row.path for row in ported.report] == list(PATHS)
+    assert [row.path for row in ported.refused] == list(REFUSED)
+    names = {f"{path}/{weight.name}": array(weight) for path, layer in modules(own).items() for weight in layer.weights}
+    check_names(ported, names, to)
+    assert ported.parameters["block/many1/kernel"].axes == "WIM -> OIW"
+    assert ported.parameters["inner/a/kernel"].name == "inner/a/weight"
+
+
+def test_every_path():
+    """A layer that a model calls twice has one path."""
+    assert [row.path for row, _ in convolutions(model(), every_path=True)] == list(PATHS)
+
+
+def test_two_layers_with_one_name():
+    """In a model that does not refuse it, it is refused here: their layers could not be told apart."""
+
+    class Twice(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = (keras.layers.Conv1D(2, 3, name="same") for _ in range(2))
+
+    with pytest.raises(cp.InvalidValueError, match=r"the model has two layers with the path 'same'; give each a name"):
+        cp.port_model(Twice(), to="numpy")
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_convert(suffix, tmp_path):
+    """Its files call layers by class and number: each is found there, also with an activation, and the transposed one is named."""
+    own = model()
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".keras":
+        own.save(path)
+    else:
+        own.save_weights(path)
+    done = cp.convert(path, tmp_path / "b.safetensors", source="keras", target="torch", layers=own)
+    layers = {**modules(own), "inner/b": own.get_layer("inner").get_layer("b")}
+    names = {
+        "stem": "layers.conv1d", "inner/a": "layers.sequential.layers.conv1d", "inner/b": "layers.sequential.layers.conv1d_1",
+        "block/conv1": "layers.block.again", "block/many0": "layers.block.many.conv1d",
+        "block/many1": "layers.block.many.depthwise_conv1d",
+    }  # fmt: skip
+    assert sorted(row.name for row in done.weights) == sorted(f"{name}.weight" for name in names.values())
+    found = load_file(tmp_path / "b.safetensors")
+    for path_of, name in names.items():
+        kernel = array(layers[path_of].kernel)
+        expected = (
+            kernel.transpose(1, 2, 0)[:, :, None].reshape(4, 1, 3) if path_of == "block/many1" else kernel.transpose(2, 1, 0)
+        )
+        assert np.array_equal(found[f"{name}.weight"], expected), path_of
+    assert any("Conv1DTranspose cannot be captured exactly" in note for note in done.notes)
+    cp.convert(tmp_path / "b.safetensors", tmp_path / "c.weights.h5", source="torch", target="keras")
+    other = model()
+    for weight in other.weights:
+        weight.assign(np.zeros(weight.shape, "float32"))
+    other.load_weights(tmp_path / "c.weights.h5")
+    assert all(np.array_equal(array(one), array(two)) for one, two in zip(own.weights, other.weights))
+    ported = cp.port_model(own, to="numpy")
+    again = cp.convert(path, tmp_path / "d.safetensors", source="keras", target="torch", layers=ported)
+    assert len(again.weights) == len(PATHS) - len(REFUSED)
