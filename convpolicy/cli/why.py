@@ -75,7 +75,7 @@ def diagnose(
     if (b is None) == (output_b is None):
         raise click.UsageError("Give either B or --output-b FILE.npy.")
     if weights_b is not None and (own_weights or b is None):
-        raise click.UsageError("--weights-b needs B, and no --own-one_layer.")
+        raise click.UsageError("--weights-b needs B, and no --own-weights.")
     words, data = _Words(**sizes), arguments.array("--input", x)
     one = _layer(_policy(a, padding_a, padding_mode_a), data, words, weights_a)
     if output_b is not None:
@@ -122,7 +122,7 @@ def _layer(policy: Policy, data: NDArray[Any], words: _Words, file: str | None, 
             )
     else:
         if words.out_channels is None or words.kernel_size is None:
-            raise click.UsageError("Give --out and --kernel-size, or a file of one_layer.")
+            raise click.UsageError("Give --out and --kernel-size, or a file of weights.")
         spec = ConvSpec.of(max(channels, 1), words.out_channels, words.kernel_size, words.stride, words.dilation, words.groups)
         drawn, dtype = _drawn(policy, spec, words), words.dtype
     return Capture(spec, policy.evolve(bias=drawn["bias"] is not None), drawn["weight"], drawn["bias"], dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tide import CONV, READER, WRITER, Tide, padding
+from helpers.tide import CONV, READER, WRITER, Tide, padding
 
 import convpolicy as cp
 from convpolicy import registry

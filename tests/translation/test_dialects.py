@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from tide import Tide
+from helpers.tide import Tide
 
 import convpolicy as cp
 from convpolicy.cli import group as cli

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tide import CONV
+from helpers.tide import CONV
 
 import convpolicy as cp
 from convpolicy.parts.choice import Choice
