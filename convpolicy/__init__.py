@@ -18,6 +18,7 @@ from convpolicy.extensions.loading import PLUGINS as _PLUGINS
 from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.layers.conv1d import Conv1d
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.initializer import Initializer
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.padding import PaddingMode, PaddingRule
@@ -59,6 +60,7 @@ __all__ = [
     "Deferred",
     "Diagnosis",
     "Dialect",
+    "Distribution",
     "FileFormat",
     "Initializer",
     "InvalidTypeError",

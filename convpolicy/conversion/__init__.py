@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convpolicy.conversion.converting import Prepared, convert
     from convpolicy.conversion.faults import reading, writing
+    from convpolicy.conversion.files.npz import NpzReader, NpzWriter
     from convpolicy.conversion.formats import FileFormat, ParameterNames
     from convpolicy.conversion.results import Conversion, Converted
     from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, entry, in_pieces, joined
@@ -22,6 +23,8 @@ __all__ = [
     "Entry",
     "FileFormat",
     "Job",
+    "NpzReader",
+    "NpzWriter",
     "ParameterNames",
     "Piece",
     "Prepared",
@@ -42,6 +45,7 @@ _HOMES = {  # imported when asked for: a plugin that registers a format needs no
         "formats": "FileFormat ParameterNames",
         "results": "Conversion Converted",
         "faults": "reading writing",
+        "files.npz": "NpzReader NpzWriter",
         "tensors": "Entry Job Piece Reader Writer entry in_pieces joined",
     }.items()
     for name in names.split()

@@ -116,6 +116,8 @@ class Writer:
         has_bias: whether a layer has a bias as code, with ``{}`` for the layer.
         activations: common name -> code of a layer.
         dtype: a dtype as code, with ``{}`` for its common name.
+        dtype_statement: for classes without an argument ``dtype``: a statement that gives a layer its dtype, with ``{layer}`` for
+            the layer and ``{dtype}`` for that code; empty where a dtype cannot be written.
         remarks: dtype or activation -> a comment on what the framework does with it, as measured.
         spell_defaults: True to write the bias and initial values also where they are the framework's defaults.
     """
@@ -128,6 +130,7 @@ class Writer:
     has_bias: str = "{}.bias is not None"
     activations: Mapping[str, str] = attrs.field(factory=dict)
     dtype: str = '"{}"'
+    dtype_statement: str = ""
     remarks: Mapping[str, str] = attrs.field(factory=dict)
     spell_defaults: bool = False
 

@@ -15,6 +15,7 @@ from convpolicy.translation.distributions import distribution_of
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import Expression, Value, code_of
 
+DEFAULT_DTYPES = (None, "float32")
 WIDEST = 100  # columns of a call on one line
 AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
 
@@ -88,6 +89,8 @@ class _Layer:
             if role == "bias" and isinstance(self.request.bias, Expression):
                 statement = f"if {self.writer.has_bias.format(layer)}:\n    {statement}"
             body += f"\n{statement}"
+        if statement := self._dtype_statement(layer):
+            body += f"\n{statement}"
         used = "\n".join([body, *self.padding.classes])
         imports = tuple(line for word, line in self.writer.imports.items() if re.search(rf"(?<![\w.]){word}\.", used))
         return Snippet(self.name, imports, self.padding.classes, tuple(self.notes), body)
@@ -115,9 +118,16 @@ class _Layer:
         bias = names.get("bias", "")
         if bias == names.get("bias_init") and isinstance(request.bias, Expression) and arguments.get(bias) == request.bias:
             arguments[bias] = Expression(f"None if {request.bias} else False")
-        if request.dtype not in (None, "float32"):
+        if request.dtype not in DEFAULT_DTYPES and ("dtype" in names or not self.writer.dtype_statement):
             arguments[self._keyword("dtype", request.dtype)] = Expression(self.writer.dtype.format(request.dtype))
         return arguments, statements
+
+    def _dtype_statement(self, layer: str) -> str:
+        """Return the statement that gives the layer its dtype, empty where an argument does or where it is the default."""
+        dtype = self.request.dtype
+        if dtype in DEFAULT_DTYPES or "dtype" in self.target.names:
+            return ""
+        return self.writer.dtype_statement.format(layer=layer, dtype=self.writer.dtype.format(dtype))
 
     def _keyword(self, common: str, value: Value) -> str:
         """Return the target's own name of an argument.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import attrs
 import pytest
 from click.testing import CliRunner
-from helpers.tide import Tide
+from helpers.tide import WRITER, Tide
 
 import convpolicy as cp
 from convpolicy.cli import group as cli
@@ -59,6 +60,20 @@ def test_a_strangers_dialect_is_written(register):
     assert "layer.parts[0].weight" not in relu  # ones are its default
     command = CliRunner().invoke(cli.build(), ["translate", flax, "--from", "flax", "--to", "tide"])
     assert command.stdout == WRITTEN
+
+
+def test_a_dtype_as_a_statement(register):
+    """A class without an argument for it gets its dtype after its initial values; without a statement for it a dtype is refused."""
+    names = {"stride": "step", "bias": "bias"}
+    plain = attrs.evolve(WRITER, classes=(attrs.evolve(WRITER.classes[0], names=names),))
+    register(Tide(writer=attrs.evolve(plain, dtype_statement="{layer}.become({dtype})")))
+    code = cp.translate("nn.Conv1d(2, 4, 3, dtype=torch.float16)", "torch", "tide")
+    assert code.endswith("(layer.bias)\nlayer.become(tide.float16)\n")
+    assert "become" not in cp.translate("nn.Conv1d(2, 4, 3, dtype=torch.float32)", "torch", "tide")
+    cp.unregister("stranger")
+    register(Tide(writer=plain), "other")
+    with pytest.raises(cp.InvalidValueError, match="dtype must be left out for tide, whose layers.Conv has no such argument"):
+        cp.translate("nn.Conv1d(2, 4, 3, dtype=torch.float16)", "torch", "tide")
 
 
 def test_a_strangers_dialect_is_read(register):
