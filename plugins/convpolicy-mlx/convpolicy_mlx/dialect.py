@@ -1,0 +1,124 @@
+"""How MLX's code is read and written: ``mlx.nn.Conv1d``, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from convpolicy import InvalidValueError
+from convpolicy.translation.dialect import Dialect, Reader, SourceClass, TargetClass, Writer
+from convpolicy.translation.meaning import Meaning, both_sides
+from convpolicy.translation.paddings import Padding, SamePad, same_padding
+from convpolicy.translation.reading import REQUIRED, Request
+from convpolicy.translation.values import Expression, Value, atom, code_of
+from convpolicy_mlx.initial_code import initial
+
+NUMBERS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+MODES = {"zeros": "", "replicate": ', mode="edge"', "reflect": ', mode="reflect"', "symmetric": ', mode="symmetric"'}
+SAME = SamePad(base="nn.Module", call="__call__", axis="1", pad="mx.pad(x, [(0, 0), (left, total - left), (0, 0)])")
+
+
+def meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read ``padding`` as a number of zeros on both sides.
+
+    Raises:
+        InvalidValueError: a tuple, with which MLX does not run, or a negative padding, which cuts samples; holds the value.
+    """
+    for name in NUMBERS:
+        if isinstance(arguments[name], (tuple, list)):
+            raise InvalidValueError(
+                f"{name} must be an integer, got {code_of(arguments[name])}, which mlx.nn.Conv1d refuses; write the number alone."
+            )
+    padding = arguments["padding"]
+    if isinstance(padding, int) and padding < 0:
+        raise InvalidValueError(
+            f"padding must be 0 or more, got {padding}, which cuts the ends of the input in MLX; slice the input instead."
+        )
+    return both_sides(arguments)
+
+
+def padding(request: Request) -> Padding:
+    """Pad by the argument for the same zeros on both sides, else by a layer before.
+
+    Raises:
+        InvalidValueError: a padding mode that MLX does not have; holds its name.
+    """
+    pads = request.pads()
+    if pads == (0, 0):
+        return Padding()
+    if request.mode == "zeros" and pads is None:
+        return same_padding(request, SAME, {})
+    if request.mode == "zeros" and pads is not None and pads[0] == pads[1]:
+        return Padding({"padding": pads[0]})
+    if pads is None or request.mode not in (*MODES, "circular"):
+        raise InvalidValueError(
+            f"padding {request.policy.padding} with mode {request.mode!r} cannot be written for mlx, which has "
+            f"{', '.join(MODES)} and circular with numbers of samples; pad the input yourself."
+        )
+    left, right = pads
+    if request.mode == "circular":
+        code = f"lambda x: mx.take(x, mx.arange({_negative(left)}, {_after(right)}) % x.shape[1], axis=1)"
+    else:
+        code = f"lambda x: mx.pad(x, [(0, 0), {code_of((left, right))}, (0, 0)]{MODES[request.mode]})"
+    return Padding({}, (code,), periodic=request.mode != "replicate")  # wider than the input, MLX folds again and again
+
+
+def _negative(left: Value) -> str:
+    return f"-{atom(left)}" if isinstance(left, Expression) else repr(-left)
+
+
+def _after(right: Value) -> str:
+    return "x.shape[1]" if right == 0 else f"x.shape[1] + {atom(right)}"
+
+
+READER = Reader(
+    classes=(
+        SourceClass(
+            title="mlx.nn.Conv1d",
+            paths=("mlx.nn.layers.Conv1d", "mlx.nn.layers.convolution.Conv1d"),
+            parameters={
+                "in_channels": REQUIRED,
+                "out_channels": REQUIRED,
+                "kernel_size": REQUIRED,
+                "stride": 1,
+                "padding": 0,
+                "dilation": 1,
+                "groups": 1,
+                "bias": True,
+            },
+            positional=8,
+            meaning=meaning,
+        ),
+    ),
+    modules={"mlx": "mlx", "nn": "mlx.nn"},
+)
+WRITER = Writer(
+    classes=(
+        TargetClass(code="nn.Conv1d", names={name: name for name in ("stride", "dilation", "groups", "bias")}, padding=padding),
+    ),
+    imports={"mx": "import mlx.core as mx", "nn": "import mlx.nn as nn"},
+    initial=initial,
+    sequence="nn.Sequential({})",
+    item="{name}.layers[{number}]",
+    has_bias='"bias" in {}',
+    dtype="mx.{}",
+    dtype_statement="{layer}.set_dtype({dtype})",
+    activations={
+        "relu": "nn.ReLU()",
+        "relu6": "nn.ReLU6()",
+        "sigmoid": "nn.Sigmoid()",
+        "tanh": "nn.Tanh()",
+        "elu": "nn.ELU()",
+        "selu": "lambda x: 1.0507009873554805 * nn.elu(x, 1.6732632423543772)",  # nn.SELU rounds both to 6 digits
+        "silu": "nn.SiLU()",
+        "swish": "nn.SiLU()",
+        "gelu": "nn.GELU()",
+        "softplus": "nn.Softplus()",
+        "leaky_relu": "nn.LeakyReLU(0.2)",
+        "softmax": "nn.Softmax()",
+    },
+)
+
+
+def dialect() -> Dialect:
+    """Return the dialect ``mlx``."""
+    return Dialect("mlx", reader=READER, writer=WRITER, description="mlx.nn.Conv1d, read and written.")

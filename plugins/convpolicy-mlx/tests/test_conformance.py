@@ -1,0 +1,31 @@
+"""The backend, the policies and the stream keep what convpolicy asks of every plugin; a backend with a fault does not."""
+
+from __future__ import annotations
+
+import pytest
+
+import convpolicy as cp
+from convpolicy.testing import ConformanceError, check_backend, faults_of, parametrize_with_checks
+
+BACKEND = cp.backends()["mlx"]
+LAYERS = 600  # per dtype, a quarter of them differentiated: every rule and mode dozens of times
+FAULTS = faults_of(BACKEND)
+
+
+@parametrize_with_checks([BACKEND], max_examples=LAYERS)
+def test_the_backend(check):
+    """Against the float64 reference and its adjoint, over every rule, mode and policy."""
+    check()
+
+
+@parametrize_with_checks([cp.policy("mlx"), cp.policy("mlx@0.32.3")])
+def test_the_policies(check):
+    """Words, parts, files, initial weights and values."""
+    check()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_backend_with_a_fault_is_rejected(fault):
+    """The same checks fail for each of them."""
+    with pytest.raises(ConformanceError, match="backend 'mlx' fails check"):
+        check_backend(FAULTS[fault], max_examples=20)
