@@ -19,10 +19,23 @@ from convpolicy.parts.padding import OVERFLOW
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "examples" / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
+NEEDS = {  # page of docs/ -> what its blocks run on
+    "frameworks/flax.md": ("flax",), "frameworks/keras.md": ("keras", "tensorflow"), "frameworks/paddle.md": ("paddle",),
+    "performance.md": ("torch",),
+}  # fmt: skip
+
+
+def executed(page):
+    """The parameter of a page, left out where a framework that it uses is not installed."""
+    name = page.relative_to(ROOT).as_posix()
+    return pytest.param(page, marks=pytest.mark.needs(*NEEDS.get(name.removeprefix("docs/"), ())), id=name)
+
+
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if page.name != "write_a_plugin.md"],  # which installs something: see test_docs_plugin.py
-    ids=lambda page: str(page.relative_to(ROOT)),
+    [
+        executed(page) for page in PAGES if page.name != "write_a_plugin.md"
+    ],  # which installs something: see test_write_a_plugin.py
 )
 def test_the_blocks_of_a_page_print_what_it_says(page, tmp_path, monkeypatch):
     """All Python blocks of a page in one namespace, and its convpolicy commands, in order, in an empty folder."""
@@ -58,6 +71,7 @@ def test_rules_md_is_made_from_what_is_registered():
     assert all(f"- `{name}`: " in page for name in OVERFLOW)
 
 
+@pytest.mark.needs("torch")
 def test_performance_md_is_made_from_the_stored_measurement():
     """The tables of docs/performance.md are what docs/make_performance.py makes of benchmarks/results."""
     words = [sys.executable, ROOT / "docs" / "make_performance.py"]
