@@ -1,4 +1,4 @@
-"""The commands of a contributor: ``nox -l`` lists them, ``nox -s core`` runs one, in an environment of its own."""
+"""The commands of a contributor: ``nox -l`` lists them, ``nox -s core`` runs one, in a separate environment."""
 
 from __future__ import annotations
 

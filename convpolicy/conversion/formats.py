@@ -58,8 +58,8 @@ class FileFormat(Part):
             ``"tide.npz"``, restricts the format to files converted from or to a policy of that framework, where it comes before
             the format of the same suffix for everybody.
         reader: a `Reader`, or ``lazy(module, class)``, which imports it when a file is opened.
-        writer: a `Writer`, likewise; None when such files are only read. Formats with the same writer also exchange what is no
-            tensor.
+        writer: a `Writer`, likewise; None when such files are only read. Formats with the same writer also exchange entries
+            that are not tensors.
         package: import name of the package that both need; empty when they need none.
         install: what ``pip install`` installs for it, e.g. ``"convpolicy-tide[files]"``; empty: ``package``.
         names: how parameters are called in such a file.

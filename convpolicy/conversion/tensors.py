@@ -153,7 +153,7 @@ class Reader:
         entries: every tensor, as `entry` makes them.
         metadata: text that belongs to the whole file; may stay empty.
         files: every file it reads, ``path`` first; none of them is ever overwritten.
-        others: names of what is no tensor; a writer of the same format may copy it.
+        others: names of entries that are not tensors; a writer of the same format may copy it.
         title: name of the format in messages, e.g. ``"npz"``.
     """
 

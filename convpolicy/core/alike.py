@@ -1,4 +1,4 @@
-"""Whether a policy pads as another rule does, for a framework that has a name of its own for that rule."""
+"""Whether a policy pads as another rule does, for a framework that has a name for that rule."""
 
 from __future__ import annotations
 

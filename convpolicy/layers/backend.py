@@ -85,8 +85,8 @@ class Backend(Part):
             and ``.bias`` when not given.
         assign: ``(layer, {"weight": …, "bias": …}) -> None``, arrays of the same axes written into the layer; writes into
             ``.weight`` and ``.bias`` when not given.
-        capture: ``layer -> Capture``, or None for what is no 1-D convolution of this framework; see `convpolicy.layers.capture`.
-        convolutions: ``(model, every_path) -> iterator of Convolution``, or None for what is no model of this framework; see
+        capture: ``layer -> Capture``, or None for anything but a 1-D convolution of this framework; see `convpolicy.layers.capture`.
+        convolutions: ``(model, every_path) -> iterator of Convolution``, or None for anything but a model of this framework; see
             `convpolicy.layers.whole_models`. None when the framework's models are not walked.
         gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``, NumPy arrays of the gradients of
             ``sum(output * upstream)``; None when the backend does not differentiate.

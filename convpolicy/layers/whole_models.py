@@ -1,7 +1,7 @@
 """Whole models: the 1-D convolutions of a model of any framework, found by its backend; `port_model` builds them elsewhere.
 
 A backend lists them in ``Backend.convolutions``: a function ``(model, every_path)`` that returns an iterator of `Convolution`, or None
-for what is no model of its framework. `walk` does most of the work:
+for anything but a model of its framework. `walk` does most of the work:
 
     def convolutions(model, every_path):
         if not isinstance(model, nn.Module):
@@ -190,7 +190,7 @@ def walking() -> list[str]:
 
 
 def listed_in(model: Any, *, every_path: bool = False) -> Iterator[Convolution] | None:
-    """Return the convolutions of a model as its backend lists them; None for what is no model of any.
+    """Return the convolutions of a model as its backend lists them; None for anything but a model of some backend.
 
     Raises:
         PluginError: a backend that fails; holds the backend, its plugin and the fault.

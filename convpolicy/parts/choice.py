@@ -107,7 +107,7 @@ class Choice:
         )
 
     def to_data(self) -> str | dict[str, Any]:
-        """Return the name alone, or a mapping of name and parameters, as it stands in a file."""
+        """Return the name alone, or a mapping of name and parameters, as files contain it."""
         if not self.params:
             return self.name
         return {

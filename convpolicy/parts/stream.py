@@ -45,29 +45,31 @@ class Stream:
         raise self._lacks("uniform")
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
-        """Draw from a normal law."""
+        """Draw from a normal distribution."""
         raise self._lacks("normal")
 
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """Draw from a normal law cut to ``mean + [lower, upper] * std``, bounds in standard deviations."""
+        """Draw from a normal distribution cut to ``mean + [lower, upper] * std``, bounds in standard deviations."""
         raise self._lacks("truncated_normal")
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
-        """Draw with standard deviation ``gain / sqrt(fan)`` from a ``"normal"``, ``"truncated_normal"`` or ``"uniform"`` law.
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
+        """Draw with standard deviation ``gain / sqrt(fan)`` from a ``"normal"``, ``"truncated_normal"`` or ``"uniform"`` distribution.
 
         A framework rounds this scale in its own order of operations; that order is the reason this is a method.
         """
         std = gain / math.sqrt(fans.of(fan))
-        if law == "uniform":
+        if distribution == "uniform":
             return self.uniform(shape, -math.sqrt(3) * std, math.sqrt(3) * std, dtype)
-        if law == "truncated_normal":
+        if distribution == "truncated_normal":
             return self.truncated_normal(shape, 0.0, std / TRUNCATED_STD, -2.0, 2.0, dtype)
         return self.normal(shape, 0.0, std, dtype)
 
-    def _lacks(self, law: str) -> InvalidValueError:
-        return InvalidValueError(f"random stream {self.name!r} has no law {law!r}; pick another initializer or random stream.")
+    def _lacks(self, distribution: str) -> InvalidValueError:
+        return InvalidValueError(
+            f"random stream {self.name!r} has no distribution {distribution!r}; pick another initializer or random stream."
+        )
 
     def check_dtype(self, dtype: str) -> str:
         """Return the dtype, or refuse one in which this stream was not measured."""
@@ -156,21 +158,21 @@ class Draws:
         return self._drawn(shape, self._stream.uniform, low, high)
 
     def normal(self, shape: Shape, mean: float, std: float) -> Values:
-        """Draw from a normal law."""
+        """Draw from a normal distribution."""
         return self._drawn(shape, self._stream.normal, mean, std)
 
     def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float) -> Values:
-        """Draw from a normal law cut to ``mean + [lower, upper] * std``."""
+        """Draw from a normal distribution cut to ``mean + [lower, upper] * std``."""
         return self._drawn(shape, self._stream.truncated_normal, mean, std, lower, upper)
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str) -> Values:
-        """Draw with standard deviation ``gain / sqrt(fan)`` from the law ``normal``, ``truncated_normal`` or ``uniform``."""
-        return self._drawn(shape, self._stream.scaled, fans, fan, gain, law)
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str) -> Values:
+        """Draw with standard deviation ``gain / sqrt(fan)`` from the distribution ``normal``, ``truncated_normal`` or ``uniform``."""
+        return self._drawn(shape, self._stream.scaled, fans, fan, gain, distribution)
 
-    def _drawn(self, shape: Shape, draw: Callable[..., Values], *law: Any) -> Values:
+    def _drawn(self, shape: Shape, draw: Callable[..., Values], *distribution: Any) -> Values:
         if len(shape) != len("OIW"):
-            return draw(shape, *law, self._dtype)
-        return self._layout.to_oiw(draw(_stored(self._layout, shape, self._groups), *law, self._dtype))
+            return draw(shape, *distribution, self._dtype)
+        return self._layout.to_oiw(draw(_stored(self._layout, shape, self._groups), *distribution, self._dtype))
 
 
 @lru_cache(maxsize=512)

@@ -106,7 +106,7 @@ def native_word(request: Request, target: str, words: Sequence[Any], *, modes: b
         request: what was read.
         target: name of the target's policy.
         words: to try, in order.
-        modes: True where the padding mode is an argument of its own; else the word also says the mode.
+        modes: True where the padding mode is a separate argument; else the word also says the mode.
     """
     if request.padding is not None:
         return None

@@ -33,7 +33,7 @@ class Native(Part):
 
     Args:
         name: the policy's.
-        module: import path of the module that runs it, imported in a process of its own; see `convpolicy.verification.native`.
+        module: import path of the module that runs it, imported in a separate process; see `convpolicy.verification.native`.
         environment: variables that this process needs.
     """
 

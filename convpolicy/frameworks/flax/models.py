@@ -44,7 +44,7 @@ def _names(module: nnx.Module) -> list[str]:
 
 
 def linen_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """Return the one convolution of a layer with its variables; None for what is no linen module.
+    """Return the one convolution of a layer with its variables; None for anything but a linen module.
 
     Raises:
         InvalidTypeError: a linen module, which has no weights; holds its class.

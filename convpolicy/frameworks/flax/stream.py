@@ -174,12 +174,12 @@ class JaxStream(Stream):
         values = _normal(self._key(), shape, -TWO_SIGMA, TWO_SIGMA, dtype)
         return _moved(np.clip(values, -most, most, out=values), mean, std, dtype)
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
         """``variance_scaling``: everything in the tensor's dtype, each step rounded."""
         variance = number(variance_scale(gain) / fans.of(fan), dtype)
-        if law == "uniform":
+        if distribution == "uniform":
             values, factor = self.uniform(shape, -1.0, 1.0, dtype), np.sqrt(number(3 * variance, dtype))
-        elif law == "truncated_normal":
+        elif distribution == "truncated_normal":
             values = self.truncated_normal(shape, 0.0, 1.0, -2.0, 2.0, dtype)
             factor = number(np.sqrt(variance), dtype) / number(F32(TRUNCATED_STD), dtype)
         else:

@@ -64,16 +64,16 @@ class KerasStream(Stream):
             )
         return self._next(dtype).truncated_normal(shape, mean, std, lower, upper, dtype)
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
         """``VarianceScaling``, of which ``Glorot*``, ``He*`` and ``Lecun*`` are cases: ``scale / max(1, fan)`` first, then the root.
 
         The scale is the shortest number whose root the gain is; another scale with that root may differ in float64's last bit.
         """
         variance = variance_scale(gain) / max(1.0, fans.of(fan))
-        if law == "uniform":
+        if distribution == "uniform":
             limit = math.sqrt(3.0 * variance)
             return self.uniform(shape, -limit, limit, dtype)
-        if law == "truncated_normal":
+        if distribution == "truncated_normal":
             return self.truncated_normal(shape, 0.0, math.sqrt(variance) / TRUNCATED_STD, -2.0, 2.0, dtype)
         return self.normal(shape, 0.0, math.sqrt(variance), dtype)
 

@@ -79,14 +79,14 @@ class MindsporeStream(Stream):
 
         return self._fill(shape, dtype, law)
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
         """As `Stream.scaled`; ``Xavier*`` multiplies by the root of a quotient where ``He*`` divides by a root."""
-        if fan == "fan_avg" and law == "uniform":
+        if fan == "fan_avg" and distribution == "uniform":
             bound = gain * math.sqrt(6.0 / (fans.fan_in + fans.fan_out))
             return self.uniform(shape, -bound, bound, dtype)
-        if fan == "fan_avg" and law == "normal":
+        if fan == "fan_avg" and distribution == "normal":
             return self.normal(shape, 0.0, gain * math.sqrt(2.0 / (fans.fan_in + fans.fan_out)), dtype)
-        return super().scaled(shape, fans, fan, gain, law, dtype)
+        return super().scaled(shape, fans, fan, gain, distribution, dtype)
 
     def _fill(self, shape: Shape, dtype: str, law: Law) -> Values:
         self.check_dtype(dtype)

@@ -1,4 +1,4 @@
-"""NumPy: the default backend, and a random stream of its own that claims no framework."""
+"""NumPy: the default backend, and a random stream that claims no framework."""
 
 from __future__ import annotations
 

@@ -133,14 +133,14 @@ class PaddleStream(Stream):
             missing -= len(taken)
         return np.concatenate(found).reshape(-1)[:count]
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
         """As `Stream.scaled`; Xavier and the default of Conv1D take the root of a quotient, Kaiming divides by a root."""
-        if fan == "fan_avg" and law == "uniform":
+        if fan == "fan_avg" and distribution == "uniform":
             limit = math.sqrt(6.0 / (fans.fan_in + fans.fan_out)) * gain
             return self.uniform(shape, -limit, limit, dtype)
-        if law == "normal" and fan in ("fan_avg", "fan_in_all_groups"):
+        if distribution == "normal" and fan in ("fan_avg", "fan_in_all_groups"):
             return self.normal(shape, 0.0, math.sqrt(variance_scale(gain) / fans.of(fan)), dtype)
-        return super().scaled(shape, fans, fan, gain, law, dtype)
+        return super().scaled(shape, fans, fan, gain, distribution, dtype)
 
 
 def _canonical(words: Words) -> Singles:

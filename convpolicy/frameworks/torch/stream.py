@@ -113,13 +113,13 @@ class TorchStream(Stream):
             values = np.where(outside, self.normal(shape, mean, std, dtype), values)
         return values
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
         """As `Stream.scaled`; ``xavier_*`` multiplies by ``sqrt(2 / (fan_in + fan_out))`` where others divide."""
-        if fan == "fan_avg" and law != "truncated_normal":
+        if fan == "fan_avg" and distribution != "truncated_normal":
             std = gain * math.sqrt(2.0 / float(fans.fan_in + fans.fan_out))
             bound = math.sqrt(3.0) * std
-            return self.uniform(shape, -bound, bound, dtype) if law == "uniform" else self.normal(shape, 0.0, std, dtype)
-        return super().scaled(shape, fans, fan, gain, law, dtype)
+            return self.uniform(shape, -bound, bound, dtype) if distribution == "uniform" else self.normal(shape, 0.0, std, dtype)
+        return super().scaled(shape, fans, fan, gain, distribution, dtype)
 
     def _one_normal(self) -> float:
         if self._spare is not None:

@@ -16,7 +16,7 @@ LARGEST_SEED = 2**64 - 1
 
 
 class MlxStream(Stream):
-    """MLX's global key, from which every tensor splits one of its own; a tensor of zeros splits none.
+    """MLX's global key, from which every tensor splits another; a tensor of zeros splits none.
 
     Exact against mlx 0.29.4, 0.31.2, 0.32.3 and 0.32.4 on the CPU of x86-64 Linux. Apple GPUs compute logarithms in their own way,
     so that normal draws may differ there in the last bits.
@@ -69,14 +69,14 @@ class MlxStream(Stream):
         values = bits.truncated_normal(self._next(), shape, lower, upper, drawn_in)
         return rounded(times_plus(values, number(std, drawn_in), number(mean, drawn_in), drawn_in), dtype)
 
-    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, law: str, dtype: str = "float32") -> Values:
+    def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
         """``mlx.nn.init.he_uniform``, ``he_normal``, ``glorot_uniform`` and ``glorot_normal`` with a gain."""
         size = fans.of(fan)
-        if law == "uniform":
+        if distribution == "uniform":
             limit = gain * math.sqrt(3.0 / size)
             return self.uniform(shape, -limit, limit, dtype)
         # he_normal takes the root first, glorot_normal divides first
         std = gain * math.sqrt(1.0 / size) if fan == "fan_avg" else gain / math.sqrt(size)
-        if law == "truncated_normal":
+        if distribution == "truncated_normal":
             return self.truncated_normal(shape, 0.0, std / TRUNCATED_STD, -2.0, 2.0, dtype)
         return self.normal(shape, 0.0, std, dtype)
