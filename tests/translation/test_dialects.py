@@ -72,7 +72,7 @@ def test_a_dtype_as_a_statement(register):
     assert "become" not in cp.translate("nn.Conv1d(2, 4, 3, dtype=torch.float32)", "torch", "tide")
     cp.unregister("stranger")
     register(Tide(writer=plain), "other")
-    with pytest.raises(cp.InvalidValueError, match="dtype must be left out for tide, whose layers.Conv has no such argument"):
+    with pytest.raises(cp.InvalidValueError, match=r"dtype must be left out for tide, whose layers\.Conv has no such argument"):
         cp.translate("nn.Conv1d(2, 4, 3, dtype=torch.float16)", "torch", "tide")
 
 
