@@ -28,7 +28,7 @@ def pins(file: str) -> dict[str, str]:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Test what needs no framework; under two minutes."""
+    """Test what needs no framework."""
     session.install(".[testing]", "scipy", "pytest-xdist")
     session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
