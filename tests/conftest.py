@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("helpers")  # their assertions say what they compared, as those of tests do
 pytest_plugins = ["pytester"]  # a suite within a test, for the conformance kit
 
 os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")  # the core's own tests see no installed plugin
