@@ -11,7 +11,7 @@ import sys
 import pytest
 from helpers.paths import ROOT
 
-pytestmark = pytest.mark.needs("torch", "mindspore", "keras", "tensorflow", "flax", "paddle", "convpolicy_onnx")
+pytestmark = pytest.mark.needs("torch", "mindspore", "keras", "tensorflow", "flax", "paddle", "convpolicy_onnx", "convpolicy_mlx")
 
 INSTALLED = {name: value for name, value in os.environ.items() if name != "CONVPOLICY_LOAD_PLUGINS"}  # all of them
 
@@ -23,13 +23,13 @@ def test_every_policy_runs_on_every_backend_as_the_readme_shows():
     cells = {(cell["policy"], cell["backend"]): cell for cell in found["cells"] if cell["verdict"] != "not checked"}
     assert found["failed"] == 0
     assert {cell["verdict"] for cell in cells.values()} == {"exact", "within tolerance"}
-    assert {cell["policy"] for cell in found["cells"]} - {policy for policy, _backend in cells} == {"mindspore@2.0"}
+    assert {cell["policy"] for cell in found["cells"]} - {policy for policy, _backend in cells} == {"mindspore@2.0", "mlx@0.32.3"}
     text = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- made by docs/make_matrix.py -->\n")[1]
     head, _line, *rows = [re.findall(r"[^|*\s]+", line) for line in text.split("<!--")[0].splitlines()]
     shown = {(row[0], backend): cell for row in rows for backend, cell in zip(head[1:], row[1:])}
     assert set(shown) == set(cells)
-    assert set(head[1:]) >= {"numpy", "torch", "mindspore", "keras", "keras-torch", "keras-jax", "flax", "paddle", "onnx"}
-    for own in ("torch", "mindspore", "keras", "keras-torch", "keras-jax", "flax", "flax-linen", "paddle", "onnx"):
+    assert set(head[1:]) >= {"numpy", "torch", "mindspore", "keras", "keras-torch", "keras-jax", "flax", "paddle", "onnx", "mlx"}
+    for own in ("torch", "mindspore", "keras", "keras-torch", "keras-jax", "flax", "flax-linen", "paddle", "onnx", "mlx"):
         assert shown[own, own] == cells[own, own]["verdict"] == "exact"
     for at in cells:
         assert shown[at] == "exact" or float(shown[at]) > 0
