@@ -112,7 +112,8 @@ def test_every_claim_holds(policy, verified):
         "bias by default, names, axes", f"outputs of backend {backend!r}", "initial weights after seeding",
     }  # fmt: skip
     assert ("padding 'causal'" in exact) == (policy in RUNS_ON)
-    assert verdicts["outputs of backend 'numpy'"] == verdicts["outputs against float64"] == "within tolerance"
+    assert verdicts["outputs against float64"] == "within tolerance"
+    assert verdicts["outputs of backend 'numpy'"] in ("within tolerance", "exact")  # the last on some processors
 
 
 def test_every_cell_of_the_matrix():
