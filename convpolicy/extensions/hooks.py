@@ -44,22 +44,36 @@ MARK = f"{PROJECT}_impl"  # where pluggy's marker leaves what it says of a funct
 
 
 class PluginManager(pluggy.PluginManager):
-    """Pluggy's, which asks of a module's names only those that are marked: most are imports, and pluggy's own look is slow."""
+    """Pluggy's, which registers `Implementations`."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
         """Return how an attribute is marked, or None."""
-        if name.startswith("__"):
-            return None
-        if isinstance(plugin, ModuleType):
-            value = vars(plugin).get(name)
-            marks: pluggy.HookimplOpts | None = vars(value).get(MARK) if isinstance(value, FunctionType) else None
-            return marks
-        return super().parse_hookimpl_opts(plugin, name)
+        return plugin.marks[name] if isinstance(plugin, Implementations) else super().parse_hookimpl_opts(plugin, name)
 
-    def hooks_of(self, plugin: Any) -> list[str]:
-        """Return the hooks that a plugin implements, sorted, unknown ones included."""
-        marked = {name: self.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
-        return sorted(marks["specname"] or name for name, marks in marked.items() if marks is not None)
+
+class Implementations:
+    """A plugin as pluggy sees it: its marked functions alone. Most names of a module are imports, and some plugins have no hash.
+
+    Args:
+        plugin: a module or an object.
+        manager: which marks count.
+    """
+
+    def __init__(self, plugin: Any, manager: PluginManager) -> None:
+        if isinstance(plugin, ModuleType):  # pluggy's own look at one is slow
+            functions = {name: value for name, value in vars(plugin).items() if isinstance(value, FunctionType)}
+            marks = {name: vars(function).get(MARK) for name, function in functions.items()}
+        else:
+            marks = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin) if not name.startswith("__")}
+        self.marks: dict[str, Any] = {name: mark for name, mark in sorted(marks.items()) if mark is not None}
+        self.__dict__.update((name, getattr(plugin, name)) for name in self.marks)
+
+    def __dir__(self) -> list[str]:
+        return list(self.marks)
+
+    def hooks(self) -> list[str]:
+        """Return the hooks that the plugin implements, sorted, unknown ones included."""
+        return sorted(mark["specname"] or name for name, mark in self.marks.items())
 
 
 def manager() -> PluginManager:

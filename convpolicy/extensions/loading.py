@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
 from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
@@ -15,16 +15,9 @@ from convpolicy.registry.report import LOAD_PLUGINS, PROJECT, PluginReport
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
     import importlib.metadata
 
-    from convpolicy.extensions.hooks import PluginManager
+    from convpolicy.extensions.hooks import Implementations, PluginManager
 
 STRICT = "CONVPOLICY_STRICT"
-
-
-class _ByIdentity:
-    """A plugin that cannot be hashed, a ``SimpleNamespace`` for example, as pluggy needs it."""
-
-    def __init__(self, plugin: Any) -> None:
-        self.__dict__.update({name: getattr(plugin, name) for name in dir(plugin) if not name.startswith("__")})
 
 
 class PluginRegistry(Registry):
@@ -61,7 +54,7 @@ class PluginRegistry(Registry):
         self.load()
         for name, plugin in self._manager.list_name_plugin():
             if "convpolicy_commands" in self._reports[name].hooks:
-                self._call(self._reports[name], plugin, "convpolicy_commands", cli=cli)
+                self._call(self._reports[name], cast("Implementations", plugin), "convpolicy_commands", cli=cli)
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -147,16 +140,16 @@ class PluginRegistry(Registry):
             self._add_plugin(report, plugin)
 
     def _add_plugin(self, report: PluginReport, plugin: Any) -> None:
-        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS
+        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS, Implementations
 
-        plugin = plugin if getattr(type(plugin), "__hash__", None) else _ByIdentity(plugin)
         try:
-            implemented = self._manager.hooks_of(plugin)
+            implementations = Implementations(plugin, self._manager)
+            implemented = implementations.hooks()
             for hook in implemented:
                 if hook not in ALL_HOOKS:
                     raise LookupError(f"unknown hook {hook!r}.{nearest(hook, ALL_HOOKS)}")
             if implemented:
-                self._manager.register(plugin, name=report.name)
+                self._manager.register(implementations, name=report.name)
         except Exception as error:
             self._drop(report.name)
             self.fail(report, f"plugin {report.name!r} does not fit the hooks: {' '.join(str(error).split())}")
@@ -170,7 +163,7 @@ class PluginRegistry(Registry):
             )
             return
         for hook in filter(KINDS.__contains__, implemented):
-            results = self._call(report, plugin, hook)
+            results = self._call(report, implementations, hook)
             if results is None:
                 continue
             try:  # a hook may be a generator, which runs, and fails, while its parts are added
@@ -182,9 +175,9 @@ class PluginRegistry(Registry):
                 self._fail_hook(report, hook, error)
         self.changed()
 
-    def _call(self, report: PluginReport, plugin: Any, hook: str, **arguments: Any) -> list[Any] | None:
+    def _call(self, report: PluginReport, plugin: Implementations, hook: str, **arguments: Any) -> list[Any] | None:
         """Let pluggy call one plugin's implementation of a hook; a failure is reported and gives None."""
-        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        others = self._manager.get_plugins() - {plugin}
         try:
             results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         except PluginError:
