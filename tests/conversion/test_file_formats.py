@@ -103,7 +103,7 @@ def test_its_own_refusals_are_the_users(register, tmp_path):
     (tmp_path / "a.tide").write_text("{")
     with pytest.raises(cp.InvalidValueError, match=r"a\.tide is not a whole tide file"):
         cp.convert(tmp_path / "a.tide", tmp_path / "b.npz", source="torch", target="keras", guess=True)
-    save_file({"w.weight": WEIGHT, "mask": np.ones(3, bool)}, tmp_path / "a.safetensors")
+    save_file({"conv.weight": WEIGHT, "mask": np.ones(3, bool)}, tmp_path / "a.safetensors")
     with pytest.raises(cp.InvalidValueError, match="a tide file has no dtype bool, which 'mask' is"):
         cp.convert(tmp_path / "a.safetensors", tmp_path / "b.tide", source="torch", target="keras", guess=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "a.tide"]

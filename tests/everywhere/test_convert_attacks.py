@@ -131,7 +131,7 @@ for name, target in (("b.pt", "mindspore"), ("b.ckpt", "mindspore"), ("b.weights
 @pytest.mark.parametrize("rows", [64, 128])
 def test_full_disks(rows, tmp_path):
     """In a process that may write 1.5 MB, after tensors of 1 MiB and within one of 2 MiB: one sentence with the output's name, whichever library writes, and nothing is left."""
-    save_file({f"l{n}.weight": np.ones((rows, 64, 64), "float32") for n in range(4)}, tmp_path / "a.safetensors")
+    save_file({f"conv{n}.weight": np.ones((rows, 64, 64), "float32") for n in range(4)}, tmp_path / "a.safetensors")
     result = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True)
     assert [line for line in result.stdout.splitlines() if "Errno" in line] == [
         f"[Errno 27] File too large: '{tmp_path / name}'" for name in ("b.pt", "b.ckpt", "b.weights.h5")
