@@ -63,10 +63,9 @@ def _of_wrappers(rows: Iterable[Row]) -> Iterator[str]:
 def _of_other_layers(rows: Sequence[Row], left: Mapping[str, str], source: Side, target: Side) -> Iterator[str]:
     """Yield a sentence for the tensors of other layers, whose names and axes stay the source's."""
     weights = [row for row in rows if row.move is not None and row.move.source is not None]
-    known = (
-        {row.old.name for row in weights} | {f"{row.move.stem}{source.bias}" for row in weights if row.move is not None} | {*left}
-    )
-    others = [row.new.name for row in rows if row.old.shape and row.old.name not in known]
+    biases = {f"{row.new.name.removesuffix(target.weight)}{target.bias}" for row in weights}
+    known = {row.new.name for row in weights} | biases
+    others = [row.new.name for row in rows if row.old.shape and row.old.name not in left and row.new.name not in known]
     if others:
         shown = ", ".join(map(repr, others[:SHOWN])) + (", …" if len(others) > SHOWN else "")
         count = "1 tensor of other layers keeps" if len(others) == 1 else f"{len(others)} tensors of other layers keep"

@@ -141,7 +141,7 @@ def has_depthwise(side: Side) -> bool:
 
 def _layouts(framework: str) -> dict[str, Layout]:
     policies = registry.current().working("policy").values() if framework else ()
-    names = {policy.layout for policy in policies if policy.framework == framework}
+    names = {policy.layout.name for policy in policies if policy.framework == framework}
     return {name: layout for name, layout in registry.current().parts("layout").items() if name in names}
 
 
