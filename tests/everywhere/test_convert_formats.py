@@ -79,7 +79,9 @@ def test_many_groups_are_read_once(tmp_path):
         path = tmp_path / f"{count}.weights.h5"
         with h5py.File(path, "w") as file:
             for number in range(count):
-                file.create_dataset(f"layers/conv1d_{number}/vars/0", data=random((3, 4, 5)), compression="gzip", chunks=(2, 3, 4))
+                file.create_dataset(
+                    f"layers/conv1d_{number}/vars/0", data=random((3, 4, 5)), compression="gzip", chunks=(2, 3, 4)
+                )
         start = time.perf_counter()
         cp.convert(path, tmp_path / f"{count}.npz", source="keras", target="torch", guess=True)
         seconds = time.perf_counter() - start

@@ -17,6 +17,19 @@ def _fork() -> int:
         return os.fork()
 
 
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Return how long work takes in a process of its own; one that hangs is killed after a minute."""
+    start, child = time.perf_counter(), _fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    assert not os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    return time.perf_counter() - start
+
+
 def killed_after(seconds: float, work: Callable[[], Any]) -> bool:
     """Run work in a process of its own, kill it after some seconds, and return whether it was killed before its end."""
     child = _fork()
