@@ -84,6 +84,8 @@ def _against(stem: str, entry: Entry, entries: Mapping[str, Entry], layout: Layo
             return reason
     if "M" not in layout.axes and DEPTHWISE.search(stem) and has_depthwise(source):
         return f"its name says that it is depthwise, and {source.name} has another layout for these"
+    if 0 in entry.shape:
+        return "it has no elements"
     bias, out = entries.get(stem + source.bias), outputs(layout, entry.shape)
     if bias is not None and bias.shape != (out,):
         return f"its bias has the shape {bias.shape}, where that of a Conv1d of its weight has ({out},)"

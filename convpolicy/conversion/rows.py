@@ -110,7 +110,7 @@ def _biases(known: Mapping[str, Entry], selection: Selection, source: Side, targ
     biases = {}
     for name, move in selection.moves.items():
         bias = f"{move.stem}{source.bias}"
-        if move.source is None or move.name or bias not in named:
+        if move.source is None or move.name or bias not in named or len(known[name].shape) != len(move.source.axes):
             continue
         shape = named[bias].shape
         if len(shape) == 1 and (move.part == "g" or shape == (outputs(move.source, known[name].shape),)):
@@ -156,7 +156,7 @@ def stamped(rows: list[Row], suffix: str, source: Side, target: Side, old: Stamp
 def _groups(row: Row) -> int | None:
     """Return the groups of a depthwise weight, which its own axes tell."""
     layout = row.move.source if row.move is not None else None
-    return row.old.shape[layout.axes.index("I")] if layout is not None and "M" in layout.axes else None
+    return row.old.shape[layout.axes.index("I")] or None if layout is not None and "M" in layout.axes else None
 
 
 def _pairs(known: Mapping[str, Entry], moves: Mapping[str, Move]) -> dict[str, str]:

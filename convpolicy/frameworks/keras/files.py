@@ -43,7 +43,7 @@ TEXT = "convpolicy"  # attribute of the root that holds the metadata
 WEIGHTS = "model.weights.h5"
 LEGACY = {"model_weights", "layer_names", "model_config"}  # in files of whole models, and of weights, before Keras 3
 SHOWN = 20  # names of members in a message
-ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError)
 
 
 class H5Reader(Reader):

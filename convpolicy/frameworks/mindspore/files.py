@@ -16,12 +16,28 @@ from mindspore.common.np_dtype import bfloat16
 
 from convpolicy.conversion.faults import reading, writing
 from convpolicy.conversion.limits import check_array
-from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, holder, joined, texts
+from convpolicy.conversion.tensors import PIECE, Entry, Job, Piece, Reader, Writer, entry, holder, joined, texts
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.mindspore.checkpoint import Value, values
 
 TEXT = "convpolicy"  # name of the text entry that holds the metadata; MindSpore's own loading passes over it
 ZIP = b"PK"
+# what a checkpoint may hold; mindspore/train/serialization.py, tensor_to_ms_type
+DTYPES = {
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "bool",
+    "bfloat16",
+}
 TEXTS = "str"  # the type of an entry of text, as UTF-32
 
 
@@ -72,7 +88,7 @@ class MindSporeReader(Reader):
             raise InvalidValueError(f"{self.path} holds {tag!r} twice, as {sorted(kinds)}; save it anew.")
         ((kind, lengths),) = kinds
         dtype = kind.lower()
-        if dtype != "bfloat16" and dtype not in NAMES.values():
+        if dtype not in DTYPES:
             raise InvalidValueError(f"{self.path} holds {tag!r} as {kind}, which is no tensor of numbers; take it out.")
         made = entry(tag, () if lengths == (0,) else lengths, dtype)  # a number without axes is stored so
         size = sum(part.end - part.start for part in parts)
@@ -104,7 +120,7 @@ class MindSporeWriter(Writer):
 
     def __init__(self, job: Job) -> None:
         for row in job.entries:
-            if row.dtype != "bfloat16" and row.dtype not in NAMES.values():
+            if row.dtype not in DTYPES:
                 raise InvalidValueError(
                     f"MindSpore has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file."
                 )
