@@ -62,6 +62,8 @@ def convert(
     ):
         if guess and not yes:
             _print_weights(prepared.tensors, as_json)
+            for note in prepared.notes:
+                click.echo(note, err=True)
             click.echo("convpolicy: this is a guess and nothing was written; if it is right, add --yes.", err=True)
             raise SystemExit(2)
         with progress.bytes_bar() as step:
