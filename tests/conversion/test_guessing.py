@@ -19,10 +19,16 @@ MOVED = {
     "weight normalisation": {"ups.weight_v": (6, 3, 5), "ups.weight_g": (6, 1, 1), "ups.bias": (6,)},
 }
 LEFT = {
-    "a transposed one by its class": ({"ConvTranspose_0.weight": (3, 6, 5), "ConvTranspose_0.bias": (6,)}, "it is a transposed one"),
+    "a transposed one by its class": (
+        {"ConvTranspose_0.weight": (3, 6, 5), "ConvTranspose_0.bias": (6,)},
+        "it is a transposed one",
+    ),
     "and by a shorter name": ({"deconv.weight": (4, 4, 5)}, "it is a transposed one"),
     "by its bias": ({"decoder.conv.weight": (8, 4, 5), "decoder.conv.bias": (4,)}, r"its bias has the shape \(4,\)"),
-    "by its bias, normed": ({"ups.0.weight_v": (8, 4, 5), "ups.0.weight_g": (8, 1, 1), "ups.0.bias": (4,)}, "its bias has the shape"),
+    "by its bias, normed": (
+        {"ups.0.weight_v": (8, 4, 5), "ups.0.weight_g": (8, 1, 1), "ups.0.bias": (4,)},
+        "its bias has the shape",
+    ),
     "perhaps transposed": ({"1.weight": (4, 4, 5), "1.bias": (4,)}, "as many inputs as outputs, so it may be a transposed one"),
     "a positional embedding": ({"pos.weight": (1, 16, 8)}, "does not say that it is of a convolution, and it has no bias"),
     "attention": ({"attn.out.weight": (8, 2, 4), "attn.out.bias": (8,)}, "it is another layer's"),
@@ -37,7 +43,9 @@ def test_taken(case, tmp_path):
     made = {name: random_tensor(n, shape) for n, (name, shape) in enumerate(MOVED[case].items())}
     cp.convert(written(tmp_path / "a.safetensors", made), tmp_path / "b.safetensors", source="torch", target="OWI", guess=True)
     found = load_file(tmp_path / "b.safetensors")
-    assert all(np.array_equal(found[name], value.transpose(0, 2, 1) if value.ndim == 3 else value) for name, value in made.items())
+    assert all(
+        np.array_equal(found[name], value.transpose(0, 2, 1) if value.ndim == 3 else value) for name, value in made.items()
+    )
 
 
 @pytest.mark.parametrize("case", LEFT)
@@ -59,19 +67,18 @@ def test_left(case, tmp_path):
 def test_kernels_of_images(tmp_path):
     """Where a weight of two axes of space is in the file, one of (1, kernel) may be such a one too."""
     made = {"conv.weight": random_tensor(0, (4, 3, 1, 5)), "down_conv.weight": random_tensor(1, (4, 3, 3, 3))}
-    with pytest.raises(cp.InvalidValueError, match=r"'conv.weight' is left as it is: 'down_conv.weight' has the shape \(4, 3, 3, 3\)"):
-        cp.convert(
-            written(tmp_path / "a.safetensors", made), tmp_path / "b.npz", source="mindspore", target="torch", guess=True
-        )
+    with pytest.raises(
+        cp.InvalidValueError, match=r"'conv.weight' is left as it is: 'down_conv.weight' has the shape \(4, 3, 3, 3\)"
+    ):
+        cp.convert(written(tmp_path / "a.safetensors", made), tmp_path / "b.npz", source="mindspore", target="torch", guess=True)
 
 
 @pytest.mark.parametrize("case", LEFT)
 def test_a_guess_by_axes_alone_is_noticed(case, tmp_path, monkeypatch):
     """The comparison above fails where nothing speaks against a tensor of three axes, as it once was."""
     monkeypatch.setattr(guessing, "_against", lambda *_words: "")
-    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        with pytest.raises(cp.InvalidValueError):
-            made = {name: random_tensor(n, shape) for n, (name, shape) in enumerate(LEFT[case][0].items())}
-            cp.convert(
-                written(tmp_path / "a.safetensors", made), tmp_path / "b.safetensors", source="torch", target="keras", guess=True
-            )
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"), pytest.raises(cp.InvalidValueError):
+        made = {name: random_tensor(n, shape) for n, (name, shape) in enumerate(LEFT[case][0].items())}
+        cp.convert(
+            written(tmp_path / "a.safetensors", made), tmp_path / "b.safetensors", source="torch", target="keras", guess=True
+        )

@@ -78,7 +78,10 @@ def test_a_writer_that_does_not_check_is_noticed(case, tmp_path, monkeypatch):
     """Without the check NumPy refuses the result, which is what the check is for."""
     monkeypatch.setattr(npz, "check_array", lambda *_words: None)
     convert(INPUTS[case][0](tmp_path), tmp_path / "b.npz")
-    with pytest.raises(ValueError, match=r"maximum supported dimension|too big|Maximum allowed"), np.load(tmp_path / "b.npz") as made:
+    with (
+        pytest.raises(ValueError, match=r"maximum supported dimension|too big|Maximum allowed"),
+        np.load(tmp_path / "b.npz") as made,
+    ):
         print(made["x"])
 
 
@@ -87,7 +90,9 @@ def test_a_size_that_is_none(size, tmp_path):
     """An index whose total size is no number of bytes is refused before anything is written."""
     save_file({"conv.weight": WEIGHT}, tmp_path / "a.safetensors")
     index = tmp_path / "a.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {"total_size": size}, "weight_map": {"conv.weight": "a.safetensors"}}), encoding="utf-8")
+    index.write_text(
+        json.dumps({"metadata": {"total_size": size}, "weight_map": {"conv.weight": "a.safetensors"}}), encoding="utf-8"
+    )
     (tmp_path / "b").mkdir()
     refused(index, "must hold a number of bytes under 'total_size'", "b/a.safetensors.index.json")
 
@@ -151,7 +156,16 @@ def test_the_report_counts_what_is_left_out(tmp_path):
     from convpolicy.cli import group
 
     save_file({"conv.weight": WEIGHT, "pos.weight": WEIGHT}, tmp_path / "a.safetensors")
-    words = ["convert", str(tmp_path / "a.safetensors"), str(tmp_path / "b.npz"), "--source", "torch", "--target", "OWI", "--guess"]
+    words = [
+        "convert",
+        str(tmp_path / "a.safetensors"),
+        str(tmp_path / "b.npz"),
+        "--source",
+        "torch",
+        "--target",
+        "OWI",
+        "--guess",
+    ]
     shown = CliRunner().invoke(group.build(), words)
     assert shown.exit_code == 2
     assert "'pos.weight' is copied as it is: its name does not say that it is of a convolution" in shown.output

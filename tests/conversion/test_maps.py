@@ -48,7 +48,11 @@ def test_many_stars_take_no_time(pattern):
 
 def test_names_and_a_guess(tmp_path):
     """What a map only renames stays in the guess, in layers and in nothing said, with its new name."""
-    made = {"module.conv.weight": random_tensor(0, (6, 3, 5)), "module.conv.bias": random_tensor(1, (6,)), "module.x": random_tensor(2, (2,))}
+    made = {
+        "module.conv.weight": random_tensor(0, (6, 3, 5)),
+        "module.conv.bias": random_tensor(1, (6,)),
+        "module.x": random_tensor(2, (2,)),
+    }
     source = written(tmp_path / "a.safetensors", made)
     for number, way in enumerate(({"guess": True}, {"layers": {"conv": cp.Conv1d(3, 6, 5)}})):
         path = tmp_path / f"b{number}.safetensors"

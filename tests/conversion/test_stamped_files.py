@@ -11,7 +11,11 @@ import convpolicy as cp
 from convpolicy.conversion import selecting
 
 # in both layouts (out, kernel or in, …) of the same shape, so that no size tells them apart
-TENSORS = {"one.conv.weight": random_tensor(0, (8, 3, 3)), "two.conv.weight": random_tensor(1, (8, 3, 3)), "x": random_tensor(2, (2, 2))}
+TENSORS = {
+    "one.conv.weight": random_tensor(0, (8, 3, 3)),
+    "two.conv.weight": random_tensor(1, (8, 3, 3)),
+    "x": random_tensor(2, (2, 2)),
+}
 LAYERS = {name: cp.Conv1d(3, 8, 3) for name in ("one.conv", "two.conv")}
 WAYS = {
     "a guess": {"guess": True}, "layers": {"layers": LAYERS}, "a map": {"mapping": {"*.conv.weight": "torch"}}, "nothing": {},

@@ -67,8 +67,14 @@ H5 = {
     "a loop": (endless, "holds the group 'a/b' twice"),
     "a type": (datatype, "'t', which is no tensor but a Datatype"),
     "a bomb": (bomb, "claims 134217728 bytes of content, more than 100 times as many"),
-    "a model of Keras 2": (lambda file: file.attrs.__setitem__("model_config", "{}"), "a whole model in HDF5, or weights as Keras 2 saved them"),
-    "weights of Keras 2": (lambda file: file.attrs.__setitem__("layer_names", [b"a"]), "a whole model in HDF5, or weights as Keras 2 saved"),
+    "a model of Keras 2": (
+        lambda file: file.attrs.__setitem__("model_config", "{}"),
+        "a whole model in HDF5, or weights as Keras 2 saved them",
+    ),
+    "weights of Keras 2": (
+        lambda file: file.attrs.__setitem__("layer_names", [b"a"]),
+        "a whole model in HDF5, or weights as Keras 2 saved",
+    ),
     "metadata": (metadata, "its metadata is no table of texts"),
 }
 

@@ -89,7 +89,9 @@ def test_the_name_of_the_stamp(tmp_path):
     made = {"convpolicy": np.zeros(2, "f4"), "conv.weight": RANDOM.standard_normal((1, 1, 2)).astype("f4")}
     save_file(made, tmp_path / "a.safetensors")
     words = {"source": "torch", "target": "mindspore", "guess": True}
-    with pytest.raises(cp.InvalidValueError, match="an entry of text called 'convpolicy' already, so no tensor can have that name"):
+    with pytest.raises(
+        cp.InvalidValueError, match="an entry of text called 'convpolicy' already, so no tensor can have that name"
+    ):
         cp.convert(tmp_path / "a.safetensors", tmp_path / "b.ckpt", **words)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
     cp.convert(tmp_path / "a.safetensors", tmp_path / "b.ckpt", mapping={"convpolicy": {"name": "other"}}, **words)

@@ -38,7 +38,9 @@ def test_wrappers(wrapper, tmp_path):
     (kernel,) = [value for name, value in load_file(tmp_path / "b.safetensors").items() if name.endswith("kernel")]
     assert np.array_equal(kernel, own[0].weight.detach().numpy().transpose(2, 1, 0))
     torch.save(own.state_dict(), tmp_path / "c.pt")
-    layers = {name.removesuffix(".weight"): own[0] for name in WRAPPED[wrapper](own) if name.endswith("0.weight") or "0._orig" in name}
+    layers = {
+        name.removesuffix(".weight"): own[0] for name in WRAPPED[wrapper](own) if name.endswith("0.weight") or "0._orig" in name
+    }
     layers = {path: layer for path, layer in layers.items() if not path.endswith("bias")}
     cp.convert(tmp_path / "c.pt", tmp_path / "d.safetensors", layers=layers, **WORDS)
     assert np.array_equal(load_file(tmp_path / "d.safetensors")["0.kernel"], kernel)
