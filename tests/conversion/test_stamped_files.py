@@ -72,6 +72,18 @@ def test_a_weight_that_was_left_out(tmp_path):
     assert digest(tmp_path / "e.safetensors") == digest(tmp_path / "a.safetensors")
 
 
+def test_layers_of_a_depthwise_weight(tmp_path):
+    """A weight that was depthwise in the original goes back to that layout, with layers beside the stamp too."""
+    layer = cp.Conv1d(4, 8, 3, groups=4, seed=0)
+    (packed,) = cp.layouts()["WIM"].pack({"weight": layer.weight, "bias": None}, 4).values()
+    written(tmp_path / "a.safetensors", {"conv.kernel": np.ascontiguousarray(packed)})
+    cp.convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", source="WIM", target="torch", layers={"conv": layer})
+    assert np.array_equal(load_file(tmp_path / "b.safetensors")["conv.weight"], layer.weight)
+    for number, words in enumerate(({}, {"layers": {"conv": layer}})):
+        cp.convert(tmp_path / "b.safetensors", tmp_path / f"{number}.safetensors", source="torch", target="WIM", **words)
+        assert digest(tmp_path / f"{number}.safetensors") == digest(tmp_path / "a.safetensors")
+
+
 def test_a_stamp_that_is_forgotten_is_noticed(moved, tmp_path, monkeypatch):
     """The comparison of values fails where a guess does not look at the stamp, as it once was."""
     monkeypatch.setattr(selecting, "_by_stamp", lambda *_words, complete: {})
