@@ -115,4 +115,4 @@ def convpolicy_dialects() -> list[Deferred]:
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
     """Return Flax's files, which are not read: what to do with each."""
-    return [FileFormat(".msgpack", instead=MESSAGES)]
+    return [FileFormat(".msgpack", instead=MESSAGES, description="Not read: of Flax.")]

@@ -26,4 +26,7 @@ INSTEAD = {
 
 def formats() -> list[FileFormat]:
     """Return a format for each, which refuses such a file by name."""
-    return [FileFormat(suffix, instead=instead) for suffix, instead in INSTEAD.items()]
+    return [
+        FileFormat(suffix, instead=instead, description="Not read: of Keras or TensorFlow.")
+        for suffix, instead in INSTEAD.items()
+    ]

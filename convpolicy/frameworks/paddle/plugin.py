@@ -96,4 +96,4 @@ def convpolicy_dialects() -> list[Deferred]:
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
     """Return Paddle's files, which are not read: what to do with each."""
-    return [FileFormat(suffix, instead=instead) for suffix, instead in OTHER_FILES.items()]
+    return [FileFormat(suffix, instead=instead, description="Not read: of Paddle.") for suffix, instead in OTHER_FILES.items()]

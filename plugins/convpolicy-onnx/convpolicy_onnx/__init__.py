@@ -62,7 +62,7 @@ def convpolicy_policies() -> list[Policy]:
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
     """Return ``.onnx``, which is not read as a checkpoint: what to do instead."""
-    return [FileFormat(".onnx", instead=GRAPH)]
+    return [FileFormat(".onnx", instead=GRAPH, description="Not read: a graph.")]
 
 
 @hookimpl
