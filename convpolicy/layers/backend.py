@@ -92,6 +92,7 @@ class Backend(Part):
             ``sum(output * upstream)``; None when the backend does not differentiate.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
             `convpolicy.tuning`. None when a backend's models cannot be tuned.
+        wrappers: names that wrappers of a model put before or into the names of its parameters in a file, e.g. ``("module",)``.
         environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
     """
 
@@ -111,6 +112,7 @@ class Backend(Part):
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
+    wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def is_installed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import backend
 from convpolicy.layers.backend import Backend
@@ -14,6 +15,9 @@ from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
 ROOM = "convpolicy.frameworks.paddle"
+PARAMETERS = "parameters that paddle.save pickled; load them with paddle.load, and save {name: value.numpy()} of each with numpy.savez as .npz"
+GRAPH = "a saved Paddle graph; load the model that it was made from, and save {name: value.numpy()} of its state_dict() as .npz"
+OTHER_FILES = {".pdparams": PARAMETERS, ".pdopt": PARAMETERS, ".pdmodel": GRAPH, ".pdiparams": GRAPH}
 
 
 def paddle_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
@@ -87,3 +91,9 @@ def convpolicy_natives() -> list[Native]:
 def convpolicy_dialects() -> list[Deferred]:
     """Return the dialect ``paddle``."""
     return [Deferred("dialect", "paddle", lazy(f"{ROOM}.dialect", "dialect"))]
+
+
+@hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return Paddle's files, which are not read: what to do with each."""
+    return [FileFormat(suffix, instead=instead) for suffix, instead in OTHER_FILES.items()]

@@ -90,6 +90,12 @@ def convpolicy_backends() -> list[Backend]:
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
+            wrappers=(
+                "module",
+                "_orig_mod",
+                "_fsdp_wrapped_module",
+                "_checkpoint_wrapped_module",
+            ),  # DataParallel, compile, FSDP, checkpoint
             description="torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
         )
     ]
