@@ -31,13 +31,13 @@ def translate(code: str, source: str, target: str, in_channels: int | None, leng
         if as_json:
             output.print_json([call.to_dict() for call in found])
         else:
-            click.echo(translation.page_of(found, file or "<stdin>"), nl=False)
+            output.write(translation.page_of(found, file or "<stdin>"))
         return
     translated = translation.translate(text, source, target, **options)
     if as_json:
         output.print_json({"original": text, "code": translated})
     else:
-        click.echo(translated, nl=False)
+        output.write(translated)
 
 
 def _read(file: str) -> str:

@@ -24,6 +24,7 @@ from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
+from convpolicy.registry.offer import Offer
 
 INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words for weight_init
 INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -37,7 +38,7 @@ def _text(default: Any = "") -> Any:
 
 
 @attrs.frozen(cache_hash=True)
-class Policy:
+class Policy(Offer):
     """How a 1-D convolution pads, initialises and lays out its weights.
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.parts.choice import Choice, FrozenArray
+from convpolicy.registry.offer import Offer
 
 
 def number(argument: str, value: Any) -> float:
@@ -106,7 +107,7 @@ def _text(part: Any, _field: Any, name: Any) -> None:
 
 
 @attrs.frozen(eq=False)
-class Part:
+class Part(Offer):
     """Base of everything a plugin registers.
 
     Args:
