@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 MOST_SHOWN = 500  # characters of a value that a message repeats
 # what would move a terminal's cursor, change its colours or the order of what is read, and how it is printed instead
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
     code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
 
@@ -42,7 +43,7 @@ class PluginError(ConvPolicyError, ValueError):
 
 def visible(text: str) -> str:
     """Return text with its control characters, all but newline and tab, written out, so that a terminal shows and obeys none."""
-    return text.translate(_CONTROLS)
+    return text.translate(CONTROLS)
 
 
 def shown(value: Any) -> str:
@@ -53,6 +54,7 @@ def shown(value: Any) -> str:
         if isinstance(value, int):
             return f"an integer of {int(value.bit_length() * 0.30103) + 1} digits"
         return f"an object of class {type(value).__qualname__}"
+    text = re.sub(r" at 0x[0-9A-Fa-f]+", "", text)  # an address says nothing
     return visible(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…")
 
 

@@ -13,8 +13,7 @@ import click
 
 import convpolicy
 from convpolicy import registry
-from convpolicy.cli import output
-from convpolicy.cli.start import INTERRUPTED
+from convpolicy.cli import INTERRUPTED, output
 from convpolicy.errors import ConvPolicyError
 from convpolicy.extensions.loading import PLUGINS
 

@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convpolicy.errors import visible
+from convpolicy.errors import CONTROLS, visible
 
 UNBOUNDED = 10_000  # columns; a pipe or a file has no edge to wrap at
 STDOUT = "standard output"  # its name in an error
-JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(127, 160)}  # which JSON allows and a terminal obeys
+JSON_CONTROLS = {code: f"\\u{code:04x}" for code in CONTROLS if code > 126}  # which JSON allows and a terminal obeys
 _stdout: ContextVar[IO[str] | None] = ContextVar("stdout")
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 
-INTERRUPTED = 128 + signal.SIGINT  # the exit status that a shell reports for it
+from convpolicy.cli import INTERRUPTED
 
 
 def main() -> None:
     """Run the command line."""
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # nothing is open yet, and an import would hide the exception or report it as its own
+    if (
+        before is signal.default_int_handler
+    ):  # nothing is open yet, and an import would hide the exception or report it as its own
         signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(INTERRUPTED))
     from convpolicy.cli import group
 

@@ -84,10 +84,12 @@ class PluginRegistry(Registry):
         """
         with self._alone():
             self.load()
-            report = PluginReport(name or getattr(plugin, "__name__", None) or type(plugin).__name__)
-            if not isinstance(report.name, str):
-                came = f"{shown(report.name)} of type {type(report.name).__name__}"
-                raise InvalidTypeError(f"name must be text, got {came}; pass a plugin's name.")
+            title: Any = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+            if not isinstance(title, str):
+                raise InvalidTypeError(
+                    f"name must be text, got {shown(title)} of type {type(title).__name__}; pass a plugin's name."
+                )
+            report = PluginReport(title)
             if report.name in self._reports:
                 raise PluginError(f"plugin {report.name!r} is registered already; unregister it first.")
             self._reports[report.name] = report

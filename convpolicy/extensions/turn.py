@@ -7,7 +7,7 @@ import threading
 from types import FrameType
 
 LOOK = 0.05  # seconds from one look at the thread that has the turn to the next
-LOOKS = 20  # alike, after which a thread that the plugin may have started is taken for one that it waits for
+LOOKS = 200  # alike, after which a thread that the plugin may have started is taken for one that it waits for
 
 
 class Turn:

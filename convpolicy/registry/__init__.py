@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
@@ -124,6 +124,7 @@ class Registry:
             self.fail(report, f"plugin {report.name!r}: {hook} {fault}")
 
     def _add_one(self, report: PluginReport, kind: str, hook: str, offer: Any, *, loading: bool) -> None:
+        part: Any = None
         try:
             fault = fault_of(offer, kind)
             part = None if fault else _offered_by(report.name, offer)
