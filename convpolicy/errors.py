@@ -72,10 +72,12 @@ def raised(error: BaseException) -> str:
     return ": ".join(filter(None, (type(error).__name__, said(error))))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string, as for what is no name or too long for one."""
     import difflib  # here: errors are rare
 
+    if not isinstance(name, str) or len(name) > MOST_SHOWN:
+        return ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 
@@ -92,5 +94,5 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
         An `UnknownNameError` whose message names all three and the nearest known name.
     """
     names = sorted(known)
-    hint = nearest(name, names) if isinstance(name, str) else ""
+    hint = nearest(name, names)
     return UnknownNameError(f"unknown {kind} {shown(name)}; known: {', '.join(names) or 'none'}.{hint}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from convpolicy.core.lengths import Lengths
 from convpolicy.core.paper import Paper, as_paper
 from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
 from convpolicy.core.plan import ConvSpec, Plan, check_length
-from convpolicy.errors import InvalidValueError, nearest
+from convpolicy.errors import InvalidValueError, nearest, shown
 from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
@@ -69,9 +68,9 @@ class Policy(Offer):
     layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
     random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words)
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words)
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words, eq=accepted.in_any_order)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words, eq=accepted.in_any_order)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words, eq=accepted.in_any_order)
     weight_norm: int | None = attrs.field(default=None, converter=accepted.as_axis)
     strided_dilation: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     framework: str = _text()
@@ -81,6 +80,19 @@ class Policy(Offer):
     description: str = _text()
     paper: Paper | None = attrs.field(default=None, converter=as_paper)
     provider: str = attrs.field(default="", eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._require_own_name()  # once more when a part is looked up: only then the registry is loaded
+
+    def _require_own_name(self) -> None:
+        """Refuse a policy that has the name of a framework's or a paper's and nothing else of it."""
+        if registry.current().builtin("policy", self.name) is not None and all(
+            getattr(self, field) == nothing for field, nothing in CLAIMS.items()
+        ):
+            raise InvalidValueError(
+                f"name must be new, got {self.name!r}, which is the name of a built-in policy that this is not; "
+                f"call convpolicy.policy({self.name!r}) for that one, or pick another name."
+            )
 
     def evolve(self, **changes: Any) -> Policy:
         """Return a changed copy; this one stays as it is. Under another name it no longer claims to be the framework.
@@ -99,7 +111,7 @@ class Policy(Offer):
         for field, value in changes.items():
             if field not in _FIELDS:
                 raise InvalidValueError(
-                    f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
+                    f"a policy has no field {shown(field)}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
                 )
             if field in PART_FIELDS:
                 changes[field] = accepted.as_choice(field, value, self.words(field))
@@ -112,7 +124,7 @@ class Policy(Offer):
                 part = self.part(field)[0]
                 if isinstance(part, Layout) and part.holds_data != (field == "data_layout"):
                     raise InvalidValueError(
-                        f"{field} must name a layout of {'weights' if part.holds_data else 'data'}, got {part.name!r}; "
+                        f"{field} must name a layout of {'weights' if part.holds_data else 'data'}, got {shown(part.name)}; "
                         f"see convpolicy.layouts()."
                     )
         return self
@@ -135,7 +147,7 @@ class Policy(Offer):
         try:
             return SpecifierSet(self.versions).contains(Version(version), prereleases=True)
         except InvalidVersion:
-            raise InvalidValueError(f"version must be one such as 2.10.0, got {version!r}; write it so.") from None
+            raise InvalidValueError(f"version must be one such as 2.10.0, got {shown(version)}; write it so.") from None
 
     def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
         """Return the registered part that a field names, and its parameters.
@@ -145,6 +157,7 @@ class Policy(Offer):
             InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
         """
         words = self.padding_names if field == "padding" else ()
+        self._require_own_name()
         return _part(PART_FIELDS[field], getattr(self, field), words)
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
@@ -219,8 +232,8 @@ class Policy(Offer):
             InvalidTypeError, InvalidValueError: bad sizes, or an initializer that does not fit the shape.
         """
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
-        if dtype not in INITIAL_DTYPES:
-            raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {dtype!r}; pick one.")
+        if not isinstance(dtype, str) or dtype not in INITIAL_DTYPES:
+            raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {shown(dtype)}; pick one.")
         return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
 
     def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
@@ -270,12 +283,12 @@ class Policy(Offer):
         """Write the policy as TOML or JSON, by suffix; the file is written beside and then renamed.
 
         Raises:
-            InvalidValueError: another suffix.
+            InvalidTypeError, InvalidValueError: no path, another suffix, or a policy that no such file can hold.
         """
         from convpolicy.files import data, whole  # here: not needed to build a layer
 
-        target = Path(path)
-        whole.write(target, data.format_of(target)[0](self.to_dict()).encode())
+        target = data.path_of("path", path)
+        whole.write(target, data.text_of(self.to_dict(), target))
 
     def __str__(self) -> str:
         bias = f"bias {self.bias_init}" if self.bias else "no bias"

@@ -13,6 +13,7 @@ from convpolicy.bits.float32 import rounded
 from convpolicy.diagnosis.computation import Computation, Doubles, Values
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.layers.capture import Capture, backends_of, capture
+from convpolicy.parts.choice import require_unmasked
 
 FEW = 16  # outputs that may all be short numbers by chance
 NARROW = ("bfloat16", "float16", "float32")
@@ -49,6 +50,7 @@ def check_input(x: Any) -> Doubles:
 
 
 def _array(name: str, given: Any, axes: str) -> NDArray[Any]:
+    require_unmasked(name, given)
     try:
         array = np.asarray(given)
     except Exception as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 
 INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # what a layer holds before it is given the captured weights
@@ -55,8 +55,8 @@ class Capture:
                 framework that is not installed.
         """
         target: Backend = registry.current().get("backend", backend)
-        if execution not in EXECUTIONS:
-            raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
+        if not isinstance(execution, str) or execution not in EXECUTIONS:
+            raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
         name = target.check_dtype(self.dtype if dtype is None else dtype)
         unseeded = self.policy.evolve(**INITIAL)
         layer = target.layer(LayerRequest(self.spec, unseeded, name, execution), None, device)

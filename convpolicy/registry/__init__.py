@@ -51,6 +51,12 @@ class Registry:
         self.load()
         return Parts(self._parts.get(kind, {}))
 
+    def builtin(self, kind: str, name: str) -> Any:
+        """Return what convpolicy itself offers under a name, a `Deferred` not made, as far as it is loaded; else None."""
+        part = self._parts.get(kind, {}).get(name)
+        report = None if part is None else self._reports.get(part.provider)
+        return part if report is not None and report.builtin else None
+
     def working(self, kind: str) -> dict[str, Any]:
         """Return the parts of one kind that can be made, name -> part, sorted by name; a failure is reported and leaves one out."""
         parts, working = self.parts(kind), {}
