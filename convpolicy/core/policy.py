@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import attrs
 from numpy.typing import NDArray
@@ -27,8 +27,6 @@ from convpolicy.registry.offer import Offer
 
 INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words for weight_init
 INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
-
-
 IS_CHOICE = accepted.of_type(Choice)
 
 
@@ -69,8 +67,12 @@ class Policy(Offer):
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
     random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words, eq=accepted.in_any_order)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words, eq=accepted.in_any_order)
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words, eq=accepted.in_any_order)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(
+        default=(), converter=accepted.as_mode_words, eq=accepted.in_any_order
+    )
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(
+        default=(), converter=accepted.as_init_words, eq=accepted.in_any_order
+    )
     weight_norm: int | None = attrs.field(default=None, converter=accepted.as_axis)
     strided_dilation: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     framework: str = _text()
@@ -82,17 +84,7 @@ class Policy(Offer):
     provider: str = attrs.field(default="", eq=False)
 
     def __attrs_post_init__(self) -> None:
-        self._require_own_name()  # once more when a part is looked up: only then the registry is loaded
-
-    def _require_own_name(self) -> None:
-        """Refuse a policy that has the name of a framework's or a paper's and nothing else of it."""
-        if registry.current().builtin("policy", self.name) is not None and all(
-            getattr(self, field) == nothing for field, nothing in CLAIMS.items()
-        ):
-            raise InvalidValueError(
-                f"name must be new, got {self.name!r}, which is the name of a built-in policy that this is not; "
-                f"call convpolicy.policy({self.name!r}) for that one, or pick another name."
-            )
+        plain_data.require_own_name(self)  # and when a part is looked up: only then the registry is loaded
 
     def evolve(self, **changes: Any) -> Policy:
         """Return a changed copy; this one stays as it is. Under another name it no longer claims to be the framework.
@@ -156,9 +148,8 @@ class Policy(Offer):
             UnknownNameError: the name is not registered.
             InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
         """
-        words = self.padding_names if field == "padding" else ()
-        self._require_own_name()
-        return _part(PART_FIELDS[field], getattr(self, field), words)
+        plain_data.require_own_name(self)
+        return _part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return ``(left, right)`` in samples when every length gets the same, else None.
@@ -261,8 +252,7 @@ class Policy(Offer):
             InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
         """
         part, arguments = self.part("random_stream")
-        stream: Stream = part.seeded(seed, arguments)
-        return stream
+        return cast("Stream", part.seeded(seed, arguments))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as plain data with its schema version; `from_dict` reads it back."""

@@ -84,7 +84,13 @@ class PaddingRule(Part):
     def is_static(self, kernel: int, stride: int, dilation: int) -> bool:
         """Return True when every length gets the same pads."""
         needs = self.needs_length
-        return not (needs(kernel, stride, dilation) if callable(needs) else needs)
+        try:
+            return not (needs(kernel, stride, dilation) if callable(needs) else needs)
+        except Exception as error:
+            raise PluginError(
+                f"padding rule {self.name!r} ({self.provider}): needs_length failed for kernel {kernel}, stride {stride}, "
+                f"dilation {dilation}: {raised(error)}."
+            ) from error
 
     def resolve(
         self, kernel: int, stride: int, dilation: int, length: int | None, arguments: Mapping[str, Any]
@@ -230,7 +236,7 @@ class PaddingMode(Part):
         try:
             mapped = np.broadcast_to(np.asarray(self.source(positions, read_length)), positions.shape)
         except Exception as error:
-            raise self._failed("source", f"{len(positions)} positions and length {read_length}", error) from error
+            raise self._failed("source", f"length {read_length}", error) from error
         if mapped.dtype.kind not in "iu" or (mapped < CONSTANT).any() or (mapped >= read_length).any():
             raise PluginError(
                 f"padding mode {self.name!r} ({self.provider}) must map to integers in [0, {read_length}) or -1, "

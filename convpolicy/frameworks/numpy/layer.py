@@ -165,7 +165,7 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> NumpyConv1d:
     """Build the layer; without a stream NumPy's global random state decides, as ``np.random.seed`` left it."""
-    if device not in (None, "cpu"):
+    if device is not None and not (isinstance(device, str) and device == "cpu"):
         raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {shown(device)}; pick another backend.")
     if stream is None:
         stream = NumpyStream(int(np.random.randint(0, 2**63, dtype=np.int64)))
