@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 
+MOST_NAMED = 3  # convolutions of a model that a message names
+TRANSPOSED = ("it is a transposed convolution, which is not captured", "port it by hand")
 INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # what a layer holds before it is given the captured weights
 
 
@@ -84,16 +87,47 @@ def capture(layer: Any) -> Capture:
         InvalidTypeError: not a 1-D convolution of a registered framework; holds its class.
         InvalidValueError: one that cannot be expressed exactly; holds the reason.
     """
-    for backend in backends_of(layer):
-        found = backend.capture(layer) if backend.capture is not None else None
+    backends = backends_of(layer)
+    for backend in backends:
+        found = _captured(backend, layer) if backend.capture is not None else None
         if found is not None:
             plain = found.policy.evolve(weight_norm=None)  # the weight is the effective one
             named: Capture = attrs.evolve(found, backend=backend.name, policy=plain)
             return named
+    if inside := _inside(layer, backends):
+        raise InvalidTypeError(
+            f"layer must be a 1-D convolution, got {_title(layer)}, which contains {inside} and may compute more than that; take "
+            f"the convolutions alone, as convpolicy.port_model does, and port by hand what is around them."
+        )
     known = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.capture is not None)
     raise InvalidTypeError(
         f"layer must be a 1-D convolution of one of the backends {', '.join(known)}, got {_title(layer)}; pass the layer itself."
     )
+
+
+def _captured(backend: Backend, layer: Any) -> Any:
+    assert backend.capture is not None
+    try:
+        return backend.capture(layer)
+    except ConvPolicyError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"backend {backend.name!r} ({backend.provider}) failed to capture {_title(layer)}: {raised(error)}."
+        ) from error
+
+
+def _inside(layer: Any, backends: list[Backend]) -> str:
+    """Return the paths of the convolutions in a module, the first ones of many; nothing where there are none."""
+    for backend in backends:
+        try:
+            listed = backend.convolutions(layer, False) if backend.convolutions is not None else None
+            paths = [repr(convolution.path) for convolution in listed or () if convolution.path]
+        except Exception:  # not the question here
+            continue
+        if paths:
+            return ", ".join(paths[:MOST_NAMED]) + (f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else "")
+    return ""
 
 
 def backends_of(layer: Any) -> list[Backend]:
@@ -140,6 +174,21 @@ def one(sizes: Any) -> int:
 def refuse(layer: Any, reason: str, fix: str) -> InvalidValueError:
     """Return the error that says why a layer is not captured and what to do."""
     return InvalidValueError(f"layer {type(layer).__qualname__} cannot be captured exactly: {reason}; {fix}.")
+
+
+def refuse_others(layer: Any, others: Mapping[type, tuple[str, str]]) -> None:
+    """Refuse a layer of one of these classes.
+
+    Args:
+        layer: what was passed.
+        others: class -> why it is not captured and what to do.
+
+    Raises:
+        InvalidTypeError: holds the class, the reason and the fix.
+    """
+    for kind, (reason, fix) in others.items():
+        if isinstance(layer, kind):
+            raise InvalidTypeError(f"layer {type(layer).__qualname__} cannot be captured: {reason}; {fix}.")
 
 
 def as_given(values: Any) -> NDArray[Any]:
