@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -120,11 +121,10 @@ def _captured(backend: Backend, layer: Any) -> Any:
 def _inside(layer: Any, backends: list[Backend]) -> str:
     """Return the paths of the convolutions in a module, the first ones of many; nothing where there are none."""
     for backend in backends:
-        try:
+        paths: list[str] = []
+        with suppress(Exception):  # why a backend cannot list them is not the question here
             listed = backend.convolutions(layer, False) if backend.convolutions is not None else None
             paths = [repr(convolution.path) for convolution in listed or () if convolution.path]
-        except Exception:  # not the question here
-            continue
         if paths:
             return ", ".join(paths[:MOST_NAMED]) + (f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else "")
     return ""
