@@ -144,6 +144,24 @@ def backends_of(layer: Any) -> list[Backend]:
     return [part for part in registry.current().parts("backend").values() if may_have_built(part)]
 
 
+def backend_of(layer: Any) -> Backend | None:
+    """Return the backend that a layer or model is of; None for what is of none.
+
+    Of several that may be, as one framework on several others, it is the one that captures or refuses it, or lists its
+    convolutions.
+    """
+    backends = backends_of(layer)
+    for backend in backends:
+        try:
+            knows = backend.capture is not None and backend.capture(layer) is not None
+            knows = knows or (backend.convolutions is not None and backend.convolutions(layer, False) is not None)
+        except Exception:  # a refusal is an answer
+            return backend
+        if knows:
+            return backend
+    return backends[0] if backends else None
+
+
 def port(layer: Any, to: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:
     """Build the same function as a layer of another framework, with the same weights.
 

@@ -85,8 +85,8 @@ def run(layer: nn.Conv1d, data: Any) -> Any:
 
 def _given(layer: nn.Conv1d, data: Any) -> Tensor:
     """Return an array as a tensor that the layer takes: bfloat16 where NumPy had to write float32."""
-    tensor = torch.from_numpy(data)
-    return tensor.bfloat16() if layer.weight.dtype == torch.bfloat16 else tensor
+    tensor, parameter = torch.from_numpy(data), next(layer.parameters(), None)
+    return tensor.bfloat16() if parameter is not None and parameter.dtype == torch.bfloat16 else tensor
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
