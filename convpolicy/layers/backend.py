@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidValueError, MissingFrameworkError
+from convpolicy.errors import InvalidValueError, MissingFrameworkError, shown
 from convpolicy.parts.part import Part
 from convpolicy.parts.stream import Stream
 
@@ -49,6 +49,13 @@ class LayerRequest:
         """
         spec = self.spec
         return require_a_window(self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # anything may come as a dtype
+        return ""
 
 
 def _call(layer: Any, data: NDArray[Any]) -> NDArray[Any]:
@@ -146,10 +153,10 @@ class Backend(Part):
         Raises:
             InvalidValueError: not a dtype of this backend; holds those it has.
         """
-        name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
-        name = name.rpartition(".")[2].lower()
+        name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or _text_of(dtype)
+        name = str(name).rpartition(".")[2].lower()
         if name not in self.dtypes:
             raise InvalidValueError(
-                f"dtype must be one of {', '.join(self.dtypes)} for backend {self.name!r}, got {dtype!r}; pick one."
+                f"dtype must be one of {', '.join(self.dtypes)} for backend {self.name!r}, got {shown(dtype)}; pick one."
             )
         return name

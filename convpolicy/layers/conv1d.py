@@ -9,7 +9,7 @@ from convpolicy.core import initial_values
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 
 
@@ -111,8 +111,8 @@ def _resolve(
     wanted = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
     wanted.checked()
     target: Backend = registry.current().get("backend", backend)
-    if execution not in EXECUTIONS:
-        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
+    if not isinstance(execution, str) or execution not in EXECUTIONS:
+        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
     request = LayerRequest(spec, wanted, target.check_dtype(dtype), execution)
     request.static_pads()  # a rule that refuses these sizes does so now,
     initial_values.require(spec, wanted.fills())  # and an initializer

@@ -19,7 +19,7 @@ import attrs
 
 from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError, raised
 from convpolicy.layers.backend import Backend
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.parts.layout import Layout
@@ -60,11 +60,21 @@ class Ported:
         path: its name in the model, e.g. ``"encoder.conv1"``.
         class_name: of the original.
         reason: why it was not ported, empty when it was.
+        wrapper: class of the module around it that is called a convolution too and was not ported: what it does around this one,
+            such as padding, is missing. Empty when there is none.
     """
 
     path: str
     class_name: str
     reason: str = ""
+    wrapper: str = ""
+
+    @property
+    def state(self) -> str:
+        """What became of it, in words."""
+        if self.wrapper and not self.reason:
+            return f"ported, but not usable as it stands: what {self.wrapper} does around it, such as padding, is not ported"
+        return self.reason or "ported"
 
 
 @attrs.frozen
@@ -104,7 +114,11 @@ class PortedModel:
         return tuple(row for row in self.report if row.reason)
 
     def __str__(self) -> str:
-        return "\n".join(f"{row.path} ({row.class_name}): {row.reason or 'ported'}" for row in self.report)
+        paths: dict[tuple[str, str, str], list[str]] = {}
+        for row in self.report:  # what is said of many is said once
+            alone = "" if row.reason or row.wrapper else row.path
+            paths.setdefault((row.class_name, row.state, alone), []).append(row.path)
+        return "\n".join(f"{', '.join(rows)} ({class_name}): {state}" for (class_name, state, _alone), rows in paths.items())
 
 
 def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[str], None] | None = None) -> PortedModel:
@@ -118,28 +132,48 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
         progress: called with every path before it is ported.
 
     Returns:
-        A `PortedModel`.
+        A `PortedModel`. A layer that cannot be captured or built is refused in its report, and the others are ported.
 
     Raises:
         InvalidTypeError: not a model of such a backend; holds its class.
         InvalidValueError: two modules with the same path; holds it.
         PluginError: a backend that fails to list the convolutions; holds the backend and its plugin.
         UnknownNameError, MissingFrameworkError: see `Capture.build`.
+        InvalidValueError: a dtype that the backend does not compute in.
     """
+    backend: Backend = registry.current().get("backend", to)
+    if dtype is not None:
+        backend.check_dtype(dtype)
     layers: dict[str, Any] = {}
     report: list[Ported] = []
+    wrappers: dict[str, str] = {}  # start of the paths inside a refused module -> its class
     parameters: dict[str, Renamed] = {}
     origins: dict[str, Convolution] = {}
     for convolution, captured in convolutions(model, progress=progress):
         path, name = convolution.path, type(convolution.module).__name__
-        if not isinstance(captured, Capture):
-            report.append(Ported(path, name, str(captured)))
+        wrapper = next((kind for start, kind in reversed(wrappers.items()) if path.startswith(start)), "")
+        built = _built(captured, to, dtype) if isinstance(captured, Capture) else captured
+        if isinstance(built, ConvPolicyError) or not isinstance(captured, Capture):
+            report.append(Ported(path, name, str(built), wrapper))
+            wrappers[f"{path}{convolution.separator}" if path else ""] = name
             continue
-        layers[path] = captured.build(to, dtype=dtype)
-        report.append(Ported(path, name))
+        layers[path] = built
+        report.append(Ported(path, name, wrapper=wrapper))
         parameters |= renamed(convolution, captured, to)
         origins[path] = attrs.evolve(convolution, module=None)
     return PortedModel(layers, tuple(report), parameters, origins)
+
+
+def _built(captured: Capture, to: str, dtype: Any) -> Any:
+    """Return the layer, or the reason why there is none."""
+    try:
+        return captured.build(to, dtype=dtype)
+    except MissingFrameworkError:  # of every layer
+        raise
+    except ConvPolicyError as error:
+        return error
+    except Exception as error:
+        return InvalidValueError(f"backend {to!r} failed to build it: {raised(error)}.")
 
 
 def convolutions(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
-from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part, first_sentence
@@ -68,8 +68,14 @@ class Initializer(Part):
         try:
             if self.check is not None:
                 self.check(target, **arguments)
+        except ConvPolicyError:
+            raise
         except ValueError as error:
             raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
+        except Exception as error:
+            raise PluginError(
+                f"initializer {self.name!r} ({self.provider}): check failed for shape {target.shape}: {raised(error)}."
+            ) from error
 
     def fill(self, draws: Draws, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
         """Return values of ``target.shape``, in the floating-point dtype that the stream draws.

@@ -10,7 +10,7 @@ import attrs
 
 from convpolicy import registry
 from convpolicy.arithmetic import integer
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend
 from convpolicy.layers.capture import backends_of
 
@@ -121,7 +121,7 @@ def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: in
 def measure(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Callable[[str, int, int], None]) -> Tuning:
     """Do what `tune` says; ``progress`` is called with every layer's path, how many are done and all."""
     if execution not in EXECUTIONS:
-        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
+        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
     integer("rounds", rounds, 3)
     backend = _backend_of(model)
     assert backend.tune is not None

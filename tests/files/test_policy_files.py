@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,12 @@ BROKEN = [
     ("p.json", b"", "broken json syntax: ", "line 1"),
     ("p.json", b'{"schema": 1, "name": "a", "name": "b"}', "broken json syntax: ", "key 'name' stands twice"),
     ("p.json", b"[" * 100_000, "broken json syntax: ", "recursion"),
+    ("p.toml", b'schema = 1\nname = "a"\npadding = {name = "a", name = "b"}\n', "broken toml syntax: ", '"name" already exists'),
+    ("p.toml", b'schema = 1\nname = "a"\n[paper.numbers]\na = 1\na = 2\n', "broken toml syntax: ", '"a" already exists'),
+    ("p.toml", b'schema = 1\nname = "a"\npadding = 0x' + b"f" * 5000, "broken toml syntax: ", "4300 digits"),
+    ("p.toml", b'schema = 1\nname = "a"\npadding = ' + b"9" * 5000, "broken toml syntax: ", "line 3"),
+    ("p.json", b'{"schema": 1, "name": "a", "padding": ' + b"9" * 5000 + b"}", "broken json syntax: ", "4300"),
+    ("p.json", rb'{"schema": 1, "name": "\ud800"}', "broken json syntax: ", r"'\ud800', which is half a character"),
     ("p.json", b"[1]", "a policy must be a mapping, got list", ""),
     ("p.json", b"null", "a policy must be a mapping, got NoneType", ""),
 ]
@@ -252,6 +259,50 @@ def test_a_missing_file_is_the_systems_error(tmp_path, suffix):
     assert raised.value.filename == str(tmp_path / f"none{suffix}")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         cp.policy("torch").save(tmp_path / "nowhere" / f"p{suffix}")
+
+
+@pytest.mark.parametrize(("path", "builtin", "says"), [
+    (5, TypeError, "path must be a path, got 5 of type int"), (None, TypeError, "got None"),
+    ("a\0.toml", ValueError, r"path must not contain the character of number 0, got 'a\x00.toml'"),
+])  # fmt: skip
+def test_no_path_is_refused(path, builtin, says):
+    """By loading and by saving."""
+    for call in (cp.load_policy, cp.policy("torch").save):
+        with pytest.raises(cp.ConvPolicyError) as raised:
+            call(path)
+        assert isinstance(raised.value, builtin)
+        assert says in str(raised.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_pipe_is_no_policy_file(tmp_path, suffix):
+    """It is refused without waiting for somebody to write into it; a folder is the system's error."""
+    os.mkfifo(tmp_path / f"p{suffix}")
+    with pytest.raises(cp.InvalidValueError, match="must be an ordinary file, got a pipe or a device"):
+        cp.load_policy(tmp_path / f"p{suffix}")
+    (tmp_path / f"folder{suffix}").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        cp.load_policy(tmp_path / f"folder{suffix}")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_no_file_can_hold_is_not_saved(tmp_path, suffix):
+    """Half a character in any text: refused with its place, and no file is there."""
+    for policy in (cp.Policy("\ud800"), cp.Policy("p", padding="\udfff"), cp.Policy("p", mode_names={"\ud800": "zeros"})):
+        with pytest.raises(cp.InvalidValueError, match=f"p{suffix} cannot hold this: text with .*half a character"):
+            policy.save(tmp_path / f"p{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("field", ["mode_names", "init_names"])
+def test_words_and_tables_mixed_survive_a_file(tmp_path, field, suffix):
+    """TOML writes words before tables; the policy is the same."""
+    part = {"mode_names": {"name": "circular", "overflow": "periodic"}, "init_names": {"name": "normal", "std": 0.5}}[field]
+    policy = cp.policy("torch").evolve(**{field: {"A": part, "B": "zeros", "C": part, "0": "zeros"}})
+    loaded = through(policy, tmp_path / f"p{suffix}")
+    assert (loaded, hash(loaded)) == (policy, hash(policy))
 
 
 def interrupt_writing(monkeypatch):

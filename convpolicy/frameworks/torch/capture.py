@@ -21,7 +21,7 @@ from convpolicy.frameworks.torch.execution.tuned import Tuned
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.policy_layer import PolicyConv1d
 from convpolicy.frameworks.torch.values import as_numpy
-from convpolicy.layers.capture import Capture, as_given, one, refuse
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
@@ -37,12 +37,23 @@ REWRITING_HOOKS = {
     SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
     prune.BasePruningMethod: lambda hook, layer: hook.apply_mask(layer),
 }
+OTHERS = {
+    nn.ConvTranspose1d: TRANSPOSED,
+    torch.jit.ScriptModule: ("it is scripted or traced", "capture the module that it was made of"),
+}
+COMPILED = ("it is compiled", "capture what was compiled, its attribute _orig_mod")
+QUANTIZED = ("torch.ao.nn.quantized.", "torch.nn.quantized.")  # where such classes are defined
 CHANGING_IN_TRAINING = (SpectralNorm, parametrizations._SpectralNorm)
 
 
 def capture(layer: Any) -> Capture | None:
     """Return sizes, policy and the weights that the layer's next call would use; None for what is no ``nn.Conv1d``."""
     if not isinstance(layer, nn.Conv1d):
+        refuse_others(layer, OTHERS)
+        if "_orig_mod" in getattr(layer, "_modules", ()):
+            refuse_others(layer, {nn.Module: COMPILED})
+        if type(layer).__module__.startswith(QUANTIZED):
+            refuse_others(layer, {nn.Module: ("it is quantized", "capture it before it is quantized")})
         return None
     _check(layer)
     weight, bias = _values(layer)

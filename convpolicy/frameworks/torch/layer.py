@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from convpolicy import registry
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
 from convpolicy.frameworks.torch.execution.rules import applies, native_padding
 from convpolicy.frameworks.torch.padded import PaddedConv1d
@@ -59,7 +59,7 @@ def _usable(device: Any) -> torch.device:
     except Exception as error:  # TypeError, RuntimeError, AssertionError and the devices' own
         kind = InvalidTypeError if isinstance(error, TypeError) else InvalidValueError
         first = str(error).strip().partition("\n")[0].rstrip(".")
-        raise kind(f"device must be one that this torch has, got {device!r}: {first}; pass for example 'cpu'.") from error
+        raise kind(f"device must be one that this torch has, got {shown(device)}: {first}; pass for example 'cpu'.") from error
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
@@ -85,8 +85,8 @@ def run(layer: nn.Conv1d, data: Any) -> Any:
 
 def _given(layer: nn.Conv1d, data: Any) -> Tensor:
     """Return an array as a tensor that the layer takes: bfloat16 where NumPy had to write float32."""
-    tensor = torch.from_numpy(data)
-    return tensor.bfloat16() if layer.weight.dtype == torch.bfloat16 else tensor
+    tensor, parameter = torch.from_numpy(data), next(layer.parameters(), None)
+    return tensor.bfloat16() if parameter is not None and parameter.dtype == torch.bfloat16 else tensor
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
