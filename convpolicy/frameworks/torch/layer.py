@@ -13,7 +13,7 @@ from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
 from convpolicy.frameworks.torch.execution.rules import applies, native_padding
 from convpolicy.frameworks.torch.padded import PaddedConv1d
-from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, drawn, follow, has_native_init, normalised, undrawn, write
+from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, follow, has_native_init, normalised, redraw, undrawn, write
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
@@ -66,8 +66,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
     layer = undrawn(**arguments, device=device)
     if not is_torchs:
         follow(layer, request)
-    if not layer.weight.is_meta:
-        write(layer, drawn(request, stream))
+    redraw(layer, request, stream)
     return normalised(layer, request.policy.weight_norm)
 
 

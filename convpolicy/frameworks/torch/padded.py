@@ -46,7 +46,9 @@ class PaddedConv1d(RuledConv1d):
     @property
     def uncut(self) -> nn.Conv1d:
         """A new ``torch.nn.Conv1d`` with the same parameters that pads both sides, where outputs are dropped."""
-        return self._plain(self._request.static_pads()[0], "zeros")  # type: ignore[index]
+        if not self._drops_outputs or self._pads.static is None:
+            raise AttributeError("uncut")
+        return self._plain(self._pads.static[0], "zeros")
 
     @property
     def padder(self) -> PadsModule:

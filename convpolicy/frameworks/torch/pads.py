@@ -11,23 +11,25 @@ from torch import Tensor, nn
 
 from convpolicy import registry
 from convpolicy.errors import InvalidValueError
-from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, PLAIN
 from convpolicy.layers.backend import LayerRequest
 
 
 def _reflect(positions: Tensor, length: Tensor) -> Tensor:
-    return (length - 1) - (positions.remainder((2 * length - 2).clamp(min=1)) - (length - 1)).abs()
+    return (length - 1) - (positions.remainder((length + length - 2).clamp(min=1)) - (length - 1)).abs()
 
 
 def _symmetric(positions: Tensor, length: Tensor) -> Tensor:
-    folded = positions.remainder(2 * length)
-    return torch.minimum(folded, 2 * length - 1 - folded)
+    period = length + length
+    folded = positions.remainder(period)
+    return torch.minimum(folded, period - 1 - folded)
 
 
 def _circular(positions: Tensor, length: Tensor) -> Tensor:
     return positions.remainder(length)
 
 
+# no number is added to a tensor or multiplied by one here: PT2E quantisers make float tensors of such numbers
 # the built-in modes that fold, as index maps of tensors at any distance, and how much longer than a pad the input has to be
 FOLDS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
     "reflect": (_reflect, 1),
@@ -87,7 +89,7 @@ class Pads:
             return F.pad(data, (left, right), self.functional_mode)
         if self._mirrors:
             return torch.cat([data[..., :left].flip(-1), data, data[..., data.shape[-1] - right :].flip(-1)], -1)
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or type(data) not in PLAIN:
             return self._folded(data, left, right)
         return self._gathered(data, _indices(self.request, len(range(data.shape[-1])), data.device))
 
@@ -107,7 +109,7 @@ class Pads:
         if self._overflow != "zero-extend":
             return data.index_select(-1, fold(positions, samples))
         widest = torch.maximum(_number(left, data.device), _number(right, data.device))
-        index = fold(positions, torch.maximum(samples, widest + reach))
+        index = fold(positions, torch.maximum(samples, widest + _number(reach, data.device)))
         return torch.where(index < samples, data.index_select(-1, torch.minimum(index, samples - 1)), self.value)
 
     def _gathered(self, data: Tensor, sides: list[tuple[Tensor, bool]]) -> Tensor:

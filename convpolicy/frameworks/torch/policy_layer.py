@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from torch.nn.utils import parametrizations, parametrize
 
 from convpolicy.errors import InvalidValueError
@@ -67,14 +68,17 @@ def undrawn(**arguments: Any) -> nn.Conv1d:
     return layer
 
 
-def redraw(layer: nn.Conv1d, request: LayerRequest) -> None:
-    """Draw weight and bias anew, as the policy says, from torch's global random state; on the meta device do nothing."""
-    if layer.weight.is_meta:
-        return  # no values to write; call this again after to_empty
-    if has_native_init(request) and not parametrize.is_parametrized(layer):
+def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None) -> None:
+    """Draw weight and bias anew, as the policy says; without a stream torch's global random state decides.
+
+    On the meta device and for fake tensors there are no values to write: call it again after ``to_empty``.
+    """
+    if layer.weight.is_meta or isinstance(layer.weight, FakeTensor):
+        return
+    if stream is None and has_native_init(request) and not parametrize.is_parametrized(layer):
         nn.Conv1d.reset_parameters(layer)
     else:
-        write(layer, drawn(request, None))
+        write(layer, drawn(request, stream))
 
 
 class Reset:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
-from torch.ao.nn import qat, quantized
+from torch.ao.nn import quantized
 from torch.ao.quantization import fuser_method_mappings, quantization_mappings
 
 FUSED = ((nn.BatchNorm1d,), (nn.BatchNorm1d, nn.ReLU), (nn.ReLU,))  # what torch fuses a Conv1d with
@@ -18,8 +18,6 @@ FUSED = ((nn.BatchNorm1d,), (nn.BatchNorm1d, nn.ReLU), (nn.ReLU,))  # what torch
 class Quantized:
     """Makes the quantised layer of a float one."""
 
-    layer_class: type[nn.Module] = quantized.Conv1d
-
     @classmethod
     def from_float(cls, layer: Any, use_precomputed_fake_quant: bool = False) -> nn.Module:
         """Return torch's own quantised layer, behind a module that pads where the layer pads by itself."""
@@ -27,19 +25,15 @@ class Quantized:
         for name in ("qconfig", "activation_post_process"):
             if hasattr(layer, name):
                 setattr(plain, name, getattr(layer, name))
-        return _padded(layer, cls.layer_class.from_float(plain, use_precomputed_fake_quant))  # type: ignore[operator]
-
-
-class QuantizedInTraining(Quantized):
-    """Makes the layer of a float one that is trained with quantised numbers."""
-
-    layer_class = qat.Conv1d
+        return _padded(layer, quantized.Conv1d.from_float(plain, use_precomputed_fake_quant))
 
 
 def enter(layer_class: type[nn.Module]) -> None:
-    """Enter a class into torch's tables; it has ``convolution``, and ``padder``, a module or None."""
+    """Enter a class into torch's tables; it has ``convolution``, and ``padder``, a module or None.
+
+    In training torch quantises a Conv1d only where it is fused with a normalisation.
+    """
     quantization_mappings.DEFAULT_STATIC_QUANT_MODULE_MAPPINGS[layer_class] = Quantized
-    quantization_mappings.DEFAULT_QAT_MODULE_MAPPINGS[layer_class] = QuantizedInTraining
     fusers: dict[Any, Any] = fuser_method_mappings._DEFAULT_OP_LIST_TO_FUSER_METHOD
     for others in FUSED:
         fusers[layer_class, *others] = _fuser(fusers[nn.Conv1d, *others])

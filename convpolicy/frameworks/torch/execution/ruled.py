@@ -13,19 +13,19 @@ from convpolicy import registry
 from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.frameworks.torch import quantization
-from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, Lowered, Work
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, PLAIN, Lowered, Work
 from convpolicy.frameworks.torch.execution.rules import choose, default, traced
-from convpolicy.frameworks.torch.policy_layer import drawn, redraw, undrawn, write
+from convpolicy.frameworks.torch.policy_layer import redraw, undrawn
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 
-PLAIN = (Tensor, nn.Parameter)  # weights of other classes, as those of per-sample gradients, know torch's own functions alone
 MOST_WAYS = 256  # calls of different shapes that a layer remembers
 
 
 class RuledConv1d(nn.Conv1d):
     """A ``torch.nn.Conv1d`` that looks up, for every shape of input once, which lowering computes it."""
 
+    __jit_ignored_attributes__ = ("convolution", "padder", "uncut", "policy")  # properties, which torch.jit.trace would evaluate
     _request: LayerRequest
     _stream: Stream | None
     _ways: dict[Any, tuple[Lowered, Work]]
@@ -48,10 +48,7 @@ class RuledConv1d(nn.Conv1d):
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, as the policy says, from torch's global random state."""
         stream, self.__dict__["_stream"] = self._stream, None
-        if stream is None or self.weight.is_meta:
-            redraw(self, self._request)
-        else:
-            write(self, drawn(self._request, stream))
+        redraw(self, self._request, stream)
 
     @property
     def convolution(self) -> nn.Conv1d:

@@ -9,8 +9,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from convpolicy.errors import ConvPolicyError
-from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LENGTH_FREE, LOWERINGS, Work
-from convpolicy.frameworks.torch.execution.ruled import MOST_WAYS, PLAIN, RuledConv1d
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LENGTH_FREE, LOWERINGS, PLAIN, Work
+from convpolicy.frameworks.torch.execution.ruled import MOST_WAYS, RuledConv1d
 from convpolicy.layers.backend import LayerRequest
 
 ATTRIBUTE = "_conv_forward"
