@@ -50,7 +50,9 @@ def single(argument: str, value: Any) -> Any:
     """Accept ``3`` and ``(3,)``."""
     if isinstance(value, (tuple, list)):
         if len(value) != 1:
-            raise InvalidValueError(f"{argument} must be one number for one spatial axis, got {shown(value)}; pass a single integer.")
+            raise InvalidValueError(
+                f"{argument} must be one number for one spatial axis, got {shown(value)}; pass a single integer."
+            )
         return value[0]
     return value
 
@@ -85,7 +87,10 @@ def same_total(kernel: int, stride: int, dilation: int, length: int) -> int:
     ``max((ceil(length/stride) - 1) * stride + e - length, 0)`` and safe to trace with a symbolic length.
     Source: tensorflow/core/framework/common_shape_fns.cc, GetWindowedOutputSizeVerbose.
     """
-    return max((kernel - 1) * dilation - (length - 1) % stride, 0)
+    rest = (kernel - 1) * dilation - (length - 1) % stride
+    return (
+        rest if (kernel - 1) * dilation >= stride - 1 else max(rest, 0)
+    )  # the first is never negative, which a tracer cannot know
 
 
 def split(total: int, odd_side: str) -> tuple[int, int]:

@@ -122,6 +122,11 @@ def native_padding(request: LayerRequest) -> int | str | None:
     return "same" if spec.stride == 1 and pads == split(static_total(spec.kernel_size, spec.dilation), "right") else None
 
 
+def _is_padded(request: LayerRequest) -> bool:
+    """Return True when the layer is no ``torch.nn.Conv1d`` itself, which an exact layer stays wherever it can be."""
+    return request.execution == "fast" or native_padding(request) is None
+
+
 def _slow_depthwise(request: LayerRequest) -> bool:
     pads = request.static_pads()
     return _is_depthwise(request) and _has_zeros(request) and pads is not None and max(pads) >= SLOW_DEPTHWISE_PAD
@@ -224,7 +229,7 @@ FAST = (
 EXACT = (
     Rule(
         "concatenate",
-        lambda r: _has_samples(r) and r.policy.padding_mode.name != "circular" and r.spec.in_channels > 1,  # torch joins circular
+        lambda r: _has_samples(r) and r.policy.padding_mode.name != "circular" and r.spec.in_channels > 1 and _is_padded(r),
         lambda c: c.inputs >= JOINED_ELEMENTS,
         False,
         "torch pads mirrored and repeated samples in a loop over every element: 0.3 to 0.8 of it when parts are joined.",
