@@ -16,12 +16,13 @@ from convpolicy.arithmetic import integer
 from convpolicy.core.named import policy as named_policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, UnknownNameError, unknown_name
 from convpolicy.translation import calls, pages
+from convpolicy.translation.bindings import Page
 from convpolicy.translation.calls import Context
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.following import Follower, with_partials
 from convpolicy.translation.names import Names
 from convpolicy.translation.pages import Known, Mention
-from convpolicy.translation.scopes import Page, Scope
+from convpolicy.translation.scopes import Scope
 from convpolicy.translation.surroundings import ALONE, Changes
 from convpolicy.translation.values import Source, Value, as_call, parse, shown
 from convpolicy.translation.writing import Snippet, join, write
@@ -92,7 +93,7 @@ def translate(
         raise InvalidValueError(f"code must be a call of {pair.title}, got {shown(file.source.text)}; pass the whole call.")
     call = as_call(file.call, arithmetic=False, path=file.path)
     known = pair.known_class(call.path or call.name)
-    name = pages.targets_of(file.page.tree).get(id(file.call), ("layer", None))[0]
+    name = file.page.assigned.get(id(file.call), ("layer", None))[0]
     return write(calls.read(call, known.source, pair.source, in_channels), pair.target, name).code
 
 
@@ -272,7 +273,7 @@ class _File:
             assert isinstance(row.node, ast.Call)
             call = as_call(with_partials(row.node, row.resolution.partial), arithmetic=True, path=path)
             request = calls.read(call, row.known.source, context, in_channels)
-            request = calls.changed(request, changes, context.dialect, path)
+            request = calls.with_changes(request, changes, context.dialect, path)
             return TranslatedCall(line, original, write(request, self.pair.target, name))
         except ConvPolicyError as error:
             return TranslatedCall(line, original, reason=str(error))

@@ -114,7 +114,7 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
     )  # fmt: skip
 
 
-def changed(request: Request, changes: Changes, dialect: Dialect, path: Path) -> Request:
+def with_changes(request: Request, changes: Changes, dialect: Dialect, path: Path) -> Request:
     """Return what a call asks for after the code around it.
 
     Args:
@@ -143,18 +143,18 @@ def changed(request: Request, changes: Changes, dialect: Dialect, path: Path) ->
             choice = choice_of(field, call, names, request.values["groups"])
         except ConvPolicyError:
             choice = None
-        filled = None if choice is None else _filled(role, choice, policy)
-        if filled is None:
+        result = None if choice is None else _with_choice(role, choice, policy)
+        if result is None:
             notes.append(f"{text} has no counterpart here, the default remains")
-        policy = filled or policy
+        policy = result or policy
     return attrs.evolve(request, policy=policy, notes=tuple(dict.fromkeys(notes)), dtype=changes.dtype or request.dtype)
 
 
-def _filled(role: str, choice: Choice, policy: Policy) -> Policy | None:
+def _with_choice(role: str, choice: Choice, policy: Policy) -> Policy | None:
     """Return the policy with another initializer, or None where a bias cannot have it."""
-    changed = policy.evolve(**{f"{role}_init": choice})
-    distribution = distribution_of(changed, role)
-    return changed if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT else None
+    result = policy.evolve(**{f"{role}_init": choice})
+    distribution = distribution_of(result, role)
+    return result if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT else None
 
 
 def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: Policy, notes: list[str]) -> Policy:
@@ -164,9 +164,9 @@ def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, p
         return policy
     assert dialect.reader is not None
     choice = choice_of(field, value, dialect.reader.initializers, arguments["groups"])
-    filled = None if choice is None else _filled(role, choice, policy)
-    if filled is not None:
-        return filled
+    result = None if choice is None else _with_choice(role, choice, policy)
+    if result is not None:
+        return result
     notes.append(f"initial {role}: {code_of(value)} has no counterpart here, the default stands in")
     return policy
 

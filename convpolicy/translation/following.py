@@ -9,11 +9,12 @@ import attrs
 
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError
+from convpolicy.translation.bindings import Page
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.names import Names
-from convpolicy.translation.pages import Mention, targets_of
+from convpolicy.translation.pages import Mention
 from convpolicy.translation.reading import dtype_of
-from convpolicy.translation.scopes import Page, Scope
+from convpolicy.translation.scopes import Scope
 from convpolicy.translation.statements import Bound, Statements
 from convpolicy.translation.surroundings import Changes, Resolve, around
 from convpolicy.translation.values import as_call, text_of
@@ -40,7 +41,7 @@ class Follower:
     def changes(self, mentions: Sequence[Mention]) -> list[tuple[str | None, Changes]]:
         """Return the name that each layer is bound to, or None, and what happens to it."""
         assert self.dialect.reader is not None
-        surroundings, targets = self.dialect.reader.surroundings, targets_of(self.page.tree)
+        surroundings = self.dialect.reader.surroundings
         rows: list[tuple[str | None, Changes]] = []
         bound: list[Bound] = []
         for mention in mentions:
@@ -48,7 +49,7 @@ class Follower:
                 rows.append((None, Changes()))
                 continue
             changes = around(mention.use, self.names.path, surroundings, self.dtype)
-            name, statement = targets.get(id(changes.top), (None, None))
+            name, statement = self.page.assigned.get(id(changes.top), (None, None))
             rows.append((name, changes))
             if name is not None and statement is not None:
                 source = None if mention.known is None else mention.known.source

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
-from convpolicy.translation.scopes import Binding, Page, Scope
+from convpolicy.translation.bindings import Page
+from convpolicy.translation.scopes import Binding, Scope
 from convpolicy.translation.values import dotted, shown, text_of
 
 PARTIALS = ("functools.partial", "partial")
@@ -78,7 +79,7 @@ class Names:
             if use.text == "setattr" and call is not None and len(call.args) == 3 and isinstance(call.args[1], ast.Constant):
                 owner = dotted(call.args[0])
                 for path in self.resolve(owner, use.scope).paths if owner else ():
-                    lines[f"{path}.{call.args[1].value}"] = call.lineno
+                    lines[f"{path}.{call.args[1].value!s}"] = call.lineno
         if lines:
             self._known.clear()
         return lines

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from convpolicy.translation.bindings import Page
 from convpolicy.translation.dialect import Dialect, SourceClass
 from convpolicy.translation.names import Names, Resolution
-from convpolicy.translation.scopes import Page, Use
+from convpolicy.translation.scopes import Use
 from convpolicy.translation.surroundings import ALONE, Surroundings
-from convpolicy.translation.values import dotted
 
 NAMED = "it is named here, not called; translate the place where it is called."
 
@@ -122,16 +122,3 @@ def _certain(answer: Resolution, known: Mapping[str, Known]) -> Known | None:
     if len(entries) != 1 or any(path not in known for path in answer.paths):
         return None
     return next(iter(entries.values()))
-
-
-def targets_of(tree: ast.Module) -> Mapping[int, tuple[str, ast.stmt]]:
-    """Return ``id(value) -> (name, statement)`` for what is all of the right side of an assignment to one name."""
-    bound: dict[int, tuple[str, ast.stmt]] = {}
-    for node in ast.walk(tree):
-        single: Any = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        name = dotted(single[0]) if len(single) == 1 else None
-        value = getattr(node, "value", None)
-        if name is not None and value is not None:
-            assert isinstance(node, ast.stmt)
-            bound[id(value)] = name, node
-    return bound

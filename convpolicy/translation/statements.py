@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
-from convpolicy.translation.scopes import FUNCTIONS, Page, Scope, Use
+from convpolicy.translation.bindings import FUNCTIONS, Page
+from convpolicy.translation.scopes import Scope, Use
 from convpolicy.translation.surroundings import IN_A_ROW, READING, Changes, Resolve, Surroundings
 from convpolicy.translation.values import dotted
 
@@ -119,11 +120,12 @@ class Statements:
                 changes.initial[role] = call
             else:
                 changes.notes.append(f"{use.text} is filled by {name}(…) at {line}, which is left out")
-        elif not rest and changes.wrap(path, name, self.surroundings, f" at {line}"):
             return
-        elif (not rest and name not in READING) or isinstance(trail.outer and trail.outer.node, ast.Expr):
-            if name.rpartition(".")[2] not in (*READING, *IN_A_ROW):
-                changes.notes.append(f"{use.text} is an argument of {name or 'a call'}(…) at {line}, which is not read")
+        if not rest and changes.wrap(path, name, self.surroundings, f" at {line}"):
+            return
+        alone = isinstance(trail.outer and trail.outer.node, ast.Expr)  # a statement of its own, which is run for its effect
+        if (not rest or alone) and name.rpartition(".")[2] not in (*READING, *IN_A_ROW):
+            changes.notes.append(f"{use.text} is an argument of {name or 'a call'}(…) at {line}, which is not read")
 
     def _fillers(self) -> Iterator[str]:
         """Yield comments on initial values that are set for layers not named there."""

@@ -14,7 +14,22 @@ from convpolicy.translation.values import dotted, text_of
 
 Resolve: TypeAlias = Callable[[str, Scope], "str | None"]  # a dotted name -> the path that it certainly is
 IN_A_ROW = ("append", "add", "insert", "extend", "add_module", "register_module", "setattr", "insert_child_to_cell")
-READING = ("print", "len", "isinstance", "issubclass", "id", "type", "repr", "str", "hasattr", "getattr", "super", "iter", "next", "list")
+READING = (
+    "print",
+    "len",
+    "isinstance",
+    "issubclass",
+    "id",
+    "type",
+    "repr",
+    "str",
+    "hasattr",
+    "getattr",
+    "super",
+    "iter",
+    "next",
+    "list",
+)
 ALONE = "only Conv1d is translated"
 
 
@@ -100,9 +115,11 @@ class Changes:
 
     def wrap(self, path: str | None, name: str, surroundings: Surroundings, place: str = "") -> bool:
         """Take a function that the layer is an argument of; return False for one that is not known."""
-        if path in surroundings.wrappers:
-            self.refuse(f"{name}(…) around it{place} {surroundings.wrappers[path]}; translate the layer alone and wrap it yourself.")
-        elif path in surroundings.remarks:
+        if path is not None and path in surroundings.wrappers:
+            self.refuse(
+                f"{name}(…) around it{place} {surroundings.wrappers[path]}; translate the layer alone and wrap it yourself."
+            )
+        elif path is not None and path in surroundings.remarks:
             self.notes.append(f"{name}(…){place} is left out: {surroundings.remarks[path]}")
         else:
             return path in surroundings.containers or name.rpartition(".")[2] in IN_A_ROW
@@ -153,7 +170,9 @@ def _method(changes: Changes, name: str, call: ast.Call, surroundings: Surroundi
     elif name in surroundings.casts:
         changes.cast(name, call, dtype, surroundings)
     elif name in surroundings.methods:
-        changes.notes += [f".{name}({_arguments(call)}) is left out: {surroundings.methods[name]}"] * bool(surroundings.methods[name])
+        changes.notes += [f".{name}({_arguments(call)}) is left out: {surroundings.methods[name]}"] * bool(
+            surroundings.methods[name]
+        )
     else:
         changes.notes.append(f".{name}({_arguments(call)}) after it is not read")
         return False

@@ -152,7 +152,9 @@ def as_call(node: ast.Call, *, arithmetic: bool, path: Path = str) -> Call:
     try:
         return _as_call(node, arithmetic, path)
     except RecursionError:
-        raise InvalidValueError("code must be Python, got a call nested too deep to read; write it with literals and names.") from None
+        raise InvalidValueError(
+            "code must be Python, got a call nested too deep to read; write it with literals and names."
+        ) from None
 
 
 def text_of(node: ast.AST) -> str:
@@ -191,7 +193,9 @@ def _literal(argument: str, node: ast.expr) -> Value:
     parts = value if isinstance(value, (tuple, list)) else (value,)
     for part in parts:
         if isinstance(part, int) and abs(part) > LARGEST:
-            raise InvalidValueError(f"{argument} must be at most 2**63 - 1, got an integer of {part.bit_length()} bits; write less.")
+            raise InvalidValueError(
+                f"{argument} must be at most 2**63 - 1, got an integer of {part.bit_length()} bits; write less."
+            )
         if isinstance(part, float) and not math.isfinite(part):
             raise InvalidValueError(f"{argument} must be finite, got {part!r}; write a finite number.")
     return value
@@ -228,7 +232,9 @@ def code_of(value: Value) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(code_of, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidValueError(f"a number of the translation is {value!r}, which is no Python; write a value within a float's range.")
+        raise InvalidValueError(
+            f"a number of the translation is {value!r}, which is no Python; write a value within a float's range."
+        )
     if isinstance(value, str):
         return '"' + repr("'" + value)[2:-1].replace('"', '\\"') + '"' if '"' not in value else repr(value)
     return repr(value)

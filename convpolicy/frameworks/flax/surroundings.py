@@ -27,6 +27,10 @@ SURROUNDINGS = Surroundings(
         "jax.lax.conv_with_general_padding": FUNCTION,
     },
     containers=("flax.nnx.Sequential", "flax.nnx.List", "flax.nnx.Dict", "flax.linen.Sequential"),
-    remarks={"flax.nnx.jit": "it compiles the layer", "jax.jit": "it compiles the layer", "flax.nnx.remat": "it only matters in training"},
+    remarks={
+        "flax.nnx.jit": "it compiles the layer",
+        "jax.jit": "it compiles the layer",
+        "flax.nnx.remat": "it only matters in training",
+    },
     methods={"train": "", "eval": ""},
 )

@@ -183,17 +183,17 @@ def _number(node: ast.expr | None) -> Channels:
 
 def _changed(node: ast.stmt, models: set[str], added: str | None) -> set[str]:
     """Return the names that a statement binds, and the models that it may change: those it does not only read or run."""
-    names, kept, seen = set(), set(), []
+    names, readers, loads = set(), set(), []
     for part in ast.walk(node):
         if isinstance(part, ast.Name):
             if isinstance(part.ctx, ast.Load):
-                seen.append(part)
+                loads.append(part)
             else:
                 names.add(part.id)
         elif isinstance(part, ast.Call):
-            read = isinstance(part.func, ast.Attribute) and (part.func.attr in READING or part.func.attr == "add" and added)
-            kept.add(id(part.func.value if read else part.func))  # type: ignore[attr-defined]
-    return names | {part.id for part in seen if part.id in models and id(part) not in kept}
+            read = isinstance(part.func, ast.Attribute) and (part.func.attr in READING or (part.func.attr == "add" and added))
+            readers.add(id(part.func.value if read else part.func))  # type: ignore[attr-defined]
+    return names | {part.id for part in loads if part.id in models and id(part) not in readers}
 
 
 def _added(node: ast.stmt) -> tuple[str, ast.expr] | None:

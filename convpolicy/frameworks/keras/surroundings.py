@@ -26,7 +26,9 @@ WRAPPERS = {
 FOLD = "its weight is computed from others; fold them into one weight before you move it"
 SURROUNDINGS = Surroundings(
     layers=tuple(f"{package}.layers.*" for package in PACKAGES),
-    values=tuple(f"{package}.layers.{name}" for package in PACKAGES for name in ("Input", "InputLayer", "InputSpec", "Layer", "Wrapper")),
+    values=tuple(
+        f"{package}.layers.{name}" for package in PACKAGES for name in ("Input", "InputLayer", "InputSpec", "Layer", "Wrapper")
+    ),
     alike={
         **{f"{package}.layers.{name}": reason for package in PACKAGES for name, reason in ALIKE.items()},
         "tensorflow.nn.conv1d": FUNCTION,
@@ -37,7 +39,9 @@ SURROUNDINGS = Surroundings(
         "tensorflow.layers.Conv1D": OLD,
         "tensorflow.contrib.layers.conv1d": OLD,
     },
-    containers=tuple(f"{package}.{name}" for package in PACKAGES for name in ("Sequential", "models.Sequential", "Model", "models.Model")),
+    containers=tuple(
+        f"{package}.{name}" for package in PACKAGES for name in ("Sequential", "models.Sequential", "Model", "models.Model")
+    ),
     wrappers={f"{package}.layers.{name}": how for package in PACKAGES for name, how in WRAPPERS.items()},
     remarks={
         **{f"{package}.layers.Wrapper": "it only holds the layer" for package in PACKAGES},

@@ -64,8 +64,11 @@ SURROUNDINGS = Surroundings(
         "torch.nn.utils.parametrize.register_parametrization": "computes its weight from another",
         **dict.fromkeys(
             (
-                "torch.nn.utils.prune.identity", "torch.nn.utils.prune.random_unstructured", "torch.nn.utils.prune.l1_unstructured",
-                "torch.nn.utils.prune.random_structured", "torch.nn.utils.prune.ln_structured",
+                "torch.nn.utils.prune.identity",
+                "torch.nn.utils.prune.random_unstructured",
+                "torch.nn.utils.prune.l1_unstructured",
+                "torch.nn.utils.prune.random_structured",
+                "torch.nn.utils.prune.ln_structured",
                 "torch.nn.utils.prune.custom_from_mask",
             ),
             "multiplies its weight by a mask",
@@ -80,7 +83,12 @@ SURROUNDINGS = Surroundings(
         "torch.jit.script": "it compiles the layer",
     },
     casts={
-        "half": "float16", "float": "float32", "double": "float64", "bfloat16": "bfloat16", "to": None, "type": None,
+        "half": "float16",
+        "float": "float32",
+        "double": "float64",
+        "bfloat16": "bfloat16",
+        "to": None,
+        "type": None,
     },
     methods={
         "cuda": "move the layer yourself",
