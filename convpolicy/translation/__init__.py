@@ -21,7 +21,7 @@ from convpolicy.translation.calls import Context
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.following import Follower, with_partials
 from convpolicy.translation.names import Names
-from convpolicy.translation.pages import Known, Mention
+from convpolicy.translation.pages import NAMED, Known, Mention
 from convpolicy.translation.scopes import Scope
 from convpolicy.translation.surroundings import ALONE, Changes
 from convpolicy.translation.values import Source, Value, as_call, parse, shown
@@ -132,11 +132,11 @@ def page_of(translations: list[TranslatedCall], file: str = "") -> str:
 
 def _nothing(rows: list[TranslatedCall]) -> InvalidValueError:
     """Return the error for a page of which no layer can be translated."""
-    reasons = [row for row in rows if row.reason not in (None, ALONE)]
-    if len(reasons) == 1:
-        return InvalidValueError(reasons[0].reason)
-    several = f"{len(reasons)} calls, none of which can be translated; the first, at line {reasons[0].line}: {reasons[0].reason}"
-    return InvalidValueError(f"code has {several}")
+    calls_only = [row for row in rows if row.reason not in (ALONE, NAMED)]
+    first, *rest = calls_only or [row for row in rows if row.reason != ALONE]
+    place = "" if first.line == 1 else f"line {first.line}: "
+    more = f" {len(rest)} more cannot be translated either; translate_page lists them." if rest else ""
+    return InvalidValueError(f"{place}{first.reason}{more}")
 
 
 def _call_in(tree: ast.Module) -> ast.Call | None:
