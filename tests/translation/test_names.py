@@ -76,7 +76,7 @@ def test_what_is_certain_is_translated(page):
 def test_a_partial_s_arguments_are_those_of_its_calls():
     """Its keywords are kept, those of the call win, and its positions come first."""
     page = HEAD + "C = functools.partial(nn.Conv1d, 4, bias=False, padding=1)\nx = C(8, 3, padding=2)\n"
-    assert [line(row.code) for row in cp.translate_page(page, "torch", "flax") if row.code][0].startswith(
+    assert next(line(row.code) for row in cp.translate_page(page, "torch", "flax") if row.code).startswith(
         "x = nnx.Conv(4, 8, (3,), padding=[(2, 2)], use_bias=False"
     )
 
