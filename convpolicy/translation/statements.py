@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -14,6 +15,7 @@ from convpolicy.translation.surroundings import IN_A_ROW, READING, Changes, Reso
 from convpolicy.translation.values import dotted
 
 SETTING = ("set_", "load_", "register_", "assign", "copy_from")  # how methods begin that change what they are called on
+SHARED = 16  # layers of one name that every use of it may mean
 SHOWN = 10  # lines named in a comment
 DtypeOf = Callable[[ast.Call, Scope], "str | None"]
 
@@ -71,7 +73,7 @@ class Statements:
             identity = _identity(use.text, use.scope)
             for count in range(1, min(deepest, len(parts)) + 1):
                 key = identity, ".".join(parts[:count])
-                for layer in bound.get(key, ()):
+                for layer in _meant(bound.get(key, []), use):
                     self._event(layer, use, parts[count:], once=_times(layer, stored[key]) == 1)
         return [*self._fillers(), *self._casts()]
 
@@ -192,6 +194,14 @@ def _identity(name: str, scope: Scope) -> int:
     if owner is not None and owner.first == head and owner.parent is not None and owner.parent.kind == "class":
         return id(owner.parent)
     return id(owner)
+
+
+def _meant(layers: list[Bound], use: Use) -> list[Bound]:
+    """Return the layers of a name that a use may mean: every one, or of very many the last one before it, as time would grow."""
+    if len(layers) <= SHARED:
+        return layers
+    before = bisect_right(layers, use.node.lineno, key=lambda layer: layer.statement.lineno)
+    return layers[max(before - 1, 0) : max(before, 1)]
 
 
 def _times(layer: Bound, stored: int) -> int:
