@@ -90,6 +90,10 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
     meaning: Meaning = source.meaning(arguments)
     arguments |= meaning.arguments
     notes += meaning.notes
+    if isinstance(meaning.policy.get("padding"), (dict, set, bytes)):
+        raise InvalidValueError(
+            f"padding must be a number or a word, got {code_of(meaning.policy['padding'])}; pass what {source.title} takes."
+        )
     unknown = not source.says_channels and arguments["in_channels"] is None
     if unknown and not context.names:
         raise InvalidValueError(
