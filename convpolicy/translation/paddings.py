@@ -31,7 +31,7 @@ class {name}({base}):
 
     def {call}(self, x):
         total = self.span - (x.shape[{axis}] - 1) % self.stride
-        if self.span < self.stride - 1:
+        if self.span < self.stride - 1:  # the stride skips samples
             total = max(total, 0)
         left = {left}
         return {pad}

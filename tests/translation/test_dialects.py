@@ -27,7 +27,7 @@ class SameLowerPad1d(tide.Layer):
 
     def run(self, x):
         total = self.span - (x.shape[-1] - 1) % self.stride
-        if self.span < self.stride - 1:
+        if self.span < self.stride - 1:  # the stride skips samples
             total = max(total, 0)
         left = total - total // 2
         return tide.pad(x, left, total - left)
