@@ -113,14 +113,14 @@ for _source, _target, _call in (
     ("mindspore", "torch", "nn.Conv1d(dim, 8, k, has_bias=b, dilation=s)"), ("paddle", "torch", "nn.Conv1D(dim, 8, k, padding=p)"),
 ):  # fmt: skip
     _names = "dim, k, p, b, s = 4, 4, 2, True, 1\n"
-    _found = cp.translate_page(_call, _source, _target)[0]
+    _row = cp.translate_page(_call, _source, _target)[0]
     SPECIAL[f"names: {_call} for {_target}"] = (
         _source,
         _target,
         "None\n" + _names + f"layer = {_call}",
         _S,
         _L,
-        _names + _found.code.replace("layer1", "layer"),
+        _names + _row.code.replace("layer1", "layer"),
     )
 for _words in ("", ", padding=1, padding_mode='reflect'", ", 1, 'same', bias=False", ", 2, (2,), 2, padding_mode='circular'"):
     # mint has no convolution on the CPU; its arguments mean what torch's do, which its source says
@@ -133,15 +133,17 @@ for _words in ("", ", padding=1, padding_mode='reflect'", ", 1, 'same', bias=Fal
         translated(f"mint.nn.Conv1d(4, 8, 4{_words})", "mindspore", "torch"),
     )
 _page = (ROOT / "docs" / "translate.md").read_text(encoding="utf-8").split('page = """\n')[1].split('"""')[0]
-for _found in cp.translate_page(_page, "keras", "torch"):
-    _sizes = (*map(int, re.search(r"nn.Conv1d\((\d+), (\d+), (\d+)", _found.code).groups()), 1)
-    SPECIAL[f"the page of docs/translate.md, line {_found.line}"] = (
+for _row in cp.translate_page(_page, "keras", "torch"):
+    if _row.code is None:  # another layer
+        continue
+    _sizes = (*map(int, re.search(r"nn.Conv1d\((\d+), (\d+), (\d+)", _row.code).groups()), 1)
+    SPECIAL[f"the page of docs/translate.md, line {_row.line}"] = (
         "keras",
         "torch",
-        _found.original,
+        _row.original,
         _sizes,
         (40, 41, 42),
-        _found.code.replace(_found.snippet.name, "layer"),
+        _row.code.replace(_row.snippet.name, "layer"),
     )
 
 
