@@ -159,6 +159,15 @@ def test_every_layer_of_a_page_is_listed(source, tmp_path):
     compile(result.stdout, "translated", "exec")
 
 
+def test_a_class_made_of_conv1d_is_listed():
+    """At the line of the class, with what to do; a row of layers in a dictionary is no comment."""
+    (row,) = cp.translate_page("from torch import nn\nclass Causal(nn.Conv1d):\n    pass\nc = Causal(4, 8, 3)\n")
+    assert (row.line, row.code) == (2, None)
+    assert row.reason.startswith("class Causal is made of it")
+    rows = cp.translate_page("from torch import nn\nm = nn.Sequential(OrderedDict([('a', nn.Conv1d(4, 8, 3))]))\n")
+    assert "not read" not in rows[0].code
+
+
 def test_a_page_without_a_translation_is_refused(tmp_path):
     """The command lists the reasons and ends with status 2; `translate` raises the reason."""
     file = tmp_path / "page.py"
