@@ -89,9 +89,10 @@ def _surroundings(dialect: Dialect) -> Surroundings:
 
 
 def _shorts(dialect: Dialect) -> frozenset[str]:
-    """Return the last parts of the names of what is a Conv1d, or like one."""
+    """Return the last parts of the names of classes that are a Conv1d, or like one; ``self.conv`` is usually a layer, no function."""
     paths = [path for source in dialect.source_classes for path in (source.title, *source.paths)]
-    return frozenset(path.rpartition(".")[2] for path in (*paths, *_surroundings(dialect).alike))
+    names = (path.rpartition(".")[2] for path in (*paths, *_surroundings(dialect).alike))
+    return frozenset(name for name in names if name[:1].isupper())
 
 
 def _mention(
