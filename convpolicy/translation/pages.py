@@ -89,9 +89,10 @@ def _surroundings(dialect: Dialect) -> Surroundings:
 
 
 def _shorts(dialect: Dialect) -> frozenset[str]:
-    """Return the last parts of the names of what is a Conv1d, or like one."""
+    """Return the last parts of the names of classes that are a Conv1d, or like one; ``self.conv`` is usually a layer, no function."""
     paths = [path for source in dialect.source_classes for path in (source.title, *source.paths)]
-    return frozenset(path.rpartition(".")[2] for path in (*paths, *_surroundings(dialect).alike))
+    names = (path.rpartition(".")[2] for path in (*paths, *_surroundings(dialect).alike))
+    return frozenset(name for name in names if name[:1].isupper())
 
 
 def _mention(
@@ -101,7 +102,7 @@ def _mention(
     called = use.call is not None
     own = [path for path in answer.paths if path in known and known[path].dialect is dialect]
     if not answer.doubts and (certain := _certain(answer, known)) is not None:
-        return Mention(use, answer, certain, None if called else NAMED)
+        return Mention(use, answer, certain, None if called else _named(use))
     path = answer.path
     if path is not None and called:
         if path in surroundings.alike:
@@ -114,6 +115,14 @@ def _mention(
     several = f"{use.text} is bound to {' and '.join(path.lstrip('.') for path in answer.paths)}" if len(answer.paths) > 1 else ""
     doubts = "; ".join([*answer.doubts, *filter(None, [several])])
     return Mention(use, answer, reason=f"{use.text} is not certainly {title}: {doubts}; import it once, under a name of its own.")
+
+
+def _named(use: Use) -> str:
+    """Return why a class that is not called is not translated."""
+    parent = use.parent
+    if isinstance(parent, ast.ClassDef):
+        return f"class {parent.name} is made of it, with code of its own; translate a call of {use.text} and move that code yourself."
+    return NAMED
 
 
 def _certain(answer: Resolution, known: Mapping[str, Known]) -> Known | None:

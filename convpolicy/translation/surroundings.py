@@ -13,7 +13,10 @@ from convpolicy.translation.scopes import Scope, Use
 from convpolicy.translation.values import dotted, text_of
 
 Resolve: TypeAlias = Callable[[str, Scope], "str | None"]  # a dotted name -> the path that it certainly is
-IN_A_ROW = ("append", "add", "insert", "extend", "add_module", "register_module", "setattr", "insert_child_to_cell")
+IN_A_ROW = (
+    "append", "add", "insert", "extend", "add_module", "add_sublayer", "register_module", "setattr", "insert_child_to_cell",
+    "OrderedDict", "dict", "list", "tuple", "zip", "enumerate",
+)  # fmt: skip
 READING = (
     "print",
     "len",

@@ -93,6 +93,13 @@ def test_what_does_nothing_to_the_layer_is_no_comment(code):
             assert {text for text in row.code.splitlines() if text.startswith("# ")} == alone
 
 
+def test_running_a_layer_of_an_instance_is_no_row():
+    """``self.conv(x)`` and ``self.conv1d(x)`` run a layer; they are not calls of a function that convolves."""
+    body = "class N:\n    def __init__(self):\n        self.conv = {0}\n    def call(self, x):\n        return self.conv(self.conv1d(x))\n"
+    for source, call in (("keras", "layers.Conv1D(4, 3)"), ("torch", "nn.Conv1d(4, 8, 3)"), ("paddle", "nn.Conv1D(4, 8, 3)")):
+        assert [row.original for row in cp.translate_page(body.format(call), source, "flax", in_channels=4)] == [call]
+
+
 @pytest.mark.parametrize(("source", "code", "expected"), [
     ("torch", "nn.Conv1d(4, 8, 3).half()", "dtype='float16'"),
     ("torch", "nn.Sequential(nn.Conv1d(4, 8, 3)).double()", "dtype='float64'"),
@@ -157,6 +164,15 @@ def test_every_layer_of_a_page_is_listed(source, tmp_path):
     assert result.exit_code == 0
     assert all(f"# not translated: {row.reason}" in result.stdout for row in rows if row.reason)
     compile(result.stdout, "translated", "exec")
+
+
+def test_a_class_made_of_conv1d_is_listed():
+    """At the line of the class, with what to do; a row of layers in a dictionary is no comment."""
+    (row,) = cp.translate_page("from torch import nn\nclass Causal(nn.Conv1d):\n    pass\nc = Causal(4, 8, 3)\n")
+    assert (row.line, row.code) == (2, None)
+    assert row.reason.startswith("class Causal is made of it")
+    rows = cp.translate_page("from torch import nn\nm = nn.Sequential(OrderedDict([('a', nn.Conv1d(4, 8, 3))]))\n")
+    assert "not read" not in rows[0].code
 
 
 def test_a_page_without_a_translation_is_refused(tmp_path):
