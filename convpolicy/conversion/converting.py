@@ -91,14 +91,14 @@ class Prepared:
         metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
         if self._stamp is not None:
             metadata[STAMP] = self._stamp.text()
-        asked: dict[str, Path] = {}
+        siblings: dict[str, Path] = {}
         with Staged(force=self._force) as staged:
 
             def sibling(name: str) -> Path:
                 if not self._force:
                     self._check_output(self._reader.files, self._dst.with_name(name))
-                asked[name] = staged.sibling(self._dst.with_name(name))
-                return asked[name]
+                siblings[name] = staged.sibling(self._dst.with_name(name))
+                return siblings[name]
 
             def remove_afterwards(name: str) -> None:
                 path = self._dst.with_name(name)
@@ -126,11 +126,11 @@ class Prepared:
                 writer.close()
             if progress is not None:
                 progress("", total, total)
-            names = {name: staged.name_of(path) for name, path in asked.items()}
-        moved = {name: new for name, new in names.items() if name != new}
+            names = {name: staged.name_of(path) for name, path in siblings.items()}
+        others = {name: new for name, new in names.items() if name != new}
         more = [
             f"{name!r} was there already, so its tensors are in {new!r}, which the new index names."
-            for name, new in moved.items()
+            for name, new in others.items()
         ]
         return Conversion(self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *more))
 

@@ -51,7 +51,8 @@ def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> 
         mapping = data["tensors"]
     if not isinstance(mapping, Mapping):
         raise InvalidTypeError(f"mapping must be a file or a table of patterns, got {type(mapping).__name__}; pass one.")
-    rules = [(text, Pattern(text), _rule(text, value, target)) for text, value in mapping.items()]
+    checked = {text: _rule(text, value, target) for text, value in mapping.items()}
+    rules = [(text, Pattern(text), rule) for text, rule in checked.items()]
     moves: dict[str, Move] = {}
     names: dict[str, str] = {}
     used = set()

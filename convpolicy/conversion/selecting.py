@@ -33,8 +33,8 @@ def select(
         InvalidValueError, InvalidTypeError, UnknownNameError: see `by_layers` and `by_map`.
     """
     entries = {entry.name: entry for entry in reader.entries}
-    told = guess or layers is not None or mapping is not None
-    known = _by_stamp(reader, stamp, entries, source, target, complete=not told)
+    explicit = guess or layers is not None or mapping is not None
+    known = _by_stamp(reader, stamp, entries, source, target, complete=not explicit)
     mapped = Mapped({}, {}) if mapping is None else by_map(mapping, entries, source, target)
     _check_map(reader, mapped, stamp)
     moves, left = dict(known), dict[str, str]()
@@ -48,26 +48,29 @@ def select(
     }
     old = {mapped.names.get(name, name): name for name in entries}
     if layers is not None:
-        of_layers, left = by_layers(layers, rest, source, target, lambda name, own: _layout(stamp, old[name], own))
-        moves |= {old[name]: move for name, move in of_layers.items()}
+        weights, left = by_layers(layers, rest, source, target, lambda name, own: _layout(stamp, old[name], own))
+        for name, move in weights.items():
+            known_move = moves.get(old[name])
+            groups = None if known_move is None else known_move.groups or move.groups
+            moves[old[name]] = move if known_move is None else attrs.evolve(known_move, groups=groups, why=move.why)
         left = {old[name]: reason for name, reason in left.items() if old[name] not in mapped.moves}
     elif guess:
         free = {name: entry for name, entry in rest.items() if old[name] not in mapped.moves}
-        guessed = by_guess(free, source, target)
+        result = by_guess(free, source, target)
         as_it_was = "" if stamp is None else _as_it_was(reader, stamp)
-        for name, move in guessed.moves.items():
+        for name, move in result.moves.items():
             if stamp is not None and as_it_was and old[name] not in stamp.tensors:
                 left[old[name]] = as_it_was
             elif old[name] not in known:
                 moves[old[name]] = move
-        left |= {old[name]: reason for name, reason in guessed.left.items() if old[name] not in known}
+        left |= {old[name]: reason for name, reason in result.left.items() if old[name] not in known}
     moves |= mapped.moves
-    if not told and stamp is None and source.layout.axes != target.layout.axes:
+    if not explicit and stamp is None and source.layout.axes != target.layout.axes:
         raise InvalidValueError(
             "which tensors are weights of a Conv1d is not known; pass layers (a captured model), mapping (a map of names), or "
             "guess=True (by names and shapes)."
         )
-    if told and not moves and not (mapped.names and source.layout.axes == target.layout.axes):
+    if explicit and not moves and not (mapped.names and source.layout.axes == target.layout.axes):
         why = next((f"; {name!r} is left as it is: {reason}" for name, reason in left.items()), "")
         raise InvalidValueError(
             f"{reader.path} has no weight of a Conv1d as {source.name} lays it out (axes {source.layout.axes}, name "
@@ -111,7 +114,7 @@ def _layout(stamp: Stamp | None, name: str, own: Layout) -> Layout:
 
 
 def _as_it_was(reader: Reader, stamp: Stamp) -> str:
-    """Return why a weight that the stamp does not name is not guessed, or an empty text where its layout is the same."""
+    """Return why a weight that the stamp does not name is not result, or an empty text where its layout is the same."""
     before, now = (side("the file's stamp", name).layout for name in (stamp.source, stamp.target))
     if before.axes == now.axes:
         return ""

@@ -65,9 +65,9 @@ class Staged:
         final = Path(path)
         if _is_there(final) and not self._force:
             raise refuse_existing(final)
-        taken = {known for _hidden_name, known in self._siblings}
+        reserved = {known for _hidden_name, known in self._siblings}
         names = (final if number == 0 else final.with_name(f"{final.stem}.{number}{final.suffix}") for number in count())
-        free = next(name for name in names if name not in taken and not _is_there(name))
+        free = next(name for name in names if name not in reserved and not _is_there(name))
         hidden = _hidden(free)
         self._siblings.append((hidden, free))
         return hidden
@@ -100,22 +100,22 @@ class Staged:
         for hidden, _final in self._siblings + self._files:
             with hidden.open("rb") as file:
                 os.fsync(file.fileno())
-        placed: list[tuple[Path, Path]] = []
+        links: list[tuple[Path, Path]] = []
         try:
             for hidden, final in self._siblings:
-                placed.append((hidden, final))
+                links.append((hidden, final))
                 _link(hidden, final)
-            if placed:
-                _sync_folder(placed[0][1].parent)
+            if links:
+                _sync_folder(links[0][1].parent)
             for hidden, final in self._files:  # last: from here on the output refers to its siblings
                 if self._force:
                     hidden.replace(final)
                 else:
-                    placed.append((hidden, final))
+                    links.append((hidden, final))
                     _link(hidden, final)
         except BaseException:
             if not all(_has_name(hidden, final) for hidden, final in self._files):
-                for hidden, final in placed:
+                for hidden, final in links:
                     if _has_name(hidden, final):
                         final.unlink(missing_ok=True)
             raise

@@ -57,9 +57,9 @@ class MindSporeReader(Reader):
             if not path.stat().st_size:
                 raise ValueError("it is empty")
             with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                found = self._values(data)
-            self.texts = {tag: self._text(tag, parts) for tag, parts in found.items() if parts[0].kind == TEXTS}
-            self._parts = {tag: parts for tag, parts in found.items() if tag not in self.texts}
+                groups = self._values(data)
+            self.texts = {tag: self._text(tag, parts) for tag, parts in groups.items() if parts[0].kind == TEXTS}
+            self._parts = {tag: parts for tag, parts in groups.items() if tag not in self.texts}
             self.metadata = texts(self.texts.pop(TEXT, "{}"))
             self.others = tuple(self.texts)
             self.entries = tuple(self._entry(tag, parts) for tag, parts in self._parts.items())
@@ -67,14 +67,14 @@ class MindSporeReader(Reader):
 
     def _values(self, data: mmap.mmap) -> dict[str, list[Value]]:
         """Return the entries of each name; a large tensor is in several, one after the other."""
-        found: dict[str, list[Value]] = {}
+        groups: dict[str, list[Value]] = {}
         last = ""
         for value in values(data):
-            if value.tag in found and value.tag != last:
+            if value.tag in groups and value.tag != last:
                 raise InvalidValueError(f"{self.path} holds {value.tag!r} twice; which is right is not known; save it anew.")
-            found.setdefault(value.tag, []).append(value)
+            groups.setdefault(value.tag, []).append(value)
             last = value.tag
-        return found
+        return groups
 
     def _text(self, tag: str, parts: list[Value]) -> str:
         if len(parts) > 1:
@@ -130,10 +130,10 @@ class MindSporeWriter(Writer):
         texts = dict(job.reader.texts) if isinstance(job.reader, MindSporeReader) else {}
         if job.metadata:
             texts[TEXT] = json.dumps(dict(job.metadata))
-        taken = next((row.name for row in job.entries if row.name in texts), None)
-        if taken is not None:
+        clash = next((row.name for row in job.entries if row.name in texts), None)
+        if clash is not None:
             raise InvalidValueError(
-                f"a .ckpt file has an entry of text called {taken!r} already, so no tensor can have that name; rename it in a map."
+                f"a .ckpt file has an entry of text called {clash!r} already, so no tensor can have that name; rename it in a map."
             )
         self._path = job.path
         self._one = job.path.with_name(f"{job.path.name}.one.ckpt")
