@@ -86,7 +86,9 @@ def same_total(kernel: int, stride: int, dilation: int, length: int) -> int:
     Source: tensorflow/core/framework/common_shape_fns.cc, GetWindowedOutputSizeVerbose.
     """
     rest = (kernel - 1) * dilation - (length - 1) % stride
-    return rest if (kernel - 1) * dilation >= stride - 1 else max(rest, 0)  # the first is never negative, which a tracer cannot know
+    return (
+        rest if (kernel - 1) * dilation >= stride - 1 else max(rest, 0)
+    )  # the first is never negative, which a tracer cannot know
 
 
 def split(total: int, odd_side: str) -> tuple[int, int]:

@@ -149,7 +149,9 @@ class Interrupted(nn.Module):
         return self.conv(x)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(3)], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(3)], ids=lambda error: type(error).__name__
+)
 @pytest.mark.parametrize("place", ["the first call", "the clock", "the last call", "the progress bar"])
 def test_a_model_is_as_it_was_after_any_error(timed, monkeypatch, error, place):
     """Whatever raises, Ctrl-C too: a model that was not tuned stays so, a tuned one keeps what it had, and so does the random state."""

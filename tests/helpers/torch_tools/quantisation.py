@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import nn
 from torch.ao import quantization
 from torch.ao.quantization import quantize_fx
@@ -23,7 +22,9 @@ def model(kind: Kind) -> nn.Module:
 
 def quantised(network: nn.Module) -> int:
     """The number of quantised convolutions."""
-    return sum(module.__class__.__module__.startswith("torch.ao.nn") and "Conv" in type(module).__name__ for module in network.modules())
+    return sum(
+        module.__class__.__module__.startswith("torch.ao.nn") and "Conv" in type(module).__name__ for module in network.modules()
+    )
 
 
 @feature(QUANTISATION, "eager, after training")

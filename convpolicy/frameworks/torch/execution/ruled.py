@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.utils import parametrize
 
 from convpolicy import registry
@@ -76,10 +77,12 @@ class RuledConv1d(nn.Conv1d):
         )
         for name in ("weight", "bias"):
             value = getattr(self, name)
-            plain.register_parameter(name, value if value is None or isinstance(value, nn.Parameter) else nn.Parameter(value.detach()))
+            plain.register_parameter(
+                name, value if value is None or isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
+            )
         return plain.train(self.training)
 
-    def _symbolic(self, data: torch.fx.Proxy) -> Any:
+    def _symbolic(self, data: Proxy) -> Any:
         """Write this layer into a torch.fx graph, as a call of a ``torch.nn.Conv1d``."""
         return call_module(data, self, "convolution", data)
 
@@ -91,9 +94,10 @@ class RuledConv1d(nn.Conv1d):
             return self._conv_forward(input, weight, own["bias"])
         return self._conv_forward(input, self.weight, self.bias)
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if isinstance(input, torch.fx.Proxy):
-            return self._symbolic(input)  # type: ignore[no-any-return]
+    def _conv_forward(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if isinstance(input, Proxy):
+            node: Tensor = self._symbolic(input)
+            return node
         if type(weight) not in PLAIN or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return self._traced(input, weight, bias)
         gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
@@ -165,7 +169,7 @@ class RuledConv1d(nn.Conv1d):
 quantization.enter(RuledConv1d)
 
 
-def call_module(proxy: torch.fx.Proxy, layer: nn.Module, attribute: str, data: Any) -> Any:
+def call_module(proxy: Proxy, layer: nn.Module, attribute: str, data: Any) -> Any:
     """Write a call of a module that an attribute of a layer gives into the graph that a torch.fx proxy belongs to."""
     tracer: Any = proxy.tracer
     path = tracer.path_of_module(layer)
