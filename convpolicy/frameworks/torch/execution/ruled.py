@@ -14,6 +14,7 @@ from convpolicy import registry
 from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.frameworks.torch import quantization
+from convpolicy.frameworks.torch.execution import processor
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, PLAIN, Lowered, Work
 from convpolicy.frameworks.torch.execution.rules import choose, default, traced
 from convpolicy.frameworks.torch.policy_layer import redraw, undrawn
@@ -39,7 +40,7 @@ class RuledConv1d(nn.Conv1d):
         self._bind()
 
     def _bind(self) -> None:
-        self.__dict__.update(_ways={}, _traced_way=_traced_way(self._request))
+        self.__dict__.update(_ways={}, _traced_way=_traced_way(self._request, processor.current()))
 
     @property
     def policy(self) -> Any:
@@ -177,6 +178,6 @@ def call_module(proxy: Proxy, layer: nn.Module, attribute: str, data: Any) -> An
 
 
 @registry.cached(maxsize=512)
-def _traced_way(request: LayerRequest) -> tuple[Lowered, Plan] | None:
+def _traced_way(request: LayerRequest, _this: processor.Processor) -> tuple[Lowered, Plan] | None:
     found = traced(request)
     return None if found is None else (LOWERINGS[found[0]].run, found[1])
