@@ -57,6 +57,13 @@ def everything(session: nox.Session) -> None:
 
 
 @nox.session
+def grid(session: nox.Session) -> None:
+    """Test everything, with every case of the slow grids; takes hours."""
+    session.install("-r", "requirements/test.txt")
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "--all-frameworks", "--grid", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and the direction of imports."""
     session.install("-r", "requirements/test.txt")  # mypy reads the frameworks' types

@@ -21,6 +21,15 @@ import pytest
 def test_three(): pass
 def test_four(): pass
 """
+GRIDS = """
+import pytest
+
+@pytest.mark.grid(every=3)
+@pytest.mark.parametrize("number", range(7))
+def test_six(number): assert number != 5
+@pytest.mark.grid
+def test_seven(): pass
+"""
 SKIPPED = "import pytest\n\ndef test_five(): pytest.skip()\n"
 
 
@@ -28,7 +37,7 @@ SKIPPED = "import pytest\n\ndef test_five(): pytest.skip()\n"
 def suite(pytester):
     """A suite under this suite's conftest, run in a process of its own."""
     pytester.makeconftest((TESTS / "conftest.py").read_text(encoding="utf-8"))
-    pytester.makeini("[pytest]\nmarkers = needs\npythonpath = .")
+    pytester.makeini("[pytest]\nmarkers = needs\n    grid\npythonpath = .")
     pytester.makepyfile(test_whole=WHOLE, test_single=SINGLE)
     pytester.mkpydir("frameworks")
     return pytester
@@ -63,3 +72,16 @@ def test_a_framework_with_a_process_of_its_own(suite):
     (suite.path / "flax.py").touch()  # as if it were installed
     suite.runpytest_subprocess().assert_outcomes(passed=1)
     suite.runpytest_subprocess("frameworks/flax/test_flax.py::test_seven").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("words", [pytest.param(("-n", "2"), marks=pytest.mark.needs("xdist"))], ids=["two processes"])
+def test_of_a_grid_each_nth_case_runs(suite, words):
+    """And every one with ``--grid``, the one that fails among them; the last lines count the others."""
+    for name in ("test_whole.py", "test_single.py"):
+        (suite.path / name).unlink()
+    suite.makepyfile(test_grids=GRIDS)
+    result = suite.runpytest_subprocess("--all-frameworks", *words)
+    result.assert_outcomes(passed=3)
+    assert result.ret == 0
+    assert "5 cases of grids did not run; --grid runs them" in result.outlines
+    suite.runpytest_subprocess("--grid", *words).assert_outcomes(passed=7, failed=1)

@@ -49,6 +49,7 @@ def test_the_installed_framework_gives_what_is_stored(name, tmp_path):
         assert measured[key] == golden.get(key, {}), key
 
 
+@pytest.mark.grid(every=4)
 @pytest.mark.parametrize(
     "path", [measured(path.stem, path) for path in sorted((GOLDEN / "laws").glob("*.json")) if path.stem in INSTALLED]
 )

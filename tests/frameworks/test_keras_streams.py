@@ -62,6 +62,7 @@ def test_torch_in_pieces_is_torch_at_once(rest, dtype):
     assert tensor(9).truncated_normal((count,), 0.0, 1.0, -2.0, 2.0, dtype).tolist() == first
 
 
+@pytest.mark.grid(every=4)
 @pytest.mark.parametrize(
     ("name", "law", "dtype"), [(name, law, dtype) for name in STREAMS for law in DRAWS for dtype in STREAMS[name].dtypes]
 )

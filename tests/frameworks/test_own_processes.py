@@ -30,7 +30,7 @@ def passes(record_property, folder, *words, **options):
 def test_a_frameworks_own_tests_pass(name, record_property, request):
     """Those in its folder."""
     folder = ROOT / "tests" / "frameworks" / name
-    more = ["--all-frameworks"] if request.config.getoption("--all-frameworks") else []
+    more = [option for option in ("--all-frameworks", "--grid") if request.config.getoption(option)]
     passes(record_property, folder, *more, folder, cwd=ROOT)
 
 

@@ -22,6 +22,7 @@ def rejected(part, **more):
     return raised.value
 
 
+@pytest.mark.grid(every=4)
 @pytest.mark.parametrize("fault", wrong_parts.WRONG)
 def test_a_wrong_part_is_rejected(fault):
     """The first check that fails is the one meant, the message says what is wrong, and no rung above it is reached."""

@@ -133,6 +133,7 @@ def test_wrong_layers(fault, sample, dtype):
         check_backend(fault, dtype, SAMPLES[sample]())
 
 
+@pytest.mark.grid(every=4)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_layer_without_fault_is_accepted(sample, dtype):

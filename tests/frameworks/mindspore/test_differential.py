@@ -150,6 +150,7 @@ def test_the_same_seed_gives_mindspores_own_initial_weights(padding, policy, ini
                         same_bits(one, other, (sizes, padding))
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_and_mode_under_every_policy_is_the_reference(dtype):
     """A seeded sample, 15 cases of each rule × mode in each dtype (5400 in all), over every policy in turn."""

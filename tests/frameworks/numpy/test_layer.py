@@ -19,6 +19,7 @@ from convpolicy.frameworks.numpy import layer as numpy_layer
 # -- the grid -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_and_mode_is_the_reference(dtype):
     """Every rule × mode × groups × stride × dilation × bias, inputs shorter than the kernel among them."""

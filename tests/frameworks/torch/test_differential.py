@@ -132,6 +132,7 @@ def test_the_same_seed_gives_torchs_own_initial_weights(padding, dtype):
                 assert torch.equal(values, actual.state_dict()[name]), (sizes, padding, name)
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_and_mode_under_every_policy_is_the_reference(dtype):
     """A seeded sample, 25 cases of each rule × mode in each dtype (9000 in all), over every policy in turn."""
