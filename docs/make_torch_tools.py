@@ -5,8 +5,8 @@ python docs/make_torch_tools.py > torch_tools.md
 
 from __future__ import annotations
 
+import itertools
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from helpers.torch_tools import FEATURES, KINDS, REFUSED, outcome  # noqa: E402 - beside the package
+from helpers.torch_tools import FEATURES, KINDS, REFUSED, outcome
 
 HEAD = """# What works with torch
 
@@ -47,7 +47,7 @@ print(torch.equal(program.module()(longer), layer(longer)))
 ```
 
 ```text
-['placeholder', 'call_function', 'call_module', 'output']
+['placeholder', 'call_function', 'call_module', 'output'] True
 True
 ```
 
@@ -78,9 +78,15 @@ def described(kind: object) -> str:
 
 def shortened(sentences: list[str]) -> str:
     """Several refusals as one, an ellipsis where they differ."""
-    first = os.path.commonprefix(sentences)
-    last = os.path.commonprefix([sentence[len(first) :][::-1] for sentence in sentences])[::-1]
+    first = prefix(sentences)
+    last = prefix([sentence[len(first) :][::-1] for sentence in sentences])[::-1]
     return first if set(sentences) == {first} else f"{first}…{last}"
+
+
+def prefix(texts: list[str]) -> str:
+    """What several texts begin with."""
+    same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*texts))
+    return "".join(letters[0] for letters in same)
 
 
 def main() -> None:

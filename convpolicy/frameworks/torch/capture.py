@@ -15,8 +15,8 @@ from convpolicy.arithmetic import split, static_total
 from convpolicy.core.named import policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import ConvPolicyError
+from convpolicy.frameworks.torch.execution.conditions import native_padding
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
-from convpolicy.frameworks.torch.execution.rules import native_padding
 from convpolicy.frameworks.torch.execution.tuned import Tuned
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.policy_layer import followed

@@ -10,8 +10,10 @@ from torch.nn.utils import parametrize
 
 from convpolicy import registry
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
+from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution.conditions import native_padding
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
-from convpolicy.frameworks.torch.execution.rules import applies, native_padding
+from convpolicy.frameworks.torch.execution.rules import applies
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, follow, has_native_init, normalised, redraw, undrawn, write
 from convpolicy.frameworks.torch.values import as_numpy
@@ -20,8 +22,8 @@ from convpolicy.parts.stream import Stream
 
 
 @registry.cached(maxsize=512)
-def _recipe(request: LayerRequest) -> tuple[type[RuledConv1d] | None, dict[str, Any]]:
-    """Return the class, None for torch's own, and the arguments of both."""
+def _recipe(request: LayerRequest, _this: processor.Processor) -> tuple[type[RuledConv1d] | None, dict[str, Any]]:
+    """Return the class on this processor, None for torch's own, and the arguments of both."""
     spec, padding = request.spec, native_padding(request)
     arguments = {
         "in_channels": spec.in_channels,
@@ -57,7 +59,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
     """Build the layer; without a stream torch's global random state decides, as ``torch.manual_seed`` left it."""
     if device is not None and _usable(device).type == "meta" and stream is not None:
         raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
-    kind, arguments = _recipe(request)
+    kind, arguments = _recipe(request, processor.current())
     if kind is not None:
         return normalised(kind(request, arguments, stream, device), request.policy.weight_norm)
     is_torchs = has_native_init(request) and request.policy.weight_norm is None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from convpolicy.errors import InvalidTypeError
 from convpolicy.frameworks.torch import quantization
@@ -62,7 +62,7 @@ class PaddedConv1d(RuledConv1d):
             return both[..., : both.shape[-1] - (left - right)]
         return F.conv1d(self._pads.by(data, left, right), weight, bias, self.stride, 0, self.dilation, self.groups)
 
-    def _symbolic(self, data: torch.fx.Proxy) -> Any:
+    def _symbolic(self, data: Proxy) -> Any:
         static, mode = self._pads.static, self._pads.functional_mode
         if self._drops_outputs and static is not None:
             return call_module(data, self, "uncut", data)[..., : static[1] - static[0] or None]

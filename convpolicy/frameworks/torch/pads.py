@@ -38,6 +38,9 @@ FOLDS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
 }
 
 
+_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)  # torch 2.7 on
+
+
 class Pads:
     """Adds elements to inputs (…, length) as one request says; one object serves every layer of that request.
 
@@ -97,7 +100,7 @@ class Pads:
         """Gather by an index that is computed from the length, so that a traced length stays symbolic."""
         length = data.shape[-1]
         if self.request.policy.padding_mode.name not in FOLDS:
-            if isinstance(length, torch.SymInt):  # torch.export; torch.compile makes it a constant, and compiles once per length
+            if _is_exporting() and _is_dynamic(length):  # torch.compile makes it a constant, and compiles once per length
                 raise InvalidValueError(
                     f"padding_mode {str(self.request.policy.padding_mode)!r} must be one of {', '.join(FOLDS)} where the length is "
                     f"dynamic, as its index map is Python code; export with a static length, or once for each length."
@@ -141,6 +144,13 @@ class PadsModule(nn.Module):
     def extra_repr(self) -> str:
         """Return the rule and the mode."""
         return f"padding={self.request.policy.padding}, padding_mode={self.request.policy.padding_mode}"
+
+
+def _is_dynamic(length: Any) -> bool:
+    """Return True for a length that an exported program leaves open."""
+    from torch.fx.experimental.symbolic_shapes import has_static_value  # here: it imports SymPy
+
+    return not has_static_value(length)
 
 
 def _number(value: Any, device: torch.device) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -81,6 +82,10 @@ def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None
         write(layer, drawn(request, stream))
 
 
+def _nothing() -> None:
+    return None
+
+
 class Reset:
     """The ``reset_parameters`` of one ``torch.nn.Conv1d`` whose initial values follow a policy.
 
@@ -88,15 +93,17 @@ class Reset:
     freed as soon as nobody uses it.
     """
 
-    def __init__(self, layer: nn.Conv1d, request: LayerRequest) -> None:
-        self._layer = weakref.ref(layer)
+    def __init__(self, layer: nn.Conv1d | None, request: LayerRequest) -> None:
+        self._layer: Callable[[], nn.Conv1d | None] = _nothing if layer is None else weakref.ref(layer)
         self.request = request
 
     def __call__(self) -> None:
         """Draw weight and bias anew, as the policy says, from torch's global random state."""
         layer = self._layer()
         if layer is None:  # a shallow copy of a layer that is gone
-            raise InvalidValueError("reset_parameters must be called on a layer or a deep copy, got a shallow copy; deepcopy it.")
+            raise InvalidValueError(
+                "reset_parameters must be called on a layer or a deep copy of it, got a shallow copy of one that is gone; deepcopy the layer."
+            )
         redraw(layer, self.request)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Reset:

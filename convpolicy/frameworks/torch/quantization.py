@@ -12,6 +12,7 @@ from torch import nn
 from torch.ao.nn import quantized
 from torch.ao.quantization import fuser_method_mappings, quantization_mappings
 
+NATIVE: Any = quantized.Conv1d
 FUSED = ((nn.BatchNorm1d,), (nn.BatchNorm1d, nn.ReLU), (nn.ReLU,))  # what torch fuses a Conv1d with
 
 
@@ -25,7 +26,7 @@ class Quantized:
         for name in ("qconfig", "activation_post_process"):
             if hasattr(layer, name):
                 setattr(plain, name, getattr(layer, name))
-        return _padded(layer, quantized.Conv1d.from_float(plain, use_precomputed_fake_quant))
+        return _padded(layer, NATIVE.from_float(plain, use_precomputed_fake_quant))
 
 
 def enter(layer_class: type[nn.Module]) -> None:
@@ -36,7 +37,7 @@ def enter(layer_class: type[nn.Module]) -> None:
     quantization_mappings.DEFAULT_STATIC_QUANT_MODULE_MAPPINGS[layer_class] = Quantized
     fusers: dict[Any, Any] = fuser_method_mappings._DEFAULT_OP_LIST_TO_FUSER_METHOD
     for others in FUSED:
-        fusers[layer_class, *others] = _fuser(fusers[nn.Conv1d, *others])
+        fusers[(layer_class, *others)] = _fuser(fusers[(nn.Conv1d, *others)])
 
 
 def _fuser(native: Callable[..., Any]) -> Callable[..., nn.Module]:

@@ -92,8 +92,8 @@ def test_initial_values_of_a_plain_layer():
     shallow = copy.copy(layer)
     del layer, each, twin
     assert dead() is None
-    with pytest.raises(cp.ConvPolicyError, match="deepcopy it"):
-        shallow.reset_parameters()
+    with pytest.raises(cp.ConvPolicyError, match="deepcopy the layer"):
+        copy.deepcopy(shallow).reset_parameters()
 
 
 @layers

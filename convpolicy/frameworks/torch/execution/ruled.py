@@ -7,12 +7,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.utils import parametrize
 
 from convpolicy import registry
 from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.frameworks.torch import quantization
+from convpolicy.frameworks.torch.execution import processor
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, PLAIN, Lowered, Work
 from convpolicy.frameworks.torch.execution.rules import choose, default, traced
 from convpolicy.frameworks.torch.policy_layer import redraw, undrawn
@@ -38,7 +40,7 @@ class RuledConv1d(nn.Conv1d):
         self._bind()
 
     def _bind(self) -> None:
-        self.__dict__.update(_ways={}, _traced_way=_traced_way(self._request))
+        self.__dict__.update(_ways={}, _traced_way=_traced_way(self._request, processor.current()))
 
     @property
     def policy(self) -> Any:
@@ -81,7 +83,7 @@ class RuledConv1d(nn.Conv1d):
             )
         return plain.train(self.training)
 
-    def _symbolic(self, data: torch.fx.Proxy) -> Any:
+    def _symbolic(self, data: Proxy) -> Any:
         """Write this layer into a torch.fx graph, as a call of a ``torch.nn.Conv1d``."""
         return call_module(data, self, "convolution", data)
 
@@ -93,9 +95,10 @@ class RuledConv1d(nn.Conv1d):
             return self._conv_forward(input, weight, own["bias"])
         return self._conv_forward(input, self.weight, self.bias)
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if isinstance(input, torch.fx.Proxy):
-            return self._symbolic(input)  # type: ignore[no-any-return]
+    def _conv_forward(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if isinstance(input, Proxy):
+            node: Tensor = self._symbolic(input)
+            return node
         if type(weight) not in PLAIN or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return self._traced(input, weight, bias)
         gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
@@ -167,7 +170,7 @@ class RuledConv1d(nn.Conv1d):
 quantization.enter(RuledConv1d)
 
 
-def call_module(proxy: torch.fx.Proxy, layer: nn.Module, attribute: str, data: Any) -> Any:
+def call_module(proxy: Proxy, layer: nn.Module, attribute: str, data: Any) -> Any:
     """Write a call of a module that an attribute of a layer gives into the graph that a torch.fx proxy belongs to."""
     tracer: Any = proxy.tracer
     path = tracer.path_of_module(layer)
@@ -175,6 +178,6 @@ def call_module(proxy: torch.fx.Proxy, layer: nn.Module, attribute: str, data: A
 
 
 @registry.cached(maxsize=512)
-def _traced_way(request: LayerRequest) -> tuple[Lowered, Plan] | None:
+def _traced_way(request: LayerRequest, _this: processor.Processor) -> tuple[Lowered, Plan] | None:
     found = traced(request)
     return None if found is None else (LOWERINGS[found[0]].run, found[1])

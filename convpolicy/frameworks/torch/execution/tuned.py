@@ -37,7 +37,7 @@ class Tuned:
         if self.lowering in LENGTH_FREE and pads is not None:
             self._any_length = self.work(self.request.spec.effective_kernel + sum(map(abs, pads)))
 
-    def __call__(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def __call__(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve, as ``nn.Conv1d._conv_forward``."""
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:  # the length may be symbolic
             measured = input.dim() == 3 and input.dtype == self.dtype and input.is_cpu and self.layer.training == self.training
