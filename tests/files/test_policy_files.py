@@ -264,6 +264,7 @@ def test_a_missing_file_is_the_systems_error(tmp_path, suffix):
 @pytest.mark.parametrize(("path", "builtin", "says"), [
     (5, TypeError, "path must be a path, got 5 of type int"), (None, TypeError, "got None"),
     ("a\0.toml", ValueError, r"path must not contain the character of number 0, got 'a\x00.toml'"),
+    ("\ud800.toml", ValueError, "path must be a name that the system has"),
 ])  # fmt: skip
 def test_no_path_is_refused(path, builtin, says):
     """By loading and by saving."""

@@ -83,6 +83,13 @@ def test_a_parameter_of_a_mode_that_nothing_gets(name, param):
     assert cp.PaddingMode("sea", MODE.source, params={"value": cp.Param(1.5)}).params["value"].default == 1.5
 
 
+@pytest.mark.parametrize("params", [{"value": 3}, {5: cp.Param()}, ["value"], None])
+def test_parameters_that_are_none(params):
+    """A part is refused when it is made, not when somebody lists it."""
+    with pytest.raises(cp.InvalidTypeError, match="params must map names to Param, got"):
+        cp.PaddingRule("sea", alone, params=params)
+
+
 MASKED = np.ma.masked_array(np.ones((1, 2, 9), "float32"), mask=np.arange(18).reshape(1, 2, 9) == 3)
 
 
