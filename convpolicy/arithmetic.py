@@ -50,7 +50,9 @@ def single(argument: str, value: Any) -> Any:
     """Accept ``3`` and ``(3,)``."""
     if isinstance(value, (tuple, list)):
         if len(value) != 1:
-            raise InvalidValueError(f"{argument} must be one number for one spatial axis, got {shown(value)}; pass a single integer.")
+            raise InvalidValueError(
+                f"{argument} must be one number for one spatial axis, got {shown(value)}; pass a single integer."
+            )
         return value[0]
     return value
 

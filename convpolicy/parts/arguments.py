@@ -108,7 +108,7 @@ def _pairs(argument: str, value: Any) -> tuple[tuple[Any, ...], ...]:
     return pairs
 
 
-def in_any_order(pairs: tuple[tuple[str, Any], ...]) -> frozenset[tuple[str, Any]]:
+def unordered(pairs: tuple[tuple[str, Any], ...]) -> frozenset[tuple[str, Any]]:
     """Return pairs as they are compared: a file may put them in another order."""
     return frozenset(pairs)
 
@@ -155,7 +155,9 @@ def as_axis(value: Any) -> int | None:
         return None
     axis = integer("weight_norm", value, 0)
     if axis > 2:
-        raise InvalidValueError(f"weight_norm must be None, False or an axis of the weight, 0, 1 or 2, got {shown(value)}; pick one.")
+        raise InvalidValueError(
+            f"weight_norm must be None, False or an axis of the weight, 0, 1 or 2, got {shown(value)}; pick one."
+        )
     return axis
 
 
