@@ -51,7 +51,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = visible(error.message)
+        vars(error).update(message=visible(error.message))  # which click declares final
         raise
 
 
