@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from convpolicy.layers.capture import Capture, capture, port
     from convpolicy.layers.chain import Causality, Chain, ChainLayer, chain
     from convpolicy.layers.conv1d import Conv1d
-    from convpolicy.layers.whole_models import PortedModel, port_model
+    from convpolicy.layers.ported import PortedModel
+    from convpolicy.layers.whole_models import port_model
     from convpolicy.parts.choice import Choice
     from convpolicy.parts.distribution import Distribution
     from convpolicy.parts.initializer import Initializer
@@ -190,7 +191,8 @@ _HOMES = {  # name -> where it is defined; imported when it is asked for, so tha
         "layers.capture": "Capture capture port",
         "layers.chain": "Causality Chain ChainLayer chain",
         "layers.conv1d": "Conv1d",
-        "layers.whole_models": "PortedModel port_model",
+        "layers.ported": "PortedModel",
+        "layers.whole_models": "port_model",
         "parts.choice": "Choice",
         "parts.distribution": "Distribution",
         "parts.initializer": "Initializer",

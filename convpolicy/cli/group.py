@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -14,7 +14,7 @@ import click
 import convpolicy
 from convpolicy import registry
 from convpolicy.cli import INTERRUPTED, output
-from convpolicy.errors import ConvPolicyError
+from convpolicy.errors import ConvPolicyError, visible
 from convpolicy.extensions.loading import PLUGINS
 
 
@@ -28,9 +28,14 @@ class _Refusal(click.ClickException):
 class _Group(click.Group):
     """Turns what the library refuses, and files that cannot be read, into one sentence on stderr and exit status 2."""
 
+    def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
+        with _readable():
+            return super().make_context(*arguments, **keywords)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _readable():
+                return super().invoke(ctx)
         except ConvPolicyError as error:
             raise _Refusal(str(error)) from error
         except OSError as error:
@@ -38,6 +43,16 @@ class _Group(click.Group):
                 raise
             name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
             raise _Refusal(f"{name}: {error.strerror or 'failed'}.") from error
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Write control characters out where click repeats a word."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error).update(message=visible(error.message))  # which click declares final
+        raise
 
 
 def build() -> click.Group:

@@ -66,13 +66,9 @@ class Policy(Offer):
     layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
     random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words, eq=accepted.in_any_order)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(
-        default=(), converter=accepted.as_mode_words, eq=accepted.in_any_order
-    )
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(
-        default=(), converter=accepted.as_init_words, eq=accepted.in_any_order
-    )
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words, eq=accepted.unordered)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words, eq=accepted.unordered)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words, eq=accepted.unordered)
     weight_norm: int | None = attrs.field(default=None, converter=accepted.as_axis)
     strided_dilation: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     framework: str = _text()

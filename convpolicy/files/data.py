@@ -74,8 +74,13 @@ def path_of(argument: str, value: Any) -> Path:
             f"{argument} must be a path, got {shown(value)} of type {type(value).__name__}; pass text or a pathlib.Path."
         ) from None
     text = os.fsdecode(text)
-    if "\0" in text:
-        raise InvalidValueError(f"{argument} must not contain the character of number 0, got {shown(text)}; pass another path.")
+    try:
+        if b"\0" in os.fsencode(text):
+            raise InvalidValueError(
+                f"{argument} must not contain the character of number 0, got {shown(text)}; pass another path."
+            )
+    except UnicodeEncodeError:
+        raise InvalidValueError(f"{argument} must be a name that the system has, got {shown(text)}; pass another path.") from None
     return Path(text)
 
 

@@ -111,7 +111,7 @@ def _pairs(argument: str, value: Any) -> tuple[tuple[Any, ...], ...]:
     return pairs
 
 
-def in_any_order(pairs: tuple[tuple[str, Any], ...]) -> frozenset[tuple[str, Any]]:
+def unordered(pairs: tuple[tuple[str, Any], ...]) -> frozenset[tuple[str, Any]]:
     """Return pairs as they are compared: a file may put them in another order."""
     return frozenset(pairs)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
-from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised, said
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part, first_sentence
@@ -71,8 +71,10 @@ class Initializer(Part):
         except ConvPolicyError:
             raise
         except ValueError as error:
-            raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
-        except Exception as error:
+            raise InvalidValueError(f"initializer {self.name!r}: {said(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
                 f"initializer {self.name!r} ({self.provider}): check failed for shape {target.shape}: {raised(error)}."
             ) from error
@@ -90,9 +92,12 @@ class Initializer(Part):
         except ConvPolicyError:
             raise
         except ValueError as error:
-            raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
-        except Exception as error:
-            raise PluginError(f"initializer {self.name!r} ({self.provider}) failed for shape {target.shape}: {error}") from error
+            raise InvalidValueError(f"initializer {self.name!r}: {said(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            text = said(error) or type(error).__name__
+            raise PluginError(f"initializer {self.name!r} ({self.provider}) failed for shape {target.shape}: {text}") from error
         if values.dtype.kind not in "fiu":
             raise PluginError(f"initializer {self.name!r} ({self.provider}) must return numbers, got dtype {values.dtype}.")
         if values.shape != target.shape:

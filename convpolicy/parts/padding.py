@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, nearest, raised, shown
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, nearest, raised, said, shown
 from convpolicy.parts.part import Param, Part, first_sentence
 
 Indices: TypeAlias = "NDArray[np.int64]"
@@ -86,7 +86,9 @@ class PaddingRule(Part):
         needs = self.needs_length
         try:
             return not (needs(kernel, stride, dilation) if callable(needs) else needs)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
                 f"padding rule {self.name!r} ({self.provider}): needs_length failed for kernel {kernel}, stride {stride}, "
                 f"dilation {dilation}: {raised(error)}."
@@ -113,12 +115,14 @@ class PaddingRule(Part):
         except ConvPolicyError as error:
             raise PluginError(f"padding rule {self.name!r} ({self.provider}) must give two integers: {error}") from error
         except ValueError as error:
-            raise InvalidValueError(f"padding rule {self.name!r}: {error}") from error
-        except Exception as error:
+            raise InvalidValueError(f"padding rule {self.name!r}: {said(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             hint = "; set needs_length=True if it reads the length" if known_length is None else ""
             raise PluginError(
                 f"padding rule {self.name!r} ({self.provider}) failed for kernel {kernel}, stride {stride}, dilation "
-                f"{dilation}, length {known_length}: {error}{hint}."
+                f"{dilation}, length {known_length}: {said(error) or type(error).__name__}{hint}."
             ) from error
 
 
@@ -223,10 +227,12 @@ class PaddingMode(Part):
         assert self.limit is not None
         try:
             return integer("limit", self.limit(length))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failed("limit", f"length {length}", error) from error
 
-    def _failed(self, function: str, case: str, error: Exception) -> PluginError:
+    def _failed(self, function: str, case: str, error: BaseException) -> PluginError:
         return PluginError(f"padding mode {self.name!r} ({self.provider}): {function} failed for {case}: {raised(error)}.")
 
     def _read(self, positions: Indices, read_length: int, length: int) -> Indices:
@@ -235,7 +241,9 @@ class PaddingMode(Part):
         inside = positions < read_length
         try:
             mapped = np.broadcast_to(np.asarray(self.source(positions, read_length)), positions.shape)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failed("source", f"length {read_length}", error) from error
         if mapped.dtype.kind not in "iu" or (mapped < CONSTANT).any() or (mapped >= read_length).any():
             raise PluginError(

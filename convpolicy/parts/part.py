@@ -99,6 +99,13 @@ class Param:
 
 
 def _read_only(params: Mapping[str, Param]) -> Mapping[str, Param]:
+    """Return a copy of a part's parameters.
+
+    Raises:
+        InvalidTypeError: anything but a mapping of names to `Param`; holds what came.
+    """
+    if not isinstance(params, Mapping) or not all(isinstance(k, str) and isinstance(v, Param) for k, v in params.items()):
+        raise InvalidTypeError(f"params must map names to Param, got {shown(params)}; pass for example {{'gain': Param(1.0)}}.")
     return MappingProxyType(dict(params))
 
 

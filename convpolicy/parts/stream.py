@@ -138,9 +138,9 @@ class RandomStream(Part):
         passed = {name: value for name, value in arguments.items() if name != REDRAWS or not self.constructed}
         try:
             return self.start(seed, **passed)
-        except ConvPolicyError:
+        except (ConvPolicyError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise PluginError(
                 f"random stream {self.name!r} ({self.provider}) failed to start with seed {shown(seed)}: {raised(error)}."
             ) from error

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.command_line import run
 
 SECONDS = 60
 COMMAND = [sys.executable, "-m", "convpolicy"]
@@ -102,3 +103,15 @@ def test_a_call_longer_than_a_file_name():
     )
     assert result.returncode == 0
     assert "nn.Conv1d" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["show", "a\x1b[2J"], ["a\x1b[2J"], ["list", "\u202e"], ["plan", "torch", "--kernel-size", "\x1b[2J"], ["--\x1b[2J"]],
+)
+def test_words_with_escape_codes(words):
+    """What is repeated of them is written out, by the library's sentences and by click's."""
+    result = run(*words)
+    assert result.exit_code == 2
+    assert not set("\x1b\u202e") & set(result.stderr)
+    assert "\\x1b[2J" in result.stderr or "\\u202e" in result.stderr

@@ -75,12 +75,55 @@ def test_a_function_that_fails_names_its_plugin(fault):
         cp.unregister("ocean")
 
 
+class Silent(Exception):
+    """An error whose text cannot be read."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, Silent, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    "fault", ["mode fails", "limit fails", "needs_length fails", "check fails", "rule", "initializer", "stream"]
+)
+def test_a_function_that_leaves(fault, error):
+    """One that ends the process, or raises what nobody can print, is a PluginError too; Ctrl-C passes through."""
+
+    def leaving(*arguments, **keywords):
+        raise error
+
+    kind, part, fields = {
+        "mode fails": ("modes", cp.PaddingMode("sea", leaving), {"padding_mode": "sea"}),
+        "limit fails": ("modes", cp.PaddingMode("sea", MODE.source, limit=leaving), {"padding_mode": "sea"}),
+        "needs_length fails": ("rules", cp.PaddingRule("sea", lambda *_: (1, 1), needs_length=leaving), {"padding": "sea"}),
+        "check fails": ("inits", cp.Initializer("sea", alone, check=leaving), {"weight_init": "sea"}),
+        "rule": ("rules", cp.PaddingRule("sea", leaving), {"padding": "sea"}),
+        "initializer": ("inits", cp.Initializer("sea", leaving), {"weight_init": "sea"}),
+        "stream": ("streams", cp.RandomStream("sea", leaving), {"random_stream": "sea"}),
+    }[fault]
+    cp.register(Plugin(kind, part), "ocean")
+    try:
+        policy = cp.policy("torch").evolve(padding=1).evolve(**fields)
+        with pytest.raises(error if error is KeyboardInterrupt else cp.ConvPolicyError) as caught:
+            cp.Conv1d(2, 2, 3, policy=policy, seed=0)(np.zeros((2, 9), "float32"))
+        assert error is KeyboardInterrupt or "(ocean)" in str(caught.value)
+    finally:
+        cp.unregister("ocean")
+
+
 @pytest.mark.parametrize(("name", "param"), [("value", cp.Param(kind="array")), ("width", cp.Param(1.0))])
 def test_a_parameter_of_a_mode_that_nothing_gets(name, param):
     """It is refused when the mode is made, since the index map gets positions and length alone."""
     with pytest.raises(cp.InvalidValueError, match=f"can only have the parameter 'value' of kind 'number', got '{name}' of kind"):
         cp.PaddingMode("sea", MODE.source, params={name: param})
     assert cp.PaddingMode("sea", MODE.source, params={"value": cp.Param(1.5)}).params["value"].default == 1.5
+
+
+@pytest.mark.parametrize("params", [{"value": 3}, {5: cp.Param()}, ["value"], None])
+def test_parameters_that_are_none(params):
+    """A part is refused when it is made, not when somebody lists it."""
+    with pytest.raises(cp.InvalidTypeError, match="params must map names to Param, got"):
+        cp.PaddingRule("sea", alone, params=params)
 
 
 MASKED = np.ma.masked_array(np.ones((1, 2, 9), "float32"), mask=np.arange(18).reshape(1, 2, 9) == 3)
