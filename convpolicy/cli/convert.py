@@ -63,8 +63,8 @@ def convert(
         if guess and not yes:
             _print_weights(prepared.tensors, as_json)
             for note in prepared.notes:
-                click.echo(note, err=True)
-            click.echo("convpolicy: this is a guess and nothing was written; if it is right, add --yes.", err=True)
+                output.say_beside(note)
+            output.say_beside("convpolicy: this is a guess and nothing was written; if it is right, add --yes.")
             raise SystemExit(2)
         with progress.bytes_bar() as step:
             done = prepared.run(step)
@@ -76,9 +76,9 @@ def _print_done(done: Conversion, as_json: bool) -> None:
         output.print_json(done.to_dict())
         return
     _print_weights(done.tensors, as_json)
-    click.echo(f"{len(done.tensors) - len(done.weights)} other tensors copied to {done.output}")
+    output.say(f"{len(done.tensors) - len(done.weights)} other tensors copied to {done.output}")
     for note in done.notes:
-        click.echo(note)
+        output.say(note)
 
 
 def _print_weights(tensors: tuple[Converted, ...], as_json: bool) -> None:

@@ -15,7 +15,8 @@ from convpolicy.conversion.tensors import Entry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.layers.capture import Capture, capture
-from convpolicy.layers.whole_models import Convolution, PortedModel, convolutions, listed_in, walking
+from convpolicy.layers.ported import PortedModel
+from convpolicy.layers.whole_models import Convolution, convolutions, listed_in, walking
 from convpolicy.parts.layout import Layout
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError
+from convpolicy.parts.choice import require_unmasked
 from convpolicy.parts.part import Part
 
 DATA_AXES = frozenset("NCW")
@@ -110,6 +111,7 @@ class Layout(Part):
     def _check(self, array: Any, axes: str, *, data: bool) -> NDArray[Any]:
         if self.holds_data != data:
             raise InvalidTypeError(f"layout {self.name!r} is of {'data' if self.holds_data else 'weights'}; pick the other kind.")
+        require_unmasked("array", array)
         checked: NDArray[Any] = np.asarray(array)
         if checked.ndim != len(axes):
             raise InvalidValueError(f"axes {axes} need an array of {len(axes)} axes, got shape {checked.shape}.")

@@ -94,6 +94,12 @@ def _if_it_runs(backend: str, module: str, function: str) -> Callable[..., Any]:
     return call
 
 
+def default_dtype() -> str:
+    """Return the dtype of weights that Keras was set to; whoever set it has imported Keras."""
+    keras = sys.modules.get("keras")
+    return "float32" if keras is None else str(keras.config.dtype_policy().variable_dtype)
+
+
 @hookimpl
 def convpolicy_backends() -> list[Backend]:
     """Return a backend for each framework that Keras runs on."""
@@ -108,6 +114,7 @@ def convpolicy_backends() -> list[Backend]:
             capture=_if_it_runs(name, "capture", "capture"),
             convolutions=_if_it_runs(name, "models", "convolutions"),
             dtypes=dtypes,
+            default_dtype=default_dtype,
             framework="keras",
             install="convpolicy[keras]",
             layout="WIO",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import backend
@@ -66,6 +68,12 @@ def convpolicy_random_streams() -> list[RandomStream]:
     ]
 
 
+def default_dtype() -> str:
+    """Return what ``paddle.set_default_dtype`` set; whoever called that has imported Paddle."""
+    paddle = sys.modules.get("paddle")
+    return "float32" if paddle is None else str(paddle.get_default_dtype())
+
+
 @hookimpl
 def convpolicy_backends() -> list[Backend]:
     """Return the backend ``paddle``."""
@@ -75,6 +83,7 @@ def convpolicy_backends() -> list[Backend]:
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
+            default_dtype=default_dtype,
             dtypes=("float32", "float64"),  # Paddle 3.3 has no narrower convolution on the CPU
             description="paddle.nn.Conv1D itself, or a subclass that pads by the plan where it cannot express the policy.",
         )
