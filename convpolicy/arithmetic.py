@@ -87,7 +87,10 @@ def same_total(kernel: int, stride: int, dilation: int, length: int) -> int:
     ``max((ceil(length/stride) - 1) * stride + e - length, 0)`` and safe to trace with a symbolic length.
     Source: tensorflow/core/framework/common_shape_fns.cc, GetWindowedOutputSizeVerbose.
     """
-    return max((kernel - 1) * dilation - (length - 1) % stride, 0)
+    rest = (kernel - 1) * dilation - (length - 1) % stride
+    return (
+        rest if (kernel - 1) * dilation >= stride - 1 else max(rest, 0)
+    )  # the first is never negative, which a tracer cannot know
 
 
 def split(total: int, odd_side: str) -> tuple[int, int]:

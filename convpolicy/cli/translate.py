@@ -27,11 +27,13 @@ def translate(code: str, source: str, target: str, in_channels: int | None, leng
     text = sys.stdin.read() if code == "-" else _read(file) if file else code
     options = {"in_channels": in_channels, "length": length}
     if file or code == "-":
-        found = translation.translate_page(text, source, target, **options)
+        layers = translation.translate_page(text, source, target, **options)
         if as_json:
-            output.print_json([call.to_dict() for call in found])
+            output.print_json([layer.to_dict() for layer in layers])
         else:
-            output.write(translation.page_of(found, file or "<stdin>"))
+            output.write(translation.page_of(layers, file or "<stdin>"))
+        if all(layer.code is None for layer in layers):
+            raise InvalidValueError(f"{file or '<stdin>'} has no layer that can be translated; the reasons are in the list.")
         return
     translated = translation.translate(text, source, target, **options)
     if as_json:

@@ -58,6 +58,10 @@ def _text_of(value: Any) -> str:
         return ""
 
 
+def _float32() -> str:
+    return "float32"
+
+
 def _call(layer: Any, data: NDArray[Any]) -> NDArray[Any]:
     output: NDArray[Any] = layer(data)
     return output
@@ -83,6 +87,7 @@ class Backend(Part):
             values are drawn from, or None: the framework's own global random state decides; ``device`` is whatever the
             framework calls a device, or None.
         dtypes: canonical names of the dtypes it computes in.
+        default_dtype: ``() -> canonical name`` of what the framework builds layers in where nothing else is said, as its user set it.
         framework: import name of the framework.
         install: what ``pip install`` installs for it, for the message when the framework is missing; empty: ``framework``.
         layout: name of the layout in which its layers store their weights.
@@ -99,12 +104,14 @@ class Backend(Part):
             ``sum(output * upstream)``; None when the backend does not differentiate.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
             `convpolicy.tuning`. None when a backend's models cannot be tuned.
+        wrappers: names that wrappers of a model put before or into the names of its parameters in a file, e.g. ``("module",)``.
         environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
     """
 
     kind: ClassVar[str] = "backend"
     build: Callable[[LayerRequest, Stream | None, Any], Any] = attrs.field()
     dtypes: tuple[str, ...] = attrs.field(default=("float32", "float64"), kw_only=True)
+    default_dtype: Callable[[], str] = attrs.field(default=_float32, kw_only=True)
     framework: str = attrs.field(default="numpy", kw_only=True)
     install: str = attrs.field(default="", kw_only=True)
     layout: str = attrs.field(default="OIW", kw_only=True)
@@ -118,6 +125,7 @@ class Backend(Part):
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
+    wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def is_installed(self) -> bool:

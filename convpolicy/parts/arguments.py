@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convpolicy.arithmetic import LARGEST, integer, single
+from convpolicy.arithmetic import LARGEST, SIDES, integer, single
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.part import number
@@ -24,11 +24,14 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
         InvalidTypeError, InvalidValueError: holds what came and what is allowed.
     """
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
-        return Choice(
-            "explicit",
-            left=integer("padding left", padding[0], 0, LARGEST),
-            right=integer("padding right", padding[1], 0, LARGEST),
-        )
+        left, right = (integer(f"padding {side}", pad, maximum=LARGEST) for side, pad in zip(SIDES, padding))
+        for side, pad in zip(SIDES, (left, right)):
+            if pad < 0:
+                raise InvalidValueError(
+                    f"padding {side} must be at least 0, got {pad}; pass 0 or more, or Choice('crop', left={-left}, right={-right}), "
+                    f"which cuts samples away."
+                )
+        return Choice("explicit", left=left, right=right)
     padding = single("padding", padding)
     if isinstance(padding, str):
         return Choice((names or {}).get(padding, padding))

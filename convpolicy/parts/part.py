@@ -52,6 +52,7 @@ def _array(argument: str, value: Any) -> FrozenArray:
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "number": number,
     "integer": lambda argument, value: integer(argument, value, 0, LARGEST),
+    "offset": lambda argument, value: integer(argument, value, -LARGEST, LARGEST),
     "flag": _flag,
     "array": _array,
     "name": lambda _argument, value: value,
@@ -69,7 +70,7 @@ class Param:
 
     Args:
         default: used when a choice does not set it; None means that the part decides.
-        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"flag"``, ``"array"`` or ``"name"``.
+        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"offset"`` (an integer of any sign), ``"flag"``, ``"array"`` or ``"name"``.
         allowed: for ``"name"``, the names allowed.
         minimum: for ``"number"``, the smallest value allowed.
         finite: for ``"number"``, whether NaN and infinity are refused.

@@ -32,6 +32,7 @@ RULES = (
     *(Choice(name, odd_side=side) for name in ("same_upper", "same_lower", "same_static") for side in ("left", "right")),
     Choice("explicit", left=2, right=1),
     Choice("explicit", left=0, right=5),
+    Choice("crop", left=-1, right=1),  # one sample added, another cut away
 )
 MODES = (
     Choice("zeros"),

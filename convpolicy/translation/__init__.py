@@ -16,10 +16,15 @@ from convpolicy.arithmetic import integer
 from convpolicy.core.named import policy as named_policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, UnknownNameError, unknown_name
 from convpolicy.translation import calls, pages
+from convpolicy.translation.bindings import Page
 from convpolicy.translation.calls import Context
 from convpolicy.translation.dialect import Dialect
-from convpolicy.translation.pages import Known, Mention, Names
-from convpolicy.translation.values import Value, as_call, parse
+from convpolicy.translation.following import Follower, with_partials
+from convpolicy.translation.names import Names
+from convpolicy.translation.pages import NAMED, Known, Mention
+from convpolicy.translation.scopes import Scope
+from convpolicy.translation.surroundings import ALONE, Changes
+from convpolicy.translation.values import Source, Value, as_call, parse, shown
 from convpolicy.translation.writing import Snippet, join, write
 
 TITLE_LENGTH = 100
@@ -74,26 +79,28 @@ def translate(
         InvalidTypeError, InvalidValueError: no call, starred or computed arguments, arguments that the source framework refuses, or
             what the target cannot express; holds the argument, what came and the fix.
     """
-    _text, tree = parse(code)
     pair = _pair(source, target, in_channels, length)
-    names = Names(tree, pair.source.dialect, pair.known)
-    call = _call_in(tree)
-    if (call is None or names.resolve(call.func) not in pair.known) and any(
-        mention.called for mention in pages.mentions(tree, names, pair.known)
-    ):
-        return page_of(translate_page(code, source, target, in_channels=in_channels, length=length))
-    if call is None:
-        raise InvalidValueError(f"code must be a call of {pair.title}, got {code!r}; pass the whole call.")
-    text = as_call(call, arithmetic=False)
-    known = pair.known_class(names.resolve(call.func) or text.name)
-    name = pages.targets_of(tree).get(id(call), "layer")
-    return write(calls.read(text, known.source, pair.source, in_channels), pair.target, name).code
+    file = _File.of(code, pair)
+    alone = None if file.call is None else next((row for row in file.mentions if row.use.call is file.call), None)
+    if (alone is None or alone.reason is not None) and any(row.use.call is not None and not row.beside for row in file.mentions):
+        rows = file.rows(in_channels)
+        if any(row.snippet for row in rows):
+            return page_of(rows)
+        raise _nothing(rows)
+    if file.call is None and len(file.page.tree.body) > 1:
+        file.rows(in_channels)  # refuses a page without a call
+    if file.call is None:
+        raise InvalidValueError(f"code must be a call of {pair.title}, got {shown(file.source.text)}; pass the whole call.")
+    call = as_call(file.call, arithmetic=False, path=file.path)
+    known = pair.known_class(call.path or call.name)
+    name = file.page.assigned.get(id(file.call), ("layer", None))[0]
+    return write(calls.read(call, known.source, pair.source, in_channels), pair.target, name).code
 
 
 def translate_page(
     code: str, source: str = "torch", target: str = "mindspore", *, in_channels: int | None = None, length: int | None = None
 ) -> list[TranslatedCall]:
-    """Translate every Conv1d of a file; names are followed through its imports, and nothing is run.
+    """Translate every Conv1d of a file, and list its other layers; names are resolved as Python does it, and nothing is run.
 
     Channels and other sizes may be names, or arithmetic on names, where their value is not needed; they stay as they are.
 
@@ -102,28 +109,13 @@ def translate_page(
         source, target, in_channels, length: see `translate`.
 
     Returns:
-        Every Conv1d, in the order of the text, each with a translation or the reason why there is none.
+        Every layer of the framework, in the order of the text, each with a translation or the reason why there is none.
 
     Raises:
         UnknownNameError, InvalidTypeError, InvalidValueError: no such framework, no Python, or no Conv1d of ``source`` in it.
     """
-    text, tree = parse(code)
     pair = _pair(source, target, in_channels, length)
-    dialect = pair.source.dialect
-    mentions = list(pages.mentions(tree, Names(tree, dialect, pair.known), pair.known))
-    own = [mention for mention in mentions if mention.known.dialect is dialect]
-    if not own:
-        others = sorted({mention.known.dialect.name for mention in mentions})
-        hint = f" it has some of {', '.join(others)}: pass source=... (--from)." if others else " pass code that calls one."
-        raise InvalidValueError(f"code must call {pair.title}, got {len(text.splitlines())} lines without;{hint}")
-    names, channels = pages.targets_of(tree), pair.channels(tree)
-    page = attrs.evolve(pair.source, names=True)
-    translations: list[TranslatedCall] = []
-    for mention in own:
-        name = names.get(id(mention.node), f"layer{len(translations) + 1}")
-        before: Value = channels.get(id(mention.node)) or in_channels
-        translations.append(_translated(mention, text, name, page, pair.target, before))
-    return translations
+    return _File.of(code, pair).rows(in_channels)
 
 
 def page_of(translations: list[TranslatedCall], file: str = "") -> str:
@@ -136,6 +128,15 @@ def page_of(translations: list[TranslatedCall], file: str = "") -> str:
         reason = f"# not translated: {call.reason}"
         snippets.append(call.snippet or Snippet("", (), (), (), reason))
     return join(snippets, titles)
+
+
+def _nothing(rows: list[TranslatedCall]) -> InvalidValueError:
+    """Return the error for a page of which no layer can be translated."""
+    calls_only = [row for row in rows if row.reason not in (ALONE, NAMED)]
+    first, *rest = calls_only or [row for row in rows if row.reason != ALONE]
+    place = "" if first.line == 1 else f"line {first.line}: "
+    more = f" {len(rest)} more cannot be translated either; translate_page lists them." if rest else ""
+    return InvalidValueError(f"{place}{first.reason}{more}")
 
 
 def _call_in(tree: ast.Module) -> ast.Call | None:
@@ -175,14 +176,6 @@ class _Pair:
                 f"code must call {self.title}, got {path}{other}; pass such a call, or the framework as source=... (--from)."
             )
         return known
-
-    def channels(self, tree: ast.Module) -> dict[int, Value]:
-        """Return ``id(call) -> channels`` where the rest of a page says how many channels the input of a call has."""
-        dialect = self.source.dialect
-        if dialect.reader is None or dialect.reader.channels is None:
-            return {}
-        with dialect.blamed("following the channels of a page"):
-            return dict(dialect.reader.channels(tree))
 
 
 def _pair(source: str, target: str, in_channels: Any, length: Any) -> _Pair:
@@ -224,16 +217,77 @@ def _dialect(argument: str, name: Any, value: Any, dialects: dict[str, Dialect])
     raise unknown_name(f"{argument} framework", value, {*dialects, *aliases})
 
 
-def _translated(mention: Mention, code: str, name: str, source: Context, target: Dialect, in_channels: Value) -> TranslatedCall:
-    original = ast.get_source_segment(code, mention.node) or ast.unparse(mention.node)
-    if not mention.called:
-        return TranslatedCall(
-            mention.node.lineno, original, reason="it is named here, not called; translate the place where it is called."
-        )
-    assert isinstance(mention.node, ast.Call)
-    try:
-        call = as_call(mention.node, arithmetic=True)
-        snippet = write(calls.read(call, mention.known.source, source, in_channels), target, name)
-    except ConvPolicyError as error:
-        return TranslatedCall(mention.node.lineno, original, reason=str(error))
-    return TranslatedCall(mention.node.lineno, original, snippet)
+@attrs.frozen(eq=False)
+class _File:
+    """A file that is read for a pair of frameworks."""
+
+    pair: _Pair
+    source: Source
+    page: Page
+    names: Names
+    mentions: list[Mention]
+    call: ast.Call | None
+
+    @classmethod
+    def of(cls, code: str, pair: _Pair) -> _File:
+        text, tree = parse(code)
+        page, dialect = Page.of(tree), pair.source.dialect
+        names = pages.names_of(page, dialect, pair.known)
+        return cls(pair, Source(text), page, names, pages.mentions(page, names, pair.known, dialect), _call_in(tree))
+
+    def path(self, name: str, scope: Scope | None = None) -> str | None:
+        """Return the path of an argument's name: None where it is not certain, or another package's than the framework's."""
+        resolution = self.names.resolve(name, scope or self.page.module)
+        path = resolution.path
+        packages = self.pair.source.dialect.packages | {"numpy"}
+        foreign = path is not None and resolution.bound and path.partition(".")[0] not in packages
+        return None if foreign else path
+
+    def rows(self, in_channels: Value) -> list[TranslatedCall]:
+        dialect = self.pair.source.dialect
+        own = [row for row in self.mentions if row.known is None or row.known.dialect is dialect]
+        if all(row.beside for row in own):
+            others = sorted({row.known.dialect.name for row in self.mentions if row.known is not None})
+            hint = f" it has some of {', '.join(others)}: pass source=... (--from)." if others else " pass code that calls one."
+            raise InvalidValueError(f"code must call {self.pair.title}, got {self.source.count} lines without;{hint}")
+        follower = Follower(self.page, self.names, dialect, self.pair.source.policy, self.path)
+        changes, channels = follower.changes(own), self._channels()
+        rows: list[TranslatedCall] = []
+        number = 0
+        for row, (name, change) in zip(own, changes):
+            number += not row.beside
+            before: Value = channels.get(id(row.node)) or in_channels
+            rows.append(self._row(row, name or f"layer{number}", change, before))
+        return rows
+
+    def _row(self, row: Mention, name: str, changes: Changes, in_channels: Value) -> TranslatedCall:
+        original, line = self.source.of(row.node), row.node.lineno
+        if row.reason is not None or row.known is None:
+            return TranslatedCall(line, original, reason=row.reason)
+        context = attrs.evolve(self.pair.source, names=True)
+
+        def path(name: str) -> str | None:
+            return self.path(name, row.use.scope)
+
+        try:
+            assert isinstance(row.node, ast.Call)
+            call = as_call(with_partials(row.node, row.resolution.partial), arithmetic=True, path=path)
+            request = calls.read(call, row.known.source, context, in_channels)
+            request = calls.with_changes(request, changes, context.dialect, path)
+            return TranslatedCall(line, original, write(request, self.pair.target, name))
+        except ConvPolicyError as error:
+            return TranslatedCall(line, original, reason=str(error))
+
+    def _channels(self) -> dict[int, Value]:
+        """Return ``id(call) -> channels`` where the rest of the file says how many channels the input of a call has."""
+        dialect = self.pair.source.dialect
+        if dialect.reader is None or dialect.reader.channels is None:
+            return {}
+        uses = {id(use.node): use for use in self.page.uses if use.call is not None}
+
+        def path(node: ast.AST) -> str | None:
+            use = uses.get(id(node))
+            return None if use is None else self.names.path(use.text, use.scope)
+
+        with dialect.blamed("following the channels of a page"):
+            return dict(dialect.reader.channels(self.page.tree, path))

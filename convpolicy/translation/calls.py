@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import ConvPolicyError, InvalidValueError
+from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, SourceClass
 from convpolicy.translation.distributions import distribution_of
 from convpolicy.translation.initializer_words import choice_of
 from convpolicy.translation.meaning import Meaning
 from convpolicy.translation.reading import Request, bind, dtype_of, flag, literal, request
-from convpolicy.translation.values import Call, Expression, Value, code_of
+from convpolicy.translation.surroundings import Changes
+from convpolicy.translation.values import Call, Expression, Path, Value, as_call, code_of, text_of
 
 OF_WEIGHT = ("scaled", "orthogonal", "dirac")  # distributions that read the fans or axes of a weight
 DATA_FORMATS = {
@@ -47,6 +50,11 @@ class Context:
     policy: Policy
     length: Any = None
     names: bool = False
+
+    @property
+    def dtypes(self) -> Mapping[str, str]:
+        """Python's own words that name a dtype in the framework."""
+        return {} if self.dialect.reader is None else self.dialect.reader.dtypes
 
 
 def read(call: Call, source: SourceClass, context: Context, in_channels: Value) -> Request:
@@ -82,6 +90,10 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
     meaning: Meaning = source.meaning(arguments)
     arguments |= meaning.arguments
     notes += meaning.notes
+    if isinstance(meaning.policy.get("padding"), (dict, set, bytes)):
+        raise InvalidValueError(
+            f"padding must be a number or a word, got {code_of(meaning.policy['padding'])}; pass what {source.title} takes."
+        )
     unknown = not source.says_channels and arguments["in_channels"] is None
     if unknown and not context.names:
         raise InvalidValueError(
@@ -94,7 +106,7 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
     bias = flag("bias", arguments["bias"])
     for role in ("weight", "bias") if bias is not False else ("weight",):
         policy = _with_initial(role, arguments, context.dialect, policy, notes)
-    dtype = None if arguments.get("dtype") is None else dtype_of(arguments["dtype"])
+    dtype = None if arguments.get("dtype") is None else dtype_of(arguments["dtype"], context.dtypes)
     if arguments.get("dtype") is not None and dtype is None:
         notes.append(f"dtype={code_of(arguments['dtype'])} is left out: which dtype it is is not known here")
     if arguments.get("device") is not None:
@@ -106,6 +118,49 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
     )  # fmt: skip
 
 
+def with_changes(request: Request, changes: Changes, dialect: Dialect, path: Path) -> Request:
+    """Return what a call asks for after the code around it.
+
+    Args:
+        request: of the call alone.
+        changes: what the code around it does.
+        dialect: of the framework.
+        path: the dotted path that a name certainly is, or None.
+
+    Raises:
+        InvalidValueError: the code around it changes the outputs.
+    """
+    if changes.refusal is not None:
+        raise InvalidValueError(changes.refusal)
+    assert dialect.reader is not None
+    fillers = dialect.reader.surroundings.fillers
+    policy, notes = request.policy, [*request.notes, *changes.notes]
+    for role, node in changes.initial.items():
+        rest = ast.Call(node.func, node.args[1:], node.keywords)
+        field, text = f"{role}_init", f"initial {role}: {text_of(node)} at line {node.lineno}"
+        if role == "bias" and request.bias is False:
+            notes.append(f"{text} is left out: there is no bias")
+            continue
+        try:
+            call = as_call(rest, arithmetic=True, path=path)
+            names = {name.rpartition(".")[2].replace("_", ""): named for name, named in fillers.items()}
+            choice = choice_of(field, call, names, request.values["groups"])
+        except ConvPolicyError:
+            choice = None
+        result = None if choice is None else _with_choice(role, choice, policy)
+        if result is None:
+            notes.append(f"{text} has no counterpart here, the default remains")
+        policy = result or policy
+    return attrs.evolve(request, policy=policy, notes=tuple(dict.fromkeys(notes)), dtype=changes.dtype or request.dtype)
+
+
+def _with_choice(role: str, choice: Choice, policy: Policy) -> Policy | None:
+    """Return the policy with another initializer, or None where a bias cannot have it."""
+    result = policy.evolve(**{f"{role}_init": choice})
+    distribution = distribution_of(result, role)
+    return result if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT else None
+
+
 def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: Policy, notes: list[str]) -> Policy:
     """Return the policy with the initializer of a call, or as it is with a note where that is not known here."""
     value, field = arguments.get(f"{role}_init"), f"{role}_init"
@@ -113,18 +168,16 @@ def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, p
         return policy
     assert dialect.reader is not None
     choice = choice_of(field, value, dialect.reader.initializers, arguments["groups"])
-    if choice is not None:
-        changed = policy.evolve(**{field: choice})
-        distribution = distribution_of(changed, role)
-        if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT:
-            return changed
+    result = None if choice is None else _with_choice(role, choice, policy)
+    if result is not None:
+        return result
     notes.append(f"initial {role}: {code_of(value)} has no counterpart here, the default stands in")
     return policy
 
 
 def _data_layout(data_format: Value) -> Mapping[str, str]:
     text = literal("data_format", data_format, "it decides the axes")
-    if text not in DATA_FORMATS:
+    if not (text is None or isinstance(text, str)) or text not in DATA_FORMATS:
         raise InvalidValueError(f"data_format must be one of {', '.join(filter(None, DATA_FORMATS))}, got {text!r}; pick one.")
     return DATA_FORMATS[text]
 

@@ -16,6 +16,7 @@ from convpolicy.translation.initializer_words import Named
 from convpolicy.translation.meaning import Meaning, both_sides
 from convpolicy.translation.paddings import Padding
 from convpolicy.translation.reading import Request
+from convpolicy.translation.surroundings import Surroundings
 from convpolicy.translation.values import Value
 
 CONV = "Conv1d"  # the kind of layer that every dialect reads and writes
@@ -65,14 +66,24 @@ class Reader:
         classes: the layer classes; messages speak of the first.
         modules: a name as files customarily use it -> the module it was imported from, for code without its imports.
         initializers: the framework's initializers, by name in lower case without underscores.
-        channels: ``(tree) -> {id(call): channels}``, for classes whose calls do not say how many channels their input has: what the
-            rest of a file says, None where it does not.
+        dtypes: word of Python's own that names a dtype here -> its common name, ``{"float": "float64"}``.
+        surroundings: what may stand around a call, and the other layers.
+        channels: ``(tree, path) -> {id(call): channels}``, for classes whose calls do not say how many channels their input has: what
+            the rest of a file says, None where it does not. ``path`` returns what a node certainly names, as a dotted path, or None.
     """
 
     classes: tuple[SourceClass, ...]
     modules: Mapping[str, str] = attrs.field(factory=dict)
     initializers: Mapping[str, Named] = attrs.field(factory=dict)
-    channels: Callable[[ast.Module], Mapping[int, Value]] | None = None
+    dtypes: Mapping[str, str] = attrs.field(factory=dict)
+    surroundings: Surroundings = attrs.field(factory=Surroundings)
+    channels: Callable[[ast.Module, Callable[[ast.AST], str | None]], Mapping[int, Value]] | None = None
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """The top-level packages that the classes and modules are of."""
+        paths = [path for source in self.classes for path in (source.title, *source.paths)]
+        return frozenset(path.partition(".")[0] for path in (*paths, *self.modules.values()))
 
 
 @attrs.frozen(kw_only=True)
@@ -157,6 +168,11 @@ class Dialect(Part):
     def source_classes(self) -> tuple[SourceClass, ...]:
         """The classes that are read."""
         return () if self.reader is None else self.reader.classes
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """The top-level packages that its code imports."""
+        return frozenset() if self.reader is None else self.reader.packages
 
     def target_class(self, layer: str) -> TargetClass:
         """Return the class that is written for a kind of layer.

@@ -35,7 +35,8 @@ def he_or_xavier(distribution: Distribution, role: str) -> tuple[str, str] | Non
     fan, scale = distribution.parameters["fan"], distribution.parameters["scale"]
     if fan == "fan_avg":
         return "xavier", distribution.parameters["distribution"]
-    return ("he", distribution.parameters["distribution"]) if fan in ("fan_in", "fan_out") and 0.0 < scale <= 2.0 else None
+    within = fan in ("fan_in", "fan_out") and 0.0 < scale <= 2.0 and math.isfinite(2.0 / scale)  # a slope is a number
+    return ("he", distribution.parameters["distribution"]) if within else None
 
 
 def negative_slope(distribution: Distribution) -> float:

@@ -12,7 +12,7 @@ from convpolicy.translation.reading import bind
 from convpolicy.translation.values import Call, Expression, Value
 
 SEED: Mapping[str, Any] = {"seed": None}
-WITHOUT_EFFECT = ("seed", "dtype")  # on the distribution
+WITHOUT_EFFECT = ("seed", "dtype", "generator")  # on the distribution
 UNIT_GAINS = ("linear", "sigmoid", "conv1d", "conv2d", "conv3d")
 
 
@@ -107,7 +107,7 @@ def choice_of(argument: str, value: Value, names: Mapping[str, Named], groups: A
         return Choice("constant", value=value)
     if not isinstance(value, (str, Call, Expression)):
         return None
-    name = value if isinstance(value, str) else value.short if isinstance(value, Call) else value.text.rpartition(".")[2]
+    name = value if isinstance(value, str) else value.short if isinstance(value, Call) else (value.path or "").rpartition(".")[2]
     key = name.replace("_", "").lower()
     if key not in names:
         if isinstance(value, str):
@@ -115,7 +115,7 @@ def choice_of(argument: str, value: Value, names: Mapping[str, Named], groups: A
                 f"{argument} must be one of {', '.join(names)}, got {value!r}; pick one.{nearest(value, names)}"
             )
         return None
-    if isinstance(value, Expression) and "initializers" not in value.text:
+    if isinstance(value, Expression) and "initializers" not in (value.path or ""):
         return None  # a variable, whatever it is called
     call = value if isinstance(value, Call) else Call(key, (), (), str(value))
     named = names[key]

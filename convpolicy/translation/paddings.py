@@ -30,7 +30,9 @@ class {name}({base}):
         self.span, self.stride = (kernel_size - 1) * dilation, stride
 
     def {call}(self, x):
-        total = max(self.span - (x.shape[{axis}] - 1) % self.stride, 0)
+        total = self.span - (x.shape[{axis}] - 1) % self.stride
+        if self.span < self.stride - 1:  # the stride skips samples
+            total = max(total, 0)
         left = {left}
         return {pad}
 '''

@@ -1,13 +1,18 @@
-"""Every call of a known class in a file, found by what its names were imported as; nothing of it is run."""
+"""Every layer of a file, found by what its names mean; nothing of it is run."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
+from convpolicy.translation.bindings import Page
 from convpolicy.translation.dialect import Dialect, SourceClass
-from convpolicy.translation.values import dotted
+from convpolicy.translation.names import Names, Resolution
+from convpolicy.translation.scopes import Use
+from convpolicy.translation.surroundings import ALONE, Surroundings
+
+NAMED = "it is named here, not called; translate the place where it is called."
 
 
 class Known(NamedTuple):
@@ -18,11 +23,26 @@ class Known(NamedTuple):
 
 
 class Mention(NamedTuple):
-    """One place where a known class is named in a file: the class, the node, and whether it is called."""
+    """One place of a file that names a layer.
 
-    known: Known
-    node: ast.expr
-    called: bool
+    Args:
+        use: the name.
+        resolution: what it means.
+        known: the class, where it certainly is one that can be read.
+        reason: why it is not translated, or None.
+        beside: whether it is another layer, not like a Conv1d.
+    """
+
+    use: Use
+    resolution: Resolution
+    known: Known | None = None
+    reason: str | None = None
+    beside: bool = False
+
+    @property
+    def node(self) -> ast.expr:
+        """The call, or the name where it is not called."""
+        return self.use.call or self.use.node
 
 
 def known_paths(dialects: Iterable[Dialect], first: Dialect) -> dict[str, Known]:
@@ -35,77 +55,79 @@ def known_paths(dialects: Iterable[Dialect], first: Dialect) -> dict[str, Known]
     return paths
 
 
-class Names:
-    """What the names of a file mean: imports, plain aliases, and for a fragment without imports what is customary.
+def names_of(page: Page, dialect: Dialect, known: Mapping[str, Known]) -> Names:
+    """Return what the names of a file mean, for code of a dialect.
 
     Args:
-        tree: of the file.
-        dialect: whose customs hold.
+        page: the file.
+        dialect: whose customs hold for code without its imports.
         known: dotted name -> class, see `known_paths`.
     """
-
-    def __init__(self, tree: ast.Module, dialect: Dialect, known: Mapping[str, Known]) -> None:
-        self._known = known
-        self._paths: dict[str, str] = {}
-        self._stars: list[str] = []
-        own = {node.name for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))}
-        for node in ast.walk(tree):
-            self._import(node)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-                target, path = node.targets[0].id, self.resolve(node.value)
-                if path is not None and target not in self._paths and any(f"{name}.".startswith(f"{path}.") for name in known):
-                    self._paths[target] = path
-        customary = dict(dialect.reader.modules) if dialect.reader is not None else {}
-        for source in reversed(dialect.source_classes):  # the first class wins
-            customary |= {path.rpartition(".")[2]: path for path in (source.title, *source.paths)}
-        for name, path in customary.items():
-            if name not in own and not self._stars and name not in self._paths:
-                self._paths[name] = path
-
-    def _import(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                self._paths[alias.asname or alias.name.partition(".")[0]] = (
-                    alias.name if alias.asname else alias.name.partition(".")[0]
-                )
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            for alias in node.names:
-                if alias.name == "*":
-                    self._stars.append(node.module)
-                else:
-                    self._paths[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-
-    def resolve(self, node: ast.AST) -> str | None:
-        """Return the full dotted name that a name or attribute means, or None when it is no plain name."""
-        name = dotted(node)
-        if name is None:
-            return None
-        head, dot, rest = name.partition(".")
-        if head in self._paths:
-            return f"{self._paths[head]}{dot}{rest}"
-        return next((f"{star}.{name}" for star in self._stars if f"{star}.{name}" in self._known), name)
+    surroundings = _surroundings(dialect)
+    customary: dict[str, str] = dict(surroundings.customary)
+    for source in reversed(dialect.source_classes):  # the first class wins
+        customary |= {path.rpartition(".")[2]: path for path in reversed((source.title, *source.paths))}
+    customary |= dialect.reader.modules if dialect.reader is not None else {}
+    others = {entry.dialect.name: entry.dialect for entry in known.values() if entry.dialect.name != dialect.name}
+    elsewhere = frozenset(package for other in others.values() for package in other.packages)
+    return Names(
+        page, customary, (dialect.packages, elsewhere - dialect.packages),
+        lambda path: path in known or surroundings.is_named(path),
+    )  # fmt: skip
 
 
-def mentions(tree: ast.Module, names: Names, known: Mapping[str, Known]) -> Iterator[Mention]:
-    """Yield every known class that is named in a file, in the order of the text."""
-    called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    places = []
-    for node in ast.walk(tree):
-        if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(node.ctx, ast.Load):
-            continue
-        entry = known.get(names.resolve(node) or "")
-        if entry is not None:
-            places.append(Mention(entry, called.get(id(node), node), id(node) in called))
-    yield from sorted(places, key=lambda mention: (mention.node.lineno, mention.node.col_offset))
+def mentions(page: Page, names: Names, known: Mapping[str, Known], dialect: Dialect) -> list[Mention]:
+    """Return every layer that is named in a file, in the order of the text: those of a dialect, and what can be read of others."""
+    shorts = _shorts(dialect)
+    surroundings = _surroundings(dialect)
+    rows = [row for use in page.uses if (row := _mention(use, names, known, dialect, surroundings, shorts)) is not None]
+    return sorted(rows, key=lambda mention: (mention.node.lineno, mention.node.col_offset))
 
 
-def targets_of(tree: ast.Module) -> Mapping[int, str]:
-    """Return ``id(call) -> name`` for calls that are all of the right side of an assignment."""
-    bound = {}
-    for node in ast.walk(tree):
-        single: Any = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        name = dotted(single[0]) if len(single) == 1 else None
-        if name is not None and isinstance(node.value, ast.Call):  # type: ignore[attr-defined]
-            bound[id(node.value)] = name  # type: ignore[attr-defined]
-    return bound
+def _surroundings(dialect: Dialect) -> Surroundings:
+    return Surroundings() if dialect.reader is None else dialect.reader.surroundings
+
+
+def _shorts(dialect: Dialect) -> frozenset[str]:
+    """Return the last parts of the names of classes that are a Conv1d, or like one; ``self.conv`` is usually a layer, no function."""
+    paths = [path for source in dialect.source_classes for path in (source.title, *source.paths)]
+    names = (path.rpartition(".")[2] for path in (*paths, *_surroundings(dialect).alike))
+    return frozenset(name for name in names if name[:1].isupper())
+
+
+def _mention(
+    use: Use, names: Names, known: Mapping[str, Known], dialect: Dialect, surroundings: Surroundings, shorts: frozenset[str]
+) -> Mention | None:
+    answer = names.resolve(use.text, use.scope)
+    called = use.call is not None
+    own = [path for path in answer.paths if path in known and known[path].dialect is dialect]
+    if not answer.doubts and (certain := _certain(answer, known)) is not None:
+        return Mention(use, answer, certain, None if called else _named(use))
+    path = answer.path
+    if path is not None and called:
+        if path in surroundings.alike:
+            return Mention(use, answer, reason=f"{path} is not read: {surroundings.alike[path]}.")
+        return Mention(use, answer, reason=ALONE, beside=True) if surroundings.is_layer(path) else None
+    like = bool(answer.doubts) and use.text.rpartition(".")[2] in shorts
+    if not called or not (own or like):
+        return None
+    title = own[0] if own else dialect.source_classes[0].title
+    several = f"{use.text} is bound to {' and '.join(path.lstrip('.') for path in answer.paths)}" if len(answer.paths) > 1 else ""
+    doubts = "; ".join([*answer.doubts, *filter(None, [several])])
+    return Mention(use, answer, reason=f"{use.text} is not certainly {title}: {doubts}; import it once, under a name of its own.")
+
+
+def _named(use: Use) -> str:
+    """Return why a class that is not called is not translated."""
+    parent = use.parent
+    if isinstance(parent, ast.ClassDef):
+        return f"class {parent.name} is made of it, with code of its own; translate a call of {use.text} and move that code yourself."
+    return NAMED
+
+
+def _certain(answer: Resolution, known: Mapping[str, Known]) -> Known | None:
+    """Return the class that every path of a name is of, or None."""
+    entries = {id(entry.source): entry for path in answer.paths if (entry := known.get(path)) is not None}
+    if len(entries) != 1 or any(path not in known for path in answer.paths):
+        return None
+    return next(iter(entries.values()))

@@ -223,10 +223,20 @@ def word(argument: str, value: Value, allowed: Any) -> str:
     return text
 
 
-def dtype_of(value: Value) -> str | None:
-    """Return the canonical name of a dtype written as ``mylib.float64``, ``"float16"`` or ``types.float32``, or None."""
-    text = value.text if isinstance(value, Expression) else value
-    return DTYPES.get(text.rpartition(".")[2].lower()) if isinstance(text, str) else None
+def dtype_of(value: Value, words: Mapping[str, str]) -> str | None:
+    """Return the canonical name of a dtype written as ``mylib.float64`` or ``"float16"``, or None.
+
+    Args:
+        value: as read from the call.
+        words: word of Python's own that names a dtype in the framework -> its canonical name.
+    """
+    text = value.path if isinstance(value, Expression) else value
+    if not isinstance(text, str):
+        return None
+    module, _dot, name = text.rpartition(".")
+    if isinstance(value, Expression) and not module:
+        return words.get(name)
+    return DTYPES.get(name.lower())
 
 
 def request(framework: str, policy: Policy, values: Mapping[str, Value], length: Any, **rest: Any) -> Request:

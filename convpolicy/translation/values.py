@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import math
+import re
 import textwrap
 import warnings
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import attrs
 
+from convpolicy.arithmetic import LARGEST
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
+LINE_ENDS = re.compile("\r\n|\r|\n")  # Python's own, not every one of str.splitlines
+Path: TypeAlias = Callable[[str], "str | None"]
 Value: TypeAlias = Any  # a literal, an `Expression`, a `Call`, or a tuple of these
 ARITHMETIC = (  # what has no effect but its value
     ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Compare, ast.BoolOp, ast.operator,
@@ -20,9 +26,15 @@ ARITHMETIC = (  # what has no effect but its value
 
 @attrs.frozen
 class Expression:
-    """Code that is kept as it is, because nothing here needs its value: ``dim``, ``self.channels``."""
+    """Code that is kept as it is, because nothing here needs its value: ``dim``, ``self.channels``.
+
+    Args:
+        text: the code.
+        path: the dotted path that a name certainly is, or None.
+    """
 
     text: str
+    path: str | None = attrs.field(default=attrs.Factory(lambda self: self.text, takes_self=True), eq=False, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -30,17 +42,26 @@ class Expression:
 
 @attrs.frozen
 class Call:
-    """A constructor call: the dotted name called, positional arguments, keyword arguments, and the text it was read from."""
+    """A constructor call.
+
+    Args:
+        name: the dotted name called.
+        positional: the positional arguments.
+        keywords: name and value of each keyword argument.
+        text: the code it was read from.
+        path: the dotted path that the name certainly is, or None.
+    """
 
     name: str
     positional: tuple[Value, ...]
     keywords: tuple[tuple[str, Value], ...]
     text: str
+    path: str | None = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True), eq=False, repr=False)
 
     @property
     def short(self) -> str:
-        """The last part of the name."""
-        return self.name.rpartition(".")[2]
+        """The last part of the path, empty where it is not certain."""
+        return (self.path or "").rpartition(".")[2]
 
 
 def parse(code: str) -> tuple[str, ast.Module]:
@@ -60,71 +81,145 @@ def parse(code: str) -> tuple[str, ast.Module]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the user's own text
-            tree = ast.parse(text)
-        ast.unparse(tree)  # refuses what is nested too deep for any later step
-        return text, tree
+            return text, ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" at line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         fault = error.msg if isinstance(error, SyntaxError) else error
-        raise InvalidValueError(f"code must be Python, got {_shown(code)}, wrong{line}: {fault}; pass a whole call.") from error
+        raise InvalidValueError(f"code must be Python, got {shown(code)}, wrong{line}: {fault}; pass a whole call.") from error
 
 
-def _shown(code: str) -> str:
+def shown(code: str) -> str:
+    """Return code for a message, quoted and cut where it is long."""
     return repr(code if len(code) < 80 else code[:77] + "...")
 
 
 def dotted(node: ast.AST) -> str | None:
     """Return ``a.b.c`` for a name or an attribute of a name, else None."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        base = dotted(node.value)
-        return None if base is None else f"{base}.{node.attr}"
-    return None
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else None
 
 
-def as_call(node: ast.Call, *, arithmetic: bool) -> Call:
+@attrs.frozen
+class Source:
+    """The text of a file, cut at the positions of its tree in time that does not grow with the file.
+
+    Args:
+        text: the whole.
+    """
+
+    text: str
+    _lines: list[str] = attrs.field(init=False, repr=False)
+    _bytes: dict[int, bytes] = attrs.field(factory=dict, init=False, repr=False)
+
+    @_lines.default
+    def _split(self) -> list[str]:
+        return LINE_ENDS.split(self.text)
+
+    @property
+    def count(self) -> int:
+        """The number of lines."""
+        return len(self._lines) - (not self._lines[-1])
+
+    def of(self, node: ast.expr) -> str:
+        """Return the code of a node."""
+        assert node.end_lineno is not None
+        last = self._line(node.end_lineno)[: node.end_col_offset]
+        if node.lineno == node.end_lineno:
+            return last[node.col_offset :].decode()
+        first = self._line(node.lineno)[node.col_offset :]
+        return "\n".join([first.decode(), *self._lines[node.lineno : node.end_lineno - 1], last.decode()])
+
+    def _line(self, number: int) -> bytes:
+        if number not in self._bytes:
+            self._bytes[number] = self._lines[number - 1].encode()
+        return self._bytes[number]
+
+
+def as_call(node: ast.Call, *, arithmetic: bool, path: Path = str) -> Call:
     """Take a call apart.
 
     Args:
         node: the call; the function called is a dotted name.
         arithmetic: whether to keep arithmetic on names and subscripts, ``2 * dim``, as expressions too.
+        path: ``(name) -> path``, the dotted path that a name certainly is, or None.
 
     Raises:
         InvalidValueError: starred or computed arguments, or one given twice; holds the argument.
     """
+    try:
+        return _as_call(node, arithmetic, path)
+    except RecursionError:
+        raise InvalidValueError(
+            "code must be Python, got a call nested too deep to read; write it with literals and names."
+        ) from None
+
+
+def text_of(node: ast.AST) -> str:
+    """Return the code of a node on one line, ``…`` where it is nested too deep or holds an integer too long to be written."""
+    try:
+        return ast.unparse(node)
+    except (ValueError, RecursionError):
+        return "…"
+
+
+def _as_call(node: ast.Call, arithmetic: bool, path: Path) -> Call:
     name = dotted(node.func)
-    text = ast.unparse(node)
+    text = text_of(node)
     if name is None:
-        raise InvalidValueError(f"code must call a class by its name, got {_shown(text)}; write the name of the layer's class.")
+        raise InvalidValueError(f"code must call a class by its name, got {shown(text)}; write the name of the layer's class.")
     for argument in (*node.args, *(keyword.value for keyword in node.keywords if keyword.arg is None)):
         if isinstance(argument, ast.Starred) or argument not in node.args:
             stars = "" if isinstance(argument, ast.Starred) else "**"
             raise InvalidValueError(
-                f"starred arguments cannot be read without running them, got {stars}{ast.unparse(argument)} in {_shown(text)}; "
+                f"starred arguments cannot be read without running them, got {stars}{text_of(argument)} in {shown(text)}; "
                 f"write each argument out."
             )
-    positional = tuple(_value(f"argument {number}", value, arithmetic) for number, value in enumerate(node.args, 1))
-    keywords = tuple((keyword.arg or "", _value(keyword.arg or "", keyword.value, arithmetic)) for keyword in node.keywords)
-    return Call(name, positional, keywords, text)
+    positional = tuple(_value(f"argument {number}", value, arithmetic, path) for number, value in enumerate(node.args, 1))
+    keywords = tuple((keyword.arg or "", _value(keyword.arg or "", keyword.value, arithmetic, path)) for keyword in node.keywords)
+    return Call(name, positional, keywords, text, path(name))
 
 
-def _value(argument: str, node: ast.expr, arithmetic: bool) -> Value:
+def _literal(argument: str, node: ast.expr) -> Value:
+    """Return the value of a literal.
+
+    Raises:
+        ValueError: no literal.
+        InvalidValueError: a number that no framework holds; holds the argument.
+    """
+    value = ast.literal_eval(node)
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    for part in parts:
+        if isinstance(part, int) and abs(part) > LARGEST:
+            raise InvalidValueError(
+                f"{argument} must be at most 2**63 - 1, got an integer of {part.bit_length()} bits; write less."
+            )
+        if isinstance(part, float) and not math.isfinite(part):
+            raise InvalidValueError(f"{argument} must be finite, got {part!r}; write a finite number.")
+    return value
+
+
+def _value(argument: str, node: ast.expr, arithmetic: bool, path: Path) -> Value:
     try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return _literal(argument, node)
+    except InvalidValueError:
+        raise
+    except (ValueError, TypeError, SyntaxError, MemoryError):
         pass
     name = dotted(node)
     if name is not None:
-        return Expression(name)
+        return Expression(name, path(name))
     if isinstance(node, (ast.Tuple, ast.List)) and not any(isinstance(item, ast.Starred) for item in node.elts):
-        return tuple(_value(argument, item, arithmetic) for item in node.elts)
+        return tuple(_value(argument, item, arithmetic, path) for item in node.elts)
     if isinstance(node, ast.Call) and dotted(node.func) is not None:
-        return as_call(node, arithmetic=arithmetic)
-    if arithmetic and all(isinstance(part, ARITHMETIC) for part in ast.walk(node)):
-        return Expression(ast.unparse(node))
+        return _as_call(node, arithmetic, path)
+    text = text_of(node)
+    if arithmetic and text != "…" and all(isinstance(part, ARITHMETIC) for part in ast.walk(node)):
+        return Expression(text, None)
     raise InvalidValueError(
-        f"{argument} must be a literal or a name, got {_shown(ast.unparse(node))}, which is computed; write its value or a name."
+        f"{argument} must be a literal or a name, got {shown(text)}, which is computed; write its value or a name."
     )
 
 
@@ -136,6 +231,10 @@ def code_of(value: Value) -> str:
         return f"({', '.join(map(code_of, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
         return f"[{', '.join(map(code_of, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidValueError(
+            f"a number of the translation is {value!r}, which is no Python; write a value within a float's range."
+        )
     if isinstance(value, str):
         return '"' + repr("'" + value)[2:-1].replace('"', '\\"') + '"' if '"' not in value else repr(value)
     return repr(value)

@@ -109,12 +109,17 @@ def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: in
 
     Raises:
         InvalidTypeError: not a model of a backend that can be tuned; holds its class.
-        InvalidValueError: an unknown execution, or inputs that the model does not take; holds what the model said.
+        InvalidValueError: an unknown execution, or inputs that the model does not take; holds what the model said. After any error,
+            and after Ctrl-C, the model is as it was.
     """
     with _bar() if verbose else nullcontext(_silent) as progress:
         found = measure(model, example_inputs, execution, rounds, progress)
     if verbose:
-        print(found)  # noqa: T201 - what was asked for
+        try:
+            print(found)  # noqa: T201 - what was asked for
+        except BaseException:
+            untune(model)
+            raise
     return found
 
 

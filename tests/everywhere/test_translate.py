@@ -30,16 +30,17 @@ def translated(code, source, target, **more):
 class Ran:
     """Everything this file executes, in one batch."""
 
-    def __init__(self):
+    def __init__(self, counts):
+        self.counts = counts
         self.batch, self.grid, self.laws = Batch(), {pair: [] for pair in PAIRS}, []
         for source in CLASSES:
             targets = [target for s, target in PAIRS if s == source]
-            for number, (call, sizes, given) in enumerate(calls(source, CALLS[2 if source in MAIN else 1], seed=5)):
+            for number, (call, sizes, given) in enumerate(calls(source, counts[2 if source in MAIN else 1], seed=5)):
                 effective = max((given["kernel_size"] - 1) * given["dilation"] + 1, 3)  # as wide as a circular pad
-                lengths = [effective + more for more in BEYOND[: 3 if source in MAIN and number < CALLS[1] else 2]]
+                lengths = [effective + more for more in BEYOND[: 3 if source in MAIN and number < counts[1] else 2]]
                 job = self.batch.add(source, CUSTOMARY[source] + f"layer = {call}", sizes, lengths)
                 for target in targets:
-                    if number < CALLS[len(MAIN & {source, target})]:
+                    if number < counts[len(MAIN & {source, target})]:
                         code = translated(call, source, target)
                         own = None if code is None else self.batch.add(target, code, sizes, lengths)
                         self.grid[source, target].append((call, code, sizes, lengths, job, own, given))
@@ -113,14 +114,14 @@ for _source, _target, _call in (
     ("mindspore", "torch", "nn.Conv1d(dim, 8, k, has_bias=b, dilation=s)"), ("paddle", "torch", "nn.Conv1D(dim, 8, k, padding=p)"),
 ):  # fmt: skip
     _names = "dim, k, p, b, s = 4, 4, 2, True, 1\n"
-    _found = cp.translate_page(_call, _source, _target)[0]
+    _row = cp.translate_page(_call, _source, _target)[0]
     SPECIAL[f"names: {_call} for {_target}"] = (
         _source,
         _target,
         "None\n" + _names + f"layer = {_call}",
         _S,
         _L,
-        _names + _found.code.replace("layer1", "layer"),
+        _names + _row.code.replace("layer1", "layer"),
     )
 for _words in ("", ", padding=1, padding_mode='reflect'", ", 1, 'same', bias=False", ", 2, (2,), 2, padding_mode='circular'"):
     # mint has no convolution on the CPU; its arguments mean what torch's do, which its source says
@@ -133,22 +134,24 @@ for _words in ("", ", padding=1, padding_mode='reflect'", ", 1, 'same', bias=Fal
         translated(f"mint.nn.Conv1d(4, 8, 4{_words})", "mindspore", "torch"),
     )
 _page = (ROOT / "docs" / "translate.md").read_text(encoding="utf-8").split('page = """\n')[1].split('"""')[0]
-for _found in cp.translate_page(_page, "keras", "torch"):
-    _sizes = (*map(int, re.search(r"nn.Conv1d\((\d+), (\d+), (\d+)", _found.code).groups()), 1)
-    SPECIAL[f"the page of docs/translate.md, line {_found.line}"] = (
+for _row in cp.translate_page(_page, "keras", "torch"):
+    if _row.code is None:  # another layer
+        continue
+    _sizes = (*map(int, re.search(r"nn.Conv1d\((\d+), (\d+), (\d+)", _row.code).groups()), 1)
+    SPECIAL[f"the page of docs/translate.md, line {_row.line}"] = (
         "keras",
         "torch",
-        _found.original,
+        _row.original,
         _sizes,
         (40, 41, 42),
-        _found.code.replace(_found.snippet.name, "layer"),
+        _row.code.replace(_row.snippet.name, "layer"),
     )
 
 
 @pytest.fixture(scope="module")
-def ran():
-    """Everything executed once."""
-    return Ran()
+def ran(request):
+    """Everything executed once; with ``--grid`` every call of torch and MindSpore, else a third of them."""
+    return Ran(CALLS if request.config.getoption("--grid") else CALLS | {2: CALLS[2] // 3})
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -165,7 +168,7 @@ def test_a_grid_of_calls(ran, source, target):
         else:
             assert ran.same(sizes, lengths, job, own), (call, code, ran.batch.result(own).get("error"))
             computed += 1
-    assert computed >= CALLS[len(MAIN & {source, target})] // 3
+    assert computed >= ran.counts[len(MAIN & {source, target})] // 3
 
 
 @pytest.mark.parametrize("title", SPECIAL)

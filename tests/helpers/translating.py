@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -203,22 +204,28 @@ class Batch:
         return job
 
     def run(self):
-        """Run everything; `result` then has it."""
+        """Run everything, the frameworks side by side; `result` then has it."""
         environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_v": "3"}
-        with tempfile.TemporaryDirectory() as folder:
-            for framework, jobs in self._jobs.items():
-                if not jobs:
-                    continue
-                wanted = {f"{job['sizes']} {part}" for job in jobs for part in ("weight", "bias", *job["inputs"])}
-                paths = [str(Path(folder) / f"{framework}-{part}.npz") for part in ("jobs", "outputs")]
-                np.savez(paths[0], jobs=np.array(json.dumps(jobs)), **{name: self._arrays[name] for name in wanted})
-                words = [sys.executable, __file__, framework, *paths]
-                ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-                assert ran.returncode == 0, ran.stderr[-2000:]
-                with np.load(paths[1], allow_pickle=False) as arrays:
-                    for name in arrays.files:
-                        job, part = name.split(" ")
-                        self._results.setdefault(job, {})[part] = arrays[name]
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+            names = [name for name in ("flax", "keras", "mindspore", "torch", "paddle") if self._jobs[name]]  # the slowest first
+            for results in pool.map(lambda framework: self._process(framework, Path(folder), environment), names):
+                self._results |= results
+
+    def _process(self, framework, folder, environment):
+        """Run the jobs of a framework; return job -> {part: array}."""
+        jobs = self._jobs[framework]
+        needed = {f"{job['sizes']} {part}" for job in jobs for part in ("weight", "bias", *job["inputs"])}
+        paths = [str(folder / f"{framework}-{part}.npz") for part in ("jobs", "outputs")]
+        np.savez(paths[0], jobs=np.array(json.dumps(jobs)), **{name: self._arrays[name] for name in needed})
+        words = [sys.executable, __file__, framework, *paths]
+        ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr[-2000:]
+        results: dict = {}
+        with np.load(paths[1], allow_pickle=False) as arrays:
+            for name in arrays.files:
+                job, part = name.split(" ")
+                results.setdefault(job, {})[part] = arrays[name]
+        return results
 
     def result(self, job):
         """What came of a job."""

@@ -26,7 +26,9 @@ class SameLowerPad1d(tide.Layer):
         self.span, self.stride = (kernel_size - 1) * dilation, stride
 
     def run(self, x):
-        total = max(self.span - (x.shape[-1] - 1) % self.stride, 0)
+        total = self.span - (x.shape[-1] - 1) % self.stride
+        if self.span < self.stride - 1:  # the stride skips samples
+            total = max(total, 0)
         left = total - total // 2
         return tide.pad(x, left, total - left)
 

@@ -130,6 +130,12 @@ REFUSED = {
     "nn.Conv1d(2, 3, 0)": "kernel_size must be at least 1",
     "nn.Conv1d(2, 3, 4.5)": "kernel_size must be an integer",
     "nn.Conv1d(2, 3, 4, bias=1)": "bias must be True or False",
+    "nn.Conv1d(0x" + "f" * 5000 + ", 3, 4)": r"argument 1 must be at most 2\*\*63 - 1, got an integer of 20000 bits",
+    "nn.Conv1d(" + "9" * 400 + ", 3, 4)": r"argument 1 must be at most 2\*\*63 - 1, got an integer of 1329 bits",
+    "nn.Conv1d(2, 3, 4, padding=1e999)": "padding must be finite, got inf",
+    "nn.Conv1d(2, 3, 4, padding={'name': 'causal'})": "padding must be a number or a word, got {'name': 'causal'}",
+    "nn.Conv1d(2, 3, 4, padding_mode=[1])": "padding_mode must be one of zeros",
+    "nn.Conv1d(2, 3, " + "not " * 900 + "a)": "code must be Python|argument 3 must be a literal",
 }  # fmt: skip
 
 
@@ -162,6 +168,10 @@ def test_refusals(code):
     ("nnx.Conv(2, 3, 4, padding=(1, 2), rngs=r)", "flax", "torch", "one item for one spatial axis"),
     ("nn.Conv1D(2, 3, 4, padding='SAME', padding_mode='reflect')", "paddle", "torch", "padding must be an integer when"),
     ("nn.Conv1d(2, 3, 4)", "torch", 3, "unknown target framework"),
+    ("nn.Conv1d(2, 3, 4)", ["torch"], "keras", "unknown source framework"),
+    ("Conv1D(3, 4, data_format=[1], input_shape=(9, 2))", "keras", "torch", r"data_format must be one of .* got \[1\]"),
+    ("nn.Conv1d(2, 3, 4, weight_init=initializer.HeUniform(negative_slope=" + "9" * 400 + "))", "mindspore", "torch",
+     "negative_slope must be at most"),
 ])  # fmt: skip
 def test_refusals_of_each_framework(call, source, target, sentence):
     """Unknown frameworks, and what only one framework refuses or cannot express."""
@@ -188,6 +198,21 @@ def test_the_command():
         CliRunner().invoke(cli.build(), ["translate", "missing.py"]).stderr
         == "convpolicy: missing.py: No such file or directory.\n"
     )
+
+
+def test_numbers_at_the_ends_of_the_range_stay_numbers():
+    """A scale too small for a slope is written as bounds, and no translation holds a name such as ``inf``."""
+    for scale in ("1e-320", "5e-324", "1e-300", "1e300", "1.7e308"):
+        for shape in ("uniform", "untruncated_normal"):
+            call = f"nn.Conv1d(2, 3, 4, weight_init=initializer.VarianceScaling({scale}, 'fan_in', {shape!r}))"
+            for target in ("torch", "keras", "flax", "paddle"):
+                with contextlib.suppress(cp.InvalidValueError):
+                    names = {
+                        node.id
+                        for node in ast.walk(ast.parse(cp.translate(call, "mindspore", target)))
+                        if isinstance(node, ast.Name)
+                    }
+                    assert names <= {"layer", "nn", "nnx", "keras", "jax", "jnp", "x", "paddle"}
 
 
 SPELLS = ["2", "dim", "{}", "[{}]", "{}.x", "(lambda: {})()"]

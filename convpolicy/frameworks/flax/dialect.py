@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax.dialect_written import WRITER
+from convpolicy.frameworks.flax.surroundings import SURROUNDINGS
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 from convpolicy.translation.initializer_words import CONSTANT, Named, families, orthogonal, plain, variance_scaling
@@ -102,8 +103,9 @@ READER = Reader(
             },
         ),
     ),
-    modules={"flax": "flax", "nnx": "flax.nnx"},
+    modules={"flax": "flax", "nnx": "flax.nnx", "linen": "flax.linen", "jax": "jax", "jnp": "jax.numpy"},
     initializers=INITIALIZERS,
+    surroundings=SURROUNDINGS,
 )
 
 

@@ -1,84 +1,121 @@
-"""The channels and length that reach each Keras Conv1D of a file, followed through Sequential, ``add`` and the functional style.
+"""The channels that reach each Keras Conv1D of a file, followed through Sequential, ``add`` and the functional style.
 
-Only numbers are followed; what a loop or a branch changes, and what an unknown layer makes of it, is not known.
+Only numbers are followed; what a loop or a branch changes, what other code may change, and what an unknown layer makes of it, is not
+known.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from convpolicy.translation.values import dotted
-
 Channels: TypeAlias = "int | None"
+Shape: TypeAlias = "tuple[Channels, Channels]"  # of the two axes after the batch
+UNKNOWN: Shape = (None, None)
 CONVS = ("Conv1D", "Convolution1D")
 INPUTS = ("Input", "InputLayer")
-KEEPING = (
+ELEMENTWISE = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "BatchNormalization", "LayerNormalization", "GroupNormalization",
-    "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "MaxPooling1D", "MaxPool1D",
-    "AveragePooling1D", "AvgPool1D", "ZeroPadding1D", "Cropping1D", "UpSampling1D", "Masking",
+    "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Masking",
 )  # fmt: skip
+ALONG_LENGTH = (
+    "MaxPooling1D", "MaxPool1D", "AveragePooling1D", "AvgPool1D", "ZeroPadding1D", "Cropping1D", "UpSampling1D",
+)  # fmt: skip
+DATA_FORMAT = {**dict.fromkeys(CONVS, 4), **dict.fromkeys(ALONG_LENGTH, 3), "ZeroPadding1D": 1}  # position of the argument
+READING = ("compile", "fit", "evaluate", "predict", "summary", "save", "save_weights", "load_weights", "get_layer", "build")
+PACKAGES = ("keras", "tensorflow")
 
 
-def _short(call: ast.Call) -> str:
-    return (dotted(call.func) or "").rpartition(".")[2]
+def follow(tree: ast.Module, path: Callable[[ast.AST], str | None]) -> Mapping[int, Channels]:
+    """Return ``id(call) -> channels`` for the Keras Conv1D calls of a file; None where they are not known.
 
-
-def _argument(call: ast.Call, position: int | None, *names: str) -> ast.expr | None:
-    found = [keyword.value for keyword in call.keywords if keyword.arg in names]
-    if found or position is None or any(isinstance(argument, ast.Starred) for argument in call.args):
-        return found[0] if found else None
-    return call.args[position] if len(call.args) > position else None
-
-
-def _last(shape: ast.expr | None, axes: int) -> Channels:
-    if isinstance(shape, (ast.Tuple, ast.List)) and len(shape.elts) == axes:
-        return _number(shape.elts[-1])
-    return None
-
-
-def _number(node: ast.expr | None) -> Channels:
-    return node.value if isinstance(node, ast.Constant) and type(node.value) is int else None
+    Args:
+        tree: of the file.
+        path: what a node certainly names, as a dotted path, or None.
+    """
+    followed = _Followed(tree, path)
+    followed.block(tree.body)
+    return followed.channels
 
 
 class _Followed:
-    def __init__(self) -> None:
-        self.found: dict[int, Channels] = {}
-        self._known: dict[str, Channels] = {}
+    def __init__(self, tree: ast.Module, path: Callable[[ast.AST], str | None]) -> None:
+        self.channels: dict[int, Channels] = {}
+        self._path = path
+        self._shapes: dict[str, Shape] = {}
+        self._models: set[str] = set()
+        self._shared: set[str] = set()  # names that other functions may bind
+        self._format: str | None = "channels_last"
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Global, ast.Nonlocal)):
+                self._shared |= {*node.names}
+            elif isinstance(node, ast.Attribute) and node.attr == "set_image_data_format":
+                self._format = None
 
-    def layer(self, call: ast.Call, before: Channels) -> Channels:
-        """Record a layer that gets ``before`` channels; return what it gives."""
-        name = _short(call)
-        if name in INPUTS:
-            return _last(_argument(call, 0, "shape", "input_shape"), 2)
-        before = _last(_argument(call, None, "input_shape"), 2) or before
-        if name in CONVS:
-            last = not any(keyword.arg in ("data_format", None) for keyword in call.keywords)
-            self.found[id(call)] = before if last else None
-            return _number(_argument(call, 0, "filters")) if last else None
-        if name == "Sequential":
+    def _kind(self, call: ast.Call) -> str:
+        """Return the name of a layer's class, empty where it is not certainly Keras's."""
+        path = self._path(call.func) or ""
+        package, dot, _rest = path.partition(".")
+        return path.rpartition(".")[2] if package in PACKAGES or not dot else ""
+
+    def layer(self, call: ast.Call, before: Shape) -> Shape:
+        """Record a layer that gets an input of a shape; return the shape of its output."""
+        kind = self._kind(call)
+        if kind in INPUTS:
+            return _shape(_argument(call, 0, "shape", "input_shape"))
+        own = _shape(_argument(call, None, "input_shape"))
+        before = before if own == UNKNOWN else own
+        if kind in ELEMENTWISE:
+            return before
+        if kind == "Sequential":
             return self.row(call, before)
-        return before if name in KEEPING else None
+        if kind not in DATA_FORMAT:
+            return UNKNOWN
+        data_format = self._data_format(call, DATA_FORMAT[kind])
+        axis = {"channels_last": 1, "channels_first": 0}.get(data_format or "")
+        channels = None if axis is None else before[axis]
+        if kind in CONVS:
+            self.channels[id(call)] = channels
+            channels = _number(_argument(call, 0, "filters"))
+        return UNKNOWN if axis is None else (None, channels) if axis else (channels, None)
 
-    def row(self, call: ast.Call, before: Channels) -> Channels:
+    def _data_format(self, call: ast.Call, position: int) -> str | None:
+        if any(keyword.arg is None for keyword in call.keywords) or any(isinstance(part, ast.Starred) for part in call.args):
+            return None
+        node = _argument(call, position, "data_format")
+        value = node.value if isinstance(node, ast.Constant) else None if node is None else ...
+        return self._format if value is None else value if isinstance(value, str) else None
+
+    def row(self, call: ast.Call, before: Shape) -> Shape:
         """Follow the layers of a Sequential."""
         layers = _argument(call, 0, "layers")
+        if layers is None and not call.args:
+            return before
         if not isinstance(layers, (ast.List, ast.Tuple)):
-            return None
+            return UNKNOWN
         for item in layers.elts:
             before = self.value(item, before, alone=True)
         return before
 
-    def value(self, node: ast.expr, before: Channels = None, *, alone: bool = False) -> Channels:
-        """Return the channels of an expression: a layer in a row, a layer called on something, or a name."""
+    def value(self, node: ast.expr, before: Shape = UNKNOWN, *, alone: bool = False) -> Shape:
+        """Return the shape of an expression: a layer in a row, a layer called on something, or a name."""
         if isinstance(node, ast.Name):
-            return self._known.get(node.id) if not alone else None
+            return self._shapes.get(node.id, UNKNOWN) if not alone else UNKNOWN
         if not isinstance(node, ast.Call):
-            return None
-        if isinstance(node.func, ast.Call) and len(node.args) == 1:  # Conv1D(8, 3)(x)
-            return self.layer(node.func, self.value(node.args[0]))
-        return self.layer(node, before)
+            return UNKNOWN
+        calls = [node]  # Conv1D(8, 3)(ReLU()(x)): the innermost is first
+        while isinstance(calls[-1].func, ast.Call) and len(calls[-1].args) == 1 and isinstance(calls[-1].args[0], ast.Call):
+            calls.append(calls[-1].args[0])
+        inner = calls.pop()
+        if isinstance(inner.func, ast.Call) and len(inner.args) == 1:
+            shape = self.layer(inner.func, self.value(inner.args[0]) if not isinstance(inner.args[0], ast.Call) else UNKNOWN)
+        else:
+            shape = self.layer(inner, before)
+        for outer in reversed(calls):
+            assert isinstance(outer.func, ast.Call)
+            shape = self.layer(outer.func, shape)
+        return shape
 
     def block(self, body: Iterable[ast.stmt]) -> None:
         for statement in body:
@@ -86,41 +123,88 @@ class _Followed:
 
     def statement(self, node: ast.stmt) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            outside, self._known = self._known, {}
+            outside = self._shapes, self._models
+            self._shapes, self._models = {}, set()
             self.block(node.body)
-            self._known = outside
-        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            self._known[node.targets[0].id] = self.value(node.value)
-        elif isinstance(node, (ast.Expr, ast.Return)) and isinstance(node.value, ast.Call):
-            self._expression(node.value)
+            self._shapes, self._models = outside
+            return
+        simple = not hasattr(node, "body")
+        add = _added(node)
+        changed = _changed(node, self._models, None if add is None else add[0])
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            name, alias = node.targets[0].id, isinstance(node.value, ast.Name) and node.value.id in self._models
+            shape = self.value(node.value)
+            self._forget(changed)
+            if name not in self._shared and not alias:
+                self._shapes[name] = shape
+                if isinstance(node.value, ast.Call) and self._kind(node.value) == "Sequential":
+                    self._models.add(name)
+        elif add is not None:
+            model, layer = add
+            shape = self.value(layer, self._shapes.get(model, UNKNOWN), alone=True)
+            self._forget(changed - {model})
+            if model in self._shapes:
+                self._shapes[model] = shape
+        elif simple:
+            value = getattr(node, "value", None)
+            if isinstance(value, ast.Call):
+                self.value(value)
+            self._forget(changed)
         else:
-            changed = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
             changed |= {call.func.value.id for call in ast.walk(node) if _is_add(call)}  # type: ignore[attr-defined]
             self._forget(changed)
-            for field in ("body", "orelse", "finalbody"):
-                self.block(part for part in getattr(node, field, []) if isinstance(part, ast.stmt))
+            for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+                for part in getattr(node, field, []):
+                    self.block([part] if isinstance(part, ast.stmt) else part.body)
                 self._forget(changed)
-
-    def _expression(self, call: ast.Call) -> None:
-        if _is_add(call) and len(call.args) == 1:
-            model = call.func.value.id  # type: ignore[attr-defined]
-            self._known[model] = self.value(call.args[0], self._known.get(model), alone=True)
-        else:
-            self.value(call)
 
     def _forget(self, names: set[str]) -> None:
         for name in names:
-            self._known[name] = None
+            self._shapes.pop(name, None)
+            self._models.discard(name)
+
+
+def _argument(call: ast.Call, position: int | None, *names: str) -> ast.expr | None:
+    named = [keyword.value for keyword in call.keywords if keyword.arg in names]
+    if named or position is None or any(isinstance(argument, ast.Starred) for argument in call.args):
+        return named[0] if named else None
+    return call.args[position] if len(call.args) > position else None
+
+
+def _shape(node: ast.expr | None) -> Shape:
+    if isinstance(node, (ast.Tuple, ast.List)) and len(node.elts) == 2:
+        return _number(node.elts[0]), _number(node.elts[1])
+    return UNKNOWN
+
+
+def _number(node: ast.expr | None) -> Channels:
+    return node.value if isinstance(node, ast.Constant) and type(node.value) is int else None
+
+
+def _changed(node: ast.stmt, models: set[str], added: str | None) -> set[str]:
+    """Return the names that a statement binds, and the models that it may change: those it does not only read or run."""
+    names, readers, loads = set(), set(), []
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name):
+            if isinstance(part.ctx, ast.Load):
+                loads.append(part)
+            else:
+                names.add(part.id)
+        elif isinstance(part, ast.Call):
+            read = isinstance(part.func, ast.Attribute) and (part.func.attr in READING or (part.func.attr == "add" and added))
+            readers.add(id(part.func.value if read else part.func))  # type: ignore[attr-defined]
+    return names | {part.id for part in loads if part.id in models and id(part) not in readers}
+
+
+def _added(node: ast.stmt) -> tuple[str, ast.expr] | None:
+    """Return the model and the layer of ``model.add(layer)``."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    if call is None or not _is_add(call) or len(call.args) != 1:  # type: ignore[attr-defined]
+        return None
+    return call.func.value.id, call.args[0]  # type: ignore[attr-defined]
 
 
 def _is_add(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
     return node.func.attr == "add" and isinstance(node.func.value, ast.Name)
-
-
-def follow(tree: ast.Module) -> Mapping[int, Channels]:
-    """Return ``id(call) -> channels`` for the Keras Conv1D calls of a file; None where they are not known."""
-    followed = _Followed()
-    followed.block(tree.body)
-    return followed.found

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras import channels
 from convpolicy.frameworks.keras.dialect_written import WRITER
+from convpolicy.frameworks.keras.surroundings import SURROUNDINGS
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 from convpolicy.translation.initializer_words import CONSTANT, SEED, Named, families, plain, variance_scaling
@@ -100,6 +101,8 @@ READER = Reader(
     ),
     modules={"keras": "keras", "layers": "keras.layers", "tf": "tensorflow", "tensorflow": "tensorflow"},
     initializers=INITIALIZERS,
+    dtypes={"float": "float32"},  # as Keras reads Python's float
+    surroundings=SURROUNDINGS,
     channels=channels.follow,
 )
 

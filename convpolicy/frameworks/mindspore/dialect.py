@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.mindspore.dialect_written import WRITER
+from convpolicy.frameworks.mindspore.surroundings import SURROUNDINGS
 from convpolicy.frameworks.shared_code import SIZES, WITH_MODE, number_or_word
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
@@ -103,8 +104,16 @@ READER = Reader(
             policy={"weight_init": FAN_IN_UNIFORM, "bias_init": "uniform", "layout": "OIW"},
         ),
     ),
-    modules={"mindspore": "mindspore", "ms": "mindspore", "nn": "mindspore.nn", "mint": "mindspore.mint"},
+    modules={
+        "mindspore": "mindspore",
+        "ms": "mindspore",
+        "nn": "mindspore.nn",
+        "mint": "mindspore.mint",
+        "ops": "mindspore.ops",
+        "initializer": "mindspore.common.initializer",
+    },
     initializers=INITIALIZERS,
+    surroundings=SURROUNDINGS,
 )
 
 

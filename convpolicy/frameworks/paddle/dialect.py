@@ -7,6 +7,7 @@ from typing import Any
 
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.paddle.dialect_written import WRITER
+from convpolicy.frameworks.paddle.surroundings import SURROUNDINGS
 from convpolicy.frameworks.shared_code import MODES, SIZES
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
@@ -135,8 +136,9 @@ READER = Reader(
             meaning=meaning,
         ),
     ),
-    modules={"paddle": "paddle", "nn": "paddle.nn"},
+    modules={"paddle": "paddle", "nn": "paddle.nn", "F": "paddle.nn.functional"},
     initializers=INITIALIZERS,
+    surroundings=SURROUNDINGS,
 )
 
 

@@ -15,11 +15,11 @@ from convpolicy.arithmetic import split, static_total
 from convpolicy.core.named import policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import ConvPolicyError
+from convpolicy.frameworks.torch.execution.conditions import native_padding
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
-from convpolicy.frameworks.torch.execution.rules import native_padding
 from convpolicy.frameworks.torch.execution.tuned import Tuned
 from convpolicy.frameworks.torch.padded import PaddedConv1d
-from convpolicy.frameworks.torch.policy_layer import PolicyConv1d
+from convpolicy.frameworks.torch.policy_layer import followed
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others
 
@@ -121,14 +121,14 @@ def _values(layer: nn.Conv1d) -> tuple[Any, Any]:
 def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
     given: Any = layer.padding
     padding = given if isinstance(given, str) or (isinstance(given, tuple) and len(given) > 1) else one(given)
-    if isinstance(layer, PolicyConv1d):
-        mode = layer.policy.padding_mode.name
-        built: Any = native_padding(layer._request)
+    request = layer._request if isinstance(layer, RuledConv1d) else followed(layer)
+    if request is not None:
+        built: Any = native_padding(request)
         if isinstance(layer, PaddedConv1d):
-            built = layer._static or str(layer.policy.padding)
-        if (spec, padding, layer.padding_mode) != (layer._request.spec, built, mode):
+            built = request.static_pads() or str(request.policy.padding)
+        if (spec, padding, layer.padding_mode) != (request.spec, built, request.policy.padding_mode.name):
             raise refuse(layer, "its sizes or its padding were changed after it was built", "build it anew")
-        return layer.policy.evolve(bias=bias)
+        return request.policy.evolve(bias=bias)
     if isinstance(padding, tuple):
         raise refuse(layer, f"its padding {padding} is not one that its forward can carry out", "build it anew")
     try:

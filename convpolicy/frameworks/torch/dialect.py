@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from convpolicy.frameworks.shared_code import SIZES, WITH_MODE, number_or_word
 from convpolicy.frameworks.torch.dialect_written import WRITER
+from convpolicy.frameworks.torch.surroundings import SURROUNDINGS
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 
 READER = Reader(
@@ -16,7 +17,9 @@ READER = Reader(
             meaning=number_or_word,
         ),
     ),
-    modules={"torch": "torch", "nn": "torch.nn"},
+    modules={"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "init": "torch.nn.init"},
+    dtypes={"float": "float64"},  # as Python's float is
+    surroundings=SURROUNDINGS,
 )
 
 

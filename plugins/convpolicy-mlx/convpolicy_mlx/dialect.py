@@ -11,6 +11,7 @@ from convpolicy.translation.paddings import Padding, SamePad, same_padding
 from convpolicy.translation.reading import REQUIRED, Request
 from convpolicy.translation.values import Expression, Value, atom, code_of
 from convpolicy_mlx.initial_code import initial
+from convpolicy_mlx.surroundings import SURROUNDINGS
 
 NUMBERS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
 MODES = {"zeros": "", "replicate": ', mode="edge"', "reflect": ', mode="reflect"', "symmetric": ', mode="symmetric"'}
@@ -89,7 +90,8 @@ READER = Reader(
             meaning=meaning,
         ),
     ),
-    modules={"mlx": "mlx", "nn": "mlx.nn"},
+    modules={"mlx": "mlx", "nn": "mlx.nn", "mx": "mlx.core"},
+    surroundings=SURROUNDINGS,
 )
 WRITER = Writer(
     classes=(

@@ -1,0 +1,36 @@
+"""What may stand around nnx.Conv in code, and Flax's other layers."""
+
+from __future__ import annotations
+
+from convpolicy.translation.surroundings import Surroundings
+
+NNX = (
+    "BatchNorm", "Bidirectional", "Dropout", "Einsum", "Embed", "GRUCell", "GroupNorm", "InstanceNorm", "LSTMCell", "LayerNorm",
+    "Linear", "LinearGeneral", "LoRA", "LoRALinear", "MultiHeadAttention", "OptimizedLSTMCell", "PReLU", "RMSNorm", "RNN",
+    "SimpleCell",
+)  # fmt: skip
+LINEN = (
+    *NNX, "Dense", "DenseGeneral", "MultiHeadDotProductAttention", "SelfAttention", "MGUCell", "ConvLSTMCell", "SpectralNorm",
+    "WeightNorm",
+)  # fmt: skip
+TRANSPOSED = "transposed convolutions are not translated yet"
+FUNCTION = "it has no weights of its own; write flax.nnx.Conv and give it these weights"
+SURROUNDINGS = Surroundings(
+    layers=(*(f"flax.nnx.{name}" for name in NNX), *(f"flax.linen.{name}" for name in LINEN)),
+    alike={
+        "flax.nnx.ConvTranspose": TRANSPOSED,
+        "flax.linen.Conv": "linen's calls do not say how many channels their input has; write flax.nnx.Conv(in_features, features, …, rngs=…)",
+        "flax.linen.ConvLocal": "its weights differ at every position; no Conv1d computes the same",
+        "flax.linen.ConvTranspose": TRANSPOSED,
+        "jax.lax.conv": FUNCTION,
+        "jax.lax.conv_general_dilated": FUNCTION,
+        "jax.lax.conv_with_general_padding": FUNCTION,
+    },
+    containers=("flax.nnx.Sequential", "flax.nnx.List", "flax.nnx.Dict", "flax.linen.Sequential"),
+    remarks={
+        "flax.nnx.jit": "it compiles the layer",
+        "jax.jit": "it compiles the layer",
+        "flax.nnx.remat": "it only matters in training",
+    },
+    methods={"train": "", "eval": ""},
+)

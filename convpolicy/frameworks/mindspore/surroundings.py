@@ -1,0 +1,27 @@
+"""What may stand around MindSpore's Conv1d in code, and its other layers."""
+
+from __future__ import annotations
+
+from convpolicy.translation.surroundings import Surroundings
+
+TRANSPOSED = "transposed convolutions are not translated yet"
+FUNCTION = "it has no weights of its own; write mindspore.nn.Conv1d and give it these weights"
+SURROUNDINGS = Surroundings(
+    layers=("mindspore.nn.*", "mindspore.mint.nn.*"),
+    values=("mindspore.nn.Cell", "mindspore.nn.GraphCell", "mindspore.nn.Accuracy", "mindspore.nn.Metric", "mindspore.nn.Loss"),
+    alike={
+        "mindspore.nn.Conv1dTranspose": TRANSPOSED,
+        "mindspore.ops.conv1d": FUNCTION,
+        "mindspore.mint.nn.functional.conv1d": FUNCTION,
+        "mindspore.ops.function.conv1d": FUNCTION,
+    },
+    containers=(
+        "mindspore.nn.SequentialCell", "mindspore.nn.CellList", "mindspore.nn.CellDict", "mindspore.mint.nn.Sequential",
+        "mindspore.mint.nn.ModuleList",
+    ),
+    wrappers={"mindspore.nn.TimeDistributed": "runs it on each step of another axis"},
+    casts={"to": None},
+    refused={"to_float": "casts its input and weight, so that it computes in that dtype"},
+    methods={"set_train": "", "set_grad": "it only matters in training", "init_parameters_data": ""},
+    appliers=("apply",),
+)  # fmt: skip

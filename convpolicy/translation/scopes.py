@@ -1,0 +1,107 @@
+"""Scopes of Python code: which names each binds, and what is around every use of a name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import attrs
+
+
+class Trail(NamedTuple):
+    """A node and the nodes around it, from the inside out."""
+
+    node: ast.AST
+    outer: Trail | None
+
+    def __iter__(self) -> Iterator[ast.AST]:
+        """Yield the node, what it is part of, and so on up to the module."""
+        trail: Trail | None = self
+        while trail is not None:
+            yield trail.node
+            trail = trail.outer
+
+
+@attrs.define(eq=False)
+class Scope:
+    """The names of a module, a function, a class or a comprehension.
+
+    Args:
+        kind: ``"module"``, ``"function"``, ``"class"`` or ``"comprehension"``.
+        name: of the function or class, for messages.
+        parent: the scope around it.
+        bindings: name -> everything that binds it here.
+        declared: name -> ``"global"`` or ``"nonlocal"``.
+        first: the first parameter of a function, which is the instance in a method.
+    """
+
+    kind: str
+    name: str
+    parent: Scope | None
+    bindings: dict[str, list[Binding]] = attrs.field(factory=dict)
+    declared: dict[str, str] = attrs.field(factory=dict)
+    first: str | None = None
+
+    @property
+    def module(self) -> Scope:
+        """The scope of the file."""
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+    def owner(self, name: str) -> Scope | None:
+        """Return the scope whose bindings a name means when code of this scope reads it, or None where nothing in the file binds it."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.declared.get(name) == "global":
+                return scope.module if name in scope.module.bindings else None
+            visible = scope is self or scope.kind != "class"
+            if visible and name in scope.bindings and name not in scope.declared:
+                return scope
+            scope = scope.parent
+        return None
+
+    def bind(self, name: str, binding: Binding) -> None:
+        """Record what binds a name in code of this scope: where ``global`` and ``nonlocal`` say, else here."""
+        scope = self
+        if self.declared.get(name) == "global":
+            scope = self.module
+        elif self.declared.get(name) == "nonlocal":
+            outer = self.parent
+            while outer is not None and not (outer.kind == "function" and name in outer.bindings):
+                outer = outer.parent
+            scope = outer or self
+        scope.bindings.setdefault(name, []).append(binding)
+
+
+class Binding(NamedTuple):
+    """One place that binds a name: by an absolute import to ``path``, or to ``value`` as read in ``scope``, or by what ``how`` says."""
+
+    line: int
+    scope: Scope
+    path: str | None = None
+    value: ast.expr | None = None
+    how: str = ""
+    own: bool = False  # a class or function of the file
+
+
+class Use(NamedTuple):
+    """A name or dotted name in the file: its text, its node, the scope that reads it, and what is around it."""
+
+    text: str
+    node: ast.expr
+    scope: Scope
+    trail: Trail | None
+
+    @property
+    def parent(self) -> ast.AST | None:
+        """The node that it is directly part of."""
+        return None if self.trail is None else self.trail.node
+
+    @property
+    def call(self) -> ast.Call | None:
+        """The call of it, or None where it is not called."""
+        parent = self.parent
+        return parent if isinstance(parent, ast.Call) and parent.func is self.node else None

@@ -1,0 +1,231 @@
+"""What the statements after a layer do to it: initial values set, casts, wrappers, attributes assigned."""
+
+from __future__ import annotations
+
+import ast
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import attrs
+
+from convpolicy.translation.bindings import FUNCTIONS, Page
+from convpolicy.translation.scopes import Scope, Use
+from convpolicy.translation.surroundings import IN_A_ROW, READING, Changes, Resolve, Surroundings
+from convpolicy.translation.values import dotted
+
+SETTING = ("set_", "load_", "register_", "assign", "copy_from")  # how methods begin that change what they are called on
+SHARED = 16  # layers of one name that every use of it may mean
+SHOWN = 10  # lines named in a comment
+DtypeOf = Callable[[ast.Call, Scope], "str | None"]
+
+
+@attrs.define(eq=False)
+class Bound:
+    """A layer that a statement binds to a name.
+
+    Args:
+        name: the dotted name.
+        use: of its class.
+        statement: the assignment.
+        changes: where what happens to it is recorded; None for a layer that is not translated.
+        outputs: names of attributes that its outputs depend on.
+    """
+
+    name: str
+    use: Use
+    statement: ast.stmt
+    changes: Changes | None
+    outputs: frozenset[str] = frozenset()
+
+
+@attrs.define(eq=False)
+class Statements:
+    """The statements of a file, looked through once for all its layers.
+
+    Args:
+        page: the file.
+        resolve: of its names.
+        surroundings: of the framework.
+        dtype_of: the dtype that the arguments of a call name.
+        roles: name of a tensor of a layer -> ``"weight"`` or ``"bias"``.
+    """
+
+    page: Page
+    resolve: Resolve
+    surroundings: Surroundings
+    dtype_of: DtypeOf
+    roles: Mapping[str, str]
+    _attributed: set[int] = attrs.field(factory=set, init=False)
+
+    def follow(self, layers: Iterable[Bound]) -> list[str]:
+        """Record what happens to each layer; return comments on what may happen to any."""
+        bound: dict[tuple[int, str], list[Bound]] = {}
+        for layer in layers:
+            bound.setdefault((_identity(layer.name, layer.use.scope), layer.name), []).append(layer)
+        stored = Counter((_identity(store.text, store.scope), store.text) for store in self.page.stores)
+        heads = {name.partition(".")[0] for _identity, name in bound}
+        deepest = max((name.count(".") + 1 for _identity, name in bound), default=0)
+        for use in (*self.page.uses, *self.page.stores):
+            parts = use.text.split(".")
+            if parts[0] not in heads:
+                continue
+            identity = _identity(use.text, use.scope)
+            for count in range(1, min(deepest, len(parts)) + 1):
+                key = identity, ".".join(parts[:count])
+                for layer in _meant(bound.get(key, []), use):
+                    self._event(layer, use, parts[count:], once=_times(layer, stored[key]) == 1)
+        return [*self._fillers(), *self._casts()]
+
+    def _event(self, layer: Bound, use: Use, rest: list[str], *, once: bool) -> None:
+        changes, call, parent = layer.changes or Changes(), use.call, use.parent
+        line = f"line {use.node.lineno}"
+        if not isinstance(use.node.ctx, ast.Load):  # type: ignore[attr-defined]
+            if rest and rest[0] in layer.outputs and rest[0] not in self.roles:
+                changes.refuse(f"{use.text} is assigned to at {line}, which changes its outputs; write it in the call.")
+            elif rest:
+                changes.notes.append(f"{line} assigns to {use.text}, which is left out")
+        elif call is not None and rest:
+            self._method(changes, use, call, rest, certain=once and _straight(layer, use), line=line)
+        elif isinstance(parent, (ast.Call, ast.keyword)) and call is None:
+            self._argument(layer, changes, use, rest, once=once)
+
+    def _method(self, changes: Changes, use: Use, call: ast.Call, rest: list[str], *, certain: bool, line: str) -> None:
+        name, table = rest[-1], self.surroundings
+        if len(rest) == 1 and name in table.refused:
+            changes.refuse(f"{use.text}(…) at {line} {table.refused[name]}; translate the layer alone.")
+        elif len(rest) == 1 and name in table.casts:
+            dtype = self.dtype_of(call, use.scope)
+            if certain or not (dtype or table.casts[name]):
+                changes.cast(name, call, dtype, table, f" at {line}")
+            else:
+                changes.notes.append(f"{use.text}(…) at {line} may change its dtype")
+        elif len(rest) == 1 and name in table.methods:
+            changes.notes += [f".{name}(…) at {line} is left out: {table.methods[name]}"] * bool(table.methods[name])
+        elif name.endswith("_") or name.startswith(SETTING) or name in table.appliers:
+            changes.notes.append(f"{use.text}(…) at {line} may change this layer, and is left out")
+
+    def _argument(self, layer: Bound, changes: Changes, use: Use, rest: list[str], *, once: bool) -> None:
+        trail = use.trail
+        while trail is not None and not isinstance(trail.node, ast.Call):
+            trail = trail.outer
+        assert trail is not None
+        call = trail.node
+        assert isinstance(call, ast.Call)
+        name = dotted(call.func) or ""
+        path = self.resolve(name, use.scope) if name else None
+        line = f"line {use.node.lineno}"
+        role = self.roles.get(".".join(rest).removesuffix(".data"))
+        if rest and path in self.surroundings.fillers:
+            self._attributed.add(id(call))
+            if role and once and call.args and call.args[0] is use.node and _straight(layer, use):
+                changes.initial[role] = call
+            else:
+                changes.notes.append(f"{use.text} is filled by {name}(…) at {line}, which is left out")
+            return
+        if not rest and changes.wrap(path, name, self.surroundings, f" at {line}"):
+            return
+        alone = isinstance(trail.outer and trail.outer.node, ast.Expr)  # a statement of its own, which is run for its effect
+        if (not rest or alone) and name.rpartition(".")[2] not in (*READING, *IN_A_ROW):
+            changes.notes.append(f"{use.text} is an argument of {name or 'a call'}(…) at {line}, which is not read")
+
+    def _fillers(self) -> Iterator[str]:
+        """Yield comments on initial values that are set for layers not named there."""
+        lines, appliers = [], []
+        for use in self.page.uses:
+            call = use.call
+            if call is None or id(call) in self._attributed:
+                continue
+            if "." in use.text and use.text.rpartition(".")[2] in self.surroundings.appliers and len(call.args) == 1:
+                appliers.append(f"{use.text}({dotted(call.args[0]) or '…'}) at line {call.lineno}")
+            elif self.resolve(use.text, use.scope) in self.surroundings.fillers:
+                lines.append(call.lineno)
+        if lines:
+            some = ", ".join(map(str, sorted(set(lines))[:SHOWN])) + (", …" if len(set(lines)) > SHOWN else "")
+            yield f"initial values: what line {some} fills may be those of this layer, and is left out"
+        yield from (f"initial values: {text} may replace them, and is left out" for text in appliers[:SHOWN])
+
+    def _casts(self) -> Iterator[str]:
+        """Yield comments on casts of whole models of this file."""
+        for use in self.page.uses:
+            call, trail = use.call, use.trail
+            if call is None or trail is None:
+                continue
+            if self._is_model(use.text, use.scope) and trail.outer is not None and isinstance(trail.outer.node, ast.Attribute):
+                outer = trail.outer.outer.node if trail.outer.outer is not None else None
+                method, receiver = trail.outer.node.attr, f"{use.text}(…)"
+                if not isinstance(outer, ast.Call):
+                    continue
+                call = outer
+            else:
+                receiver, _dot, method = use.text.rpartition(".")
+                if not self._holds_model(receiver, use.scope):
+                    continue
+            if method in self.surroundings.refused or self._dtype(method, call, use.scope):
+                yield f"dtype: {receiver}.{method}(…) at line {call.lineno} may change it, and is left out"
+
+    def _dtype(self, method: str, call: ast.Call, scope: Scope) -> str | None:
+        if method not in self.surroundings.casts:
+            return None
+        return self.surroundings.casts[method] or self.dtype_of(call, scope)
+
+    def _is_model(self, name: str, scope: Scope) -> bool:
+        path = self.resolve(name, scope) if name else None
+        return path is not None and (path.startswith(".") or path in self.surroundings.containers)
+
+    def _holds_model(self, name: str, scope: Scope) -> bool:
+        """Return True for an instance in its own methods, and for a name bound to a call of a class of this file."""
+        if not name or "." in name:
+            return False
+        if _is_instance(name, scope):
+            return True
+        owner = scope.owner(name)
+        for binding in owner.bindings[name] if owner is not None else ():
+            function = dotted(binding.value.func) if isinstance(binding.value, ast.Call) else None
+            if function is not None and self._is_model(function, binding.scope):
+                return True
+        return False
+
+
+def _identity(name: str, scope: Scope) -> int:
+    """Return what a name's first part means: the class of the instance in a method, else the scope that binds it."""
+    head = name.partition(".")[0]
+    owner = scope.owner(head)
+    if owner is not None and owner.first == head and owner.parent is not None and owner.parent.kind == "class":
+        return id(owner.parent)
+    return id(owner)
+
+
+def _meant(layers: list[Bound], use: Use) -> list[Bound]:
+    """Return the layers of a name that a use may mean: every one, or of very many the last one before it, as time would grow."""
+    if len(layers) <= SHARED:
+        return layers
+    before = bisect_right(layers, use.node.lineno, key=lambda layer: layer.statement.lineno)
+    return layers[max(before - 1, 0) : max(before, 1)]
+
+
+def _times(layer: Bound, stored: int) -> int:
+    """Return how often a layer's name is bound."""
+    owner = layer.use.scope.owner(layer.name)
+    return stored if "." in layer.name else 0 if owner is None else len(owner.bindings[layer.name])
+
+
+def _is_instance(name: str, scope: Scope) -> bool:
+    owner = scope.owner(name)
+    return owner is not None and owner.first == name and owner.parent is not None and owner.parent.kind == "class"
+
+
+def _straight(layer: Bound, use: Use) -> bool:
+    """Return True where a statement runs whenever the layer is built, after it: both stand in one block, ``with`` aside."""
+    blocks, node = [], None
+    for trail in (layer.use.trail, use.trail):
+        inside = iter(trail or ())
+        node = next((part for part in inside if isinstance(part, ast.stmt)), None)
+        outer = next((part for part in inside if not isinstance(part, ast.With)), None)
+        blocks.append((outer, node))
+    (first, assignment), (second, statement) = blocks
+    if first is not second or not isinstance(statement, (ast.Expr, ast.Assign)) or assignment is None or first is None:
+        return False
+    body = getattr(first, "body", None)
+    branches = isinstance(first, (ast.Module, ast.ClassDef, *FUNCTIONS))
+    return branches and isinstance(body, list) and assignment.lineno < statement.lineno

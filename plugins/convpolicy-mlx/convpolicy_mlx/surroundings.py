@@ -1,0 +1,23 @@
+"""What may stand around ``mlx.nn.Conv1d`` in code, and MLX's other layers."""
+
+from __future__ import annotations
+
+from convpolicy.translation.surroundings import Surroundings
+
+TRANSPOSED = "transposed convolutions are not translated yet"
+FUNCTION = "it has no weights of its own; write mlx.nn.Conv1d and give it these weights"
+SURROUNDINGS = Surroundings(
+    layers=("mlx.nn.*",),
+    values=("mlx.nn.Module",),
+    alike={
+        "mlx.nn.ConvTranspose1d": TRANSPOSED,
+        "mlx.core.conv1d": FUNCTION,
+        "mlx.core.conv_general": FUNCTION,
+        "mlx.core.conv_transpose1d": TRANSPOSED,
+    },
+    containers=("mlx.nn.Sequential",),
+    remarks={"mlx.core.compile": "it compiles the layer"},
+    casts={"set_dtype": None},
+    methods={"eval": "", "train": "", "freeze": "it only matters in training", "unfreeze": "it only matters in training"},
+    appliers=("apply", "apply_to_modules"),
+)
