@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import convpolicy as cp
 from convpolicy.extensions.loading import PluginRegistry as Registry
 
@@ -91,3 +95,15 @@ def offering_formats(*formats):
             return list(formats)
 
     return Plugin()
+
+
+SECONDS = 60  # after which a process hangs
+
+
+def python(tmp_path, code, *words, **options):
+    """Run code, or a module with ``-m``, in a process that finds what is installed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "PYTHONIOENCODING": "utf-8"}
+    words = [sys.executable, "-c", code] if not words else [sys.executable, *words]
+    return subprocess.run(
+        words, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=False, **options
+    )
