@@ -10,33 +10,33 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from convpolicy import registry as _registry
-from convpolicy.core.named import policies, policy
-from convpolicy.core.plan import ConvSpec, Plan
-from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.extensions.loading import PLUGINS as _PLUGINS
-from convpolicy.layers.backend import Backend, LayerRequest
-from convpolicy.layers.conv1d import Conv1d
-from convpolicy.parts.choice import Choice
-from convpolicy.parts.distribution import Distribution
-from convpolicy.parts.initializer import Initializer
-from convpolicy.parts.layout import Layout
-from convpolicy.parts.padding import PaddingMode, PaddingRule
-from convpolicy.parts.part import Param
-from convpolicy.parts.stream import RandomStream, Stream
-from convpolicy.registry.deferred import Deferred, lazy
-from convpolicy.registry.report import PluginReport
 
 if TYPE_CHECKING:
     from convpolicy.comparison import Comparison, compare
     from convpolicy.conversion import Conversion, convert
     from convpolicy.conversion.formats import FileFormat
-    from convpolicy.core.named import load_policy
+    from convpolicy.core.named import load_policy, policies, policy
+    from convpolicy.core.plan import ConvSpec, Plan
+    from convpolicy.core.policy import Policy
     from convpolicy.diagnosis import Diagnosis, why
+    from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+    from convpolicy.layers.backend import Backend, LayerRequest
     from convpolicy.layers.capture import Capture, capture, port
     from convpolicy.layers.chain import Causality, Chain, ChainLayer, chain
-    from convpolicy.layers.whole_models import PortedModel, port_model
+    from convpolicy.layers.conv1d import Conv1d
+    from convpolicy.layers.ported import PortedModel
+    from convpolicy.layers.whole_models import port_model
+    from convpolicy.parts.choice import Choice
+    from convpolicy.parts.distribution import Distribution
+    from convpolicy.parts.initializer import Initializer
+    from convpolicy.parts.layout import Layout
+    from convpolicy.parts.padding import PaddingMode, PaddingRule
+    from convpolicy.parts.part import Param
+    from convpolicy.parts.stream import RandomStream, Stream
+    from convpolicy.registry.deferred import Deferred, lazy
     from convpolicy.registry.marks import hookimpl
+    from convpolicy.registry.report import PluginReport
     from convpolicy.translation import translate, translate_page
     from convpolicy.translation.dialect import Dialect
     from convpolicy.tuning import Tuning, tune, untune
@@ -144,6 +144,9 @@ def random_stream(name: str, seed: Any = 0) -> Stream:
         UnknownNameError: neither a random stream nor a policy.
         InvalidTypeError, InvalidValueError: a seed that the framework refuses.
     """
+    from convpolicy.core.named import policy
+    from convpolicy.parts.choice import Choice
+
     part = random_streams().get(name) if isinstance(name, str) else None
     return policy(name).start_stream(seed) if part is None else part.seeded(seed, part.arguments(Choice(name)))
 
@@ -173,18 +176,33 @@ def unregister(name: str) -> None:
     _PLUGINS.unregister(name)
 
 
-_ON_DEMAND = {  # what building a layer does not need is imported when asked for
+_HOMES = {  # name -> where it is defined; imported when it is asked for, so that the command line can begin before NumPy is there
     name: f"convpolicy.{module}"
     for module, names in {
         "comparison": "Comparison compare",
         "conversion": "Conversion convert",
         "conversion.formats": "FileFormat",
-        "core.named": "load_policy",
+        "core.named": "load_policy policies policy",
+        "core.plan": "ConvSpec Plan",
+        "core.policy": "Policy",
         "diagnosis": "Diagnosis why",
+        "errors": "ConvPolicyError InvalidTypeError InvalidValueError",
+        "layers.backend": "Backend LayerRequest",
         "layers.capture": "Capture capture port",
         "layers.chain": "Causality Chain ChainLayer chain",
-        "layers.whole_models": "PortedModel port_model",
+        "layers.conv1d": "Conv1d",
+        "layers.ported": "PortedModel",
+        "layers.whole_models": "port_model",
+        "parts.choice": "Choice",
+        "parts.distribution": "Distribution",
+        "parts.initializer": "Initializer",
+        "parts.layout": "Layout",
+        "parts.padding": "PaddingMode PaddingRule",
+        "parts.part": "Param",
+        "parts.stream": "RandomStream Stream",
+        "registry.deferred": "Deferred lazy",
         "registry.marks": "hookimpl",
+        "registry.report": "PluginReport",
         "translation": "translate translate_page",
         "translation.dialect": "Dialect",
         "tuning": "Tuning tune untune",
@@ -196,7 +214,7 @@ _ON_DEMAND = {  # what building a layer does not need is imported when asked for
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
+    if name not in _HOMES:
         raise AttributeError(f"module 'convpolicy' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_ON_DEMAND[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
     return value

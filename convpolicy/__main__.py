@@ -1,5 +1,5 @@
 """``python -m convpolicy`` is the command ``convpolicy``."""
 
-from convpolicy.cli.group import main
+from convpolicy.cli.start import main
 
 main()

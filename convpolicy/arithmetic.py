@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from typing import Any, NamedTuple
 
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 
 SIDES = ("left", "right")
 LARGEST = 2**63 - 1  # what a framework's own integers hold
@@ -32,17 +32,17 @@ def integer(argument: str, value: Any, minimum: int | None = None, maximum: int 
     """
     if type(value) is not int:  # the common case pays nothing more
         if isinstance(value, bool) or "bool" in type(value).__name__:
-            raise InvalidTypeError(f"{argument} must be an integer, got {value!r} of type bool; pass a whole number.")
+            raise InvalidTypeError(f"{argument} must be an integer, got {shown(value)} of type bool; pass a whole number.")
         try:
             value = operator.index(value)
         except TypeError:
             raise InvalidTypeError(
-                f"{argument} must be an integer, got {value!r} of type {type(value).__name__}; pass a whole number."
+                f"{argument} must be an integer, got {shown(value)} of type {type(value).__name__}; pass a whole number."
             ) from None
     if minimum is not None and value < minimum:
-        raise InvalidValueError(f"{argument} must be at least {minimum}, got {value}; pass {minimum} or more.")
+        raise InvalidValueError(f"{argument} must be at least {minimum}, got {shown(value)}; pass {minimum} or more.")
     if maximum is not None and value > maximum:
-        raise InvalidValueError(f"{argument} must be at most {maximum}, got {value}; pass less.")
+        raise InvalidValueError(f"{argument} must be at most {maximum}, got {shown(value)}; pass less.")
     return int(value)
 
 
@@ -50,7 +50,9 @@ def single(argument: str, value: Any) -> Any:
     """Accept ``3`` and ``(3,)``."""
     if isinstance(value, (tuple, list)):
         if len(value) != 1:
-            raise InvalidValueError(f"{argument} must be one number for one spatial axis, got {value!r}; pass a single integer.")
+            raise InvalidValueError(
+                f"{argument} must be one number for one spatial axis, got {shown(value)}; pass a single integer."
+            )
         return value[0]
     return value
 
@@ -85,7 +87,10 @@ def same_total(kernel: int, stride: int, dilation: int, length: int) -> int:
     ``max((ceil(length/stride) - 1) * stride + e - length, 0)`` and safe to trace with a symbolic length.
     Source: tensorflow/core/framework/common_shape_fns.cc, GetWindowedOutputSizeVerbose.
     """
-    return max((kernel - 1) * dilation - (length - 1) % stride, 0)
+    rest = (kernel - 1) * dilation - (length - 1) % stride
+    return (
+        rest if (kernel - 1) * dilation >= stride - 1 else max(rest, 0)
+    )  # the first is never negative, which a tracer cannot know
 
 
 def split(total: int, odd_side: str) -> tuple[int, int]:

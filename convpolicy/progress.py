@@ -49,4 +49,4 @@ def _bar(*numbers: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _shown(*columns: ProgressColumn) -> Progress:
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=sys.stderr is None or not sys.stderr.isatty())

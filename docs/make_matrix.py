@@ -13,6 +13,7 @@ from pathlib import Path
 from convpolicy.verification.matrix import Matrix, matrix
 
 README = Path(__file__).parents[1] / "README.md"
+BY_PROCESSOR = (("keras-depthwise", "numpy"), ("keras-depthwise", "paddle"))  # exact on processors without AVX-512 only
 BEGIN, END = "<!-- made by docs/make_matrix.py -->\n", "<!-- to here -->\n"
 
 
@@ -20,7 +21,10 @@ def table(found: Matrix) -> str:
     """Return the matrix in Markdown."""
     head, lines = found.table()
     shown = [line for line in lines if "not checked" not in line]
-    rows = [head, ["---"] * len(head), *([f"**{policy}**", *cells] for policy, *cells in shown)]
+    rows = [head, ["---"] * len(head)]
+    for policy, *cells in shown:
+        marks = ("\\*" if (policy, backend) in BY_PROCESSOR else "" for backend in head[1:])
+        rows.append([f"**{policy}**", *map("".join, zip(cells, marks))])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

@@ -48,7 +48,7 @@ def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds
         return
     if found.layers:
         output.print_table(tuning.HEAD, [row.cells() for row in found.layers])
-    click.echo(found.summary)
+    output.say(found.summary)
 
 
 def _built(word: str) -> Any:

@@ -47,9 +47,9 @@ def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> 
         output.print_json({"layers": rows, **totals, "causality": str(causality)})
         return
     output.print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
-    click.echo(f"\nlength {length} -> {totals['length_out']}, at least {totals['shortest_length']} for an output")
-    click.echo(f"each output spans {made.receptive_field} samples and waits for {totals['delay']} after its own place")
-    click.echo(causality)
+    output.say(f"\nlength {length} -> {totals['length_out']}, at least {totals['shortest_length']} for an output")
+    output.say(f"each output spans {made.receptive_field} samples and waits for {totals['delay']} after its own place")
+    output.say(causality)
 
 
 def _layer(word: str) -> tuple[object, ...]:

@@ -41,23 +41,30 @@ def _parameters(part: Any) -> dict[str, Any]:
     return {name: param.default for name, param in part.params.items()} if isinstance(part, Part) else {}
 
 
+def _errors() -> list[str]:
+    return [error for report in registry.current().reports() for error in report.errors]
+
+
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice(list(LISTS)))
 @arguments.as_json
 def list_parts(kind: str | None, as_json: bool) -> None:
     """List every registered part, or those of one KIND, and the plugin each comes from."""
-    found = [
+    known = _errors()
+    found = [  # making a part may fail, which is reported
         (listed, name, _parameters(part), part.provider, _described(part))
         for word, listed in LISTS.items()
         if kind in (None, word)
-        for name, part in registry.current().parts(listed).items()
+        for name, part in registry.current().working(listed).items()
     ]
+    for error in [error for error in _errors() if error not in known]:
+        output.say_beside(f"convpolicy: {error}")
     if as_json:
         keys = ("kind", "name", "parameters", "provider", "description")
         output.print_json([dict(zip(keys, line)) for line in found])
         return
     for number, word in enumerate([kind] if kind else LISTS):
-        click.echo("\n" * bool(number) + word)
+        output.say("\n" * bool(number) + word)
         output.print_table(
             ("name", "plugin", "parameters", "description"),
             [
@@ -125,9 +132,9 @@ def plan(
     if as_json:
         output.print_json(made.to_dict())
         return
-    click.echo(made)
-    click.echo()
-    click.echo(draw(made))
+    output.say(made)
+    output.say()
+    output.say(draw(made))
 
 
 @click.command("compare")
@@ -155,10 +162,10 @@ def compare_policies(
     if rows:
         output.print_table(("", compared.a, compared.b), ((row.aspect, row.a, row.b) for row in rows))
     else:
-        click.echo(compared)
+        output.say(compared)
     for name, made in zip((compared.a, compared.b), compared.plans):
         if made is not None:
-            click.echo(f"\n{name}\n{draw(made, rows=4)}")
+            output.say(f"\n{name}\n{draw(made, rows=4)}")
 
 
 @click.command()
@@ -184,7 +191,7 @@ def plugins(as_json: bool) -> None:
     )
     for report in reports:
         for error in report.errors:
-            click.echo(f"{report.name}: {error}")
+            output.say(f"{report.name}: {error}")
 
 
 def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json: bool) -> None:
@@ -195,7 +202,7 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
     else:
         output.print_table(*found.table())
     for cell in found.failed:
-        click.echo(f"{cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}", err=True)
+        output.say_beside(f"{cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}")
     if found.failed:
         raise SystemExit(1)
 

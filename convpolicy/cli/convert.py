@@ -23,7 +23,7 @@ TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for it
 @click.option("--source", required=True, metavar="POLICY|LAYOUT|FILE", help="What SRC is laid out as: torch, mindspore, WIO, ….")
 @click.option("--target", required=True, metavar="POLICY|LAYOUT|FILE", help="What DST is to be laid out as.")
 @click.option("--map", "mapping", type=click.Path(dir_okay=False), help="TOML or JSON: patterns of names and their layouts.")
-@click.option("--guess", is_flag=True, help="Take what has a weight's name and number of axes; prints it and wants --yes.")
+@click.option("--guess", is_flag=True, help="Take what its name, axes and bias say is a weight; prints it and wants --yes.")
 @click.option("--yes", is_flag=True, help="The guess is right.")
 @click.option("--dtype", help="Of every floating-point tensor: float64, float32, float16 or bfloat16.")
 @click.option("--fold-weight-norm", is_flag=True, help="One plain weight instead of the two tensors of weight normalisation.")
@@ -62,7 +62,9 @@ def convert(
     ):
         if guess and not yes:
             _print_weights(prepared.tensors, as_json)
-            click.echo("convpolicy: this is a guess and nothing was written; if it is right, add --yes.", err=True)
+            for note in prepared.notes:
+                output.say_beside(note)
+            output.say_beside("convpolicy: this is a guess and nothing was written; if it is right, add --yes.")
             raise SystemExit(2)
         with progress.bytes_bar() as step:
             done = prepared.run(step)
@@ -74,9 +76,9 @@ def _print_done(done: Conversion, as_json: bool) -> None:
         output.print_json(done.to_dict())
         return
     _print_weights(done.tensors, as_json)
-    click.echo(f"{len(done.tensors) - len(done.weights)} other tensors copied to {done.output}")
+    output.say(f"{len(done.tensors) - len(done.weights)} other tensors copied to {done.output}")
     for note in done.notes:
-        click.echo(note)
+        output.say(note)
 
 
 def _print_weights(tensors: tuple[Converted, ...], as_json: bool) -> None:

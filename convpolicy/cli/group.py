@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 import convpolicy
 from convpolicy import registry
-from convpolicy.errors import ConvPolicyError
+from convpolicy.cli import INTERRUPTED, output
+from convpolicy.errors import ConvPolicyError, visible
 from convpolicy.extensions.loading import PLUGINS
 
 
@@ -18,21 +22,37 @@ class _Refusal(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"convpolicy: {self.message}", file=file, err=True)
+        output.say_beside(f"convpolicy: {self.message}")
 
 
 class _Group(click.Group):
     """Turns what the library refuses, and files that cannot be read, into one sentence on stderr and exit status 2."""
 
+    def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
+        with _readable():
+            return super().make_context(*arguments, **keywords)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _readable():
+                return super().invoke(ctx)
         except ConvPolicyError as error:
             raise _Refusal(str(error)) from error
         except OSError as error:
             if error.filename is None:  # not about a file the user named, e.g. a closed pipe
                 raise
-            raise _Refusal(f"{error.filename}: {error.strerror}.") from error
+            name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+            raise _Refusal(f"{name}: {error.strerror or 'failed'}.") from error
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Write control characters out where click repeats a word."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error).update(message=visible(error.message))  # which click declares final
+        raise
 
 
 def build() -> click.Group:
@@ -43,22 +63,59 @@ def build() -> click.Group:
     """
     group = _Group("convpolicy", help="Padding, initialization and weight layout of 1-D convolutions, as policies.")
     group = click.version_option(convpolicy.__version__, package_name="convpolicy")(group)
-    PLUGINS.add_commands(group)
+    with output.kept():
+        PLUGINS.add_commands(group)
     return group
 
 
-def main() -> None:
-    """Run the command line."""
+def main(ready: Callable[[], object] = lambda: None) -> None:
+    """Run the command line.
+
+    Args:
+        ready: called when the commands are there, before the one that is asked for runs.
+    """
+    _occupy()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without √ or … shows a question mark
     try:
         group = build()
+        for report in registry.current().reports():
+            if report.errors:
+                output.say_beside(f"convpolicy: plugin {report.name!r} is broken; see: convpolicy plugins")
+        ready()
+        status = _run(group)
     except ConvPolicyError as error:
-        refusal = _Refusal(str(error))
-        refusal.show()
-        raise SystemExit(refusal.exit_code) from error
-    for report in registry.current().reports():
-        if report.errors:
-            click.echo(f"convpolicy: plugin {report.name!r} is broken; see: convpolicy plugins", err=True)
-    group()
+        _Refusal(str(error)).show()
+        status = _Refusal.exit_code
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    raise SystemExit(status)
+
+
+def _run(group: click.Group) -> int:
+    """Run the command that is asked for and return the exit status."""
+    try:
+        status = group.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:  # Ctrl-C
+        return INTERRUPTED
+    except OSError as error:  # of what click itself prints
+        if error.filename is not None or sys.stdout is None:
+            raise
+        output.drop(sys.stdout)
+        _Refusal(f"{output.STDOUT}: {error.strerror}.").show()
+        return _Refusal.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def _occupy() -> None:
+    """Open the standard streams that are closed, on nothing, so that no file that is written gets the number of one."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free

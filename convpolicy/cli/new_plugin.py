@@ -32,8 +32,8 @@ def start_plugin(name: str, folder: Path | None, as_json: bool) -> None:
         output.print_json({"folder": str(target), "files": files})
         return
     for file in files:
-        click.echo(target / file)
-    click.echo(f"Now: cd {target} && pip install -e '.[test]' && convpolicy plugins && pytest")
+        output.say(target / file)
+    output.say(f"Now: cd {target} && pip install -e '.[test]' && convpolicy plugins && pytest")
 
 
 def write(name: str, target: Path) -> list[str]:

@@ -1,19 +1,101 @@
-"""What every command prints: a table for people, JSON for programs."""
+"""What every command prints: a table for people, JSON for programs; and what plugins print meanwhile, which goes to stderr."""
 
 from __future__ import annotations
 
+import copy
+import errno
+import io
 import json
 import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
+from functools import wraps
+from typing import IO, Any, cast
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from convpolicy.errors import CONTROLS, visible
+
 UNBOUNDED = 10_000  # columns; a pipe or a file has no edge to wrap at
+STDOUT = "standard output"  # its name in an error
+JSON_CONTROLS = {code: f"\\u{code:04x}" for code in CONTROLS if code > 126}  # which JSON allows and a terminal obeys
+_stdout: ContextVar[IO[str] | None] = ContextVar("stdout")
+
+
+class _Stderr:
+    """stderr in the place of stdout; what closes it closes nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr or io.StringIO(), name)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Keep stdout for `say` and what is built on it; what anything else prints meanwhile goes to stderr."""
+    token = _stdout.set(sys.stdout)
+    try:
+        with redirect_stdout(cast("IO[str]", _Stderr())):
+            yield
+    finally:
+        _stdout.reset(token)
+
+
+def keeping(command: click.Command) -> click.Command:
+    """Return a command that has stdout to itself; see `kept`."""
+    function = command.callback
+    assert function is not None
+
+    @wraps(function)
+    def callback(*arguments: Any, **keywords: Any) -> Any:
+        with kept():
+            return function(*arguments, **keywords)
+
+    command = copy.copy(command)
+    command.callback = callback
+    return command
+
+
+def say(text: object = "", *, end: str = "\n") -> None:
+    """Print on stdout, control characters written out.
+
+    Raises:
+        OSError: stdout is closed or full; names it.
+    """
+    write(visible(str(text)) + end)
+
+
+def say_beside(text: object) -> None:
+    """Print on stderr, control characters written out."""
+    click.echo(visible(str(text)), err=True)
+
+
+def write(text: str) -> None:
+    """Print on stdout as it is; see `say`."""
+    stream = _stdout.get(sys.stdout)
+    if stream is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), STDOUT)
+    try:
+        click.echo(text, file=stream, nl=False)
+    except OSError as error:
+        if error.errno != errno.EPIPE:  # which is no fault: who reads has read enough
+            error.filename = STDOUT
+            drop(stream)
+        raise
+
+
+def drop(stream: IO[str]) -> None:
+    """Let what a stream still holds go nowhere, so that Python does not try again at its end."""
+    with suppress(OSError, ValueError, io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
@@ -22,16 +104,19 @@ def print_table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
     for number, title in enumerate(head):
         table.add_column(title, overflow="fold", no_wrap=number == 0)
     for line in lines:
-        table.add_row(*(Text(str(cell)) for cell in line))
-    console = Console(width=None if sys.stdout.isatty() else UNBOUNDED)
+        table.add_row(*(Text(visible(str(cell))) for cell in line))
+    stream = _stdout.get(sys.stdout)
+    on_terminal = stream is not None and stream.isatty()
+    console = Console(file=stream, width=None if on_terminal else UNBOUNDED)
     with console.capture() as captured:
         console.print(table)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
 
 def print_json(data: Any) -> None:
     """Print plain data as JSON; NaN and infinity, which JSON has not, as the text ``"nan"``, ``"inf"`` or ``"-inf"``."""
-    click.echo(json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False)
+    write(text.translate(JSON_CONTROLS) + "\n")
 
 
 def _without_nan(data: Any) -> Any:

@@ -30,4 +30,4 @@ def papers(as_json: bool) -> None:
 def explain(policy: Policy) -> None:
     """Print the texts about a paper's policy, with a drawing; nothing for any other policy."""
     for heading, text in paper_text.explained(policy):
-        click.echo(f"\n{heading}\n{text}")
+        output.say(f"\n{heading}\n{text}")

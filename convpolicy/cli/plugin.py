@@ -10,7 +10,7 @@ from convpolicy.registry.marks import hookimpl
 @hookimpl
 def convpolicy_commands(cli: Any) -> None:
     """Add the built-in commands."""
-    from convpolicy.cli import bench, chain, commands, convert, new_plugin, translate, why
+    from convpolicy.cli import bench, chain, commands, convert, new_plugin, output, translate, why
 
     for command in (
         *commands.COMMANDS,
@@ -21,4 +21,4 @@ def convpolicy_commands(cli: Any) -> None:
         translate.translate,
         new_plugin.start_plugin,
     ):
-        cli.add_command(command)
+        cli.add_command(output.keeping(command))

@@ -23,7 +23,7 @@ SUFFIX = ".py"
 @arguments.as_json
 def translate(code: str, source: str, target: str, in_channels: int | None, length: int | None, as_json: bool) -> None:
     """Write a Conv1d call, or every one of a FILE (ending in .py) or of stdin (-), in another framework's words."""
-    file = code if code.endswith(SUFFIX) or (len(code) < 1000 and Path(code).is_file()) else ""
+    file = code if code.endswith(SUFFIX) or _is_file(code) else ""
     text = sys.stdin.read() if code == "-" else _read(file) if file else code
     options = {"in_channels": in_channels, "length": length}
     if file or code == "-":
@@ -31,7 +31,7 @@ def translate(code: str, source: str, target: str, in_channels: int | None, leng
         if as_json:
             output.print_json([layer.to_dict() for layer in layers])
         else:
-            click.echo(translation.page_of(layers, file or "<stdin>"), nl=False)
+            output.write(translation.page_of(layers, file or "<stdin>"))
         if all(layer.code is None for layer in layers):
             raise InvalidValueError(f"{file or '<stdin>'} has no layer that can be translated; the reasons are in the list.")
         return
@@ -39,7 +39,14 @@ def translate(code: str, source: str, target: str, in_channels: int | None, leng
     if as_json:
         output.print_json({"original": text, "code": translated})
     else:
-        click.echo(translated, nl=False)
+        output.write(translated)
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):  # too long for a name, as a call may be
+        return False
 
 
 def _read(file: str) -> str:

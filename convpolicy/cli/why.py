@@ -88,7 +88,7 @@ def diagnose(
     if as_json:
         output.print_json(found.to_dict())
     else:
-        click.echo(found)
+        output.say(found)
     if not found.equal:
         raise SystemExit(1)
 

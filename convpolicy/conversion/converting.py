@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,14 +14,14 @@ import numpy as np
 from convpolicy.conversion.files.safetensors import in_order
 from convpolicy.conversion.folding import folded
 from convpolicy.conversion.formats import format_of, named_faults
-from convpolicy.conversion.layer_weights import by_layers
-from convpolicy.conversion.maps import by_map
+from convpolicy.conversion.notes import notes
 from convpolicy.conversion.results import Conversion, Converted
 from convpolicy.conversion.rows import Row, plan, stamped
-from convpolicy.conversion.selection import Move, by_guess, by_stamp, side
-from convpolicy.conversion.stamps import STAMP, Stamp
+from convpolicy.conversion.selecting import select
+from convpolicy.conversion.selection import side
+from convpolicy.conversion.stamps import STAMP
 from convpolicy.conversion.stamps import read as read_stamp
-from convpolicy.conversion.tensors import FLOATS, UNNAMED, Job, Piece, Reader, cast, holder, in_pieces, is_unnamed
+from convpolicy.conversion.tensors import FLOATS, Job, Piece, Reader, cast, holder, in_pieces
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.files.whole import Staged, refuse_existing
@@ -33,6 +33,9 @@ class Prepared:
     """A conversion decided on but not done: the source is open and checked, nothing is written.
 
     Use it in a ``with`` block, which closes the source. The arguments are those of `convert`.
+
+    Attributes:
+        notes: what the result will lack or hold unexpectedly, as sentences.
     """
 
     def __init__(
@@ -56,67 +59,15 @@ class Prepared:
             self._check_texts()
             stamp = read_stamp(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
-            self._refused: dict[str, str] = {}  # weights of layers that cannot be captured, and why
-            moves = self._moves(layers, mapping, guess, stamp)
-            rows = plan(self._reader.entries, moves, self._source, self._target, stamp, home, dtype, fold_weight_norm)
+            sides = (self._source, self._target)
+            selection = select(self._reader, *sides, stamp, layers=layers, mapping=mapping, guess=guess)
+            rows = plan(self._reader.entries, selection, *sides, stamp, home, dtype, fold_weight_norm)
             self._rows = _ordered(rows)
             self._stamp = stamped(rows, reads.suffix, self._source, self._target, stamp)
-            self._notes = tuple(self._noted())
+            self.notes = tuple(notes(rows, self._reader, (reads, writes), sides, selection.left, self._stamp is not None))
         except BaseException:
             self._reader.close()
             raise
-
-    def _moves(self, layers: Any, mapping: Any, guess: bool, stamp: Stamp | None) -> Mapping[str, Move]:
-        entries = {entry.name: entry for entry in self._reader.entries}
-        source, target = self._source, self._target
-        moves: dict[str, Move] = {}
-        if mapping is not None:
-            moves |= by_map(mapping, entries, source, target)
-        left = {name: entry for name, entry in entries.items() if name not in moves}
-        if layers is not None:
-            weights, refused = by_layers(layers, entries, source, target)
-            moves |= {name: move for name, move in weights.items() if name in left}
-            self._refused = {name: reason for name, reason in refused.items() if name in left}
-        elif guess:
-            moves |= by_guess(left, source, target)
-        elif mapping is None and stamp is not None:
-            now = side("the file's stamp", stamp.target)
-            if now.layout.axes != source.layout.axes:
-                raise InvalidValueError(
-                    f"source must be {stamp.target!r}, as {self._src} says of itself, got {source.name!r}; pass that."
-                )
-            moves |= by_stamp(stamp, entries, source, target)
-        elif mapping is None and source.layout.axes != target.layout.axes:
-            raise InvalidValueError(
-                "which tensors are weights of a Conv1d is not known; pass layers (a captured model), mapping (a map of names), or "
-                "guess=True (by names and shapes)."
-            )
-        if not any(move.source for move in moves.values()) and (guess or layers is not None or mapping is not None):
-            raise InvalidValueError(
-                f"{self._src} has no weight of a Conv1d as {source.name} lays it out (axes {source.layout.axes}, name "
-                f"{source.weight!r}); correct the source or say which they are in a map."
-            )
-        return moves
-
-    def _noted(self) -> Iterator[str]:
-        reads, writes = self._reads, self._writes
-        if self._reader.others and reads.writer is not writes.writer:
-            yield f"left out, for they are no tensors: {', '.join(self._reader.others)}."
-        if not writes.keeps_metadata and (self._stamp is not None or self._reader.metadata):
-            yield f"a {writes.suffix} file holds no metadata, so it does not say what it was converted from."
-        if self._refused:
-            name, reason = next(iter(self._refused.items()))
-            more = f", and so are {len(self._refused) - 1} others" if len(self._refused) > 1 else ""
-            yield f"{name!r} is copied as it is{more}: {reason}"
-        unnamed = [row.old for row in self._rows if is_unnamed(row.old.dtype)]
-        if unnamed:
-            yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as are {len(unnamed) - 1} others, copied byte by byte: {UNNAMED}."
-        normed = [row for row in self._rows if row.move is not None and row.move.part == "v"]
-        if normed and self._source.name != self._target.name:
-            yield (
-                f"weight normalisation of {len(normed)} weights is kept as two tensors each, their axes moved alike; "
-                "fold_weight_norm makes one plain weight of them."
-            )
 
     @property
     def tensors(self) -> tuple[Converted, ...]:
@@ -140,15 +91,25 @@ class Prepared:
         metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
         if self._stamp is not None:
             metadata[STAMP] = self._stamp.text()
+        siblings: dict[str, Path] = {}
         with Staged(force=self._force) as staged:
 
             def sibling(name: str) -> Path:
-                self._check_output(self._reader.files, self._dst.with_name(name))
-                return staged.beside(self._dst.with_name(name))
+                if not self._force:
+                    self._check_output(self._reader.files, self._dst.with_name(name))
+                siblings[name] = staged.sibling(self._dst.with_name(name))
+                return siblings[name]
+
+            def remove_afterwards(name: str) -> None:
+                path = self._dst.with_name(name)
+                if not any(path.exists() and file.exists() and path.samefile(file) for file in self._reader.files):
+                    staged.remove_afterwards(path)
 
             hidden = staged.beside(self._dst)
             kept = metadata if self._writes.keeps_metadata else {}
-            writer = self._writes.create(Job(hidden, sibling, tuple(row.new for row in self._rows), kept, self._reader))
+            entries = tuple(row.new for row in self._rows)
+            job = Job(hidden, sibling, entries, kept, self._reader, name_of=staged.name_of, remove_afterwards=remove_afterwards)
+            writer = self._writes.create(job)
             try:
                 for row in self._rows:
                     if progress is not None:
@@ -165,7 +126,13 @@ class Prepared:
                 writer.close()
             if progress is not None:
                 progress("", total, total)
-        return Conversion(self._dst, self._source.name, self._target.name, self.tensors, self._notes)
+            names = {name: staged.name_of(path) for name, path in siblings.items()}
+        others = {name: new for name, new in names.items() if name != new}
+        more = [
+            f"{name!r} was there already, so its tensors are in {new!r}, which the new index names."
+            for name, new in others.items()
+        ]
+        return Conversion(self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *more))
 
     def _check_texts(self) -> None:
         """Refuse names and metadata that no file can hold: lone surrogates, and what a framework makes of broken UTF-8."""
@@ -220,7 +187,7 @@ def convert(
         source, target: a policy or layout, or its name: ``"torch"``, ``"mindspore"``, ``"keras"``, ``"WIO"``.
         layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` or native layers.
         mapping: a TOML or JSON file, or a table, of patterns and the layouts of the tensors they fit.
-        guess: True to take every tensor with the name and the number of axes of a weight.
+        guess: True to take every tensor with the name and the axes of a weight whose path or bias says that it is a Conv1d's.
         dtype: of every floating-point tensor of the result; None keeps each one's.
         fold_weight_norm: True to make one plain weight of the two tensors of weight normalisation.
         force: True to replace a file that exists.

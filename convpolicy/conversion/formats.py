@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import attrs
 
 from convpolicy import registry
+from convpolicy.conversion.limits import check_claims
 from convpolicy.conversion.tensors import Entry, Job, Reader, Writer
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError
 from convpolicy.parts.part import Part
@@ -25,6 +26,8 @@ class ParameterNames:
     Args:
         separator: between the parts of a name: ``"."`` as in ``"encoder.conv1.weight"``, or ``"/"``.
         weight, bias: last part of the name of a weight and of a bias, e.g. ``"vars/0"``; empty: as the layout names them.
+        classes: of files whose paths name classes: a class, e.g. ``"depthwise_conv1d"``, and the name of the layout of its weight;
+            empty: its weights are none of a Conv1d. A number behind it, as in ``"depthwise_conv1d_1"``, does not count.
         groups: True when the parts are groups that contain one another, so that no tensor may have the name of a group.
     """
 
@@ -32,6 +35,7 @@ class ParameterNames:
     weight: str = ""
     bias: str = ""
     groups: bool = False
+    classes: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
 
 def _ends_a_name(file_format: Any, _field: Any, name: Any) -> None:
@@ -43,7 +47,7 @@ def _ends_a_name(file_format: Any, _field: Any, name: Any) -> None:
 
 
 def _can_be_called(file_format: Any, field: Any, function: Any) -> None:
-    if not callable(function) and not (field.name == "writer" and function is None):
+    if not callable(function) and not (function is None and (field.name == "writer" or file_format.instead)):
         raise InvalidTypeError(
             f"{field.name} of file format {file_format.name!r} must be a class or a function, got {function!r}; pass one."
         )
@@ -57,9 +61,11 @@ class FileFormat(Part):
         name: the suffix, e.g. ``".safetensors"``; the longest suffix that fits a file's name decides. A framework before it, as in
             ``"tide.npz"``, restricts the format to files converted from or to a policy of that framework, where it comes before
             the format of the same suffix for everybody.
-        reader: a `Reader`, or ``lazy(module, class)``, which imports it when a file is opened.
+        reader: a `Reader`, or ``lazy(module, class)``, which imports it when a file is opened; None with ``instead``.
         writer: a `Writer`, likewise; None when such files are only read. Formats with the same writer also exchange entries
             that are not tensors.
+        instead: of a kind of file that is neither read nor written: what it is and what to do in its own framework, e.g. ``"a saved
+            graph; load it with tide.load and save its weights with tide.save as .npz"``.
         package: import name of the package that both need; empty when they need none.
         install: what ``pip install`` installs for it, e.g. ``"convpolicy-tide[files]"``; empty: ``package``.
         names: how parameters are called in such a file.
@@ -72,8 +78,9 @@ class FileFormat(Part):
 
     kind: ClassVar[str] = KIND
     name: str = attrs.field(validator=_ends_a_name)
-    reader: Callable[[Path], Reader] = attrs.field(validator=_can_be_called)
+    reader: Callable[[Path], Reader] | None = attrs.field(default=None, validator=_can_be_called)
     writer: Callable[[Job], Writer] | None = attrs.field(default=None, validator=_can_be_called)
+    instead: str = attrs.field(default="", kw_only=True)
     package: str = attrs.field(default="", kw_only=True)
     install: str = attrs.field(default="", kw_only=True)
     names: ParameterNames = attrs.field(
@@ -95,8 +102,10 @@ class FileFormat(Part):
 
         Raises:
             MissingFrameworkError: the package is not installed; holds the command.
-            InvalidValueError: such files are only read.
+            InvalidValueError: such files are only read, or neither read nor written; holds what to do instead.
         """
+        if self.reader is None:
+            raise InvalidValueError(f"{path.name!r} is {self.instead}.")
         if writing and self.writer is None:
             raise InvalidValueError(f"{path.name!r} cannot be written: {self.suffix} files are only read; choose another suffix.")
         if self.package and importlib.util.find_spec(self.package) is None:
@@ -111,11 +120,17 @@ class FileFormat(Part):
             InvalidValueError, OSError: a file that is damaged or cannot be read; holds its name.
             PluginError: the reader fails in another way; holds the format and its plugin.
         """
+        assert self.reader is not None
         with named_faults(f"reading {path.name!r}", self):
             reader = self.reader(path)
             _checked(self, reader, Reader)
             if not all(isinstance(entry, Entry) for entry in reader.entries):
                 raise PluginError(f"{_title(self)}: entries must be objects of class Entry, got {reader.entries!r}; use entry().")
+            try:
+                check_claims(path, reader.entries, reader.files)
+            except BaseException:
+                reader.close()
+                raise
         return reader
 
     def create(self, job: Job) -> Writer:
@@ -175,13 +190,18 @@ def format_of(argument: str, path: Path, framework: str = "") -> FileFormat:
     """
     candidates: dict[str, tuple[int, bool]] = {}
     suffixes: dict[str, None] = {}
+    parts = registry.current().parts(KIND)
     for name in registry.current().names(KIND):
         owner, suffix = split_name(name)
         if owner in ("", framework):
-            suffixes[suffix] = None
+            if name not in parts or parts[name].reader is not None:
+                suffixes[suffix] = None
             if path.name.endswith(suffix) and path.name != suffix:
                 candidates[name] = (len(suffix), bool(owner))
     if not candidates:
-        raise InvalidValueError(f"{argument} must end in one of {', '.join(suffixes)}, got {path.name!r}; rename it.")
-    found: FileFormat = registry.current().get(KIND, max(candidates, key=candidates.__getitem__))
-    return found
+        raise InvalidValueError(
+            f"{argument} must end in one of {', '.join(suffixes)}, got {path.name!r}; rename it if it is such a file, else save the "
+            "weights as one where they come from."
+        )
+    chosen: FileFormat = registry.current().get(KIND, max(candidates, key=candidates.__getitem__))
+    return chosen

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 import numpy as np
 
 from convpolicy import registry
-from convpolicy.conversion.selection import Move, Side, parts_of
+from convpolicy.conversion.selection import Move, Side, has_layout, kept_in, parts_of
 from convpolicy.conversion.tensors import Entry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.layers.capture import Capture, capture
-from convpolicy.layers.whole_models import Convolution, PortedModel, convolutions, listed_in, walking
+from convpolicy.layers.ported import PortedModel
+from convpolicy.layers.whole_models import Convolution, convolutions, listed_in, walking
 from convpolicy.parts.layout import Layout
 
 
@@ -26,7 +28,7 @@ class _Layer:
         paths: names that it may have there.
         spec: sizes; None for a layer that is not captured.
         layer: the module, which may be in several places of a model.
-        layout: of its weight, where it is not the source's.
+        layout: of its weight in its own framework; None where that is not known.
         reason: why it is not captured.
     """
 
@@ -37,13 +39,16 @@ class _Layer:
     reason: str = ""
 
 
-def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: Side) -> tuple[dict[str, Move], dict[str, str]]:
+def by_layers(
+    layers: Any, entries: Mapping[str, Entry], source: Side, target: Side, known: Callable[[str, Layout], Layout]
+) -> tuple[dict[str, Move], dict[str, str]]:
     """Return the weights of layers, and the weights of modules that cannot be captured.
 
     Args:
         layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` or native layers.
         entries: of the file.
         source, target: of the conversion.
+        known: ``(name of a tensor, layout of its layer) -> layout`` that the file says it has.
 
     Returns:
         Name of a tensor -> its `Move`, and name of a tensor -> why it is copied as it is.
@@ -57,7 +62,9 @@ def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: S
         parts = parts_of(name, source.weight)
         if parts is not None:
             stems.setdefault(parts[0], []).append((name, parts[1]))
-    rows = [(layer, _stem_of(layer.paths, stems)) for layer in _layers_of(layers)]
+    around = wrappers()
+    places = _places(stems, around)
+    rows = [(layer, _stem_of(layer.paths, places, around)) for layer in _layers_of(layers)]
     present = {id(layer.layer) for layer, stem in rows if stem is not None}
     moves: dict[str, Move] = {}
     refused: dict[str, str] = {}
@@ -71,31 +78,49 @@ def by_layers(layers: Any, entries: Mapping[str, Entry], source: Side, target: S
         elif layer.spec is None:
             refused |= {name: layer.reason for name, _part in stems[stem]}
         else:
-            moves |= _moves_of(layer, layer.spec, stem, stems[stem], entries, source, target)
+            for name, part in stems[stem]:
+                own = layer.layout if layer.layout is not None and has_layout(source, layer.layout) else source.layout
+                layout = known(name, own)
+                if part != "g":
+                    _check_shape(layer, layer.spec, layout, entries[name])
+                moves[name] = Move(layout, kept_in(target, layout, source), stem, "layer", layer.spec.groups, part)
     return moves, refused
 
 
-def _moves_of(
-    layer: _Layer, spec: ConvSpec, stem: str, tensors: Iterable[tuple[str, str]], entries: Mapping[str, Entry], source: Side,
-    target: Side,
-) -> dict[str, Move]:  # fmt: skip
-    layout = layer.layout or source.layout
-    shape = layout.from_oiw(np.broadcast_to(np.uint8(0), spec.weight_shape), spec.groups).shape
-    for name, part in tensors:
-        if part != "g" and entries[name].shape != shape:
-            raise InvalidValueError(
-                f"layers has {layer.paths[0]!r} with a weight of shape {shape} as {layout.name}, but {name!r} has "
-                f"{entries[name].shape}; pass the layers of this file, and its own source."
-            )
-    return {name: Move(layout, target.layout, stem, "layer", spec.groups, part) for name, part in tensors}
+def _check_shape(layer: _Layer, spec: ConvSpec, layout: Layout, entry: Entry) -> None:
+    oiw = np.broadcast_to(np.uint8(0), spec.weight_shape)
+    fits = "M" not in layout.axes or spec.groups == spec.in_channels
+    shape = layout.from_oiw(oiw, spec.groups).shape if fits else None
+    if entry.shape != shape:
+        raise InvalidValueError(
+            f"layers has {layer.paths[0]!r} with a weight of shape {shape or spec.weight_shape} as {layout.name}, but {entry.name!r} has "
+            f"{entry.shape}; pass the layers of this file, and its own source."
+        )
 
 
-def _stem_of(paths: tuple[str, ...], stems: Iterable[str]) -> str | None:
-    """Return the stem of a layer's names in a file, the one spelt as a path of it before one with other separators, or None."""
+def wrappers() -> set[str]:
+    """Return what wrappers of a model put before or into the names of its parameters, such as ``"module"``."""
+    return {name for backend in registry.current().working("backend").values() for name in backend.wrappers}
+
+
+def _places(stems: Iterable[str], around: Collection[str]) -> list[Mapping[str, str]]:
+    """Return spelling of a path -> stem: as it is, with dots, and without wrappers, where no two are the same."""
     spelt = {stem.rstrip("./"): stem for stem in stems}
-    dotted = {known.replace("/", "."): stem for known, stem in spelt.items()}
+    dotted = {path.replace("/", "."): stem for path, stem in spelt.items()}
+    bare = Counter(_bare(path, around) for path in dotted)
+    return [spelt, dotted, {_bare(path, around): stem for path, stem in dotted.items() if bare[_bare(path, around)] == 1}]
+
+
+def _stem_of(paths: tuple[str, ...], places: list[Mapping[str, str]], around: Collection[str]) -> str | None:
+    """Return the stem of a layer's names in a file, or None."""
+    spelt, dotted, bare = places
     candidates = [spelt.get(path) for path in paths] + [dotted.get(path.replace("/", ".")) for path in paths]
+    candidates += [bare.get(_bare(path.replace("/", "."), around)) for path in paths]
     return next((stem for stem in candidates if stem is not None), None)
+
+
+def _bare(path: str, around: Collection[str]) -> str:
+    return ".".join(part for part in path.split(".") if part not in around)
 
 
 def _layers_of(layers: Any) -> Iterator[_Layer]:
@@ -105,7 +130,7 @@ def _layers_of(layers: Any) -> Iterator[_Layer]:
     elif listed_in(layers) is not None:  # first, as a model may be a mapping
         for row, captured in convolutions(layers, every_path=True):
             spec, reason = (captured.spec, "") if isinstance(captured, Capture) else (row.spec, str(captured))
-            yield _Layer((row.path, *row.aliases), spec, row.module, _layout_of(row), reason)
+            yield _Layer((row.path, *row.aliases), spec, row.module, _layout_of(row, captured), reason)
     elif isinstance(layers, Mapping):
         yield from (_of_layer(Convolution(path, None), layer) for path, layer in layers.items())
     else:
@@ -116,9 +141,13 @@ def _layers_of(layers: Any) -> Iterator[_Layer]:
 
 
 def _of_layer(origin: Convolution, layer: Any) -> _Layer:
-    spec = (layer if isinstance(layer, Capture) else capture(layer)).spec
-    return _Layer((origin.path, *origin.aliases), spec, object(), _layout_of(origin))
+    captured = layer if isinstance(layer, Capture) else capture(layer)
+    return _Layer((origin.path, *origin.aliases), captured.spec, object(), _layout_of(origin, captured))
 
 
-def _layout_of(convolution: Convolution) -> Layout | None:
-    return registry.current().get("layout", convolution.layout) if convolution.layout else None
+def _layout_of(convolution: Convolution, captured: Any) -> Layout | None:
+    """Return the layout of a layer's own weight; None where nothing says it."""
+    if convolution.layout:
+        own: Layout = registry.current().get("layout", convolution.layout)
+        return own
+    return captured.policy.part("layout")[0] if isinstance(captured, Capture) else None

@@ -85,7 +85,7 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
             arrays = {name: _numbers(reader, entry) for name, entry in tensors.items() if entry.dtype in FLOATS}
         finally:
             reader.close()
-    except (InvalidValueError, json.JSONDecodeError) as error:
+    except (InvalidValueError, json.JSONDecodeError, RecursionError) as error:
         raise InvalidValueError(
             f"{file!r} must be a {SUFFIX} file, got one that cannot be read: {error.__cause__ or error}; write it anew."
         ) from error

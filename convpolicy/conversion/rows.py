@@ -9,7 +9,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.conversion.selection import PLAIN, Move, Side, partner, parts_of
+from convpolicy.conversion.guessing import outputs
+from convpolicy.conversion.limits import fits_array
+from convpolicy.conversion.selection import PLAIN, Move, Selection, Side, partner, parts_of
 from convpolicy.conversion.stamps import Origin, Stamp
 from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, entry, has_holder, is_unnamed
 from convpolicy.errors import ConvPolicyError, InvalidValueError
@@ -56,14 +58,14 @@ class Row:
 
 
 def plan(
-    entries: tuple[Entry, ...], moves: Mapping[str, Move], source: Side, target: Side, stamp: Stamp | None, home: bool,
+    entries: tuple[Entry, ...], selection: Selection, source: Side, target: Side, stamp: Stamp | None, home: bool,
     dtype: str | None, fold: bool,
 ) -> list[Row]:  # fmt: skip
     """Return what becomes of every tensor, in the order of the file.
 
     Args:
         entries: of the source.
-        moves: of the selected ones.
+        selection: which of them move, and which have another name in a map.
         source, target: of the conversion.
         stamp: of the source file.
         home: True when the result is what the file was before its stamp; names and axes of the stamp then return.
@@ -73,12 +75,11 @@ def plan(
     Raises:
         InvalidValueError: a weight that its layout cannot hold, two tensors of one name, or lengths without directions.
     """
+    moves, names = selection.moves, selection.names
     known = {row.name: row for row in entries}
-    origins = stamp.tensors if stamp is not None and home else {}
+    origins = {} if stamp is None or not home else {name: row for name, row in stamp.tensors.items() if name not in names}
     folded = _pairs(known, moves) if fold else {}
-    biases = {
-        f"{move.stem}{source.bias}": f"{move.stem}{target.bias}" for move in moves.values() if move.source and not move.name
-    }
+    biases = _biases(known, selection, source, target)
     rows = []
     for old in entries:
         move = moves.get(old.name)
@@ -88,18 +89,12 @@ def plan(
         if move is not None and move.part != "weight" and norm is not None:
             move = attrs.evolve(move, part="weight")
         stored = old.name in origins and norm is None
-        name = origins[old.name].name if stored else _name(old.name, move, biases, source, target)
+        name = origins[old.name].name if stored else _name(names.get(old.name, old.name), move, biases, source, target)
         kept = old.dtype if dtype is None or old.dtype not in FLOATS else dtype
         if dtype is not None and is_unnamed(old.dtype):
             raise InvalidValueError(f"{old.name!r} is {old.dtype}, which cannot be cast to {dtype}: {UNNAMED}.")
-        try:
-            shape = (
-                old.shape if move is None or move.source is None else _moved(move, np.broadcast_to(np.uint8(0), old.shape)).shape
-            )
-        except ConvPolicyError as error:
-            raise InvalidValueError(f"{old.name!r} of shape {old.shape}: {error}") from error
-        new = attrs.evolve(old, name=name, shape=shape)
-        row = Row(old, new if kept == old.dtype else entry(name, shape, kept, old.part), move, norm)
+        new = attrs.evolve(old, name=name, shape=_shape(move, old))
+        row = Row(old, new if kept == old.dtype else entry(name, new.shape, kept, old.part), move, norm)
         if row.moves_bytes and not has_holder(old.dtype):
             raise InvalidValueError(
                 f"{old.name!r} is of dtype {old.dtype}, whose elements cannot be moved one by one; store it as float16 first."
@@ -107,6 +102,35 @@ def plan(
         rows.append(row)
     _check_names(rows, target)
     return rows
+
+
+def _biases(known: Mapping[str, Entry], selection: Selection, source: Side, target: Side) -> dict[str, str]:
+    """Return the names of biases, before and after: of the tensors beside a weight that have its number of outputs."""
+    named = {selection.names.get(name, name): entry for name, entry in known.items()}
+    biases = {}
+    for name, move in selection.moves.items():
+        bias = f"{move.stem}{source.bias}"
+        if move.source is None or move.name or bias not in named or len(known[name].shape) != len(move.source.axes):
+            continue
+        shape = named[bias].shape
+        if len(shape) == 1 and (move.part == "g" or shape == (outputs(move.source, known[name].shape),)):
+            biases[bias] = f"{move.stem}{target.bias}"
+    return biases
+
+
+def _shape(move: Move | None, old: Entry) -> tuple[int, ...]:
+    """Return the shape of a tensor in the result."""
+    if move is None or move.source is None:
+        return old.shape
+    if len(old.shape) != len(move.source.axes) or not fits_array(old):
+        raise InvalidValueError(
+            f"{old.name!r} is no weight of a Conv1d as {move.source.name} lays it out (axes {move.source.axes}): it has "
+            f"{len(old.shape)} axes of lengths {old.shape[:8]}; take it out of the map, or correct the layout."
+        )
+    try:
+        return _moved(move, np.broadcast_to(np.uint8(0), old.shape)).shape
+    except ConvPolicyError as error:
+        raise InvalidValueError(f"{old.name!r} of shape {old.shape}: {error}") from error
 
 
 def stamped(rows: list[Row], suffix: str, source: Side, target: Side, old: Stamp | None) -> Stamp | None:
@@ -132,7 +156,7 @@ def stamped(rows: list[Row], suffix: str, source: Side, target: Side, old: Stamp
 def _groups(row: Row) -> int | None:
     """Return the groups of a depthwise weight, which its own axes tell."""
     layout = row.move.source if row.move is not None else None
-    return row.old.shape[layout.axes.index("I")] if layout is not None and "M" in layout.axes else None
+    return row.old.shape[layout.axes.index("I")] or None if layout is not None and "M" in layout.axes else None
 
 
 def _pairs(known: Mapping[str, Entry], moves: Mapping[str, Move]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which tensors are weights of a Conv1d: told by a stamp, or guessed from names and shapes."""
+"""The two sides of a conversion, and the weights that move between them: names, layouts, and what a stamp tells."""
 
 from __future__ import annotations
 
@@ -96,6 +96,21 @@ class Move:
     name: str | None = None
 
 
+@attrs.frozen
+class Selection:
+    """What is known of the tensors of a file.
+
+    Attributes:
+        moves: name of a tensor -> its `Move`.
+        names: name of a tensor -> the name that a map has for it, where the map has a name alone.
+        left: name of a tensor that looks like a weight -> why it is copied as it is.
+    """
+
+    moves: Mapping[str, Move]
+    names: Mapping[str, str] = attrs.field(factory=dict)
+    left: Mapping[str, str] = attrs.field(factory=dict)
+
+
 def parts_of(name: str, weight: str) -> tuple[str, str] | None:
     """Return stem and part of the name of a weight, else None."""
     endings = [(weight, "weight"), *((pair[i], "gv"[i]) for pair in NORMS for i in range(2) if weight == PLAIN)]
@@ -114,24 +129,40 @@ def partner(name: str) -> str:
     return ""
 
 
-def by_guess(entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:
-    """Yield what has the name and number of axes of a weight."""
-    ones = [at for at, axis in enumerate(source.layout.axes) if axis == "1"]
-    for name, entry in entries.items():
-        found = parts_of(name, source.weight)
-        if found is None or len(entry.shape) != len(source.layout.axes) or any(entry.shape[at] != 1 for at in ones):
-            continue
-        if found[1] == "g" and not any(partner(other) == name for other in entries):
-            continue
-        if found[1] == "v" and partner(name) not in entries:
-            continue
-        yield name, Move(source.layout, target.layout, found[0], "guessed", part=found[1])
+def has_layout(side: Side, layout: Layout) -> bool:
+    """Whether a layer of the side's framework has weights of a layout."""
+    return layout.name in _layouts(side.framework)
 
 
-def by_stamp(stamp: Stamp, entries: Mapping[str, Entry], source: Side, target: Side) -> Iterator[tuple[str, Move]]:
-    """Yield the weights that an earlier conversion moved."""
+def has_depthwise(side: Side) -> bool:
+    """Whether the side's framework has a layout for depthwise weights alone."""
+    return any("M" in layout.axes for layout in _layouts(side.framework).values())
+
+
+def _layouts(framework: str) -> dict[str, Layout]:
+    policies = registry.current().working("policy").values() if framework else ()
+    names = {policy.layout.name for policy in policies if policy.framework == framework}
+    return {name: layout for name, layout in registry.current().parts("layout").items() if name in names}
+
+
+def kept_in(target: Side, layout: Layout, source: Side) -> Layout:
+    """Return the target's layout of a weight: its own where that is another one than the source's and the target's framework has it."""
+    own = layout.name != source.layout.name and target.framework == source.framework and has_layout(target, layout)
+    return layout if own else target.layout
+
+
+def by_stamp(
+    stamp: Stamp, entries: Mapping[str, Entry], source: Side, target: Side, *, complete: bool
+) -> Iterator[tuple[str, Move]]:
+    """Yield the weights that an earlier conversion moved.
+
+    Raises:
+        InvalidValueError: a tensor that is no longer there, where the stamp must be ``complete``; holds its name.
+    """
     for name, origin in stamp.tensors.items():
         if name not in entries:
+            if not complete:
+                continue
             raise InvalidValueError(f"the file's stamp names {name!r}, which it has not; pass layers, mapping or guess instead.")
         if origin.target:
             stem, part = parts_of(name, source.weight) or ("", "weight")

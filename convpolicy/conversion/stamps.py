@@ -76,7 +76,7 @@ def read(metadata: Mapping[str, str], path: Path) -> Stamp | None:
             raise ValueError("another schema")
         tensors = {name: Origin(**origin) for name, origin in data.pop("tensors").items()}
         return Stamp(tensors=tensors, **data)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         said = error.args[0] if error.args else type(error).__name__
         raise InvalidValueError(
             f"{path} has a stamp that cannot be read ({said}); take {STAMP!r} out of its metadata, or convert anew."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
@@ -133,10 +134,13 @@ def texts(said: str) -> dict[str, str]:
     Raises:
         ValueError: it is no table of texts.
     """
-    found = json.loads(said)
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+    try:
+        table = json.loads(said)
+    except RecursionError:
+        raise ValueError("its metadata is nested without end") from None
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise ValueError("its metadata is no table of texts")
-    return found
+    return table
 
 
 class Reader:
@@ -185,13 +189,20 @@ class Reader:
         """Close the file; called once."""
 
 
+def _kept(name: str) -> None:
+    """Leave a file where it is."""
+
+
 @attrs.frozen
 class Job:
     """What a `Writer` is to write.
 
     Attributes:
         path: where to write; a temporary name, which becomes the output's when the file is complete. It does not exist yet.
-        sibling: ``name -> path``: where to write a further file of that name in the same folder.
+        sibling: ``name -> path``: where to write a further file in the same folder, one that the output refers to.
+        name_of: ``path -> name`` that a file gets: another one than was asked for where a file of that name exists, as a model that
+            is replaced keeps its files until the output has its name.
+        remove_afterwards: ``name -> None``: a file in the folder that only the replaced output referred to.
         entries: every tensor, in the order in which they are written.
         metadata: text for the whole file; empty where the format keeps none.
         reader: of the file that the tensors come from; one of the same format has what only that format contains.
@@ -202,6 +213,8 @@ class Job:
     entries: tuple[Entry, ...]
     metadata: Mapping[str, str]
     reader: Reader
+    name_of: Callable[[Path], str] = attrs.field(default=operator.attrgetter("name"), kw_only=True)
+    remove_afterwards: Callable[[str], None] = attrs.field(default=_kept, kw_only=True)
 
 
 class Writer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from convpolicy import registry
 from convpolicy.core.policy import Policy
@@ -60,9 +59,9 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     """
     from convpolicy.files import data  # here: not needed to build a layer
 
-    source = Path(path)
+    source = data.path_of("path", path)
     data.format_of(source)
-    return read_policy(source.read_bytes(), str(path))
+    return read_policy(data.read(source), str(source))
 
 
 def read_policy(text: str | bytes, source: str) -> Policy:

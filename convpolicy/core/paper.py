@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import integer
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, unknown_name
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown, unknown_name
 from convpolicy.parts.arguments import of_type
 from convpolicy.parts.choice import Choice
 
@@ -26,7 +26,7 @@ def _as_layers(value: Any) -> tuple[tuple[str, Arguments], ...]:
         for argument in given:
             if argument not in (*SIZES, *OVERRIDES):
                 raise InvalidValueError(
-                    f"layer {name!r} has no argument {argument!r}; it has: {', '.join((*SIZES, *OVERRIDES))}."
+                    f"layer {name!r} has no argument {shown(argument)}; it has: {', '.join((*SIZES, *OVERRIDES))}."
                     f"{nearest(argument, (*SIZES, *OVERRIDES))}"
                 )
         if missing := [size for size in SIZES[:3] if size not in given]:
@@ -37,7 +37,7 @@ def _as_layers(value: Any) -> tuple[tuple[str, Arguments], ...]:
 
 def _table(what: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, (Mapping, tuple)):  # a tuple of pairs is what this module itself makes of a table
-        raise InvalidTypeError(f"{what} must be a table, got {value!r} of type {type(value).__name__}; write one.")
+        raise InvalidTypeError(f"{what} must be a table, got {shown(value)} of type {type(value).__name__}; write one.")
     return dict(value)
 
 
@@ -45,6 +45,10 @@ def _frozen(argument: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return Choice.of(argument, value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _in_any_order(layers: tuple[tuple[str, Arguments], ...]) -> frozenset[tuple[str, Any]]:
+    return frozenset((name, frozenset(arguments)) for name, arguments in layers)
 
 
 def _as_length(value: Any) -> int:
@@ -78,7 +82,7 @@ class Paper:
     evidence: str = _text()
     drawn_layer: str = _text()
     drawn_length: int = attrs.field(converter=_as_length, kw_only=True)
-    layers: tuple[tuple[str, Arguments], ...] = attrs.field(converter=_as_layers, kw_only=True)
+    layers: tuple[tuple[str, Arguments], ...] = attrs.field(converter=_as_layers, kw_only=True, eq=_in_any_order)
 
     def __attrs_post_init__(self) -> None:
         self.layer(self.drawn_layer)
@@ -126,10 +130,10 @@ def as_paper(value: Any) -> Paper | None:
         return value
     names = [field.name for field in attrs.fields(Paper)]
     if not isinstance(value, Mapping):
-        raise InvalidTypeError(f"paper must be a table of {', '.join(names)}, got {value!r}; write one.")
+        raise InvalidTypeError(f"paper must be a table of {', '.join(names)}, got {shown(value)}; write one.")
     for key in value:
         if key not in names:
-            raise InvalidValueError(f"paper has no key {key!r}; it has: {', '.join(names)}.{nearest(str(key), names)}")
+            raise InvalidValueError(f"paper has no key {shown(key)}; it has: {', '.join(names)}.{nearest(key, names)}")
     if missing := [name for name in names if name not in value]:
         raise InvalidValueError(f"paper must have the key {missing[0]!r}, got {', '.join(value)}; add it.")
     return Paper(**value)

@@ -8,8 +8,9 @@ from typing import Any
 
 import attrs
 
+from convpolicy import registry
 from convpolicy.core.paper import Paper
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown
 from convpolicy.parts.arguments import as_choice, as_part_words, with_mode
 from convpolicy.parts.choice import Choice
 
@@ -33,6 +34,20 @@ UNSAID: Mapping[str, Any] = MappingProxyType(  # values that a file leaves out
     {"padding_names": {}, **{words: {} for words in PART_WORDS}, "weight_norm": None, **CLAIMS}
 )
 KINDS = {"name": str, "bias": bool, "strided_dilation": bool, **{field: str for field in CLAIMS if CLAIMS[field] == ""}}
+
+
+def require_own_name(policy: Any) -> None:
+    """Refuse a policy that has the name of a built-in one, a framework's or a paper's, and claims nothing of it.
+
+    Raises:
+        InvalidValueError: holds the name.
+    """
+    built_in = registry.current().builtin("policy", policy.name)
+    if built_in is not None and all(getattr(policy, field) == nothing for field, nothing in CLAIMS.items()):
+        raise InvalidValueError(
+            f"name must be new, got {policy.name!r}, which is the name of a built-in policy that this is not; "
+            f"call convpolicy.policy({policy.name!r}) for that one, or pick another name."
+        )
 
 
 def field_names(policy_class: type) -> tuple[str, ...]:
@@ -65,16 +80,18 @@ def from_data(policy_class: Any, data: Any) -> Any:
     if not isinstance(data, Mapping):
         raise InvalidTypeError(f"a policy must be a mapping, got {type(data).__name__}; pass what to_dict() returned.")
     if data.get("schema") != SCHEMA or type(data["schema"]) is not int:
-        raise InvalidValueError(f"policy key 'schema' must be {SCHEMA}, got {data.get('schema')!r}; write schema = {SCHEMA}.")
+        raise InvalidValueError(
+            f"policy key 'schema' must be {SCHEMA}, got {shown(data.get('schema'))}; write schema = {SCHEMA}."
+        )
     for key in data:
         if key not in keys:
-            raise InvalidValueError(f"a policy has no key {key!r}; it has: {', '.join(keys)}.{nearest(str(key), keys)}")
+            raise InvalidValueError(f"a policy has no key {shown(key)}; it has: {', '.join(keys)}.{nearest(key, keys)}")
     if "name" not in data:
         raise InvalidValueError("a policy must have the key 'name', got none; add name = \"my-policy\".")
     fields = {key: value for key, value in data.items() if key != "schema"}
     names = fields.get("padding_names", {})
     if not isinstance(names, Mapping):
-        raise InvalidTypeError(f"policy key 'padding_names' must be a table, got {names!r}; write padding_names = {{...}}.")
+        raise InvalidTypeError(f"policy key 'padding_names' must be a table, got {shown(names)}; write padding_names = {{...}}.")
     for key, value in fields.items():
         if key in KINDS:
             _require_kind(key, value, KINDS[key])
@@ -90,6 +107,6 @@ def from_data(policy_class: Any, data: Any) -> Any:
 def _require_kind(key: str, value: Any, kind: type) -> None:
     if type(value) is not kind:
         raise InvalidTypeError(
-            f"policy key {key!r} is not valid: got {value!r} of type {type(value).__name__}, wanted {kind.__name__}; "
+            f"policy key {key!r} is not valid: got {shown(value)} of type {type(value).__name__}, wanted {kind.__name__}; "
             f"write another value."
         )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import attrs
 from numpy.typing import NDArray
@@ -19,16 +18,15 @@ from convpolicy.core.lengths import Lengths
 from convpolicy.core.paper import Paper, as_paper
 from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
 from convpolicy.core.plan import ConvSpec, Plan, check_length
-from convpolicy.errors import InvalidValueError, nearest
+from convpolicy.errors import InvalidValueError, nearest, shown
 from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
+from convpolicy.registry.offer import Offer
 
 INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words for weight_init
 INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
-
-
 IS_CHOICE = accepted.of_type(Choice)
 
 
@@ -37,7 +35,7 @@ def _text(default: Any = "") -> Any:
 
 
 @attrs.frozen(cache_hash=True)
-class Policy:
+class Policy(Offer):
     """How a 1-D convolution pads, initialises and lays out its weights.
 
     Args:
@@ -68,9 +66,9 @@ class Policy:
     layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
     random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words)
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words)
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words, eq=accepted.unordered)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words, eq=accepted.unordered)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words, eq=accepted.unordered)
     weight_norm: int | None = attrs.field(default=None, converter=accepted.as_axis)
     strided_dilation: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     framework: str = _text()
@@ -80,6 +78,9 @@ class Policy:
     description: str = _text()
     paper: Paper | None = attrs.field(default=None, converter=as_paper)
     provider: str = attrs.field(default="", eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        plain_data.require_own_name(self)  # and when a part is looked up: only then the registry is loaded
 
     def evolve(self, **changes: Any) -> Policy:
         """Return a changed copy; this one stays as it is. Under another name it no longer claims to be the framework.
@@ -98,7 +99,7 @@ class Policy:
         for field, value in changes.items():
             if field not in _FIELDS:
                 raise InvalidValueError(
-                    f"a policy has no field {field!r}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
+                    f"a policy has no field {shown(field)}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
                 )
             if field in PART_FIELDS:
                 changes[field] = accepted.as_choice(field, value, self.words(field))
@@ -111,7 +112,7 @@ class Policy:
                 part = self.part(field)[0]
                 if isinstance(part, Layout) and part.holds_data != (field == "data_layout"):
                     raise InvalidValueError(
-                        f"{field} must name a layout of {'weights' if part.holds_data else 'data'}, got {part.name!r}; "
+                        f"{field} must name a layout of {'weights' if part.holds_data else 'data'}, got {shown(part.name)}; "
                         f"see convpolicy.layouts()."
                     )
         return self
@@ -134,7 +135,7 @@ class Policy:
         try:
             return SpecifierSet(self.versions).contains(Version(version), prereleases=True)
         except InvalidVersion:
-            raise InvalidValueError(f"version must be one such as 2.10.0, got {version!r}; write it so.") from None
+            raise InvalidValueError(f"version must be one such as 2.10.0, got {shown(version)}; write it so.") from None
 
     def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
         """Return the registered part that a field names, and its parameters.
@@ -143,8 +144,8 @@ class Policy:
             UnknownNameError: the name is not registered.
             InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
         """
-        words = self.padding_names if field == "padding" else ()
-        return _part(PART_FIELDS[field], getattr(self, field), words)
+        plain_data.require_own_name(self)
+        return _part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return ``(left, right)`` in samples when every length gets the same, else None.
@@ -218,8 +219,8 @@ class Policy:
             InvalidTypeError, InvalidValueError: bad sizes, or an initializer that does not fit the shape.
         """
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
-        if dtype not in INITIAL_DTYPES:
-            raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {dtype!r}; pick one.")
+        if not isinstance(dtype, str) or dtype not in INITIAL_DTYPES:
+            raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {shown(dtype)}; pick one.")
         return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
 
     def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
@@ -247,8 +248,7 @@ class Policy:
             InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
         """
         part, arguments = self.part("random_stream")
-        stream: Stream = part.seeded(seed, arguments)
-        return stream
+        return cast("Stream", part.seeded(seed, arguments))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as plain data with its schema version; `from_dict` reads it back."""
@@ -269,12 +269,12 @@ class Policy:
         """Write the policy as TOML or JSON, by suffix; the file is written beside and then renamed.
 
         Raises:
-            InvalidValueError: another suffix.
+            InvalidTypeError, InvalidValueError: no path, another suffix, or a policy that no such file can hold.
         """
         from convpolicy.files import data, whole  # here: not needed to build a layer
 
-        target = Path(path)
-        whole.write(target, data.format_of(target)[0](self.to_dict()).encode())
+        target = data.path_of("path", path)
+        whole.write(target, data.text_of(self.to_dict(), target))
 
     def __str__(self) -> str:
         bias = f"bias {self.bias_init}" if self.bias else "no bias"

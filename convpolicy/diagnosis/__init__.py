@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convpolicy.diagnosis.change import Change
 from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
-from convpolicy.diagnosis.observation import Observation, check_input, observe
+from convpolicy.diagnosis.observation import Observation, Side, check_input, observe
 from convpolicy.diagnosis.report import EQUAL, Alternative, Cause, Diagnosis, Difference, counted
 from convpolicy.diagnosis.search import Found, Steps, search
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
@@ -41,14 +41,14 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
             channel counts, or no layer that can be captured; holds the argument, what came and the fix.
     """
     given = check_input(x)
-    sides = observe("a", a, given), observe("b", b, given)
+    layers = Side.of("a", a), Side.of("b", b)
+    if layers[0].capture is None and layers[1].capture is None:
+        raise _nothing_to_try(layers[0].reason, layers[1].reason)
+    sides = observe(layers[0], given), observe(layers[1], given)
     base, goal = sides if sides[0].computation is not None else sides[::-1]
     if base.computation is None or base.values is None:
-        raise InvalidTypeError(
-            f"a or b must be a layer whose attributes can be tried, got none ({sides[0].reason}; {sides[1].reason}); "
-            f"pass the layer, or what convpolicy.capture gives, as one of them."
-        )
-    notes = tuple(f"{side.reason}: only its outputs are believed." for side in sides if "attributes say" in side.reason)
+        raise _nothing_to_try(sides[0].reason, sides[1].reason)
+    notes = tuple(side.note for side in sides if side.note)
     readings = _readings(base, goal)
     first = readings[0][1]
     bound = _bound(base, goal, first)
@@ -72,6 +72,13 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
         notes=notes,
     )
     return attrs.evolve(told, **_answered(base, goal, answers)) if answers else told
+
+
+def _nothing_to_try(a: str, b: str) -> InvalidTypeError:
+    return InvalidTypeError(
+        f"a or b must be a layer whose attributes can be tried, got none ({a}; {b}); "
+        f"pass the layer, or what convpolicy.capture gives, as one of them."
+    )
 
 
 # -- comparing ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,17 @@ from functools import partial
 
 from convpolicy.diagnosis.change import Change, Finder
 from convpolicy.diagnosis.computation import Computation, Target
-from convpolicy.diagnosis.weights import biases, flips, input_axes, layouts, other_sizes, other_weights, precisions, scales
+from convpolicy.diagnosis.weights import (
+    activations,
+    biases,
+    flips,
+    input_axes,
+    layouts,
+    other_sizes,
+    other_weights,
+    precisions,
+    scales,
+)
 from convpolicy.diagnosis.windows import dilations, odd_sides, padding_modes, shifts, strides, totals
 from convpolicy.errors import ConvPolicyError
 
@@ -26,6 +36,7 @@ ASPECTS: dict[str, Finder] = {
     "padding mode": padding_modes,
     "scale": scales,
     "bias": biases,
+    "activation": activations,  # last: what is fitted above is fitted to sums
 }
 # Fits whatever the weights are, so it is asked only when nothing above explains the difference.
 CATCH_ALL: dict[str, Finder] = {"kernel_size and groups": other_sizes, "initial weights": other_weights}

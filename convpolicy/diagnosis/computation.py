@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.core.plan import Plan, require_a_window
+from convpolicy.diagnosis.activations import Activation
 from convpolicy.layers.capture import Capture
 from convpolicy.reference import UNDERFLOW_STEP, UNIT_ROUNDOFF, tolerance
 
@@ -19,6 +20,7 @@ SUMMED_IN_FLOAT32 = (
     "float16",
     "bfloat16",
 )  # the sum is kept in float32; some frameworks round it once, others before and after the bias
+ACTIVATION_ROUNDOFFS = 16  # of a framework's exp, tanh or erf and what it makes of them
 BLOCK = 1 << 22  # numbers gathered at a time
 
 
@@ -38,20 +40,35 @@ class Grid:
 
 @attrs.frozen(eq=False)
 class Values:
-    """Outputs at a `Grid`, float64, with the sums of magnitudes that a rounding bound needs."""
+    """Sums at a `Grid`, float64, with the sums of magnitudes that a rounding bound needs, and what is applied to them."""
 
-    output: Doubles
+    summed: Doubles
     magnitude: Doubles
     bias: Doubles
     terms: int
+    activation: Activation | None = None
+
+    @property
+    def output(self) -> Doubles:
+        """The outputs."""
+        return self.summed if self.activation is None else self.activation.function(self.summed)
 
     def bound(self, dtype: str) -> Doubles:
         """Return how far a layer of a dtype may be off, whatever the order in which it sums."""
+        before = self._bound_of_sums(dtype)
+        if self.activation is None:
+            return before
+        sums = np.abs(self.summed)
+        scale = sums + np.abs(self.output) + min(1.0, float(sums.max(initial=0.0)))
+        after: Doubles = self.activation.slope * before + ACTIVATION_ROUNDOFFS * UNIT_ROUNDOFF[dtype] * scale
+        return after
+
+    def _bound_of_sums(self, dtype: str) -> Doubles:
         if dtype not in SUMMED_IN_FLOAT32:
             bounded: Doubles = tolerance(dtype, self.terms, self.magnitude)
             return bounded
         summed = tolerance("float32", self.terms, self.magnitude)
-        largest = np.abs(self.output) + np.abs(self.bias)[:, None] + summed
+        largest = np.abs(self.summed) + np.abs(self.bias)[:, None] + summed
         rounded: Doubles = summed + 2 * (UNIT_ROUNDOFF[dtype] * largest + UNDERFLOW_STEP[dtype])
         return rounded
 
@@ -64,11 +81,13 @@ class Computation:
         capture: sizes, policy and weights.
         data: float64 (batch, channels, length), as ``prepare`` left it.
         prepare: what was done to the input, in order.
+        activation: what is applied to the output.
     """
 
     capture: Capture
     data: Doubles
     prepare: tuple[Callable[[Doubles], Doubles], ...] = ()
+    activation: Activation | None = None
 
     @property
     def plan(self) -> Plan:
@@ -116,7 +135,8 @@ class Computation:
                 found[:, mine] = np.tensordot(x, w, ((1, 3), (1, 2))).transpose(0, 2, 1)
         bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
         bias = bias[grid.channels]
-        return Values(output + bias[:, None], magnitude + np.abs(bias)[:, None], bias, per * plan.kernel_size + 1)
+        terms = per * plan.kernel_size + 1
+        return Values(output + bias[:, None], magnitude + np.abs(bias)[:, None], bias, terms, self.activation)
 
     def full(self) -> Values:
         """Compute every output, block by block."""
@@ -127,9 +147,9 @@ class Computation:
         for part in self.blocks(grid):
             values = self.at(part)
             place = np.ix_(part.items, part.channels, part.positions)
-            output[place], magnitude[place] = values.output, values.magnitude
+            output[place], magnitude[place] = values.summed, values.magnitude
         assert values is not None
-        return attrs.evolve(values, output=output, magnitude=magnitude)
+        return attrs.evolve(values, summed=output, magnitude=magnitude)
 
     def blocks(self, grid: Grid) -> Iterator[Grid]:
         """Cut a grid into parts that need little memory."""

@@ -70,7 +70,8 @@ class Diagnosis:
         causes: what differs; empty when the layers are equal or nothing fits.
         alternatives: other explanations of as few changes.
         changes_on: ``"a"`` or ``"b"``, the layer that the changes are made on.
-        changed: that layer with the changes made; its ``build`` gives a layer that equals the other one. None without causes.
+        changed: that layer with the changes made; its ``build`` gives a layer that equals the other one, where its output needs
+            no activation. None without causes.
         first_difference: the first output, by batch, channel and position, that rounding does not explain; None when equal.
         largest_difference: where the two are farthest apart; None when equal to the bit.
         where: what is common to the outputs that differ.

@@ -1,4 +1,4 @@
-"""Changes of what is multiplied and added: weight, bias, their dtype, and the axes of the input."""
+"""Changes of what is multiplied and added: weight, bias, their dtype, the axes of the input, and a function of the output."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from functools import partial
 from itertools import permutations
 from typing import Any
 
+import attrs
 import numpy as np
 
 from convpolicy.bits.float32 import rounded
+from convpolicy.diagnosis.activations import ACTIVATIONS, leaky_relu
 from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
 
@@ -58,6 +60,7 @@ def computed_in(now: Computation, dtype: str) -> Change:
     return Change(f"compute in {dtype}: round input, weight and bias to it", changed)
 
 
+SLACK = 0.01  # how far rounding to 8 bits may put an output outside of a function's range
 NARROWER = ("float32", "float16", "bfloat16")  # what weights are stored in
 
 
@@ -161,6 +164,21 @@ def scales(now: Computation, other: Computation | None, target: Target) -> Candi
             else:
                 changed = weighted.evolve(bias=(scaled_bias * factor).astype(kind))
                 yield Change(f"multiply weight and bias by {factor:.7g}", changed)
+
+
+def activations(now: Computation, other: Computation | None, target: Target) -> Candidates:
+    """A function of every output, of those whose results are in its range; leaky_relu with the slope that fits."""
+    if now.plan.length_out != target.output.shape[2]:
+        return
+    grid = target.probes[0]
+    sums, goal = now.at(grid).summed, grid.of(target.output)
+    fitting = [each for each in ACTIVATIONS if each.low - SLACK <= goal.min() and goal.max() <= each.high + SLACK]
+    below = sums < 0
+    if below.any():
+        slope = float((sums * goal)[below].sum() / (sums**2)[below].sum())
+        fitting += [leaky_relu(near) for near in dict.fromkeys((float(f"{slope:.4g}"), float(f"{slope:.2g}"))) if near]
+    for each in fitting:
+        yield Change(f"apply {each.name} to the output", attrs.evolve(now, activation=each))
 
 
 def other_weights(now: Computation, other: Computation | None, target: Target) -> Candidates:

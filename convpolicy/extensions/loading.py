@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, unknown_name
+from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, raised, said, shown, unknown_name
 from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
+from convpolicy.extensions.turn import Turn
 from convpolicy.registry import Registry
 from convpolicy.registry.report import LOAD_PLUGINS, PROJECT, PluginReport
 
@@ -21,7 +25,9 @@ STRICT = "CONVPOLICY_STRICT"
 
 
 class PluginRegistry(Registry):
-    """The registry of built-in and installed plugins; loaded once, when a name is first looked up, under a lock.
+    """The registry of built-in and installed plugins; loaded once, when a name is first looked up, by one thread.
+
+    What a plugin raises, all but KeyboardInterrupt, is reported by its name; what it changes in the process stays changed.
 
     Args:
         entry_points: True to load installed plugins of the entry-point group ``convpolicy`` as well.
@@ -30,7 +36,9 @@ class PluginRegistry(Registry):
 
     def __init__(self, entry_points: bool = True, strict: bool | None = None) -> None:
         self._entry_points = entry_points
-        self._lock = threading.RLock()
+        self._turn = Turn()
+        self._forking = threading.local()
+        self._running = ""  # the plugin whose code runs
         self._manager: PluginManager
         super().__init__(strict=os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict)
 
@@ -50,11 +58,21 @@ class PluginRegistry(Registry):
         return reports
 
     def add_commands(self, cli: Any) -> None:
-        """Let every plugin add commands to the click group ``cli``; one that fails is reported, the rest go on."""
+        """Let every plugin add commands to the click group ``cli``; one that fails is reported, the rest go on.
+
+        A command that is there stays: a plugin that replaces or removes one is reported.
+        """
         self.load()
         for name, plugin in self._manager.list_name_plugin():
-            if "convpolicy_commands" in self._reports[name].hooks:
-                self._call(self._reports[name], cast("Implementations", plugin), "convpolicy_commands", cli=cli)
+            report = self._reports[name]
+            if "convpolicy_commands" not in report.hooks:
+                continue
+            before = dict(cli.commands)
+            self._call(report, cast("Implementations", plugin), "convpolicy_commands", cli=cli)
+            for command, kept in before.items():
+                if cli.commands.get(command) is not kept:
+                    cli.commands[command] = kept
+                    self.fail(report, f"plugin {name!r}: command {command!r} is there already; add one of another name.")
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -64,39 +82,78 @@ class PluginRegistry(Registry):
         Raises:
             PluginError: the plugin is broken; nothing of it stays registered.
         """
-        with self._lock:
+        with self._alone():
             self.load()
-            report = PluginReport(name or getattr(plugin, "__name__", None) or type(plugin).__name__)
-            if not isinstance(report.name, str):
-                raise InvalidTypeError(f"name must be text, got {name!r} of type {type(name).__name__}; pass a plugin's name.")
+            title: Any = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+            if not isinstance(title, str):
+                raise InvalidTypeError(
+                    f"name must be text, got {shown(title)} of type {type(title).__name__}; pass a plugin's name."
+                )
+            report = PluginReport(title)
             if report.name in self._reports:
                 raise PluginError(f"plugin {report.name!r} is registered already; unregister it first.")
             self._reports[report.name] = report
             try:
                 self._add_plugin(report, plugin)
-            finally:  # strict or not, a plugin registered by hand is whole or absent
                 if report.errors:
-                    self.unregister(report.name)
-            if report.errors:
-                raise PluginError(" ".join(report.errors))
+                    raise PluginError(" ".join(report.errors))
+            except BaseException:  # Ctrl-C among them: a plugin registered by hand is whole or absent
+                self._forget(report.name)
+                raise
             return report
 
     def unregister(self, name: str) -> None:
         """Remove a plugin that was registered by hand, and its parts."""
-        with self._lock:
+        with self._alone():
             if not isinstance(name, str) or name not in self._reports:
                 raise unknown_name("plugin", name, self._reports)
             if self._reports[name].builtin:
                 raise InvalidValueError(f"plugin {name!r} is built in and cannot be removed; remove another.")
-            self._drop(name)
-            self.remove(name)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._drop(name)
+        self._distributions.pop(name, None)
+        self.remove(name)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other thread load or register meanwhile.
+
+        Raises:
+            PluginError: the thread that does waits for this one; holds the plugin whose code it is in.
+        """
+        if not self._turn.take():
+            fault = f"plugin {self._running!r} waits, while it is loaded, for a thread that looks names up; start it later."
+            report = self._reports.get(self._running)
+            if report is not None and fault not in report.errors:
+                report.errors.append(fault)
+            raise PluginError(fault)
+        try:
+            yield
+        finally:
+            self._turn.leave()
+
+    # -- forks ------------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Wait until no other thread loads or registers, so that the child has a whole registry."""
+        self._forking.taken = self._turn.take()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on in the parent, or in the child, which loads afresh when a thread that it does not have was loading."""
+        if self._forking.taken:
+            self._turn.leave()
+        elif child:
+            self._turn.reset()
+            self.clear()
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
     def load(self) -> None:
         """Load the built-in and the installed plugins, once."""
         if not self._loaded:
-            with self._lock:
+            with self._alone():
                 self._load_once()
 
     def _load_once(self) -> None:
@@ -132,16 +189,20 @@ class PluginRegistry(Registry):
         self._origins[name] = entry_point.value
         report = self._reports[name] = PluginReport(name)
         self._distributions[name] = entry_point.dist
+        self._running = name
         try:
             plugin = entry_point.load()
-        except (Exception, SystemExit) as error:  # a script among plugins must not end the caller's process
-            self.fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a script among plugins must not end the caller's process
+            self.fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {raised(error)}")
         else:
             self._add_plugin(report, plugin)
 
     def _add_plugin(self, report: PluginReport, plugin: Any) -> None:
         from convpolicy.extensions.hooks import ALL_HOOKS, KINDS, Implementations
 
+        self._running = report.name
         try:
             implementations = Implementations(plugin, self._manager)
             implemented = implementations.hooks()
@@ -150,9 +211,11 @@ class PluginRegistry(Registry):
                     raise LookupError(f"unknown hook {hook!r}.{nearest(hook, ALL_HOOKS)}")
             if implemented:
                 self._manager.register(implementations, name=report.name)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._drop(report.name)
-            self.fail(report, f"plugin {report.name!r} does not fit the hooks: {' '.join(str(error).split())}")
+            self.fail(report, f"plugin {report.name!r} does not fit the hooks: {said(error) or type(error).__name__}")
             return
         report.hooks = implemented
         if not implemented:
@@ -164,31 +227,24 @@ class PluginRegistry(Registry):
             return
         for hook in filter(KINDS.__contains__, implemented):
             results = self._call(report, implementations, hook)
-            if results is None:
-                continue
-            try:  # a hook may be a generator, which runs, and fails, while its parts are added
+            if results is not None:
                 parts = results[0] if results else None  # pluggy leaves out None
                 self.add(report, KINDS[hook], hook, parts, loading=not self._loaded)
-            except PluginError:
-                raise
-            except Exception as error:
-                self._fail_hook(report, hook, error)
         self.changed()
+        if self._strict and report.errors:  # what another thread found
+            raise PluginError(report.errors[0])
 
     def _call(self, report: PluginReport, plugin: Implementations, hook: str, **arguments: Any) -> list[Any] | None:
         """Let pluggy call one plugin's implementation of a hook; a failure is reported and gives None."""
         others = self._manager.get_plugins() - {plugin}
         try:
             results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
-        except PluginError:
+        except KeyboardInterrupt:
             raise
-        except Exception as error:
-            self._fail_hook(report, hook, error)
+        except BaseException as error:
+            self.fail(report, f"plugin {report.name!r}: {hook} raised {raised(error)}.")
             return None
         return results
-
-    def _fail_hook(self, report: PluginReport, hook: str, error: Exception) -> None:
-        self.fail(report, f"plugin {report.name!r}: {hook} raised {type(error).__name__}: {error}.")
 
     def _drop(self, name: str) -> None:
         if self._manager.has_plugin(name):
@@ -196,3 +252,9 @@ class PluginRegistry(Registry):
 
 
 PLUGINS = PluginRegistry()  # of this process
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=PLUGINS.before_fork,
+        after_in_parent=partial(PLUGINS.after_fork, child=False),
+        after_in_child=partial(PLUGINS.after_fork, child=True),
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, said, shown
 
 
 def _toml_dump(data: dict[str, Any]) -> str:
@@ -59,6 +61,41 @@ def format_of(path: Path, what: str = "a policy file") -> tuple[Callable[[dict[s
     return FORMATS[path.suffix]
 
 
+def path_of(argument: str, value: Any) -> Path:
+    """Return a path that a caller passed.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: no path, or one that no system has; holds the argument and what came.
+    """
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        raise InvalidTypeError(
+            f"{argument} must be a path, got {shown(value)} of type {type(value).__name__}; pass text or a pathlib.Path."
+        ) from None
+    text = os.fsdecode(text)
+    try:
+        if b"\0" in os.fsencode(text):
+            raise InvalidValueError(
+                f"{argument} must not contain the character of number 0, got {shown(text)}; pass another path."
+            )
+    except UnicodeEncodeError:
+        raise InvalidValueError(f"{argument} must be a name that the system has, got {shown(text)}; pass another path.") from None
+    return Path(text)
+
+
+def read(path: Path) -> bytes:
+    """Return the content of an ordinary file.
+
+    Raises:
+        InvalidValueError: a pipe or a device, which may never end; holds its name.
+        OSError: the file cannot be read.
+    """
+    if not (stat.S_ISREG(path.stat().st_mode) or path.is_dir()):  # a folder is the system's own error
+        raise InvalidValueError(f"{path} must be an ordinary file, got a pipe or a device; copy it to a file first.")
+    return path.read_bytes()
+
+
 def read_data(path: Path, what: str) -> Any:
     """Read plain data from a TOML or JSON file.
 
@@ -67,11 +104,11 @@ def read_data(path: Path, what: str) -> Any:
         what: what the file is, for the message.
 
     Raises:
-        InvalidValueError: another suffix, or broken syntax; holds the file and the line.
+        InvalidValueError: another suffix, no ordinary file, or broken syntax; holds the file and the line.
         OSError: the file cannot be read.
     """
     format_of(path, what)
-    return parse(path.read_bytes(), str(path))
+    return parse(read(path), str(path))
 
 
 def parse(text: str | bytes, source: str) -> Any:
@@ -84,8 +121,33 @@ def parse(text: str | bytes, source: str) -> Any:
     Raises:
         InvalidValueError: broken syntax; holds the file and the line.
     """
+    load = format_of(Path(source))[1]
     try:
-        return format_of(Path(source))[1](text.decode("utf-8") if isinstance(text, bytes) else text)
-    except (ValueError, RecursionError) as error:  # tomlkit's and json's syntax errors, bad UTF-8, brackets without end
-        said = str(error).rstrip(".")
-        raise InvalidValueError(f"{source}: broken {Path(source).suffix[1:]} syntax: {said}; correct the file.") from error
+        data = load(text.decode("utf-8") if isinstance(text, bytes) else text)
+        _require_unicode(data)
+    except Exception as error:  # the parsers' own, of whatever class: syntax, UTF-8, a key twice, brackets or digits without end
+        reason = said(error).rstrip(".") or type(error).__name__
+        raise InvalidValueError(f"{source}: broken {Path(source).suffix[1:]} syntax: {reason}; correct the file.") from error
+    return data
+
+
+def text_of(data: dict[str, Any], path: Path) -> bytes:
+    """Return what a file of plain data contains, by its suffix.
+
+    Raises:
+        InvalidValueError: another suffix, or data that no such file can hold; holds the file and the reason.
+    """
+    dump = format_of(path)[0]
+    try:
+        _require_unicode(data)
+        return dump(data).encode()
+    except (ValueError, TypeError) as error:
+        raise InvalidValueError(f"{path.name} cannot hold this: {said(error).rstrip('.')}; change the value.") from error
+
+
+def _require_unicode(data: Any) -> None:
+    """Refuse text with half a character in it, which JSON can spell and no file holds."""
+    try:
+        json.dumps(data, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"text with {error.object[error.start]!a}, which is half a character") from None

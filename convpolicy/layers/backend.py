@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidValueError, MissingFrameworkError
+from convpolicy.errors import InvalidValueError, MissingFrameworkError, shown
 from convpolicy.parts.part import Part
 from convpolicy.parts.stream import Stream
 
@@ -51,6 +51,17 @@ class LayerRequest:
         return require_a_window(self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
 
+def _text_of(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # anything may come as a dtype
+        return ""
+
+
+def _float32() -> str:
+    return "float32"
+
+
 def _call(layer: Any, data: NDArray[Any]) -> NDArray[Any]:
     output: NDArray[Any] = layer(data)
     return output
@@ -76,6 +87,7 @@ class Backend(Part):
             values are drawn from, or None: the framework's own global random state decides; ``device`` is whatever the
             framework calls a device, or None.
         dtypes: canonical names of the dtypes it computes in.
+        default_dtype: ``() -> canonical name`` of what the framework builds layers in where nothing else is said, as its user set it.
         framework: import name of the framework.
         install: what ``pip install`` installs for it, for the message when the framework is missing; empty: ``framework``.
         layout: name of the layout in which its layers store their weights.
@@ -92,12 +104,14 @@ class Backend(Part):
             ``sum(output * upstream)``; None when the backend does not differentiate.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
             `convpolicy.tuning`. None when a backend's models cannot be tuned.
+        wrappers: names that wrappers of a model put before or into the names of its parameters in a file, e.g. ``("module",)``.
         environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
     """
 
     kind: ClassVar[str] = "backend"
     build: Callable[[LayerRequest, Stream | None, Any], Any] = attrs.field()
     dtypes: tuple[str, ...] = attrs.field(default=("float32", "float64"), kw_only=True)
+    default_dtype: Callable[[], str] = attrs.field(default=_float32, kw_only=True)
     framework: str = attrs.field(default="numpy", kw_only=True)
     install: str = attrs.field(default="", kw_only=True)
     layout: str = attrs.field(default="OIW", kw_only=True)
@@ -111,6 +125,7 @@ class Backend(Part):
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
+    wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def is_installed(self) -> bool:
@@ -144,10 +159,10 @@ class Backend(Part):
         Raises:
             InvalidValueError: not a dtype of this backend; holds those it has.
         """
-        name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
-        name = name.rpartition(".")[2].lower()
+        name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or _text_of(dtype)
+        name = str(name).rpartition(".")[2].lower()
         if name not in self.dtypes:
             raise InvalidValueError(
-                f"dtype must be one of {', '.join(self.dtypes)} for backend {self.name!r}, got {dtype!r}; pick one."
+                f"dtype must be one of {', '.join(self.dtypes)} for backend {self.name!r}, got {shown(dtype)}; pick one."
             )
         return name

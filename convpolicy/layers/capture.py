@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -12,9 +14,11 @@ from numpy.typing import NDArray
 from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 
+MOST_NAMED = 3  # convolutions of a model that a message names
+TRANSPOSED = ("it is a transposed convolution, which is not captured", "port it by hand")
 INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # what a layer holds before it is given the captured weights
 
 
@@ -55,8 +59,8 @@ class Capture:
                 framework that is not installed.
         """
         target: Backend = registry.current().get("backend", backend)
-        if execution not in EXECUTIONS:
-            raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
+        if not isinstance(execution, str) or execution not in EXECUTIONS:
+            raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
         name = target.check_dtype(self.dtype if dtype is None else dtype)
         unseeded = self.policy.evolve(**INITIAL)
         layer = target.layer(LayerRequest(self.spec, unseeded, name, execution), None, device)
@@ -84,16 +88,46 @@ def capture(layer: Any) -> Capture:
         InvalidTypeError: not a 1-D convolution of a registered framework; holds its class.
         InvalidValueError: one that cannot be expressed exactly; holds the reason.
     """
-    for backend in backends_of(layer):
-        found = backend.capture(layer) if backend.capture is not None else None
+    backends = backends_of(layer)
+    for backend in backends:
+        found = _captured(backend, layer) if backend.capture is not None else None
         if found is not None:
             plain = found.policy.evolve(weight_norm=None)  # the weight is the effective one
             named: Capture = attrs.evolve(found, backend=backend.name, policy=plain)
             return named
+    if inside := _inside(layer, backends):
+        raise InvalidTypeError(
+            f"layer must be a 1-D convolution, got {_title(layer)}, which contains {inside} and may compute more than that; take "
+            f"the convolutions alone, as convpolicy.port_model does, and port by hand what is around them."
+        )
     known = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.capture is not None)
     raise InvalidTypeError(
         f"layer must be a 1-D convolution of one of the backends {', '.join(known)}, got {_title(layer)}; pass the layer itself."
     )
+
+
+def _captured(backend: Backend, layer: Any) -> Any:
+    assert backend.capture is not None
+    try:
+        return backend.capture(layer)
+    except ConvPolicyError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"backend {backend.name!r} ({backend.provider}) failed to capture {_title(layer)}: {raised(error)}."
+        ) from error
+
+
+def _inside(layer: Any, backends: list[Backend]) -> str:
+    """Return the paths of the convolutions in a module, the first ones of many; nothing where there are none."""
+    for backend in backends:
+        paths: list[str] = []
+        with suppress(Exception):  # why a backend cannot list them is not the question here
+            listed = backend.convolutions(layer, False) if backend.convolutions is not None else None
+            paths = [repr(convolution.path) for convolution in listed or () if convolution.path]
+        if paths:
+            return ", ".join(paths[:MOST_NAMED]) + (f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else "")
+    return ""
 
 
 def backends_of(layer: Any) -> list[Backend]:
@@ -108,6 +142,24 @@ def backends_of(layer: Any) -> list[Backend]:
         return not roots.isdisjoint((part.name, part.framework)) or (package in roots and part.framework in sys.modules)
 
     return [part for part in registry.current().parts("backend").values() if may_have_built(part)]
+
+
+def backend_of(layer: Any) -> Backend | None:
+    """Return the backend that a layer or model is of; None for what is of none.
+
+    Of several that may be, as one framework on several others, it is the one that captures or refuses it, or lists its
+    convolutions.
+    """
+    backends = backends_of(layer)
+    for backend in backends:
+        try:
+            knows = backend.capture is not None and backend.capture(layer) is not None
+            knows = knows or (backend.convolutions is not None and backend.convolutions(layer, False) is not None)
+        except Exception:  # a refusal is an answer
+            return backend
+        if knows:
+            return backend
+    return backends[0] if backends else None
 
 
 def port(layer: Any, to: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:
@@ -140,6 +192,21 @@ def one(sizes: Any) -> int:
 def refuse(layer: Any, reason: str, fix: str) -> InvalidValueError:
     """Return the error that says why a layer is not captured and what to do."""
     return InvalidValueError(f"layer {type(layer).__qualname__} cannot be captured exactly: {reason}; {fix}.")
+
+
+def refuse_others(layer: Any, others: Mapping[type, tuple[str, str]]) -> None:
+    """Refuse a layer of one of these classes.
+
+    Args:
+        layer: what was passed.
+        others: class -> why it is not captured and what to do.
+
+    Raises:
+        InvalidTypeError: holds the class, the reason and the fix.
+    """
+    for kind, (reason, fix) in others.items():
+        if isinstance(layer, kind):
+            raise InvalidTypeError(f"layer {type(layer).__qualname__} cannot be captured: {reason}; {fix}.")
 
 
 def as_given(values: Any) -> NDArray[Any]:

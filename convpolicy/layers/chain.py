@@ -16,7 +16,7 @@ from convpolicy.core.lengths import late_output, lengths_to_try
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec, Plan, check_length, require_a_window
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, shown
 from convpolicy.layers.capture import Capture, capture
 
 
@@ -234,7 +234,7 @@ def chain(layers: Iterable[Any]) -> Chain:
         InvalidTypeError, InvalidValueError, UnknownNameError: no layers, or one that is none of these; holds its number.
     """
     if isinstance(layers, (str, bytes)) or not isinstance(layers, Iterable):
-        raise InvalidTypeError(f"layers must be a list of layers, got {layers!r}; pass for example [('torch', 3)].")
+        raise InvalidTypeError(f"layers must be a list of layers, got {shown(layers)}; pass for example [('torch', 3)].")
     found = tuple(_read(layers))
     if not found:
         raise InvalidValueError("layers must hold at least one layer, got none; pass for example [('torch', 3)].")
@@ -255,7 +255,7 @@ def _layer(given: Any) -> ChainLayer:
     if isinstance(given, (tuple, list)):
         if not 2 <= len(given) <= 4:
             raise InvalidValueError(
-                f"it must be (policy, kernel_size, stride, dilation), got {given!r}; the last two may be left out."
+                f"it must be (policy, kernel_size, stride, dilation), got {shown(given)}; the last two may be left out."
             )
         name, *sizes = given
         kernel, stride, dilation = (*sizes, 1, 1)[:3]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from convpolicy import registry
 from convpolicy.core import initial_values
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 
 
@@ -29,7 +31,7 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     weight_init: Any = None,
     bias_init: Any = None,
     seed: int | None = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
     device: Any = None,
     execution: str = "exact",
     weight_norm: Any = None,
@@ -50,7 +52,8 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
             (out, in/groups, kernel) or (out,). ``weight_init`` also takes ``"as_written"`` and ``"as_trained"``.
         seed: what the policy's framework would be seeded with: its own weights, on every backend; None: the backend's own
             global random state.
-        dtype: ``"float32"``, ``"float64"``, … or the framework's own dtype object.
+        dtype: ``"float32"``, ``"float64"``, … or the framework's own dtype object; None: the framework's default, float32 unless it
+            was changed, as by ``torch.set_default_dtype``.
         device: whatever the framework calls a device, or None for its default.
         execution: ``"exact"``, the framework's own bits; ``"fast"``, the fastest equal way.
         weight_norm: None (the policy decides), False, or the axis of the weight (out, in/groups, kernel) along which weight
@@ -75,6 +78,8 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         if "unhashable" not in str(error):
             raise
         target, request = _resolve.__wrapped__(*arguments)  # type: ignore[attr-defined]  # an array, a list or a mapping among them
+    if dtype is None and (default := target.default_dtype()) != request.dtype:
+        request = attrs.evolve(request, dtype=target.check_dtype(default))
     stream = None if seed is None else request.policy.start_stream(seed)
     return target.layer(request, stream, device)
 
@@ -111,9 +116,9 @@ def _resolve(
     wanted = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
     wanted.checked()
     target: Backend = registry.current().get("backend", backend)
-    if execution not in EXECUTIONS:
-        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
-    request = LayerRequest(spec, wanted, target.check_dtype(dtype), execution)
+    if not isinstance(execution, str) or execution not in EXECUTIONS:
+        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
+    request = LayerRequest(spec, wanted, target.check_dtype("float32" if dtype is None else dtype), execution)
     request.static_pads()  # a rule that refuses these sizes does so now,
     initial_values.require(spec, wanted.fills())  # and an initializer
     return target, request

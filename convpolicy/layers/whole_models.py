@@ -19,9 +19,10 @@ import attrs
 
 from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError, raised
 from convpolicy.layers.backend import Backend
 from convpolicy.layers.capture import Capture, backends_of, capture
+from convpolicy.layers.ported import Ported, PortedModel, Renamed
 from convpolicy.parts.layout import Layout
 
 CALLED = ("Conv1d", "Conv1D", "ConvTranspose1d")  # a class with one of these in its name is reported, with the reason if it stays
@@ -52,61 +53,6 @@ class Convolution:
     spec: ConvSpec | None = None
 
 
-@attrs.frozen
-class Ported:
-    """What became of one module.
-
-    Attributes:
-        path: its name in the model, e.g. ``"encoder.conv1"``.
-        class_name: of the original.
-        reason: why it was not ported, empty when it was.
-    """
-
-    path: str
-    class_name: str
-    reason: str = ""
-
-
-@attrs.frozen
-class Renamed:
-    """The new name of one parameter of the original model.
-
-    Attributes:
-        name: in the ported layers, e.g. ``"encoder.conv1.weight"``.
-        axes: axes before and after, e.g. ``"OIW -> OI1W"``; equal when nothing moves.
-        computed: True when the new values are computed from this parameter and others, as weight normalisation does.
-    """
-
-    name: str
-    axes: str
-    computed: bool = False
-
-
-@attrs.frozen(eq=False)
-class PortedModel:
-    """The Conv1d layers of a model on another framework.
-
-    Attributes:
-        layers: path -> native layer.
-        report: one `Ported` for every module that is a Conv1d or is called one, in the model's order.
-        parameters: old parameter name -> `Renamed`.
-        origins: path -> `Convolution` that the layer was ported from, without its module.
-    """
-
-    layers: Mapping[str, Any]
-    report: tuple[Ported, ...]
-    parameters: Mapping[str, Renamed]
-    origins: Mapping[str, Convolution] = attrs.field(factory=dict)
-
-    @property
-    def refused(self) -> tuple[Ported, ...]:
-        """The modules that were not ported."""
-        return tuple(row for row in self.report if row.reason)
-
-    def __str__(self) -> str:
-        return "\n".join(f"{row.path} ({row.class_name}): {row.reason or 'ported'}" for row in self.report)
-
-
 def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[str], None] | None = None) -> PortedModel:
     """Build every Conv1d of a model as a layer of another framework, with the same weights.
 
@@ -118,28 +64,48 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
         progress: called with every path before it is ported.
 
     Returns:
-        A `PortedModel`.
+        A `PortedModel`. A layer that cannot be captured or built is refused in its report, and the others are ported.
 
     Raises:
         InvalidTypeError: not a model of such a backend; holds its class.
         InvalidValueError: two modules with the same path; holds it.
         PluginError: a backend that fails to list the convolutions; holds the backend and its plugin.
         UnknownNameError, MissingFrameworkError: see `Capture.build`.
+        InvalidValueError: a dtype that the backend does not compute in.
     """
+    backend: Backend = registry.current().get("backend", to)
+    if dtype is not None:
+        backend.check_dtype(dtype)
     layers: dict[str, Any] = {}
     report: list[Ported] = []
+    wrappers: dict[str, str] = {}  # start of the paths inside a refused module -> its class
     parameters: dict[str, Renamed] = {}
     origins: dict[str, Convolution] = {}
     for convolution, captured in convolutions(model, progress=progress):
         path, name = convolution.path, type(convolution.module).__name__
-        if not isinstance(captured, Capture):
-            report.append(Ported(path, name, str(captured)))
+        wrapper = next((kind for start, kind in reversed(wrappers.items()) if path.startswith(start)), "")
+        built = _built(captured, to, dtype) if isinstance(captured, Capture) else captured
+        if isinstance(built, ConvPolicyError) or not isinstance(captured, Capture):
+            report.append(Ported(path, name, str(built), wrapper))
+            wrappers[f"{path}{convolution.separator}" if path else ""] = name
             continue
-        layers[path] = captured.build(to, dtype=dtype)
-        report.append(Ported(path, name))
+        layers[path] = built
+        report.append(Ported(path, name, wrapper=wrapper))
         parameters |= renamed(convolution, captured, to)
         origins[path] = attrs.evolve(convolution, module=None)
     return PortedModel(layers, tuple(report), parameters, origins)
+
+
+def _built(captured: Capture, to: str, dtype: Any) -> Any:
+    """Return the layer, or the reason why there is none."""
+    try:
+        return captured.build(to, dtype=dtype)
+    except MissingFrameworkError:  # of every layer
+        raise
+    except ConvPolicyError as error:
+        return error
+    except Exception as error:
+        return InvalidValueError(f"backend {to!r} failed to build it: {raised(error)}.")
 
 
 def convolutions(

@@ -160,7 +160,8 @@ def to_multiple(kernel: int, stride: int, dilation: int, length: int | None, *, 
 def crop(kernel: int, stride: int, dilation: int, length: int | None, *, left: int, right: int) -> tuple[int, int]:
     """(-left, -right): that many samples cut away before the convolution, which then never reads them.
 
-    Source: a negative pad of torch.nn.functional.pad.
+    A negative number is added instead: ``Choice("crop", left=-1, right=1)`` is lax's padding (1, -1).
+    Source: a negative pad of torch.nn.functional.pad and of jax.lax.conv_general_dilated.
     """
     return -left, -right
 
@@ -186,5 +187,5 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         PaddingRule("nemo_future", nemo_future, params={"future": Param(0, kind="integer")}),
         PaddingRule("speechbrain_same", speechbrain_same),
         PaddingRule("to_multiple", to_multiple, needs_length=True, params={"of": Param(0, kind="integer")}),
-        PaddingRule("crop", crop, params={"left": Param(0, kind="integer"), "right": Param(0, kind="integer")}),
+        PaddingRule("crop", crop, params={"left": Param(0, kind="offset"), "right": Param(0, kind="offset")}),
     ]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from convpolicy.arithmetic import LARGEST, integer, single
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.arithmetic import LARGEST, SIDES, integer, single
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.part import number
 
@@ -24,11 +24,14 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
         InvalidTypeError, InvalidValueError: holds what came and what is allowed.
     """
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
-        return Choice(
-            "explicit",
-            left=integer("padding left", padding[0], 0, LARGEST),
-            right=integer("padding right", padding[1], 0, LARGEST),
-        )
+        left, right = (integer(f"padding {side}", pad, maximum=LARGEST) for side, pad in zip(SIDES, padding))
+        for side, pad in zip(SIDES, (left, right)):
+            if pad < 0:
+                raise InvalidValueError(
+                    f"padding {side} must be at least 0, got {pad}; pass 0 or more, or Choice('crop', left={-left}, right={-right}), "
+                    f"which cuts samples away."
+                )
+        return Choice("explicit", left=left, right=right)
     padding = single("padding", padding)
     if isinstance(padding, str):
         return Choice((names or {}).get(padding, padding))
@@ -60,10 +63,10 @@ def as_words(value: Any) -> tuple[tuple[str, str], ...]:
     Raises:
         InvalidTypeError: anything else; holds what came.
     """
-    words = _pairs(value)
+    words = _pairs("padding_names", value)
     if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in words):
         raise InvalidTypeError(
-            f"padding_names must pair words with rules, got {value!r}; pass for example (('same', 'same_upper'),)."
+            f"padding_names must pair words with rules, got {shown(value)}; pass for example (('same', 'same_upper'),)."
         )
     return words
 
@@ -88,19 +91,29 @@ def as_init_words(value: Any) -> tuple[tuple[str, Choice], ...]:
 
 def as_part_words(argument: str, value: Any) -> tuple[tuple[str, Choice], ...]:
     """Turn a mapping or pairs of a word and a part into pairs; ``argument`` is named in the message."""
-    words = _pairs(value)
+    words = _pairs(argument, value)
     if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in words):
         raise InvalidTypeError(
-            f"{argument} must pair words with parts, got {value!r}; pass for example (('CIRCULAR', 'circular'),)."
+            f"{argument} must pair words with parts, got {shown(value)}; pass for example (('CIRCULAR', 'circular'),)."
         )
     return tuple((word, Choice.of(argument, part)) for word, part in words)
 
 
-def _pairs(value: Any) -> tuple[tuple[Any, ...], ...]:
+def _pairs(argument: str, value: Any) -> tuple[tuple[Any, ...], ...]:
     pairs = value.items() if isinstance(value, Mapping) else value
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         pairs = [value]
-    return tuple(tuple(pair) if isinstance(pair, (tuple, list)) else () for pair in pairs)
+    pairs = tuple(tuple(pair) if isinstance(pair, (tuple, list)) else () for pair in pairs)
+    words = [pair[0] for pair in pairs if pair and isinstance(pair[0], str)]
+    if len(set(words)) < len(words):
+        twice = next(word for word in words if words.count(word) > 1)
+        raise InvalidValueError(f"{argument} must have every word once, got {shown(twice)} more than once; keep one.")
+    return pairs
+
+
+def unordered(pairs: tuple[tuple[str, Any], ...]) -> frozenset[tuple[str, Any]]:
+    """Return pairs as they are compared: a file may put them in another order."""
+    return frozenset(pairs)
 
 
 def with_mode(fields: Mapping[str, Any], mode_names: Mapping[str, Choice]) -> dict[str, Any]:
@@ -145,7 +158,9 @@ def as_axis(value: Any) -> int | None:
         return None
     axis = integer("weight_norm", value, 0)
     if axis > 2:
-        raise InvalidValueError(f"weight_norm must be None, False or an axis of the weight, 0, 1 or 2, got {value!r}; pick one.")
+        raise InvalidValueError(
+            f"weight_norm must be None, False or an axis of the weight, 0, 1 or 2, got {shown(value)}; pick one."
+        )
     return axis
 
 
@@ -155,7 +170,7 @@ def of_type(kind: type) -> Callable[[Any, Any, Any], None]:
     def check(policy: Any, attribute: Any, value: Any) -> None:
         if not isinstance(value, kind):
             raise InvalidTypeError(
-                f"{attribute.name} must be of type {kind.__name__}, got {value!r} of type {type(value).__name__}; pass one."
+                f"{attribute.name} must be of type {kind.__name__}, got {shown(value)} of type {type(value).__name__}; pass one."
             )
 
     return check

@@ -9,7 +9,17 @@ from typing import Any
 import attrs
 import numpy as np
 
-from convpolicy.errors import InvalidTypeError
+from convpolicy.errors import InvalidTypeError, shown
+
+
+def require_unmasked(argument: str, value: Any) -> None:
+    """Refuse a masked array, whose masked numbers would be read like the others.
+
+    Raises:
+        InvalidTypeError: holds the argument.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise InvalidTypeError(f"{argument} must be an array without a mask, got a masked array; pass array.filled(number).")
 
 
 class FrozenArray:
@@ -42,6 +52,7 @@ def _kept(argument: str, value: Any) -> Any:
     Lists and arrays become `FrozenArray`, NumPy scalars Python's, every NaN the same NaN and -0.0 becomes 0.0.
     """
     if isinstance(value, (list, tuple, np.ndarray)):
+        require_unmasked(argument, value)
         try:
             array = np.asarray(value)
         except ValueError:  # rows of different lengths
@@ -56,7 +67,7 @@ def _kept(argument: str, value: Any) -> Any:
         hash(value)
     except TypeError:
         raise InvalidTypeError(
-            f"{argument} must be a number, a name or an array, got {value!r} of type {type(value).__name__}; pass one of these."
+            f"{argument} must be a number, a name or an array, got {shown(value)} of type {type(value).__name__}; pass one of these."
         ) from None
     return value
 
@@ -84,7 +95,7 @@ class Choice:
 
     def __init__(self, name: str, /, **params: Any) -> None:
         if not isinstance(name, str):
-            raise InvalidTypeError(f"a Choice's name must be text, got {name!r} of type {type(name).__name__}; pass a name.")
+            raise InvalidTypeError(f"a Choice's name must be text, got {shown(name)} of type {type(name).__name__}; pass a name.")
         items = ((k, _kept(f"{name}: {k}", v)) for k, v in params.items() if v is not None)
         self.__attrs_init__(name, tuple(sorted(items)))
 
@@ -102,7 +113,7 @@ class Choice:
         if isinstance(value, Mapping) and isinstance(value.get("name"), str) and all(isinstance(k, str) for k in value):
             return cls(value["name"], **{k: v for k, v in value.items() if k != "name"})
         raise InvalidTypeError(
-            f"{argument} must be a name, a Choice or a mapping with 'name', got {value!r} of type "
+            f"{argument} must be a name, a Choice or a mapping with 'name', got {shown(value)} of type "
             f"{type(value).__name__}; pass for example {argument}=Choice('...')."
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
-from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised, said
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part, first_sentence
@@ -68,8 +68,16 @@ class Initializer(Part):
         try:
             if self.check is not None:
                 self.check(target, **arguments)
+        except ConvPolicyError:
+            raise
         except ValueError as error:
-            raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
+            raise InvalidValueError(f"initializer {self.name!r}: {said(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(
+                f"initializer {self.name!r} ({self.provider}): check failed for shape {target.shape}: {raised(error)}."
+            ) from error
 
     def fill(self, draws: Draws, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
         """Return values of ``target.shape``, in the floating-point dtype that the stream draws.
@@ -84,9 +92,12 @@ class Initializer(Part):
         except ConvPolicyError:
             raise
         except ValueError as error:
-            raise InvalidValueError(f"initializer {self.name!r}: {error}") from error
-        except Exception as error:
-            raise PluginError(f"initializer {self.name!r} ({self.provider}) failed for shape {target.shape}: {error}") from error
+            raise InvalidValueError(f"initializer {self.name!r}: {said(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            text = said(error) or type(error).__name__
+            raise PluginError(f"initializer {self.name!r} ({self.provider}) failed for shape {target.shape}: {text}") from error
         if values.dtype.kind not in "fiu":
             raise PluginError(f"initializer {self.name!r} ({self.provider}) must return numbers, got dtype {values.dtype}.")
         if values.shape != target.shape:

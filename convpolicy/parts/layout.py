@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError
+from convpolicy.parts.choice import require_unmasked
 from convpolicy.parts.part import Part
 
 DATA_AXES = frozenset("NCW")
@@ -65,7 +66,7 @@ class Layout(Part):
                     f"layout {self.name!r} is depthwise: the weight must be (groups * multiplier, 1, kernel), got shape "
                     f"{array.shape} with groups={groups}; pass groups=in_channels."
                 )
-            array = array.reshape(groups, -1, array.shape[2])  # I, M, W
+            array = array.reshape(groups, array.shape[0] // groups, array.shape[2])  # I, M, W
         source = "IMW" if "M" in self.axes else "OIW"
         stored = array.transpose([source.index(a) for a in self.axes if a != "1"])
         return np.expand_dims(stored, tuple(i for i, a in enumerate(self.axes) if a == "1"))
@@ -83,7 +84,7 @@ class Layout(Part):
         letters = self.axes.replace("1", "")
         target = "IMW" if "M" in letters else "OIW"
         array = array.squeeze(ones).transpose([letters.index(a) for a in target])
-        return array.reshape(-1, 1, array.shape[2]) if "M" in letters else array
+        return array.reshape(array.shape[0] * array.shape[1], 1, array.shape[2]) if "M" in letters else array
 
     def pack(self, parameters: Mapping[str, Any], groups: int = 1) -> dict[str, Any]:
         """Turn ``{"weight", "bias"}`` in OIW into the framework's own names and axes; a bias of None is left out."""
@@ -110,6 +111,7 @@ class Layout(Part):
     def _check(self, array: Any, axes: str, *, data: bool) -> NDArray[Any]:
         if self.holds_data != data:
             raise InvalidTypeError(f"layout {self.name!r} is of {'data' if self.holds_data else 'weights'}; pick the other kind.")
+        require_unmasked("array", array)
         checked: NDArray[Any] = np.asarray(array)
         if checked.ndim != len(axes):
             raise InvalidValueError(f"axes {axes} need an array of {len(axes)} axes, got shape {checked.shape}.")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, nearest
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, nearest, raised, said, shown
 from convpolicy.parts.part import Param, Part, first_sentence
 
 Indices: TypeAlias = "NDArray[np.int64]"
@@ -21,11 +21,11 @@ CONSTANT = -1  # in an index map: not a sample of the input but the constant val
 
 def _words(words: Iterable[str], allowed: tuple[str, ...]) -> frozenset[str]:
     if isinstance(words, str) or not isinstance(words, Iterable):
-        raise InvalidTypeError(f"declares must be a set of words, got {words!r}; pass for example {{{allowed[0]!r}}}.")
+        raise InvalidTypeError(f"declares must be a set of words, got {shown(words)}; pass for example {{{allowed[0]!r}}}.")
     found = frozenset(words)
     for word in found:
         if word not in allowed:
-            raise InvalidValueError(f"declares must be of {', '.join(allowed)}, got {word!r}.{nearest(str(word), allowed)}")
+            raise InvalidValueError(f"declares must be of {', '.join(allowed)}, got {shown(word)}.{nearest(word, allowed)}")
     return found
 
 
@@ -84,7 +84,15 @@ class PaddingRule(Part):
     def is_static(self, kernel: int, stride: int, dilation: int) -> bool:
         """Return True when every length gets the same pads."""
         needs = self.needs_length
-        return not (needs(kernel, stride, dilation) if callable(needs) else needs)
+        try:
+            return not (needs(kernel, stride, dilation) if callable(needs) else needs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(
+                f"padding rule {self.name!r} ({self.provider}): needs_length failed for kernel {kernel}, stride {stride}, "
+                f"dilation {dilation}: {raised(error)}."
+            ) from error
 
     def resolve(
         self, kernel: int, stride: int, dilation: int, length: int | None, arguments: Mapping[str, Any]
@@ -107,17 +115,19 @@ class PaddingRule(Part):
         except ConvPolicyError as error:
             raise PluginError(f"padding rule {self.name!r} ({self.provider}) must give two integers: {error}") from error
         except ValueError as error:
-            raise InvalidValueError(f"padding rule {self.name!r}: {error}") from error
-        except Exception as error:
+            raise InvalidValueError(f"padding rule {self.name!r}: {said(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             hint = "; set needs_length=True if it reads the length" if known_length is None else ""
             raise PluginError(
                 f"padding rule {self.name!r} ({self.provider}) failed for kernel {kernel}, stride {stride}, dilation "
-                f"{dilation}, length {known_length}: {error}{hint}."
+                f"{dilation}, length {known_length}: {said(error) or type(error).__name__}{hint}."
             ) from error
 
 
 def _refuse(mode: PaddingMode, widest: int, length: int) -> int:
-    limit = mode.limit(length) if mode.limit else 0
+    limit = mode.limit_of(length)
     raise InvalidValueError(
         f"padding mode {mode.name!r} reaches at most {limit} for length {length}, the plan needs {widest}; pass a longer "
         f"input or choose overflow='periodic' or 'zero-extend'."
@@ -129,10 +139,9 @@ def _keep(mode: PaddingMode, widest: int, length: int) -> int:
 
 
 def _extend(mode: PaddingMode, widest: int, length: int) -> int:
-    assert mode.limit is not None
     extended = length
     for _step in range(MOST_STEPS):
-        reach = mode.limit(extended)
+        reach = mode.limit_of(extended)
         if reach >= widest:
             return extended
         extended += widest - reach
@@ -148,6 +157,7 @@ OVERFLOW: dict[str, Callable[[PaddingMode, int, int], int]] = {
     "periodic": _keep,  # numpy 2's np.pad: reflect again and again
     "zero-extend": _extend,  # EnCodec's pad1d: zeros on the right until it reaches, then cut
 }
+MODE_PARAMS = (("value", "number"), ("overflow", "name"))
 _OVERFLOW_PARAM = Param("error", kind="name", allowed=tuple(OVERFLOW))
 
 
@@ -164,7 +174,7 @@ class PaddingMode(Part):
             for ``periodic`` the map must hold at any distance.
         declares: what holds for all lengths and parameters: ``"causal"``, the elements on the left repeat nothing but the first
             sample and the constant; ``"linear"``, the constant is 0, so that the padded signal is linear in the input.
-        params: see `Part`; ``value`` is the constant.
+        params: ``value``, a number, is the constant; there is no other, as ``source`` gets none.
     """
 
     kind: ClassVar[str] = "padding mode"
@@ -173,6 +183,12 @@ class PaddingMode(Part):
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_mode)
 
     def __attrs_post_init__(self) -> None:
+        for name, param in self.params.items():
+            if (name, param.kind) not in MODE_PARAMS:
+                raise InvalidValueError(
+                    f"padding mode {self.name!r} can only have the parameter 'value' of kind 'number', got {name!r} of kind "
+                    f"{param.kind!r}, which no function of it would get; leave it out, or offer a mode for each value."
+                )
         if self.limit is not None and "overflow" not in self.params:
             object.__setattr__(self, "params", MappingProxyType({**self.params, "overflow": _OVERFLOW_PARAM}))
         if not self.description:
@@ -194,7 +210,7 @@ class PaddingMode(Part):
             PluginError: the index map gives a position outside the input.
         """
         widest, read_length = max(left, right), length
-        if self.limit is not None and widest and (self.limit(length) < widest):
+        if self.limit is not None and widest and self.limit_of(length) < widest:
             if length == 0 and overflow == "periodic":
                 _refuse(self, widest, length)
             read_length = OVERFLOW[overflow](self, widest, length)
@@ -202,11 +218,33 @@ class PaddingMode(Part):
         after = self._read(np.arange(length, length + right), read_length, length)
         return before, after
 
+    def limit_of(self, length: int) -> int:
+        """Return the widest pad that the mode reaches for a length in samples, for a mode that has a limit.
+
+        Raises:
+            PluginError: the function fails or returns something else than an integer.
+        """
+        assert self.limit is not None
+        try:
+            return integer("limit", self.limit(length))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise self._failed("limit", f"length {length}", error) from error
+
+    def _failed(self, function: str, case: str, error: BaseException) -> PluginError:
+        return PluginError(f"padding mode {self.name!r} ({self.provider}): {function} failed for {case}: {raised(error)}.")
+
     def _read(self, positions: Indices, read_length: int, length: int) -> Indices:
         if not positions.size:
             return positions
         inside = positions < read_length
-        mapped = np.broadcast_to(np.asarray(self.source(positions, read_length)), positions.shape)
+        try:
+            mapped = np.broadcast_to(np.asarray(self.source(positions, read_length)), positions.shape)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise self._failed("source", f"length {read_length}", error) from error
         if mapped.dtype.kind not in "iu" or (mapped < CONSTANT).any() or (mapped >= read_length).any():
             raise PluginError(
                 f"padding mode {self.name!r} ({self.provider}) must map to integers in [0, {read_length}) or -1, "

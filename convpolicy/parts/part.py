@@ -11,8 +11,9 @@ import attrs
 import numpy as np
 
 from convpolicy.arithmetic import LARGEST, integer
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown
 from convpolicy.parts.choice import Choice, FrozenArray
+from convpolicy.registry.offer import Offer
 
 
 def number(argument: str, value: Any) -> float:
@@ -23,7 +24,7 @@ def number(argument: str, value: Any) -> float:
         InvalidValueError: an integer that no float can hold.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InvalidTypeError(f"{argument} must be a number, got {value!r} of type {type(value).__name__}; pass a float.")
+        raise InvalidTypeError(f"{argument} must be a number, got {shown(value)} of type {type(value).__name__}; pass a float.")
     try:
         return float(value)
     except OverflowError:
@@ -32,14 +33,16 @@ def number(argument: str, value: Any) -> float:
 
 def _flag(argument: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InvalidTypeError(f"{argument} must be True or False, got {value!r} of type {type(value).__name__}; pass a bool.")
+        raise InvalidTypeError(
+            f"{argument} must be True or False, got {shown(value)} of type {type(value).__name__}; pass a bool."
+        )
     return value
 
 
 def _array(argument: str, value: Any) -> FrozenArray:
     if not isinstance(value, FrozenArray):
         raise InvalidTypeError(
-            f"{argument} must be an array of numbers, got {value!r} of type {type(value).__name__}; pass a numpy array."
+            f"{argument} must be an array of numbers, got {shown(value)} of type {type(value).__name__}; pass a numpy array."
         )
     if not np.isfinite(value.array).all():
         raise InvalidValueError(f"{argument} must hold finite numbers only, got NaN or infinity; clean the array first.")
@@ -49,6 +52,7 @@ def _array(argument: str, value: Any) -> FrozenArray:
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "number": number,
     "integer": lambda argument, value: integer(argument, value, 0, LARGEST),
+    "offset": lambda argument, value: integer(argument, value, -LARGEST, LARGEST),
     "flag": _flag,
     "array": _array,
     "name": lambda _argument, value: value,
@@ -57,7 +61,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 def _known_check(_param: Any, _field: Any, kind: Any) -> None:
     if not isinstance(kind, str) or kind not in _CHECKS:
-        raise InvalidValueError(f"a Param's kind must be one of {', '.join(_CHECKS)}, got {kind!r}; pick one.")
+        raise InvalidValueError(f"a Param's kind must be one of {', '.join(_CHECKS)}, got {shown(kind)}; pick one.")
 
 
 @attrs.frozen
@@ -66,7 +70,7 @@ class Param:
 
     Args:
         default: used when a choice does not set it; None means that the part decides.
-        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"flag"``, ``"array"`` or ``"name"``.
+        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"offset"`` (an integer of any sign), ``"flag"``, ``"array"`` or ``"name"``.
         allowed: for ``"name"``, the names allowed.
         minimum: for ``"number"``, the smallest value allowed.
         finite: for ``"number"``, whether NaN and infinity are refused.
@@ -86,27 +90,34 @@ class Param:
         """
         checked = _CHECKS[self.kind](argument, value)
         if self.kind == "number" and self.finite and not math.isfinite(checked):
-            raise InvalidValueError(f"{argument} must be finite, got {value!r}; pass an ordinary number.")
+            raise InvalidValueError(f"{argument} must be finite, got {shown(value)}; pass an ordinary number.")
         if self.allowed and checked not in self.allowed:
-            raise InvalidValueError(f"{argument} must be one of {', '.join(self.allowed)}, got {value!r}; pick one.")
+            raise InvalidValueError(f"{argument} must be one of {', '.join(self.allowed)}, got {shown(value)}; pick one.")
         if self.minimum is not None and checked < self.minimum:
-            raise InvalidValueError(f"{argument} must be at least {self.minimum:g}, got {value!r}; pass more.")
+            raise InvalidValueError(f"{argument} must be at least {self.minimum:g}, got {shown(value)}; pass more.")
         return checked
 
 
 def _read_only(params: Mapping[str, Param]) -> Mapping[str, Param]:
+    """Return a copy of a part's parameters.
+
+    Raises:
+        InvalidTypeError: anything but a mapping of names to `Param`; holds what came.
+    """
+    if not isinstance(params, Mapping) or not all(isinstance(k, str) and isinstance(v, Param) for k, v in params.items()):
+        raise InvalidTypeError(f"params must map names to Param, got {shown(params)}; pass for example {{'gain': Param(1.0)}}.")
     return MappingProxyType(dict(params))
 
 
 def _text(part: Any, _field: Any, name: Any) -> None:
     if not isinstance(name, str):
         raise InvalidTypeError(
-            f"the name of a {part.kind} must be text, got {name!r} of type {type(name).__name__}; pass a name."
+            f"the name of a {part.kind} must be text, got {shown(name)} of type {type(name).__name__}; pass a name."
         )
 
 
 @attrs.frozen(eq=False)
-class Part:
+class Part(Offer):
     """Base of everything a plugin registers.
 
     Args:
@@ -139,7 +150,7 @@ class Part:
         for name, value in choice.params:
             if name not in self.params:
                 raise InvalidValueError(
-                    f"{self.kind} {self.name!r} has no parameter {name!r}; it has: "
+                    f"{self.kind} {self.name!r} has no parameter {shown(name)}; it has: "
                     f"{', '.join(self.params) or 'none'}.{nearest(name, self.params)}"
                 )
             merged[name] = self.params[name].check(f"{self.name}: {name}", value)

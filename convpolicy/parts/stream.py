@@ -13,7 +13,7 @@ import numpy as np
 
 from convpolicy.arithmetic import Fans, integer
 from convpolicy.bits.pieces import Shape, Values
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised, shown
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.part import Param, Part, first_sentence
@@ -133,8 +133,17 @@ class RandomStream(Part):
 
         Raises:
             InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
+            PluginError: the function fails.
         """
-        return self.start(seed, **{name: value for name, value in arguments.items() if name != REDRAWS or not self.constructed})
+        passed = {name: value for name, value in arguments.items() if name != REDRAWS or not self.constructed}
+        try:
+            return self.start(seed, **passed)
+        except (ConvPolicyError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise PluginError(
+                f"random stream {self.name!r} ({self.provider}) failed to start with seed {shown(seed)}: {raised(error)}."
+            ) from error
 
 
 class Draws:

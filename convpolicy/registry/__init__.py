@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
-from convpolicy.errors import ConvPolicyError, PluginError, unknown_name
+from convpolicy.errors import ConvPolicyError, PluginError, raised, unknown_name, visible
 from convpolicy.registry.deferred import Deferred, Parts
+from convpolicy.registry.offer import MOST_PARTS, fault_of, is_list
 from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -45,10 +46,16 @@ class Registry:
         """Note that parts came or went."""
         self._generation += 1
 
-    def parts(self, kind: str) -> Mapping[str, Any]:
+    def parts(self, kind: str) -> Parts:
         """Return the parts of one kind, name -> part, sorted by name, read-only."""
         self.load()
         return Parts(self._parts.get(kind, {}))
+
+    def builtin(self, kind: str, name: str) -> Any:
+        """Return what convpolicy itself offers under a name, a `Deferred` not made, as far as it is loaded; else None."""
+        part = self._parts.get(kind, {}).get(name)
+        report = None if part is None else self._reports.get(part.provider)
+        return part if report is not None and report.builtin else None
 
     def working(self, kind: str) -> dict[str, Any]:
         """Return the parts of one kind that can be made, name -> part, sorted by name; a failure is reported and leaves one out."""
@@ -57,13 +64,15 @@ class Registry:
             try:
                 working[name] = parts[name]
             except ConvPolicyError as error:
-                self.fail(self._reports[self._parts[kind][name].provider], str(error))
+                report = self._reports.get(parts.provider(name))
+                if report is not None:  # else its plugin has gone meanwhile
+                    self.fail(report, str(error))
         return working
 
     def names(self, kind: str) -> list[str]:
         """Return every name of one kind in the order of loading, and then those that two plugins offer, for which `get` raises."""
         self.load()
-        return [*self._parts.get(kind, {}), *(name for known, name in self._conflicts if known == kind)]
+        return [*self._parts.get(kind, {}), *(name for known, name in list(self._conflicts) if known == kind)]
 
     def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
         """Return one part; ``words`` are other names that the caller would have taken.
@@ -101,27 +110,51 @@ class Registry:
             loading: True while plugins are loaded: of two strangers that offer a name neither wins, whichever came first. Later
                 the one that is there stays.
         """
-        if isinstance(parts, (str, bytes, Mapping)) or not isinstance(parts, Iterable):
+        if not is_list(parts):
             self.fail(report, f"plugin {report.name!r}: {hook} must return a list, got {type(parts).__name__}.")
             return
+        found, fault = list[Any](), ""
+        try:  # a hook may be a generator, which runs, and fails, while its parts are read
+            for part in parts:
+                found.append(part)
+                if len(found) > MOST_PARTS:
+                    found, fault = [], f"must return at most {MOST_PARTS} parts, got more; end the list."
+                    break
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            fault = f"raised {raised(error)}."
+        for part in found:
+            self._add_one(report, kind, hook, part, loading=loading)
+        if fault:
+            self.fail(report, f"plugin {report.name!r}: {hook} {fault}")
+
+    def _add_one(self, report: PluginReport, kind: str, hook: str, offer: Any, *, loading: bool) -> None:
+        part: Any = None
+        try:
+            fault = fault_of(offer, kind)
+            part = None if fault else _offered_by(report.name, offer)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a class may override whatever is read
+            fault = f"returned a {type(offer).__name__} that raised {raised(error)}."
+        if fault:
+            self.fail(report, f"plugin {report.name!r}: {hook} {fault}")
+            return
         known = self._parts.setdefault(kind, {})
-        for part in parts:
-            if (part.kind if isinstance(part, Deferred) else getattr(type(part), "kind", None)) != kind:
-                self.fail(report, f"plugin {report.name!r}: {hook} must return objects of kind {kind!r}, got {part!r}.")
-                continue
-            providers = [known[part.name].provider] if part.name in known else self._conflicts.get((kind, part.name), [])
-            if not providers:
-                known[part.name] = _offered_by(report.name, part)
-                report.parts.append(f"{kind} {part.name}")
-                continue
-            message = f"{kind} {part.name!r} is offered by two plugins, {providers[0]!r} and {report.name!r}"
-            if not self._reports[providers[0]].builtin and loading:
-                # neither stranger wins: asking for the name raises, naming both
-                self._conflicts[(kind, part.name)] = [*providers, report.name]
-                if known.pop(part.name, None) is not None:
-                    self._reports[providers[0]].parts.remove(f"{kind} {part.name}")
-                self.fail(self._reports[providers[0]], message + ".")
-            self.fail(report, message + ".")
+        providers = [known[part.name].provider] if part.name in known else self._conflicts.get((kind, part.name), [])
+        if not providers:
+            known[part.name] = part
+            report.parts.append(f"{kind} {part.name}")
+            return
+        message = f"{kind} {part.name!r} is offered by two plugins, {providers[0]!r} and {report.name!r}"
+        if not self._reports[providers[0]].builtin and loading:
+            # neither stranger wins: asking for the name raises, naming both
+            self._conflicts[(kind, part.name)] = [*providers, report.name]
+            if known.pop(part.name, None) is not None:
+                self._reports[providers[0]].parts.remove(f"{kind} {part.name}")
+            self.fail(self._reports[providers[0]], message + ".")
+        self.fail(report, message + ".")
 
     def remove(self, name: str) -> None:
         """Remove a plugin's report and parts."""
@@ -137,7 +170,7 @@ class Registry:
         Raises:
             PluginError: in strict mode.
         """
-        message = " ".join(message.split())
+        message = visible(" ".join(message.split()))
         if message not in report.errors:  # commands are added anew to every command line
             report.errors.append(message)
         if self._strict:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 import attrs
 
-from convpolicy.errors import ConvPolicyError, PluginError
+from convpolicy.errors import MissingExtraError, MissingFrameworkError, PluginError, raised, shown
+from convpolicy.registry.offer import Offer, fault_of
 
 
 @attrs.frozen(eq=False, slots=False)
-class Deferred:
+class Deferred(Offer):
     """A part that is made when its name is first asked for; a plugin's hook may return it in place of the part.
 
     Args:
@@ -28,31 +28,38 @@ class Deferred:
     make: Callable[[], Any]
     provider: str = ""
 
-    @cached_property
+    @property
     def part(self) -> Any:
-        """The part itself.
+        """The part itself, made once.
 
         Raises:
             PluginError: it cannot be made, or is not what was announced; holds its kind, name and plugin.
         """
+        made = vars(self)
+        if "_part" not in made:  # no lock: of two threads that make it at once the first one's stays
+            made.setdefault("_part", self._make())
+        return made["_part"]
+
+    def _make(self) -> Any:
+        title = f"{self.kind} {self.name!r} of plugin {self.provider!r}"
         try:
-            part = attrs.evolve(self.make(), provider=self.provider)
-        except ConvPolicyError:
+            part = self.make()
+            if part is None:
+                raise TypeError("its function returned None")
+            if not fault_of(part, self.kind) and part.name == self.name:
+                return attrs.evolve(part, provider=self.provider)
+        except (KeyboardInterrupt, MissingExtraError, MissingFrameworkError):
             raise
-        except Exception as error:
-            raise PluginError(
-                f"{self.kind} {self.name!r} of plugin {self.provider!r} failed to load: {type(error).__name__}: {error}"
-            ) from error
-        if (getattr(type(part), "kind", None), part.name) != (self.kind, self.name):
-            raise PluginError(f"{self.kind} {self.name!r} of plugin {self.provider!r} must be one of that name, got {part!r}.")
-        return part
+        except BaseException as error:
+            raise PluginError(f"{title} failed to load: {raised(error)}") from error
+        raise PluginError(f"{title} must be one of that name, got {shown(part)}.")
 
 
 class Parts(Mapping[str, Any]):
     """Parts by name, sorted, read-only; a deferred one is made when it is looked at."""
 
-    def __init__(self, parts: Mapping[str, Any]) -> None:
-        self._parts = {name: parts[name] for name in sorted(parts)}
+    def __init__(self, parts: dict[str, Any]) -> None:
+        self._parts = dict(sorted(parts.copy().items()))  # one step, so that another thread may change them meanwhile
 
     def __getitem__(self, name: str) -> Any:
         part = self._parts[name]
@@ -66,6 +73,10 @@ class Parts(Mapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._parts
+
+    def provider(self, name: str) -> str:
+        """Return the plugin that a part came from, without making the part."""
+        return str(self._parts[name].provider)
 
 
 def lazy(module: str, function: str) -> Callable[..., Any]:

@@ -32,6 +32,7 @@ RULES = (
     *(Choice(name, odd_side=side) for name in ("same_upper", "same_lower", "same_static") for side in ("left", "right")),
     Choice("explicit", left=2, right=1),
     Choice("explicit", left=0, right=5),
+    Choice("crop", left=-1, right=1),  # one sample added, another cut away
 )
 MODES = (
     Choice("zeros"),
@@ -169,14 +170,14 @@ def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> N
 
 
 @contextmanager
-def trying(case: Case) -> Iterator[None]:
-    """Say with which layer a part's own code failed."""
+def trying(case: Case, about: str = "") -> Iterator[None]:
+    """Say with which layer, and with what else about the call, a part's own code failed."""
     try:
         yield
     except ConformanceError:
         raise
     except Exception as error:
-        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}.") from error
+        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}{about and f' and {about}'}.") from error
 
 
 def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: str) -> Any:

@@ -120,7 +120,8 @@ def _shapes(backend: Backend) -> None:
             whole = backend.run(layer, data)
             require(bool((data == before).all()), f"run writes into the caller's array, for {case}.")
             for batch in (2, 1, 0):
-                output = whole if batch == 2 else backend.run(layer, data[:batch].copy())
+                with trying(case, f"a batch of {batch}"):
+                    output = whole if batch == 2 else backend.run(layer, data[:batch].copy())
                 check_array(case, f"the output for a batch of {batch}", output, (batch, OUT, plan.length_out), dtype)
 
 

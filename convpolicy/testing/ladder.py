@@ -81,6 +81,7 @@ class Check:
         rung: one of `RUNGS`.
         reason: why it is expected to fail, or empty.
         report: the file that its result is written to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``, which may name one.
+        others: name -> what the checks of the part found that ran before this one; a check above one that failed is not reached.
     """
 
     part: Any
@@ -89,6 +90,7 @@ class Check:
     run: Callable[[], None]
     reason: str = ""
     report: str | os.PathLike[str] | None = None
+    others: dict[str, Result] | None = None
 
     @property
     def id(self) -> str:
@@ -113,10 +115,22 @@ class Check:
         Raises:
             ConformanceError: it fails; holds the part, the check and the smallest case found.
         """
+        below = next((other for other in (self.others or {}).values() if _failed_below(other, self.rung)), None)
+        if below is not None:
+            write(attrs.evolve(_empty(self.part), results=(Result(self.name, self.rung, NOT_REACHED),)), self.report)
+            import pytest  # whoever shares results runs it
+
+            pytest.skip(f"not reached: check {below.check!r} of {self.part.name!r} failed")
         found = self.result()
+        if self.others is not None:
+            self.others[self.name] = found
         write(attrs.evolve(_empty(self.part), results=(found,)), self.report)
         if found.verdict != PASSED:
             raise ConformanceError(_sentence(self.part, found))
+
+
+def _failed_below(other: Result, rung: str) -> bool:
+    return other.verdict == FAILED and RUNGS.index(other.rung) < RUNGS.index(rung)
 
 
 def _empty(part: Any) -> Report:

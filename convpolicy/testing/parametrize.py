@@ -12,7 +12,7 @@ import attrs
 from convpolicy.errors import InvalidTypeError, InvalidValueError, MissingExtraError, nearest
 from convpolicy.testing.backends import checks as backends_checks
 from convpolicy.testing.initializers import checks as initializers_checks
-from convpolicy.testing.ladder import Check, ConformanceError
+from convpolicy.testing.ladder import Check, ConformanceError, Result
 from convpolicy.testing.layouts import checks as layouts_checks
 from convpolicy.testing.padding_modes import checks as padding_modes_checks
 from convpolicy.testing.padding_rules import checks as padding_rules_checks
@@ -56,6 +56,8 @@ def parametrize_with_checks(
 ) -> Any:
     """Mark a test with one argument ``check`` that runs every check of every part; its body is ``check()``.
 
+    Where a check of a part has failed, those on higher rungs are skipped as not reached.
+
     Args:
         parts: padding rules, padding modes, initializers, layouts, policies and backends.
         expected_failures: id of a check, e.g. ``"same_upper-values"``, -> why it fails; one that passes after all is a failure.
@@ -80,10 +82,11 @@ def parametrize_with_checks(
     reasons = dict(expected_failures or {})
     found: dict[str, Check] = {}
     for part in parts:
+        results: dict[str, Result] = {}  # of this part, as far as its checks have run
         for check in checks_of(part, max_examples):
             if check.id in found:
                 raise InvalidValueError(f"parts must have different names, got two named {part.name!r}; check them in two tests.")
-            found[check.id] = attrs.evolve(check, reason=reasons.get(check.id, ""), report=report)
+            found[check.id] = attrs.evolve(check, reason=reasons.get(check.id, ""), report=report, others=results)
     for id, reason in reasons.items():
         if id not in found:
             raise InvalidValueError(

@@ -10,7 +10,7 @@ import attrs
 
 from convpolicy import registry
 from convpolicy.arithmetic import integer
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend
 from convpolicy.layers.capture import backends_of
 
@@ -109,19 +109,24 @@ def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: in
 
     Raises:
         InvalidTypeError: not a model of a backend that can be tuned; holds its class.
-        InvalidValueError: an unknown execution, or inputs that the model does not take; holds what the model said.
+        InvalidValueError: an unknown execution, or inputs that the model does not take; holds what the model said. After any error,
+            and after Ctrl-C, the model is as it was.
     """
     with _bar() if verbose else nullcontext(_silent) as progress:
         found = measure(model, example_inputs, execution, rounds, progress)
     if verbose:
-        print(found)  # noqa: T201 - what was asked for
+        try:
+            print(found)  # noqa: T201 - what was asked for
+        except BaseException:
+            untune(model)
+            raise
     return found
 
 
 def measure(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Callable[[str, int, int], None]) -> Tuning:
     """Do what `tune` says; ``progress`` is called with every layer's path, how many are done and all."""
     if execution not in EXECUTIONS:
-        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {execution!r}; pick one.")
+        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
     integer("rounds", rounds, 3)
     backend = _backend_of(model)
     assert backend.tune is not None

@@ -14,7 +14,7 @@ import attrs
 
 from convpolicy import registry
 from convpolicy.core.named import policy as named_policy
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidValueError, shown
 from convpolicy.verification.native import MARK, Native
 
 FAILED = ("differs", "crashed")
@@ -90,7 +90,7 @@ def verify(
     for name in wanted:
         if name not in natives:
             raise InvalidValueError(
-                f"policies must claim a framework that can be run, got {name!r}; pick from {', '.join(natives)}."
+                f"policies must claim a framework that can be run, got {shown(name)}; pick from {', '.join(natives)}."
             )
     chosen = None if backends is None else [registry.current().get("backend", name).name for name in backends]
     claims = []

@@ -29,7 +29,7 @@ def test_weights_are_moved_and_the_rest_copied(target, tmp_path):
     done = cp.convert(source, tmp_path / "b.safetensors", source="torch", target=target, guess=True)
     assert same(load_file(tmp_path / "b.safetensors"), expected(target))
     assert {row.old: row.axes for row in done.weights} == dict.fromkeys(
-        ("encoder.conv.weight", "down.weight"), f"OIW -> {AXES[target]}"
+        ("encoder.conv.weight", "downconv.weight"), f"OIW -> {AXES[target]}"
     )
     with safe_open(tmp_path / "b.safetensors", "numpy") as file:
         metadata = file.metadata()
@@ -118,7 +118,7 @@ def test_sharded(tmp_path):
 
 def test_told_by_layers(tmp_path):
     """Captured layers say which tensors are weights, depthwise ones with their groups; sizes that disagree are refused."""
-    layers = {"encoder.conv": cp.Conv1d(3, 6, 5, seed=0), "down": cp.capture(cp.Conv1d(6, 4, 1, seed=0))}
+    layers = {"encoder.conv": cp.Conv1d(3, 6, 5, seed=0), "downconv": cp.capture(cp.Conv1d(6, 4, 1, seed=0))}
     source = written(tmp_path / "a.safetensors")
     done = cp.convert(source, tmp_path / "b.safetensors", source="torch", target="keras", layers=layers)
     assert same(load_file(tmp_path / "b.safetensors"), expected("keras"))
@@ -128,10 +128,12 @@ def test_told_by_layers(tmp_path):
     cp.convert(tmp_path / "d.safetensors", tmp_path / "e.safetensors", source="torch", target="WIM", layers={"conv": depthwise})
     (array,) = load_file(tmp_path / "e.safetensors").values()
     assert np.array_equal(array, cp.layouts()["WIM"].pack({"weight": depthwise.weight, "bias": None}, 4).popitem()[1])
-    with pytest.raises(cp.InvalidValueError, match=r"layers has 'down' with a weight of shape \(4, 6, 2\)"):
-        cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"down": cp.Conv1d(6, 4, 2)})
-    with pytest.raises(cp.InvalidValueError, match=r"layers has 'dawn', but the file has no 'weight' of it.*Did you mean 'down'"):
-        cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"dawn": cp.Conv1d(6, 4, 1)})
+    with pytest.raises(cp.InvalidValueError, match=r"layers has 'downconv' with a weight of shape \(4, 6, 2\)"):
+        cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"downconv": cp.Conv1d(6, 4, 2)})
+    with pytest.raises(
+        cp.InvalidValueError, match=r"layers has 'dawnconv', but the file has no 'weight' of it.*Did you mean 'downconv'"
+    ):
+        cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"dawnconv": cp.Conv1d(6, 4, 1)})
 
 
 def test_told_by_a_map(tmp_path):
@@ -159,11 +161,11 @@ def test_another_dtype(tmp_path):
     )
     cp.convert(source, tmp_path / "c.safetensors", source="torch", target="torch", dtype="bfloat16")
     with safe_open(tmp_path / "c.safetensors", "numpy") as file:
-        assert file.get_slice("down.weight").get_dtype() == "BF16"
+        assert file.get_slice("downconv.weight").get_dtype() == "BF16"
     cp.convert(tmp_path / "c.safetensors", tmp_path / "d.safetensors", source="torch", target="torch", dtype="float32")
-    value = model()["down.weight"]
+    value = model()["downconv.weight"]
     ulp = np.exp2(np.floor(np.log2(np.abs(value))) - 7)  # bfloat16 keeps 8 significant bits
-    assert (np.abs(load_file(tmp_path / "d.safetensors")["down.weight"] - value) <= ulp / 2).all()
+    assert (np.abs(load_file(tmp_path / "d.safetensors")["downconv.weight"] - value) <= ulp / 2).all()
     written(tmp_path / "e.safetensors", {"x": np.array([1.0, 70000.0], "float32")})
     with pytest.raises(cp.InvalidValueError, match="'x': 1 finite numbers are infinite in float16; choose a wider dtype"):
         cp.convert(tmp_path / "e.safetensors", tmp_path / "f.safetensors", source="torch", target="torch", dtype="float16")
@@ -193,7 +195,7 @@ def test_weight_normalisation(names, tmp_path):
 
 
 def test_progress_and_the_report(tmp_path):
-    """The progress goes from 0 to all bytes; the report is plain data and text."""
+    """The progress goes from 0 to all bytes; the report is plain data and text, with what another framework may not load."""
     source = written(tmp_path / "a.safetensors")
     steps: list = []
     done = cp.convert(
@@ -204,7 +206,10 @@ def test_progress_and_the_report(tmp_path):
     assert (steps[0][1:], steps[-1]) == ((0, total), ("", total, total))
     assert json.loads(json.dumps(done.to_dict()))["target"] == "flax"
     assert "encoder.conv.weight -> encoder.conv.kernel: OIW -> WIO, (5, 3, 6) (guessed)" in str(done)
-    assert str(done).splitlines()[-1] == f"{len(model()) - 2} other tensors copied"
+    assert str(done).splitlines()[-2] == f"{len(model()) - 2} other tensors copied"
+    assert str(done).splitlines()[-1] == (
+        "4 tensors of other layers keep the names and axes of torch, which a flax model may not load: 'empty', 'head.bias', 'head.weight', …."
+    )
 
 
 def test_on_the_command_line(tmp_path):

@@ -188,7 +188,7 @@ main()
 
 def large(path: Path) -> Path:
     """A file of 64 MiB."""
-    save_file({f"layer{n}.weight": random((256, 256, 64)) for n in range(4)}, path)
+    save_file({f"conv{n}.weight": random((256, 256, 64)) for n in range(4)}, path)
     return path
 
 
@@ -230,8 +230,8 @@ def test_a_kill_in_the_middle(tmp_path):
     source, made = large(tmp_path / "a.safetensors"), tmp_path / "b.safetensors"
     before = source.read_bytes()
     with subprocess.Popen([sys.executable, "-c", SLOW, str(source), str(made)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline().strip() == "layer0.kernel"
-        assert process.stdout.readline().strip() == "layer1.kernel"
+        assert process.stdout.readline().strip() == "conv0.kernel"
+        assert process.stdout.readline().strip() == "conv1.kernel"
         process.send_signal(signal.SIGKILL)
     assert not made.exists()
     hidden = [path.name for path in tmp_path.iterdir() if path.name.startswith(".b.safetensors.")]
@@ -244,7 +244,7 @@ def test_a_kill_in_the_middle(tmp_path):
 def test_a_polite_end_leaves_nothing(tmp_path):
     """SIGTERM to the command: exit status 143, no output and no hidden file."""
     source = tmp_path / "a.safetensors"
-    save_file({f"layer{n}.weight": random((256, 256, 64)) for n in range(24)}, source)
+    save_file({f"conv{n}.weight": random((256, 256, 64)) for n in range(24)}, source)
     words = [
         "convert",
         str(source),

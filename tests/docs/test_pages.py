@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "e
 
 NEEDS = {  # page of docs/ -> what its blocks run on
     "frameworks/flax.md": ("flax",), "frameworks/keras.md": ("keras", "tensorflow"), "frameworks/paddle.md": ("paddle",),
-    "performance.md": ("torch",),
+    "performance.md": ("torch",), "torch_tools.md": ("torch",),
 }  # fmt: skip
 
 

@@ -47,6 +47,17 @@ def metadata(file):
     file.attrs["convpolicy"] = "[1]"
 
 
+def datatype(file):
+    """A type that is kept beside the datasets."""
+    file["l/vars/0"] = WEIGHT
+    file["t"] = np.dtype("f4")
+
+
+def bomb(file):
+    """128 MiB of zeros in a few kilobytes."""
+    file.create_dataset("l/vars/0", data=np.zeros((2**25,), "f4"), chunks=(2**23,), compression="gzip")
+
+
 H5 = {
     "12 TiB": (absurd, "claims numbers that were never written"),
     "12 TiB and a chunk": (almost_absurd, "claims numbers that were never written"),
@@ -54,6 +65,16 @@ H5 = {
     "a link into another file": (lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/")), "'a', a link"),
     "a soft link": (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "'a', a link"),
     "a loop": (endless, "holds the group 'a/b' twice"),
+    "a type": (datatype, "'t', which is no tensor but a Datatype"),
+    "a bomb": (bomb, "claims 134217728 bytes of content, more than 100 times as many"),
+    "a model of Keras 2": (
+        lambda file: file.attrs.__setitem__("model_config", "{}"),
+        "a whole model in HDF5, or weights as Keras 2 saved them",
+    ),
+    "weights of Keras 2": (
+        lambda file: file.attrs.__setitem__("layer_names", [b"a"]),
+        "a whole model in HDF5, or weights as Keras 2 saved",
+    ),
     "metadata": (metadata, "its metadata is no table of texts"),
 }
 
@@ -67,7 +88,7 @@ def test_h5(fault, tmp_path):
     refused(tmp_path / "a.weights.h5", says, **KERAS)
 
 
-@pytest.mark.parametrize("name", ["a//b.weight", "./b.weight", "a\0b.weight"])
+@pytest.mark.parametrize("name", ["a//conv.weight", "./conv.weight", "a\0conv.weight"])
 def test_names_that_hdf5_has_not(name, tmp_path):
     """Refused with the name of the tensor, not written under another."""
     save_file({name: WEIGHT}, tmp_path / "a.safetensors")
@@ -80,22 +101,56 @@ def test_names_that_hdf5_has_not(name, tmp_path):
         ({"../x": b"1", "model.weights.h5": b""}, "holds '../x', a path out of its folder"),
         ({"config.json": b"{}"}, "must hold 'model.weights.h5' once"),
         ({"model.weights.h5": b""}, "is not a whole Keras file"),
+        ({"model.weights.h5": bytes(80_000_000)}, "claims 80000000 bytes of content, more than 100 times as many"),
         ({"model.weights.h5": b"\x89HDF\r\n\x1a\n" + bytes(600)}, "is not a whole Keras file"),
     ],
 )
 def test_keras(members, says, tmp_path):
     """A .keras file without weights, with damaged ones, or with a member that would be unpacked elsewhere."""
-    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     refused(tmp_path / "a.keras", says, **KERAS)
+
+
+def test_a_damaged_member_of_a_model(tmp_path):
+    """A .keras file whose configuration is damaged is refused before anything is written, also where only the weights are read."""
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["layers/conv1d/vars/0"] = WEIGHT
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        archive.writestr("config.json", b"a configuration")
+        archive.write(tmp_path / "w.h5", "model.weights.h5")
+    (tmp_path / "w.h5").unlink()
+    data = (tmp_path / "a.keras").read_bytes()
+    (tmp_path / "a.keras").write_bytes(data.replace(b"a configuration", b"a CONfiguration", 1))
+    for dst in ("b.keras", "b.safetensors"):
+        refused(tmp_path / "a.keras", "is not a whole Keras file: Bad CRC-32 for file 'config.json'", dst, **KERAS)
+
+
+@pytest.mark.parametrize("rows", [1, 16, 64])
+def test_chunks_are_unpacked_once(rows, tmp_path, monkeypatch):
+    """Compressed chunks of one, 16 and 64 rows: every row of a chunk is in one piece, and the values are right."""
+    data = np.random.default_rng(0).standard_normal((64, 16, 2048)).astype("f4")  # 8 MiB, read in pieces of 1 MiB or a chunk
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file.create_dataset("layers/conv1d/vars/0", data=data, chunks=(rows, 16, 2048), compression="gzip", compression_opts=1)
+    read, original = [], h5py.Dataset.__getitem__
+
+    def counted(self, at, *more):
+        read.append(at)
+        return original(self, at, *more)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    cp.convert(tmp_path / "a.weights.h5", tmp_path / "b.npz", guess=True, **KERAS)
+    assert all(at.start % rows == 0 for at in read)
+    assert len(read) == min(8, 64 // rows)
+    assert np.array_equal(np.load(tmp_path / "b.npz")["layers.conv1d.weight"], data.transpose(2, 1, 0))
 
 
 @pytest.mark.parametrize(("suffix", "target"), [(".pt", "mindspore"), (".ckpt", "mindspore"), (".weights.h5", "keras")])
 def test_damaged_anywhere(suffix, target, tmp_path):
     """Random bytes changed, some files cut too: a `ConvPolicyError` of one line, or a whole result; nothing is left behind."""
     start, whole, made = tmp_path / "s.safetensors", tmp_path / f"a{suffix}", tmp_path / "b.safetensors"
-    save_file({"conv.weight": WEIGHT, "conv.bias": WEIGHT[0, 0]}, start)
+    save_file({"conv.weight": WEIGHT, "conv.bias": WEIGHT[:, 0, 0]}, start)
     cp.convert(start, whole, source="torch", target=target, guess=True)
     good, outcomes = whole.read_bytes(), set()
     for number in range(100):
@@ -131,7 +186,7 @@ for name, target in (("b.pt", "mindspore"), ("b.ckpt", "mindspore"), ("b.weights
 @pytest.mark.parametrize("rows", [64, 128])
 def test_full_disks(rows, tmp_path):
     """In a process that may write 1.5 MB, after tensors of 1 MiB and within one of 2 MiB: one sentence with the output's name, whichever library writes, and nothing is left."""
-    save_file({f"l{n}.weight": np.ones((rows, 64, 64), "float32") for n in range(4)}, tmp_path / "a.safetensors")
+    save_file({f"conv{n}.weight": np.ones((rows, 64, 64), "float32") for n in range(4)}, tmp_path / "a.safetensors")
     result = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True)
     assert [line for line in result.stdout.splitlines() if "Errno" in line] == [
         f"[Errno 27] File too large: '{tmp_path / name}'" for name in ("b.pt", "b.ckpt", "b.weights.h5")

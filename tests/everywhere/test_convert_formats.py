@@ -79,12 +79,14 @@ def test_many_groups_are_read_once(tmp_path):
         path = tmp_path / f"{count}.weights.h5"
         with h5py.File(path, "w") as file:
             for number in range(count):
-                file.create_dataset(f"layers/d{number}/vars/0", data=random((3, 4, 5)), compression="gzip", chunks=(2, 3, 4))
+                file.create_dataset(
+                    f"layers/conv1d_{number}/vars/0", data=random((3, 4, 5)), compression="gzip", chunks=(2, 3, 4)
+                )
         start = time.perf_counter()
         cp.convert(path, tmp_path / f"{count}.npz", source="keras", target="torch", guess=True)
         seconds = time.perf_counter() - start
         with np.load(tmp_path / f"{count}.npz") as found:
-            assert np.array_equal(found[f"layers.d{count - 1}.weight"], random((3, 4, 5)).transpose(2, 1, 0))
+            assert np.array_equal(found[f"layers.conv1d_{count - 1}.weight"], random((3, 4, 5)).transpose(2, 1, 0))
         return seconds
 
     opened(1)
@@ -100,7 +102,7 @@ def test_keras_archives(tmp_path):
                 archive.writestr(name, b"")
         with pytest.raises(cp.InvalidValueError, match=says):
             cp.convert(path, tmp_path / "b.npz", source="keras", target="torch", guess=True)
-    save_file({"c.weight": random((2, 3, 4))}, tmp_path / "c.safetensors")
+    save_file({"conv.weight": random((2, 3, 4))}, tmp_path / "c.safetensors")
     with pytest.raises(cp.InvalidValueError, match=r"is made from a \.keras file; write \.weights\.h5"):
         cp.convert(tmp_path / "c.safetensors", tmp_path / "d.keras", source="torch", target="keras", guess=True)
 
@@ -121,7 +123,7 @@ for name in sys.argv[3:]:
 @pytest.mark.parametrize("limit", [100, 100_000])
 def test_full_disks(limit, tmp_path):
     """At the first bytes and later: torch, MindSpore and HDF5 on a disk that takes no more: the output's own name, the reason, and nothing is left."""
-    save_file({f"l{n}.weight": random((64, 64, 32)) for n in range(3)}, tmp_path / "a.safetensors")
+    save_file({f"conv{n}.weight": random((64, 64, 32)) for n in range(3)}, tmp_path / "a.safetensors")
     made = [str(tmp_path / name) for name in ("b.pt", "b.ckpt", "b.weights.h5", "b.safetensors")]
     words = [sys.executable, "-c", LIMITED, str(tmp_path / "a.safetensors"), str(limit), *made]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -136,7 +138,7 @@ def test_full_disks(limit, tmp_path):
 )
 def test_a_missing_package_names_its_installation(name, package, extra, tmp_path, monkeypatch):
     """Before anything is read or written: which file needs what, and the command that brings it."""
-    save_file({"c.weight": random((2, 3, 4))}, tmp_path / "a.safetensors")
+    save_file({"conv.weight": random((2, 3, 4))}, tmp_path / "a.safetensors")
     monkeypatch.setitem(sys.modules, package, None)
     says = rf"'{name}' needs {package}, which is not installed; run: pip install 'convpolicy\[{extra}\]'"
     with pytest.raises(cp.ConvPolicyError, match=says) as raised:

@@ -53,3 +53,67 @@ def test_16_bits(dtype):
     half = cp.port(native, to="torch", dtype=dtype)
     assert cp.why(half, half, X).verdict == "equal to the bit"
     assert aspects(cp.why(native, half, X)) == ["precision"]
+
+
+TORCH_ACTIVATIONS = {
+    "relu": nn.ReLU(), "gelu, exact, by erf": nn.GELU(), "gelu, approximate, by tanh": nn.GELU("tanh"), "tanh": nn.Tanh(),
+    "sigmoid": nn.Sigmoid(), "silu, also called swish": nn.SiLU(), "elu": nn.ELU(), "softplus": nn.Softplus(),
+    "leaky_relu(negative_slope=0.01)": nn.LeakyReLU(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TORCH_ACTIVATIONS)
+def test_a_layer_and_its_activation(name):
+    """A module that applies one to a convolution, run in the dtype of its weight; the note says why it was not taken apart."""
+    torch.manual_seed(0)
+    native = nn.Conv1d(8, 12, 4)
+    for dtype in ("float32", "float64"):
+        native.to(getattr(torch, dtype))
+        found = cp.why(native, nn.Sequential(native, TORCH_ACTIVATIONS[name]), 2 * X)
+        assert (found.verdict, found.change) == ("one cause", f"in a: apply {name} to the output")
+        (note,) = found.notes
+        assert note.startswith(
+            "b is judged by its outputs alone: layer must be a 1-D convolution, got an object of class torch.nn."
+        )
+
+
+class Cell(mindspore.nn.Cell):
+    """A layer and an activation."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.relu = layer, mindspore.nn.ReLU()
+
+    def construct(self, data):
+        return self.relu(self.layer(data))
+
+
+def test_a_cell_and_its_activation():
+    """As for torch, of MindSpore's."""
+    torch.manual_seed(0)
+    native = nn.Conv1d(8, 12, 4, padding="same")
+    found = cp.why(native, Cell(ported(native)), X)
+    assert (found.verdict, found.change) == ("one cause", "in a: apply relu to the output")
+
+
+def test_what_is_no_layer():
+    """Two models, and a transposed convolution: each is refused, or judged by its outputs, with what it is."""
+    model = nn.Sequential(nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 3))
+    with pytest.raises(
+        cp.InvalidTypeError, match=r"a: layer must be a 1-D convolution, got .*Sequential, which contains '0', '1'"
+    ):
+        cp.why(model, model, X)
+    found = cp.why(nn.Conv1d(8, 12, 3), nn.ConvTranspose1d(8, 12, 3, padding=1), X)
+    assert found.notes[0] == (
+        "b is judged by its outputs alone: layer ConvTranspose1d cannot be captured: it is a transposed convolution, which is not "
+        "captured; port it by hand."
+    )
+
+
+def test_a_failing_layer_is_told_in_one_line():
+    """Of what a framework says only the first line, without the stack of its own code."""
+    with pytest.raises(cp.ConvPolicyError) as error:
+        cp.why(nn.Conv1d(8, 12, 4), Cell(mindspore.nn.Conv1d(7, 12, 4)), X)
+    assert str(error.value).startswith("b cannot be run on x of shape (2, 8, 33) and dtype float32: ")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 800

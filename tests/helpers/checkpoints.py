@@ -25,7 +25,7 @@ def model() -> dict[str, np.ndarray]:
     """The tensors of a small torch model: two Conv1d, one of them without bias, and what is none."""
     return {
         "encoder.conv.weight": random_tensor(0, (6, 3, 5)), "encoder.conv.bias": random_tensor(1, (6,)),
-        "down.weight": random_tensor(2, (4, 6, 1)), "head.weight": random_tensor(3, (2, 4)), "head.bias": random_tensor(4, (2,)),
+        "downconv.weight": random_tensor(2, (4, 6, 1)), "head.weight": random_tensor(3, (2, 4)), "head.bias": random_tensor(4, (2,)),
         "steps": np.array(7), "mask": random_tensor(5, (3, 4, 5), "bool"), "empty": np.zeros((0, 3), "float32"),
     }  # fmt: skip
 
@@ -53,7 +53,7 @@ def expected(target: str) -> dict[str, np.ndarray]:
     """What the model's file should hold for a target."""
     name = "kernel" if target in ("keras", "flax") else "weight"
     made = model()
-    for stem in ("encoder.conv", "down"):
+    for stem in ("encoder.conv", "downconv"):
         made[f"{stem}.{name}"] = moved(made.pop(f"{stem}.weight"), target)
     return made
 
@@ -78,7 +78,7 @@ def tensors(draw):
         made[name] = random_tensor(number, shape, draw(st.sampled_from(DTYPES)))
     for number in range(draw(st.integers(1, 3))):
         shape = tuple(draw(st.integers(1, 70)) for _ in range(3))
-        made[f"layer{number}.weight"] = random_tensor(number, shape, draw(st.sampled_from(DTYPES)))
+        made[f"conv{number}.weight"] = random_tensor(number, shape, draw(st.sampled_from(DTYPES)))
     return made
 
 

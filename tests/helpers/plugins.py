@@ -33,6 +33,16 @@ def strangers(registry: Registry) -> dict[str, cp.PluginReport]:
 
 
 OTHER_MARKER = "import pluggy\n\n@pluggy.HookimplMarker('convpolice')\ndef convpolicy_padding_rules():\n    return []\n"
+SILENT = "class Silent(Exception):\n    def __str__(self):\n        raise RuntimeError\n"
+LOOK_ALIKE = """class Rule:
+    kind = "padding rule"
+    name = "a"
+"""
+NAMELESS = """class Rule(PaddingRule):
+    @property
+    def name(self):
+        raise SystemExit(3)
+"""
 BROKEN = {  # source of a plugin named "broken" -> what its report says
     "no such import": (
         "import nowhere_at_all",
@@ -53,6 +63,21 @@ BROKEN = {  # source of a plugin named "broken" -> what its report says
     "another kind": (hook("return [PaddingMode('a', ahead)]"), "must return objects of kind 'padding rule', got PaddingMode(name='a'"),
     "the class": (hook("return [PaddingRule]"), "must return objects of kind 'padding rule', got <class"),
     "no name": (hook("return [PaddingRule(3, ahead)]"), "'broken': convpolicy_padding_rules raised InvalidTypeError: the name of a padding rule must be text, got 3"),
+    "cancelled at import": ("import asyncio\nraise asyncio.CancelledError", "(broken_module) failed to import: CancelledError"),
+    "says nothing at import": (SILENT + "raise Silent", "(broken_module) failed to import: Silent"),
+    "escapes at import": ("raise RuntimeError('\x1b]0;owned\x07')", r"failed to import: RuntimeError: \x1b]0;owned\x07"),
+    "exits in a hook": (hook("raise SystemExit(3)"), "'broken': convpolicy_padding_rules raised SystemExit: 3."),
+    "closes a generator": (hook("raise GeneratorExit"), "'broken': convpolicy_padding_rules raised GeneratorExit."),
+    "skips a test": ("import pytest\n" + hook("pytest.skip('no')"), "'broken': convpolicy_padding_rules raised Skipped: no."),
+    "says nothing": (SILENT + hook("raise Silent"), "'broken': convpolicy_padding_rules raised Silent."),
+    "exits on the way": (hook("yield from ()\n    raise SystemExit"), "'broken': convpolicy_padding_rules raised SystemExit."),
+    "no end": (hook("while True:\n        yield None"), "'broken': convpolicy_padding_rules must return at most 10000 parts, got more; end the list."),
+    "looks alike": (LOOK_ALIKE + hook("return [Rule()]"), "must return objects of kind 'padding rule', got <broken_module.Rule"),
+    "a name that exits": (hook("return [Rule('a', ahead)]").replace("@hookimpl", NAMELESS + "\n@hookimpl"), "'broken': convpolicy_padding_rules "),
+    "deferred without a name": (
+        "from convpolicy import Deferred\n" + hook("return [Deferred('padding rule', 5, ahead)]"),
+        "must return parts whose name is text, got a padding rule named 5 of type int.",
+    ),
     "a built-in name": (offering("causal"), "padding rule 'causal' is offered by two plugins, 'padding_rules' and 'broken'."),
 }  # fmt: skip
 

@@ -62,7 +62,7 @@ ARGUMENTS = [
     ({"groups": 3}, ValueError, "in_channels must be divisible by groups, got in_channels=4 and groups=3"),
     ({"groups": 4}, ValueError, "out_channels must be divisible by groups, got out_channels=6 and groups=4"),
     ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
-    ({"padding": (-1, 0)}, ValueError, "padding left must be at least 0, got -1"),
+    ({"padding": (-1, 0)}, ValueError, "padding left must be at least 0, got -1", "Choice('crop', left=1, right=0)"),
     ({"padding": [1, -2]}, ValueError, "padding right must be at least 0, got -2"),
     ({"padding": (1, 2, 3)}, ValueError, "padding must be one number for one spatial axis, got (1, 2, 3)"),
     ({"padding": (1, 2.0)}, TypeError, "padding right must be an integer, got 2.0 of type float"),
@@ -110,7 +110,7 @@ ARGUMENTS = [
     ({"weight_init": Choice("he_normal", fan="in")}, ValueError, "he_normal: fan must be one of fan_in, fan_out", "got 'in'"),
     *[
         ({"dtype": value}, ValueError, f"dtype must be one of float32, float64 for backend 'spy', got {value!r}")
-        for value in ("int32", "bfloat16", None, 3, np.int8, [])
+        for value in ("int32", "bfloat16", 3, np.int8, [])
     ],
     *[({"execution": value}, ValueError, f"execution must be one of exact, fast, got {value!r}") for value in ("quick", None)],
     ({"seed": -1, "policy": "mindspore"}, ValueError, "seed must be at least 0, got -1"),
@@ -237,7 +237,7 @@ CALLS = [
     (lambda: Choice("normal", std={}), TypeError, "normal: std must be a number, a name or an array, got {} of type dict"),
     (lambda: Choice("array", values=[[1], [1, 2]]), TypeError, "array: values must be an array of numbers, got rows of"),
     (lambda: Choice("array", values=[None]), TypeError, "array: values must be an array of real numbers, got dtype object"),
-    (lambda: cp.Param(kind="text"), ValueError, "a Param's kind must be one of number, integer, flag", "got 'text'"),
+    (lambda: cp.Param(kind="text"), ValueError, "a Param's kind must be one of number, integer, offset, flag", "got 'text'"),
     (lambda: cp.PaddingRule(3, max), TypeError, "the name of a padding rule must be text, got 3 of type int"),
     (lambda: cp.unregister([]), LookupError, "unknown plugin []; known: commands"),
     (lambda: cp.register(object(), 3), TypeError, "name must be text, got 3 of type int"),

@@ -78,6 +78,91 @@ def test_a_strangers_model(register):
     assert list(cp.port_model(shared, to="numpy").layers) == [""]
 
 
+class Wrapper(Tide):
+    """What its framework calls a Conv1d, with one inside."""
+
+
+Wrapper.__module__, Wrapper.__name__ = "tide.nn", "CausalConv1d"
+
+
+@pytest.mark.parametrize("fault", [cp.InvalidValueError("no wind today."), RuntimeError("no wind today"), MemoryError()])
+def test_one_layer_never_stops_a_model(register, fault):
+    """One that cannot be built, whatever is raised, is refused with its path and its reason; the others are ported."""
+    register(capture=capture, convolutions=convolutions)
+    model = Tide(a=TideConv1d(), b=TideConv1d(1), c=TideConv1d(2))
+
+    class Picky:
+        @cp.hookimpl
+        def convpolicy_backends(self):
+            built = []
+
+            def build(request, stream, device):
+                built.append(request)
+                if len(built) == 2:
+                    raise fault
+                return cp.backends()["numpy"].build(request, stream, device)
+
+            return [cp.Backend("picky", build)]
+
+    cp.register(Picky(), "picky")
+    try:
+        ported = cp.port_model(model, to="picky")
+    finally:
+        cp.unregister("picky")
+    assert list(ported.layers) == ["a", "c"]
+    (refused,) = ported.refused
+    assert refused.path == "b"
+    assert (str(fault) or "MemoryError").rstrip(".") in refused.reason
+    assert not any(name.startswith("b.") for name in ported.parameters)
+
+
+def test_what_cannot_be_built_at_all_is_refused_first(register):
+    """An unknown backend, and a dtype that it does not have, before a layer is looked at."""
+    seen = []
+    register(capture=capture, convolutions=lambda model, every_path: seen.append(model) or convolutions(model, every_path))
+    with pytest.raises(cp.ConvPolicyError, match="unknown backend 'numpi'"):
+        cp.port_model(Tide(), to="numpi")
+    with pytest.raises(cp.ConvPolicyError, match="dtype must be one of float32, float64"):
+        cp.port_model(Tide(), to="numpy", dtype="bfloat16")
+    assert seen == []
+
+
+def test_wrappers_and_equal_refusals(register):
+    """A convolution inside a refused wrapper is named as not usable by itself; what is said of many is printed once."""
+    register(capture=capture, convolutions=convolutions)
+    model = Tide(a=Wrapper(conv=TideConv1d()), b=Wrapper(conv=TideConv1d()), c=TideConv1d())
+    ported = cp.port_model(model, to="numpy")
+    assert [(row.path, bool(row.reason), row.wrapper) for row in ported.report] == [
+        ("a", True, ""), ("a.conv", False, "CausalConv1d"), ("b", True, ""), ("b.conv", False, "CausalConv1d"), ("c", False, ""),
+    ]  # fmt: skip
+    lines = str(ported).splitlines()
+    assert lines[0].startswith("a, b (CausalConv1d): layer must be a 1-D convolution, got an object of class tide.nn.")
+    assert "which contains 'conv' and may compute more than that" in lines[0]
+    assert lines[1] == (
+        "a.conv, b.conv (TideConv1d): ported, but not usable as it stands: what CausalConv1d does around it, such as padding, "
+        "is not ported"
+    )
+    assert lines[2:] == ["c (TideConv1d): ported"]
+
+
+def test_a_capture_that_fails_is_refused_by_name(register):
+    """Its layer is a refused row with the backend and its plugin; another layer is ported."""
+
+    def failing(layer):
+        if isinstance(layer, TideConv1d) and layer.parts:
+            raise KeyError("no wind")
+        return capture(layer)
+
+    register(capture=failing, convolutions=convolutions)
+    odd = TideConv1d()
+    odd.parts = {"x": 1}
+    ported = cp.port_model(Tide(a=odd, b=TideConv1d()), to="numpy")
+    assert list(ported.layers) == ["b"]
+    assert ported.refused[0].reason.startswith(
+        "backend 'tide' (ocean) failed to capture an object of class tide.nn.TideConv1d: KeyError"
+    )
+
+
 def raising(model, every_path):
     """Fail at once."""
     raise RuntimeError("no wind")

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from convpolicy.conversion.faults import reading
+from convpolicy.conversion.limits import check_array
 from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, escapes, in_pieces, numpys_own
 from convpolicy.errors import InvalidValueError
 
 npy: Any = npy_format  # it has no types
 MEMBER = ".npy"
+MAX_NAME = 65_535  # bytes of the name of a member of a zip file
 FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, SyntaxError, MemoryError)
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -106,11 +108,22 @@ class NpzWriter(Writer):
     dtypes: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, job: Job) -> None:
+        names = {row.name for row in job.entries}
         for row in job.entries:
             self._stored(row)
+            check_array(row, "an .npz file")
             if escapes(row.name):
                 raise InvalidValueError(f"an .npz file with {row.name!r} would lead out of its folder; rename it in a map.")
-        self._archive = zipfile.ZipFile(job.path, "x", zipfile.ZIP_STORED, allowZip64=True)
+            if len(f"{row.name}{MEMBER}".encode()) > MAX_NAME:
+                raise InvalidValueError(
+                    f"an .npz file has no name of {len(row.name.encode())} bytes, as {row.name[:40] + '…'!r} has; rename it in a map."
+                )
+            if row.name + MEMBER in names:
+                raise InvalidValueError(
+                    f"an .npz file cannot tell {row.name!r} from {row.name + MEMBER!r}, as NumPy finds both by either; rename one in a map."
+                )
+        self._file = job.path.open("xb")
+        self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED, allowZip64=True)
 
     def _stored(self, entry: Entry) -> np.dtype[Any]:
         word = {name: word for word, name in self.dtypes.items()}.get(entry.dtype)
@@ -127,8 +140,11 @@ class NpzWriter(Writer):
     def finish(self) -> None:
         """Write the archive's table of contents."""
         self._archive.close()
+        self._file.close()
 
     def close(self) -> None:
         """Close the file; after an error the archive may be incomplete, which the disk may be too full to record."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._archive.close()
+        with contextlib.suppress(OSError):
+            self._file.close()

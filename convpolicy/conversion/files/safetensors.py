@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from convpolicy.conversion.faults import reading
-from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Reader, Writer, holder, is_unnamed
+from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Reader, Writer, has_holder, holder, is_unnamed
 from convpolicy.errors import InvalidValueError
 
 METADATA = "__metadata__"
@@ -20,6 +22,7 @@ WORDS = {
     "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ",
 }  # fmt: skip
 DTYPES = {word: name for name, word in WORDS.items()}
+MAX_HEADER = 100_000_000  # bytes that the library reads; safetensors/src/tensor.rs, MAX_HEADER_SIZE
 OURS = "safetensors:"  # before a dtype word that only safetensors knows, e.g. one of four bits
 
 
@@ -58,7 +61,7 @@ class SafetensorsReader(Reader):
             pass  # sizes, offsets, overlaps and dtypes hold, and the file ends where its last tensor does
         length = int.from_bytes(self._file.read(8), "little")
         self._start = 8 + length
-        header: dict[str, Any] = json.loads(self._file.read(length))
+        header: dict[str, Any] = json.loads(self._file.read(length))  # parsed by the library above, which limits its depth
         return header
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
@@ -101,10 +104,17 @@ class SafetensorsWriter(Writer):
         header: dict[str, Any] = {METADATA: dict(job.metadata)} if job.metadata else {}
         at = 0
         for row in job.entries:
+            if row.name == METADATA:
+                raise InvalidValueError(f"safetensors reserves the name {METADATA!r}, which a tensor has; rename it in a map.")
+            check_lengths(row)
             header[row.name] = {"dtype": word_of(row), "shape": row.shape, "data_offsets": (at, at + row.size)}
             at += row.size
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
+        if len(text) > MAX_HEADER:
+            raise InvalidValueError(
+                f"names and shapes of the tensors need {len(text)} bytes, and safetensors reads at most {MAX_HEADER}; choose an .npz file."
+            )
         self._file = io.FileIO(job.path, "xb")
         try:
             self._put(len(text).to_bytes(8, "little") + text)
@@ -127,16 +137,28 @@ class SafetensorsWriter(Writer):
         self._file.close()
 
 
+def check_lengths(row: Entry) -> None:
+    """Refuse a shape whose lengths, multiplied in order, leave 64 bits, as the library multiplies them.
+
+    Raises:
+        InvalidValueError: names the tensor.
+    """
+    if max(itertools.accumulate(row.shape, operator.mul), default=1) >= 2**64:
+        raise InvalidValueError(
+            f"safetensors has no shape {row.shape}, which {row.name!r} has: it is too large for 64 bits; choose another kind of file."
+        )
+
+
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Return entries so that each starts at a multiple of its element size: as given, or the widest first."""
-    given = list(entries)
+    """Return entries so that each starts at a multiple of its element size: in their order, or the widest first."""
+    rows = list(entries)
     at = 0
-    for row in given:
+    for row in rows:
         if at % _width(row):
-            return sorted(given, key=lambda row: -_width(row))
+            return sorted(rows, key=lambda row: -_width(row))
         at += row.size
-    return given
+    return rows
 
 
 def _width(row: Entry) -> int:
-    return 1 if row.dtype.startswith(OURS) else holder(row.dtype).itemsize
+    return max(1, holder(row.dtype).itemsize) if has_holder(row.dtype) else 1

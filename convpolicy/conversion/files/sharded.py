@@ -12,6 +12,8 @@ from convpolicy.conversion.stamps import STAMP
 from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer
 from convpolicy.errors import InvalidValueError
 
+INDEX = ".safetensors.index.json"
+
 
 class ShardedReader(Reader):
     """One ``.safetensors.index.json`` file and the files it names, which stand in its folder."""
@@ -30,6 +32,11 @@ class ShardedReader(Reader):
             raise InvalidValueError(f"{path} must hold a 'weight_map' of tensor names to file names; fetch or save it anew.")
         if not isinstance(self.index.get("metadata") or {}, dict):
             raise InvalidValueError(f"{path} must hold a table under 'metadata', got {self.index['metadata']!r}; correct it.")
+        size = (self.index.get("metadata") or {}).get("total_size", 0)
+        if isinstance(size, bool) or not isinstance(size, (int, float)) or not 0 <= size < 2**63:
+            raise InvalidValueError(
+                f"{path} must hold a number of bytes under 'total_size', got {size!r}; correct it or take it out."
+            )
         self.ends = text[len(text.rstrip()) :]
         self.places: dict[str, str] = places
         self.shards: dict[str, SafetensorsReader] = {}
@@ -78,7 +85,7 @@ class ShardedReader(Reader):
 
 
 class ShardedWriter(Writer):
-    """Files of the same names as the source's, each with its own metadata, and the index, which holds the stamp."""
+    """Files like the source's, each with its own metadata, and the index, which holds the stamp and gets its name last."""
 
     title = "index"
 
@@ -102,9 +109,13 @@ class ShardedWriter(Writer):
 
     def finish(self) -> None:
         """Write the index, its keys in the source's order."""
-        renamed = {old.name: new for old, new in zip(self._reader.entries, self._job.entries)}
+        rows = self._job.entries
+        if len(rows) == len(self._reader.entries):
+            renamed = {old.name: new for old, new in zip(self._reader.entries, rows)}
+            rows = tuple(renamed[old] for old in self._reader.places)
+        names = {part: self._job.name_of(path) for part, path in self._paths.items()}
         index = dict(self._reader.index)
-        index["weight_map"] = {renamed[old].name: part for old, part in self._reader.places.items()}
+        index["weight_map"] = {row.name: names[row.part] for row in rows}
         about = dict(index.get("metadata") or {})
         if "total_size" in about:
             about["total_size"] += sum(row.size for row in self._job.entries) - sum(row.size for row in self._reader.entries)
@@ -115,8 +126,26 @@ class ShardedWriter(Writer):
             index["metadata"] = about
         with self._job.path.open("x", encoding="utf-8") as file:
             file.write(json.dumps(index, indent=2, ensure_ascii=False) + self._reader.ends)
+        for name in _named_by_it_alone(self._job.path.with_name(self._job.name_of(self._job.path))) - {*names.values()}:
+            self._job.remove_afterwards(name)
 
     def close(self) -> None:
         """Close the file in hand."""
         if self._writer is not None:
             self._writer.close()
+
+
+def _named_by_it_alone(path: Path) -> set[str]:
+    """Return the files that an index names and no other index in its folder does; none where one of these cannot be read."""
+    try:
+        places = {
+            file: set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()) for file in _indices(path.parent)
+        }
+        alone = places.pop(path, set()).difference(*places.values())
+        return {name for name in alone if "/" not in name and "\\" not in name and name.endswith(".safetensors")}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return set()
+
+
+def _indices(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.name.endswith(INDEX) and not path.name.startswith("."))

@@ -21,7 +21,7 @@ from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.flax import linen_layer, nnx_layer
 from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 from convpolicy.frameworks.flax.values import DTYPES, as_numpy
-from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others
 
 # Flax's words for padding; only those that go on to lax may be written small
 WORDS = (
@@ -60,6 +60,7 @@ INEXPRESSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
 def capture_nnx(layer: Any) -> Capture | None:
     """Return sizes, policy and weights of a ``flax.nnx.Conv``; None for what is none."""
     if not isinstance(layer, nnx.Conv):
+        refuse_others(layer, {nnx.ConvTranspose: TRANSPOSED})
         return None
     if layer.use_bias and layer.bias is None:
         raise refuse(layer, "use_bias is set and there is no bias", "set use_bias to False")
@@ -79,6 +80,7 @@ def capture_linen(layer: Any) -> Capture | None:
             raise refuse(layer, "a linen module by itself holds no weights", "pass module.bind(variables)")
         module, variables = layer, layer.variables
     else:
+        refuse_others(layer, {linen.ConvTranspose: TRANSPOSED})
         return None
     params = linen.meta.unbox(variables.get("params", {}))
     missing = [name for name in ("kernel", "bias") if name not in params and (name == "kernel" or module.use_bias)]

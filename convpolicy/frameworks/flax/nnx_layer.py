@@ -73,7 +73,8 @@ def _give(layer: nnx.Conv, weights: Mapping[str, Any]) -> None:
 
 def run(layer: nnx.Conv, data: Any) -> Any:
     """Return the output for (batch, channels, length), all NumPy."""
-    return values.as_output(layer(values.as_input(data, layer.kernel.value.dtype)))
+    kernel = getattr(layer, "kernel", None)  # a module around layers has none
+    return values.as_output(layer(values.as_input(data, None if kernel is None else kernel.value.dtype)))
 
 
 def parameters(layer: nnx.Conv) -> dict[str, Any]:

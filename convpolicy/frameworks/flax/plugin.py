@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import SAME_OR_VALID, backend
 from convpolicy.layers.backend import Backend
@@ -13,6 +14,10 @@ from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
 ROOM = "convpolicy.frameworks.flax"
+MESSAGES = (
+    "parameters that Flax serialized; load them with flax.serialization.msgpack_restore, and save "
+    "flax.traverse_util.flatten_dict(parameters, sep='.') with safetensors.flax.save_file as .safetensors"
+)
 PADDINGS = (
     ("SAME", "same_upper"),
     ("SAME_LOWER", "same_lower"),
@@ -105,3 +110,9 @@ def convpolicy_natives() -> list[Native]:
 def convpolicy_dialects() -> list[Deferred]:
     """Return the dialect ``flax``."""
     return [Deferred("dialect", "flax", lazy(f"{ROOM}.dialect", "dialect"))]
+
+
+@hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return Flax's files, which are not read: what to do with each."""
+    return [FileFormat(".msgpack", instead=MESSAGES)]

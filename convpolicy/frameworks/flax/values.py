@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from convpolicy import registry
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidValueError, shown
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
@@ -69,7 +69,7 @@ def placed(values: Any, device: Any) -> Any:
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         found = ", ".join(sorted({known.platform for known in jax.devices()}))
         raise InvalidValueError(
-            f"device must be a jax.Device, a Sharding or a platform such as {found}, got {device!r}; see jax.devices()."
+            f"device must be a jax.Device, a Sharding or a platform such as {found}, got {shown(device)}; see jax.devices()."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -17,6 +18,7 @@ import h5py
 import numpy as np
 
 from convpolicy.conversion.faults import reading, writing
+from convpolicy.conversion.limits import check_array, check_expansion
 from convpolicy.conversion.tensors import (
     NAMES,
     PIECE,
@@ -35,10 +37,13 @@ from convpolicy.conversion.tensors import (
     texts,
 )
 from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.keras.other_files import WHOLE_MODEL
 
 TEXT = "convpolicy"  # attribute of the root that holds the metadata
 WEIGHTS = "model.weights.h5"
-ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+LEGACY = {"model_weights", "layer_names", "model_config"}  # in files of whole models, and of weights, before Keras 3
+SHOWN = 20  # names of members in a message
+ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError)
 
 
 class H5Reader(Reader):
@@ -51,9 +56,13 @@ class H5Reader(Reader):
         with reading(path, self.title, Exception):
             self.file = h5py.File(path if content is None else content, "r")
             try:
+                if LEGACY.intersection((*self.file.attrs, *self.file)):
+                    raise InvalidValueError(f"{path.name!r} is {WHOLE_MODEL}.")
                 self.groups: list[str] = []
                 self._places = {_place(self.file)}
                 self.entries = tuple(self._walk(self.file, ""))
+                filtered = sum(row.size for row in self.entries if self.file[row.name].chunks is not None)
+                check_expansion(path, filtered, path.stat().st_size)
                 self.metadata = texts(self.file.attrs.get(TEXT, "{}"))
             except BaseException:
                 self.file.close()
@@ -72,6 +81,10 @@ class H5Reader(Reader):
                 self.groups.append(inner)
                 yield from self._walk(item, f"{inner}/")
                 continue
+            if not isinstance(item, h5py.Dataset):
+                raise InvalidValueError(
+                    f"{self.path} holds {inner!r}, which is no tensor but a {type(item).__name__}; take it out."
+                )
             if item.external or item.is_virtual:
                 raise InvalidValueError(f"{self.path} holds {inner!r}, whose numbers stand in another file; write it anew.")
             if item.shape and _written(item) < item.nbytes:
@@ -82,9 +95,11 @@ class H5Reader(Reader):
             yield entry(inner, item.shape or (), NAMES.get(little, little.str))
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
-        """Yield the bytes of a dataset, some of its first axis at a time."""
+        """Yield the bytes of a dataset, some of its first axis at a time, and never a part of a chunk, which is unpacked whole."""
         data = self.file[entry.name]
         step = max(1, PIECE * max(1, len(data) if data.shape else 1) // max(1, entry.size))
+        if data.chunks:
+            step = -(-step // data.chunks[0]) * data.chunks[0]
         with reading(self.path, self.title, Exception):
             for at in range(0, len(data) if data.shape else 1, step):
                 read = np.asarray(data[at : at + step] if data.shape else data[()])
@@ -105,6 +120,7 @@ class H5Writer(Writer):
         if self._reader is None:
             for row in job.entries:
                 numpys_own(row, ".h5")
+                check_array(row, "an .h5 file")
                 if is_unnamed(row.dtype):
                     raise InvalidValueError(f"an .h5 file has no dtype {row.dtype}, which {row.name!r} is; {UNNAMED}.")
         self._path = job.path
@@ -161,6 +177,14 @@ def _take_attributes(source: Any, target: Any) -> None:
         target.attrs[name] = value
 
 
+class Nowhere(io.RawIOBase):
+    """A file that forgets what is written."""
+
+    def write(self, data: Any) -> int:
+        """Forget."""
+        return len(data)
+
+
 class KerasReader(H5Reader):
     """One ``.keras`` file; what it holds beside the weights is taken along unchanged."""
 
@@ -175,10 +199,14 @@ class KerasReader(H5Reader):
                 escaping = next((name for name in names if escapes(name)), None)
                 if escaping is not None:
                     raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
-                if names.count(WEIGHTS) != 1:
-                    raise InvalidValueError(f"{path} must hold {WEIGHTS!r} once, got {sorted(names)}; save the model anew.")
-                with self.archive.open(WEIGHTS) as member:
-                    shutil.copyfileobj(member, self._inner)
+                if names.count(WEIGHTS) != 1 or len({*names}) != len(names):
+                    raise InvalidValueError(
+                        f"{path} must hold {WEIGHTS!r} once, got {sorted(names)[:SHOWN]}; save the model anew."
+                    )
+                check_expansion(path, sum(info.file_size for info in self.archive.infolist()), path.stat().st_size)
+                for info in self.archive.infolist():
+                    with self.archive.open(info) as member:  # every member, whose checksum is compared at its end
+                        shutil.copyfileobj(member, self._inner if info.filename == WEIGHTS else Nowhere())
             super().__init__(path, self._inner)
             self._opened = stack.pop_all()  # closed with the reader
 
@@ -198,7 +226,7 @@ class KerasWriter(H5Writer):
             raise InvalidValueError(
                 "a .keras file holds the model's configuration too, so it is made from a .keras file; write .weights.h5."
             )
-        self._archive = job.reader.archive
+        self._archive, self._source = job.reader.archive, job.reader.path
         self._inner = tempfile.TemporaryFile(dir=job.path.parent)  # noqa: SIM115 (closed with the writer)
         try:
             super().__init__(job, self._inner)
@@ -210,7 +238,7 @@ class KerasWriter(H5Writer):
         """Join the weights with the rest."""
         super().finish()
         self._inner.seek(0)
-        with zipfile.ZipFile(self._path, "x") as made:
+        with reading(self._source, self.title, *ZIP_FAULTS), zipfile.ZipFile(self._path, "x") as made:
             for info in self._archive.infolist():
                 kept = zipfile.ZipInfo(info.filename, info.date_time)
                 kept.compress_type, kept.external_attr = info.compress_type, info.external_attr

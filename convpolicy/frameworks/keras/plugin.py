@@ -15,7 +15,7 @@ from typing import Any
 from convpolicy.conversion.formats import FileFormat, ParameterNames
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
-from convpolicy.frameworks.keras import depthwise
+from convpolicy.frameworks.keras import depthwise, other_files
 from convpolicy.frameworks.shared_words import SAME_OR_VALID
 from convpolicy.layers.backend import Backend
 from convpolicy.library.padding_rules import SAME_UPPER
@@ -34,6 +34,8 @@ BACKENDS = {
     "keras-torch": ("torch", ("float32", "float64", "float16", "bfloat16")),
     "keras-jax": ("jax", ("float32", "float16", "bfloat16")),  # without jax_enable_x64 JAX has no float64
 }
+# class of a layer, as its path in a file says it -> layout of its weight; empty: it has several, or another one
+CLASSES = {"conv1d": "WIO", "depthwise_conv1d": "WIM", "separable_conv1d": "", "conv1d_transpose": ""}
 RUNS_ON = {name: framework for name, (framework, _dtypes) in BACKENDS.items()}
 
 
@@ -92,6 +94,12 @@ def _if_it_runs(backend: str, module: str, function: str) -> Callable[..., Any]:
     return call
 
 
+def default_dtype() -> str:
+    """Return the dtype of weights that Keras was set to; whoever set it has imported Keras."""
+    keras = sys.modules.get("keras")
+    return "float32" if keras is None else str(keras.config.dtype_policy().variable_dtype)
+
+
 @hookimpl
 def convpolicy_backends() -> list[Backend]:
     """Return a backend for each framework that Keras runs on."""
@@ -106,6 +114,7 @@ def convpolicy_backends() -> list[Backend]:
             capture=_if_it_runs(name, "capture", "capture"),
             convolutions=_if_it_runs(name, "models", "convolutions"),
             dtypes=dtypes,
+            default_dtype=default_dtype,
             framework="keras",
             install="convpolicy[keras]",
             layout="WIO",
@@ -178,9 +187,9 @@ def convpolicy_random_streams() -> list[RandomStream]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return Keras's files, in which a name is a path of groups and the parameters of a layer are numbered under ``vars``."""
-    names = ParameterNames(separator="/", weight="vars/0", bias="vars/1", groups=True)
-    return [
+    """Return Keras's files, in which a name is a path of groups and parameters are numbered under ``vars``, and those not read."""
+    names = ParameterNames(separator="/", weight="vars/0", bias="vars/1", groups=True, classes=CLASSES)
+    own = [
         FileFormat(
             suffix,
             lazy(f"{ROOM}.files", f"{title}Reader"),
@@ -195,6 +204,7 @@ def convpolicy_file_formats() -> list[FileFormat]:
             (".keras", "Keras", "A whole Keras model; made from another such file only."),
         )
     ]
+    return own + other_files.formats()
 
 
 @hookimpl

@@ -21,12 +21,16 @@ def layout_of_kernel(layer: Any) -> Layout:
 
 def _to_layer(layer: Any, data: Any) -> Any:
     """Bring (batch, channels, length) into the layer's axes and dtype."""
-    axes = (0, 2, 1) if layer.data_format == "channels_last" else (0, 1, 2)
+    axes = _axes(layer)
     return keras.ops.convert_to_tensor(np.ascontiguousarray(np.transpose(data, axes)), layer.compute_dtype)
 
 
 def _from_layer(layer: Any, tensor: Any) -> Any:
-    return as_numpy(tensor).transpose((0, 2, 1) if layer.data_format == "channels_last" else (0, 1, 2))
+    return as_numpy(tensor).transpose(_axes(layer))
+
+
+def _axes(layer: Any) -> tuple[int, int, int]:
+    return (0, 2, 1) if getattr(layer, "data_format", "channels_last") == "channels_last" else (0, 1, 2)
 
 
 def run(layer: Any, data: Any) -> Any:

@@ -12,7 +12,7 @@ from convpolicy.core.alike import pads_alike
 from convpolicy.core.named import policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.frameworks.mindspore.layer import SAME, ZEROS, PolicyConv1d
-from convpolicy.layers.capture import Capture, as_given, one, refuse
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others
 
 DTYPES = {"Float32": "float32", "Float64": "float64", "Float16": "float16"}
 HOOKS = ("_forward_hook", "_forward_pre_hook")
@@ -23,6 +23,7 @@ def capture(layer: Any) -> Capture | None:
     """Return sizes, policy and weights; None for another Cell."""
     own = next((kind for kind in READERS if isinstance(layer, kind)), None)
     if own is None:
+        refuse_others(layer, {nn.Conv1dTranspose: TRANSPOSED})
         return None
     if type(layer).construct is not own.construct or "construct" in vars(layer):
         raise refuse(

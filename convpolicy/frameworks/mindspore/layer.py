@@ -15,7 +15,7 @@ from mindspore import Tensor, nn, ops
 
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import Plan, require_a_window
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidValueError, shown
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
@@ -180,7 +180,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyCo
     """Build the layer; without a stream MindSpore's global random state decides, as ``mindspore.set_seed`` left it."""
     if device is not None:
         raise InvalidValueError(
-            f"device must be None for backend 'mindspore', got {device!r}; call mindspore.set_device before building."
+            f"device must be None for backend 'mindspore', got {shown(device)}; call mindspore.set_device before building."
         )
     policy = request.policy
     if stream is None and policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS):

@@ -104,7 +104,7 @@ def convpolicy_file_formats() -> list[FileFormat]:
             lazy(f"{ROOM}.files", "MindSporeWriter"),
             package="mindspore",
             install="convpolicy[mindspore]",
-            description="MindSpore checkpoints, through MindSpore's own functions, which read a file whole.",
+            description="MindSpore checkpoints, read tensor by tensor and written by MindSpore's own functions.",
         )
     ]
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.core.plan import Plan, require_a_window
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.parts.choice import require_unmasked
 from convpolicy.parts.stream import Stream
 
 Array: TypeAlias = "NDArray[Any]"
@@ -69,6 +70,7 @@ class NumpyConv1d:
 
     def _checked(self, given: Any) -> Array:
         spec, dtype = self._request.spec, self._request.dtype
+        require_unmasked("input", given)
         try:
             data: Array = np.asarray(given)
         except ValueError:
@@ -163,8 +165,8 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> NumpyConv1d:
     """Build the layer; without a stream NumPy's global random state decides, as ``np.random.seed`` left it."""
-    if device not in (None, "cpu"):
-        raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {device!r}; pick another backend.")
+    if device is not None and not (isinstance(device, str) and device == "cpu"):
+        raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {shown(device)}; pick another backend.")
     if stream is None:
         stream = NumpyStream(int(np.random.randint(0, 2**63, dtype=np.int64)))
     values = request.draw(stream)

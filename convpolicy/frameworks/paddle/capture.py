@@ -15,7 +15,7 @@ from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.paddle.layer import MODES, ByLengthConv1D, PaddedConv1D
-from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others
 from convpolicy.parts.choice import Choice
 
 DTYPES = {paddle.float32: "float32", paddle.float64: "float64"}
@@ -35,6 +35,7 @@ def capture(layer: Any) -> Capture | None:
     ``SAME`` with a dilation above 1 is what Paddle computes: the same layer with dilation 1.
     """
     if not isinstance(layer, nn.Conv1D):
+        refuse_others(layer, {nn.Conv1DTranspose: TRANSPOSED})
         return None
     _check(layer)
     weight, bias = _values(layer)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.shared_words import backend
 from convpolicy.layers.backend import Backend
@@ -14,6 +17,9 @@ from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
 ROOM = "convpolicy.frameworks.paddle"
+PARAMETERS = "parameters that paddle.save pickled; load them with paddle.load, and save {name: value.numpy()} of each with numpy.savez as .npz"
+GRAPH = "a saved Paddle graph; load the model that it was made from, and save {name: value.numpy()} of its state_dict() as .npz"
+OTHER_FILES = {".pdparams": PARAMETERS, ".pdopt": PARAMETERS, ".pdmodel": GRAPH, ".pdiparams": GRAPH}
 
 
 def paddle_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
@@ -62,6 +68,12 @@ def convpolicy_random_streams() -> list[RandomStream]:
     ]
 
 
+def default_dtype() -> str:
+    """Return what ``paddle.set_default_dtype`` set; whoever called that has imported Paddle."""
+    paddle = sys.modules.get("paddle")
+    return "float32" if paddle is None else str(paddle.get_default_dtype())
+
+
 @hookimpl
 def convpolicy_backends() -> list[Backend]:
     """Return the backend ``paddle``."""
@@ -71,6 +83,7 @@ def convpolicy_backends() -> list[Backend]:
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
+            default_dtype=default_dtype,
             dtypes=("float32", "float64"),  # Paddle 3.3 has no narrower convolution on the CPU
             description="paddle.nn.Conv1D itself, or a subclass that pads by the plan where it cannot express the policy.",
         )
@@ -87,3 +100,9 @@ def convpolicy_natives() -> list[Native]:
 def convpolicy_dialects() -> list[Deferred]:
     """Return the dialect ``paddle``."""
     return [Deferred("dialect", "paddle", lazy(f"{ROOM}.dialect", "dialect"))]
+
+
+@hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return Paddle's files, which are not read: what to do with each."""
+    return [FileFormat(suffix, instead=instead) for suffix, instead in OTHER_FILES.items()]

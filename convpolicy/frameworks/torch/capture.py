@@ -15,13 +15,13 @@ from convpolicy.arithmetic import split, static_total
 from convpolicy.core.named import policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import ConvPolicyError
+from convpolicy.frameworks.torch.execution.conditions import native_padding
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
-from convpolicy.frameworks.torch.execution.rules import native_padding
 from convpolicy.frameworks.torch.execution.tuned import Tuned
 from convpolicy.frameworks.torch.padded import PaddedConv1d
-from convpolicy.frameworks.torch.policy_layer import PolicyConv1d
+from convpolicy.frameworks.torch.policy_layer import followed
 from convpolicy.frameworks.torch.values import as_numpy
-from convpolicy.layers.capture import Capture, as_given, one, refuse
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
@@ -37,12 +37,23 @@ REWRITING_HOOKS = {
     SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
     prune.BasePruningMethod: lambda hook, layer: hook.apply_mask(layer),
 }
+OTHERS = {
+    nn.ConvTranspose1d: TRANSPOSED,
+    torch.jit.ScriptModule: ("it is scripted or traced", "capture the module that it was made of"),
+}
+COMPILED = ("it is compiled", "capture what was compiled, its attribute _orig_mod")
+QUANTIZED = ("torch.ao.nn.quantized.", "torch.nn.quantized.")  # where such classes are defined
 CHANGING_IN_TRAINING = (SpectralNorm, parametrizations._SpectralNorm)
 
 
 def capture(layer: Any) -> Capture | None:
     """Return sizes, policy and the weights that the layer's next call would use; None for what is no ``nn.Conv1d``."""
     if not isinstance(layer, nn.Conv1d):
+        refuse_others(layer, OTHERS)
+        if "_orig_mod" in getattr(layer, "_modules", ()):
+            refuse_others(layer, {nn.Module: COMPILED})
+        if type(layer).__module__.startswith(QUANTIZED):
+            refuse_others(layer, {nn.Module: ("it is quantized", "capture it before it is quantized")})
         return None
     _check(layer)
     weight, bias = _values(layer)
@@ -110,14 +121,14 @@ def _values(layer: nn.Conv1d) -> tuple[Any, Any]:
 def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
     given: Any = layer.padding
     padding = given if isinstance(given, str) or (isinstance(given, tuple) and len(given) > 1) else one(given)
-    if isinstance(layer, PolicyConv1d):
-        mode = layer.policy.padding_mode.name
-        built: Any = native_padding(layer._request)
+    request = layer._request if isinstance(layer, RuledConv1d) else followed(layer)
+    if request is not None:
+        built: Any = native_padding(request)
         if isinstance(layer, PaddedConv1d):
-            built = layer._static or str(layer.policy.padding)
-        if (spec, padding, layer.padding_mode) != (layer._request.spec, built, mode):
+            built = request.static_pads() or str(request.policy.padding)
+        if (spec, padding, layer.padding_mode) != (request.spec, built, request.policy.padding_mode.name):
             raise refuse(layer, "its sizes or its padding were changed after it was built", "build it anew")
-        return layer.policy.evolve(bias=bias)
+        return request.policy.evolve(bias=bias)
     if isinstance(padding, tuple):
         raise refuse(layer, f"its padding {padding} is not one that its forward can carry out", "build it anew")
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 
 from convpolicy.conversion.faults import reading, writing
+from convpolicy.conversion.limits import check_expansion
 from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined
 from convpolicy.errors import InvalidValueError
 
@@ -29,6 +32,9 @@ class TorchReader(Reader):
         with path.open("rb") as file:
             zipped = file.read(2) == ZIP
         with reading(path, self.title, Exception):
+            if zipped:
+                with zipfile.ZipFile(path) as archive:
+                    check_expansion(path, sum(info.file_size for info in archive.infolist()), path.stat().st_size)
             try:
                 self.whole = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
             except pickle.UnpicklingError as error:
@@ -83,6 +89,12 @@ class TorchWriter(Writer):
         for row in job.entries:
             if not isinstance(getattr(torch, row.dtype, None), torch.dtype):
                 raise InvalidValueError(f"torch has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file.")
+            try:
+                torch.empty(row.shape, dtype=getattr(torch, row.dtype), device="meta")
+            except (RuntimeError, TypeError) as error:
+                raise InvalidValueError(
+                    f"torch has no tensor of shape {row.shape}, which {row.name!r} has; choose another kind of file."
+                ) from error
         self._path = job.path
         self._reader = job.reader if isinstance(job.reader, TorchReader) else None
         self._made: dict[str, Any] = {}
@@ -111,7 +123,7 @@ class TorchWriter(Writer):
         reader = self._reader
         if reader is None:
             return self._made
-        made = type(reader.tensors)(self._made)
+        made = OrderedDict(self._made) if isinstance(reader.tensors, OrderedDict) else dict(self._made)
         made.update({name: value for name, value in reader.tensors.items() if not _is_tensor(value)})
         if hasattr(reader.tensors, "_metadata"):
             made._metadata = reader.tensors._metadata  # type: ignore[attr-defined]  # versions of the modules, which load_state_dict reads

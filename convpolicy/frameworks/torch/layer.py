@@ -9,26 +9,21 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from convpolicy import registry
-from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
+from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution.conditions import native_padding
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
-from convpolicy.frameworks.torch.execution.rules import applies, native_padding
+from convpolicy.frameworks.torch.execution.rules import applies
 from convpolicy.frameworks.torch.padded import PaddedConv1d
-from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, PolicyConv1d, drawn, has_native_init, normalised, write
+from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, follow, has_native_init, normalised, redraw, undrawn, write
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 
 
-class _UndrawnConv1d(nn.Conv1d):
-    """A ``torch.nn.Conv1d`` under construction: torch's own draw is skipped, its random state untouched."""
-
-    def reset_parameters(self) -> None:
-        """Leave the values to whoever writes them next."""
-
-
 @registry.cached(maxsize=512)
-def _recipe(request: LayerRequest) -> tuple[type[PolicyConv1d] | None, dict[str, Any]]:
-    """Return the class, None for torch's own, and the arguments of both."""
+def _recipe(request: LayerRequest, _this: processor.Processor) -> tuple[type[RuledConv1d] | None, dict[str, Any]]:
+    """Return the class on this processor, None for torch's own, and the arguments of both."""
     spec, padding = request.spec, native_padding(request)
     arguments = {
         "in_channels": spec.in_channels,
@@ -42,13 +37,11 @@ def _recipe(request: LayerRequest) -> tuple[type[PolicyConv1d] | None, dict[str,
         "padding_mode": request.policy.padding_mode.name if request.policy.padding_mode in NATIVE_MODES else "zeros",
         "dtype": getattr(torch, request.dtype),
     }
-    kind: type[PolicyConv1d] | None = None
+    kind: type[RuledConv1d] | None = None
     if padding is None:
         kind = PaddedConv1d
     elif applies(request):
         kind = RuledConv1d
-    elif not has_native_init(request) or request.policy.weight_norm is not None:
-        kind = PolicyConv1d
     return kind, arguments
 
 
@@ -59,22 +52,24 @@ def _usable(device: Any) -> torch.device:
     except Exception as error:  # TypeError, RuntimeError, AssertionError and the devices' own
         kind = InvalidTypeError if isinstance(error, TypeError) else InvalidValueError
         first = str(error).strip().partition("\n")[0].rstrip(".")
-        raise kind(f"device must be one that this torch has, got {device!r}: {first}; pass for example 'cpu'.") from error
+        raise kind(f"device must be one that this torch has, got {shown(device)}: {first}; pass for example 'cpu'.") from error
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
     """Build the layer; without a stream torch's global random state decides, as ``torch.manual_seed`` left it."""
     if device is not None and _usable(device).type == "meta" and stream is not None:
         raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
-    kind, arguments = _recipe(request)
+    kind, arguments = _recipe(request, processor.current())
     if kind is not None:
         return normalised(kind(request, arguments, stream, device), request.policy.weight_norm)
-    if stream is None:
+    is_torchs = has_native_init(request) and request.policy.weight_norm is None
+    if stream is None and is_torchs:
         return nn.Conv1d(**arguments, device=device)
-    layer: nn.Conv1d = _UndrawnConv1d(**arguments, device=device)
-    layer.__class__ = nn.Conv1d
-    write(layer, drawn(request, stream))
-    return layer
+    layer = undrawn(**arguments, device=device)
+    if not is_torchs:
+        follow(layer, request)
+    redraw(layer, request, stream)
+    return normalised(layer, request.policy.weight_norm)
 
 
 def run(layer: nn.Conv1d, data: Any) -> Any:
@@ -85,8 +80,8 @@ def run(layer: nn.Conv1d, data: Any) -> Any:
 
 def _given(layer: nn.Conv1d, data: Any) -> Tensor:
     """Return an array as a tensor that the layer takes: bfloat16 where NumPy had to write float32."""
-    tensor = torch.from_numpy(data)
-    return tensor.bfloat16() if layer.weight.dtype == torch.bfloat16 else tensor
+    tensor, parameter = torch.from_numpy(data), next(layer.parameters(), None)
+    return tensor.bfloat16() if parameter is not None and parameter.dtype == torch.bfloat16 else tensor
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:

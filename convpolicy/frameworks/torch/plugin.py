@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from convpolicy.arithmetic import SIDES, split, static_total
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
@@ -78,6 +80,12 @@ def convpolicy_random_streams() -> list[RandomStream]:
     ]
 
 
+def default_dtype() -> str:
+    """Return what ``torch.set_default_dtype`` set; whoever called that has imported torch."""
+    torch = sys.modules.get("torch")
+    return "float32" if torch is None else str(torch.get_default_dtype()).rpartition(".")[2]
+
+
 @hookimpl
 def convpolicy_backends() -> list[Backend]:
     """Return the backend ``torch``."""
@@ -90,6 +98,13 @@ def convpolicy_backends() -> list[Backend]:
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
+            wrappers=(
+                "module",
+                "_orig_mod",
+                "_fsdp_wrapped_module",
+                "_checkpoint_wrapped_module",
+            ),  # DataParallel, compile, FSDP, checkpoint
+            default_dtype=default_dtype,
             description="torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
         )
     ]

@@ -1,15 +1,20 @@
-"""``torch.nn.Conv1d`` whose initial values follow a policy, weight normalisation put on after them."""
+"""Initial values of a ``torch.nn.Conv1d`` by a policy, and its ``reset_parameters``."""
 
 from __future__ import annotations
 
+import copy
+import weakref
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from torch.nn.utils import parametrizations, parametrize
 
+from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.torch.values import GlobalStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
@@ -50,32 +55,70 @@ def normalised(layer: nn.Conv1d, axis: int | None) -> nn.Conv1d:
     return layer if axis is None else parametrizations.weight_norm(layer, "weight", dim=axis)
 
 
-class PolicyConv1d(nn.Conv1d):
-    """``torch.nn.Conv1d`` whose ``reset_parameters`` follows a policy; the forward is torch's own."""
-
-    _request: LayerRequest
-    _stream: Stream | None
-
-    def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
-        # plain values go past nn.Module.__setattr__, which looks for parameters; the first reset_parameters reads the stream once
-        self.__dict__.update(_request=request, _stream=stream)
-        super().__init__(**arguments, device=device)
-
-    @property
-    def policy(self) -> Any:
-        """The policy this layer follows."""
-        return self._request.policy
+class UndrawnConv1d(nn.Conv1d):
+    """A ``torch.nn.Conv1d`` under construction: torch's own draw is skipped, its random state untouched."""
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, as the policy says, from torch's global random state."""
-        stream, self.__dict__["_stream"] = self._stream, None
-        if self.weight.is_meta:
-            return  # no values to write; call this again after to_empty
-        if stream is None and has_native_init(self._request) and not parametrize.is_parametrized(self):
-            super().reset_parameters()
-            return
-        write(self, drawn(self._request, stream))
+        """Leave the values to whoever writes them next."""
 
-    def extra_repr(self) -> str:
-        """Return torch's own text and the policy's name."""
-        return f"{super().extra_repr()}, policy={self.policy.name!r}"  # type: ignore[no-untyped-call]
+
+def undrawn(**arguments: Any) -> nn.Conv1d:
+    """Return a ``torch.nn.Conv1d`` whose values are not written yet."""
+    layer = UndrawnConv1d(**arguments)
+    layer.__class__ = nn.Conv1d  # type: ignore[assignment]
+    return layer
+
+
+def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None) -> None:
+    """Draw weight and bias anew, as the policy says; without a stream torch's global random state decides.
+
+    On the meta device and for fake tensors there are no values to write: call it again after ``to_empty``.
+    """
+    if layer.weight.is_meta or isinstance(layer.weight, FakeTensor):
+        return
+    if stream is None and has_native_init(request) and not parametrize.is_parametrized(layer):
+        nn.Conv1d.reset_parameters(layer)
+    else:
+        write(layer, drawn(request, stream))
+
+
+def _nothing() -> None:
+    return None
+
+
+class Reset:
+    """The ``reset_parameters`` of one ``torch.nn.Conv1d`` whose initial values follow a policy.
+
+    It is an attribute of the layer, so that the layer's class stays torch's own; it refers to its layer weakly, so that a layer is
+    freed as soon as nobody uses it.
+    """
+
+    def __init__(self, layer: nn.Conv1d | None, request: LayerRequest) -> None:
+        self._layer: Callable[[], nn.Conv1d | None] = _nothing if layer is None else weakref.ref(layer)
+        self.request = request
+
+    def __call__(self) -> None:
+        """Draw weight and bias anew, as the policy says, from torch's global random state."""
+        layer = self._layer()
+        if layer is None:  # a shallow copy of a layer that is gone
+            raise InvalidValueError(
+                "reset_parameters must be called on a layer or a deep copy of it, got a shallow copy of one that is gone; deepcopy the layer."
+            )
+        redraw(layer, self.request)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Reset:
+        return Reset(copy.deepcopy(self._layer(), memo), self.request)
+
+    def __reduce__(self) -> Any:
+        return Reset, (self._layer(), self.request)
+
+
+def follow(layer: nn.Conv1d, request: LayerRequest) -> None:
+    """Let a ``torch.nn.Conv1d`` know its policy: ``layer.policy``, and ``reset_parameters`` by it."""
+    layer.__dict__.update(policy=request.policy, reset_parameters=Reset(layer, request))
+
+
+def followed(layer: nn.Module) -> LayerRequest | None:
+    """Return the request that a ``torch.nn.Conv1d`` follows, or None."""
+    reset = vars(layer).get("reset_parameters")
+    return reset.request if isinstance(reset, Reset) else None

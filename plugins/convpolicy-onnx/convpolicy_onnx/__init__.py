@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from convpolicy import Backend, Native, PaddingRule, Policy, hookimpl
+from convpolicy import Backend, FileFormat, Native, PaddingRule, Policy, hookimpl
 from convpolicy_onnx.rules import onnx_same_lower, onnx_same_upper, same_needs_length
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 AUTO_PADS = (("SAME_UPPER", "onnx_same_upper"), ("SAME_LOWER", "onnx_same_lower"), ("VALID", "valid"))
+GRAPH = (
+    "a graph whose weights have the layout of the framework that it was exported from; save the weights there, or "
+    "{tensor.name: onnx.numpy_helper.to_array(tensor)} of its graph.initializer with numpy.savez as .npz"
+)
 # policy -> its rule, its native module, and what it says
 POLICIES = {
     "onnx": ("valid", "not_set", "auto_pad NOTSET and pads 0, as when neither is written"),
@@ -53,6 +57,12 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
 def convpolicy_policies() -> list[Policy]:
     """Return a policy for each ``auto_pad``."""
     return [_policy(name, rule, says) for name, (rule, _module, says) in POLICIES.items()]
+
+
+@hookimpl
+def convpolicy_file_formats() -> list[FileFormat]:
+    """Return ``.onnx``, which is not read as a checkpoint: what to do instead."""
+    return [FileFormat(".onnx", instead=GRAPH)]
 
 
 @hookimpl

@@ -244,10 +244,18 @@ def test_while_tracing():
 
 
 @pytest.mark.parametrize("layer", [
-    lambda: nnx.Linear(4, 8, rngs=nnx.Rngs(0)), lambda: nnx.ConvTranspose(4, 8, (3,), rngs=nnx.Rngs(0)),
-    lambda: linen.ConvLocal(8, (3,)), lambda: linen.Dense(8),
-], ids=["Linear", "ConvTranspose", "ConvLocal", "Dense"])  # fmt: skip
+    lambda: nnx.Linear(4, 8, rngs=nnx.Rngs(0)), lambda: linen.ConvLocal(8, (3,)), lambda: linen.Dense(8),
+], ids=["Linear", "ConvLocal", "Dense"])  # fmt: skip
 def test_what_is_no_convolution(layer):
     """Refused by its class; the backends that can be captured are named."""
     with pytest.raises(cp.InvalidTypeError, match=r"of one of the backends flax, flax-linen, .*got an object of class flax\."):
+        cp.capture(layer())
+
+
+@pytest.mark.parametrize("layer", [
+    lambda: nnx.ConvTranspose(4, 8, (3,), rngs=nnx.Rngs(0)), lambda: linen.ConvTranspose(8, (3,)),
+], ids=["nnx", "linen"])  # fmt: skip
+def test_a_transposed_convolution(layer):
+    """Refused as what it is."""
+    with pytest.raises(cp.InvalidTypeError, match="ConvTranspose cannot be captured: it is a transposed convolution"):
         cp.capture(layer())

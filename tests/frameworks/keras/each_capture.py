@@ -185,3 +185,31 @@ def test_attributes_changed_after_building():
     padded = built({"padding": (2, 1)}, seed=1)
     assert isinstance(padded, PaddedConv1D)
     assert cp.capture(padded).policy.padding == Choice("explicit", left=2, right=1)
+
+
+@pytest.mark.parametrize(("activation", "says"), [
+    ("relu", "relu"), ("gelu", "gelu, exact, by erf"), ("silu", "silu, also called swish"), ("leaky_relu", "leaky_relu(negative_slope=0.2)"),
+])  # fmt: skip
+def test_why_tells_the_activation(activation, says):
+    """A layer that is not captured is run by its own backend: the activation is found, and the reason of the refusal is told."""
+    plain, active = (Conv1D(6, 3, bias_initializer="random_normal", activation=word) for word in (None, activation))
+    for layer in (plain, active):
+        layer.build((None, 25, 4))
+    active.set_weights(plain.get_weights())
+    for pair in ((plain, active), (active, plain)):
+        found = cp.why(*pair, random(2, 4, 25))
+        assert (found.verdict, found.change.partition(": ")[2]) == ("one cause", f"apply {says} to the output")
+        (note,) = found.notes
+        assert f"it applies the activation {activation!r}; set activation to None and apply it after the layer." in note
+
+
+def test_why_of_models():
+    """Two models are refused as what they are; one is run, and the note names what is in it."""
+    model = keras.Sequential([keras.Input((25, 4)), Conv1D(6, 3, name="one"), Conv1D(6, 3, name="two")])
+    with pytest.raises(
+        cp.InvalidTypeError, match=r"a: layer must be a 1-D convolution, got .*Sequential, which contains 'one', 'two'"
+    ):
+        cp.why(model, model, random(2, 4, 25))
+    layer = Conv1D(6, 3)
+    layer.build((None, 25, 4))
+    assert "Sequential, which contains 'one', 'two'" in cp.why(layer, model, random(2, 4, 25)).notes[0]

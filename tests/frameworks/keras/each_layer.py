@@ -225,6 +225,18 @@ def test_the_device():
     assert computed(built({}, device="cpu:0" if RUNS != "torch" else "cpu", seed=0), random(1, 9, 4)).shape == (1, 7, 8)
 
 
+def test_keras_own_default_dtype_decides():
+    """As in Keras's own layer, without dtype= and with dtype=None."""
+    keras.config.set_dtype_policy("float64")
+    try:
+        for more in ({}, {"dtype": None}):
+            layer = built({}, **more)
+            layer.build((None, 9, 4))
+            assert layer.kernel.dtype == "float64"
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 REFUSED = {
     "dtype": (lambda: built({}, dtype="int8"), ValueError, f"dtype must be one of .* for backend '{NAME}', got 'int8'"),
     "channels": (lambda: built(LAYERS["pair"][0])(random(1, 9, 3)), ValueError, "expected axis -1 of input shape to have value 4"),

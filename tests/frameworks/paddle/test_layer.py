@@ -93,6 +93,17 @@ def test_other_laws_draw_from_paddles_own_state(initializer, own):
     assert np.array_equal(built({}, weight_init=initializer).weight.numpy(), expected)
 
 
+def test_paddles_default_dtype_decides():
+    """As in Paddle's own layer, without dtype= and with dtype=None."""
+    paddle.set_default_dtype("float64")
+    try:
+        for more in ({}, {"dtype": None}, {"seed": 0}):
+            assert str(cp.Conv1d(2, 3, 3, backend="paddle", **more).weight.dtype).endswith("float64")
+        assert str(cp.Conv1d(2, 3, 3, backend="paddle", dtype="float32").weight.dtype).endswith("float32")
+    finally:
+        paddle.set_default_dtype("float32")
+
+
 def test_a_truncated_law_is_cut_at_two_standard_deviations():
     """Paddle's bounds are values, the policy's are standard deviations: nothing beyond 2 σ, and enough between 1.9 σ and there."""
     paddle.seed(0)

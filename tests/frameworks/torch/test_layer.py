@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import shutil
+import weakref
 
 import pytest
 import torch
@@ -51,14 +52,48 @@ def composed(layer, data):
 
 
 def test_the_native_layer_itself_where_it_can_be():
-    """torch.nn.Conv1d, not a subclass, for equal pads, its own 'same' and its own law; a subclass elsewhere."""
-    for options in ({}, {"padding": 2}, {"padding": "same"}, {"policy": "mindspore"}, {"padding": 1, "padding_mode": "circular"}):
+    """The class is torch.nn.Conv1d for equal pads, its own 'same' and any initial values; a subclass elsewhere."""
+    native = (
+        {},
+        {"padding": 2},
+        {"padding": "same"},
+        {"policy": "mindspore"},
+        {"padding": 1, "padding_mode": "circular"},
+        {"padding": 1, "padding_mode": "reflect"},
+        {"padding": 1, "padding_mode": "replicate"},
+        {"weight_init": "zeros"},
+        {"policy": "flax"},
+        {"policy": "keras", "padding": "valid"},
+    )
+    for options in native:
         assert type(built(options)) is nn.Conv1d, options
         assert type(built(options, seed=3)) is nn.Conv1d, options
-    for options in ({"weight_init": "zeros"}, {"padding": (1, 2)}, {"policy": "mindspore", "stride": 2}, {"policy": "flax"}):
+    for options in ({"padding": (1, 2)}, {"policy": "mindspore", "stride": 2}, {"padding": 1, "execution": "fast", "groups": 2}):
         layer = built(options)
-        assert type(layer) is not nn.Conv1d, options
         assert isinstance(layer, nn.Conv1d), options
+    assert type(built({"padding": (1, 2)})) is not nn.Conv1d
+
+
+def test_initial_values_of_a_plain_layer():
+    """A torch.nn.Conv1d with a policy's initial values draws them again, in copies too, and nobody else's; it is freed at once."""
+    layer = built({"weight_init": cp.Choice("constant", value=2.0), "policy": "keras"})
+    assert type(layer) is nn.Conv1d
+    assert layer.policy.weight_init == cp.Choice("constant", value=2.0)
+    twins = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), copy.deepcopy(nn.Sequential(layer))[0]
+    for twin in (*twins, layer):
+        with torch.no_grad():
+            for each in (*twins, layer):
+                each.weight.zero_()
+        twin.reset_parameters()
+        assert twin.weight.eq(2).all()
+        assert sum(each.weight.any().item() for each in (*twins, layer)) == 1
+        assert cp.capture(twin).policy == layer.policy
+    dead = weakref.ref(layer)
+    shallow = copy.copy(layer)
+    del layer, each, twin
+    assert dead() is None
+    with pytest.raises(cp.ConvPolicyError, match="deepcopy the layer"):
+        copy.deepcopy(shallow).reset_parameters()
 
 
 @layers
@@ -221,7 +256,7 @@ def test_repr_says_what_it_does():
         "PaddedConv1d(4, 6, kernel_size=(3,), stride=(1,), padding=explicit(left=3, right=1), dilation=(1,), groups=1, bias=True, "
         "padding_mode=reflect, policy='torch')"
     )
-    assert repr(built({"weight_init": "zeros"})) == "PolicyConv1d(4, 6, kernel_size=(3,), stride=(1,), policy='torch')"
+    assert repr(built({"weight_init": "zeros"})) == repr(nn.Conv1d(4, 6, 3))
     assert repr(built({})) == repr(nn.Conv1d(4, 6, 3))
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 import convpolicy as cp
 from convpolicy import reference
+from convpolicy.frameworks.torch.execution import processor
 from convpolicy.frameworks.torch.execution import ruled as torch_ruled
 from convpolicy.frameworks.torch.execution import rules as torch_rules
 from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
@@ -45,6 +46,13 @@ CASES = {  # label -> arguments, input (batch, length), lowering of a fast layer
     "small reflection": ((8, 8, 3), {"padding": 1, "padding_mode": "reflect"}, (1, 60), "pad_first", "pad_first"),
 }
 cases = pytest.mark.parametrize("label", CASES)
+MEASURED = processor.Processor(processor.INTEL, "AVX512")
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch):
+    """The processor of the table of rules, whatever this machine has."""
+    monkeypatch.setattr(processor, "current", lambda: MEASURED)
 
 
 def taken(layer, data):
@@ -119,9 +127,11 @@ def test_what_was_not_measured_takes_the_default(unlike, monkeypatch):
     layer, data = built("depthwise 31", "fast")
     if unlike == "another processor":
         assert torch_rules.applies(layer._request)
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "SVE256")
-        assert not torch_rules.applies(layer._request)
-        assert torch_rules.choose(layer._request, layer._request.plan(200), 1, gradients=False) == "native"
+        for maker, instructions in (("", "SVE256"), ("", "AVX512"), (processor.INTEL, "NO AVX"), (processor.AMD, "AVX512")):
+            monkeypatch.setattr(processor, "current", lambda this=processor.Processor(maker, instructions): this)
+            assert not torch_rules.applies(layer._request)
+            assert torch_rules.choose(layer._request, layer._request.plan(200), 1, gradients=False) == "native"
+            assert type(built("depthwise 31", "fast")[0]) is nn.Conv1d
         return
     with torch.no_grad():
         layer(data)
@@ -139,6 +149,45 @@ def test_what_was_not_measured_takes_the_default(unlike, monkeypatch):
         else:
             with torch.autocast("cpu", torch.bfloat16, enabled=unlike == "autocast"):
                 assert taken(layer, data) == "native"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "length", "slower"),
+    [((768, 384, 1), 1302, 1.24), ((192, 192, 1), 1500, 1.07), ((192, 192, 1), 100, 1.08), ((512, 512, 1), 600, 1.05)],
+)
+def test_a_rule_that_lost_on_a_processor_is_not_taken_there(monkeypatch, sizes, length, slower):
+    """What was slower on an AMD EPYC than torch's own way takes torch's own way there; few weights, which won, do not."""
+    assert slower > 1.04
+    for instructions in ("AVX2", "AVX512"):
+        monkeypatch.setattr(processor, "current", lambda this=processor.Processor(processor.AMD, instructions): this)
+        assert type(cp.Conv1d(*sizes, backend="torch", execution="fast")) is nn.Conv1d
+        few = cp.Conv1d(64, 64, 1, backend="torch", execution="fast")
+        with torch.no_grad():
+            assert taken(few, torch.randn(1, 64, length)) == "matmul"
+
+
+@pytest.mark.parametrize(
+    ("text", "maker"),
+    [
+        ("processor : 0\nvendor_id : GenuineIntel\n", processor.INTEL),
+        ("vendor_id\t: AuthenticAMD\n" * 900, processor.AMD),
+        ("CPU implementer : 0x41\n", ""),
+        (None, processor.INTEL),
+    ],
+)
+def test_the_maker_of_the_processor(monkeypatch, tmp_path, text, maker):
+    """Read from the first core of /proc/cpuinfo, or from what Windows says; empty for any other."""
+    monkeypatch.undo()
+    file = tmp_path / "cpuinfo"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(processor, "CPU_INFO", file)
+    monkeypatch.setattr("platform.processor", lambda: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel")
+    processor._maker.cache_clear()
+    try:
+        assert processor.current() == (maker, torch.backends.cpu.get_cpu_capability())
+    finally:
+        processor._maker.cache_clear()
 
 
 def test_ways_are_remembered_for_so_many_shapes_and_not_copied(monkeypatch):

@@ -51,3 +51,51 @@ def test_nothing_is_changed():
     before = own(data).detach().numpy().copy()
     cp.port_model(own, to="numpy")
     assert np.array_equal(own(data).detach().numpy(), before)
+
+
+class Causal(nn.Module):
+    """A convolution that its wrapper pads."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 3)
+
+    def forward(self, data):
+        return self.conv(nn.functional.pad(data, (2, 0)))
+
+
+def quantized():
+    """A layer of integers."""
+    from torch.ao.nn import quantized as integers
+
+    return integers.Conv1d(4, 4, 3)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch says that these tools are old
+@pytest.mark.parametrize(("make", "says"), [
+    (Causal, "Causal, which contains 'conv' and may compute more than that; take the convolutions alone"),
+    (lambda: nn.ConvTranspose1d(4, 4, 3), "ConvTranspose1d cannot be captured: it is a transposed convolution"),
+    (lambda: torch.jit.script(nn.Conv1d(4, 4, 3)), "it is scripted or traced; capture the module that it was made of"),
+    (lambda: torch.jit.trace(nn.Conv1d(4, 4, 3), torch.zeros(1, 4, 9)), "it is scripted or traced"),
+    (lambda: torch.compile(nn.Conv1d(4, 4, 3)), "it is compiled; capture what was compiled, its attribute _orig_mod"),
+    (quantized, "it is quantized; capture it before it is quantized"),
+])  # fmt: skip
+def test_the_sentence_that_fits(make, says):
+    """What is around, made of, or the transpose of a Conv1d is refused by what it is, by `capture` and in a model's report."""
+    layer = make()
+    with pytest.raises(cp.ConvPolicyError, match=says):
+        cp.capture(layer)
+    report = cp.port_model(nn.Sequential(layer, nn.Conv1d(4, 4, 1)), to="numpy")
+    assert "1" in report.layers
+    if not says.startswith(("Causal", "it is compiled")):  # which are called no Conv1d, and what they contain is ported
+        assert [row.path for row in report.refused] == ["0"]
+        assert says in report.refused[0].reason
+
+
+def test_a_layer_that_the_backend_cannot_hold():
+    """A bfloat16 layer among others: a row with its path, and the rest is ported; with a dtype all are."""
+    own = nn.Sequential(nn.Conv1d(4, 4, 3), nn.Conv1d(4, 4, 3).bfloat16(), nn.Conv1d(4, 4, 3))
+    ported = cp.port_model(own, to="numpy")
+    assert list(ported.layers) == ["0", "2"]
+    assert [(row.path, row.reason[:46]) for row in ported.refused] == [("1", "dtype must be one of float32, float64 for back")]
+    assert list(cp.port_model(own, to="numpy", dtype="float32").layers) == ["0", "1", "2"]

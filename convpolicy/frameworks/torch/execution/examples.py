@@ -63,13 +63,17 @@ def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tu
     try:
         return [outputs(model, call) for call in calls], reached
     except Exception as error:  # whatever the model says to inputs that do not fit
-        first = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         raise InvalidValueError(
-            f"example_inputs must be what the model takes, which said to them: {first}; pass others."
+            f"example_inputs must be what the model takes, which said to them: {first_line(error)}; pass others."
         ) from error
     finally:
         for handle in handles:
             handle.remove()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its class."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def outputs(model: nn.Module, call: Call) -> list[Tensor]:

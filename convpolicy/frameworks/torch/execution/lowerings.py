@@ -23,6 +23,10 @@ from convpolicy.core.plan import Plan
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
 
 
+# tensors of other classes, as those of per-sample gradients, know torch's own functions alone; fake ones must reach no cache
+PLAIN = (Tensor, torch.nn.Parameter)
+
+
 class Work(NamedTuple):
     """One plan for one layer.
 

@@ -1,4 +1,4 @@
-"""A ``torch.nn.Conv1d`` that carries out its plans by the rules of its execution."""
+"""A ``torch.nn.Conv1d`` that computes its plans by the rules of its execution."""
 
 from __future__ import annotations
 
@@ -7,32 +7,85 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
+from torch.fx import Proxy
+from torch.nn.utils import parametrize
 
 from convpolicy import registry
 from convpolicy.core.plan import Plan
-from convpolicy.errors import InvalidValueError
-from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, Lowered, Work
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.frameworks.torch import quantization
+from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, PLAIN, Lowered, Work
 from convpolicy.frameworks.torch.execution.rules import choose, default, traced
-from convpolicy.frameworks.torch.policy_layer import PolicyConv1d
+from convpolicy.frameworks.torch.policy_layer import redraw, undrawn
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 
-OWN_ATTRIBUTES = ("_request", "_stream", "_ways", "_traced_way")  # beside those of nn.Conv1d
 MOST_WAYS = 256  # calls of different shapes that a layer remembers
 
 
-class RuledConv1d(PolicyConv1d):
-    """A `PolicyConv1d` that looks up, for every shape of input once, which lowering carries it out."""
+class RuledConv1d(nn.Conv1d):
+    """A ``torch.nn.Conv1d`` that looks up, for every shape of input once, which lowering computes it."""
 
+    __jit_ignored_attributes__ = ("convolution", "padder", "uncut", "policy")  # properties, which torch.jit.trace would evaluate
+    _request: LayerRequest
+    _stream: Stream | None
     _ways: dict[Any, tuple[Lowered, Work]]
     _traced_way: tuple[Lowered, Plan] | None
 
     def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
-        super().__init__(request, arguments, stream, device)
+        # plain values go past nn.Module.__setattr__, which looks for parameters; the first reset_parameters reads the stream once
+        self.__dict__.update(_request=request, _stream=stream)
+        super().__init__(**arguments, device=device)
         self._bind()
 
     def _bind(self) -> None:
-        self.__dict__.update(_ways={}, _traced_way=_traced_way(self._request))
+        self.__dict__.update(_ways={}, _traced_way=_traced_way(self._request, processor.current()))
+
+    @property
+    def policy(self) -> Any:
+        """The policy this layer follows."""
+        return self._request.policy
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, as the policy says, from torch's global random state."""
+        stream, self.__dict__["_stream"] = self._stream, None
+        redraw(self, self._request, stream)
+
+    @property
+    def convolution(self) -> nn.Conv1d:
+        """A new ``torch.nn.Conv1d`` with the same parameters, for tools that know that class alone: all of this layer but its pads."""
+        return self._plain(self.padding, self.padding_mode)
+
+    @property
+    def padder(self) -> nn.Module | None:
+        """A new module that pads an input before `convolution` computes it, or None."""
+        return None
+
+    def _plain(self, padding: Any, padding_mode: str) -> nn.Conv1d:
+        spec = self._request.spec
+        plain = undrawn(
+            in_channels=spec.in_channels,
+            out_channels=spec.out_channels,
+            kernel_size=spec.kernel_size,
+            stride=spec.stride,
+            padding=padding,
+            dilation=spec.dilation,
+            groups=spec.groups,
+            bias=self.bias is not None,
+            padding_mode=padding_mode,
+            device="meta",
+        )
+        for name in ("weight", "bias"):
+            value = getattr(self, name)
+            plain.register_parameter(
+                name, value if value is None or isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
+            )
+        return plain.train(self.training)
+
+    def _symbolic(self, data: Proxy) -> Any:
+        """Write this layer into a torch.fx graph, as a call of a ``torch.nn.Conv1d``."""
+        return call_module(data, self, "convolution", data)
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (batch, in_channels, length) or (in_channels, length)."""
@@ -42,9 +95,12 @@ class RuledConv1d(PolicyConv1d):
             return self._conv_forward(input, weight, own["bias"])
         return self._conv_forward(input, self.weight, self.bias)
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or not isinstance(input, Tensor):
-            return self._traced(input, weight, bias)  # the last: a torch.fx.Proxy
+    def _conv_forward(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if isinstance(input, Proxy):
+            node: Tensor = self._symbolic(input)
+            return node
+        if type(weight) not in PLAIN or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            return self._traced(input, weight, bias)
         gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
         key = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
         way = self._ways.get(key)
@@ -65,10 +121,10 @@ class RuledConv1d(PolicyConv1d):
         return way
 
     def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve under torch.compile or a trace, where the length is symbolic: by what holds for every call, or as torch does."""
+        """Convolve under torch.compile or a trace, where the length is symbolic, or with weights of another class, as torch does."""
         if (
             self._traced_way is None
-            or not isinstance(data, Tensor)
+            or type(weight) not in PLAIN
             or data.dim() != 3
             or data.dtype != torch.float32
             or not data.is_cpu
@@ -92,9 +148,16 @@ class RuledConv1d(PolicyConv1d):
 
     def __prepare_scriptable__(self) -> nn.Conv1d:
         """Return what ``torch.jit.script`` compiles: torch's own layer with the same parameters."""
-        plain = nn.Conv1d.__new__(nn.Conv1d)
-        plain.__dict__.update({name: value for name, value in self.__dict__.items() if name not in OWN_ATTRIBUTES})
-        return plain
+        if parametrize.is_parametrized(self):
+            raise InvalidTypeError(
+                "torch.jit.script must get a layer without parametrizations, got one; call "
+                "torch.nn.utils.parametrize.remove_parametrizations first, or use torch.export.export."
+            )
+        return self.convolution
+
+    def extra_repr(self) -> str:
+        """Return torch's own text and the policy's name."""
+        return f"{super().extra_repr()}, policy={self.policy.name!r}"  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_ways", "_traced_way")}
@@ -104,7 +167,17 @@ class RuledConv1d(PolicyConv1d):
         self._bind()
 
 
+quantization.enter(RuledConv1d)
+
+
+def call_module(proxy: Proxy, layer: nn.Module, attribute: str, data: Any) -> Any:
+    """Write a call of a module that an attribute of a layer gives into the graph that a torch.fx proxy belongs to."""
+    tracer: Any = proxy.tracer
+    path = tracer.path_of_module(layer)
+    return tracer.create_proxy("call_module", f"{path}.{attribute}" if path else attribute, (data,), {})
+
+
 @registry.cached(maxsize=512)
-def _traced_way(request: LayerRequest) -> tuple[Lowered, Plan] | None:
+def _traced_way(request: LayerRequest, _this: processor.Processor) -> tuple[Lowered, Plan] | None:
     found = traced(request)
     return None if found is None else (LOWERINGS[found[0]].run, found[1])

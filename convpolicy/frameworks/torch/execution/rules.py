@@ -1,55 +1,43 @@
 """Which lowering a torch layer takes: one table, each row with the reason measured for it; nothing is timed at run time.
 
 Measured on the CPU in float32, with AVX-512 and with AVX2, one item and eight, over the layers of tests/data/conv1d-layers.json; see
-docs/performance.md. Anything else (another device or dtype, autocast, one unbatched input) takes the default.
+docs/performance.md. Anything else (another processor, device or dtype, autocast, one unbatched input) takes the default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
-import torch
-
-from convpolicy.arithmetic import split, static_total
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.plan import Plan
+from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution.conditions import (
+    Call,
+    fits_inside,
+    has_samples,
+    has_unequal_zeros,
+    has_zeros,
+    is_dense,
+    is_grouped,
+    is_padded,
+    is_pointwise,
+    native_padding,
+    slow_depthwise,
+    weights,
+)
 from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
-from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES
+from convpolicy.frameworks.torch.execution.processor import AMD, INTEL, Processor
 from convpolicy.layers.backend import LayerRequest
-from convpolicy.parts.choice import Choice
 
-ZEROS = Choice("zeros")
-MEASURED_ON = ("AVX2", "AVX512")  # torch.backends.cpu.get_cpu_capability()
+ON_INTEL = frozenset(Processor(INTEL, instructions) for instructions in ("AVX2", "AVX512"))  # the ratios of the table
+ON_BOTH = ON_INTEL | {Processor(AMD, instructions) for instructions in ("AVX2", "AVX512")}
 IM2COL_ELEMENTS = 20480  # up to here torch convolves one ungrouped item by im2col and a matrix product, above by oneDNN
 CACHED_ELEMENTS = 1 << 15  # columns that stay in a core's cache
 FEW_WEIGHTS = 20_000
 LONG = 600  # samples
-SLOW_DEPTHWISE_PAD = 7  # from here oneDNN leaves its depthwise kernel
 JOINED_ELEMENTS = 1 << 17  # from here on joining mirrored or repeated samples beats torch's own serial loop
 JOINED_ZEROS = 1 << 19  # and joining zeros beats filling everything and copying over it
-
-
-class Call(NamedTuple):
-    """One call: sizes, plan, and items in the batch."""
-
-    spec: ConvSpec
-    plan: Plan
-    batch: int
-
-    @property
-    def inputs(self) -> int:
-        """Elements of the input."""
-        return self.batch * self.spec.in_channels * self.plan.length
-
-    @property
-    def outputs(self) -> int:
-        """Elements of the output."""
-        return self.batch * self.spec.out_channels * self.plan.length_out
-
-    @property
-    def columns(self) -> int:
-        """Elements of one item's windows, each copied into a column."""
-        return self.spec.kernel_size * self.spec.in_channels * self.plan.length_out
 
 
 class Rule(NamedTuple):
@@ -61,6 +49,7 @@ class Rule(NamedTuple):
         call: what the call must be besides; None: any.
         training: True when it was measured to win with the backward pass too.
         reason: what was measured.
+        processors: where it was measured to win.
     """
 
     lowering: str
@@ -68,154 +57,106 @@ class Rule(NamedTuple):
     call: Callable[[Call], bool] | None
     training: bool
     reason: str
-
-
-def _weights(spec: ConvSpec) -> int:
-    return spec.out_channels * (spec.in_channels // spec.groups) * spec.kernel_size
-
-
-def _is_pointwise(request: LayerRequest) -> bool:
-    spec = request.spec
-    return spec.kernel_size == spec.stride == spec.groups == 1 and request.static_pads() == (0, 0)
-
-
-def _is_depthwise(request: LayerRequest) -> bool:
-    return request.spec.groups == request.spec.in_channels > 1
-
-
-def _is_grouped(request: LayerRequest) -> bool:
-    return 1 < request.spec.groups < request.spec.in_channels
-
-
-def _is_dense(request: LayerRequest) -> bool:
-    return request.spec.groups == 1 and not _is_pointwise(request)
-
-
-def _has_zeros(request: LayerRequest) -> bool:
-    return request.policy.padding_mode == ZEROS
-
-
-def _fits_inside(call: Call) -> bool:
-    """Return True when oneDNN keeps its kernel while it adds the zeros."""
-    depthwise = call.spec.groups == call.spec.in_channels > 1
-    return not depthwise or max(call.plan.left, call.plan.right) < SLOW_DEPTHWISE_PAD
-
-
-def _has_samples(request: LayerRequest) -> bool:
-    """Return True when pads repeat samples of the input."""
-    return not _has_zeros(request) and request.static_pads() != (0, 0)
-
-
-def _has_unequal_zeros(request: LayerRequest) -> bool:
-    pads = request.static_pads()
-    return _has_zeros(request) and (pads is None or pads[0] != pads[1])
-
-
-def native_padding(request: LayerRequest) -> int | str | None:
-    """Return the ``padding`` argument with which ``torch.nn.Conv1d`` itself does this, or None when it cannot."""
-    pads = request.static_pads()
-    if pads is None or min(pads) < 0 or request.policy.padding_mode not in NATIVE_MODES:
-        return None
-    spec = request.spec
-    if pads[0] == pads[1]:
-        return pads[0]  # never "same", which torch takes longer to look at
-    return "same" if spec.stride == 1 and pads == split(static_total(spec.kernel_size, spec.dilation), "right") else None
-
-
-def _slow_depthwise(request: LayerRequest) -> bool:
-    pads = request.static_pads()
-    return _is_depthwise(request) and _has_zeros(request) and pads is not None and max(pads) >= SLOW_DEPTHWISE_PAD
+    processors: frozenset[Processor] = ON_INTEL
 
 
 FAST = (
     Rule(
         "matmul",
-        lambda r: _is_pointwise(r) and _weights(r.spec) <= 1 << 17,
+        lambda r: is_pointwise(r) and weights(r.spec) <= 1 << 12,
+        None,
+        False,
+        "The same on AMD EPYC: 0.3 to 0.75 for few weights; 192 channels to 192 lose 0.07 there, 768 to 384 lose 0.24.",
+        ON_BOTH,
+    ),
+    Rule(
+        "matmul",
+        lambda r: is_pointwise(r) and weights(r.spec) <= 1 << 17,
         None,
         True,
         "A kernel of one sample is a matrix product without a window: 0.1 to 0.96 of the convolution, with gradients 0.17 to 0.9.",
     ),
     Rule(
         "matmul",
-        lambda r: _is_pointwise(r) and _weights(r.spec) <= 1 << 19,
+        lambda r: is_pointwise(r) and weights(r.spec) <= 1 << 19,
         lambda c: c.plan.length >= LONG,
         True,
         "More weights with gradients: 0.6 to 0.95 for long inputs; from 2^20 weights on several items lose.",
     ),
     Rule(
         "matmul",
-        _is_pointwise,
+        is_pointwise,
         lambda c: c.batch == 1 or c.plan.length % 16 == 0 or c.plan.length >= LONG,
         False,
         "More weights: 0.6 to 0.98; several short items whose length is no multiple of 16 take up to 1.25.",
     ),
     Rule(
         "pad_first",
-        lambda r: _slow_depthwise(r) and r.spec.kernel_size >= 15,
+        lambda r: slow_depthwise(r) and r.spec.kernel_size >= 15,
         None,
         True,
         "oneDNN leaves its depthwise kernel at pads of 7: 0.12 to 0.26 when the input is padded first, with gradients 0.57 to 0.80.",
     ),
-    Rule("pad_first", _slow_depthwise, None, False, "As above: kernel 3, dilation 9 at 0.76 to 1.0; with gradients no gain."),
+    Rule("pad_first", slow_depthwise, None, False, "As above: kernel 3, dilation 9 at 0.76 to 1.0; with gradients no gain."),
     Rule(
         "windows",
-        lambda r: _is_dense(r) and r.spec.dilation > 1 and _weights(r.spec) <= 10**6,
+        lambda r: is_dense(r) and r.spec.dilation > 1 and weights(r.spec) <= 10**6,
         lambda c: c.batch == 1 and c.inputs <= IM2COL_ELEMENTS,
         False,
         "torch's own dilated convolution of one small item: 0.2 to 0.7 with one matrix product.",
     ),
     Rule(
         "windows",
-        lambda r: _is_dense(r) and r.spec.stride % 4 == 0 and r.spec.out_channels >= 256 and _weights(r.spec) >= 5 * 10**5,
+        lambda r: is_dense(r) and r.spec.stride % 4 == 0 and r.spec.out_channels >= 256 and weights(r.spec) >= 5 * 10**5,
         lambda c: c.batch == 1 and c.inputs > IM2COL_ELEMENTS,
         False,
         "Strides of 4 and 8 with many weights: 0.17 to 0.85; of 5 and 10 up to 1.3.",
     ),
     Rule(
         "windows",
-        lambda r: _is_dense(r) and _weights(r.spec) <= FEW_WEIGHTS,
+        lambda r: is_dense(r) and weights(r.spec) <= FEW_WEIGHTS,
         lambda c: c.batch > 1 and c.columns <= CACHED_ELEMENTS,
         False,
         "Columns and weights that stay in the cache: 0.27 to 0.95, where oneDNN first reorders the weights; more weights up to 1.3.",
     ),
     Rule(
         "windows",
-        lambda r: _is_grouped(r) and r.spec.kernel_size <= 2,
+        lambda r: is_grouped(r) and r.spec.kernel_size <= 2,
         lambda c: c.batch == 1 and c.plan.length <= 1024 and (c.spec.kernel_size == 1 or c.columns <= 1 << 18),
         False,
         "Next to nothing is copied: 0.28 to 0.93; two samples and more columns up to 1.1.",
     ),
     Rule(
         "channels_last",
-        lambda r: _is_grouped(r) and r.spec.kernel_size >= 64 and r.spec.stride == 1,
+        lambda r: is_grouped(r) and r.spec.kernel_size >= 64 and r.spec.stride == 1,
         lambda c: c.plan.length >= LONG,
         True,
         "Grouped kernels of 64 samples and more: 0.5 to 1.0, with gradients 0.64 to 0.83; shorter inputs 0.7 to 1.7.",
     ),
     Rule(
         "channels_last",
-        lambda r: _is_grouped(r) and r.spec.kernel_size >= 64,
+        lambda r: is_grouped(r) and r.spec.kernel_size >= 64,
         lambda c: c.plan.length >= LONG,
         False,
         "With a stride 0.5 to 1.0, with gradients no gain.",
     ),
     Rule(
         "native",
-        lambda r: _has_unequal_zeros(r) and r.static_pads() is None,
-        _fits_inside,
+        lambda r: has_unequal_zeros(r) and r.static_pads() is None,
+        fits_inside,
         True,
         "For this length both sides get the same, and nothing is copied: 0.75 to 1.0.",
     ),
     Rule(
         "overpad",
-        _has_unequal_zeros,
-        lambda c: c.inputs >= c.outputs and _fits_inside(c),
+        has_unequal_zeros,
+        lambda c: c.inputs >= c.outputs and fits_inside(c),
         True,
         "The input is not copied, the smaller output is: 0.5 to 0.98.",
     ),
     Rule(
         "edges",
-        _has_samples,
+        has_samples,
         lambda c: c.inputs >= 1 << 18 and c.plan.length_out >= (4096 if c.inputs < 1 << 20 else 2048),
         False,
         "The long input is not copied: 0.59 to 0.95.",
@@ -224,14 +165,14 @@ FAST = (
 EXACT = (
     Rule(
         "concatenate",
-        lambda r: _has_samples(r) and r.policy.padding_mode.name != "circular" and r.spec.in_channels > 1,  # torch joins circular
+        lambda r: has_samples(r) and r.policy.padding_mode.name != "circular" and r.spec.in_channels > 1 and is_padded(r),
         lambda c: c.inputs >= JOINED_ELEMENTS,
         False,
         "torch pads mirrored and repeated samples in a loop over every element: 0.3 to 0.8 of it when parts are joined.",
     ),
     Rule(
         "concatenate",
-        lambda r: _has_unequal_zeros(r) and native_padding(r) is None,
+        lambda r: has_unequal_zeros(r) and native_padding(r) is None,
         lambda c: c.inputs >= JOINED_ZEROS,
         False,
         "Nothing is written twice: 0.4 to 0.9 of the padding.",
@@ -243,14 +184,14 @@ RULES = {"exact": EXACT, "fast": (*FAST, *EXACT)}
 def drops_outputs(request: LayerRequest) -> bool:
     """Return True for a rule that stands for padding both sides and dropping outputs, and for its bits."""
     rule, _ = request.policy.part("padding")
-    return bool(rule.drops_outputs) and request.execution == "exact" and _has_zeros(request)
+    return bool(rule.drops_outputs) and request.execution == "exact" and has_zeros(request)
 
 
 def default(request: LayerRequest) -> str:
     """Return the lowering whose bits the framework's own code has."""
     if drops_outputs(request):
         return "drop"
-    padding = native_padding(request) if _has_zeros(request) else None
+    padding = native_padding(request) if has_zeros(request) else None
     return "pad_first" if padding is None else "same" if padding == "same" else "native"
 
 
@@ -291,4 +232,9 @@ def traced(request: LayerRequest) -> tuple[str, Plan] | None:
 
 
 def _rules(request: LayerRequest) -> tuple[Rule, ...]:
-    return RULES[request.execution] if torch.backends.cpu.get_cpu_capability() in MEASURED_ON else ()
+    return _on(processor.current(), request.execution)
+
+
+@lru_cache(maxsize=16)
+def _on(this: Processor, execution: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in RULES[execution] if this in rule.processors)

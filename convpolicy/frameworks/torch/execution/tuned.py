@@ -1,4 +1,4 @@
-"""What stands in a tuned layer in place of its own ``_conv_forward``."""
+"""Replacement for ``_conv_forward`` in a tuned layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from convpolicy.errors import ConvPolicyError
-from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LENGTH_FREE, LOWERINGS, Work
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LENGTH_FREE, LOWERINGS, PLAIN, Work
 from convpolicy.frameworks.torch.execution.ruled import MOST_WAYS, RuledConv1d
 from convpolicy.layers.backend import LayerRequest
 
@@ -37,11 +37,13 @@ class Tuned:
         if self.lowering in LENGTH_FREE and pads is not None:
             self._any_length = self.work(self.request.spec.effective_kernel + sum(map(abs, pads)))
 
-    def __call__(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def __call__(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve, as ``nn.Conv1d._conv_forward``."""
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:  # the length may be symbolic
             measured = input.dim() == 3 and input.dtype == self.dtype and input.is_cpu and self.layer.training == self.training
             work = self._any_length if measured else None
+        elif isinstance(input, torch.fx.Proxy) or type(weight) not in PLAIN:
+            work = None
         else:
             key = (input.shape, input.dtype, input.is_cpu, self.layer.training, torch.is_autocast_enabled("cpu"))
             work = self._ways[key] if key in self._ways else self._remember(key)

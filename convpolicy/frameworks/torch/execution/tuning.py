@@ -11,8 +11,8 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from convpolicy.errors import InvalidTypeError
-from convpolicy.frameworks.torch.execution.examples import Call, calls_of, difference, observed, outputs
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.frameworks.torch.execution.examples import Call, calls_of, difference, first_line, observed, outputs
 from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
 from convpolicy.frameworks.torch.execution.rules import default
 from convpolicy.frameworks.torch.execution.tuned import ATTRIBUTE, Tuned
@@ -45,6 +45,18 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
     calls = calls_of(example_inputs)
     if "_orig_mod" in model._modules:  # asking for its class would import the compiler
         raise InvalidTypeError("model must not be compiled yet, got what torch.compile returned; tune it first, then compile it.")
+    previous = _tuned_layers(model)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return _measured(model, calls, execution, rounds, progress)
+    except BaseException:  # Ctrl-C too: the model is as it was
+        untune(model)
+        for layer, tuned in previous:
+            vars(layer)[ATTRIBUTE] = tuned
+        raise
+
+
+def _measured(model: nn.Module, calls: list[Call], execution: str, rounds: int, progress: Progress) -> Tuning:
     untune(model)
     rows, candidates = _sorted_out(model, execution)
     before, reached = observed(model, [candidate.layer for candidate in candidates], calls)
@@ -59,16 +71,26 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
 
 def _tuned_outputs(model: nn.Module, calls: list[Call]) -> list[list[Tensor]]:
     """Return the model's outputs in eval mode, with what was put in place for training too."""
-    tuned = [vars(module)[ATTRIBUTE] for module in model.modules() if isinstance(vars(module).get(ATTRIBUTE), Tuned)]
+    tuned = [way for _layer, way in _tuned_layers(model)]
     modes = [one.training for one in tuned]
     try:
         for one in tuned:
             one.training = False
         return [outputs(model, call) for call in calls]
+    except Exception as error:  # whatever the model says to a second call
+        raise InvalidValueError(
+            f"model must take the example inputs as often as it is called, but its last call raised {type(error).__name__}: "
+            f"{first_line(error)}; nothing was changed, repair it and tune it again."
+        ) from error
     finally:
         for one, mode in zip(tuned, modes):
             one.training = mode
             one.forget()
+
+
+def _tuned_layers(model: nn.Module) -> list[tuple[nn.Module, Tuned]]:
+    tuned = ((module, vars(module).get(ATTRIBUTE)) for module in model.modules())
+    return [(module, way) for module, way in tuned if isinstance(way, Tuned)]
 
 
 def untune(model: Any) -> tuple[str, ...]:

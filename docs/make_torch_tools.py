@@ -1,0 +1,115 @@
+"""Print docs/torch_tools.md: features of torch tried on every kind of layer.
+
+python docs/make_torch_tools.py > torch_tools.md
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from helpers.torch_tools import FEATURES, KINDS, REFUSED, outcome
+
+HEAD = """# What works with torch
+
+A layer of `backend="torch"` is a `torch.nn.Conv1d`, and torch's tools work on it. This page lists {count} features of torch, each
+tried on ten kinds of layers. `python docs/make_torch_tools.py` makes it, and the tests try every cell again. Tried with torch {version}.
+
+The class is exactly `torch.nn.Conv1d` wherever that computes the same bits: with equal pads, torch's own `"same"`, every padding mode
+of torch, and any initial values. The class is a subclass for other pads and modes, and for `execution="fast"`. Tools that look at the class
+get a `torch.nn.Conv1d` from a subclass too:
+
+- `torch.fx` writes a padding and a call of a `torch.nn.Conv1d` into the graph, so that `fuse_fx` and FX quantization find it.
+- `fuse_modules` and eager quantization put a padding module before torch's own fused or quantized module.
+- `torch.jit.script` compiles a `torch.nn.Conv1d` for `execution="fast"`, and refuses layers that pad by themselves.
+
+```python
+import torch
+from torch.ao.quantization.quantize_fx import fuse_fx
+import convpolicy as cp
+
+layer = cp.Conv1d(4, 6, 3, padding="causal", backend="torch")
+model = torch.nn.Sequential(layer, torch.nn.BatchNorm1d(6)).eval()
+fused = fuse_fx(model)  # the normalization is folded into the convolution
+x = torch.randn(2, 4, 40)
+print([node.op for node in fused.graph.nodes], torch.allclose(fused(x), model(x), atol=1e-5))
+
+length = torch.export.Dim("length", min=8, max=4096)
+program = torch.export.export(layer, (x,), dynamic_shapes=({{2: length}},))
+longer = torch.randn(2, 4, 999)
+print(torch.equal(program.module()(longer), layer(longer)))
+```
+
+```text
+['placeholder', 'call_function', 'call_module', 'output'] True
+True
+```
+
+## Kinds of layers
+"""
+TAIL = """
+## Limits
+
+- `torch.jit.trace`, and the ONNX exporter that is built on it (`dynamo=False`), keep the pads of the traced length. torch warns of it
+  (`TracerWarning`). Use `torch.export.export` or `torch.onnx.export(dynamo=True)` for other lengths.
+- `torch.export` and `torch.compile` fold the built-in modes at any dynamic length. A plugin's padding mode that is not one of torch's
+  is Python code: `torch.export` and `torch.onnx.export` refuse a dynamic length, and `torch.compile` compiles once for each length.
+- `fuse_fx` does not fold a normalization into a layer that drops outputs (`chomp`, `same_drop_last`, `causal_keep`), because the cut is between the two.
+  `fuse_modules` and `fuse_conv_bn_eval` do.
+- PT2E quantization is in the package torchao. It quantizes the exported graph, in which it finds `aten.conv1d`.
+- `torch.utils.mkldnn.to_mkldnn` reads neither the padding mode nor other pads: with `padding_mode="reflect"` it pads zeros, for a
+  layer that torch itself built too, and for pads that differ it raises a RuntimeError. Use `torch.compile`.
+- Input of a wrong shape raises torch's RuntimeError where the class is `torch.nn.Conv1d`, and `ConvPolicyError`, which is also a ValueError, elsewhere.
+"""
+
+
+def described(kind: object) -> str:
+    """The row of a kind: its call and its class."""
+    options = "".join(f", {name}={value!r}" for name, value in kind.options.items())
+    name = type(kind.layer()).__name__
+    return f"| {kind.name} | `cp.Conv1d(4, 6, {kind.kernel_size}{options})` | {'`torch.nn.Conv1d`' if name == 'Conv1d' else 'a subclass'} |"
+
+
+def shortened(sentences: list[str]) -> str:
+    """Several refusals as one, an ellipsis where they differ."""
+    first = prefix(sentences)
+    last = prefix([sentence[len(first) :][::-1] for sentence in sentences])[::-1]
+    return first if set(sentences) == {first} else f"{first}…{last}"
+
+
+def prefix(texts: list[str]) -> str:
+    """What several texts begin with."""
+    same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*texts))
+    return "".join(letters[0] for letters in same)
+
+
+def main() -> None:
+    """Print the page."""
+    logging.disable(logging.CRITICAL)
+    count = sum(map(len, FEATURES.values()))
+    print(HEAD.format(count=count, version=torch.__version__.partition("+")[0]))
+    print("| kind | call | class |\n|---|---|---|")
+    print("\n".join(described(kind) for kind in KINDS.values()))
+    notes: list[str] = []
+    for group, functions in FEATURES.items():
+        print(f"\n## {group}\n\n| feature | {' | '.join(KINDS)} |\n|---{'|---' * len(KINDS)}|")
+        for name, function in functions.items():
+            outcomes = [outcome(function, kind) for kind in KINDS.values()]
+            refusals = [found.removeprefix(REFUSED) for found in outcomes if found != "yes"]
+            if refusals:
+                notes.append(shortened(refusals))
+            cells = ["yes" if found == "yes" else f"no, {len(notes)}" for found in outcomes]
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print("\n## What the refusals say\n")
+    print("\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1)))
+    print(TAIL, end="")
+
+
+if __name__ == "__main__":
+    main()

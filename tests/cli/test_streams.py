@@ -1,0 +1,117 @@
+"""The command line where a stream is closed or full, and when Ctrl-C comes: one sentence or none, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers.command_line import run
+
+SECONDS = 60
+COMMAND = [sys.executable, "-m", "convpolicy"]
+FULL = Path("/dev/full")
+
+
+def closed(number):
+    """Return what closes a stream of the child."""
+    return lambda: os.close(number)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams elsewhere in another way")
+@pytest.mark.parametrize("words", [["list", "rules"], ["papers"], ["plan", "torch", "--kernel-size", "3", "--length", "4"]])
+def test_a_closed_stdout(words):
+    """What has something to print says so; status 2."""
+    result = subprocess.run(
+        [*COMMAND, *words], preexec_fn=closed(1), stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False
+    )
+    assert (result.returncode, result.stderr) == (2, "convpolicy: standard output: Bad file descriptor.\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams elsewhere in another way")
+def test_a_closed_stdout_takes_nothing_from_a_file(tmp_path):
+    """A command that prints nothing writes its file, which does not get the number of stdout."""
+    words = ["init", "torch", "--in", "1", "--out", "1", "--kernel-size", "1", "-o", str(tmp_path / "a.safetensors")]
+    for streams in ((1,), (1, 2), (0, 1, 2)):
+        result = subprocess.run(
+            [*COMMAND, *words],
+            preexec_fn=lambda streams=streams: [os.close(number) for number in streams],
+            timeout=SECONDS,
+            check=False,
+        )
+        assert result.returncode == 0
+        data = (tmp_path / "a.safetensors").read_bytes()
+        assert int.from_bytes(data[:8], "little") + 8 + 8 == len(data)
+        (tmp_path / "a.safetensors").unlink()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("words", [["list"], ["show", "torch", "--json"], ["--help"]])
+def test_a_full_stdout(words):
+    """One sentence that names it, status 2."""
+    with FULL.open("w") as full:
+        result = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    assert (result.returncode, result.stderr) == (2, "convpolicy: standard output: No space left on device.\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("imported", ["click", "numpy", "pluggy", "convpolicy.frameworks.torch.plugin"])
+def test_interrupted_while_it_starts(tmp_path, imported):
+    """Ctrl-C during the imports, or while plugins load, ends it with status 130 and without a word."""
+    code = f"""
+import importlib.abc, os, signal, sys
+class Interrupting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {imported!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["convpolicy", "list"]
+from convpolicy.cli.start import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_interrupted_while_it_works():
+    """Ctrl-C while a command waits: status 130, no traceback."""
+    process = subprocess.Popen(
+        [*COMMAND, "translate", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err.strip()) == (130, "", "")
+
+
+def test_a_call_longer_than_a_file_name():
+    """A call of more than 255 characters is read as a call."""
+    result = subprocess.run(
+        [*COMMAND, "translate", "nn.Conv1d(4, 8, 3" + " " * 300 + ")"],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert result.returncode == 0
+    assert "nn.Conv1d" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["show", "a\x1b[2J"], ["a\x1b[2J"], ["list", "\u202e"], ["plan", "torch", "--kernel-size", "\x1b[2J"], ["--\x1b[2J"]],
+)
+def test_words_with_escape_codes(words):
+    """What is repeated of them is written out, by the library's sentences and by click's."""
+    result = run(*words)
+    assert result.exit_code == 2
+    assert not set("\x1b\u202e") & set(result.stderr)
+    assert "\\x1b[2J" in result.stderr or "\\u202e" in result.stderr

@@ -1,0 +1,90 @@
+"""Eager and FX quantisation, after training and in training."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+from torch.ao import quantization
+from torch.ao.quantization import quantize_fx
+
+from . import OUTPUTS, Kind, close, data, feature
+from .weights import normalisation
+
+QUANTISATION = "Quantisation"
+COARSE = 0.15  # of outputs up to 3, in 8 bits
+BACKEND = "x86"
+
+
+def model(kind: Kind) -> nn.Module:
+    return nn.Sequential(kind.layer(), nn.ReLU()).eval()
+
+
+def quantised(network: nn.Module) -> int:
+    """The number of quantised convolutions."""
+    return sum(
+        module.__class__.__module__.startswith("torch.ao.nn") and "Conv" in type(module).__name__ for module in network.modules()
+    )
+
+
+@feature(QUANTISATION, "eager, after training")
+def eager(kind: Kind) -> None:
+    network = quantization.QuantWrapper(model(kind)).eval()
+    network.qconfig = quantization.get_default_qconfig(BACKEND)
+    prepared = quantization.prepare(network)
+    prepared(data())
+    converted = quantization.convert(prepared)
+    assert quantised(converted) == 1
+    close(converted(data()), model(kind)(data()), COARSE)
+
+
+@feature(QUANTISATION, "eager, fused first")
+def eager_fused(kind: Kind) -> None:
+    float_model = nn.Sequential(kind.layer(), normalisation(), nn.ReLU()).eval()
+    network = quantization.QuantWrapper(quantization.fuse_modules(copy.deepcopy(float_model), [["0", "1", "2"]])).eval()
+    network.qconfig = quantization.get_default_qconfig(BACKEND)
+    prepared = quantization.prepare(network)
+    prepared(data())
+    close(quantization.convert(prepared)(data()), float_model(data()), COARSE)
+
+
+@feature(QUANTISATION, "eager, in training")
+def eager_training(kind: Kind) -> None:
+    network = quantization.QuantWrapper(model(kind)).train()
+    network.qconfig = quantization.get_default_qat_qconfig(BACKEND)
+    prepared = quantization.prepare_qat(network)
+    prepared(data()).sum().backward()
+    converted = quantization.convert(prepared.eval())
+    assert quantised(converted) == 1
+    close(converted(data()), model(kind)(data()), COARSE)
+
+
+@feature(QUANTISATION, "eager, in training, fused first (fuse_modules_qat)")
+def eager_training_fused(kind: Kind) -> None:
+    network = nn.Sequential(kind.layer(), nn.BatchNorm1d(OUTPUTS), nn.ReLU()).train()
+    network = quantization.QuantWrapper(quantization.fuse_modules_qat(network, [["0", "1", "2"]]))
+    network.qconfig = quantization.get_default_qat_qconfig(BACKEND)
+    prepared = quantization.prepare_qat(network)
+    prepared(data()).sum().backward()
+    prepared.eval()
+    assert quantised(quantization.convert(prepared)) == 1
+
+
+@feature(QUANTISATION, "FX, after training")
+def fx(kind: Kind) -> None:
+    mapping = quantization.get_default_qconfig_mapping(BACKEND)
+    prepared = quantize_fx.prepare_fx(model(kind), mapping, (data(),))
+    prepared(data())
+    converted = quantize_fx.convert_fx(prepared)
+    assert quantised(converted) == 1
+    close(converted(data()), model(kind)(data()), COARSE)
+
+
+@feature(QUANTISATION, "FX, in training")
+def fx_training(kind: Kind) -> None:
+    mapping = quantization.get_default_qat_qconfig_mapping(BACKEND)
+    prepared = quantize_fx.prepare_qat_fx(model(kind).train(), mapping, (data(),))
+    prepared(data()).sum().backward()
+    converted = quantize_fx.convert_fx(prepared.eval())
+    assert quantised(converted) == 1
+    close(converted(data()), model(kind)(data()), COARSE)
