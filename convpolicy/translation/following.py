@@ -50,6 +50,11 @@ class Follower:
                 continue
             changes = around(mention.use, self.names.path, surroundings, self.dtype)
             name, statement = self.page.assigned.get(id(changes.top), (None, None))
+            star = self.names.overriding(mention.use.text, mention.use.scope)
+            if star is not None:
+                changes.notes.append(
+                    f"{mention.use.text.partition('.')[0]} is taken for what its own import says; {star} may bind it anew"
+                )
             rows.append((name, changes))
             if name is not None and statement is not None:
                 source = None if mention.known is None else mention.known.source

@@ -87,6 +87,16 @@ class Names:
     def _customary_path(self, path: str) -> bool:
         return path in self._customary.values()
 
+    def overriding(self, name: str, scope: Scope) -> str | None:
+        """Return the star import of another package that may bind a module's name anew after its own import, or None."""
+        head = name.partition(".")[0]
+        owner = scope.owner(head)
+        if owner is not self._page.module or not self._foreign:
+            return None
+        last = max((binding.line for binding in owner.bindings[head]), default=0)
+        later = next(((module, line) for module, line in self._foreign if line > last), None)
+        return None if later is None else f"`from {later[0]} import *` at line {later[1]}"
+
     def path(self, name: str, scope: Scope) -> str | None:
         """Return the path that a dotted name certainly is, or None."""
         return self.resolve(name, scope).path
