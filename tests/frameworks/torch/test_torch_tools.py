@@ -29,6 +29,7 @@ def page():
 CELLS, NOTES = page()
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize(("group", "name"), TRIED, ids=[name for _group, name in TRIED])
