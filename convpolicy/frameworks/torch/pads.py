@@ -81,7 +81,7 @@ class Pads:
         """Pad an input by numbers of elements, negative ones cut."""
         if self.functional_mode == "constant":
             return F.pad(data, (left, right), "constant", self.value)
-        if self.static is not None and min(left, right) < 0:
+        if (self.static is not None or not _is_traced(data)) and min(left, right) < 0:
             padded = self._add(data, max(left, 0), max(right, 0))
             return F.pad(padded, (min(left, 0), min(right, 0)))  # cuts
         return self._add(data, left, right)
@@ -90,10 +90,10 @@ class Pads:
         """Add elements of a mode that is no constant."""
         if self.functional_mode is not None and data.numel():  # F.pad refuses an empty batch for the other modes
             return F.pad(data, (left, right), self.functional_mode)
+        if _is_traced(data):
+            return self._folded(data, left, right)
         if self._mirrors:
             return torch.cat([data[..., :left].flip(-1), data, data[..., data.shape[-1] - right :].flip(-1)], -1)
-        if torch.compiler.is_compiling() or type(data) not in PLAIN:
-            return self._folded(data, left, right)
         return self._gathered(data, _indices(self.request, len(range(data.shape[-1])), data.device))
 
     def _folded(self, data: Tensor, left: Any, right: Any) -> Tensor:
@@ -144,6 +144,11 @@ class PadsModule(nn.Module):
     def extra_repr(self) -> str:
         """Return the rule and the mode."""
         return f"padding={self.request.policy.padding}, padding_mode={self.request.policy.padding_mode}"
+
+
+def _is_traced(data: Tensor) -> bool:
+    """Return True where the numbers of pads may be symbolic, so that nothing is decided by their signs."""
+    return torch.compiler.is_compiling() or type(data) not in PLAIN
 
 
 def _is_dynamic(length: Any) -> bool:
