@@ -98,6 +98,7 @@ def every_native_padding(sizes: Sizes) -> list[tuple[str, int]]:
     return [("same", 0), ("valid", 0), *(("pad", number) for number in native_pads(sizes))]
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel):
     """The full grid at every length with 'same'; 'valid' and whole numbers take turns at the lengths: the bits of its own layer."""
@@ -174,6 +175,7 @@ def test_float16_is_the_reference():
         judge(case, actual, data, *weights_of(layer), "float16")
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_mindspore_policy_on_torch_is_mindspore_up_to_rounding(kernel):
     """Ported to torch: every size and padding of the grid, at 4 lengths each, is what mindspore.nn.Conv1d computes."""
@@ -191,6 +193,7 @@ def test_mindspore_policy_on_torch_is_mindspore_up_to_rounding(kernel):
                 same_within(expected, torch_output(ported, data, *weights), judged, "float32", (sizes, pad_mode, length))
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
 def test_torch_policy_on_mindspore_is_torch_up_to_rounding(mode):
     """Ported to MindSpore: every size of the grid, 'same' and numbers, at one length each, is what torch.nn.Conv1d computes."""
