@@ -115,6 +115,7 @@ def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel):
                 same_bits(output(layers[0], data), output(layers[1], data), (sizes, pad_mode, padding, length))
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("mode", PADS)
 def test_other_modes_are_mindspores_own_pad_and_a_convolution(mode):
     """Every mode that MindSpore can pad with, at equal and unequal pads: the bits of that pad and a valid nn.Conv1d."""
