@@ -43,6 +43,7 @@ def suite(pytester):
     return pytester
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("words", [(), pytest.param(("-n", "2"), marks=pytest.mark.needs("xdist"))], ids=["one process", "two"])
 def test_what_is_missing_is_left_out_and_said(suite, words):
     """A whole file, which would fail to import, and a single test; the last lines name the packages and count the tests."""

@@ -149,7 +149,7 @@ def test_there_are_enough_cases():
     assert len(PAIRS) >= 15
 
 
-@pytest.mark.grid(every=5)
+@pytest.mark.grid(every=9)
 @pytest.mark.parametrize("opaque", [False, True], ids=["known", "opaque"])
 @pytest.mark.parametrize(("name", "sizes"), CASES)
 def test_the_planted_cause_is_found(name, sizes, opaque):
@@ -183,7 +183,7 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.mark.grid(every=5)
+@pytest.mark.grid(every=9)
 @pytest.mark.parametrize("opaque", [False, True], ids=["known", "opaque"])
 @pytest.mark.parametrize(("sizes", "one", "two"), PAIRS)
 def test_two_planted_causes_are_found(sizes, one, two, opaque):

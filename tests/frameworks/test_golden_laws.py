@@ -65,7 +65,7 @@ def test_every_stored_file_is_claimed():
     assert {path.stem for path in LAWS.glob("*.json")} == set(CLAIMED)
 
 
-@pytest.mark.grid(every=7)
+@pytest.mark.grid(every=13)
 @pytest.mark.parametrize(
     ("name", "draws"), [pytest.param(name, case, id=f"{name} {title(case)}") for name in CLAIMED for case in cases(name)]
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fuzz import running
 
-SECONDS = 8.0
+SECONDS = 4.0
 MOST = 300
 FUZZERS = running.modules()
 
@@ -47,6 +47,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.skipif(sys.platform == "win32", reason="limits and signals")
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_caught_with_its_seed(tmp_path, name):

@@ -75,6 +75,7 @@ SAME_MODE = {  # fault -> the modes that it leaves as they are
 CHOICES = [(mode, None) for mode in MODES] + [(mode, overflow) for mode in MIRRORS for overflow in ("periodic", "zero-extend")]
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("fault", wrong.MODE_FAULTS)
 @pytest.mark.parametrize(("mode", "overflow"), CHOICES)
 def test_wrong_modes(mode, overflow, fault):
@@ -101,6 +102,7 @@ def forget_plans():
     cp.register(wrong.Wrong(), "wrong")
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("mode", MIRRORS)
 @pytest.mark.parametrize(("overflow", "fault"), wrong.OVERFLOW_FAULTS)
 def test_wrong_overflow_rules(mode, overflow, fault, monkeypatch):
@@ -124,6 +126,7 @@ NOT_BY_VALUE = {  # fault -> what rejects it, in place of the bound
 }
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sample", SAMPLES)
 @pytest.mark.parametrize("fault", wrong.LAYER_FAULTS)
@@ -133,7 +136,7 @@ def test_wrong_layers(fault, sample, dtype):
         check_backend(fault, dtype, SAMPLES[sample]())
 
 
-@pytest.mark.grid(every=4)
+@pytest.mark.grid
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_layer_without_fault_is_accepted(sample, dtype):
