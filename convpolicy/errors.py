@@ -73,7 +73,7 @@ def raised(error: BaseException) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string, as for what is no name or too long for one."""
+    """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string, also where it is not text or too long."""
     import difflib  # here: errors are rare
 
     if not isinstance(name, str) or len(name) > MOST_SHOWN:

@@ -155,7 +155,7 @@ def _named(backend: str) -> Backend | None:
 def _dtype_of(layer: Any, backend: Backend) -> str:
     """Return the dtype of a layer's weight, or of the first convolution in a model; float32 where neither is read."""
     for module in (layer, *_convolutions(layer, backend)):
-        with suppress(Exception):  # what is no convolution of the backend
+        with suppress(Exception):  # not a convolution of the backend
             dtype = np.asarray(backend.parameters(module)["weight"]).dtype.name
             return dtype if dtype in FLOATS else "float32"
     return "float32"

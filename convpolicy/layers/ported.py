@@ -71,7 +71,7 @@ class PortedModel:
 
     def __str__(self) -> str:
         paths: dict[tuple[str, str, str], list[str]] = {}
-        for row in self.report:  # what is said of many is said once
+        for row in self.report:  # a reason that many share is printed once
             alone = "" if row.reason or row.wrapper else row.path
             paths.setdefault((row.class_name, row.state, alone), []).append(row.path)
         return "\n".join(f"{', '.join(rows)} ({class_name}): {state}" for (class_name, state, _alone), rows in paths.items())

@@ -36,6 +36,17 @@ READING = (
 ALONE = "only Conv1d is translated"
 
 
+# sentences that several frameworks say of a layer, or of what stands around it
+TRANSPOSED = "transposed convolutions are not translated yet"
+LOCAL = "its weights differ at every position; no Conv1d computes the same"
+FOLD = "its weight is computed from others; fold them into one weight before you move it"
+
+
+def functional(layer: str) -> str:
+    """Return the sentence on a function that convolves, for which ``layer`` may be written."""
+    return f"it has no weights of its own; write {layer} and give it these weights"
+
+
 @attrs.frozen(kw_only=True)
 class Surroundings:
     """What a framework has besides its Conv1d; every name is the dotted path that it is imported by.

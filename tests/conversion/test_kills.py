@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.checkpoints import digest, random_tensor, same, written
-from helpers.kills import killed_after, killed_at, seconds_of
+from helpers.checkpoints import random_tensor, same, written
+from helpers.kills import converted_and_killed, killed_at
 from safetensors.numpy import load_file
 
 import convpolicy as cp
@@ -108,22 +107,6 @@ def test_killed_at_random_moments(suffix, kills, tmp_path):
     """With and without an older result: the source is intact, and what has the output's name is whole."""
     source = sharded(tmp_path / "a", 0) if suffix.endswith("json") else written(tmp_path / "a.safetensors", tensors(0))
     older = sharded(tmp_path / "c", 100) if suffix.endswith("json") else written(tmp_path / "c.safetensors", tensors(100))
-    before, chance = digest(source), random.Random(0)
-    (tmp_path / "first").mkdir()
-    seconds = seconds_of(lambda: cp.convert(source, tmp_path / "first" / f"x{suffix}", **WORDS))
-    outcomes = set()
-    for number in range(kills):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        output, old = folder / f"x{suffix}", bool(number % 2)
-        if old:
-            cp.convert(older, output, **WORDS)
-        killed_after(
-            chance.uniform(0, 1.2 * seconds), lambda output=output, old=old: cp.convert(source, output, **WORDS, force=old)
-        )
-        assert digest(source) == before
-        if old or output.exists():
-            found = loaded(output)
-            outcomes.add("new" if same(found, moved(0)) else "old")
-            assert same(found, moved(0)) or (old and same(found, moved(100)))
+    expected = moved(0), moved(100)
+    outcomes = converted_and_killed(kills, source, older, (tmp_path, f"x{suffix}"), loaded, expected, WORDS)
     assert kills < 70 or outcomes == {"old", "new"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import zipfile
 
 import h5py
@@ -10,8 +9,8 @@ import mindspore
 import numpy as np
 import pytest
 import torch
-from helpers.checkpoints import digest, random_tensor, same
-from helpers.kills import killed_after, seconds_of
+from helpers.checkpoints import random_tensor
+from helpers.kills import converted_and_killed
 from safetensors.numpy import save_file
 
 import convpolicy as cp
@@ -73,27 +72,11 @@ def test_killed_at_random_moments(suffix, kills, tmp_path):
     """With and without an older result: what has the output's name is opened by its own reader and is the old or the new."""
     end = ".keras" if suffix == ".keras" else ".safetensors"
     source, older = written(tmp_path / f"a{end}", 0), written(tmp_path / f"c{end}", 100)
-    before, chance = digest(source), random.Random(0)
-    moved = [
+    moved = tuple(
         {name.replace("weight", "kernel"): value.transpose(2, 1, 0) for name, value in tensors(seed).items()} for seed in (0, 100)
-    ]
+    )
     cp.convert(source, tmp_path / f"warm{suffix}", **WORDS)
-    seconds = seconds_of(lambda: cp.convert(source, tmp_path / f"first{suffix}", **WORDS))
-    outcomes = set()
-    for number in range(kills):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        output, old = folder / f"x{suffix}", bool(number % 2)
-        if old:
-            cp.convert(older, output, **WORDS)
-        killed_after(
-            chance.uniform(0, 1.2 * seconds), lambda output=output, old=old: cp.convert(source, output, **WORDS, force=old)
-        )
-        assert digest(source) == before
-        if old or output.exists():
-            found = READERS[suffix](output)
-            outcomes.add("new" if same(found, moved[0]) else "old")
-            assert same(found, moved[0]) or (old and same(found, moved[1]))
+    outcomes = converted_and_killed(kills, source, older, (tmp_path, f"x{suffix}"), READERS[suffix], moved, WORDS)
     assert kills < 50 or outcomes == {"old", "new"}
 
 

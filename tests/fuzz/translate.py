@@ -139,12 +139,15 @@ def mutated(draw: random.Random, text: str) -> str:
     return text
 
 
-def case(draw: random.Random, folder: pathlib.Path) -> None:
+def case(draw: random.Random, folder: pathlib.Path) -> bool:
     """Translate one mutated page.
 
     Args:
         draw: says what it is.
         folder: where the mark of a spell that was run would be.
+
+    Returns:
+        Whether anything of it was translated.
 
     Raises:
         AssertionError: an exception outside the contract, code that does not compile, or code of the page that was run.
@@ -172,3 +175,4 @@ def case(draw: random.Random, folder: pathlib.Path) -> None:
         except Exception as error:
             raise AssertionError(f"the translation {code!r} of {text!r} does not compile: {error}") from error
     assert not mark.exists(), f"{text!r} was run"
+    return bool(codes)

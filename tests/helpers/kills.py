@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from helpers.checkpoints import digest, same
+
+import convpolicy as cp
 
 
 def _fork() -> int:
@@ -69,3 +74,47 @@ def killed_at(step: int, work: Callable[[], Any]) -> bool:
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def converted_and_killed(
+    kills: int,
+    source: Path,
+    older: Path,
+    outputs: tuple[Path, str],
+    read: Callable[[Path], Any],
+    expected: tuple[Any, Any],
+    words: dict[str, Any],
+) -> set[str]:
+    """Convert again and again, each time killed at a random moment, every other time over the result of an older source.
+
+    Asserts that the source is intact, and that what has the output's name is the new result, or the old one where there was one.
+
+    Args:
+        kills: how many.
+        source, older: files to convert.
+        outputs: folder to work in, and the name of the result.
+        read: reads a result by its own library.
+        expected: what it gives of ``source`` and of ``older``.
+        words: what `convpolicy.convert` is called with.
+
+    Returns:
+        What was met: ``"new"``, ``"old"``.
+    """
+    folder, name = outputs
+    before, chance, outcomes = digest(source), random.Random(0), set()
+    (folder / "first").mkdir()
+    seconds = seconds_of(lambda: cp.convert(source, folder / "first" / name, **words))
+    for number in range(kills):
+        output, old = folder / str(number) / name, bool(number % 2)
+        output.parent.mkdir()
+        if old:
+            cp.convert(older, output, **words)
+        killed_after(
+            chance.uniform(0, 1.2 * seconds), lambda output=output, old=old: cp.convert(source, output, **words, force=old)
+        )
+        assert digest(source) == before
+        if old or output.exists():
+            found = read(output)
+            outcomes.add("new" if same(found, expected[0]) else "old")
+            assert same(found, expected[0]) or (old and same(found, expected[1]))
+    return outcomes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import Surroundings
+from convpolicy.translation.surroundings import LOCAL, TRANSPOSED, Surroundings, functional
 
 NNX = (
     "BatchNorm", "Bidirectional", "Dropout", "Einsum", "Embed", "GRUCell", "GroupNorm", "InstanceNorm", "LSTMCell", "LayerNorm",
@@ -13,14 +13,13 @@ LINEN = (
     *NNX, "Dense", "DenseGeneral", "MultiHeadDotProductAttention", "SelfAttention", "MGUCell", "ConvLSTMCell", "SpectralNorm",
     "WeightNorm",
 )  # fmt: skip
-TRANSPOSED = "transposed convolutions are not translated yet"
-FUNCTION = "it has no weights of its own; write flax.nnx.Conv and give it these weights"
+FUNCTION = functional("flax.nnx.Conv")
 SURROUNDINGS = Surroundings(
     layers=(*(f"flax.nnx.{name}" for name in NNX), *(f"flax.linen.{name}" for name in LINEN)),
     alike={
         "flax.nnx.ConvTranspose": TRANSPOSED,
         "flax.linen.Conv": "linen's calls do not say how many channels their input has; write flax.nnx.Conv(in_features, features, …, rngs=…)",
-        "flax.linen.ConvLocal": "its weights differ at every position; no Conv1d computes the same",
+        "flax.linen.ConvLocal": LOCAL,
         "flax.linen.ConvTranspose": TRANSPOSED,
         "jax.lax.conv": FUNCTION,
         "jax.lax.conv_general_dilated": FUNCTION,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import Surroundings
+from convpolicy.translation.surroundings import FOLD, LOCAL, TRANSPOSED, Surroundings, functional
 
 PACKAGES = ("keras", "tensorflow.keras")
 DEPTHWISE = "depthwise layers are not translated; write Conv1D with groups equal to its input channels"
 SEPARABLE = "separable layers are not translated; write a Conv1D with groups and a Conv1D of kernel 1"
-TRANSPOSED = "transposed convolutions are not translated yet"
-FUNCTION = "it has no weights of its own; write keras.layers.Conv1D and give it these weights"
+FUNCTION = functional("keras.layers.Conv1D")
 OLD = "it is TensorFlow 1's function; write keras.layers.Conv1D"
 ALIKE = {
     "DepthwiseConv1D": DEPTHWISE,
@@ -16,14 +15,13 @@ ALIKE = {
     "SeparableConvolution1D": SEPARABLE,
     "Conv1DTranspose": TRANSPOSED,
     "Convolution1DTranspose": TRANSPOSED,
-    "LocallyConnected1D": "its weights differ at every position; no Conv1d computes the same",
+    "LocallyConnected1D": LOCAL,
 }
 WRAPPERS = {
     "TimeDistributed": "runs it on each step of another axis",
     "SpectralNormalization": "divides its weight by the largest singular value",
     "Bidirectional": "runs it in both directions",
 }
-FOLD = "its weight is computed from others; fold them into one weight before you move it"
 SURROUNDINGS = Surroundings(
     layers=tuple(f"{package}.layers.*" for package in PACKAGES),
     values=tuple(

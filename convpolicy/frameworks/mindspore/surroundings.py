@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import Surroundings
+from convpolicy.translation.surroundings import TRANSPOSED, Surroundings, functional
 
-TRANSPOSED = "transposed convolutions are not translated yet"
-FUNCTION = "it has no weights of its own; write mindspore.nn.Conv1d and give it these weights"
+FUNCTION = functional("mindspore.nn.Conv1d")
 SURROUNDINGS = Surroundings(
     layers=("mindspore.nn.*", "mindspore.mint.nn.*"),
     values=("mindspore.nn.Cell", "mindspore.nn.GraphCell", "mindspore.nn.Accuracy", "mindspore.nn.Metric", "mindspore.nn.Loss"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import Surroundings
+from convpolicy.translation.surroundings import FOLD, TRANSPOSED, Surroundings, functional
 
-TRANSPOSED = "transposed convolutions are not translated yet"
-FOLD = "its weight is computed from others; fold them into one weight before you move it"
 SURROUNDINGS = Surroundings(
     layers=("paddle.nn.*",),
     values=(
@@ -13,7 +11,7 @@ SURROUNDINGS = Surroundings(
         "paddle.nn.ClipGradByNorm", "paddle.nn.ClipGradByValue",
     ),
     alike={
-        "paddle.nn.functional.conv1d": "it has no weights of its own; write paddle.nn.Conv1D and give it these weights",
+        "paddle.nn.functional.conv1d": functional("paddle.nn.Conv1D"),
         "paddle.nn.Conv1DTranspose": TRANSPOSED,
         "paddle.nn.functional.conv1d_transpose": TRANSPOSED,
     },

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.initializer_words import DIRAC, Named, gain_of, plain, scaled, truncated_at_values
-from convpolicy.translation.surroundings import Surroundings
+from convpolicy.translation.surroundings import FOLD, TRANSPOSED, Surroundings, functional
 
-FOLD = "its weight is computed from others; fold them into one weight before you move it"
 GENERATOR = {"generator": None}
 
 
@@ -41,13 +40,12 @@ FILLERS = {
     "sparse": Named({"sparsity": 0.1, "std": 0.01}, _without_counterpart),
     "eye": Named({}, _without_counterpart),
 }
-TRANSPOSED = "transposed convolutions are not translated yet"
 SURROUNDINGS = Surroundings(
     layers=("torch.nn.*",),
     values=("torch.nn.Parameter", "torch.nn.Module", "torch.nn.ParameterList", "torch.nn.ParameterDict", "torch.nn.Buffer"),
     alike={
-        "torch.nn.functional.conv1d": "it has no weights of its own; write torch.nn.Conv1d and give it these weights",
-        "torch.conv1d": "it has no weights of its own; write torch.nn.Conv1d and give it these weights",
+        "torch.nn.functional.conv1d": functional("torch.nn.Conv1d"),
+        "torch.conv1d": functional("torch.nn.Conv1d"),
         "torch.nn.LazyConv1d": "it does not say how many channels its input has; write torch.nn.Conv1d with in_channels",
         "torch.nn.ConvTranspose1d": TRANSPOSED,
         "torch.nn.LazyConvTranspose1d": TRANSPOSED,
