@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from convpolicy.parts.distribution import Distribution
     from convpolicy.parts.initializer import Initializer
     from convpolicy.parts.layout import Layout
-    from convpolicy.parts.padding import PaddingMode, PaddingRule
+    from convpolicy.parts.mode import PaddingMode
+    from convpolicy.parts.padding import PaddingRule
     from convpolicy.parts.part import Param
     from convpolicy.parts.stream import RandomStream, Stream
     from convpolicy.registry.deferred import Deferred, lazy
@@ -197,7 +198,8 @@ _HOMES = {  # name -> where it is defined; imported when it is asked for, so tha
         "parts.distribution": "Distribution",
         "parts.initializer": "Initializer",
         "parts.layout": "Layout",
-        "parts.padding": "PaddingMode PaddingRule",
+        "parts.mode": "PaddingMode",
+        "parts.padding": "PaddingRule",
         "parts.part": "Param",
         "parts.stream": "RandomStream Stream",
         "registry.deferred": "Deferred lazy",

@@ -6,7 +6,7 @@ output stands the sum of magnitudes that a rounding bound needs.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,13 @@ from convpolicy.errors import unknown_name
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 # Smallest rounding step near zero: half the smallest subnormal number; all of it for float64, whose half is 0.0 in Python.
 UNDERFLOW_STEP = {"float64": 2.0**-1074, "float32": 2.0**-150, "float16": 2.0**-25, "bfloat16": 2.0**-134}
+
+
+Element: TypeAlias = tuple[float, float]  # of a padded signal: its number, and the sum of magnitudes of what it is made of
+SUMS = ("odd", "odd_symmetric", "extrapolate")
+# how much longer than a pad the input has to be, for the modes that reach only so far
+REACHES = {"reflect": 1, "odd": 1, "symmetric": 0, "odd_symmetric": 0, "circular": 0}
+SUM_ROUNDINGS = 8  # of one added element: three coefficients and their products and two sums
 
 
 class Reference(NamedTuple):
@@ -88,19 +95,89 @@ def walk(position: int, length: int, mode: str) -> int:
     return here
 
 
+def summed(position: int, signal: list[float], mode: str) -> Element:
+    """Find an element of a mode that computes, from its defining equation at one distance after another.
+
+    Args:
+        position: below 0 or from ``len(signal)`` on; within, the sample itself.
+        signal: one channel.
+        mode: ``odd``, ``f(edge ± d) = 2 f(edge) - f(edge ∓ d)``; ``odd_symmetric``, the same about the border between the edge
+            sample and the one outside; ``extrapolate``, every element twice the one before it, minus the one before that.
+
+    Returns:
+        The element and the sum of magnitudes of what it is made of.
+    """
+    last = len(signal) - 1
+    if 0 <= position <= last:
+        return signal[position], abs(signal[position])
+    if last == 0:
+        return signal[0], abs(signal[0])
+    edge, step = (0, -1) if position < 0 else (last, 1)
+    if mode == "extrapolate":
+        inner, outer = signal[edge - step], signal[edge]
+        distance = abs(position - edge)
+        return outer + distance * (outer - inner), abs(outer) * (1 + distance) + abs(inner) * distance
+    mirrored = 2 * edge - position + (step if mode == "odd_symmetric" else 0)
+    value, magnitude = summed(mirrored, signal, mode)
+    return 2 * signal[edge] - value, 2 * abs(signal[edge]) + magnitude
+
+
+def ramp(position: int, signal: list[float], left: int, right: int, ends: tuple[float, float]) -> Element:
+    """Walk the straight line from the edge sample to an end value, which the outermost element is."""
+    edge, end, width, distance = (
+        (signal[0], ends[0], left, -position) if position < 0 else (signal[-1], ends[1], right, position - len(signal) + 1)
+    )
+    share = distance / width
+    return edge * (1 - share) + end * share, abs(edge) * (1 - share) + abs(end) * share
+
+
 def pad(
-    signal: list[float], left: int, right: int, mode: str = "zeros", value: float = 0.0, overflow: str = "error"
+    signal: list[float],
+    left: int,
+    right: int,
+    mode: str | tuple[str, str] = "zeros",
+    value: float | tuple[float, float] = 0.0,
+    overflow: str = "error",
 ) -> list[float]:
-    """Pad one channel, as a list of floats; ``overflow="zero-extend"`` writes EnCodec's three steps out."""
-    if overflow == "zero-extend" and mode in ("reflect", "symmetric", "circular"):
-        needed = max(left, right) + (1 if mode == "reflect" else 0)
-        extra = max(needed - len(signal), 0)
-        longer = pad(signal + [value] * extra, left, right, mode, value, "periodic")
+    """Pad one channel, as a list of floats; see `elements`."""
+    return [element for element, _magnitude in elements(signal, left, right, mode, value, overflow)]
+
+
+def elements(
+    signal: list[float],
+    left: int,
+    right: int,
+    mode: str | tuple[str, str] = "zeros",
+    value: float | tuple[float, float] = 0.0,
+    overflow: str = "error",
+) -> list[Element]:
+    """Pad one channel: every element and the sum of magnitudes of what it is made of.
+
+    Args:
+        signal: a list of floats.
+        left, right: pads in samples.
+        mode: of both sides, or a pair.
+        value: the constant of both sides, or a pair.
+        overflow: ``"zero-extend"`` writes EnCodec's three steps out; every other word folds at any distance.
+    """
+    (before, after), (low, high) = (pair if isinstance(pair, tuple) else (pair, pair) for pair in (mode, value))
+    if before != after:
+        halves = [elements(signal, left, right, one, value, overflow) for one in (before, after)]
+        return halves[0][: left + len(signal)] + halves[1][left + len(signal) :]
+    if overflow == "zero-extend" and before in REACHES:
+        extra = max(max(left, right) + REACHES[before] - len(signal), 0)
+        longer = elements(signal + [high] * extra, left, right, before, value, "periodic")
         return longer[: len(longer) - extra]
     padded = []
     for position in range(-left, len(signal) + right):
-        source = position if 0 <= position < len(signal) else walk(position, len(signal), mode)
-        padded.append(value if source < 0 else signal[source])
+        if before in SUMS:
+            padded.append(summed(position, signal, before))
+        elif before == "linear_ramp" and not 0 <= position < len(signal):
+            padded.append(ramp(position, signal, left, right, (low, high)))
+        else:
+            source = position if 0 <= position < len(signal) else walk(position, len(signal), before)
+            element = (low if position < 0 else high) if source < 0 else signal[source]
+            padded.append((element, abs(element)))
     return padded
 
 
@@ -111,8 +188,8 @@ def conv1d(
     *,
     left: int = 0,
     right: int = 0,
-    mode: str = "zeros",
-    value: float = 0.0,
+    mode: str | tuple[str, str] = "zeros",
+    value: Any = 0.0,
     overflow: str = "error",
     stride: int = 1,
     dilation: int = 1,
@@ -124,7 +201,8 @@ def conv1d(
         data: (batch, channels, length).
         weight: (out, in/groups, kernel).
         bias: (out,) or None.
-        left, right, mode, value, overflow: the padding, in samples.
+        left, right, mode, overflow: the padding, in samples; see `elements`.
+        value: the constant: a number or (channels,), or a pair of them, one per side.
         stride, dilation, groups: of the convolution.
 
     Returns:
@@ -138,7 +216,9 @@ def conv1d(
     in_per_group = len(kernels[0])
     outputs, magnitudes = [], []
     for channels in batches:
-        padded = [pad(channel, left, right, mode, value, overflow) for channel in channels]
+        pairs = value if isinstance(value, tuple) else (value, value)
+        constants = [np.broadcast_to(np.asarray(one, np.float64), (len(channels),)).tolist() for one in pairs]
+        padded = [elements(channel, left, right, mode, pair, overflow) for channel, pair in zip(channels, zip(*constants))]
         starts = range(0, len(padded[0]) - (taps - 1) * dilation, stride)
         item, item_magnitude = [], []
         for out, kernel in enumerate(kernels):
@@ -148,13 +228,15 @@ def conv1d(
                 total, magnitude = biases[out], abs(biases[out])
                 for offset in range(in_per_group):
                     for tap in range(taps):
-                        product = kernel[offset][tap] * padded[first + offset][start + tap * dilation]
-                        total += product
-                        magnitude += abs(product)
+                        element, size = padded[first + offset][start + tap * dilation]
+                        total += kernel[offset][tap] * element
+                        magnitude += abs(kernel[offset][tap]) * size
                 row.append(total)
                 row_magnitude.append(magnitude)
             item.append(row)
             item_magnitude.append(row_magnitude)
         outputs.append(item)
         magnitudes.append(item_magnitude)
-    return Reference(np.array(outputs), np.array(magnitudes), in_per_group * taps + 1)
+    computed = set(mode) if isinstance(mode, tuple) else {mode}
+    roundings = SUM_ROUNDINGS if computed & {*SUMS, "linear_ramp"} else 0
+    return Reference(np.array(outputs), np.array(magnitudes), in_per_group * taps + 1 + roundings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 
 import convpolicy as cp
-from convpolicy.parts.padding import OVERFLOW
+from convpolicy.parts.mode import OVERFLOW
 
 # kernel, stride, dilation, length: the columns of the table of pads
 SIZES = ((4, 1, 1, 10), (3, 2, 1, 10), (3, 2, 1, 11), (5, 3, 1, 10), (4, 1, 3, 10), (3, 2, 2, 10))

@@ -84,7 +84,8 @@ def latest_samples(plans: Sequence[Plan]) -> NDArray[np.int64]:
         step = max(WINDOW_ELEMENTS // plan.kernel_size, 1)
         for start in range(0, plan.length_out, step):
             outputs = np.arange(start, min(start + step, plan.length_out))
-            latest[outputs] = before[plan.window_sources(outputs)].max(axis=1)
+            read = [before[np.where(share == 0, -1, sources)].max(axis=1) for share, sources in plan.window_terms(outputs)]
+            latest[outputs] = np.max(read, axis=0)
     return latest
 
 

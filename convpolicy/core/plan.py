@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from convpolicy import arithmetic
 from convpolicy.arithmetic import LARGEST, integer, single
 from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.parts.side import CONSTANT, Side, Term, has_one_constant
+
+MODE_SEPARATOR = ","  # between the modes of both sides, in a plan and on the command line
+NO_TERM = Term(0.0, ())  # of a side that has fewer terms than the other one
 
 
 @attrs.frozen(cache_hash=True)
@@ -73,8 +77,9 @@ class ConvSpec:
 class Plan:
     """Exactly what will be done to one axis: frozen, hashable, printable, and free of any framework.
 
-    All lengths in samples. A negative ``left`` or ``right`` is cut away instead of added. ``left_sources`` and ``right_sources``
-    say what each added element is: the input position it repeats, or -1 for ``value``; a backend needs nothing else.
+    All lengths in samples. A negative ``left`` or ``right`` is cut away instead of added. ``sides`` say what each added element is:
+    a sum of coefficients times samples, or the constant. Where `copies` is True each is one sample or one number, and
+    ``left_sources``, ``right_sources`` and ``value`` say which; a backend needs nothing else.
     """
 
     length: int
@@ -84,10 +89,42 @@ class Plan:
     left: int
     right: int
     mode: str
-    value: float
     length_out: int
-    left_sources: tuple[int, ...] = attrs.field(repr=False)
-    right_sources: tuple[int, ...] = attrs.field(repr=False)
+    sides: tuple[Side, Side] = attrs.field(repr=False)
+    copies: bool = attrs.field(init=False, repr=False, eq=False)  # every added element is one sample, or the one number ``value``
+
+    def __attrs_post_init__(self) -> None:
+        copies = all(side.copies and not side.learned for side in self.sides) and has_one_constant(self.sides)
+        object.__setattr__(self, "copies", copies)
+
+    @property
+    def learned(self) -> bool:
+        """True when the constant is a parameter of the layer."""
+        return any(side.learned for side in self.sides)
+
+    def _copied(self, name: str) -> tuple[Side, Side]:
+        if not self.copies:
+            raise InvalidValueError(
+                f"{name} must be read of a plan whose added elements copy samples or one number, got mode {self.mode!r}, which gives "
+                f"sums, learned values or several constants; read plan.sides, or call plan.padded(data)."
+            )
+        return self.sides
+
+    @property
+    def value(self) -> float:
+        """The constant, for a plan that copies."""
+        sides = self._copied("value")
+        return next((side.value for side in sides if side.has_constant), sides[0].value)  # type: ignore[return-value]
+
+    @property
+    def left_sources(self) -> tuple[int, ...]:
+        """Per element added on the left the input position it repeats, or -1 for ``value``, for a plan that copies."""
+        return self._copied("left_sources")[0].sources
+
+    @property
+    def right_sources(self) -> tuple[int, ...]:
+        """Per element added on the right the input position it repeats, or -1 for ``value``, for a plan that copies."""
+        return self._copied("right_sources")[1].sources
 
     @property
     def effective_kernel(self) -> int:
@@ -111,15 +148,31 @@ class Plan:
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """The input position of every element that is convolved, or -1 for ``value``; ``padded_length`` of them."""
-        everything = (*self.left_sources, *range(self.length), *self.right_sources)
+        """The input position of every element that is convolved, or -1 for ``value``, for a plan that copies; ``padded_length`` of them."""
+        left, right = self._copied("positions")
+        everything = (*left.sources, *range(self.length), *right.sources)
         first, last = self.cut
         return everything[first : len(everything) - last]
 
     @property
     def is_constant(self) -> bool:
         """True when every added element is ``value``."""
-        return max((*self.left_sources, *self.right_sources), default=-1) < 0
+        return self.copies and max((*self.sides[0].sources, *self.sides[1].sources), default=-1) < 0
+
+    def padded(self, data: NDArray[Any], value: Any = None) -> NDArray[Any]:
+        """Return what is convolved.
+
+        Args:
+            data: (…, channels, length), floating.
+            value: the learned constant, a number or (channels,), for a plan that has one.
+
+        Returns:
+            (…, channels, padded_length), of the same dtype.
+        """
+        before, after = (side.added(data, value) for side in self.sides)
+        first, last = self.cut
+        everything = np.concatenate([before, data, after], axis=-1)
+        return everything[..., first : everything.shape[-1] - last]
 
     def receptive_interval(self, output: int) -> tuple[int, int]:
         """Return the first and last input position that one output reads; see `arithmetic.receptive_interval`.
@@ -135,26 +188,56 @@ class Plan:
         """Return the input position that one tap of one output reads, or arrays of both; from ``length`` on or below 0 it is padding."""
         return output * self.stride - self.left + tap * self.dilation
 
-    def window_sources(self, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return (outputs, kernel): the input position that each tap of these outputs reads, or -1 for ``value``."""
+    def window_terms(self, outputs: NDArray[np.int64]) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+        """Return what each tap of these outputs reads: the sum of terms of coefficients and input positions, each (outputs, kernel).
+
+        A position is -1 where a tap reads the constant; a coefficient is 0 where a term adds nothing.
+        """
         read: NDArray[np.int64] = self.position(outputs[:, None], np.arange(self.kernel_size))
-        for sources, outside, start in (
-            (self.left_sources, read < 0, -self.left),
-            (self.right_sources, read >= self.length, self.length),
-        ):
-            read[outside] = np.array(sources, dtype=np.int64)[read[outside] - start]
-        return read
+        terms = []
+        for number in range(max(len(side.terms) for side in self.sides)):
+            coefficients, sources = np.full(read.shape, float(number == 0)), read.copy()
+            for side, outside, start in zip(self.sides, (read < 0, read >= self.length), (-self.added[0], self.length)):
+                term = side.terms[number] if number < len(side.terms) else NO_TERM
+                at = read[outside] - start
+                sources[outside] = np.array(term.sources, np.int64)[at] if term.sources else CONSTANT
+                per_element = isinstance(term.coefficient, tuple)
+                coefficients[outside] = np.array(term.coefficient)[at] if per_element else term.coefficient
+            terms.append((coefficients, sources))
+        return terms
+
+    def window_sources(self, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return (outputs, kernel): the input position that each tap of these outputs reads, or -1 for ``value``, for a plan that copies."""
+        self._copied("window_sources")
+        return self.window_terms(outputs)[0][1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field as plain data, ready for JSON."""
-        return attrs.asdict(self, value_serializer=lambda _i, _f, v: list(v) if isinstance(v, tuple) else v)
+        """Return every field as plain data, ready for JSON; of a plan that copies its sources and value, of another its terms."""
+        fields = attrs.asdict(self, value_serializer=lambda _i, _f, v: list(v) if isinstance(v, tuple) else v)
+        if fields.pop("copies"):
+            del fields["sides"]
+            fields |= {"value": self.value, "left_sources": list(self.left_sources), "right_sources": list(self.right_sources)}
+        return fields
 
     def __str__(self) -> str:
-        value = f" {self.value:g}" if self.value or self.mode == "constant" else ""
+        value = f" {values_text(self.sides)}" if self._says_value() else ""
         return (
             f"length {self.length}, kernel_size {self.kernel_size}, stride {self.stride}, dilation {self.dilation}: "
             f"left {self.left}, right {self.right}, {self.mode}{value} -> length {self.length_out}"
         )
+
+    def _says_value(self) -> bool:
+        return any(side.value != 0.0 for side in self.sides) or "constant" in self.mode.split(MODE_SEPARATOR)
+
+
+def values_text(sides: tuple[Side, ...]) -> str:
+    """Return the constants of sides as text: one number, one per channel, and per side where they differ."""
+    texts = [
+        f"{'learned, from ' if side.learned else ''}{'[' if isinstance(side.value, tuple) else ''}"
+        f"{', '.join(f'{value:g}' for value in np.atleast_1d(side.value))}{']' if isinstance(side.value, tuple) else ''}"
+        for side in sides
+    ]
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 
 
 def check_length(length: Any) -> int:

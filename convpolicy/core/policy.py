@@ -11,13 +11,15 @@ import attrs
 from numpy.typing import NDArray
 
 from convpolicy import registry
-from convpolicy.arithmetic import integer
+from convpolicy.arithmetic import SIDES, integer
 from convpolicy.core import initial_values, plain_data, resolution
 from convpolicy.core.initial_values import Fill
 from convpolicy.core.lengths import Lengths
 from convpolicy.core.paper import Paper, as_paper
 from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
 from convpolicy.core.plan import ConvSpec, Plan, check_length
+from convpolicy.core.resolution import Mode
+from convpolicy.core.versions import holds
 from convpolicy.errors import InvalidValueError, nearest, shown
 from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
@@ -59,7 +61,7 @@ class Policy(Offer):
     kind: ClassVar[str] = "policy"
     name: str = _text(attrs.NOTHING)
     padding: Choice = attrs.field(default=Choice("valid"), converter=accepted.named, validator=IS_CHOICE)
-    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=accepted.named, validator=IS_CHOICE)
+    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=accepted.named_mode, validator=IS_CHOICE)
     bias: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     weight_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
     bias_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
@@ -87,7 +89,8 @@ class Policy(Offer):
 
         Args:
             **changes: any field. ``padding`` takes an int, a pair, a name (the framework's own words first), or a Choice;
-                ``weight_init`` and ``bias_init`` also a number or an array (out, in/groups, kernel).
+                ``padding_mode`` a name, a Choice, or a pair of them, one per side; ``weight_init`` and ``bias_init`` also a number or an
+                array (out, in/groups, kernel).
 
         Raises:
             InvalidTypeError, InvalidValueError, UnknownNameError: before anything is built; holds the field, what came and
@@ -108,7 +111,9 @@ class Policy(Offer):
     def checked(self, fields: Any = PART_FIELDS) -> Policy:
         """Return this policy when every part it names in ``fields`` is registered and takes the parameters given."""
         for field in fields:
-            if field in PART_FIELDS:
+            if field == "padding_mode":
+                self.modes()
+            elif field in PART_FIELDS:
                 part = self.part(field)[0]
                 if isinstance(part, Layout) and part.holds_data != (field == "data_layout"):
                     raise InvalidValueError(
@@ -129,13 +134,7 @@ class Policy(Offer):
         Raises:
             InvalidValueError: not a version; holds what came.
         """
-        from packaging.specifiers import SpecifierSet
-        from packaging.version import InvalidVersion, Version
-
-        try:
-            return SpecifierSet(self.versions).contains(Version(version), prereleases=True)
-        except InvalidVersion:
-            raise InvalidValueError(f"version must be one such as 2.10.0, got {shown(version)}; write it so.") from None
+        return holds(self.versions, version)
 
     def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
         """Return the registered part that a field names, and its parameters.
@@ -146,6 +145,13 @@ class Policy(Offer):
         """
         plain_data.require_own_name(self)
         return _part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
+
+    def modes(self) -> tuple[Mode, ...]:
+        """Return the padding mode and its parameters, or those of the left and of the right side where they differ."""
+        mode, words = self.part("padding_mode")
+        if not mode.is_per_side:
+            return ((mode, words),)
+        return tuple(_part("padding mode", Choice.of(side, words[side]), ()) for side in SIDES)
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return ``(left, right)`` in samples when every length gets the same, else None.
@@ -297,4 +303,4 @@ def _part(kind: str, choice: Choice, words: Any) -> tuple[Any, Mapping[str, Any]
 @registry.cached(maxsize=1024)
 def _plan(policy: Policy, spec: ConvSpec, length: int) -> Plan:
     policy._require(spec.stride, spec.dilation)
-    return resolution.resolve(*policy.part("padding"), *policy.part("padding_mode"), spec, length)
+    return resolution.resolve(*policy.part("padding"), policy.modes(), spec, length)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from convpolicy import arithmetic
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.plan import MODE_SEPARATOR, ConvSpec, Plan
 from convpolicy.errors import InvalidValueError
-from convpolicy.parts.padding import PaddingMode, PaddingRule
+from convpolicy.parts.mode import PaddingMode
+from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.side import Side
+
+Mode: TypeAlias = "tuple[PaddingMode, Mapping[str, Any]]"  # with its parameters
 
 
 def static_pads(
@@ -18,18 +22,16 @@ def static_pads(
     return rule.resolve(kernel, stride, dilation, None, arguments) if rule.is_static(kernel, stride, dilation) else None
 
 
-def resolve(
-    rule: PaddingRule,
-    rule_arguments: Mapping[str, Any],
-    mode: PaddingMode,
-    mode_arguments: Mapping[str, Any],
-    spec: ConvSpec,
-    length: int,
-) -> Plan:
-    """Return the plan for checked sizes and an input length in samples; see `Policy.plan`."""
+def resolve(rule: PaddingRule, arguments: Mapping[str, Any], modes: tuple[Mode, ...], spec: ConvSpec, length: int) -> Plan:
+    """Return the plan for checked sizes and an input length in samples; see `Policy.plan`.
+
+    Args:
+        rule, arguments: how many elements, and the rule's parameters.
+        modes: what they are: one mode for both sides, or one for each.
+        spec, length: sizes.
+    """
     kernel, stride, dilation = spec.kernel_size, spec.stride, spec.dilation
-    left, right = rule.resolve(kernel, stride, dilation, length, rule_arguments)
-    before, after = mode.sources(max(left, 0), max(right, 0), length, mode_arguments.get("overflow", "error"))
+    left, right = rule.resolve(kernel, stride, dilation, length, arguments)
     return Plan(
         length=length,
         kernel_size=kernel,
@@ -37,12 +39,16 @@ def resolve(
         dilation=dilation,
         left=left,
         right=right,
-        mode=mode.name,
-        value=mode_arguments.get("value", 0.0),
+        mode=MODE_SEPARATOR.join(mode.name for mode, _words in modes),
         length_out=arithmetic.output_length(length, kernel, stride, dilation, left, right),
-        left_sources=tuple(before.tolist()),
-        right_sources=tuple(after.tolist()),
+        sides=_sides(modes, (max(left, 0), max(right, 0)), length),
     )
+
+
+def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple[Side, Side]:
+    widest = max(pads) if len(modes) == 1 else None  # one mode reaches for both of its pads together
+    (mode, words), (other, other_words) = modes[0], modes[-1]
+    return mode.side("left", pads[0], length, words, widest), other.side("right", pads[1], length, other_words, widest)
 
 
 def refuse_strided_dilation(policy: str, framework: str, stride: int, dilation: int) -> None:

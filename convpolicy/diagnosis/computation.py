@@ -122,15 +122,15 @@ class Computation:
     def at(self, grid: Grid) -> Values:
         """Compute the outputs of a grid."""
         capture, spec, plan = self.capture, self.capture.spec, self.plan
-        index = plan.window_sources(grid.positions)
+        data, index, constant = readable(plan, self.data[grid.items], grid.positions)
         each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
         shape = (len(grid.items), len(grid.channels), len(grid.positions))
         output, magnitude = np.empty(shape), np.empty(shape)
         for group in np.unique(grid.channels // each):
             mine = np.flatnonzero(grid.channels // each == group)
             kernels = capture.weight[grid.channels[mine]].astype(np.float64)
-            rows = self.data[grid.items, group * per : (group + 1) * per][:, :, index]  # (items, in/groups, positions, kernel)
-            rows = np.where(index < 0, plan.value, rows)
+            rows = data[:, group * per : (group + 1) * per][:, :, index]  # (items, in/groups, positions, kernel)
+            rows = np.where(index < 0, constant, rows)
             for found, x, w in ((output, rows, kernels), (magnitude, np.abs(rows), np.abs(kernels))):
                 found[:, mine] = np.tensordot(x, w, ((1, 3), (1, 2))).transpose(0, 2, 1)
         bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
@@ -158,6 +158,19 @@ class Computation:
         for item in grid.items:
             for start in range(0, len(grid.positions), step):
                 yield Grid(np.array([item]), grid.channels, grid.positions[start : start + step])
+
+
+def readable(plan: Plan, data: Doubles, outputs: Positions) -> tuple[Doubles, Positions, float]:
+    """Return what the windows of these outputs are read of, (…, channels, n), where, (outputs, kernel), and what -1 there stands for."""
+    if plan.copies:
+        return data, plan.window_sources(outputs), plan.value
+    read: Positions = plan.position(outputs[:, None], np.arange(plan.kernel_size)) + plan.left
+    return plan.padded(data, _learned(plan)), read, 0.0
+
+
+def _learned(plan: Plan) -> Any:
+    """The learned constant of a capture is the value that its policy holds."""
+    return next((side.value for side in plan.sides if side.learned), None)
 
 
 @attrs.frozen(eq=False)

@@ -86,7 +86,7 @@ def _agreement(a: Computation, b: Computation) -> int:
     return sum((
         mine.spec == theirs.spec,
         (plans[0].left, plans[0].right) == (plans[1].left, plans[1].right),
-        (plans[0].left_sources, plans[0].right_sources) == (plans[1].left_sources, plans[1].right_sources),
+        plans[0].sides == plans[1].sides,
         mine.policy.padding_mode == theirs.policy.padding_mode,
         np.array_equal(mine.weight, theirs.weight),
         _same_bias(mine.bias, theirs.bias),

@@ -12,7 +12,7 @@ import numpy as np
 from convpolicy.bits.float32 import rounded
 from convpolicy.diagnosis.activations import ACTIVATIONS, leaky_relu
 from convpolicy.diagnosis.change import Candidates, Change
-from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
+from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target, readable
 
 
 def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -219,9 +219,9 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
     if plan.length_out != target.output.shape[2] or rows < 2 * unknowns or rows * unknowns**2 * spec.groups > MOST_PRODUCTS:
         return
     items, positions = np.divmod(np.linspace(0, outputs - 1, rows).astype(np.int64), plan.length_out)
-    index = plan.window_sources(positions)
-    windows = now.data[items[:, None, None], np.arange(spec.in_channels)[:, None], index[:, None]]  # (rows, in, kernel)
-    windows = np.where(index[:, None] < 0, plan.value, windows).reshape(rows, spec.groups, unknowns - 1)
+    data, index, constant = readable(plan, now.data, positions)
+    windows = data[items[:, None, None], np.arange(spec.in_channels)[:, None], index[:, None]]  # (rows, in, kernel)
+    windows = np.where(index[:, None] < 0, constant, windows).reshape(rows, spec.groups, unknowns - 1)
     goal = target.output[items, :, positions].reshape(rows, spec.groups, each)
     bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
     ones = np.ones((rows, 1))

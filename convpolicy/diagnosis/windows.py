@@ -12,7 +12,7 @@ from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Target
 from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
-from convpolicy.parts.padding import OVERFLOW
+from convpolicy.parts.mode import OVERFLOW
 
 
 def _pads(now: Computation) -> tuple[int, int]:
@@ -128,6 +128,8 @@ def padding_modes(now: Computation, other: Computation | None, target: Target) -
     policy, pads, length = now.capture.policy, _pads(now), now.data.shape[2]
     wanted = [] if other is None else [other.capture.policy.padding_mode]
     for name, mode in registry.current().parts("padding mode").items():
+        if mode.is_per_side:  # which two is not known; the other layer's are among those wanted
+            continue
         wide = mode.limit is not None and mode.limit(length) < max(pads)
         wanted += [Choice(name, overflow=overflow) for overflow in OVERFLOW] if wide else [Choice(name)]
     for choice in dict.fromkeys(wanted):

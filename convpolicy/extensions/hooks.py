@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # a part's module is imported when a plugin makes such a part
     from convpolicy.layers.backend import Backend
     from convpolicy.parts.initializer import Initializer
     from convpolicy.parts.layout import Layout
-    from convpolicy.parts.padding import PaddingMode, PaddingRule
+    from convpolicy.parts.mode import PaddingMode
+    from convpolicy.parts.padding import PaddingRule
     from convpolicy.parts.stream import RandomStream
     from convpolicy.translation.dialect import Dialect
     from convpolicy.verification.native import Native

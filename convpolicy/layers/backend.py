@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.arithmetic import SIDES
 from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError, MissingFrameworkError, shown
 from convpolicy.parts.part import Part
+from convpolicy.parts.side import require_channels, value_of
 from convpolicy.parts.stream import Stream
 
 EXECUTIONS = ("exact", "fast")
+LEARNED = "padding_value"  # name of the parameter that a learned constant is
 
 
 @attrs.frozen(cache_hash=True)
@@ -40,6 +44,34 @@ class LayerRequest:
     def static_pads(self) -> tuple[int, int] | None:
         """Return ``(left, right)`` when every length gets the same pads, else None."""
         return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
+
+    def learned(self) -> NDArray[np.float64] | None:
+        """Return what the learned constant starts from, a scalar () or (in_channels,), or None where no constant is learned.
+
+        Raises:
+            InvalidValueError: two sides that would learn two constants, which have one name.
+        """
+        learning = [(mode, words) for mode, words in self.policy.modes() if words.get("learned")]
+        if not learning:
+            return None
+        values = {value_of(words, side) for _mode, words in learning for side in SIDES}
+        if len(values) > 1:
+            raise InvalidValueError(
+                f"padding_mode must learn one constant, {LEARNED!r}, got {str(self.policy.padding_mode)!r}, which has one for each side; "
+                f"give both sides the same value."
+            )
+        return np.array(values.pop(), dtype=np.float64)
+
+    def require_constants(self) -> None:
+        """Refuse constants per channel of another number than the input's channels, and learned ones that cannot be.
+
+        Raises:
+            InvalidValueError: holds both numbers, or the reason.
+        """
+        for _mode, words in self.policy.modes():
+            for side in SIDES:
+                require_channels(value_of(words, side), self.spec.in_channels)
+        self.learned()
 
     def plan(self, length: int) -> Plan:
         """Say exactly what will be done to an input of one length in samples.
@@ -104,6 +136,8 @@ class Backend(Part):
             ``sum(output * upstream)``; None when the backend does not differentiate.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
             `convpolicy.tuning`. None when a backend's models cannot be tuned.
+        learns: True where a layer can hold a learned constant, `LayerRequest.learned`, as one more parameter, ``padding_value``;
+            ``parameters``, ``assign`` and ``gradients`` then have it by that name.
         wrappers: names that wrappers of a model put before or into the names of its parameters in a file, e.g. ``("module",)``.
         environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
     """
@@ -125,6 +159,7 @@ class Backend(Part):
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
+    learns: bool = attrs.field(default=False, kw_only=True)
     wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 

@@ -158,8 +158,8 @@ class Chain:
         _check_output(output, plans)
         wanted = np.array([output])
         for plan in reversed(plans):
-            sources = plan.window_sources(wanted)
-            wanted = np.unique(sources[sources >= 0])
+            read = [sources[(coefficients != 0) & (sources >= 0)] for coefficients, sources in plan.window_terms(wanted)]
+            wanted = np.unique(np.concatenate(read))
         return tuple(wanted.tolist())
 
     def delay(self, length: int | None = None) -> int:

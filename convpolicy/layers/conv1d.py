@@ -45,7 +45,8 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
             (``"same"``), or a `Choice`.
         groups: blocked connections from input to output channels.
         bias: None (the policy decides), True or False.
-        padding_mode: None (the policy decides), a mode's name, or a `Choice` such as ``Choice("constant", value=1.5)``.
+        padding_mode: None (the policy decides), a mode's name, a `Choice` such as ``Choice("constant", value=1.5)``, whose value
+            may be an array (in_channels,), or a pair of them, one per side: ``("reflect", "zeros")``.
         policy: name, ``"name@version"`` or a `Policy`.
         backend: where it runs: ``"numpy"`` or a framework's name; see `convpolicy.backends`.
         weight_init, bias_init: None (the policy decides), an initializer's name, a `Choice`, a number, or an array
@@ -120,5 +121,12 @@ def _resolve(
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
     request = LayerRequest(spec, wanted, target.check_dtype("float32" if dtype is None else dtype), execution)
     request.static_pads()  # a rule that refuses these sizes does so now,
-    initial_values.require(spec, wanted.fills())  # and an initializer
+    request.require_constants()  # and constants that do not fit the channels
+    if request.learned() is not None and not target.learns:
+        able = ", ".join(sorted(name for name, other in registry.current().parts("backend").items() if other.learns))
+        raise InvalidValueError(
+            f"padding_mode must not be learned on backend {target.name!r}, whose layers have no parameter for it, got "
+            f"{str(wanted.padding_mode)!r}; pick one of: {able or 'none of those installed'}, or leave learned out."
+        )
+    initial_values.require(spec, wanted.fills())  # or an initializer
     return target, request

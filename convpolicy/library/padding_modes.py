@@ -1,4 +1,4 @@
-"""Padding modes as index maps. Each drawing pads 1234 by 2 on both sides."""
+"""Padding modes: index maps, and sums of them. Each drawing pads 1234 by 2 on both sides."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from convpolicy.parts.padding import CONSTANT, Indices, PaddingMode
+from convpolicy.arithmetic import SIDES
+from convpolicy.parts.mode import Indices, PaddingMode
 from convpolicy.parts.part import Param
+from convpolicy.parts.side import CONSTANT
 from convpolicy.registry.marks import hookimpl
 
 
@@ -51,6 +53,67 @@ def circular(positions: Indices, length: int) -> Any:
     return positions % length
 
 
+def _outwards(positions: Indices, length: int) -> tuple[Any, Any, Any, Any]:
+    """Return per position how far it is from the edge sample, the index of that and of the other edge, and the way inwards."""
+    left = positions < 0
+    far = length - 1
+    return np.where(left, -positions, positions - far), np.where(left, 0, far), np.where(left, far, 0), np.where(left, 1, -1)
+
+
+def _turned(positions: Indices, length: int, reach: int, skipped: int) -> Any:
+    """Mirror about the edge and turn upside down there, again after every ``reach`` elements.
+
+    ``f(edge + d) = 2 f(edge) - f(edge - d)``, so that a second fold moves by twice the difference of the edges.
+    """
+    distance, near, far, inwards = _outwards(positions, length)
+    folds, step = np.divmod(distance - 1, max(reach, 1))
+    odd = folds % 2 == 1
+    inner = np.clip(np.where(odd, reach - 1 - step, step + skipped), 0, length - 1)
+    terms = [(2.0 * (folds // 2 + 1), near), (np.where(odd, 1.0, -1.0), near + inwards * inner)]
+    moved = folds // 2 + odd
+    return [*terms, (-2.0 * moved, far)] if moved.any() else terms
+
+
+def odd(positions: Indices, length: int) -> Any:
+    """Turned about the edge sample, twice it minus its mirror image: 1234, left 2, right 2 -> ab|1234|56, a is 2·1-3, b is 2·1-2.
+
+    Source: scipy.signal's padtype "odd" (odd_ext), numpy.pad(mode="reflect", reflect_type="odd").
+    """
+    return _turned(positions, length, length - 1, 1)
+
+
+def odd_symmetric(positions: Indices, length: int) -> Any:
+    """Turned about the edge, whose sample is repeated: 1234, left 2, right 2 -> a1|1234|45, a is 2·1-2.
+
+    Source: numpy.pad(mode="symmetric", reflect_type="odd").
+    """
+    return _turned(positions, length, length, 0)
+
+
+def extrapolate(positions: Indices, length: int) -> Any:
+    """The straight line through the two samples at the edge: 1234, left 2, right 2 -> ab|1234|56, a is 1-2·(2-1), b is 1-(2-1)."""
+    distance, near, _far, inwards = _outwards(positions, length)
+    return [(1.0 + distance, near), (-1.0 * distance, near + inwards)]
+
+
+def linear_ramp(positions: Indices, length: int, width: int) -> Any:
+    """A straight line from the edge sample to an end value, which is the outermost element: 1234, left 2, right 2 -> va|1234|bv.
+
+    Here a is halfway between v and 1, and b between 4 and v. Source: numpy.pad(mode="linear_ramp").
+    """
+    distance, near, _far, _inwards = _outwards(positions, length)
+    return [((width - distance) / width, near), (distance / width, np.full_like(positions, CONSTANT))]
+
+
+def per_side(positions: Indices, length: int) -> Any:
+    """Another mode for each side, ``padding_mode=("reflect", "zeros")``: 1234, left 2, right 2 -> 32|1234|00."""
+    raise NotImplementedError("the modes of its sides are read instead")
+
+
+def _two_samples(length: int) -> int:
+    return 2**62 if length > 1 else 0
+
+
 def _up_to_length(length: int) -> int:
     return length
 
@@ -63,14 +126,27 @@ def _any_unless_empty(length: int) -> int:
     return 2**62 if length else 0
 
 
+CONSTANTS = {  # a number, or one per channel; for one side alone
+    "value": Param(0.0, kind="values", finite=False),
+    "left": Param(None, kind="values", finite=False),
+    "right": Param(None, kind="values", finite=False),
+}
+ENDS = {name: Param(param.default, kind="values") for name, param in CONSTANTS.items()}
+
+
 @hookimpl
 def convpolicy_padding_modes() -> list[PaddingMode]:
     """Return the built-in modes."""
     return [
         PaddingMode("zeros", constant, declares={"causal", "linear"}, description="Zeros: 1234, left 2, right 2 -> 00|1234|00."),
-        PaddingMode("constant", constant, declares={"causal"}, params={"value": Param(0.0, finite=False)}),
+        PaddingMode("constant", constant, declares={"causal"}, params=CONSTANTS | {"learned": Param(False, kind="flag")}),
         PaddingMode("reflect", reflect, declares={"linear"}, limit=_up_to_length_minus_one),
         PaddingMode("symmetric", symmetric, declares={"linear"}, limit=_up_to_length),
         PaddingMode("replicate", replicate, declares={"causal", "linear"}, limit=_any_unless_empty),
         PaddingMode("circular", circular, declares={"linear"}, limit=_up_to_length),
+        PaddingMode("odd", odd, declares={"linear"}, limit=_up_to_length_minus_one),
+        PaddingMode("odd_symmetric", odd_symmetric, declares={"linear"}, limit=_up_to_length),
+        PaddingMode("extrapolate", extrapolate, declares={"linear"}, limit=_two_samples),
+        PaddingMode("linear_ramp", linear_ramp, declares={"causal"}, limit=_any_unless_empty, needs_width=True, params=ENDS),
+        PaddingMode("per_side", per_side, params={side: Param("zeros", kind="mode") for side in SIDES}),
     ]

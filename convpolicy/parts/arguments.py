@@ -41,6 +41,22 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
     return Choice("explicit", left=both, right=both)
 
 
+def as_padding_mode(padding_mode: Any) -> Choice:
+    """Turn a name, a Choice, a mapping, or a pair of them, one per side, into a Choice.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: anything else; holds what came and what is allowed.
+    """
+    if not isinstance(padding_mode, (tuple, list)):
+        return Choice.of("padding_mode", padding_mode)
+    if len(padding_mode) != 2:
+        raise InvalidValueError(
+            f"padding_mode must be one mode or a pair of them, left and right, got {len(padding_mode)}; pass one or two."
+        )
+    left, right = (Choice.of(f"padding_mode {side}", mode) for side, mode in zip(SIDES, padding_mode))
+    return left if left == right else Choice("per_side", left=left, right=right)
+
+
 def as_initializer(argument: str, value: Any, names: Mapping[str, Any] | None = None) -> Choice:
     """Turn a name, Choice, mapping, number (constant) or array of axes OIW into a Choice; the policy's words first.
 
@@ -133,6 +149,8 @@ def as_choice(field: str, value: Any, names: Mapping[str, Any] | None = None) ->
     """
     if field == "padding":
         return as_padding(value, names)
+    if field == "padding_mode":
+        return as_padding_mode(value)
     if field in ("weight_init", "bias_init"):
         return as_initializer(field, value, names)
     return Choice.of(field, value)
@@ -141,6 +159,11 @@ def as_choice(field: str, value: Any, names: Mapping[str, Any] | None = None) ->
 def named(value: Any) -> Any:
     """Turn a name or a mapping into a Choice and leave the rest to the field's validator, which names the field."""
     return Choice.of("part", value) if isinstance(value, (str, Mapping)) else value
+
+
+def named_mode(value: Any) -> Any:
+    """Turn a padding mode, or a pair of them, into a Choice; see `named`."""
+    return as_padding_mode(value) if isinstance(value, (str, Mapping, tuple, list)) else value
 
 
 def plain_bool(value: Any) -> Any:

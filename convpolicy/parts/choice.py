@@ -12,6 +12,9 @@ import numpy as np
 from convpolicy.errors import InvalidTypeError, shown
 
 
+MOST_WRITTEN = 8  # numbers of an array that its repr holds
+
+
 def require_unmasked(argument: str, value: Any) -> None:
     """Refuse a masked array, whose masked numbers would be read like the others.
 
@@ -40,7 +43,8 @@ class FrozenArray:
         return hash(self._key)
 
     def __repr__(self) -> str:
-        return f"array{self.array.shape}"
+        few = self.array.ndim == 1 and self.array.size <= MOST_WRITTEN
+        return f"array({self.array.tolist() if few else self.array.shape})"
 
     def __reduce__(self) -> tuple[type[FrozenArray], tuple[Any]]:
         return FrozenArray, (np.array(self.array),)
@@ -49,8 +53,13 @@ class FrozenArray:
 def _kept(argument: str, value: Any) -> Any:
     """Return a parameter in the one form that can be hashed, compared and written to a file.
 
-    Lists and arrays become `FrozenArray`, NumPy scalars Python's, every NaN the same NaN and -0.0 becomes 0.0.
+    Lists and arrays become `FrozenArray`, NumPy scalars Python's, every NaN the same NaN and -0.0 becomes 0.0. A mapping becomes
+    the `Choice` it says, and a `Choice` without parameters its name.
     """
+    if isinstance(value, Mapping):
+        value = Choice.of(argument, value)
+    if isinstance(value, Choice):
+        return value if value.params else value.name
     if isinstance(value, (list, tuple, np.ndarray)):
         require_unmasked(argument, value)
         try:
@@ -72,6 +81,12 @@ def _kept(argument: str, value: Any) -> Any:
     return value
 
 
+def _as_data(value: Any) -> Any:
+    if isinstance(value, FrozenArray):
+        return value.array.tolist()
+    return value.to_data() if isinstance(value, Choice) else value
+
+
 def _key(params: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
     return tuple((name, isinstance(value, bool), value) for name, value in params)  # True is not 1
 
@@ -87,7 +102,7 @@ class Choice:
         **params: parameters of that part; those left out, or None, keep the part's defaults.
 
     Raises:
-        InvalidTypeError: the name is no text, or a value is neither a number, a name nor an array.
+        InvalidTypeError: the name is no text, or a value is neither a number, a name, an array nor another Choice.
     """
 
     name: str
@@ -123,7 +138,7 @@ class Choice:
             return self.name
         return {
             "name": self.name,
-            **{k: v.array.tolist() if isinstance(v, FrozenArray) else v for k, v in self.params},
+            **{k: _as_data(v) for k, v in self.params},
         }
 
     def __str__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -49,6 +48,25 @@ def _array(argument: str, value: Any) -> FrozenArray:
     return value
 
 
+def _values(argument: str, value: Any) -> float | FrozenArray:
+    """Check one number, or an array of one axis: one per channel."""
+    if not isinstance(value, FrozenArray):
+        return number(argument, value)
+    if value.array.ndim != 1 or not value.array.size:
+        raise InvalidValueError(
+            f"{argument} must be a number or an array of shape (channels,), got shape {value.array.shape}; pass one axis."
+        )
+    return value
+
+
+def _mode(argument: str, value: Any) -> Choice:
+    return Choice.of(argument, value)
+
+
+def _is_finite(checked: float | FrozenArray) -> bool:
+    return bool(np.isfinite(checked.array if isinstance(checked, FrozenArray) else checked).all())
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "number": number,
     "integer": lambda argument, value: integer(argument, value, 0, LARGEST),
@@ -56,6 +74,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "flag": _flag,
     "array": _array,
     "name": lambda _argument, value: value,
+    "values": _values,
+    "mode": _mode,
 }
 
 
@@ -70,10 +90,11 @@ class Param:
 
     Args:
         default: used when a choice does not set it; None means that the part decides.
-        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"offset"`` (an integer of any sign), ``"flag"``, ``"array"`` or ``"name"``.
+        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"offset"`` (an integer of any sign), ``"flag"``, ``"array"``,
+            ``"name"``, ``"values"`` (a number, or one per channel) or ``"mode"`` (a padding mode).
         allowed: for ``"name"``, the names allowed.
         minimum: for ``"number"``, the smallest value allowed.
-        finite: for ``"number"``, whether NaN and infinity are refused.
+        finite: for ``"number"`` and ``"values"``, whether NaN and infinity are refused.
     """
 
     default: Any = None
@@ -89,7 +110,7 @@ class Param:
             InvalidTypeError, InvalidValueError: holds the argument, the value and what is allowed.
         """
         checked = _CHECKS[self.kind](argument, value)
-        if self.kind == "number" and self.finite and not math.isfinite(checked):
+        if self.kind in ("number", "values") and self.finite and not _is_finite(checked):
             raise InvalidValueError(f"{argument} must be finite, got {shown(value)}; pass an ordinary number.")
         if self.allowed and checked not in self.allowed:
             raise InvalidValueError(f"{argument} must be one of {', '.join(self.allowed)}, got {shown(value)}; pick one.")

@@ -15,7 +15,7 @@ from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
-from convpolicy.parts.padding import PaddingMode
+from convpolicy.parts.mode import PaddingMode
 from convpolicy.registry import current
 from convpolicy.testing.adjoint import adjoint
 from convpolicy.testing.backend_cases import (

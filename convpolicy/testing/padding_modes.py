@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 from convpolicy import reference
 from convpolicy.core.policy import Policy
 from convpolicy.parts.choice import Choice
-from convpolicy.parts.padding import CONSTANT, PaddingMode
+from convpolicy.parts.mode import PaddingMode
+from convpolicy.parts.side import CONSTANT
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS
 from convpolicy.testing.common import (
     MAX_EXAMPLES,

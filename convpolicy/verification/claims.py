@@ -57,7 +57,7 @@ def defaults(checked: Checked) -> Iterator[Row]:
 
 def expected_windows(plan: Any) -> NDArray[Any]:
     """Return what `Checked.padded_windows` should give by a plan."""
-    values = np.array([source + 1 if source >= 0 else plan.value for source in plan.positions], np.float32)
+    values = plan.padded(np.arange(1, plan.length + 1, dtype=np.float32)[None])[0]
     starts = np.arange(plan.length_out) * plan.stride
     windows: NDArray[Any] = values[starts + np.arange(plan.kernel_size)[:, None] * plan.dilation]
     return windows

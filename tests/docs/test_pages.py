@@ -14,7 +14,7 @@ from helpers.paths import ROOT
 import convpolicy as cp
 from convpolicy import registry
 from convpolicy.extensions import hooks
-from convpolicy.parts.padding import OVERFLOW
+from convpolicy.parts.mode import OVERFLOW
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "examples" / "README.md", ROOT / "CONTRIBUTING.md"]
 

@@ -116,12 +116,14 @@ def pad(data: Array, plan: Plan) -> Array:
     inner = left + plan.length
     padded = np.empty((*data.shape[:-1], inner + right), dtype=data.dtype)
     padded[..., left:inner] = data
-    for part, sources in ((padded[..., :left], plan.left_sources), (padded[..., inner:], plan.right_sources)):
-        index = np.array(sources, dtype=np.int64)
+    for part, side in zip((padded[..., :left], padded[..., inner:]), plan.sides):
         if plan.is_constant:
             part[...] = plan.value
-        else:
+        elif plan.copies:
+            index = np.array(side.sources, dtype=np.int64)
             np.copyto(part, np.where(index < 0, np.asarray(plan.value, dtype=data.dtype), data[..., index]))
+        else:
+            part[...] = side.added(data)
     return padded[..., first : inner + right - last]
 
 

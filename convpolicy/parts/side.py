@@ -1,0 +1,165 @@
+"""What the elements added on one side are: a sum of coefficients times input samples, or the constant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy.errors import InvalidValueError
+from convpolicy.parts.choice import FrozenArray
+
+Array: TypeAlias = "NDArray[Any]"
+CONSTANT = -1  # in an index map: not a sample of the input but the constant value
+Value: TypeAlias = "float | tuple[float, ...]"  # of the constant: one number, or one per channel
+
+
+@attrs.frozen(cache_hash=True)
+class Term:
+    """A coefficient times what an index map reads.
+
+    Args:
+        coefficient: one number for all elements, or one per element.
+        sources: per element the input position, or -1 for the constant.
+    """
+
+    coefficient: float | tuple[float, ...]
+    sources: tuple[int, ...]
+
+    @property
+    def is_copy(self) -> bool:
+        """True when every element is one sample, or the constant, as it is."""
+        return self.coefficient == 1.0
+
+
+class Read(NamedTuple):
+    """One term, ready to be computed from the input.
+
+    Attributes:
+        coefficient: float64 (elements,), or None where it is 1 throughout.
+        index: int64 (elements,), input positions in [0, length); 0 where nothing is read.
+        reads: bool (elements,), False where the term reads nothing, or None where it reads everywhere.
+    """
+
+    coefficient: Array | None
+    index: Array
+    reads: Array | None
+
+
+@attrs.frozen(cache_hash=True)
+class Side:
+    """What the elements added on one side are: each is the sum of its terms.
+
+    Args:
+        terms: one or more, all of as many elements.
+        value: the constant that source -1 stands for: a number, or one per channel.
+        learned: True when the constant is a parameter of the layer, and ``value`` what it starts from.
+    """
+
+    terms: tuple[Term, ...]
+    value: Value = 0.0
+    learned: bool = False
+
+    @property
+    def width(self) -> int:
+        """Elements added."""
+        return len(self.terms[0].sources)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """What each element repeats, for a side that copies."""
+        return self.terms[0].sources
+
+    @property
+    def copies(self) -> bool:
+        """True when every element repeats a sample or the constant."""
+        return len(self.terms) == 1 and self.terms[0].is_copy
+
+    @property
+    def has_constant(self) -> bool:
+        """True when some element reads the constant."""
+        return any(CONSTANT in term.sources for term in self.terms)
+
+    def reads(self) -> list[Read]:
+        """Return the terms that read samples, as arrays; see `Read`."""
+        found = []
+        for term in self.terms:
+            index = np.array(term.sources, dtype=np.int64)
+            coefficient = np.broadcast_to(np.asarray(term.coefficient, dtype=np.float64), index.shape)
+            reads = (index >= 0) & (coefficient != 0)
+            if reads.any():
+                plain = bool((coefficient[reads] == 1).all())
+                found.append(
+                    Read(
+                        None if plain else np.where(reads, coefficient, 0.0),
+                        np.where(reads, index, 0),
+                        None if reads.all() else reads,
+                    )
+                )
+        return found
+
+    def shares(self) -> Array | None:
+        """Return float64 (elements,): how much of the constant is in each element, or None where no element holds any."""
+        shares = np.zeros(self.width)
+        for term in self.terms:
+            shares += np.where(np.array(term.sources, dtype=np.int64) == CONSTANT, term.coefficient, 0.0)
+        return shares if shares.any() else None
+
+    def constants(self) -> Array | None:
+        """Return float64 (1 or channels, elements): what the constant adds to each element, or None where it adds nothing."""
+        shares = self.shares()
+        if shares is None:
+            return None
+        values = np.atleast_1d(np.asarray(self.value, dtype=np.float64))[:, None]
+        with np.errstate(invalid="ignore"):  # infinity is a constant, and a share of 0 leaves it out
+            return np.where(shares == 0, 0.0, shares * values)
+
+    def added(self, data: Array, value: Any = None) -> Array:
+        """Return (…, channels, elements) of the dtype of ``data``.
+
+        Args:
+            data: (…, channels, length), floating.
+            value: instead of the constant, where it is learned: a number or (channels,).
+        """
+        side = self if value is None else attrs.evolve(self, value=tuple(np.atleast_1d(np.asarray(value, np.float64)).tolist()))
+        constants = side.constants()
+        total = np.zeros((1, 1), data.dtype) if constants is None else constants.astype(data.dtype)
+        is_empty = constants is None
+        for coefficient, index, reads in self.reads():
+            part = data[..., index]
+            if coefficient is not None:
+                part = part * coefficient.astype(data.dtype)
+            if is_empty and reads is None:  # the first of a sum: a negative zero stays one
+                total, is_empty = part, False
+            else:
+                total = total + part if reads is None else np.where(reads, total + part, total)
+        return np.broadcast_to(total, (*data.shape[:-1], self.width))
+
+
+def value_of(arguments: Mapping[str, Any], side: str) -> Value:
+    """Return the constant of one side: the mode's parameter ``left`` or ``right`` where given, else ``value``, else 0."""
+    value = arguments.get(side)
+    value = arguments.get("value", 0.0) if value is None else value
+    return tuple(value.array.tolist()) if isinstance(value, FrozenArray) else float(value)
+
+
+def has_one_constant(sides: tuple[Side, ...]) -> bool:
+    """Whether one number stands for the constant of all sides that read it."""
+    values = [side.value for side in sides if side.has_constant] or [0.0]
+    return not isinstance(values[0], tuple) and all(np.array_equal(value, values[0], equal_nan=True) for value in values)
+
+
+def require_channels(value: Value, channels: int) -> None:
+    """Refuse a constant per channel for a layer that has another number of channels.
+
+    Raises:
+        InvalidValueError: holds both numbers.
+    """
+    if isinstance(value, tuple) and len(value) != channels:
+        raise InvalidValueError(
+            f"padding_mode must give one value, or one for each of the {channels} input channels, got {len(value)} values; "
+            f"pass an array of shape ({channels},)."
+        )
