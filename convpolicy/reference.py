@@ -160,7 +160,8 @@ def elements(
         value: the constant of both sides, or a pair.
         overflow: ``"zero-extend"`` writes EnCodec's three steps out; every other word folds at any distance.
     """
-    (before, after), (low, high) = (pair if isinstance(pair, tuple) else (pair, pair) for pair in (mode, value))
+    before, after = mode if isinstance(mode, tuple) else (mode, mode)
+    low, high = value if isinstance(value, tuple) else (value, value)
     if before != after:
         halves = [elements(signal, left, right, one, value, overflow) for one in (before, after)]
         return halves[0][: left + len(signal)] + halves[1][left + len(signal) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from convpolicy import arithmetic
 from convpolicy.arithmetic import LARGEST, integer, single
 from convpolicy.errors import InvalidTypeError, InvalidValueError
-from convpolicy.parts.side import CONSTANT, Side, Term, has_one_constant
+from convpolicy.parts.side import CONSTANT, Arithmetic, Side, Term, has_one_constant
 
 MODE_SEPARATOR = ","  # between the modes of both sides, in a plan and on the command line
 NO_TERM = Term(0.0, ())  # of a side that has fewer terms than the other one
@@ -164,14 +165,16 @@ class Plan:
 
         Args:
             data: (…, channels, length), floating.
-            value: the learned constant, a number or (channels,), for a plan that has one.
+            value: the learned constant, a number or (channels,), for a plan that has one; None: what it starts from.
 
         Returns:
             (…, channels, padded_length), of the same dtype.
         """
-        before, after = (side.added(data, value) for side in self.sides)
+        arithmetic = Arithmetic.of_numpy(data)
+        learned = None if value is None else np.asarray(value, dtype=data.dtype).reshape(-1, 1)
+        before, after = (side.added(arithmetic, learned if side.learned else None) for side in self.sides)
         first, last = self.cut
-        everything = np.concatenate([before, data, after], axis=-1)
+        everything: NDArray[Any] = np.concatenate([before, data, after], axis=-1)
         return everything[..., first : everything.shape[-1] - last]
 
     def receptive_interval(self, output: int) -> tuple[int, int]:
@@ -211,6 +214,17 @@ class Plan:
         self._copied("window_sources")
         return self.window_terms(outputs)[0][1]
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
+        """Return the plan that gave this ``to_dict``, also when it went through JSON."""
+        fields = dict(data)
+        if "sides" in fields:
+            sides = [_side(side) for side in fields.pop("sides")]
+        else:
+            value, names = fields.pop("value"), ("left_sources", "right_sources")
+            sides = [Side((Term(1.0, tuple(fields.pop(name))),), value) for name in names]
+        return cls(**fields, sides=(sides[0], sides[1]))
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain data, ready for JSON; of a plan that copies its sources and value, of another its terms."""
         fields = attrs.asdict(self, value_serializer=lambda _i, _f, v: list(v) if isinstance(v, tuple) else v)
@@ -228,6 +242,15 @@ class Plan:
 
     def _says_value(self) -> bool:
         return any(side.value != 0.0 for side in self.sides) or "constant" in self.mode.split(MODE_SEPARATOR)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _side(data: Mapping[str, Any]) -> Side:
+    terms = tuple(Term(_frozen(term["coefficient"]), tuple(term["sources"])) for term in data["terms"])
+    return Side(terms, _frozen(data["value"]), data["learned"])
 
 
 def values_text(sides: tuple[Side, ...]) -> str:

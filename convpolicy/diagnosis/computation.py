@@ -165,12 +165,7 @@ def readable(plan: Plan, data: Doubles, outputs: Positions) -> tuple[Doubles, Po
     if plan.copies:
         return data, plan.window_sources(outputs), plan.value
     read: Positions = plan.position(outputs[:, None], np.arange(plan.kernel_size)) + plan.left
-    return plan.padded(data, _learned(plan)), read, 0.0
-
-
-def _learned(plan: Plan) -> Any:
-    """The learned constant of a capture is the value that its policy holds."""
-    return next((side.value for side in plan.sides if side.learned), None)
+    return plan.padded(data), read, 0.0
 
 
 @attrs.frozen(eq=False)

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy import registry
 from convpolicy.arithmetic import SIDES
 from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.core.policy import Policy
@@ -184,6 +185,20 @@ class Backend(Part):
                 f"backend {self.name!r} needs {self.framework}, which is not installed; run: pip install "
                 f"'{self.install or self.framework}'."
             ) from error
+
+    def require_learning(self, request: LayerRequest) -> None:
+        """Refuse a learned constant where layers have no parameter for it.
+
+        Raises:
+            InvalidValueError: holds the backends that have one.
+        """
+        if self.learns or request.learned() is None:
+            return
+        able = ", ".join(sorted(name for name, other in registry.current().parts("backend").items() if other.learns))
+        raise InvalidValueError(
+            f"padding_mode must not be learned on backend {self.name!r}, whose layers have no parameter for it, got "
+            f"{str(request.policy.padding_mode)!r}; pick one of: {able}, or leave learned out."
+        )
 
     def check_dtype(self, dtype: Any) -> str:
         """Return the canonical name of a dtype, however the caller spelt it.

@@ -16,6 +16,7 @@ from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
+from convpolicy.parts.choice import Choice
 
 MOST_NAMED = 3  # convolutions of a model that a message names
 TRANSPOSED = ("it is a transposed convolution, which is not captured", "port it by hand")
@@ -63,7 +64,9 @@ class Capture:
             raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
         name = target.check_dtype(self.dtype if dtype is None else dtype)
         unseeded = self.policy.evolve(**INITIAL)
-        layer = target.layer(LayerRequest(self.spec, unseeded, name, execution), None, device)
+        request = LayerRequest(self.spec, unseeded, name, execution)
+        target.require_learning(request)
+        layer = target.layer(request, None, device)
         target.assign(layer, {"weight": self.weight, "bias": self.bias})
         return layer
 
@@ -207,6 +210,25 @@ def refuse_others(layer: Any, others: Mapping[type, tuple[str, str]]) -> None:
     for kind, (reason, fix) in others.items():
         if isinstance(layer, kind):
             raise InvalidTypeError(f"layer {type(layer).__qualname__} cannot be captured: {reason}; {fix}.")
+
+
+def with_learned(policy: Policy, value: Any) -> Policy:
+    """Return a policy whose learned constant starts from another value.
+
+    Args:
+        policy: one whose padding mode has a learned constant, on one side or on both.
+        value: a number, or (in_channels,).
+    """
+    given = np.asarray(value, dtype=np.float64)
+
+    def learned(mode: Choice) -> Choice:
+        words = dict(mode.params)
+        if words.get("learned"):
+            return Choice(mode.name, **words | {"value": float(given) if given.ndim == 0 else given})
+        nested = {side: learned(word) for side, word in words.items() if isinstance(word, Choice)}
+        return Choice(mode.name, **words | nested)
+
+    return policy.evolve(padding_mode=learned(policy.padding_mode))
 
 
 def as_given(values: Any) -> NDArray[Any]:

@@ -122,11 +122,6 @@ def _resolve(
     request = LayerRequest(spec, wanted, target.check_dtype("float32" if dtype is None else dtype), execution)
     request.static_pads()  # a rule that refuses these sizes does so now,
     request.require_constants()  # and constants that do not fit the channels
-    if request.learned() is not None and not target.learns:
-        able = ", ".join(sorted(name for name, other in registry.current().parts("backend").items() if other.learns))
-        raise InvalidValueError(
-            f"padding_mode must not be learned on backend {target.name!r}, whose layers have no parameter for it, got "
-            f"{str(wanted.padding_mode)!r}; pick one of: {able or 'none of those installed'}, or leave learned out."
-        )
+    target.require_learning(request)
     initial_values.require(spec, wanted.fills())  # or an initializer
     return target, request

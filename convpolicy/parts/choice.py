@@ -11,7 +11,6 @@ import numpy as np
 
 from convpolicy.errors import InvalidTypeError, shown
 
-
 MOST_WRITTEN = 8  # numbers of an array that its repr holds
 
 

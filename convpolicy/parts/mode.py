@@ -174,16 +174,16 @@ class PaddingMode(Part):
         try:
             coefficient, index = (np.asarray(part) for part in term)
         except ValueError:
-            raise self._wrong(f"give pairs of a coefficient and indices, got a tuple of {len(term)}; it is {SIGNATURE}.") from None
+            raise self._wrong(
+                f"give pairs of a coefficient and indices, got a tuple of {len(term)}; it is {SIGNATURE}."
+            ) from None
         if index.shape not in ((), positions.shape) or coefficient.shape not in ((), positions.shape):
             raise self._wrong(
                 f"give terms of the shape of positions, {positions.shape}, got a coefficient of shape {coefficient.shape} "
                 f"and indices of shape {index.shape}."
             )
         if index.dtype.kind not in "iu" or (index < CONSTANT).any() or (index >= length).any():
-            raise self._wrong(
-                f"map to integers in [0, {length}) or -1, got {index.tolist()} for positions {positions.tolist()}."
-            )
+            raise self._wrong(f"map to integers in [0, {length}) or -1, got {index.tolist()} for positions {positions.tolist()}.")
         if coefficient.dtype.kind not in "iuf" or not np.isfinite(coefficient).all():
             raise self._wrong(f"give finite coefficients, got {coefficient.tolist()} for positions {positions.tolist()}.")
         return coefficient.astype(np.float64), np.broadcast_to(index, positions.shape).astype(np.int64)
@@ -195,9 +195,8 @@ class PaddingMode(Part):
         if read_length != length:  # zero-extended: positions now inside the extension are the constant, and so is what reads it
             inside = (positions >= length) & (positions < read_length)
             for number, (coefficient, index) in enumerate(mapped):
-                if inside.any() and len(mapped) > 1:
-                    coefficient = np.where(inside, float(number == 0), coefficient)
-                mapped[number] = coefficient, np.where(inside | (index >= length), CONSTANT, index)
+                share = np.where(inside, float(number == 0), coefficient) if inside.any() and len(mapped) > 1 else coefficient
+                mapped[number] = share, np.where(inside | (index >= length), CONSTANT, index)
         return tuple(
             Term(float(coefficient) if coefficient.ndim == 0 else _plain(coefficient), tuple(index.tolist()))
             for coefficient, index in mapped
@@ -207,4 +206,3 @@ class PaddingMode(Part):
 def _plain(coefficient: Any) -> float | tuple[float, ...]:
     """Return coefficients per element, as one number where all are the same."""
     return float(coefficient[0]) if (coefficient == coefficient[0]).all() else tuple(coefficient.tolist())
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import attrs
@@ -40,12 +40,12 @@ class Read(NamedTuple):
 
     Attributes:
         coefficient: float64 (elements,), or None where it is 1 throughout.
-        index: int64 (elements,), input positions in [0, length); 0 where nothing is read.
+        samples: int64 (elements,), input positions in [0, length); 0 where nothing is read.
         reads: bool (elements,), False where the term reads nothing, or None where it reads everywhere.
     """
 
     coefficient: Array | None
-    index: Array
+    samples: Array
     reads: Array | None
 
 
@@ -117,26 +117,69 @@ class Side:
         with np.errstate(invalid="ignore"):  # infinity is a constant, and a share of 0 leaves it out
             return np.where(shares == 0, 0.0, shares * values)
 
-    def added(self, data: Array, value: Any = None) -> Array:
-        """Return (…, channels, elements) of the dtype of ``data``.
+    def added(self, arithmetic: Arithmetic, value: Any = None) -> Any:
+        """Compute the elements with a framework's own functions, so that gradients pass.
 
         Args:
-            data: (…, channels, length), floating.
-            value: instead of the constant, where it is learned: a number or (channels,).
+            arithmetic: those functions, on the input that is padded.
+            value: the learned constant instead of the side's own, of a shape that broadcasts against elements: a scalar,
+                (channels, 1), or (1, channels) where channels are last.
+
+        Returns:
+            (…, channels, elements), or (…, elements, channels) where channels are last, in the framework's own arrays.
         """
-        side = self if value is None else attrs.evolve(self, value=tuple(np.atleast_1d(np.asarray(value, np.float64)).tolist()))
-        constants = side.constants()
-        total = np.zeros((1, 1), data.dtype) if constants is None else constants.astype(data.dtype)
-        is_empty = constants is None
-        for coefficient, index, reads in self.reads():
-            part = data[..., index]
+        here = arithmetic
+        total = None
+        for coefficient, samples, reads in self.reads():
+            part = here.take(samples)
             if coefficient is not None:
-                part = part * coefficient.astype(data.dtype)
-            if is_empty and reads is None:  # the first of a sum: a negative zero stays one
-                total, is_empty = part, False
-            else:
-                total = total + part if reads is None else np.where(reads, total + part, total)
-        return np.broadcast_to(total, (*data.shape[:-1], self.width))
+                part = part * here.array(here.place(coefficient))
+            if reads is not None:  # what is not read is 0, whatever stands there
+                part = here.where(here.place(reads), part)
+            total = part if total is None else total + part
+        constants = self._constants(here, value)
+        if total is None:
+            return here.broadcast(here.array(here.place(np.zeros((1, self.width)))) if constants is None else constants)
+        return total if constants is None else total + constants
+
+    def _constants(self, arithmetic: Arithmetic, value: Any) -> Any:
+        numbers = self.constants() if value is None else self.shares()
+        if numbers is None:
+            return None
+        placed = arithmetic.array(arithmetic.place(np.atleast_2d(numbers)))
+        return placed if value is None else placed * value
+
+
+class Arithmetic(NamedTuple):
+    """What a side's elements are computed with.
+
+    Attributes:
+        take: ``int64 (elements,) -> (…, channels, elements)``: these samples of the input.
+        array: ``float64 array -> array`` of the framework, in the dtype of the input.
+        where: ``(bool array, array) -> array``: 0 where False.
+        broadcast: ``array -> array`` with all axes of the input.
+        channels_last: True where elements come before channels.
+    """
+
+    take: Callable[[Array], Any]
+    array: Callable[[Array], Any]
+    where: Callable[[Array, Any], Any]
+    broadcast: Callable[[Any], Any]
+    channels_last: bool = False
+
+    def place(self, numbers: Array) -> Array:
+        """Return numbers (elements,) or (channels, elements) so that they broadcast against elements of the input."""
+        return np.atleast_2d(numbers).T if self.channels_last else numbers
+
+    @classmethod
+    def of_numpy(cls, data: Array) -> Arithmetic:
+        """Return NumPy's, on an input (…, channels, length)."""
+        return cls(
+            take=lambda index: data[..., index],
+            array=lambda numbers: numbers.astype(data.dtype),
+            where=lambda reads, part: np.where(reads, part, np.zeros((), data.dtype)),
+            broadcast=lambda numbers: np.broadcast_to(numbers, (*data.shape[:-1], numbers.shape[-1])),
+        )
 
 
 def value_of(arguments: Mapping[str, Any], side: str) -> Value:

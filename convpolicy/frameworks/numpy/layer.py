@@ -13,6 +13,7 @@ from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.layers.capture import Capture, as_given, refuse
 from convpolicy.parts.choice import require_unmasked
+from convpolicy.parts.side import Arithmetic
 from convpolicy.parts.stream import Stream
 
 Array: TypeAlias = "NDArray[Any]"
@@ -123,7 +124,7 @@ def pad(data: Array, plan: Plan) -> Array:
             index = np.array(side.sources, dtype=np.int64)
             np.copyto(part, np.where(index < 0, np.asarray(plan.value, dtype=data.dtype), data[..., index]))
         else:
-            part[...] = side.added(data)
+            part[...] = side.added(Arithmetic.of_numpy(data))
     return padded[..., first : inner + right - last]
 
 
