@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -14,6 +14,7 @@ from convpolicy.arithmetic import SIDES
 from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError, MissingFrameworkError, shown
+from convpolicy.parts.padding import declared
 from convpolicy.parts.part import Part
 from convpolicy.parts.side import require_channels, value_of
 from convpolicy.parts.stream import Stream
@@ -84,6 +85,10 @@ class LayerRequest:
         return require_a_window(self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
 
+def _of_a_backend(words: Iterable[str]) -> frozenset[str]:
+    return declared(words, ("no-empty-batch",))
+
+
 def _text_of(value: Any) -> str:
     try:
         return str(value)
@@ -137,6 +142,7 @@ class Backend(Part):
             ``sum(output * upstream)``; None when the backend does not differentiate.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
             `convpolicy.tuning`. None when a backend's models cannot be tuned.
+        declares: what its layers cannot do, for the conformance kit: ``"no-empty-batch"``, an input of no items.
         learns: True where a layer can hold a learned constant, `LayerRequest.learned`, as one more parameter, ``padding_value``;
             ``parameters``, ``assign`` and ``gradients`` then have it by that name.
         wrappers: names that wrappers of a model put before or into the names of its parameters in a file, e.g. ``("module",)``.
@@ -160,6 +166,7 @@ class Backend(Part):
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
+    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_backend)
     learns: bool = attrs.field(default=False, kw_only=True)
     wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import reference
+from convpolicy.arithmetic import SIDES
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.named import policies
 from convpolicy.core.named import policy as named_policy
@@ -19,11 +20,13 @@ from convpolicy.core.plan import ConvSpec, Plan
 from convpolicy.core.policy import Policy
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.side import value_of
 from convpolicy.testing.common import refuses, require
 from convpolicy.testing.ladder import ConformanceError
 
 Array = NDArray[Any]
 IN, OUT = 4, 8
+POLICY = "torch"  # of the layers that need any policy
 FEW = 6  # layers where one of each kind is enough
 TWO_COMPUTATIONS = 2  # the reference rounds too, in the other direction at worst
 MIRRORS = ("reflect", "symmetric", "circular")  # the modes that reach only so far
@@ -34,9 +37,20 @@ RULES = (
     Choice("explicit", left=0, right=5),
     Choice("crop", left=-1, right=1),  # one sample added, another cut away
 )
+SUMS = ("odd", "odd_symmetric")  # those that also compute
+PER_CHANNEL = np.arange(1.0, IN + 1)
 MODES = (
     Choice("zeros"),
     Choice("constant", value=1.5),
+    Choice("constant", value=PER_CHANNEL),
+    Choice("constant", left=-2.0, right=PER_CHANNEL),
+    Choice("extrapolate"),
+    Choice("linear_ramp", value=PER_CHANNEL, right=-1.0),
+    Choice("per_side", left="reflect", right=Choice("constant", value=2.5)),
+    Choice("per_side", left=Choice("constant", value=PER_CHANNEL), right="odd"),
+    *(Choice(name) for name in SUMS),
+    Choice("odd", overflow="periodic"),
+    Choice("odd_symmetric", overflow="zero-extend"),
     Choice("replicate"),
     *(Choice(name) for name in MIRRORS),
     *(Choice(name, overflow=overflow) for name in MIRRORS for overflow in ("periodic", "zero-extend")),
@@ -53,6 +67,7 @@ class Case(NamedTuple):
     length: int
     base: str
     execution: str = "exact"
+    batch: int = 1
 
     def policy(self) -> Policy:
         """Return the policy, without its framework's claims."""
@@ -84,7 +99,22 @@ class Case(NamedTuple):
         spec = self.spec
         return (
             f"kernel_size {spec.kernel_size}, stride {spec.stride}, dilation {spec.dilation}, groups {spec.groups}, "
-            f"{'a' if self.bias else 'no'} bias, padding {self.rule}, mode {self.mode}, length {self.length}"
+            f"{'a' if self.bias else 'no'} bias, padding {self.rule}, mode {self.mode}, batch {self.batch}, length {self.length}"
+        )
+
+    def line(self, backend: str, dtype: str) -> str:
+        """Return one line of Python that builds such a layer, with other weights, and runs it."""
+        spec, policy = self.spec, self.policy()
+        arguments = {
+            "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups, "bias": self.bias, "padding": policy.padding,
+            "padding_mode": policy.padding_mode, "policy": self.base, "backend": backend, "dtype": dtype,
+            "execution": self.execution, "weight_norm": False, "seed": 0,
+        }  # fmt: skip
+        words = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        return (
+            f"from numpy import array, ones; import convpolicy; from convpolicy import Choice; "
+            f"layer = convpolicy.Conv1d({IN}, {OUT}, {spec.kernel_size}, {words}); "
+            f"print(convpolicy.backends()[{backend!r}].run(layer, ones(({self.batch}, {IN}, {self.length}), {numpy_dtype(dtype)!r})))"
         )
 
 
@@ -116,10 +146,10 @@ def _defined(draw: random.Random, rule: Choice, mode: Choice, base: str, executi
             return case
 
 
-def arrays(seed: Any, case: Case, dtype: str, batch: int = 1) -> tuple[dict[str, Array | None], Array]:
+def arrays(seed: Any, case: Case, dtype: str) -> tuple[dict[str, Array | None], Array]:
     """Return random weight and bias (or None), and data, as a backend takes numbers of the dtype."""
     draw = np.random.default_rng(seed)
-    shapes = case.spec.weight_shape, (OUT,), (batch, IN, case.length)
+    shapes = case.spec.weight_shape, (OUT,), (case.batch, IN, case.length)
     weight, bias, data = (rounded(draw.standard_normal(shape), dtype) for shape in shapes)
     return {"weight": weight, "bias": bias if case.bias else None}, data
 
@@ -135,10 +165,20 @@ def judge(case: Case, values: dict[str, Array | None], data: Array, output: Any,
     assert plan is not None
     spec = case.spec
     ideal = reference.conv1d(
-        data, values["weight"], values["bias"], left=plan.left, right=plan.right, mode=case.mode.name, **dict(case.mode.params),
+        data, values["weight"], values["bias"], left=plan.left, right=plan.right, **reference_words(case.policy()),
         stride=spec.stride, dilation=spec.dilation, groups=spec.groups,
     )  # fmt: skip
     compare(case, output, ideal, dtype)
+
+
+def reference_words(policy: Policy) -> dict[str, Any]:
+    """Return mode, value and overflow of a policy in the words of `reference.conv1d`."""
+    modes = policy.modes()
+    return {
+        "mode": modes[0][0].name if len(modes) == 1 else tuple(mode.name for mode, _words in modes),
+        "value": tuple(value_of(words, side) for side, words in zip(SIDES, (modes[0][1], modes[-1][1]))),
+        "overflow": modes[0][1].get("overflow", "error"),
+    }
 
 
 def compare(case: Case, output: Any, ideal: reference.Reference, dtype: str) -> None:
@@ -170,14 +210,15 @@ def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> N
 
 
 @contextmanager
-def trying(case: Case, about: str = "") -> Iterator[None]:
-    """Say with which layer, and with what else about the call, a part's own code failed."""
+def trying(case: Case, backend: Backend, dtype: str) -> Iterator[None]:
+    """Say with which layer a part's own code failed, and how to run such a layer again."""
+    again = f" To run such a layer: {case.line(backend.name, dtype)}"
     try:
         yield
-    except ConformanceError:
-        raise
+    except ConformanceError as error:
+        raise ConformanceError(f"{error}{again}") from error.__cause__
     except Exception as error:
-        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}{about and f' and {about}'}.") from error
+        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}.{again}") from error
 
 
 def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: str) -> Any:

@@ -18,7 +18,7 @@ def _same_bits(found: Any, wanted: Any) -> bool:
 def initial_weights(backend: Backend) -> None:
     """With a stream the weights are the policy's, to the bit, again and again; another seed gives others."""
     for case, dtype in each_dtype(backend, FEW, "initial"):
-        with trying(case):
+        with trying(case, backend, dtype):
             policy = case.policy().evolve(weight_init="uniform", bias_init="normal")
             spec = case.spec
             request = LayerRequest(spec, policy, dtype, case.execution)
@@ -35,7 +35,7 @@ def initial_weights(backend: Backend) -> None:
 def assign(backend: Backend) -> None:
     """Weights written into a layer are read back to the bit, and are what it computes with from then on."""
     for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "assign")):
-        with trying(case):
+        with trying(case, backend, dtype):
             first, data = arrays([number, 1], case, dtype)
             second, _data = arrays([number, 2], case, dtype)
             layer = build(backend, case, first, dtype)
@@ -54,7 +54,7 @@ def capture(backend: Backend) -> None:
     assert backend.capture is not None
     require(backend.capture(object()) is None, "capture must give None for what is no layer of its framework.")
     for number, (case, dtype) in enumerate(each_dtype(backend, 2 * FEW, "capture")):
-        with trying(case):
+        with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
             found = backend.capture(layer)

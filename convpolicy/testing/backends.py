@@ -15,20 +15,19 @@ from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
-from convpolicy.parts.mode import PaddingMode
 from convpolicy.registry import current
-from convpolicy.testing.adjoint import adjoint
+from convpolicy.testing.adjoint import adjoint, counts
 from convpolicy.testing.backend_cases import (
     FEW,
     IN,
     OUT,
+    POLICY,
     RULES,
     TWO_COMPUTATIONS,
     Case,
     arrays,
     build,
     check_array,
-    compare,
     each_dtype,
     judge,
     numpy_dtype,
@@ -37,10 +36,11 @@ from convpolicy.testing.backend_cases import (
     within,
 )
 from convpolicy.testing.backend_weights import assign, capture, initial_weights
-from convpolicy.testing.common import check_names, check_signature, offered, require
+from convpolicy.testing.common import check_names, check_signature, require
 from convpolicy.testing.ladder import Check, ConformanceError
+from convpolicy.testing.learned import learned, learned_gradient
+from convpolicy.testing.strangers import STRANGERS, stranger
 
-POLICY = "torch"  # of the layers below that need any policy
 MAX_EXAMPLES = 60  # layers per dtype: each rule and mode a few times
 FUNCTIONS = {  # what a backend calls with which arguments
     "build": ("request", "stream", "device"),
@@ -64,13 +64,17 @@ def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         *((f"values-{dtype}", "values", partial(_values, backend, dtype, max_examples)) for dtype in backend.dtypes),
         ("strided-input", "values", partial(_strided_input, backend)),
         ("lengths", "values", partial(_lengths, backend)),
-        ("index-map", "values", partial(_index_map, backend)),
+        *((which, "values", partial(stranger, backend, which)) for which in STRANGERS),
         ("assign", "values", partial(assign, backend)),
     ]
+    if backend.learns:
+        found.append(("learned", "values", partial(learned, backend)))
     if backend.capture is not None:
         found.append(("capture", "values", partial(capture, backend)))
     if backend.gradients is not None:
         few = max(max_examples // 4, 1)
+        if backend.learns:
+            found.append(("learned-gradient", "gradients", partial(learned_gradient, backend)))
         found += [(f"gradients-{dtype}", "gradients", partial(_gradients, backend, dtype, few)) for dtype in backend.dtypes]
     return [Check(backend, *check) for check in found]
 
@@ -103,9 +107,11 @@ def _signatures(backend: Backend) -> None:
 
 
 def _shapes(backend: Backend) -> None:
-    for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "shapes")):
-        with trying(case):
-            values, data = arrays(number, case, dtype, batch=2)
+    batches = (2, 1) if "no-empty-batch" in backend.declares else (2, 1, 0)
+    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "shapes")):
+        case = one._replace(batch=2)
+        with trying(case, backend, dtype):
+            values, data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
             found = backend.parameters(layer)
             require(set(found) == {"weight", "bias"}, f"parameters must give weight and bias, got {sorted(found)}, for {case}.")
@@ -119,10 +125,11 @@ def _shapes(backend: Backend) -> None:
             before = data.copy()
             whole = backend.run(layer, data)
             require(bool((data == before).all()), f"run writes into the caller's array, for {case}.")
-            for batch in (2, 1, 0):
-                with trying(case, f"a batch of {batch}"):
-                    output = whole if batch == 2 else backend.run(layer, data[:batch].copy())
-                check_array(case, f"the output for a batch of {batch}", output, (batch, OUT, plan.length_out), dtype)
+        for batch in batches:
+            now = case._replace(batch=batch)
+            with trying(now, backend, dtype):
+                output = whole if batch == 2 else backend.run(layer, data[:batch].copy())
+                check_array(now, f"the output for a batch of {batch}", output, (batch, OUT, plan.length_out), dtype)
 
 
 def _is_frameworks_own(backend: Backend, error: Exception) -> bool:
@@ -173,17 +180,19 @@ def _must_raise(what: str, call: Any, kind: type[Exception]) -> None:
 
 
 def _values(backend: Backend, dtype: str, count: int) -> None:
-    for number, case in enumerate(sample(count, dtype)):
-        with trying(case):
-            values, data = arrays(number, case, dtype, batch=1 + number % 2)
+    for number, one in enumerate(sample(count, dtype)):
+        case = one._replace(batch=1 + number % 2)
+        with trying(case, backend, dtype):
+            values, data = arrays(number, case, dtype)
             judge(case, values, data, backend.run(build(backend, case, values, dtype), data), dtype)
 
 
 def _strided_input(backend: Backend) -> None:
     """An array that does not lie in memory row by row is read as its shape says."""
-    for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "strided")):
-        with trying(case):
-            values, data = arrays(number, case, dtype, batch=2)
+    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "strided")):
+        case = one._replace(batch=2)
+        with trying(case, backend, dtype):
+            values, data = arrays(number, case, dtype)
             turned = data.transpose(2, 1, 0).copy().transpose(2, 1, 0)
             judge(case, values, turned, backend.run(build(backend, case, values, dtype), turned), dtype)
 
@@ -193,34 +202,13 @@ def _lengths(backend: Backend) -> None:
     dtype = backend.dtypes[0]
     rules = [rule for rule in RULES if rule.name in ("same_upper", "same_lower", "causal")]
     for number, case in enumerate(sample(FEW, "lengths", rules)):
-        with trying(case):
+        with trying(case, backend, dtype):
             values, _data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
             for length in (case.length, case.length + 1, case.length + 2, case.length):
                 now = case._replace(length=length)
                 _values, data = arrays(length, now, dtype)
                 judge(now, values, data, backend.run(layer, data), dtype)
-
-
-def _every_other(positions: Any, length: int) -> Any:
-    """Every other sample, and the constant in between."""
-    return np.where(positions % 2, -1, np.clip(positions // 2 * 2, 0, length - 1))
-
-
-def _index_map(backend: Backend) -> None:
-    """A mode of a stranger, of which nothing is known but its index map."""
-    dtype = backend.dtypes[0]
-    with offered(PaddingMode("index-map", _every_other)) as name:
-        for number, length in enumerate((1, 2, 5, 8)):
-            spec = ConvSpec(IN, OUT, 3, 2, 1, 2)
-            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name), length, POLICY)
-            plan = case.plan()
-            assert plan is not None
-            values, data = arrays(number, case, dtype)
-            sources = [*plan.left_sources, *range(length), *plan.right_sources]
-            padded = np.where(np.array(sources) < 0, 0, data[..., sources])
-            ideal = reference.conv1d(padded, values["weight"], values["bias"], stride=2, groups=2)
-            compare(case, backend.run(build(backend, case, values, dtype), data), ideal, dtype)
 
 
 # -- gradients ------------------------------------------------------------------------------------------------------------
@@ -230,23 +218,23 @@ def _gradients(backend: Backend, dtype: str, count: int) -> None:
     """The gradients to input, weight and bias are the float64 adjoint's, through every padding."""
     assert backend.gradients is not None
     for number, any_case in enumerate(sample(count, f"gradients {dtype}")):
-        case = any_case._replace(bias=any_case.bias or number == 0)  # one has a bias, however few there are
-        with trying(case):
+        case = any_case._replace(bias=any_case.bias or number == 0, batch=2)  # one has a bias, however few there are
+        with trying(case, backend, dtype):
             plan = case.plan()
             assert plan is not None
-            values, data = arrays(number, case, dtype, batch=2)
+            values, data = arrays(number, case, dtype)
             draw = np.random.default_rng([7, number])
             upstream = rounded(draw.standard_normal((2, OUT, plan.length_out)), dtype)
             found: Any = backend.gradients(build(backend, case, values, dtype), data, upstream)
             weight = values["weight"]
             assert weight is not None
-            ideal = adjoint(case.spec, plan, weight, data, upstream, plan.value)
-            magnitude = adjoint(case.spec, plan, np.abs(weight), np.abs(data), np.abs(upstream), abs(plan.value))
-            terms = adjoint(case.spec, plan, np.ones(weight.shape), np.ones(data.shape), np.ones(upstream.shape), 1.0)
+            ideal = adjoint(case.spec, plan, weight, data, upstream)
+            magnitude = adjoint(case.spec, plan, weight, data, upstream, absolute=True)
+            terms = counts(case.spec, plan)
             for role in ("input", "weight", "bias"):
                 if role == "bias" and not case.bias:
                     require(found["bias"] is None, f"the gradient to a bias that is not there must be None, for {case}.")
                     continue
                 check_array(case, f"the gradient to the {role}", found[role], ideal[role].shape, dtype)
-                bound = reference.tolerance(dtype, int(terms[role].max()) + 1, magnitude[role])
+                bound = reference.tolerance(dtype, terms[role] + 1, magnitude[role])
                 within(case, f"the gradient to the {role}", found[role], ideal[role], TWO_COMPUTATIONS * bound)

@@ -1,0 +1,78 @@
+"""Padding modes of a stranger, by which a backend is checked: nothing is known of them but their functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convpolicy import reference
+from convpolicy.core.plan import ConvSpec
+from convpolicy.layers.backend import Backend
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.mode import PaddingMode
+from convpolicy.parts.part import Param
+from convpolicy.parts.side import value_of
+from convpolicy.testing.backend_cases import IN, OUT, PER_CHANNEL, POLICY, Case, arrays, build, compare, trying
+from convpolicy.testing.common import offered
+
+
+def _every_other(positions: Any, length: int) -> Any:
+    """Every other sample, and the constant in between."""
+    return np.where(positions % 2, -1, np.clip(positions // 2 * 2, 0, length - 1))
+
+
+def _affine(positions: Any, length: int) -> Any:
+    """Half of one sample, a quarter of the next one and twice the constant, which is another one for each channel."""
+    first = np.clip(positions // 2 * 2, 0, length - 1)
+    return [
+        (0.5, first),
+        (np.where(positions < 0, 0.25, -0.25), np.minimum(first + 1, length - 1)),
+        (2.0, np.full_like(positions, -1)),
+    ]
+
+
+STRANGERS = {  # modes of which nothing is known but their functions, and what each added element is made of
+    "index-map": (PaddingMode("index-map", _every_other), Choice("index-map")),
+    "sum-of-terms": (
+        PaddingMode("sum-of-terms", _affine, params={"value": Param(0.0, kind="values")}),
+        Choice("sum-of-terms", value=PER_CHANNEL),
+    ),
+}
+
+
+def _hand_padded(data: Any, left: int, right: int, mode: PaddingMode, value: Any, absolute: bool = False) -> Any:
+    """Pad an input (batch, channels, length) element by element as a stranger's function says."""
+    length = data.shape[2]
+    columns = []
+    for position in range(-left, length + right):
+        if 0 <= position < length:
+            columns.append(data[..., position].astype(np.float64))
+            continue
+        given = mode.source(np.array([position]), length)
+        column = np.zeros(data.shape[:2])
+        for coefficient, index in given if isinstance(given, list) else [(1.0, given)]:
+            share, source = float(np.ravel(coefficient)[0]), int(np.ravel(index)[0])
+            column += (abs(share) if absolute else share) * (value if source < 0 else data[..., source].astype(np.float64))
+        columns.append(column)
+    return np.stack(columns, axis=-1)
+
+
+def stranger(backend: Backend, which: str) -> None:
+    """A mode of a stranger, of which nothing is known but its function, a constant per channel among its terms."""
+    dtype = backend.dtypes[0]
+    mode, choice = STRANGERS[which]
+    value = np.asarray(value_of(mode.arguments(choice), "left"))
+    with offered(mode) as name:
+        for number, length in enumerate((1, 2, 5, 8)):
+            spec = ConvSpec(IN, OUT, 3, 2, 1, 2)
+            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name, **dict(choice.params)), length, POLICY)
+            with trying(case, backend, dtype):
+                values, data = arrays(number, case, dtype)
+                output = backend.run(build(backend, case, values, dtype), data)
+                weight, bias = values["weight"], values["bias"]
+                padded = _hand_padded(data, 3, 2, mode, value)
+                ideal = reference.conv1d(padded, weight, bias, stride=2, groups=2)
+                large = _hand_padded(np.abs(data), 3, 2, mode, np.abs(value), absolute=True)
+                sizes = reference.conv1d(large, np.abs(weight), np.abs(bias), stride=2, groups=2)  # type: ignore[arg-type]
+                compare(case, output, ideal._replace(magnitude=sizes.output, terms=ideal.terms + reference.SUM_ROUNDINGS), dtype)
