@@ -73,7 +73,7 @@ def learned(backend: Backend) -> None:
                 plan = case.plan()
                 assert plan is not None
                 mode = ("reflect", "constant") if case.mode.name == "per_side" else "constant"
-                words = {"stride": case.spec.stride, "groups": case.spec.groups, "mode": mode, "value": value}
+                words: dict[str, Any] = {"stride": case.spec.stride, "groups": case.spec.groups, "mode": mode, "value": value}
                 ideal = reference.conv1d(data, values["weight"], values["bias"], left=plan.left, right=plan.right, **words)
                 compare(case, backend.run(layer, data), ideal, dtype)
             if backend.capture is not None:
@@ -107,4 +107,5 @@ def learned_gradient(backend: Backend) -> None:
                 ideal, magnitude = ideal.sum(), magnitude.sum()
             check_array(case, f"the gradient to {LEARNED}", np.asarray(found[LEARNED]), np.shape(ideal), dtype)
             bound = reference.tolerance(dtype, counts(case.spec, plan)[LEARNED] + 1, magnitude)
-            within(case, f"the gradient to {LEARNED}", np.asarray(found[LEARNED]), np.asarray(ideal), TWO_COMPUTATIONS * bound)
+            flat, wanted = np.atleast_1d(found[LEARNED]), np.atleast_1d(ideal)
+            within(case, f"the gradient to {LEARNED}", flat, wanted, np.atleast_1d(TWO_COMPUTATIONS * bound))
