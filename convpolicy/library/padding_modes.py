@@ -93,7 +93,7 @@ def odd_symmetric(positions: Indices, length: int) -> Any:
 def extrapolate(positions: Indices, length: int) -> Any:
     """The straight line through the two samples at the edge: 1234, left 2, right 2 -> ab|1234|56, a is 1-2·(2-1), b is 1-(2-1)."""
     distance, near, _far, inwards = _outwards(positions, length)
-    return [(1.0 + distance, near), (-1.0 * distance, near + inwards)]
+    return [(1.0 + distance, near), (-1.0 * distance, np.clip(near + inwards, 0, length - 1))]
 
 
 def linear_ramp(positions: Indices, length: int, width: int) -> Any:

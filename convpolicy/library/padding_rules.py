@@ -78,6 +78,22 @@ def semicausal(kernel: int, stride: int, dilation: int, length: int | None) -> t
     return left, total - left
 
 
+def reverse_causal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """(0, e - 1): output o reads nothing before sample o * stride.
+
+    Source: Google sequence-layers 0.2, convolution_explicit_padding, REVERSE_CAUSAL.
+    """
+    return 0, static_total(kernel, dilation)
+
+
+def semicausal_full(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """(e - stride, e - 1): semicausal, and every window that a sample is in, so that overlap-add gives all of the input back.
+
+    Source: Google sequence-layers 0.2, convolution_explicit_padding, SEMICAUSAL_FULL.
+    """
+    return semicausal(kernel, stride, dilation, length)[0], static_total(kernel, dilation)
+
+
 def _odd(side: str) -> dict[str, Param]:
     return {"odd_side": Param(side, kind="name", allowed=SIDES)}
 
@@ -110,4 +126,6 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         PaddingRule("full", full, declares={"causal"}),
         PaddingRule("causal", causal, declares={"causal", *KEEPS}),
         PaddingRule("semicausal", semicausal, declares={"causal", *KEEPS}),
+        PaddingRule("semicausal_full", semicausal_full, declares={"causal"}),
+        PaddingRule("reverse_causal", reverse_causal, declares=KEEPS),
     ]

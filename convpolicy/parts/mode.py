@@ -17,7 +17,7 @@ from convpolicy.parts.part import Param, Part, first_sentence
 from convpolicy.parts.side import CONSTANT, Side, Term, value_of
 
 Indices: TypeAlias = "NDArray[np.int64]"
-MOST_STEPS = 10_000  # in which a limit has to reach a pad; a mirror's takes two
+MOST_DOUBLINGS = 32  # of an input that is extended until a limit reaches a pad; a mirror's takes none
 SIGNATURE = "(positions, length) -> indices, or a list of (coefficient, indices)"
 
 
@@ -38,16 +38,21 @@ def _keep(mode: PaddingMode, widest: int, length: int) -> int:
 
 
 def _extend(mode: PaddingMode, widest: int, length: int) -> int:
-    extended = length
-    for _step in range(MOST_STEPS):
-        reach = mode.limit_of(extended)
-        if reach >= widest:
-            return extended
-        extended += widest - reach
-    raise PluginError(
-        f"padding mode {mode.name!r} ({mode.provider}) must have a limit that grows with the length, got {reach} for length {extended}, "
-        f"where {widest} are needed."
-    )
+    """Return the least length at which the mode reaches; a limit does not fall with the length."""
+    low, high = length, length + max(widest - mode.limit_of(length), 1)
+    for _ in range(MOST_DOUBLINGS):
+        if mode.limit_of(high) >= widest:
+            break
+        low, high = high, 2 * high
+    else:
+        raise PluginError(
+            f"padding mode {mode.name!r} ({mode.provider}) must have a limit that grows with the length, got {mode.limit_of(high)} for "
+            f"length {high}, where {widest} are needed."
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if mode.limit_of(middle) >= widest else (middle, high)
+    return high
 
 
 # What to do when a pad is wider than the mode reaches: the length to read the index map at.

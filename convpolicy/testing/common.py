@@ -47,12 +47,21 @@ def require(holds: bool, message: str) -> None:
         raise ConformanceError(message)
 
 
-def smallest(check: Callable[..., None], max_examples: int = MAX_EXAMPLES, **strategies: Any) -> None:
+def smallest(
+    check: Callable[..., None], max_examples: int = MAX_EXAMPLES, *, line: Callable[..., str] | None = None, **strategies: Any
+) -> None:
     """Call a check with examples of the strategies, by keyword; raise what it raises for the smallest example that fails.
+
+    Args:
+        check: what is called.
+        max_examples: how often.
+        line: the example, by keyword, as one line of Python that shows it again.
+        **strategies: of the example.
 
     Raises:
         ConformanceError: with the message of the smallest failure, or that the same example fails and passes.
     """
+    last: dict[str, Any] = {}
 
     @settings(
         max_examples=max_examples,
@@ -64,6 +73,8 @@ def smallest(check: Callable[..., None], max_examples: int = MAX_EXAMPLES, **str
     )
     @given(some.fixed_dictionaries(strategies))
     def run(example: dict[str, Any]) -> None:
+        last.clear()
+        last.update(example)
         try:
             check(**example)
         except ConvPolicyError:
@@ -80,7 +91,8 @@ def smallest(check: Callable[..., None], max_examples: int = MAX_EXAMPLES, **str
             "arguments alone."
         ) from None
     except ConvPolicyError as error:
-        raise ConformanceError(str(error)) from error.__cause__
+        again = f" To see it again: {line(**last)}" if line is not None else ""
+        raise ConformanceError(f"{error}{again}") from error.__cause__
 
 
 def _values(param: Param) -> Any:
@@ -91,7 +103,7 @@ def _values(param: Param) -> Any:
         return some.integers(0, 4)
     if param.kind == "flag":
         return some.booleans()
-    if param.kind == "number":
+    if param.kind in ("number", "values"):
         least = -4.0 if param.minimum is None else param.minimum
         return some.integers(0, 16).map(lambda step: least + step / 2)
     return some.just(param.default)  # an array: only its author knows of which shape

@@ -48,7 +48,15 @@ def checks(rule: PaddingRule, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _each(rule: PaddingRule, max_examples: int, check: Any) -> None:
-    smallest(partial(check, rule), max_examples, sizes=SIZES, choice=choices(rule))
+    smallest(partial(check, rule), max_examples, line=_line, sizes=SIZES, choice=choices(rule))
+
+
+def _line(sizes: Sizes, choice: Choice) -> str:
+    kernel, stride, dilation, length = sizes
+    return (
+        f"import convpolicy; from convpolicy import Choice; print(convpolicy.policy('torch').evolve(padding={choice!r})"
+        f".plan({kernel}, {stride}, {dilation}, length={length}))"
+    )
 
 
 def _signature(rule: PaddingRule) -> None:
@@ -128,4 +136,4 @@ def _probed(rule: PaddingRule, name: str, max_examples: int) -> None:
             except ConvPolicyError as error:
                 raise type(error)(f"{choice}: {error}") if choice.params else error from None
 
-        smallest(check, max_examples, sizes=SIZES, choice=choices(rule))
+        smallest(check, max_examples, line=_line, sizes=SIZES, choice=choices(rule))

@@ -35,16 +35,24 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("file", "shapes and dtypes", partial(_file, policy)),
         ("accepts", "shapes and dtypes", partial(_accepts, policy)),
         ("initial-weights", "shapes and dtypes", partial(_initial, policy)),
-        ("values", "values", partial(smallest, partial(_values, policy), max_examples, sizes=SIZES)),
+        ("values", "values", partial(_each, policy, _values, max_examples)),
     ]
     try:
         properties = declared(policy)
     except ConvPolicyError:  # a part that is not there; check "parts" says which
         properties = []
-    for name in properties:
-        probed = partial(PROPERTIES[name], policy)
-        found.append((name, "values", partial(smallest, probed, max_examples, sizes=SIZES)))
+    found += [(name, "values", partial(_each, policy, PROPERTIES[name], max_examples)) for name in properties]
     return [Check(policy, *check) for check in found]
+
+
+def _each(policy: Policy, check: Any, max_examples: int) -> None:
+    def line(sizes: Sizes) -> str:
+        kernel, stride, dilation, length = sizes
+        return (
+            f"import convpolicy; print(convpolicy.policy({policy.name!r}).plan({kernel}, {stride}, {dilation}, length={length}))"
+        )
+
+    smallest(partial(check, policy), max_examples, line=line, sizes=SIZES)
 
 
 # -- names ----------------------------------------------------------------------------------------------------------------
@@ -143,7 +151,7 @@ def _values(policy: Policy, sizes: Sizes) -> None:
     if plan is None:
         return
     signal = np.random.default_rng(sizes.length).integers(-9, 9, sizes.length).astype(float)
-    padded = [plan.value if source < 0 else signal[source] for source in plan.positions]
+    padded = plan.padded(signal[None])[0]
     bias = np.ones(1) if policy.bias else None
     ideal = reference.conv1d([[padded]], np.ones((1, 1, sizes.kernel)), bias, stride=sizes.stride, dilation=sizes.dilation)
     found = layer_of(policy, sizes)([signal])
