@@ -23,6 +23,7 @@ Element: TypeAlias = tuple[float, float]  # of a padded signal: its number, and 
 SUMS = ("odd", "odd_symmetric", "extrapolate")
 # how much longer than a pad the input has to be, for the modes that reach only so far
 REACHES = {"reflect": 1, "odd": 1, "symmetric": 0, "odd_symmetric": 0, "circular": 0}
+LEAST = {"replicate": 1, "linear_ramp": 1, "extrapolate": 2}  # samples that the others need, whatever the pad
 SUM_ROUNDINGS = 8  # of one added element: three coefficients and their products and two sums
 
 
@@ -127,8 +128,8 @@ def ramp(position: int, signal: list[float], left: int, right: int, ends: tuple[
     edge, end, width, distance = (
         (signal[0], ends[0], left, -position) if position < 0 else (signal[-1], ends[1], right, position - len(signal) + 1)
     )
-    share = distance / width
-    return edge * (1 - share) + end * share, abs(edge) * (1 - share) + abs(end) * share
+    near, far = (width - distance) / width, distance / width
+    return edge * near + end * far, abs(edge) * near + abs(end) * far
 
 
 def pad(
@@ -165,8 +166,9 @@ def elements(
     if before != after:
         halves = [elements(signal, left, right, one, value, overflow) for one in (before, after)]
         return halves[0][: left + len(signal)] + halves[1][left + len(signal) :]
-    if overflow == "zero-extend" and before in REACHES:
-        extra = max(max(left, right) + REACHES[before] - len(signal), 0)
+    if overflow == "zero-extend" and max(left, right) and before in {**REACHES, **LEAST}:
+        needed = max(left, right) + REACHES[before] if before in REACHES else LEAST[before]
+        extra = max(needed - len(signal), 0)
         longer = elements(signal + [high] * extra, left, right, before, value, "periodic")
         return longer[: len(longer) - extra]
     padded = []

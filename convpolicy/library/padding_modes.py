@@ -75,7 +75,7 @@ def _turned(positions: Indices, length: int, reach: int, skipped: int) -> Any:
 
 
 def odd(positions: Indices, length: int) -> Any:
-    """Turned about the edge sample, twice it minus its mirror image: 1234, left 2, right 2 -> ab|1234|56, a is 2·1-3, b is 2·1-2.
+    """Turned about the edge sample, twice it minus its mirror image: 4556, left 2, right 2 -> 33|4556|77.
 
     Source: scipy.signal's padtype "odd" (odd_ext), numpy.pad(mode="reflect", reflect_type="odd").
     """
@@ -83,7 +83,7 @@ def odd(positions: Indices, length: int) -> Any:
 
 
 def odd_symmetric(positions: Indices, length: int) -> Any:
-    """Turned about the edge, whose sample is repeated: 1234, left 2, right 2 -> a1|1234|45, a is 2·1-2.
+    """Turned about the edge, whose sample is repeated: 4556, left 2, right 2 -> 34|4556|67.
 
     Source: numpy.pad(mode="symmetric", reflect_type="odd").
     """
@@ -91,15 +91,18 @@ def odd_symmetric(positions: Indices, length: int) -> Any:
 
 
 def extrapolate(positions: Indices, length: int) -> Any:
-    """The straight line through the two samples at the edge: 1234, left 2, right 2 -> ab|1234|56, a is 1-2·(2-1), b is 1-(2-1)."""
+    """The straight line through the two samples at the edge: 4556, left 2, right 2 -> 23|4556|78.
+
+    One sample alone is repeated.
+    """
     distance, near, _far, inwards = _outwards(positions, length)
     return [(1.0 + distance, near), (-1.0 * distance, np.clip(near + inwards, 0, length - 1))]
 
 
 def linear_ramp(positions: Indices, length: int, width: int) -> Any:
-    """A straight line from the edge sample to an end value, which is the outermost element: 1234, left 2, right 2 -> va|1234|bv.
+    """A straight line from the edge sample to an end value, here 0, which the outermost element is: 2468, left 2, right 2 -> 01|2468|40.
 
-    Here a is halfway between v and 1, and b between 4 and v. Source: numpy.pad(mode="linear_ramp").
+    Source: numpy.pad(mode="linear_ramp").
     """
     distance, near, _far, _inwards = _outwards(positions, length)
     return [((width - distance) / width, near), (distance / width, np.full_like(positions, CONSTANT))]

@@ -51,7 +51,7 @@ def as_padding_mode(padding_mode: Any) -> Choice:
         return Choice.of("padding_mode", padding_mode)
     if len(padding_mode) != 2:
         raise InvalidValueError(
-            f"padding_mode must be one mode or a pair of them, left and right, got {len(padding_mode)}; pass one or two."
+            f"padding_mode must be one mode or a pair of them, left and right, got {shown(padding_mode)}; pass one or two."
         )
     left, right = (Choice.of(f"padding_mode {side}", mode) for side, mode in zip(SIDES, padding_mode))
     return left if left == right else Choice("per_side", left=left, right=right)

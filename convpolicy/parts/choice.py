@@ -55,7 +55,7 @@ def _kept(argument: str, value: Any) -> Any:
     Lists and arrays become `FrozenArray`, NumPy scalars Python's, every NaN the same NaN and -0.0 becomes 0.0. A mapping becomes
     the `Choice` it says, and a `Choice` without parameters its name.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
         value = Choice.of(argument, value)
     if isinstance(value, Choice):
         return value if value.params else value.name

@@ -52,7 +52,7 @@ def adjoint(
 
 def counts(spec: ConvSpec, plan: Plan) -> dict[str, int]:
     """Return the most terms that any number of each gradient is a sum of, for a batch of two."""
-    matrix, _constants = _padding(plan, 1)
+    matrix, _constants = _padding(plan, spec.in_channels)
     copies, summed = int((matrix != 0).sum(1).max(initial=1)), 0 if plan.copies else SUM_ROUNDINGS
     taps = spec.kernel_size * spec.out_channels // spec.groups
     everything = 2 * plan.length_out

@@ -115,11 +115,11 @@ PROPERTIES: dict[str, Callable[[Policy, Sizes], None]] = {
 
 def declared(policy: Policy) -> list[str]:
     """Return the properties that a policy has by what its rule and its mode declare, and by having no bias."""
-    rule, mode = policy.part("padding")[0], policy.part("padding_mode")[0]
+    rule, modes = policy.part("padding")[0], [mode for mode, _words in policy.modes()]
     found = {
         "static": not rule.needs_length,
-        "causal": "causal" in rule.declares and "causal" in mode.declares,
+        "causal": "causal" in rule.declares and "causal" in modes[0].declares,
         "length-preserving": "length-preserving" in rule.declares,
-        "linear": "linear" in mode.declares and not policy.bias,
+        "linear": all("linear" in mode.declares for mode in modes) and not policy.bias,
     }
     return [name for name in PROPERTIES if found[name]]

@@ -246,7 +246,7 @@ def used(registry: PluginRegistry) -> None:
             str(part.description), repr(name)
             uses: dict[str, Callable[[Any], Any]] = {
                 "padding rule": lambda part: part.resolve(3, 2, 1, 9, part.arguments(cp.Choice("x"))),
-                "padding mode": lambda part: part.sources(2, 1, 9),
+                "padding mode": lambda part: part.side("left", 2, 9, part.arguments(cp.Choice("x"))),
                 "initializer": lambda part: part.fill(None, Target((2, 2, 3), fans(2, 2, 3, 1)), part.arguments(cp.Choice("x"))),
                 "random stream": lambda part: part.seeded(0, part.arguments(cp.Choice("x"))),
                 "layout": lambda part: part.to_oiw(np.zeros((2, 3, 4))),

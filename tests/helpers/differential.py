@@ -114,6 +114,8 @@ def defined_pads(rule: Any, sizes: Sizes, length: int) -> tuple[int, int]:
         "half": lambda: (sizes.kernel // 2, sizes.kernel // 2),
         "full": lambda: (whole, whole),
         "causal": lambda: (whole, 0),
+        "reverse_causal": lambda: (0, whole),
+        "semicausal_full": lambda: (max(effective - stride, 0), whole),
         "semicausal": lambda: (effective - stride, stride - 1) if stride <= effective else (0, whole),
     }[rule.name]()
     return left[::-1] if params.get("odd_side") == "left" else left

@@ -9,11 +9,11 @@ import functools
 
 import attrs
 import numpy as np
-from helpers.padding_modes import MODES
+from helpers.padding_modes import COPYING, SUMS
 from helpers.padding_rules import RULES, choice_of
 
 import convpolicy as cp
-from convpolicy.parts import padding
+from convpolicy.parts import mode as modes
 
 # -- rules: each fault turns a right function into a wrong one ------------------------------------------------------------
 
@@ -51,17 +51,35 @@ MODE_FAULTS = {
 }
 
 
+SUM_FAULTS = {  # of what a right function gives: a list of (coefficient, indices)
+    "first coefficient a hundredth more": lambda terms, at, length: [(terms[0][0] * 1.01, terms[0][1]), *terms[1:]],
+    "coefficients exchanged": lambda terms, at, length: [(terms[1][0], terms[0][1]), (terms[0][0], terms[1][1]), *terms[2:]],
+    "first term alone": lambda terms, at, length: terms[:1],
+    "second term alone": lambda terms, at, length: terms[1:2],
+    "one sample further": lambda terms, at, length: [(share, np.minimum(index + 1, length - 1)) for share, index in terms],
+    "other edge": lambda terms, at, length: [(share, np.where(index < 0, index, length - 1 - index)) for share, index in terms],
+}
+
+
 def wrong_modes():
     """Return every built-in mode with every fault, named ``mode, fault``, and zeros that are not quite zero."""
-    for name in MODES:
+    for name in COPYING:
         mode = cp.padding_modes()[name]
         for fault, wrong in MODE_FAULTS.items():
-            yield cp.PaddingMode(f"{name}, {fault}", wrong(mode.source), limit=mode.limit, params=mode.params)
+            yield attrs.evolve(mode, name=f"{name}, {fault}", source=wrong(mode.source), declares=())
+    for name in SUMS:
+        mode = cp.padding_modes()[name]
+        for fault, wrong in SUM_FAULTS.items():
+
+            def source(at, length, right=mode.source, wrong=wrong, **words):
+                return wrong(right(at, length, **words), at, length)
+
+            yield attrs.evolve(mode, name=f"{name}, {fault}", source=source, declares=())
     zeros = cp.padding_modes()["zeros"]
     yield cp.PaddingMode("zeros, not quite", zeros.source, params={"value": cp.Param(1e-3)})
 
 
-RIGHT_OVERFLOW = dict(padding.OVERFLOW)
+RIGHT_OVERFLOW = dict(modes.OVERFLOW)
 OVERFLOW_FAULTS = {  # overflow rule, fault -> the length to read the index map at
     ("zero-extend", "periodic instead"): RIGHT_OVERFLOW["periodic"],
     ("zero-extend", "one zero more"): lambda *asked: RIGHT_OVERFLOW["zero-extend"](*asked) + 1,
@@ -81,9 +99,14 @@ def swap_an_odd_element(plan, layer):
     return swapped.plan(plan.kernel_size, plan.stride, plan.dilation, length=plan.length)
 
 
+def changed(plan, **fields):
+    """Return a plan with other values or sources; one that gives sums stays as it is."""
+    return cp.Plan.from_dict(plan.to_dict() | fields) if plan.copies else plan
+
+
 def pad_by_zeros(plan, layer):
     """Forget the mode."""
-    return attrs.evolve(plan, value=0.0, left_sources=(-1,) * plan.left, right_sources=(-1,) * plan.right)
+    return changed(plan, value=0.0, left_sources=(-1,) * plan.left, right_sources=(-1,) * plan.right)
 
 
 def scribble(data, layer):
@@ -92,10 +115,34 @@ def scribble(data, layer):
     return data
 
 
+def of_sides(change):
+    """Return a fault that changes what is added on each side."""
+    return {"plan": lambda plan, layer: attrs.evolve(plan, sides=tuple(map(change, plan.sides)))}
+
+
+def values_swapped(plan, layer):
+    """Exchange the constants of both sides."""
+    left, right = plan.sides
+    return attrs.evolve(plan, sides=(attrs.evolve(left, value=right.value), attrs.evolve(right, value=left.value)))
+
+
+def doubled_twice(side):
+    """Take a coefficient of 2 as 1.9."""
+    return attrs.evolve(side, terms=[attrs.evolve(t, coefficient=1.9) if t.coefficient == 2.0 else t for t in side.terms])
+
+
+SUM_LAYER_FAULTS = {  # those that only a sum, or a constant per channel or side, shows
+    "constant of the wrong channel": of_sides(
+        lambda side: attrs.evolve(side, value=side.value[::-1]) if np.ndim(side.value) else side
+    ),
+    "constants of the sides swapped": {"plan": values_swapped},
+    "coefficient of 2 taken as 1.9": of_sides(doubled_twice),
+    "first term of a sum alone": of_sides(lambda side: attrs.evolve(side, terms=side.terms[:1])),
+}
 LAYER_FAULTS = {
     "odd element on the other side": {"plan": swap_an_odd_element},
     "zeros whatever the mode": {"plan": pad_by_zeros},
-    "pads 1e-3 more": {"plan": lambda plan, layer: attrs.evolve(plan, value=plan.value + 1e-3)},
+    "pads 1e-3 more": {"plan": lambda plan, layer: changed(plan, value=plan.value + 1e-3) if plan.copies else plan},
     "kernel flipped": {"weight": lambda weight, layer: weight[..., ::-1]},
     "weight rounded": {"weight": lambda weight, layer: weight.astype(LESS_PRECISE[layer.request.dtype])},
     "input rounded": {"data": lambda data, layer: data.astype(LESS_PRECISE[layer.request.dtype])},
@@ -131,6 +178,21 @@ class Layer:
         """Return an ingredient as this layer's fault has it."""
         return self.faults[ingredient](value, self) if ingredient in self.faults else value
 
+    def pad(self, plan, data):
+        """Return (batch, channels, padded_length), element by element."""
+        columns = [data[..., n] for n in range(plan.cut[0], plan.length - plan.cut[1])]
+        added = [[], []]
+        for side, elements in zip(plan.sides, added):
+            value = np.asarray(side.value, data.dtype)
+            for n in range(side.width):
+                column = np.zeros(data.shape[:2], data.dtype)
+                for term in side.terms:
+                    share = data.dtype.type(np.broadcast_to(term.coefficient, side.width)[n])
+                    column = column + share * (value if term.sources[n] < 0 else data[..., term.sources[n]])
+                elements.append(column)
+        columns = [*added[0], *columns, *added[1]]
+        return np.stack(columns, -1) if columns else data[..., :0]
+
     def __call__(self, data):
         """Convolve (batch, channels, length)."""
         spec, dtype = self.request.spec, data.dtype
@@ -140,8 +202,7 @@ class Layer:
         plan, data, weight = self.take("plan", plan), self.take("data", data), self.take("weight", self.weight)
         stride, dilation = self.take("stride", spec.stride), self.take("dilation", spec.dilation)
         group = self.take("group", np.arange(spec.out_channels) * spec.groups // spec.out_channels)
-        sources = np.array([*plan.left_sources, *range(plan.length), *plan.right_sources], dtype=int)
-        padded = np.where(sources < 0, dtype.type(plan.value), data[..., sources])
+        padded = self.take("padded", self.pad(plan, data))
         output = np.zeros((len(data), spec.out_channels, plan.length_out), dtype)
         for out, offset, tap in np.ndindex(weight.shape):
             read = np.arange(plan.length_out) * stride + tap * dilation
@@ -153,7 +214,7 @@ class Layer:
 
 def wrong_backends():
     """Return a backend for every fault of a layer, and one without any."""
-    for fault, faults in {RIGHT: {}, **LAYER_FAULTS, **LAYER_FAULTS_IN_PLACE}.items():
+    for fault, faults in {RIGHT: {}, **LAYER_FAULTS, **SUM_LAYER_FAULTS, **LAYER_FAULTS_IN_PLACE}.items():
 
         def build(request, stream, device, faults=faults):
             if device is not None:

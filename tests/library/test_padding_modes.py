@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import attrs
 import numpy as np
 import pytest
-from helpers.padding_modes import MIRRORS, MODES, VALUE, Choice, check_mode, check_pads, choice_of, numbered, padded
+from helpers.padding_modes import FOLDING, MIRRORS, MODES, VALUE, Choice, check_mode, check_pads, choice_of, numbered, padded
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ def test_within_reach_every_mode_is_the_reference(mode):
 
 
 @pytest.mark.parametrize("overflow", OVERFLOWS)
-@pytest.mark.parametrize("mode", MIRRORS)
+@pytest.mark.parametrize("mode", FOLDING)
 def test_beyond_its_reach_every_mode_is_the_reference(mode, overflow):
     """Pads wider than the input, several periods of it: walked on, or with constants appended first and cut off again."""
     check_mode(choice_of(mode, overflow), mode)
@@ -115,10 +116,12 @@ def test_an_empty_input():
 def test_zero_extend_serves_any_map():
     """What was appended is constant even under a plugin's map that would put a sample there; the map is read beyond it."""
     mode = cp.PaddingMode("last", lambda at, length: np.where(at < 0, length - 1, length - 3), limit=lambda length: length - 1)
+    words = {"overflow": "zero-extend"}
     # 12 is extended to 12000 for pads of 4: left repeats the last 0, right is 000 and then the third from the end, another 0
-    assert [part.tolist() for part in mode.sources(4, 4, 2, "zero-extend")] == [[-1] * 4, [-1] * 4]
-    # 123 is extended to 1230: the third from the end is the 2
-    assert [part.tolist() for part in mode.sources(0, 3, 3, "zero-extend")] == [[], [-1, 1, 1]]
+    assert [mode.side(side, 4, 2, words).sources for side in ("left", "right")] == [(-1,) * 4] * 2
+    # 123 is extended to 1230 for pads of 0 and 3: the third from the end is the 2
+    assert mode.side("left", 0, 3, words, 3).sources == ()
+    assert mode.side("right", 3, 3, words, 3).sources == (-1, 1, 1)
 
 
 # -- the drawing in each mode's sentence ----------------------------------------------------------------------------------
@@ -130,13 +133,14 @@ def check_drawing(mode):
     """Assert that a layer that copies its input pads it as the drawing in the mode's description says."""
     digits, left, right, before, inner, after = DRAWING.search(mode.description).groups()
     assert (digits, int(left), int(right)) == (inner, len(before), len(after))
-    chosen = Choice(mode.name, value=VALUE) if "value" in mode.params else Choice(mode.name)
+    words = {"value": VALUE} if mode.name == "constant" else {"left": "reflect", "right": "zeros"} if mode.is_per_side else {}
+    chosen = Choice(mode.name, **words)
     copy = cp.Conv1d(1, 1, 1, padding=(int(left), int(right)), padding_mode=chosen, weight_init=1.0, bias=False)
     drawn = [VALUE if sign == "v" else float(sign) for sign in before + inner + after]
     assert copy(np.array([[float(digit) for digit in digits]], dtype="float32")).tolist() == [drawn]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, "per_side"])
 def test_the_drawing_is_what_the_mode_does(mode):
     """Every built-in mode draws itself in its description, and a layer with that mode pads so."""
     check_drawing(cp.padding_modes()[mode])
@@ -152,13 +156,15 @@ def test_the_drawing_is_what_the_mode_does(mode):
         ("constant", "1234, left 2, right 2 -> 00|1234|00."),
         ("reflect", "1234, left 2, right 1 -> 32|1234|32."),
         ("reflect", "1234, left 2, right 2 -> 32|1235|32."),
+        ("odd", "4556, left 2, right 2 -> 34|4556|67."),
+        ("extrapolate", "4556, left 2, right 2 -> 33|4556|77."),
     ],
 )
 def test_a_wrong_drawing_is_noticed(mode, drawing):
     """The check above can fail: another mode's drawing, swapped sides or another count is refused."""
     part = cp.padding_modes()[mode]
     with pytest.raises(AssertionError):
-        check_drawing(cp.PaddingMode(mode, part.source, limit=part.limit, params=part.params, description=drawing))
+        check_drawing(attrs.evolve(part, description=drawing))
 
 
 @pytest.mark.parametrize("outside", [-2, 4, 5])
@@ -166,7 +172,7 @@ def test_a_map_that_leaves_the_input_is_refused(outside):
     """A plugin's index map that points below -1 or beyond the input names its plugin, its range and what it gave."""
     mode = cp.PaddingMode("astray", lambda positions, length: np.full_like(positions, outside), provider="somebody")
     with pytest.raises(cp.ConvPolicyError, match=rf"'astray' \(somebody\) must map to integers in \[0, 4\) or -1.*\[{outside}, "):
-        mode.sources(2, 0, 4)
+        mode.side("left", 2, 4, {})
 
 
 def test_a_limit_that_never_reaches_is_the_plugins_fault():
@@ -175,4 +181,4 @@ def test_a_limit_that_never_reaches_is_the_plugins_fault():
     with pytest.raises(
         cp.ConvPolicyError, match=r"padding mode 'stuck' .* must have a limit that grows with the length, got 2 for"
     ):
-        mode.sources(3, 0, 5, "zero-extend")
+        mode.side("left", 3, 5, {"overflow": "zero-extend"})

@@ -20,8 +20,18 @@ def alone(only):
 MODE = cp.PaddingMode("sea", lambda positions, length: positions % length)
 PARTS = {  # what is wrong -> hook, part, fields of a policy that uses it, what the error says
     "mode, other arguments": ("modes", cp.PaddingMode("sea", alone), {"padding_mode": "sea"},
-                              r"padding mode 'sea' \(ocean\): source failed for length 9: TypeError: alone\(\) takes 1"),
+                              r"padding mode 'sea' \(ocean\): source failed for length 9: TypeError: alone\(\) takes 1.*it must be \(positions, length\) -> indices"),
     "mode fails": ("modes", cp.PaddingMode("sea", broken), {"padding_mode": "sea"}, r"'sea' \(ocean\): source failed .*KeyError: 'seven'"),
+    "no pairs": ("modes", cp.PaddingMode("sea", lambda at, n: [(1.0, at * 0, 3)]), {"padding_mode": "sea"},
+                 r"'sea' \(ocean\) must give pairs of a coefficient and indices, got a tuple of 3; it is \(positions, length\) -> "),
+    "not finite": ("modes", cp.PaddingMode("sea", lambda at, n: [(np.inf, at * 0)]), {"padding_mode": "sea"},
+                   r"'sea' \(ocean\) must give finite coefficients, got inf"),
+    "coefficient of another shape": ("modes", cp.PaddingMode("sea", lambda at, n: [(np.ones(7), at * 0)]), {"padding_mode": "sea"},
+                                     r"must give terms of the shape of positions, \(1,\), got a coefficient of shape \(7,\)"),
+    "indices of another shape": ("modes", cp.PaddingMode("sea", lambda at, n: [(1.0, at * 0), (1.0, np.zeros(4, int))]),
+                                 {"padding_mode": "sea"}, r"must give terms of the shape of positions, .* and indices of shape \(4,\)"),
+    "a term outside": ("modes", cp.PaddingMode("sea", lambda at, n: [(1.0, at * 0), (1.0, at * 0 + n)]), {"padding_mode": "sea"},
+                       r"'sea' \(ocean\) must map to integers in \[0, 9\) or -1, got \[9\]"),
     "limit fails": ("modes", cp.PaddingMode("sea", MODE.source, limit=broken), {"padding_mode": "sea"},
                     r"'sea' \(ocean\): limit failed for length 9: KeyError: 'seven'"),
     "limit is text": ("modes", cp.PaddingMode("sea", MODE.source, limit=str), {"padding_mode": "sea"},
@@ -94,6 +104,36 @@ def test_a_function_that_leaves(fault, error):
 
     kind, part, fields = {
         "mode fails": ("modes", cp.PaddingMode("sea", leaving), {"padding_mode": "sea"}),
+        "no pairs": (
+            "modes",
+            cp.PaddingMode("sea", lambda at, n: [(1.0, at * 0, 3)]),
+            {"padding_mode": "sea"},
+            r"'sea' \(ocean\) must give pairs of a coefficient and indices, got a tuple of 3; it is \(positions, length\) -> ",
+        ),
+        "not finite": (
+            "modes",
+            cp.PaddingMode("sea", lambda at, n: [(np.inf, at * 0)]),
+            {"padding_mode": "sea"},
+            r"'sea' \(ocean\) must give finite coefficients, got inf",
+        ),
+        "coefficient of another shape": (
+            "modes",
+            cp.PaddingMode("sea", lambda at, n: [(np.ones(7), at * 0)]),
+            {"padding_mode": "sea"},
+            r"must give terms of the shape of positions, \(1,\), got a coefficient of shape \(7,\)",
+        ),
+        "indices of another shape": (
+            "modes",
+            cp.PaddingMode("sea", lambda at, n: [(1.0, at * 0), (1.0, np.zeros(4, int))]),
+            {"padding_mode": "sea"},
+            r"must give terms of the shape of positions, .* and indices of shape \(4,\)",
+        ),
+        "a term outside": (
+            "modes",
+            cp.PaddingMode("sea", lambda at, n: [(1.0, at * 0), (1.0, at * 0 + n)]),
+            {"padding_mode": "sea"},
+            r"'sea' \(ocean\) must map to integers in \[0, 9\) or -1, got \[9\]",
+        ),
         "limit fails": ("modes", cp.PaddingMode("sea", MODE.source, limit=leaving), {"padding_mode": "sea"}),
         "needs_length fails": ("rules", cp.PaddingRule("sea", lambda *_: (1, 1), needs_length=leaving), {"padding": "sea"}),
         "check fails": ("inits", cp.Initializer("sea", alone, check=leaving), {"weight_init": "sea"}),
@@ -111,12 +151,32 @@ def test_a_function_that_leaves(fault, error):
         cp.unregister("ocean")
 
 
-@pytest.mark.parametrize(("name", "param"), [("value", cp.Param(kind="array")), ("width", cp.Param(1.0))])
-def test_a_parameter_of_a_mode_that_nothing_gets(name, param):
-    """It is refused when the mode is made, since the index map gets positions and length alone."""
-    with pytest.raises(cp.InvalidValueError, match=f"can only have the parameter 'value' of kind 'number', got '{name}' of kind"):
+@pytest.mark.parametrize(
+    ("name", "param"), [("value", cp.Param(kind="array")), ("left", cp.Param(kind="flag")), ("overflow", cp.Param(1.0))]
+)
+def test_a_parameter_of_a_mode_with_a_meaning_of_its_own(name, param):
+    """A constant or an overflow rule of another kind is refused when the mode is made."""
+    with pytest.raises(
+        cp.InvalidValueError, match=f"the parameter '{name}' of padding mode 'sea' must be of kind .*, got '{param.kind}'"
+    ):
         cp.PaddingMode("sea", MODE.source, params={name: param})
     assert cp.PaddingMode("sea", MODE.source, params={"value": cp.Param(1.5)}).params["value"].default == 1.5
+
+
+def test_a_parameter_of_its_own_reaches_the_function():
+    """``source`` gets it by keyword, at its default or as chosen, beside the width where it asks for that."""
+
+    def shelf(positions, length, depth, width):
+        return [(depth, np.full_like(positions, width % length))]
+
+    part = cp.PaddingMode("sea", shelf, needs_width=True, params={"depth": cp.Param(2.0), "value": cp.Param(0.0)})
+    cp.register(Plugin("modes", part), "ocean")
+    try:
+        for words, depth in (({}, 2.0), ({"depth": -0.5}, -0.5)):
+            plan = cp.policy("torch").evolve(padding=(3, 1), padding_mode=cp.Choice("sea", **words)).plan(1, length=5)
+            assert plan.padded(np.arange(1.0, 6.0)[None])[0].tolist() == [depth * 4] * 3 + [1, 2, 3, 4, 5] + [depth * 2]
+    finally:
+        cp.unregister("ocean")
 
 
 @pytest.mark.parametrize("params", [{"value": 3}, {5: cp.Param()}, ["value"], None])

@@ -76,11 +76,13 @@ def test_built_in_parts_come_through_hooks():
 def test_the_names_that_are_promised():
     """The rules, modes and backends that the documentation names are there, and every mapping is sorted and read-only."""
     assert list(cp.padding_rules()) == sorted([
-        "valid", "explicit", "same_upper", "same_lower", "same_static", "torch_same", "half", "full", "causal", "semicausal",
+        "valid", "explicit", "same_upper", "same_lower", "same_static", "torch_same", "half", "full", "causal", "semicausal", "semicausal_full", "reverse_causal",
         "torch-left", "tf-right", "mindspore-right", "paddle_same", "same_symmetric", "same_drop_last", "chomp", "causal_keep",
         "dac", "encodec", "encodec_causal", "mimi", "moshi", "nemo_causal", "nemo_future", "speechbrain_same", "to_multiple", "crop",
     ])  # fmt: skip
-    assert list(cp.padding_modes()) == ["circular", "constant", "reflect", "replicate", "symmetric", "zeros"]
+    assert list(cp.padding_modes()) == [
+        "circular", "constant", "extrapolate", "linear_ramp", "odd", "odd_symmetric", "per_side", "reflect", "replicate", "symmetric", "zeros",
+    ]  # fmt: skip
     assert list(cp.backends()) == [
         "flax", "flax-linen", "keras", "keras-jax", "keras-torch", "mindspore", "numpy", "paddle", "torch",
     ]  # fmt: skip

@@ -67,7 +67,10 @@ PROPERTIES = {  # what is declared, written out again
     **dict.fromkeys(("speechbrain_same", "to_multiple", "crop"), frozenset()),
     "full": {"causal"},  # what it adds on the right makes more outputs, not later reads
     **dict.fromkeys(("zeros", "replicate"), frozenset({"causal", "linear"})),
-    "constant": {"causal"},
+    **dict.fromkeys(("constant", "linear_ramp", "semicausal_full"), frozenset({"causal"})),
+    **dict.fromkeys(("odd", "odd_symmetric", "extrapolate"), frozenset({"linear"})),
+    "per_side": frozenset(),
+    "reverse_causal": {"length-preserving"},
     **dict.fromkeys(("reflect", "symmetric", "circular"), frozenset({"linear"})),
 }  # fmt: skip
 
@@ -83,7 +86,7 @@ LIES = [
     for parts, words in (("padding_rules", ("causal", "length-preserving")), ("padding_modes", ("causal", "linear")))
     for name in getattr(cp, parts)()
     for word in words
-    if word not in PROPERTIES[name]
+    if word not in PROPERTIES[name] and name != "per_side"  # which has what its sides have
 ]
 
 

@@ -13,12 +13,12 @@ import pytest
 from helpers import wrong
 from helpers.differential import GROUPS, Choice, random_cases, random_data, same_bits
 from helpers.numpy_layers import cases, check_backend, check_layer, check_written_in_place
-from helpers.padding_modes import MIRRORS, MODES, check_mode, choice_of
+from helpers.padding_modes import COPYING, FOLDING, MIRRORS, SUMS, check_mode, choice_of
 from helpers.padding_rules import RULES, check_rule
 from helpers.padding_rules import choice_of as rule_of
 
 import convpolicy as cp
-from convpolicy.parts import padding
+from convpolicy.parts import mode as modes
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,6 +42,8 @@ SHOWS = {  # rule -> the faults that make another rule of it
     "half": {MORE, NOTHING},
     "full": {DILATION, MORE, NOTHING},
     "causal": {SWAPPED, DILATION, MORE, NOTHING},
+    "reverse_causal": {SWAPPED, DILATION, MORE, NOTHING},
+    "semicausal_full": {SWAPPED, STRIDE, DILATION, MORE, NOTHING},
     "semicausal": {SWAPPED, STRIDE, DILATION, MORE, NOTHING},
 }
 
@@ -70,9 +72,9 @@ SAME_MODE = {  # fault -> the modes that it leaves as they are
     "wrapped off by one": set(),
     "edge repeated": {"replicate"},
     "constant": CONSTANTS,
-    "stuck after one period": set(MODES),  # but for overflow="periodic"
+    "stuck after one period": set(COPYING),  # but for overflow="periodic"
 }
-CHOICES = [(mode, None) for mode in MODES] + [(mode, overflow) for mode in MIRRORS for overflow in ("periodic", "zero-extend")]
+CHOICES = [(mode, None) for mode in COPYING] + [(mode, overflow) for mode in MIRRORS for overflow in ("periodic", "zero-extend")]
 
 
 @pytest.mark.grid(every=3)
@@ -88,6 +90,16 @@ def test_wrong_modes(mode, overflow, fault):
     else:
         with pytest.raises(AssertionError, match=f"^{mode}, {fault}"):
             check_mode(chosen, mode)
+
+
+@pytest.mark.parametrize("overflow", [None, "periodic", "zero-extend"])
+@pytest.mark.parametrize("fault", wrong.SUM_FAULTS)
+@pytest.mark.parametrize("mode", SUMS)
+def test_wrong_sums(mode, fault, overflow):
+    """Every mode that computes, with a wrong coefficient, a term less or another sample, is rejected."""
+    right = choice_of(mode, overflow if mode in FOLDING else None)
+    with pytest.raises(AssertionError, match=f"^{mode}, {fault}"):
+        check_mode(Choice(f"{mode}, {fault}", **dict(right.params)), mode)
 
 
 def test_zeros_that_are_not_quite_zero():
@@ -110,7 +122,7 @@ def test_wrong_overflow_rules(mode, overflow, fault, monkeypatch):
     chosen = choice_of(mode, overflow)
     check_mode(chosen, mode)
     forget_plans()
-    monkeypatch.setitem(padding.OVERFLOW, overflow, wrong.OVERFLOW_FAULTS[overflow, fault])
+    monkeypatch.setitem(modes.OVERFLOW, overflow, wrong.OVERFLOW_FAULTS[overflow, fault])
     with pytest.raises(AssertionError, match=f"^{re.escape(str(chosen))}, length"):
         check_mode(chosen, mode)
     forget_plans()
