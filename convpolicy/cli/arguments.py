@@ -16,6 +16,7 @@ from convpolicy.core.named import load_policy, policy
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.files.data import FORMATS
+from convpolicy.parts.arguments import as_padding_mode
 from convpolicy.parts.choice import Choice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,14 +54,32 @@ def choice(argument: str, word: str) -> Choice:
     if match is None:
         raise InvalidValueError(f"{argument} must read as name or name(parameter=value, …), got {word!r}; write it so.")
     params = {}
-    for setting in filter(None, (match[2] or "").split(",")):
+    for setting in filter(None, map(str.strip, _split(match[2] or ""))):
         name, equals, value = (part.strip() for part in setting.partition("="))
         if not equals or not name.isidentifier() or not value:
             raise InvalidValueError(f"{argument}: {setting.strip()!r} in {word!r} must read as parameter=value; write it so.")
         if name in params:
             raise InvalidValueError(f"{argument}: {name!r} stands twice in {word!r}; write it once.")
-        params[name] = _value(value)
+        params[name] = choice(f"{argument}: {name}", value) if "(" in value else _value(value)
     return Choice(match[1].strip(), **params)
+
+
+def padding_mode(word: str) -> Choice:
+    """Read a mode as `choice` does, or two of them, left and right: ``reflect,zeros``."""
+    modes = [choice("padding_mode", mode) for mode in _split(word)]
+    return as_padding_mode(modes[0] if len(modes) == 1 else modes)
+
+
+def _split(words: str) -> list[str]:
+    """Split at the commas that stand in no bracket."""
+    parts, depth = [""], 0
+    for sign in words:
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
 
 
 def _value(word: str) -> Any:

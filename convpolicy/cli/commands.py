@@ -110,7 +110,7 @@ def _field(policy: Policy, field: str) -> tuple[str, str, str]:
 @click.argument("policy", metavar="POLICY|FILE")
 @arguments.sizes
 @click.option("--padding", help="Instead of the policy's: 2, 3,1, same, 'same_static(odd_side=left)'.")
-@click.option("--padding-mode", help="Instead of the policy's: reflect, 'constant(value=1.5)'.")
+@click.option("--padding-mode", help="Instead of the policy's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.")
 @arguments.as_json
 def plan(
     policy: str,
@@ -127,7 +127,7 @@ def plan(
     if padding is not None:
         changes["padding"] = arguments.padding(padding)
     if padding_mode is not None:
-        changes["padding_mode"] = arguments.choice("padding_mode", padding_mode)
+        changes["padding_mode"] = arguments.padding_mode(padding_mode)
     made = arguments.named_or_file(policy).evolve(**changes).plan(kernel_size, stride, dilation, length=length)
     if as_json:
         output.print_json(made.to_dict())

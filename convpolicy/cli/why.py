@@ -43,7 +43,7 @@ class _Words:
 @click.option("--own-weights", is_flag=True, help="B starts from its own initial weights, not from those of A.")
 @click.option("--padding-a", help="Instead of A's: 2, 3,1, same, 'same_static(odd_side=left)'.")
 @click.option("--padding-b", help="Instead of B's.")
-@click.option("--padding-mode-a", help="Instead of A's: reflect, 'constant(value=1.5)'.")
+@click.option("--padding-mode-a", help="Instead of A's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.")
 @click.option("--padding-mode-b", help="Instead of B's.")
 @click.option("--out", "out_channels", type=int, help="Output channels, where no file of weights says them.")
 @click.option("--kernel-size", type=int, help="Taps of the kernel, where no file of weights says them.")
@@ -98,7 +98,7 @@ def _policy(word: str, padding: str | None, mode: str | None) -> Policy:
     if padding is not None:
         changes["padding"] = arguments.padding(padding)
     if mode is not None:
-        changes["padding_mode"] = arguments.choice("padding_mode", mode)
+        changes["padding_mode"] = arguments.padding_mode(mode)
     return arguments.named_or_file(word).evolve(**changes)
 
 

@@ -100,7 +100,9 @@ def extrapolate(positions: Indices, length: int) -> Any:
 
 
 def linear_ramp(positions: Indices, length: int, width: int) -> Any:
-    """A straight line from the edge sample to an end value, here 0, which the outermost element is: 2468, left 2, right 2 -> 01|2468|40.
+    """A straight line from the edge sample to an end value, here 0: 2468, left 2, right 2 -> 01|2468|40.
+
+    The outermost element is the end value.
 
     Source: numpy.pad(mode="linear_ramp").
     """
@@ -109,7 +111,10 @@ def linear_ramp(positions: Indices, length: int, width: int) -> Any:
 
 
 def per_side(positions: Indices, length: int) -> Any:
-    """Another mode for each side, ``padding_mode=("reflect", "zeros")``: 1234, left 2, right 2 -> 32|1234|00."""
+    """Another mode for each side, here reflect and zeros: 1234, left 2, right 2 -> 32|1234|00.
+
+    Written ``padding_mode=("reflect", "zeros")``.
+    """
     raise NotImplementedError("the modes of its sides are read instead")
 
 

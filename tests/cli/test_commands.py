@@ -91,6 +91,10 @@ PADDING_MODES = [
     ("constant(value=-1.5)", cp.Choice("constant", value=-1.5)),
     ("constant(value=nan)", cp.Choice("constant", value=float("nan"))),
     ("reflect(overflow=periodic)", cp.Choice("reflect", overflow="periodic")),
+    ("odd", "odd"),
+    ("reflect, zeros", ("reflect", "zeros")),
+    ("constant(left=1, right=[2, 3]),odd", (cp.Choice("constant", left=1, right=[2, 3]), "odd")),
+    ("per_side(left=reflect, right=constant(value=2.5))", ("reflect", cp.Choice("constant", value=2.5))),
 ]
 
 
@@ -114,7 +118,8 @@ def test_plan_takes_what_tables_print(padding, meant, mode, meant_mode):
     )
     plan = cp.policy("torch").evolve(padding=meant, padding_mode=meant_mode).plan(4, 1, 2, length=9)
     expected = json.loads(json.dumps(plan.to_dict()))
-    expected["value"] = "nan" if "nan" in mode else expected["value"]
+    if "nan" in mode:
+        expected["value"] = "nan"
     assert json_of(*words) == expected
     assert run(*words).stdout == f"{plan}\n\n{draw(plan)}\n"
 
