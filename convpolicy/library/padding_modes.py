@@ -111,7 +111,7 @@ def linear_ramp(positions: Indices, length: int, width: int) -> Any:
 
 
 def per_side(positions: Indices, length: int) -> Any:
-    """Another mode for each side, here reflect and zeros: 1234, left 2, right 2 -> 32|1234|00.
+    """One mode for each side, here reflect and zeros: 1234, left 2, right 2 -> 32|1234|00.
 
     Written ``padding_mode=("reflect", "zeros")``.
     """

@@ -1,18 +1,25 @@
-"""``convpolicy new-plugin``: what it writes, and what it refuses. Installing the result is test_docs_plugin.py's."""
+"""``convpolicy new-plugin``: what it writes for each kind, and what it refuses. Installing the result is test_write_a_plugin.py's."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import runpy
+import subprocess
+import sys
 import types
 
+import numpy as np
 import pytest
 import tomlkit
 from click.testing import CliRunner
+from helpers.paths import ROOT
 
 import convpolicy as cp
 from convpolicy.cli import group as cli
 from convpolicy.cli import new_plugin
+from convpolicy.parts.side import Arithmetic
 from convpolicy.testing import checks_of
 
 FILES = [
@@ -65,6 +72,76 @@ def test_the_module_conforms(plugin):
         assert (plan.left_sources, plan.right_sources) == ((0, 1), (2, 3))
     finally:
         cp.unregister("tide-pool")
+
+
+PARTS = {  # kind -> the part that the plugin tide-pool offers, and an example of what it does
+    "rule": lambda: cp.padding_rules()["tide-pool-lookahead"],
+    "mode": lambda: cp.padding_modes()["tide-pool-fade"],
+    "initializer": lambda: cp.initializers()["tide-pool-smoothing"],
+    "policy": lambda: cp.policy("tide-pool"),
+    "backend": lambda: cp.backends()["tide-pool"],
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_each_kind_conforms(tmp_path, monkeypatch, kind):
+    """Registered, the part passes the checks of the kit; the README's example runs, and the project says what it is."""
+    monkeypatch.syspath_prepend(tmp_path / kind)
+    assert run("tide-pool", "--kind", kind, "--folder", str(tmp_path / kind)).exit_code == 0
+    module = importlib.import_module("convpolicy_tide_pool")
+    cp.register(module, "tide-pool")
+    try:
+        for check in checks_of(PARTS[kind](), 8):
+            check()
+        readme = (tmp_path / kind / "README.md").read_text(encoding="utf-8")
+        exec(readme.split("```python")[1].split("```")[0], {})
+    finally:
+        cp.unregister("tide-pool")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "convpolicy_tide_pool"]:
+            del sys.modules[name]
+    project = tomlkit.parse((tmp_path / kind / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"{project['description']}." == module.__doc__
+    assert f"\n{module.__doc__} See [convpolicy]" in readme
+
+
+def test_a_mode_fades_as_it_is_drawn(tmp_path):
+    """The new mode is a sum of two terms, and its drawing is what it does."""
+    new_plugin.write("tide", tmp_path / "tide", "mode")
+    found = runpy.run_path(str(tmp_path / "tide" / "convpolicy_tide" / "__init__.py"))
+    mode = found["convpolicy_padding_modes"]()[0]
+    sides = [mode.side(side, 2, 4, mode.arguments(cp.Choice("tide-fade"))) for side in ("left", "right")]
+    data = np.array([[2.0, 4.0, 6.0, 8.0]])
+    assert [side.added(Arithmetic.of_numpy(data))[0].tolist() for side in sides] == [[4.0, 3.0], [7.0, 6.0]]
+    assert "2468, left 2, right 2 -> 43|2468|76" in mode.description
+
+
+@pytest.mark.needs("hatchling")
+def test_a_framework_verifies(tmp_path):
+    """Installed, the framework's own tests pass: policy, backend, native layer in a process of its own, both directions of its code."""
+    new_plugin.write("tide-pool", tmp_path / "plugin", "framework")
+    install = "-m pip --disable-pip-version-check -q install --no-deps --no-build-isolation --no-index --target site ./plugin"
+    environment = dict(os.environ) | {"PYTHONPATH": f"site{os.pathsep}{ROOT}", "CONVPOLICY_LOAD_PLUGINS": "tide-pool"}
+    for words in (install, "-m pytest -q -p no:cacheprovider plugin/tests"):
+        done = subprocess.run(
+            [sys.executable, *words.split()],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_kind_that_is_none(tmp_path, monkeypatch):
+    """In a sentence with the nearest one, with status 2, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    result = run("tide-pool", "--kind", "backnd")
+    assert result.exit_code == 2
+    assert "kind must be one of padding, rule, mode, initializer, policy, backend, framework, got 'backnd'" in result.stderr
+    assert "Did you mean 'backend'?" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_and_json(tmp_path):

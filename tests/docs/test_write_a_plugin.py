@@ -49,7 +49,7 @@ def test_the_whole_template_is_in_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     template = files(ROOT / TEMPLATE)
     assert {f"{TEMPLATE.as_posix()}/{name}" for name in template} <= names
-    assert {".gitignore.template", ".github/workflows/tests.yml.template", "pyproject.toml.template"} <= set(template)
+    assert {f"any/{name}.template" for name in (".gitignore", ".github/workflows/tests.yml", "pyproject.toml")} <= set(template)
     assert "convpolicy/testing/__init__.py" in names
 
 

@@ -18,9 +18,7 @@ class EinsumConv1d:
                 f"input must have shape (batch, {spec.in_channels}, length), got {data.shape}; reshape it."
             )
         plan = self.request.plan(data.shape[2])  # refuses what cannot be padded or holds no window
-        sources = np.array(plan.positions, dtype=int)
-        padded = np.where(sources < 0, data.dtype.type(plan.value), data[..., sources])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, spec.effective_kernel, axis=2)
+        windows = np.lib.stride_tricks.sliding_window_view(plan.padded(data), spec.effective_kernel, axis=2)
         windows = windows[:, :, :: spec.stride, :: spec.dilation]
         per_group = spec.in_channels // spec.groups, spec.out_channels // spec.groups
         grouped = windows.reshape(len(data), spec.groups, per_group[0], plan.length_out, spec.kernel_size)
