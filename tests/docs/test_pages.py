@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from helpers import pages
 from helpers.paths import ROOT
@@ -111,13 +112,13 @@ def test_the_pages_of_papers_are_made_from_the_policies(tmp_path):
 def test_drawings_are_true():
     """Every drawing ``1234, left 2, right 2 -> …`` of rules.md is what the mode above it does."""
     page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-    found = re.findall(r"^### (\S+)\n\n[^\n]*1234, left 2, right 2 -> (\S+)\|1234\|(\S+)\.$", page, re.MULTILINE)
+    found = re.findall(r"^### (\S+)\n\n[^\n]*(\d{4}), left 2, right 2 -> (\S+)\|(\d{4})\|(\S+)\.$", page, re.MULTILINE)
     assert {name for name, *_drawn in found} == set(cp.padding_modes())
-    for name, left, right in found:
-        plan = cp.policy("torch").evolve(padding=2, padding_mode=name).plan(1, length=4)
-        constant = {"zeros": "0", "constant": "v"}.get(name, "?")
-        drawn = ["".join(constant if s < 0 else str(s + 1) for s in side) for side in (plan.left_sources, plan.right_sources)]
-        assert [left, right] == drawn
+    for name, given, left, inner, right in found:
+        mode = ("reflect", "zeros") if name == "per_side" else cp.Choice("constant", value=9) if name == "constant" else name
+        plan = cp.policy("torch").evolve(padding=2, padding_mode=mode).plan(1, length=4)
+        drawn = "".join(f"{number:g}" for number in plan.padded(np.array([[float(digit) for digit in given]]))[0])
+        assert (left + inner + right).replace("v", "9") == drawn, name
 
 
 def test_every_part_says_what_it_is():
