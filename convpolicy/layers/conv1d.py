@@ -41,8 +41,8 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     Args:
         in_channels, out_channels: channels, each divisible by ``groups``.
         kernel_size, stride, dilation: samples, 1 or more.
-        padding: None (the policy decides), an int (both sides), a pair (left, right), a rule's name, the policy's own word
-            (``"same"``), or a `Choice`.
+        padding: None (the policy decides), an int (both sides), a pair (left, right), of which a negative number cuts samples
+            away, a rule's name, the policy's own word (``"same"``), or a `Choice`.
         groups: blocked connections from input to output channels.
         bias: None (the policy decides), True or False.
         padding_mode: None (the policy decides), a mode's name, a `Choice` such as ``Choice("constant", value=1.5)``, whose value

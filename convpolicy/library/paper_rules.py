@@ -160,7 +160,7 @@ def to_multiple(kernel: int, stride: int, dilation: int, length: int | None, *, 
 def crop(kernel: int, stride: int, dilation: int, length: int | None, *, left: int, right: int) -> tuple[int, int]:
     """(-left, -right): that many samples cut away before the convolution, which then never reads them.
 
-    A negative number is added instead: ``Choice("crop", left=-1, right=1)`` is lax's padding (1, -1).
+    A negative number is added instead: ``padding=(1, -1)`` stands for ``Choice("crop", left=-1, right=1)``.
     Source: a negative pad of torch.nn.functional.pad and of jax.lax.conv_general_dilated.
     """
     return -left, -right

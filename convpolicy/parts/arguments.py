@@ -17,21 +17,15 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
     """Turn what a caller may pass as ``padding`` into a Choice.
 
     Args:
-        padding: an int (both sides), a pair (left, right), a name, a Choice or a mapping.
+        padding: an int (both sides), a pair (left, right), of which a negative number cuts samples away, a name, a Choice or a mapping.
         names: the framework's own words, e.g. ``{"same": "same_upper"}``.
 
     Raises:
         InvalidTypeError, InvalidValueError: holds what came and what is allowed.
     """
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
-        left, right = (integer(f"padding {side}", pad, maximum=LARGEST) for side, pad in zip(SIDES, padding))
-        for side, pad in zip(SIDES, (left, right)):
-            if pad < 0:
-                raise InvalidValueError(
-                    f"padding {side} must be at least 0, got {pad}; pass 0 or more, or Choice('crop', left={-left}, right={-right}), "
-                    f"which cuts samples away."
-                )
-        return Choice("explicit", left=left, right=right)
+        left, right = (integer(f"padding {side}", pad, -LARGEST, LARGEST) for side, pad in zip(SIDES, padding))
+        return Choice("explicit", left=left, right=right) if min(left, right) >= 0 else Choice("crop", left=-left, right=-right)
     padding = single("padding", padding)
     if isinstance(padding, str):
         return Choice((names or {}).get(padding, padding))

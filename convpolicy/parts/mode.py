@@ -18,6 +18,8 @@ from convpolicy.parts.side import CONSTANT, Side, Term, value_of
 
 Indices: TypeAlias = "NDArray[np.int64]"
 MOST_DOUBLINGS = 32  # of an input that is extended until a limit reaches a pad; a mirror's takes none
+COPIED = 1.0  # the coefficient of an element that is one sample as it is
+NOTHING = (Term(COPIED, ()),)  # of a side to which nothing is added
 SIGNATURE = "(positions, length) -> indices, or a list of (coefficient, indices)"
 
 
@@ -96,6 +98,8 @@ class PaddingMode(Part):
     limit: Callable[[int], int] | None = attrs.field(default=None, kw_only=True)
     needs_width: bool = attrs.field(default=False, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_mode)
+    is_per_side: bool = attrs.field(init=False, repr=False)  # the mode that names another mode for each side
+    _own: tuple[str, ...] = attrs.field(init=False, repr=False)  # the parameters that ``source`` gets
 
     def __attrs_post_init__(self) -> None:
         for name, param in self.params.items():
@@ -108,11 +112,8 @@ class PaddingMode(Part):
             object.__setattr__(self, "params", MappingProxyType({**self.params, "overflow": _OVERFLOW_PARAM}))
         if not self.description:
             object.__setattr__(self, "description", first_sentence(self.source))
-
-    @property
-    def is_per_side(self) -> bool:
-        """True for the mode that names another mode for each side."""
-        return any(param.kind == "mode" for param in self.params.values())
+        object.__setattr__(self, "is_per_side", any(param.kind == "mode" for param in self.params.values()))
+        object.__setattr__(self, "_own", tuple(name for name in self.params if name not in RESERVED))
 
     def side(self, side: str, width: int, length: int, arguments: Mapping[str, Any], widest: int | None = None) -> Side:
         """Return what the elements of one side are.
@@ -163,7 +164,7 @@ class PaddingMode(Part):
 
     def mapped(self, positions: Indices, length: int, arguments: Mapping[str, Any]) -> list[tuple[Any, Indices]]:
         """Return what ``source`` gives, checked: ``(coefficient, indices)`` pairs, the indices of the shape of ``positions``."""
-        words = {name: value for name, value in arguments.items() if name not in RESERVED}
+        words = {name: arguments[name] for name in self._own}
         if self.needs_width:
             words["width"] = positions.size
         try:
@@ -172,42 +173,43 @@ class PaddingMode(Part):
             raise
         except BaseException as error:
             raise self._failed("source", f"length {length}", error, SIGNATURE) from error
+        if isinstance(given, np.ndarray):  # the common case pays nothing more
+            return [(COPIED, self._indices(given, positions, length))]
         is_sum = isinstance(given, (list, tuple)) and given and all(isinstance(term, tuple) for term in given)
-        return [self._checked(term, positions, length) for term in (given if is_sum else [(1.0, given)])]
+        return [self._term(term, positions, length) for term in (given if is_sum else [(COPIED, given)])]
 
-    def _checked(self, term: Any, positions: Indices, length: int) -> tuple[Any, Indices]:
-        try:
-            coefficient, index = (np.asarray(part) for part in term)
-        except ValueError:
-            raise self._wrong(
-                f"give pairs of a coefficient and indices, got a tuple of {len(term)}; it is {SIGNATURE}."
-            ) from None
-        if index.shape not in ((), positions.shape) or coefficient.shape not in ((), positions.shape):
-            raise self._wrong(
-                f"give terms of the shape of positions, {positions.shape}, got a coefficient of shape {coefficient.shape} "
-                f"and indices of shape {index.shape}."
-            )
-        if index.dtype.kind not in "iu" or (index < CONSTANT).any() or (index >= length).any():
+    def _indices(self, index: Any, positions: Indices, length: int) -> Indices:
+        if index.shape not in ((), positions.shape):
+            raise self._wrong(f"give indices of the shape of positions, {positions.shape}, got shape {index.shape}.")
+        if index.dtype.kind not in "iu" or index.min() < CONSTANT or index.max() >= length:
             raise self._wrong(f"map to integers in [0, {length}) or -1, got {index.tolist()} for positions {positions.tolist()}.")
+        return index if index.shape else np.full(positions.shape, index)
+
+    def _term(self, term: Any, positions: Indices, length: int) -> tuple[Any, Indices]:
+        if len(term) != 2:
+            raise self._wrong(f"give pairs of a coefficient and indices, got a tuple of {len(term)}; it is {SIGNATURE}.")
+        coefficient, index = np.asarray(term[0]), self._indices(np.asarray(term[1]), positions, length)
+        if coefficient.shape not in ((), positions.shape):
+            raise self._wrong(f"give coefficients of the shape of positions, {positions.shape}, got shape {coefficient.shape}.")
         if coefficient.dtype.kind not in "iuf" or not np.isfinite(coefficient).all():
             raise self._wrong(f"give finite coefficients, got {coefficient.tolist()} for positions {positions.tolist()}.")
-        return coefficient.astype(np.float64), np.broadcast_to(index, positions.shape).astype(np.int64)
+        return float(coefficient) if coefficient.ndim == 0 else coefficient.astype(np.float64), index
 
     def _terms(self, positions: Indices, read_length: int, length: int, arguments: Mapping[str, Any]) -> tuple[Term, ...]:
         if not positions.size:
-            return (Term(1.0, ()),)
+            return NOTHING
         mapped = self.mapped(positions, read_length, arguments)
         if read_length != length:  # zero-extended: positions now inside the extension are the constant, and so is what reads it
             inside = (positions >= length) & (positions < read_length)
+            copies = len(mapped) == 1 and np.ndim(mapped[0][0]) == 0 and mapped[0][0] == COPIED
             for number, (coefficient, index) in enumerate(mapped):
-                share = np.where(inside, float(number == 0), coefficient) if inside.any() and len(mapped) > 1 else coefficient
+                share = coefficient if copies else np.where(inside, float(number == 0), coefficient)
                 mapped[number] = share, np.where(inside | (index >= length), CONSTANT, index)
-        return tuple(
-            Term(float(coefficient) if coefficient.ndim == 0 else _plain(coefficient), tuple(index.tolist()))
-            for coefficient, index in mapped
-        )
+        return tuple(Term(_plain(coefficient), tuple(index.tolist())) for coefficient, index in mapped)
 
 
 def _plain(coefficient: Any) -> float | tuple[float, ...]:
     """Return coefficients per element, as one number where all are the same."""
+    if isinstance(coefficient, float):
+        return coefficient
     return float(coefficient[0]) if (coefficient == coefficient[0]).all() else tuple(coefficient.tolist())

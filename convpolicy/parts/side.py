@@ -191,8 +191,10 @@ def value_of(arguments: Mapping[str, Any], side: str) -> Value:
 
 def has_one_constant(sides: tuple[Side, ...]) -> bool:
     """Whether one number stands for the constant of all sides that read it."""
-    values = [side.value for side in sides if side.has_constant] or [0.0]
-    return not isinstance(values[0], tuple) and all(np.array_equal(value, values[0], equal_nan=True) for value in values)
+    values = [side.value for side in sides if side.has_constant]
+    if any(isinstance(value, tuple) for value in values):
+        return False
+    return all(value == values[0] or {str(value), str(values[0])} == {"nan"} for value in values)
 
 
 def require_channels(value: Value, channels: int) -> None:

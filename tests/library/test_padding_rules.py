@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from helpers.differential import Choice
 from helpers.measured import CAUSAL, COLUMNS, SAME_LOWER, SAME_UPPER, TORCH_SAME
 from helpers.padding_rules import GRID, LENGTHS, RULES, STRIDE_ONE, TORCH, check_rule, choice_of, sizes_for
 
 import convpolicy as cp
+from convpolicy import reference
 
 SAMES = ("same_upper", "same_lower", "tf-right", "mindspore-right")  # stride-aware, ceil(length / stride) outputs
 ODD_SIDE = {
@@ -25,6 +27,18 @@ ODD_SIDE = {
 def test_every_rule_is_its_published_formula(rule):
     """All registered rules, on every size and length of the grid."""
     check_rule(choice_of(rule), choice_of(rule))
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "odd"])
+@pytest.mark.parametrize("pads", [(1, -1), (-2, 3), (-1, -2), (2, 1)])
+def test_a_pair_adds_and_cuts(pads, mode):
+    """A negative number in a pair cuts samples away on its side, after the other side was added from the whole input."""
+    data = np.random.default_rng(0).standard_normal((1, 1, 7))
+    layer = cp.Conv1d(1, 1, 1, padding=pads, padding_mode=mode, weight_init=1.0, bias=False, dtype="float64")
+    whole = [max(pad, 0) for pad in pads]
+    padded = reference.pad(data[0, 0].tolist(), *whole, mode)
+    assert layer(data)[0, 0].tolist() == padded[max(-pads[0], 0) : len(padded) - max(-pads[1], 0)]
+    assert (layer.plan(7).left, layer.plan(7).right) == pads
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
