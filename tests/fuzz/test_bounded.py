@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fuzz import running
 
-SECONDS = 4.0
+SECONDS = 2.0
 MOST = 300
 FUZZERS = running.modules()
 
