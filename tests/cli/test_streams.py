@@ -24,6 +24,7 @@ def closed(number):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes streams elsewhere in another way")
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("words", [["list", "rules"], ["papers"], ["plan", "torch", "--kernel-size", "3", "--length", "4"]])
 def test_a_closed_stdout(words):
     """What has something to print says so; status 2."""
