@@ -19,7 +19,7 @@ from convpolicy.frameworks.numpy import layer as numpy_layer
 # -- the grid -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.grid(every=7)  # one fifth of the cases in each dtype; 5 divides no number of modes, groups, strides, dilations, biases
+@pytest.mark.grid(every=7)  # a fifth of the cases in each dtype; 5 divides no number of modes, groups, strides, …
 @pytest.mark.parametrize("first", range(5))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_and_mode_is_the_reference(dtype, first):
