@@ -47,7 +47,7 @@ def suite(pytester):
 @pytest.mark.parametrize("words", [(), pytest.param(("-n", "2"), marks=pytest.mark.needs("xdist"))], ids=["one process", "two"])
 def test_what_is_missing_is_left_out_and_said(suite, words):
     """A whole file, which would fail to import, and a single test; the last lines name the packages and count the tests."""
-    result = suite.runpytest_subprocess("--all-frameworks", *words)
+    result = suite.runpytest_inprocess("--all-frameworks", *words)
     result.assert_outcomes(passed=1)
     assert result.ret == 1  # for nothing but what is left out
     assert result.outlines[-4:-1] == [
@@ -81,7 +81,7 @@ def test_of_a_grid_each_nth_case_runs(suite, words):
     for name in ("test_whole.py", "test_single.py"):
         (suite.path / name).unlink()
     suite.makepyfile(test_grids=GRIDS)
-    result = suite.runpytest_subprocess("--all-frameworks", *words)
+    result = suite.runpytest_inprocess("--all-frameworks", *words)
     result.assert_outcomes(passed=3)
     assert result.ret == 0
     assert "5 cases of grids did not run; --grid runs them" in result.outlines
