@@ -21,6 +21,8 @@ pytest.register_assert_rewrite("helpers")  # their assertions say what they comp
 pytest_plugins = ["pytester"]  # a suite within a test, for the conformance kit
 
 os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")  # the core's own tests see no installed plugin
+# before NumPy is imported: threads of a BLAS cost each process that a test starts more than any product here takes
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 ROOMS = Path(__file__).parent / "frameworks"
 OWN_PROCESS = [ROOMS / name for name in ("flax", "keras", "paddle")]
@@ -45,20 +47,21 @@ def is_missing(package):
     return importlib.util.find_spec(package) is None
 
 
-def needs(file, tree):
-    """The packages that a test file names in its folder and in its ``pytestmark``."""
+def needs(file, text):
+    """The packages that a test file names in its folder and in its ``pytestmark``; most have none, and are not parsed."""
     room = file.relative_to(ROOMS).parts[0] if ROOMS in file.parents and file.parent != ROOMS else "numpy"
-    marks = (node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark")
+    body = ast.parse(text).body if "pytestmark" in text else []
+    marks = (node.value for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark")
     calls = (node for mark in marks for node in ast.walk(mark) if isinstance(node, ast.Call))
     return [room, *(word.value for call in calls if ast.unparse(call.func) == "pytest.mark.needs" for word in call.args)]
 
 
 def leave_out(file, config):
     """Whether a test file needs what is missing; its test functions are then counted."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    missing = tuple(package for package in needs(file, tree) if is_missing(package))
+    text = file.read_text(encoding="utf-8")
+    missing = tuple(package for package in needs(file, text) if is_missing(package))
     if missing:
-        tests = sum(isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in tree.body)
+        tests = sum(isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in ast.parse(text).body)
         config.stash[LEFT_OUT][file.as_posix()] = missing, tests
     return bool(missing)
 

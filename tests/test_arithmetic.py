@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from convpolicy import arithmetic
 from convpolicy.core.plan import ConvSpec
 
-QUICK = settings(max_examples=300, deadline=None, derandomize=True)
+QUICK = settings(max_examples=120, deadline=None, derandomize=True)
 KERNELS, STRIDES, DILATIONS = st.integers(1, 9), st.integers(1, 9), st.integers(1, 5)
 LENGTHS, PADS = st.integers(0, 40), st.integers(0, 12)
 

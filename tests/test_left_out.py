@@ -35,7 +35,7 @@ SKIPPED = "import pytest\n\ndef test_five(): pytest.skip()\n"
 
 @pytest.fixture
 def suite(pytester):
-    """A suite under this suite's conftest, run in a process of its own."""
+    """A suite under this suite's conftest."""
     pytester.makeconftest((TESTS / "conftest.py").read_text(encoding="utf-8"))
     pytester.makeini("[pytest]\nmarkers = needs\n    grid\npythonpath = .")
     pytester.makepyfile(test_whole=WHOLE, test_single=SINGLE)
@@ -47,7 +47,7 @@ def suite(pytester):
 @pytest.mark.parametrize("words", [(), pytest.param(("-n", "2"), marks=pytest.mark.needs("xdist"))], ids=["one process", "two"])
 def test_what_is_missing_is_left_out_and_said(suite, words):
     """A whole file, which would fail to import, and a single test; the last lines name the packages and count the tests."""
-    result = suite.runpytest_subprocess("--all-frameworks", *words)
+    result = suite.runpytest_inprocess("--all-frameworks", *words)
     result.assert_outcomes(passed=1)
     assert result.ret == 1  # for nothing but what is left out
     assert result.outlines[-4:-1] == [
@@ -60,9 +60,9 @@ def test_what_is_missing_is_left_out_and_said(suite, words):
 def test_what_skips_itself_is_a_failure_on_demand(suite):
     """With ``--all-frameworks``, and not without it; what is left out is none without it either."""
     suite.makepyfile(test_single=SKIPPED)
-    assert suite.runpytest_subprocess().ret == 0
+    assert suite.runpytest_inprocess().ret == 0
     (suite.path / "test_whole.py").unlink()
-    assert suite.runpytest_subprocess("--all-frameworks").ret == 1
+    assert suite.runpytest_inprocess("--all-frameworks").ret == 1
 
 
 def test_a_framework_with_a_process_of_its_own(suite):
@@ -71,8 +71,8 @@ def test_a_framework_with_a_process_of_its_own(suite):
     folder.mkdir()
     (folder / "test_flax.py").write_text("def test_seven(): pass\n")
     (suite.path / "flax.py").touch()  # as if it were installed
-    suite.runpytest_subprocess().assert_outcomes(passed=1)
-    suite.runpytest_subprocess("frameworks/flax/test_flax.py::test_seven").assert_outcomes(passed=1)
+    suite.runpytest_inprocess().assert_outcomes(passed=1)
+    suite.runpytest_inprocess("frameworks/flax/test_flax.py::test_seven").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("words", [pytest.param(("-n", "2"), marks=pytest.mark.needs("xdist"))], ids=["two processes"])
@@ -81,8 +81,8 @@ def test_of_a_grid_each_nth_case_runs(suite, words):
     for name in ("test_whole.py", "test_single.py"):
         (suite.path / name).unlink()
     suite.makepyfile(test_grids=GRIDS)
-    result = suite.runpytest_subprocess("--all-frameworks", *words)
+    result = suite.runpytest_inprocess("--all-frameworks", *words)
     result.assert_outcomes(passed=3)
     assert result.ret == 0
     assert "5 cases of grids did not run; --grid runs them" in result.outlines
-    suite.runpytest_subprocess("--grid", *words).assert_outcomes(passed=7, failed=1)
+    suite.runpytest_inprocess("--grid").assert_outcomes(passed=7, failed=1)

@@ -14,46 +14,53 @@ WATCHED = (*FRAMEWORKS, "click", "rich", "pluggy", "tomlkit", "hypothesis", "pyt
 LAYER = "convpolicy.Conv1d(2, 3, 3, padding='causal', policy='flax', seed=0)(numpy.ones((1, 2, 5), 'float32'))"
 
 
-def loaded(tmp_path: Path, code: str) -> set[str]:
-    """Run code in a fresh Python where every framework can be imported, as an empty module; return the watched ones it has."""
+def loaded(tmp_path: Path, *codes: str) -> list[set[str]]:
+    """Run codes in a fresh Python where every framework can be imported, as an empty module; return the watched ones after each."""
     for name in FRAMEWORKS:
         (tmp_path / f"{name}.py").touch()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "CONVPOLICY_LOAD_PLUGINS": ""}
-    code += "\nimport sys\nprint(*sys.modules)"
+    code = "import sys\n" + "\n".join(f"{code}\nprint(*sys.modules)" for code in codes)
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    return set(WATCHED) & set(result.stdout.split())
+    return [set(WATCHED) & set(line.split()) for line in result.stdout.splitlines()]
+
+
+USES = [
+    f"import convpolicy, numpy; {LAYER}",
+    "convpolicy.policy('mindspore').plan(4, length=9)",
+    "convpolicy.port(convpolicy.Conv1d(1, 1, 1), to='numpy')",
+    "convpolicy.compare('torch', 'mindspore', kernel_size=4, length=9)",
+    "[backend.is_installed() for backend in convpolicy.backends().values()]",
+    "convpolicy.translate('nn.Conv1d(2, 3, 3)')",
+    "convpolicy.policy('torch').to_dict()",
+    "convpolicy.policy('torch').save('p.json'); convpolicy.load_policy('p.json')",
+]
 
 
 @pytest.mark.parametrize(
-    ("code", "brought"),
+    ("codes", "brought"),
     [
-        ("import convpolicy", set()),
-        ("import convpolicy.reference, convpolicy.comparison.drawing", set()),
-        (f"import convpolicy, numpy; {LAYER}", {"pluggy"}),
-        ("import convpolicy; convpolicy.policy('mindspore').plan(4, length=9)", {"pluggy"}),
-        ("import convpolicy, numpy; convpolicy.port(convpolicy.Conv1d(1, 1, 1), to='numpy')", {"pluggy"}),
-        ("import convpolicy; convpolicy.compare('torch', 'mindspore', kernel_size=4, length=9)", {"pluggy"}),
-        ("import convpolicy; [backend.is_installed() for backend in convpolicy.backends().values()]", {"pluggy"}),
-        ("import convpolicy; convpolicy.translate('nn.Conv1d(2, 3, 3)')", {"pluggy"}),
-        ("import convpolicy; convpolicy.policy('torch').to_dict()", {"pluggy"}),
-        ("import convpolicy; convpolicy.policy('torch').save('p.json'); convpolicy.load_policy('p.json')", {"pluggy"}),
-        ("import convpolicy; convpolicy.policy('torch').save('p.toml')", {"pluggy", "tomlkit"}),
-        ("import convpolicy.cli.group; convpolicy.cli.group.build()", {"pluggy", "click", "rich"}),
-        ("import convpolicy.testing", {"pluggy", "hypothesis"}),
-        ("import convpolicy.testing as kit; kit.parametrize_with_checks([])", {"pluggy", "hypothesis", "pytest"}),
+        (["import convpolicy", "import convpolicy.reference, convpolicy.comparison.drawing"], set()),
+        (USES, {"pluggy"}),
+        (["import convpolicy; convpolicy.policy('torch').save('p.toml')"], {"pluggy", "tomlkit"}),
+        (["import convpolicy.cli.group; convpolicy.cli.group.build()"], {"pluggy", "click", "rich"}),
+        (["import convpolicy.testing"], {"pluggy", "hypothesis"}),
+        (["import convpolicy.testing as kit; kit.parametrize_with_checks([])"], {"pluggy", "hypothesis", "pytest"}),
     ],
+    ids=["nothing", "uses", "toml", "command line", "kit", "kit in pytest"],
 )
-def test_what_is_loaded(tmp_path, code, brought):
+def test_what_is_loaded(tmp_path, codes, brought):
     """Importing convpolicy loads none of them; each use loads what it needs, and nothing but a framework's layer a framework."""
-    assert loaded(tmp_path, code) == brought
+    assert loaded(tmp_path, *codes) == [brought] * len(codes)
 
 
-@pytest.mark.parametrize("name", WATCHED)
-def test_what_is_loaded_is_noticed(tmp_path, name):
+def test_what_is_loaded_is_noticed(tmp_path):
     """The check above can fail: one import of any of them is seen, also one that forgives a missing module."""
-    assert name in loaded(tmp_path, f"import convpolicy\ntry:\n    import {name}\nexcept ImportError:\n    pass")
+    forgiven = [f"try:\n    import {name}\nexcept ImportError:\n    pass" for name in WATCHED]
+    seen = loaded(tmp_path, "import convpolicy", *forgiven)
+    assert seen[0] == set()
+    assert all(name in after and name not in before for name, before, after in zip(WATCHED, seen, seen[1:]))
 
 
 ABSENT = """

@@ -16,7 +16,7 @@ import convpolicy
 from convpolicy import reference
 
 PACKAGE = Path(convpolicy.__file__).parent
-QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+QUICK = settings(max_examples=80, deadline=None, derandomize=True)
 
 # -- conv1d ---------------------------------------------------------------------------------------------------------------
 

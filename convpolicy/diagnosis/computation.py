@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import attrs
@@ -89,9 +90,9 @@ class Computation:
     prepare: tuple[Callable[[Doubles], Doubles], ...] = ()
     activation: Activation | None = None
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
-        """What is done to an input of this length.
+        """What is done to an input of this length; a search asks for it again and again.
 
         Raises:
             ConvPolicyError: a rule that refuses these sizes, a mode that does not reach, or an input that holds no window.

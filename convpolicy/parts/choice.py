@@ -90,7 +90,7 @@ def _key(params: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
     return tuple((name, isinstance(value, bool), value) for name, value in params)  # True is not 1
 
 
-@attrs.frozen(init=False, repr=False)
+@attrs.frozen(init=False, repr=False, eq=False)
 class Choice:
     """One registered part, chosen by name, with some of its parameters set.
 
@@ -105,13 +105,21 @@ class Choice:
     """
 
     name: str
-    params: tuple[tuple[str, Any], ...] = attrs.field(eq=_key)
+    params: tuple[tuple[str, Any], ...]
+    _compared: tuple[Any, ...]  # made once: every look-up of a part or a plan compares choices
 
     def __init__(self, name: str, /, **params: Any) -> None:
         if not isinstance(name, str):
             raise InvalidTypeError(f"a Choice's name must be text, got {shown(name)} of type {type(name).__name__}; pass a name.")
         items = ((k, _kept(f"{name}: {k}", v)) for k, v in params.items() if v is not None)
-        self.__attrs_init__(name, tuple(sorted(items)))
+        kept = tuple(sorted(items))
+        self.__attrs_init__(name, kept, (name, *_key(kept)))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Choice) and self._compared == other._compared)
+
+    def __hash__(self) -> int:
+        return hash(self._compared)
 
     @classmethod
     def of(cls, argument: str, value: Any) -> Choice:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy import reference
+from convpolicy import reference, registry
 from convpolicy.arithmetic import SIDES
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.named import policies
@@ -71,13 +71,7 @@ class Case(NamedTuple):
 
     def policy(self) -> Policy:
         """Return the policy, without its framework's claims."""
-        base = named_policy(self.base)
-        if "M" in base.part("layout")[0].axes and self.spec.groups != self.spec.in_channels:
-            base = base.evolve(layout="OIW")  # no layer of these groups has a depthwise layout
-        plain = base.evolve(
-            name="any", random_stream="numpy", weight_norm=None
-        )  # under a norm weights are equal within rounding only
-        return plain.evolve(padding=self.rule, padding_mode=self.mode, bias=self.bias)
+        return _policy(self.base, self.spec.groups == self.spec.in_channels, self.rule, self.mode, self.bias)
 
     def plan(self) -> Plan | None:
         """Return the plan, or None where the rule, the mode or the length do not allow one."""
@@ -116,6 +110,17 @@ class Case(NamedTuple):
             f"layer = convpolicy.Conv1d({IN}, {OUT}, {spec.kernel_size}, {words}); "
             f"print(convpolicy.backends()[{backend!r}].run(layer, ones(({self.batch}, {IN}, {self.length}), {numpy_dtype(dtype)!r})))"
         )
+
+
+@registry.cached(maxsize=1024)
+def _policy(base: str, depthwise: bool, rule: Choice, mode: Choice, bias: bool) -> Policy:
+    named = named_policy(base)
+    if "M" in named.part("layout")[0].axes and not depthwise:
+        named = named.evolve(layout="OIW")  # no layer of these groups has a depthwise layout
+    plain = named.evolve(
+        name="any", random_stream="numpy", weight_norm=None
+    )  # under a norm weights are equal within rounding only
+    return plain.evolve(padding=rule, padding_mode=mode, bias=bias)
 
 
 def _shuffled(draw: random.Random, items: Sequence[Any]) -> Iterator[Any]:

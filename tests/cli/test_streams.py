@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ def closed(number):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes streams elsewhere in another way")
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("words", [["list", "rules"], ["papers"], ["plan", "torch", "--kernel-size", "3", "--length", "4"]])
 def test_a_closed_stdout(words):
     """What has something to print says so; status 2."""
@@ -79,11 +81,19 @@ main()
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_interrupted_while_it_works():
-    """Ctrl-C while a command waits: status 130, no traceback."""
+    """Ctrl-C while a command waits for its input: status 130, no traceback."""
+    import fcntl
+    import termios
+
     process = subprocess.Popen(
         [*COMMAND, "translate", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(2)
+    process.stdin.write("x")
+    process.stdin.flush()
+    unread = array.array("i", [1])
+    while unread[0]:  # once the command reads its input, it waits for more
+        time.sleep(0.01)
+        fcntl.ioctl(process.stdin, termios.FIONREAD, unread)
     process.send_signal(signal.SIGINT)
     try:
         out, err = process.communicate(timeout=SECONDS)

@@ -32,7 +32,7 @@ def labelled(plan) -> list[str]:
     return ["0" if n == 0 else "123456789abcdefghijklmnopqrstuvwxyz"[(n - 1) % 35] for n in padded]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(plans())
 def test_every_label_and_mark_stands_where_the_reference_puts_it(plan):
     """Without the edges a drawing is the padded axis, and under it exactly the taps of every output."""
@@ -50,7 +50,7 @@ def test_every_label_and_mark_stands_where_the_reference_puts_it(plan):
         assert {cell for cell, mark in enumerate(without_edges) if mark == "^"} == taps
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(plans(), st.integers(24, 60), st.integers(2, 9))
 def test_a_cut_drawing_is_the_ends_of_the_whole_one(plan, width, rows):
     """Cut to a width and a number of rows, every line is the head and the tail of the same line drawn in full."""

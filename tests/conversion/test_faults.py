@@ -188,7 +188,8 @@ main()
 
 def large(path: Path) -> Path:
     """A file of 64 MiB."""
-    save_file({f"conv{n}.weight": random((256, 256, 64)) for n in range(4)}, path)
+    weight = random((256, 256, 64))
+    save_file({f"conv{n}.weight": weight for n in range(4)}, path)
     return path
 
 
@@ -244,7 +245,8 @@ def test_a_kill_in_the_middle(tmp_path):
 def test_a_polite_end_leaves_nothing(tmp_path):
     """SIGTERM to the command: exit status 143, no output and no hidden file."""
     source = tmp_path / "a.safetensors"
-    save_file({f"conv{n}.weight": random((256, 256, 64)) for n in range(24)}, source)
+    weight = random((256, 256, 64))
+    save_file({f"conv{n}.weight": weight for n in range(24)}, source)
     words = [
         "convert",
         str(source),

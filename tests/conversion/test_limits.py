@@ -129,24 +129,24 @@ def test_a_folder_that_cannot_be_written(suffix, tmp_path):
 
 
 FULL = """
-import resource, sys
+import os, resource, sys
 import convpolicy as cp
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
-try:
-    cp.convert(sys.argv[1], sys.argv[2], source="torch", target="keras", guess=True)
-except OSError as error:
-    print(error.strerror)
+for limit in sys.argv[3:]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    try:
+        cp.convert(sys.argv[1], sys.argv[2], source="torch", target="keras", guess=True)
+    except OSError as error:
+        print(limit, error.strerror, os.listdir("."))
 """
 
 
-@pytest.mark.parametrize("limit", [10, 200, 4096, 70_000])
-def test_an_archive_on_a_full_disk(limit, tmp_path):
-    """One error, and nothing on stderr: no archive is closed once more when it is forgotten."""
+def test_an_archive_on_a_full_disk(tmp_path):
+    """One error wherever the disk is full, and nothing on stderr: no archive is closed once more when it is forgotten."""
     save_file({f"conv{n}.weight": np.zeros((64, 16, 16), "f4") for n in range(3)}, tmp_path / "a.safetensors")
-    words = [sys.executable, "-c", FULL, str(tmp_path / "a.safetensors"), str(tmp_path / "b.npz"), str(limit)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("File too large\n", "")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+    words, limits = [sys.executable, "-c", FULL, "a.safetensors", "b.npz"], ["10", "200", "4096", "70000"]
+    done = subprocess.run([*words, *limits], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == [f"{limit} File too large ['a.safetensors']" for limit in limits]
+    assert done.stderr == ""
 
 
 def test_the_report_counts_what_is_left_out(tmp_path):

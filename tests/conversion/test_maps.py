@@ -25,7 +25,7 @@ def expected(pattern: str, name: str) -> list[str] | None:
     return None if match is None else list(match.groups())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text("ab*?*", max_size=7), st.text("ab", max_size=8))
 def test_as_a_regular_expression(pattern, name):
     """Whether it fits, and what every star stands for."""

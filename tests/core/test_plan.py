@@ -15,7 +15,7 @@ import convpolicy as cp
 
 Choice = cp.Choice
 TORCH = cp.policy("torch")
-QUICK = settings(max_examples=300, deadline=None, derandomize=True)
+QUICK = settings(max_examples=120, deadline=None, derandomize=True)
 SIZES = st.tuples(st.integers(1, 8), st.integers(1, 5), st.integers(1, 4))  # kernel_size, stride, dilation
 
 

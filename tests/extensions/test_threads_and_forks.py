@@ -67,11 +67,13 @@ def test_other_threads_wait_for_a_slow_plugin(install):
 
 
 FORKING = """
-import os, threading, time
+import os, sys, threading, time
 import convpolicy as cp
+sys.begun = threading.Event()
 {before}
+sys.begun.clear()
 threading.Thread(target={target}).start()
-time.sleep(0.3)
+sys.begun.wait()
 child = os.fork()
 if child == 0:
     os._exit(0 if {found} else 1)
@@ -81,7 +83,8 @@ SLOW_HOOK = """
 class Slow:
     @cp.hookimpl
     def convpolicy_padding_rules(self):
-        time.sleep(1)
+        sys.begun.set()
+        time.sleep(0.4)
         return [cp.PaddingRule("nine", lambda *sizes: (0, 9))]
 
 class Quick:
@@ -103,7 +106,7 @@ FORKS = {
 @pytest.mark.parametrize("name", FORKS)
 def test_a_fork(install, tmp_path, name):
     """The child has the whole registry and may register more: it does not wait for a thread that it does not have."""
-    install("slow", "import time\ntime.sleep(1)\n" + offering("seven"))
+    install("slow", "import sys, time\nsys.begun.set()\ntime.sleep(0.4)\n" + offering("seven"))
     before, target, found = FORKS[name]
     result = python(tmp_path, FORKING.format(before=before, target=target, found=found))
     assert (result.stdout, result.stderr) == ("0\n", "")

@@ -76,7 +76,7 @@ evolved = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=evolved, start=st.sampled_from(["torch", "flax"]))
 def test_evolved_policies_survive_a_file(tmp_path, changes, start):
     """Whatever evolve takes, arrays to the last bit, NaN, infinity, long texts, is read back as the same policy."""

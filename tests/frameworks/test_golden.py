@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -27,6 +28,7 @@ CLAIMED = {
 NARROW_BEFORE_2 = ("float16", "bfloat16")  # torch 1.9 draws these from fewer bits; the policy holds for float32 and float64
 
 
+@functools.cache
 def stored(name: str) -> dict:
     """One stored measurement."""
     return json.loads((GOLDEN / f"{name}.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -34,6 +35,7 @@ DIFFERENT = {
 }
 
 
+@functools.cache
 def stored(name: str) -> dict:
     """One stored measurement."""
     return json.loads((LAWS / f"{name}.json").read_text(encoding="utf-8"))

@@ -49,6 +49,7 @@ def test_jax_has_no_float64():
         STREAMS["keras-jax"](0).uniform((1,), 0.0, 1.0, "float64")
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("dtype", STREAMS["keras-torch"].dtypes)
 @pytest.mark.parametrize("rest", [0, 1, 3, 4, 5, 15, 16, 17])
 def test_torch_in_pieces_is_torch_at_once(rest, dtype):

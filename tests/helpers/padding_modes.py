@@ -65,7 +65,7 @@ def check_pads(chosen, mode, length, left, right):
 
 def check_mode(chosen, mode):
     """Assert the above on every small length and every pair of pads within the mode's reach, or beyond with an overflow rule."""
-    for length in range(2 if mode == "extrapolate" else 1, 8):
+    for length in range(2 if mode == "extrapolate" else 1, 6):
         folds = "overflow" not in dict(chosen.params) and mode in reference.REACHES
         reach = length - reference.REACHES[mode] if folds else 2 * length + 3
         for left, right in itertools.product(range(reach + 1), repeat=2):

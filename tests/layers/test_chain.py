@@ -64,14 +64,14 @@ def outputs_or_none(rows, length):
         return 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_chains(), st.integers(0, 40))
 def test_length_is_what_the_layers_give(rows, length):
     """An input of every length, too short ones too."""
     assert cp.chain(rows).length(length) == outputs_or_none(rows, length)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_chains(), st.integers(1, 5))
 def test_the_shortest_length_is_the_shortest(rows, outputs):
     """Found by halving, as by trying every length from 0 on."""
@@ -79,7 +79,7 @@ def test_the_shortest_length_is_the_shortest(rows, outputs):
     assert made.shortest_length(outputs) == next(n for n in range(2000) if made.length(n) >= outputs)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_chains(), st.integers(0, 30))
 def test_reads_is_what_the_outputs_depend_on(rows, more):
     """Each sample made NaN in turn: an output is NaN exactly when it is said to read it."""
@@ -92,7 +92,7 @@ def test_reads_is_what_the_outputs_depend_on(rows, more):
         assert made.reads(output, length) == tuple(np.flatnonzero(row))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_chains(("zeros",)), st.integers(0, 30))
 def test_the_receptive_interval_is_where_an_output_reads(rows, more):
     """With zeros beyond the edges: the samples read begin and end where the interval does, but for the edges and dilation's gaps."""
@@ -118,7 +118,7 @@ def late_output(rows, length, outputs, stride):
     return int(changed[0]) if changed.size else None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_chains(), st.integers(0, 20))
 def test_causality_is_what_the_layers_show(rows, more):
     """The plans agree with layers that are run, and with the samples read, output by output; what is named is so."""

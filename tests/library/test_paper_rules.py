@@ -25,7 +25,7 @@ def dropping(pads, dropped, kernel, stride, dilation, length):
     return found or None
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(sizes)
 def test_rules_that_drop_outputs(given_sizes):
     """chomp, same_drop_last and causal_keep read what padding both sides and dropping outputs reads, also with a stride."""
@@ -40,7 +40,7 @@ def test_rules_that_drop_outputs(given_sizes):
     assert reads(policy.evolve(padding="causal_keep"), at_one, length) == dropping(whole, whole, *at_one, length)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(sizes)
 def test_rules_that_fill_the_last_window(given_sizes):
     """EnCodec's and Mimi's: with the extra the last sample is read by the last whole window; to_multiple by its own name."""
@@ -64,7 +64,7 @@ def test_rules_that_fill_the_last_window(given_sizes):
     assert cp.policy("torch").evolve(padding="to_multiple").plan(1, stride, length=length).right == -length % stride
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(
     sizes, st.integers(0, 3), st.integers(0, 3), st.sampled_from(["zeros", "reflect", "symmetric", "replicate", "circular"]),
     st.booleans(),

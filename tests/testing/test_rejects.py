@@ -58,7 +58,7 @@ BY_SHAPE = {  # fault -> what rejects it; all others differ from the reference
 @pytest.mark.parametrize("fault", [fault for fault in LAYERS if fault != wrong.RIGHT])
 def test_a_wrong_layer_is_rejected(fault):
     """Every layer of wrong.py: the message holds the place, both numbers, the bound, and the smallest layer that shows it."""
-    error = rejected(LAYERS[fault])
+    error = rejected(LAYERS[fault], max_examples=40)
     check, says = BY_SHAPE.get(fault, ("values-float32", "the output differs from the float64 reference at"))
     assert check in {found.check for found in error.report.failures}
     assert re.search(
@@ -68,7 +68,7 @@ def test_a_wrong_layer_is_rejected(fault):
 
 def test_a_layer_without_fault_is_accepted():
     """The layer that carries the faults passes without one."""
-    assert climb(LAYERS[wrong.RIGHT], checks_of(LAYERS[wrong.RIGHT])).failures == ()
+    assert climb(LAYERS[wrong.RIGHT], checks_of(LAYERS[wrong.RIGHT], 40)).failures == ()
 
 
 def numpy_backend(**more):

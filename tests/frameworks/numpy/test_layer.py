@@ -19,11 +19,12 @@ from convpolicy.frameworks.numpy import layer as numpy_layer
 # -- the grid -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.grid(every=2)
+@pytest.mark.grid(every=7)  # a fifth of the cases in each dtype; 5 divides no number of modes, groups, strides, …
+@pytest.mark.parametrize("first", range(5))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_rule_and_mode_is_the_reference(dtype):
+def test_every_rule_and_mode_is_the_reference(dtype, first):
     """Every rule × mode × groups × stride × dilation × bias, inputs shorter than the kernel among them."""
-    check_backend("numpy", dtype, cases(seed=int(dtype[-2:])))
+    check_backend("numpy", dtype, itertools.islice(cases(seed=int(dtype[-2:])), first, None, 5))
 
 
 def test_the_grid_is_whole():
