@@ -11,6 +11,11 @@ from mindspore import Tensor, ops
 from convpolicy.core.plan import Plan
 from convpolicy.parts.side import Side
 
+ROUNDED_BY_NUMPY = {
+    mindspore.float16: np.float16,
+    mindspore.float64: np.float64,
+}  # MindSpore would round float64 to float32 before
+
 
 def padding_of(plan: Plan, dtype: Any) -> tuple[Any, Any, int, int]:
     """Return what `padded` needs to know of a plan, as tensors and numbers, which are constants of a graph.
@@ -47,7 +52,7 @@ def _elements(side: Side, dtype: Any) -> Any:
 
 
 def _number(numbers: Any, dtype: Any) -> Tensor:
-    return Tensor(numbers.astype(mindspore.dtype_to_nptype(dtype)))
+    return Tensor(numbers.astype(ROUNDED_BY_NUMPY.get(dtype, np.float32)), dtype)
 
 
 def padded(x: Any, padding: Any, value: Any) -> Any:

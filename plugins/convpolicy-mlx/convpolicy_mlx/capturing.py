@@ -36,7 +36,10 @@ def capture(layer: Any) -> Capture | None:
     padding = Choice("crop", left=-layer.padding, right=-layer.padding) if layer.padding < 0 else layer.padding
     policy = cp.policy("mlx").evolve(padding=padding) if request is None else request.policy
     weights = unpacked(layer)
-    if LEARNED in weights:
+    start = None if request is None else request.learned()
+    if start is not None:
+        if weights.get(LEARNED, weights["weight"]).shape != start.shape:
+            raise refuse(layer, f"its {LEARNED} is not of shape {start.shape}, as it was built", "set one of this shape")
         policy = with_learned(policy, weights[LEARNED])
     return Capture(spec, policy.evolve(bias="bias" in layer), weights["weight"], weights["bias"], dtype)
 
