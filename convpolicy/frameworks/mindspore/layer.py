@@ -220,16 +220,17 @@ def run(layer: PolicyConv1d, data: Any) -> Any:
 def parameters(layer: PolicyConv1d) -> dict[str, Any]:
     """Return weight (out, in/groups, kernel) and bias as NumPy arrays, and a learned constant."""
     values = {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
-    return values if layer.padding_value is None else values | {LEARNED: layer.padding_value.asnumpy()}
+    learned = getattr(layer, LEARNED, None)  # MindSpore's own layer has no such attribute
+    return values if learned is None else values | {LEARNED: learned.asnumpy()}
 
 
 def assign(layer: PolicyConv1d, values: dict[str, Any]) -> None:
     """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays."""
-    own = {name: getattr(layer, name) for name in ("weight", "bias", LEARNED) if values.get(name) is not None}
+    own = {name: getattr(layer, name, None) for name in ("weight", "bias", LEARNED) if values.get(name) is not None}
     for name, parameter in own.items():
         value = values[name][:, :, None] if name == "weight" else values[name]
         if parameter is not None:
-            parameter.set_data(Tensor(np.array(value), parameter.dtype))
+            parameter.set_data(Tensor(np.array(value, order="C"), parameter.dtype))
 
 
 def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
@@ -240,4 +241,4 @@ def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
     to_input, to_weights = backward(Tensor(np.ascontiguousarray(data)))
     found = {weight.name: value.asnumpy() for weight, value in zip(weights, to_weights)}
     own = {"input": to_input.asnumpy(), "weight": found["weight"][:, :, 0], "bias": found.get("bias")}
-    return own if layer.padding_value is None else own | {LEARNED: found[LEARNED]}
+    return own | {LEARNED: found[LEARNED]} if LEARNED in found else own

@@ -83,10 +83,14 @@ def test_training_finds_the_constant(mode, compiled):
     data = random(8, 9, 4)
     wanted = target(data)
     optimizer = optimizers.Adam(0.2)
-    call = nn.value_and_grad(layer, lambda: ((layer(data) - wanted) ** 2).mean())
+
+    def loss_of(x):
+        return ((layer(x) - wanted) ** 2).mean()
+
+    call = nn.value_and_grad(layer, loss_of)
 
     def step():
-        loss, gradients = call()
+        loss, gradients = call(data)
         optimizer.update(layer, gradients)
         return loss
 

@@ -64,8 +64,7 @@ def test_what_is_read(chain, widths, mode):
 REFUSED = {
     "reflect behind another side": (
         [("constant", 1.5, 3, 0), ("reflect", None, 0, 2)],
-        "Pad node 'pad1' must read nothing but samples of the input, got reflect on the right, which of inputs of 2 samples or fewer repeats "
-        "what Pad node 'pad0' added; put it first, or give the input of the model a fixed length",
+        "got reflect on the right, which of inputs of 2 samples or fewer repeats what Pad node 'pad0' added; put it first, or give the input",
     ),
     "wrap behind another side": (
         [("reflect", None, 2, 0), ("wrap", None, 0, 3)],

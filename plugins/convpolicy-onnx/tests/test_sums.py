@@ -131,8 +131,7 @@ NOT_READ = {
     "per channel": ({"padding_mode": ADDED}, None, "nothing but one Conv and its padding, got Concat, Expand, Shape besides; name"),
     "reflected after a wrap": (
         {"padding_mode": ("reflect", "circular")}, None,
-        "Pad node 'pad_2' must read nothing but samples of the input, got reflect on the left, which of inputs of 3 samples or fewer "
-        "repeats what Pad node 'pad' added; put it first, or give the input of the model a fixed length",
+        "'pad_2' must read nothing but samples of the input, got reflect on the left, which of inputs of 3 samples or fewer repeats what",
     ),
 }  # fmt: skip
 
