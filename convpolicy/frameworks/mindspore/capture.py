@@ -12,7 +12,6 @@ from convpolicy.core.alike import pads_alike
 from convpolicy.core.named import policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.frameworks.mindspore.layer import SAME, ZEROS, PolicyConv1d
-from convpolicy.layers.backend import LEARNED
 from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others, with_learned
 
 DTYPES = {"Float32": "float32", "Float64": "float64", "Float16": "float16"}
@@ -35,7 +34,7 @@ def capture(layer: Any) -> Capture | None:
     if any(getattr(layer, name, None) for name in HOOKS):
         raise refuse(layer, "a forward hook or pre-hook may change what it computes", "remove the hook")
     spec, layers_policy, weight, bias = READERS[own](layer)
-    learned = getattr(layer, LEARNED, None)
+    learned = layer.padding_value if isinstance(layer, PolicyConv1d) else None
     others = [value for value in (bias, learned) if value is not None]
     if any(value.has_init for value in (weight, *others)):
         raise refuse(layer, "its parameters hold no values yet", "call init_parameters_data() first")
@@ -62,7 +61,9 @@ def _own(layer: PolicyConv1d) -> Any:
     carried = ("same", None) if same else (None, pads if zeros and pads is not None else (0, 0))
     primitive = layer.conv2d
     found = ("same", None) if primitive.pad_mode == "same" else (None, tuple(primitive.pad[2:]))
-    if _sizes(layer) != request.spec or found != carried:
+    start = request.learned()
+    as_built = layer.padding_value is None if start is None else getattr(layer.padding_value, "shape", None) == start.shape
+    if _sizes(layer) != request.spec or found != carried or not as_built:
         raise _changed(layer)
     return request.spec, layer.policy, layer.weight, layer.bias if layer.has_bias else None
 

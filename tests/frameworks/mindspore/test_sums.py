@@ -192,6 +192,9 @@ def test_capture_keeps_the_trained_value(mode):
     layer.padding_value.set_dtype(mindspore.float16)
     with pytest.raises(cp.InvalidValueError, match="convert both to one of"):
         cp.capture(layer)
+    layer.padding_value = mindspore.Parameter(Tensor(np.zeros((2, 2), "float32")), name=LEARNED)
+    with pytest.raises(cp.InvalidValueError, match="its sizes or its padding were changed after it was built; build it anew"):
+        cp.capture(layer)
 
 
 @pytest.mark.parametrize("mode", SUMS, ids=str)
