@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convpolicy.parts.mode import PaddingMode
     from convpolicy.parts.padding import PaddingRule
     from convpolicy.parts.part import Param
+    from convpolicy.parts.side import Arithmetic, Side
     from convpolicy.parts.stream import RandomStream, Stream
     from convpolicy.registry.deferred import Deferred, lazy
     from convpolicy.registry.marks import hookimpl
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Arithmetic",
     "Backend",
     "Capture",
     "Causality",
@@ -77,6 +79,7 @@ __all__ = [
     "Policy",
     "PortedModel",
     "RandomStream",
+    "Side",
     "Stream",
     "Tuning",
     "backends",
@@ -201,6 +204,7 @@ _HOMES = {  # name -> where it is defined; imported when it is asked for, so tha
         "parts.mode": "PaddingMode",
         "parts.padding": "PaddingRule",
         "parts.part": "Param",
+        "parts.side": "Arithmetic Side",
         "parts.stream": "RandomStream Stream",
         "registry.deferred": "Deferred lazy",
         "registry.marks": "hookimpl",

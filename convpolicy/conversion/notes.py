@@ -9,6 +9,7 @@ from convpolicy.conversion.layer_weights import wrappers
 from convpolicy.conversion.rows import Row
 from convpolicy.conversion.selection import Side
 from convpolicy.conversion.tensors import UNNAMED, Reader, is_unnamed
+from convpolicy.layers.backend import LEARNED
 
 SHOWN = 3  # names in one sentence
 
@@ -63,8 +64,8 @@ def _of_wrappers(rows: Iterable[Row]) -> Iterator[str]:
 def _of_other_layers(rows: Sequence[Row], left: Mapping[str, str], source: Side, target: Side) -> Iterator[str]:
     """Yield a sentence for the tensors of other layers, whose names and axes stay the source's."""
     weights = [row for row in rows if row.move is not None and row.move.source is not None]
-    biases = {f"{row.new.name.removesuffix(target.weight)}{target.bias}" for row in weights}
-    known = {row.new.name for row in weights} | biases
+    stems = {row.new.name.removesuffix(target.weight) for row in weights}
+    known = {row.new.name for row in weights} | {f"{stem}{name}" for stem in stems for name in (target.bias, LEARNED)}
     others = [row.new.name for row in rows if row.old.shape and row.old.name not in left and row.new.name not in known]
     if others:
         shown = ", ".join(map(repr, others[:SHOWN])) + (", …" if len(others) > SHOWN else "")

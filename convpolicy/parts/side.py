@@ -151,7 +151,10 @@ class Side:
 
 
 class Arithmetic(NamedTuple):
-    """What a side's elements are computed with.
+    """What a side's elements are computed with: a framework's own functions, on one input.
+
+    A backend whose plan does not copy makes one and passes it to `Side.added`, for the left and for the right side. `of_numpy` is
+    an example.
 
     Attributes:
         take: ``int64 (elements,) -> (…, channels, elements)``: these samples of the input.

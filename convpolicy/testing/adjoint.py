@@ -53,14 +53,15 @@ def adjoint(
 def counts(spec: ConvSpec, plan: Plan) -> dict[str, int]:
     """Return the most terms that any number of each gradient is a sum of, for a batch of two."""
     matrix, _constants = _padding(plan, spec.in_channels)
-    copies, summed = int((matrix != 0).sum(1).max(initial=1)), 0 if plan.copies else SUM_ROUNDINGS
-    taps = spec.kernel_size * spec.out_channels // spec.groups
+    windows = np.arange(plan.length_out)[:, None] * spec.stride + np.arange(spec.kernel_size) * spec.dilation
+    reads = np.bincount(windows.ravel(), minlength=plan.padded_length)  # how often each padded sample is read
+    outs, summed = spec.out_channels // spec.groups, 0 if plan.copies else SUM_ROUNDINGS
     everything = 2 * plan.length_out
     return {
-        "input": copies * taps + summed,
+        "input": int(((matrix != 0) @ reads).max(initial=1)) * outs + summed,
         "weight": everything + summed,
         "bias": everything,
-        LEARNED: 2 * sum(plan.added) * spec.in_channels * taps + summed,
+        LEARNED: 2 * int((_learned_shares(plan) != 0) @ reads) * spec.in_channels * outs + summed,
     }
 
 

@@ -214,3 +214,20 @@ def test_what_a_backend_is_asked_for_knows_its_plan():
     assert request.plan(9) == cp.policy("mindspore").plan(4, 2, length=9)
     with pytest.raises(cp.InvalidValueError, match=r"input of length 3 is too short: padded to 3 samples .* window of 4"):
         cp.LayerRequest(cp.ConvSpec.of(1, 1, 4, 2, 1, 1), cp.policy("torch")).plan(3)
+
+
+def test_the_value_of_a_plan_that_adds_none_of_its_constants():
+    """A constant per channel on a side where nothing is added: the plan copies, and its value is a number, also from JSON."""
+    per_channel = cp.Choice("constant", value=np.arange(4.0))
+    for padding, mode, value in (
+        ((0, 2), (per_channel, "reflect"), 0.0),
+        ((0, 2), (per_channel, cp.Choice("constant", value=1.5)), 1.5),
+        ((2, 0), ("reflect", per_channel), 0.0),
+        ((0, 0), per_channel, 0.0),
+    ):
+        layer = cp.Conv1d(4, 8, 3, padding=padding, padding_mode=mode, seed=0)
+        plan = layer.plan(6)
+        assert plan.copies
+        assert plan.value == value
+        assert cp.Plan.from_dict(json.loads(json.dumps(plan.to_dict()))).to_dict() == plan.to_dict()
+        assert layer(np.ones((1, 4, 6), np.float32)).shape == (1, 8, plan.length_out)

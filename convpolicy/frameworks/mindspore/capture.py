@@ -12,7 +12,7 @@ from convpolicy.core.alike import pads_alike
 from convpolicy.core.named import policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.frameworks.mindspore.layer import SAME, ZEROS, PolicyConv1d
-from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others, with_learned
 
 DTYPES = {"Float32": "float32", "Float64": "float64", "Float16": "float16"}
 HOOKS = ("_forward_hook", "_forward_pre_hook")
@@ -34,7 +34,9 @@ def capture(layer: Any) -> Capture | None:
     if any(getattr(layer, name, None) for name in HOOKS):
         raise refuse(layer, "a forward hook or pre-hook may change what it computes", "remove the hook")
     spec, layers_policy, weight, bias = READERS[own](layer)
-    if any(value.has_init for value in (weight, bias) if value is not None):
+    learned = layer.padding_value if isinstance(layer, PolicyConv1d) else None
+    others = [value for value in (bias, learned) if value is not None]
+    if any(value.has_init for value in (weight, *others)):
         raise refuse(layer, "its parameters hold no values yet", "call init_parameters_data() first")
     if any(getattr(layer, flag, False) and name != str(weight.dtype) for flag, name in CASTS.items()):
         raise refuse(layer, f"to_float makes it compute in another dtype than its {weight.dtype} weight", "undo to_float")
@@ -44,8 +46,10 @@ def capture(layer: Any) -> Capture | None:
             layer, f"its weight has shape {weight.shape} and its sizes say {spec.weight_shape}", "build it with its own sizes"
         )
     dtype = str(weight.dtype)
-    if dtype not in DTYPES or (bias is not None and str(bias.dtype) != dtype):
+    if dtype not in DTYPES or any(str(value.dtype) != dtype for value in others):
         raise refuse(layer, f"weight and bias are {dtype}", f"convert both to one of {', '.join(DTYPES.values())}")
+    if learned is not None:
+        layers_policy = with_learned(layers_policy, learned.asnumpy())
     arrays = [None if value is None else as_given(value.asnumpy()) for value in (weight, bias)]
     return Capture(spec, layers_policy, arrays[0].reshape(spec.weight_shape), arrays[1], DTYPES[dtype])  # type: ignore[union-attr]
 
@@ -57,7 +61,9 @@ def _own(layer: PolicyConv1d) -> Any:
     carried = ("same", None) if same else (None, pads if zeros and pads is not None else (0, 0))
     primitive = layer.conv2d
     found = ("same", None) if primitive.pad_mode == "same" else (None, tuple(primitive.pad[2:]))
-    if _sizes(layer) != request.spec or found != carried:
+    start = request.learned()
+    as_built = layer.padding_value is None if start is None else getattr(layer.padding_value, "shape", None) == start.shape
+    if _sizes(layer) != request.spec or found != carried or not as_built:
         raise _changed(layer)
     return request.spec, layer.policy, layer.weight, layer.bias if layer.has_bias else None
 

@@ -1,8 +1,8 @@
 """The MindSpore backend: a ``mindspore.nn.Conv1d`` that pads by a plan, in PyNative and in graph mode.
 
-Its zero pads are native four-number pads of ``ops.Conv2D``; other modes gather by the plan's index map. Two things the
-framework's own layer lacks are added: unbatched input, and float64, for which MindSpore has no convolution on the CPU, so
-that the windows are gathered and multiplied.
+Its zero pads are native four-number pads of ``ops.Conv2D``; modes that copy gather by the plan's index map, and the others compute
+what they add. Two things the framework's own layer lacks are added: unbatched input, and float64, for which MindSpore has no
+convolution on the CPU, so that the windows are gathered and multiplied.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import Any
 
 import mindspore
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import Plan, require_a_window
 from convpolicy.errors import InvalidValueError, shown
+from convpolicy.frameworks.mindspore.sums import padded, padding_of
 from convpolicy.frameworks.numpy.stream import NumpyStream
-from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.stream import Stream
@@ -41,8 +42,8 @@ MOST_WINDOWS = 1 << 27
 class PolicyConv1d(nn.Conv1d):
     """``mindspore.nn.Conv1d`` that follows a policy.
 
-    The parameters are ``weight`` (out, in/group, 1, kernel) and ``bias``, as in MindSpore's own layer. Input is
-    (batch, channels, length) or (channels, length).
+    The parameters are ``weight`` (out, in/group, 1, kernel) and ``bias``, as in MindSpore's own layer, and ``padding_value``, a number
+    or (in,), where the constant is learned. Input is (batch, channels, length) or (channels, length).
     """
 
     def __init__(self, request: LayerRequest, weight_init: Any, bias_init: Any) -> None:
@@ -74,15 +75,17 @@ class PolicyConv1d(nn.Conv1d):
         self._by_length = native and not same and pads is None
         self._gathers = not native and pads != (0, 0)
         self._request = request
-        self._constant = policy.part("padding_mode")[1].get("value", 0.0)
+        start = request.learned()
+        self.padding_value = None if start is None else Parameter(Tensor(start, getattr(mindspore, request.dtype)), name=LEARNED)
         self._groups = spec.groups
         self._kernel = spec.kernel_size
         # evaluated while a graph is compiled, where a shape is a constant; plain calls in PyNative mode
         self._check = ops.constexpr(self._check_shape)
         self._has_many = ops.constexpr(self._has_many_products)
         self._pads_of = ops.constexpr(lambda length: (self.plan(length).left, self.plan(length).right))
-        self._padded_index = ops.constexpr(lambda length: Tensor(padded_index(self.plan(length))))
-        self._window_index = ops.constexpr(lambda length: Tensor(window_index(self.plan(length))))
+        self._padded_index = ops.constexpr(lambda length: _index_and_value(padded_index, self.plan(length)))
+        self._window_index = ops.constexpr(lambda length: _index_and_value(window_index, self.plan(length)))
+        self._padding_of = ops.constexpr(lambda length, dtype: padding_of(self.plan(length), dtype))
 
     @property
     def policy(self) -> Any:
@@ -122,11 +125,11 @@ class PolicyConv1d(nn.Conv1d):
             x = ops.expand_dims(x, 0)
         length = x.shape[2]
         if self._by_windows or (self._is_fast and self._has_many(x.shape)):
-            output = self._multiply_windows(x, self._window_index(length))
+            output = self._multiply_windows(x, *self._window_index(length))
         elif self._by_length:
             pads = self._pads_of(length)
             if min(pads) < 0:
-                x, pads = ops.gather(self._with_constant(x), self._padded_index(length), 2), (0, 0)
+                x, pads = self._padded(x, *self._padded_index(length)), (0, 0)
             conv2d = ops.Conv2D(
                 self.out_channels, self.kernel_size, 1, "pad", (0, 0, pads[0], pads[1]), self.stride, self.dilation, self.group
             )
@@ -136,19 +139,25 @@ class PolicyConv1d(nn.Conv1d):
             output = self.squeeze(output)
         else:
             if self._gathers:
-                x = ops.gather(self._with_constant(x), self._padded_index(length), 2)
+                x = self._padded(x, *self._padded_index(length))
             output = super().construct(x)
         if axes == 2:
             output = ops.squeeze(output, 0)
         return output
 
-    def _with_constant(self, x: Any) -> Any:
-        constant = ops.full((x.shape[0], x.shape[1], 1), self._constant, dtype=x.dtype)
+    def _padded(self, x: Any, index: Any, value: Any) -> Any:
+        return self._computed(x) if index is None else ops.gather(self._with_constant(x, value), index, 2)
+
+    def _computed(self, x: Any) -> Any:
+        return padded(x, self._padding_of(x.shape[2], x.dtype), self.padding_value)
+
+    def _with_constant(self, x: Any, value: Any) -> Any:
+        constant = ops.full((x.shape[0], x.shape[1], 1), value, dtype=x.dtype)
         return ops.concat((x, constant), 2)
 
-    def _multiply_windows(self, x: Any, index: Any) -> Any:
+    def _multiply_windows(self, x: Any, index: Any, value: Any) -> Any:
         batch, channels, length_out = x.shape[0], x.shape[1], index.shape[0] // self._kernel
-        windows = ops.gather(self._with_constant(x), index, 2)
+        windows = ops.gather(self._computed(x) if value is None else self._with_constant(x, value), index, 2)
         columns = ops.reshape(windows, (batch, self._groups, channels // self._groups * self._kernel, length_out))
         weight = ops.reshape(self.weight, (self._groups, self.out_channels // self._groups, -1))
         output = ops.reshape(ops.matmul(weight, columns), (batch, self.out_channels, length_out))
@@ -163,17 +172,27 @@ class PolicyConv1d(nn.Conv1d):
         return f"{own}, policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode}"
 
 
+def _index_and_value(index: Any, plan: Plan) -> tuple[Any, float | None]:
+    """Return positions as a tensor, or None, and the constant; of a plan that does not copy None, for what was padded already."""
+    positions = index(plan)
+    return None if positions is None else Tensor(positions), plan.value if plan.copies else None
+
+
 def padded_index(plan: Plan) -> Any:
-    """Return (padded_length,) int32 input positions; the position ``plan.length`` holds the constant."""
+    """Return (padded_length,) int32 input positions, where ``plan.length`` holds the constant; None for a plan that does not copy."""
+    if not plan.copies:
+        return None
     sources = np.array(plan.positions, dtype=np.int32)
     return np.where(sources < 0, plan.length, sources).astype(np.int32)
 
 
 def window_index(plan: Plan) -> Any:
-    """Return (kernel * length_out,) int32 input positions, kernel outermost."""
+    """Return (kernel * length_out,) int32 input positions, kernel outermost; padded positions for a plan that does not copy."""
     starts = np.arange(plan.length_out) * plan.stride
     taps = np.arange(plan.kernel_size)[:, None] * plan.dilation
-    return padded_index(plan)[starts + taps].reshape(-1)
+    positions = (starts + taps).reshape(-1).astype(np.int32)
+    index = padded_index(plan)
+    return positions if index is None else index[positions]
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyConv1d:
@@ -199,15 +218,19 @@ def run(layer: PolicyConv1d, data: Any) -> Any:
 
 
 def parameters(layer: PolicyConv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
-    return {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
+    """Return weight (out, in/groups, kernel) and bias as NumPy arrays, and a learned constant."""
+    values = {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
+    learned = getattr(layer, LEARNED, None)  # MindSpore's own layer has no such attribute
+    return values if learned is None else values | {LEARNED: learned.asnumpy()}
 
 
 def assign(layer: PolicyConv1d, values: dict[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays."""
-    layer.weight.set_data(Tensor(np.ascontiguousarray(values["weight"][:, :, None]), layer.weight.dtype))
-    if layer.has_bias:
-        layer.bias.set_data(Tensor(np.ascontiguousarray(values["bias"]), layer.bias.dtype))
+    """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays."""
+    own = {name: getattr(layer, name, None) for name in ("weight", "bias", LEARNED) if values.get(name) is not None}
+    for name, parameter in own.items():
+        value = values[name][:, :, None] if name == "weight" else values[name]
+        if parameter is not None:
+            parameter.set_data(Tensor(np.array(value, order="C"), parameter.dtype))
 
 
 def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
@@ -217,4 +240,5 @@ def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
     backward = mindspore.grad(lambda x: (layer(x) * ones).sum(), grad_position=0, weights=weights)
     to_input, to_weights = backward(Tensor(np.ascontiguousarray(data)))
     found = {weight.name: value.asnumpy() for weight, value in zip(weights, to_weights)}
-    return {"input": to_input.asnumpy(), "weight": found["weight"][:, :, 0], "bias": found.get("bias")}
+    own = {"input": to_input.asnumpy(), "weight": found["weight"][:, :, 0], "bias": found.get("bias")}
+    return own | {LEARNED: found[LEARNED]} if LEARNED in found else own

@@ -89,6 +89,7 @@ def convpolicy_backends() -> list[Backend]:
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             layout="OI1W",
             dtypes=("float32", "float64", "float16"),
+            learns=True,
             description="A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
         )
     ]

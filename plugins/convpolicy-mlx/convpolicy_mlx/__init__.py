@@ -62,6 +62,7 @@ def convpolicy_backends() -> list[Backend]:
             capture=lazy("convpolicy_mlx.capturing", "capture"),
             convolutions=lazy("convpolicy_mlx.models", "convolutions"),
             gradients=lazy("convpolicy_mlx.layer", "gradients"),
+            learns=True,
             dtypes=("float32", "float16", "bfloat16"),  # MLX refuses most convolutions of float64
             framework="mlx",
             install="convpolicy-mlx[mlx]",

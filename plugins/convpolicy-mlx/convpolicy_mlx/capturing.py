@@ -9,8 +9,9 @@ from mlx import nn
 
 import convpolicy as cp
 from convpolicy import Capture, Choice, ConvPolicyError, ConvSpec
-from convpolicy.layers.capture import refuse
-from convpolicy_mlx.layer import DTYPES, PaddedConv1d, unpacked
+from convpolicy.layers.backend import LEARNED
+from convpolicy.layers.capture import refuse, with_learned
+from convpolicy_mlx.layer import DTYPES, PARAMETERS, PaddedConv1d, unpacked
 
 CALLS = (nn.Conv1d.__call__, PaddedConv1d.__call__)
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -35,11 +36,16 @@ def capture(layer: Any) -> Capture | None:
     padding = Choice("crop", left=-layer.padding, right=-layer.padding) if layer.padding < 0 else layer.padding
     policy = cp.policy("mlx").evolve(padding=padding) if request is None else request.policy
     weights = unpacked(layer)
+    start = None if request is None else request.learned()
+    if start is not None:
+        if weights.get(LEARNED, weights["weight"]).shape != start.shape:
+            raise refuse(layer, f"its {LEARNED} is not of shape {start.shape}, as it was built", "set one of this shape")
+        policy = with_learned(policy, weights[LEARNED])
     return Capture(spec, policy.evolve(bias="bias" in layer), weights["weight"], weights["bias"], dtype)
 
 
 def _checked_dtype(layer: nn.Conv1d) -> str:
-    weights = {name: layer.get(name) for name in ("weight", "bias") if name in layer}
+    weights = {name: layer.get(name) for name in PARAMETERS if name in layer}
     for name, value in weights.items():
         if not isinstance(value, mx.array):
             raise refuse(layer, f"its {name} is of class {type(value).__name__}", "set an mx.array")

@@ -10,10 +10,12 @@ import numpy as np
 from mlx import nn
 
 import convpolicy as cp
-from convpolicy import Choice, InvalidValueError, LayerRequest, Plan, Policy, Stream
+from convpolicy import Arithmetic, Choice, InvalidValueError, LayerRequest, Plan, Policy, Side, Stream
+from convpolicy.layers.backend import LEARNED
 from convpolicy_mlx.random import MlxStream
 
 ZEROS = Choice("zeros")
+PARAMETERS = ("weight", "bias", LEARNED)
 WEIGHT_INIT, BIAS_INIT = Choice("uniform"), Choice("zeros")  # what MLX's Conv1d starts with
 # MLX's own types: NumPy resolves the name "bfloat16" only where another package has registered it
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
@@ -25,7 +27,7 @@ def native_padding(request: LayerRequest) -> int | None:
     MLX adds or, below 0, cuts the same number of samples on both sides.
     """
     pads = request.static_pads()
-    if pads is None or pads[0] != pads[1]:
+    if pads is None or pads[0] != pads[1] or request.learned() is not None:
         return None
     return pads[0] if pads[0] <= 0 or request.policy.padding_mode == ZEROS else None
 
@@ -37,11 +39,17 @@ def has_native_init(request: LayerRequest) -> bool:
 
 
 class PaddedConv1d(nn.Conv1d):
-    """A ``mlx.nn.Conv1d`` that pads with zeros, or cuts, a different number of samples on each side."""
+    """A ``mlx.nn.Conv1d`` that pads with zeros, or cuts, a different number of samples on each side.
+
+    A learned constant is one more parameter, ``padding_value``, a number or (channels,).
+    """
 
     def __init__(self, request: LayerRequest, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._request = request
+        start = request.learned()
+        if start is not None:
+            self.padding_value = mx.array(start, mx.float32)
 
     @property
     def policy(self) -> Policy:
@@ -90,15 +98,33 @@ class ByLengthConv1d(PaddedConv1d):
 
     def _convolve(self, x: Any, plan: Plan) -> Any:
         left, right = plan.added
+        first, last = plan.cut
+        if not plan.copies:
+            before, after = (self._added(x, side) for side in plan.sides)
+            return self._windows(mx.concatenate([before, x, self._extended(after, 0, 1, 0.0)], axis=1), -first, -last - 1)
         if plan.is_constant:
-            first, last = plan.cut
             return self._windows(self._extended(x, left, right + 1, plan.value), -first, -last - 1)
         sources = np.array(plan.positions, np.int32)
         sources[sources < 0] = plan.length  # the appended sample, which is the constant
         return self._windows(mx.take(self._extended(x, 0, 1, plan.value), mx.array(sources), axis=1), 0, 0)
 
+    def _added(self, x: Any, side: Side) -> Any:
+        value = self.padding_value.reshape(1, -1) if side.learned else None
+        return side.added(arithmetic_of(x), value)
+
     def _extended(self, x: Any, left: int, right: int, value: float) -> Any:
         return mx.pad(x, [(0, 0), (left, right), (0, 0)], constant_values=mx.array(value, x.dtype))
+
+
+def arithmetic_of(x: Any) -> Arithmetic:
+    """Return how the elements added to an MLX array (batch, length, channels) are computed."""
+    return Arithmetic(
+        take=lambda samples: mx.take(x, mx.array(samples.astype(np.int32)), axis=1),
+        array=lambda numbers: mx.array(numbers.astype(np.float32)).astype(x.dtype),
+        where=lambda reads, part: mx.where(mx.array(reads), part, mx.array(0, x.dtype)),
+        broadcast=lambda numbers: mx.broadcast_to(numbers, (x.shape[0], numbers.shape[-2], x.shape[2])),
+        channels_last=True,
+    )
 
 
 def _layer_class(request: LayerRequest) -> type[PaddedConv1d]:
@@ -188,18 +214,22 @@ def run(layer: nn.Conv1d, data: Any) -> Any:
 
 
 def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of MLX's weights, as NumPy arrays."""
+    """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of MLX's weights, as NumPy arrays.
+
+    With a learned constant ``"padding_value"``, a number () or (channels,), is in it too.
+    """
     arrays = cp.layouts()["OWI"].unpack({name: as_numpy(weights[name]) for name in ("weight", "bias") if name in weights})
-    return {name: None if value is None else np.ascontiguousarray(value) for name, value in arrays.items()}
+    learned = {LEARNED: as_numpy(weights[LEARNED])} if LEARNED in weights else {}
+    return learned | {name: None if value is None else np.ascontiguousarray(value) for name, value in arrays.items()}
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias as NumPy arrays, of bfloat16 as float32."""
+    """Return weight (out, in/groups, kernel) and bias as NumPy arrays, of bfloat16 as float32, and a learned constant."""
     return unpacked(layer)
 
 
 def assign(layer: nn.Conv1d, values: Mapping[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays.
+    """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays.
 
     Raises:
         InvalidValueError: another shape, or a bias for a layer without one.
@@ -216,7 +246,7 @@ def assign(layer: nn.Conv1d, values: Mapping[str, Any]) -> None:
 
 def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)``, all NumPy."""
-    names = [name for name in ("weight", "bias") if name in layer]
+    names = [name for name in PARAMETERS if name in layer]
     kept = {name: layer[name] for name in names}
 
     def call(x: Any, *weights: Any) -> list[Any]:

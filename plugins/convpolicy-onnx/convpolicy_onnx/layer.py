@@ -12,7 +12,7 @@ from onnx import ModelProto
 import convpolicy as cp
 from convpolicy import InvalidTypeError, InvalidValueError, LayerRequest, Plan, Stream
 from convpolicy_onnx import graph
-from convpolicy_onnx.graph import Array
+from convpolicy_onnx.padding import Array
 
 SESSIONS = 8  # lengths whose sessions are kept
 

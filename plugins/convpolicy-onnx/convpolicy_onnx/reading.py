@@ -9,14 +9,12 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 import convpolicy as cp
-from convpolicy import Choice, ConvPolicyError, ConvSpec, InvalidTypeError, InvalidValueError, Policy
-from convpolicy_onnx.graph import Array
+from convpolicy import ConvPolicyError, ConvSpec, InvalidTypeError, InvalidValueError, Policy
+from convpolicy_onnx.padding import Array
+from convpolicy_onnx.pads import before, length_of, refused, stored, with_pads
 
 # auto_pad -> the policy that does what ONNX Runtime does, and the rule that does what the ONNX standard says
 SAME = {"SAME_UPPER": ("onnx-same-upper", "same_upper"), "SAME_LOWER": ("onnx-same-lower", "same_lower")}
-# modes of Pad beside constant; its wrap goes around as often as it takes
-MODES = {"reflect": Choice("reflect"), "edge": Choice("replicate"), "wrap": Choice("circular", overflow="periodic")}
-LENGTH_AXIS = 2
 
 
 class ReadConv(NamedTuple):
@@ -36,7 +34,7 @@ class ReadConv(NamedTuple):
 
 
 def read(model: Any, node: str = "") -> ReadConv:
-    """Read a 1-D Conv with any ``auto_pad``, and the Pad in front of it where it has one.
+    """Read a 1-D Conv with any ``auto_pad``, and the Pads in front of it where it has some.
 
     Args:
         model: an onnx.ModelProto, or the path of one.
@@ -49,7 +47,8 @@ def read(model: Any, node: str = "") -> ReadConv:
 
     Raises:
         InvalidTypeError: no model.
-        InvalidValueError: no such node, a 2-D convolution, weights that are computed, or a Pad of other axes; holds the node.
+        InvalidValueError: no such node, a 2-D convolution, weights that are computed, a Pad of other axes, or one
+            that reads what another Pad added; holds the node.
     """
     if isinstance(model, (str, os.PathLike)):
         model = onnx.load(model)
@@ -58,25 +57,25 @@ def read(model: Any, node: str = "") -> ReadConv:
     nodes = [found for found in model.graph.node if found.op_type != "Constant"]
     constants = _constants(model)
     conv = _only(nodes, node)
-    front = next((found for found in nodes if found.output[0] == conv.input[0] and found.op_type == "Pad"), None)
-    if not node and len(nodes) > 1 + (front is not None):
-        others = sorted({found.op_type for found in nodes if found is not conv and found is not front})
+    chain = before(conv, nodes)
+    if not node and len(nodes) > 1 + len(chain):
+        others = sorted({found.op_type for found in nodes if not any(found is read for read in (conv, *chain))})
         raise InvalidValueError(
             f"the model must hold nothing but one Conv and its padding, got {', '.join(others)} besides; name the node to read."
         )
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in conv.attribute}
-    weight = _constant(conv, 1, constants)
+    weight = stored(conv, 1, constants)
     if weight.ndim != 3:
-        raise _refused(
+        raise refused(
             conv, f"must be a 1-D convolution with a weight of 3 axes, got one of shape {weight.shape}; read a 1-D one."
         )
-    bias = _constant(conv, 2, constants) if len(conv.input) > 2 and conv.input[2] else None
+    bias = stored(conv, 2, constants) if len(conv.input) > 2 and conv.input[2] else None
     (stride,), (dilation,) = attributes.get("strides", [1]), attributes.get("dilations", [1])
     groups = attributes.get("group", 1)
     spec = ConvSpec.of(weight.shape[1] * groups, weight.shape[0], weight.shape[2], stride, dilation, groups)
     policy = _policy(spec, attributes)
-    if front is not None:
-        policy = _with_front(policy, front, constants)
+    if chain:
+        policy = with_pads(policy, chain, constants, length_of(model, chain[0].input[0]))
     return ReadConv(spec, policy.evolve(bias=bias is not None), weight, bias)
 
 
@@ -97,17 +96,6 @@ def _constants(model: ModelProto) -> dict[str, Array]:
     return found
 
 
-def _constant(node: NodeProto, position: int, constants: dict[str, Array]) -> Array:
-    name = node.input[position]
-    if name not in constants:
-        raise _refused(node, f"must have stored tensors, got {name!r}, which is computed or an input; fold constants first.")
-    return constants[name]
-
-
-def _refused(node: NodeProto, says: str) -> InvalidValueError:
-    return InvalidValueError(f"{node.op_type} node {node.name or node.output[0]!r} {says}")
-
-
 def _policy(spec: ConvSpec, attributes: dict[str, Any]) -> Policy:
     auto_pad = attributes.get("auto_pad", b"NOTSET").decode()
     if auto_pad not in SAME:
@@ -118,25 +106,3 @@ def _policy(spec: ConvSpec, attributes: dict[str, Any]) -> Policy:
     except ConvPolicyError:
         return cp.policy("onnx").evolve(padding=standard)
     return cp.policy(own)
-
-
-def _with_front(policy: Policy, front: NodeProto, constants: dict[str, Array]) -> Policy:
-    """Return the policy with a Pad's pads and mode, for a Conv that adds none itself."""
-    pads = _constant(front, 1, constants)
-    if len(front.input) > 3 and front.input[3]:
-        axes = _constant(front, 3, constants)
-        whole = [0] * 6
-        for axis, before, after in zip(axes % 3, pads, pads[len(axes) :]):
-            whole[axis], whole[axis + 3] = before, after
-    else:
-        whole = pads.tolist()
-    left, right = whole[LENGTH_AXIS], whole[LENGTH_AXIS + 3]
-    if any(whole[:LENGTH_AXIS] + whole[3 : LENGTH_AXIS + 3]) or min(left, right) < 0:
-        raise _refused(front, f"must add samples to the length only, got pads {whole}; read the Conv alone without it.")
-    if policy.static_pads(1, 1, 1) != (0, 0) or policy.padding.name not in ("valid", "explicit"):
-        raise _refused(front, f"must stand before a Conv without pads, got padding {policy.padding}; merge the two.")
-    mode = next((helper.get_attribute_value(found).decode() for found in front.attribute if found.name == "mode"), "constant")
-    if mode != "constant":
-        return policy.evolve(padding=(left, right), padding_mode=MODES[mode])
-    value = float(_constant(front, 2, constants)) if len(front.input) > 2 and front.input[2] else 0.0
-    return policy.evolve(padding=(left, right), padding_mode=Choice("constant", value=value) if value else "zeros")

@@ -1,0 +1,155 @@
+"""Reading the Pad nodes in front of a Conv: one, or several in a row that together are one padding mode for each side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from onnx import ModelProto, NodeProto, helper
+
+from convpolicy import Choice, InvalidValueError, Policy
+from convpolicy_onnx.padding import SIDES, Array
+
+# modes of Pad beside constant; its wrap goes around as often as it takes
+MODES = {"reflect": Choice("reflect"), "edge": Choice("replicate"), "wrap": Choice("circular", overflow="periodic")}
+ZEROS = Choice("zeros")
+ADDS_UP = ("zeros", "constant", "replicate")  # modes of which two of a kind on one side are one that is wider
+LENGTH_AXIS = 2
+
+
+class Added(NamedTuple):
+    """What is added on one side.
+
+    Attributes:
+        mode: of convpolicy.
+        width: in samples.
+        node: the last Pad that adds some of it, or None.
+    """
+
+    mode: Choice
+    width: int
+    node: NodeProto | None
+
+
+NOTHING = Added(ZEROS, 0, None)
+
+
+def with_pads(policy: Policy, chain: list[NodeProto], constants: Mapping[str, Array], length: int | None) -> Policy:
+    """Return the policy with the pads and modes of Pad nodes in front of a Conv that adds none itself.
+
+    Args:
+        policy: of the Conv.
+        chain: the nodes, the first one first.
+        constants: the stored tensors of the model.
+        length: of the input of the first one where the model takes one only, else None.
+
+    Raises:
+        InvalidValueError: a Pad of other axes, pads that are computed, or a Pad that reads what another one added; holds the node.
+    """
+    left = right = NOTHING
+    for node in chain:
+        widths, mode = _widths(node, constants), _mode(node, constants)
+        left, right = (
+            _together(node, side, own, other, Added(mode, width, node), length)
+            for side, own, other, width in zip(SIDES, (left, right), (right, left), widths)
+        )
+    if policy.static_pads(1, 1, 1) != (0, 0) or policy.padding.name not in ("valid", "explicit"):
+        raise refused(chain[-1], f"must stand before a Conv without pads, got padding {policy.padding}; merge the two.")
+    return policy.evolve(padding=(left.width, right.width), padding_mode=_of_both(left, right))
+
+
+def _widths(node: NodeProto, constants: Mapping[str, Array]) -> tuple[int, int]:
+    pads = stored(node, 1, constants)
+    if len(node.input) > 3 and node.input[3]:
+        axes = stored(node, 3, constants)
+        whole = [0] * 6
+        for axis, before, after in zip(axes % 3, pads, pads[len(axes) :]):
+            whole[axis], whole[axis + 3] = before, after
+    else:
+        whole = pads.tolist()
+    left, right = whole[LENGTH_AXIS], whole[LENGTH_AXIS + 3]
+    if any(whole[:LENGTH_AXIS] + whole[3 : LENGTH_AXIS + 3]) or min(left, right) < 0:
+        raise refused(node, f"must add samples to the length only, got pads {whole}; read the Conv alone without it.")
+    return int(left), int(right)
+
+
+def _mode(node: NodeProto, constants: Mapping[str, Array]) -> Choice:
+    mode = next((helper.get_attribute_value(found).decode() for found in node.attribute if found.name == "mode"), "constant")
+    if mode != "constant":
+        return MODES[mode]
+    value = float(stored(node, 2, constants)) if len(node.input) > 2 and node.input[2] else 0.0
+    return Choice("constant", value=value) if value else ZEROS
+
+
+def _together(node: NodeProto, side: str, own: Added, other: Added, new: Added, length: int | None) -> Added:
+    """Return what one side is once a Pad adds to it, of which nothing may read what Pads before it added."""
+    if not new.width:
+        return own
+    if own.width and (own.mode != new.mode or new.mode.name not in ADDS_UP):
+        raise refused(
+            node,
+            f"must be the only Pad of its side, got {new.mode.name} on the {side} behind Pad node {_name(own.node)!r}, which adds "
+            f"{own.mode.name} there; merge the two.",
+        )
+    reads_far = new.mode.name == "circular"
+    reads_near = new.mode.name == "reflect" and (length is None or length <= new.width)
+    if other.width and (reads_far or reads_near):
+        where = "" if reads_far else f" of inputs of {new.width} samples or fewer"
+        fix = "put it first" if reads_far else "put it first, or give the input of the model a fixed length"
+        raise refused(
+            node,
+            f"must read nothing but samples of the input, got {new.mode.name} on the {side}, which{where} repeats what Pad node "
+            f"{_name(other.node)!r} added; {fix}.",
+        )
+    return Added(new.mode, own.width + new.width, node)
+
+
+def _of_both(left: Added, right: Added) -> Any:
+    """Return the padding mode of both sides; a side where nothing is added has that of the other."""
+    modes = [added.mode for added in (left, right) if added.width] or [ZEROS]
+    if modes[0] == modes[-1]:
+        return modes[0]
+    if all(mode.name in ("zeros", "constant") for mode in modes):
+        return Choice("constant", **{side: dict(mode.params).get("value", 0.0) for side, mode in zip(SIDES, modes)})
+    return tuple(modes)
+
+
+def before(conv: NodeProto, nodes: Iterable[NodeProto]) -> list[NodeProto]:
+    """Return the Pad nodes in a row in front of a Conv, the first one first."""
+    makers = {found.output[0]: found for found in nodes if found.op_type == "Pad"}
+    chain: list[NodeProto] = []
+    name = conv.input[0]
+    while name in makers:
+        chain.insert(0, makers.pop(name))
+        name = chain[0].input[0]
+    return chain
+
+
+def length_of(model: ModelProto, name: str) -> int | None:
+    """Return the length of a tensor (batch, channels, length) that the model says has one length only, else None."""
+    for value in (*model.graph.input, *model.graph.value_info):
+        if value.name == name:
+            axes = value.type.tensor_type.shape.dim
+            return axes[LENGTH_AXIS].dim_value or None if len(axes) > LENGTH_AXIS else None
+    return None
+
+
+def stored(node: NodeProto, position: int, constants: Mapping[str, Array]) -> Array:
+    """Return an input of a node that the model holds.
+
+    Raises:
+        InvalidValueError: it is computed; holds the node.
+    """
+    name = node.input[position]
+    if name not in constants:
+        raise refused(node, f"must have stored tensors, got {name!r}, which is computed or an input; fold constants first.")
+    return constants[name]
+
+
+def refused(node: NodeProto, says: str) -> InvalidValueError:
+    """Return the error that says why a node is not read."""
+    return InvalidValueError(f"{node.op_type} node {_name(node)!r} {says}")
+
+
+def _name(node: NodeProto | None) -> str:
+    return "" if node is None else str(node.name or node.output[0])
