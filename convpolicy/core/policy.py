@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 import attrs
@@ -18,7 +17,7 @@ from convpolicy.core.lengths import Lengths
 from convpolicy.core.paper import Paper, as_paper
 from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
 from convpolicy.core.plan import ConvSpec, Plan, check_length
-from convpolicy.core.resolution import Mode
+from convpolicy.core.resolution import Mode, named_part
 from convpolicy.core.versions import holds
 from convpolicy.errors import InvalidValueError, nearest, shown
 from convpolicy.parts import arguments as accepted
@@ -144,14 +143,14 @@ class Policy(Offer):
             InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
         """
         plain_data.require_own_name(self)
-        return _part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
+        return named_part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
 
     def modes(self) -> tuple[Mode, ...]:
         """Return the padding mode and its parameters, or those of the left and of the right side where they differ."""
         mode, words = self.part("padding_mode")
         if not mode.is_per_side:
             return ((mode, words),)
-        return tuple(_part("padding mode", Choice.of(side, words[side]), ()) for side in SIDES)
+        return tuple(named_part("padding mode", Choice.of(side, words[side])) for side in SIDES)
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return ``(left, right)`` in samples when every length gets the same, else None.
@@ -245,7 +244,7 @@ class Policy(Offer):
 
     def _fills(self, choices: Mapping[str, Choice]) -> dict[str, Fill]:
         roles = [role for role in choices if self.bias or role != "bias"]
-        return {role: Fill(choices[role], *_part("initializer", choices[role], ())) for role in roles}
+        return {role: Fill(choices[role], *named_part("initializer", choices[role])) for role in roles}
 
     def start_stream(self, seed: Any) -> Stream:
         """Return the policy's own random stream, as after the framework's own seeding function.
@@ -292,12 +291,6 @@ class Policy(Offer):
 
 
 _FIELDS = plain_data.field_names(Policy)
-
-
-@registry.cached(maxsize=256)
-def _part(kind: str, choice: Choice, words: Any) -> tuple[Any, Mapping[str, Any]]:
-    part = registry.current().get(kind, choice.name, [word for word, _rule in words])
-    return part, MappingProxyType(part.arguments(choice))
 
 
 @registry.cached(maxsize=1024)

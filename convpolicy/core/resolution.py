@@ -1,18 +1,27 @@
-"""A padding rule and a padding mode resolved for one size and one input length: pure integers."""
+"""Names resolved into parts, and a padding rule and a padding mode into a plan for one size and one input length."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from convpolicy import arithmetic
+from convpolicy import arithmetic, registry
 from convpolicy.core.plan import MODE_SEPARATOR, ConvSpec, Plan
 from convpolicy.errors import InvalidValueError
+from convpolicy.parts.choice import Choice
 from convpolicy.parts.mode import PaddingMode
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.side import Side
 
 Mode: TypeAlias = "tuple[PaddingMode, Mapping[str, Any]]"  # with its parameters
+
+
+@registry.cached(maxsize=256)
+def named_part(kind: str, choice: Choice, words: tuple[tuple[str, str], ...] = ()) -> tuple[Any, Mapping[str, Any]]:
+    """Return the registered part that a choice names, and its parameters; ``words`` are named beside the parts where it is none."""
+    part = registry.current().get(kind, choice.name, [word for word, _rule in words])
+    return part, MappingProxyType(part.arguments(choice))
 
 
 def static_pads(
