@@ -21,7 +21,8 @@ from convpolicy.frameworks.torch.execution.tuned import Tuned
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.policy_layer import followed
 from convpolicy.frameworks.torch.values import as_numpy
-from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others
+from convpolicy.layers.backend import LEARNED
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others, with_learned
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
@@ -71,7 +72,21 @@ def capture(layer: Any) -> Capture | None:
             "build it with its own sizes",
         )
     chosen = _policy(layer, spec, bias is not None)
+    if isinstance(layer, PaddedConv1d) and layer.learns:
+        chosen = with_learned(chosen, _learned(layer, weight.dtype))
     return Capture(spec, chosen, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
+
+
+def _learned(layer: PaddedConv1d, dtype: torch.dtype) -> Any:
+    """Return the learned constant as float64, in which it is exact."""
+    value = layer.padding_value
+    if type(value) not in TENSORS or value.dtype != dtype or value.shape not in ((), (layer.in_channels,)):
+        raise refuse(
+            layer,
+            f"its {LEARNED} is a {type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}",
+            f"make it a tensor of {dtype} and shape () or ({layer.in_channels},)",
+        )
+    return as_numpy(value.detach().cpu().double())
 
 
 def _array(value: Tensor) -> Any:

@@ -17,7 +17,7 @@ from convpolicy.frameworks.torch.execution.rules import applies
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES, follow, has_native_init, normalised, redraw, undrawn, write
 from convpolicy.frameworks.torch.values import as_numpy
-from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.stream import Stream
 
 
@@ -85,22 +85,29 @@ def _given(layer: nn.Conv1d, data: Any) -> Tensor:
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
-    """Return weight and bias as NumPy arrays; bfloat16 as float32."""
-    return {
-        name: None if value is None else as_numpy(value.detach().cpu())
-        for name, value in (("weight", layer.weight), ("bias", layer.bias))
-    }
+    """Return weight, bias and a learned constant as NumPy arrays; bfloat16 as float32."""
+    return {name: None if value is None else as_numpy(value.detach().cpu()) for name, value in _parameters(layer).items()}
+
+
+def _parameters(layer: nn.Conv1d) -> dict[str, Tensor | None]:
+    own: dict[str, Tensor | None] = {"weight": layer.weight, "bias": layer.bias}
+    if isinstance(layer, PaddedConv1d) and layer.learns:
+        own[LEARNED] = layer.padding_value
+    return own
 
 
 def assign(layer: nn.Conv1d, values: dict[str, Any]) -> None:
-    """Write weight and bias, given as NumPy arrays."""
+    """Write weight, bias and a learned constant, given as NumPy arrays."""
     write(layer, {name: None if value is None else torch.tensor(value) for name, value in values.items()})
 
 
 def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)``, all NumPy; of the effective weight under weight normalisation."""
     with parametrize.cached():  # the weight read here is the one that the call uses
-        wanted = {"input": _given(layer, data).requires_grad_(), "weight": layer.weight, "bias": layer.bias}
+        given = _given(layer, data).requires_grad_()
+        wanted = {"input": given, **_parameters(layer)}
         present = {name: value for name, value in wanted.items() if value is not None}
-        found = torch.autograd.grad(layer(wanted["input"]), list(present.values()), _given(layer, upstream))
+        found = torch.autograd.grad(  # a learned constant gets 0 where nothing is padded
+            layer(given), list(present.values()), _given(layer, upstream), materialize_grads=True
+        )
     return dict.fromkeys(wanted) | {name: as_numpy(value) for name, value in zip(present, found)}

@@ -13,16 +13,19 @@ from convpolicy.frameworks.torch import quantization
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d, call_module
 from convpolicy.frameworks.torch.execution.rules import drops_outputs
 from convpolicy.frameworks.torch.pads import Pads, PadsModule, pads_of
-from convpolicy.layers.backend import LayerRequest
+from convpolicy.frameworks.torch.policy_layer import fill
+from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.stream import Stream
 
 
 class PaddedConv1d(RuledConv1d):
     """A `RuledConv1d` for what ``torch.nn.Conv1d`` cannot express.
 
-    ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name.
+    ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name. Where the
+    constant is learned it is the parameter ``padding_value``, () or (in_channels,).
     """
 
+    padding_value: nn.Parameter  # of a layer whose constant is learned, and of no other
     _pads: Pads
     _drops_outputs: bool
 
@@ -30,6 +33,9 @@ class PaddedConv1d(RuledConv1d):
         super().__init__(request, arguments, stream, device)
         policy = request.policy
         self.__dict__.update(padding=self._pads.static or str(policy.padding), padding_mode=policy.padding_mode.name)
+        if self._pads.learned is not None:
+            self.register_parameter(LEARNED, nn.Parameter(self.weight.new_empty(self._pads.learned.shape)))
+            self._reset_value()
 
     def _bind(self) -> None:
         super()._bind()
@@ -37,6 +43,31 @@ class PaddedConv1d(RuledConv1d):
         # the bits of code that computes outputs and drops them; a static rule does so at stride 1 only
         dropped = drops_outputs(self._request) and self._request.static_pads() is not None
         self.__dict__.update(_pads=pads_of(self._request), _drops_outputs=dropped)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the constant is a parameter."""
+        return self._pads.learned is not None
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, as the policy says, from torch's global random state; a learned constant starts again."""
+        super().reset_parameters()
+        if LEARNED in self._parameters:
+            self._reset_value()
+
+    def _reset_value(self) -> None:
+        fill(self, LEARNED, self._pads.learned)
+
+    def _value(self) -> Tensor | None:
+        if self._pads.learned is None:
+            return None
+        value = self.padding_value
+        if type(value).__name__ == "ExpandedWeight":  # whose module torch itself does not import
+            raise InvalidTypeError(
+                f"{LEARNED} must be a tensor, got an ExpandedWeight, which does not know how to pad; take per-sample gradients with "
+                f"torch.func, as vmap of grad."
+            )
+        return value
 
     @property
     def convolution(self) -> nn.Conv1d:
@@ -53,14 +84,14 @@ class PaddedConv1d(RuledConv1d):
     @property
     def padder(self) -> PadsModule:
         """A new module that pads an input as this layer does."""
-        return PadsModule(self._request)
+        return PadsModule(self._request, self._value())
 
     def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         left, right = self._pads.counts(data.shape[-1])
         if self._drops_outputs:
             both = F.conv1d(data, weight, bias, self.stride, left, self.dilation, self.groups)
             return both[..., : both.shape[-1] - (left - right)]
-        return F.conv1d(self._pads.by(data, left, right), weight, bias, self.stride, 0, self.dilation, self.groups)
+        return F.conv1d(self._pads.by(data, left, right, self._value()), weight, bias, self.stride, 0, self.dilation, self.groups)
 
     def _symbolic(self, data: Proxy) -> Any:
         static, mode = self._pads.static, self._pads.functional_mode
@@ -73,7 +104,7 @@ class PaddedConv1d(RuledConv1d):
         return call_module(data, self, "convolution", padded)
 
     def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
-        return self._pads.by(data, left, right)
+        return self._pads.by(data, left, right, self._value())
 
     def __prepare_scriptable__(self) -> nn.Conv1d:
         policy = self.policy

@@ -105,6 +105,7 @@ def convpolicy_backends() -> list[Backend]:
                 "_checkpoint_wrapped_module",
             ),  # DataParallel, compile, FSDP, checkpoint
             default_dtype=default_dtype,
+            learns=True,
             description="torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
         )
     ]

@@ -74,12 +74,22 @@ def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None
 
     On the meta device and for fake tensors there are no values to write: call it again after ``to_empty``.
     """
-    if layer.weight.is_meta or isinstance(layer.weight, FakeTensor):
+    if not _holds_values(layer.weight):
         return
     if stream is None and has_native_init(request) and not parametrize.is_parametrized(layer):
         nn.Conv1d.reset_parameters(layer)
     else:
         write(layer, drawn(request, stream))
+
+
+def fill(layer: nn.Conv1d, name: str, values: Any) -> None:
+    """Write an array into one parameter, where it holds values."""
+    if _holds_values(getattr(layer, name)):
+        write(layer, {name: torch.from_numpy(np.asarray(values))})
+
+
+def _holds_values(tensor: Tensor) -> bool:
+    return not (tensor.is_meta or isinstance(tensor, FakeTensor))
 
 
 def _nothing() -> None:

@@ -200,8 +200,8 @@ def test_a_lowering_that_is_not_legal_says_why():
     assert {name: lowering.why_not(plan, 4, 4) for name, lowering in LOWERINGS.items() if lowering.why_not(plan, 4, 4)} == {
         "native": "pads are unequal or no zeros",
         "same": "pads are not those of torch's own 'same'",
-        "gather": "pads are constants or absent",
-        "edges": "pads are constants, cut, absent or reach everywhere",
+        "gather": "pads are constants, sums or absent",
+        "edges": "pads are constants, sums, cut, absent or reach everywhere",
         "windows": "every channel is a group, or the kernel is a matrix",
         "channels_last": "every channel is a group of its own",
         "matmul": "the kernel, the stride or the groups are more than one, or something is padded",

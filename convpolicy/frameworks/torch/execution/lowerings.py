@@ -199,7 +199,8 @@ def _edge_index(plan: Plan, device: torch.device) -> tuple[Tensor, int, int]:
 
 @lru_cache(maxsize=256)
 def _index(positions: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.array(positions, dtype=np.int64)).to(device)
+    with torch.inference_mode(False):  # one made there cannot be saved for a later backward pass
+        return torch.from_numpy(np.array(positions, dtype=np.int64)).to(device)
 
 
 class Lowering(NamedTuple):
@@ -227,7 +228,7 @@ def _adds(plan: Plan) -> bool:
 def _joins(plan: Plan, _channels: int, _groups: int) -> bool:
     """A constant, or a mode that does not fold; something is added and nothing cut."""
     added = max(plan.left, plan.right)
-    reaches = plan.is_constant or (plan.mode in REACH and added <= REACH[plan.mode](plan.length))
+    reaches = plan.is_constant or (plan.copies and plan.mode in REACH and added <= REACH[plan.mode](plan.length))
     return _adds(plan) and added > 0 and reaches
 
 
@@ -244,7 +245,7 @@ def _drops(plan: Plan, _channels: int, _groups: int) -> bool:
 
 
 def _corrects(plan: Plan, _channels: int, _groups: int) -> bool:
-    if not _adds(plan) or plan.left == plan.right == 0 or min((*plan.left_sources, *plan.right_sources)) < 0:
+    if not plan.copies or not _adds(plan) or plan.left == plan.right == 0 or min((*plan.left_sources, *plan.right_sources)) < 0:
         return False
     return 0 < sum(_edge_counts(plan)) < plan.length_out
 
@@ -254,17 +255,20 @@ LOWERINGS = {
     "drop": Lowering(drop, _unless("pads are cut or no zeros, or the right one is larger", _drops), "drop"),
     "native": Lowering(native, _unless("pads are unequal or no zeros", lambda p, _c, _g: is_symmetric(p)), "native"),
     "pad_first": Lowering(pad_first, _unless("nothing is padded", lambda p, _c, _g: p.left or p.right), "pad_first"),
-    "concatenate": Lowering(concatenate, _unless("pads fold, cut or are absent", _joins), "pad_first"),
+    "concatenate": Lowering(concatenate, _unless("pads fold, cut, are sums or absent", _joins), "pad_first"),
     "gather": Lowering(
         gather,
-        _unless("pads are constants or absent", lambda p, _c, _g: (p.left or p.right) and min(p.positions, default=-1) >= 0),
+        _unless(
+            "pads are constants, sums or absent",
+            lambda p, _c, _g: p.copies and (p.left or p.right) and min(p.positions, default=-1) >= 0,
+        ),
         "pad_first",
     ),
     "overpad": Lowering(
         overpad,
         _unless("pads are equal, cut or no zeros", lambda p, _c, _g: _adds(p) and p.left != p.right and is_zeros(p)),
     ),
-    "edges": Lowering(edges, _unless("pads are constants, cut, absent or reach everywhere", _corrects)),
+    "edges": Lowering(edges, _unless("pads are constants, sums, cut, absent or reach everywhere", _corrects)),
     "windows": Lowering(
         windows,
         _unless(
