@@ -39,8 +39,7 @@ class Pads:
         self._rule, self._arguments = rule.pads, dict(arguments)
         self._sizes = spec.kernel_size, spec.stride, spec.dilation
         self.learned = request.learned()
-        self._modes = policy.modes()
-        (mode, words), *others = self._modes
+        (mode, words), *others = policy.modes()
         self._overflow: str = words.get("overflow", "error")
         value = None if self.learned is not None else _one_value(words)
         self.value = 0.0 if value is None else value
@@ -48,6 +47,7 @@ class Pads:
         self.functional_mode = FUNCTIONAL_MODES.get(mode.name) if is_plain else None
         self._mirrors = is_plain and mode.name == "symmetric"
         self._fold = None if others else symbolic.FOLDS.get(mode.name)
+        self._sides = symbolic.fillings(policy.modes())
 
     def counts(self, length: Any) -> tuple[Any, Any]:
         """Return ``(left, right)`` for a length, which may be symbolic."""
@@ -89,9 +89,10 @@ class Pads:
         """Compute what is added from the length, so that a traced length stays symbolic."""
         length = data.shape[-1]
         if self._fold is not None:
-            return self._folded(data, left, right, *self._fold)
-        if symbolic.are_known(self._modes):
-            return symbolic.between(data, (left, right), self.static is not None, self._modes, value)
+            return self._folded(data, left, right, self._fold)
+        if self._sides is not None:
+            between = symbolic.whole if self.static is None else symbolic.beside
+            return between(data, (left, right), self._sides, value)
         if _is_exporting() and _is_dynamic(length):  # torch.compile makes it a constant, and compiles once per length
             raise self._fixed()
         table = sums.table(self.request, len(range(length)))
@@ -105,15 +106,15 @@ class Pads:
             f"length, or once for each length."
         )
 
-    def _folded(self, data: Tensor, left: Any, right: Any, fold: Any, reach: int) -> Tensor:
+    def _folded(self, data: Tensor, left: Any, right: Any, fold: symbolic.Fold) -> Tensor:
         """Gather by one index, of the whole padded input."""
         length = data.shape[-1]
         positions = torch.arange(-left, length + right, device=data.device)
         samples = symbolic.number(length, data.device)
         if self._overflow != "zero-extend":
-            return data.index_select(-1, fold(positions, samples))
+            return data.index_select(-1, fold.at(positions, samples))
         widest = torch.maximum(symbolic.number(left, data.device), symbolic.number(right, data.device))
-        index = fold(positions, torch.maximum(samples, widest + symbolic.number(reach, data.device)))
+        index = fold.at(positions, torch.maximum(samples, widest + symbolic.number(fold.reach, data.device)))
         return torch.where(index < samples, data.index_select(-1, torch.minimum(index, samples - 1)), self.value)
 
 

@@ -43,6 +43,17 @@ class Added(NamedTuple):
     constants: Tensor | None = None
     shares: Tensor | None = None
 
+    def only(self, mask: Tensor) -> Added:
+        """Return them with finite numbers and positions of the input where a mask (elements,) is False."""
+
+        def masked(numbers: Tensor | None) -> Tensor | None:
+            return None if numbers is None else torch.where(mask, numbers, 0)
+
+        parts = tuple(
+            Part(masked(coefficient), torch.where(mask, samples, 0), reads) for coefficient, samples, reads in self.parts
+        )
+        return Added(parts, masked(self.constants), masked(self.shares))
+
     def elements(self, data: Tensor, value: Tensor | None) -> Tensor:
         """Compute them from an input (…, channels, length) and the learned constant, () or (channels,); (…, channels, elements)."""
         total: Tensor | None = None
