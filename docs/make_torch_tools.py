@@ -19,7 +19,7 @@ from helpers.torch_tools import FEATURES, KINDS, REFUSED, outcome
 HEAD = """# What works with torch
 
 A layer of `backend="torch"` is a `torch.nn.Conv1d`, and torch's tools work on it. This page lists {count} features of torch, each
-tried on ten kinds of layers. `python docs/make_torch_tools.py` makes it, and the tests try every cell again. Tried with torch {version}.
+tried on {kinds} kinds of layers. `python docs/make_torch_tools.py` makes it, and the tests try every cell again. Tried with torch {version}.
 
 The class is exactly `torch.nn.Conv1d` wherever that computes the same bits: with equal pads, torch's own `"same"`, every padding mode
 of torch, and any initial values. The class is a subclass for other pads and modes, and for `execution="fast"`. Tools that look at the class
@@ -58,8 +58,10 @@ TAIL = """
 
 - `torch.jit.trace`, and the ONNX exporter that is built on it (`dynamo=False`), keep the pads of the traced length. torch warns of it
   (`TracerWarning`). Use `torch.export.export` or `torch.onnx.export(dynamo=True)` for other lengths.
-- `torch.export` and `torch.compile` fold the built-in modes at any dynamic length. A plugin's padding mode that is not one of torch's
-  is Python code: `torch.export` and `torch.onnx.export` refuse a dynamic length, and `torch.compile` compiles once for each length.
+- `torch.export` and `torch.compile` compute the built-in modes at any dynamic length, another one on each side too. A plugin's padding
+  mode is Python code: `torch.export` and `torch.onnx.export` refuse a dynamic length, and `torch.compile` compiles once for each length.
+  So do they for `overflow="zero-extend"` with a mode that adds sums (`odd`, `odd_symmetric`, `extrapolate`, `linear_ramp`).
+- `fully_shard` takes no parameter that is a single number: give a learned constant one value per channel, `value=[0.0] * in_channels`.
 - `fuse_fx` does not fold a normalization into a layer that drops outputs (`chomp`, `same_drop_last`, `causal_keep`), because the cut is between the two.
   `fuse_modules` and `fuse_conv_bn_eval` do.
 - PT2E quantization is in the package torchao. It quantizes the exported graph, in which it finds `aten.conv1d`.
@@ -93,7 +95,7 @@ def main() -> None:
     """Print the page."""
     logging.disable(logging.CRITICAL)
     count = sum(map(len, FEATURES.values()))
-    print(HEAD.format(count=count, version=torch.__version__.partition("+")[0]))
+    print(HEAD.format(count=count, kinds=len(KINDS), version=torch.__version__.partition("+")[0]))
     print("| kind | call | class |\n|---|---|---|")
     print("\n".join(described(kind) for kind in KINDS.values()))
     notes: list[str] = []

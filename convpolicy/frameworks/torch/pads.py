@@ -99,11 +99,15 @@ class Pads:
         return sums.joined(data, table.added(data.dtype, data.device), left, value)
 
     def _fixed(self) -> InvalidValueError:
-        """Return the error for a mode whose elements cannot be computed from a symbolic length."""
+        """Return the error for a mode whose elements are not computed from a symbolic length."""
+        unknown = [mode.name for mode, _words in self.request.policy.modes() if mode.name not in symbolic.MODES]
+        rule = (
+            f"be one of {', '.join(symbolic.MODES)} where the length is dynamic, as the index map of {unknown[0]!r} is Python code"
+            if unknown
+            else "have no overflow='zero-extend' for a sum where the length is dynamic"
+        )
         return InvalidValueError(
-            f"padding_mode {str(self.request.policy.padding_mode)!r} must be one of {', '.join(symbolic.MODES)} where the length is "
-            f"dynamic, as its index map is Python code, and without overflow='zero-extend' where it is a sum; export with a static "
-            f"length, or once for each length."
+            f"padding_mode {str(self.request.policy.padding_mode)!r} must {rule}; export with a static length, or once for each length."
         )
 
     def _folded(self, data: Tensor, left: Any, right: Any, fold: symbolic.Fold) -> Tensor:

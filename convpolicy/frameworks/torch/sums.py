@@ -139,6 +139,8 @@ def table(request: LayerRequest, length: int) -> Table:
     parts = tuple((_plain(coefficient), _plain(samples), _plain(reads)) for coefficient, samples, reads in _both(sides).reads())
     constants = _columns(sides, [None if side.learned else side.constants() for side in sides])
     shares = _columns(sides, [side.shares() if side.learned else None for side in sides])
+    if not parts and constants is None and shares is None:  # nothing is added, or sums of nothing
+        constants = np.zeros((1, sum(side.width for side in sides)))
     return Table(parts, _plain(constants), None if shares is None else _plain(shares[0]))
 
 

@@ -14,6 +14,7 @@ import convpolicy as cp
 from convpolicy.frameworks.torch.execution import processor
 
 CHANNELS, OUTPUTS = 4, 6
+LEARNED = [0.5, -1.0, 2.0, 0.0]  # one constant per channel, from which the learned ones start
 MEASURED = processor.Processor(processor.INTEL, "AVX512")
 REFUSED = "refused: "
 
@@ -58,6 +59,8 @@ KINDS = {
         Kind("same_upper, stride 2", 4, {"policy": "mindspore", "stride": 2, "bias": True}),
         Kind("EnCodec", 4, {"padding": "encodec", "padding_mode": cp.Choice("reflect", overflow="zero-extend"), "stride": 2}),
         Kind("chomp", 3, {"padding": "chomp"}),
+        Kind("odd (2, 1)", 4, {"padding": (2, 1), "padding_mode": "odd"}),
+        Kind("learned constants", 3, {"padding": (2, 1), "padding_mode": cp.Choice("constant", value=LEARNED, learned=True)}),
     )
 }
 FEATURES: dict[str, dict[str, Callable[[Kind], None]]] = {}
