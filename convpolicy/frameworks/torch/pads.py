@@ -15,6 +15,7 @@ from convpolicy.arithmetic import SIDES
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.torch import sums, symbolic
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, PLAIN
+from convpolicy.frameworks.torch.values import outlasting
 from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.side import value_of
 
@@ -193,7 +194,7 @@ def _indices(request: LayerRequest, length: int, device: torch.device) -> tuple[
     plan = request.plan(length)
     if not plan.copies:
         return None
-    with torch.inference_mode(False):  # one made there cannot be saved for a later backward pass
+    with outlasting():
         return [_index(sources, device) for sources in (plan.left_sources, plan.right_sources)], plan.value
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from convpolicy import registry
+from convpolicy.frameworks.torch.values import outlasting
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.side import Side, Term
 
@@ -147,7 +148,7 @@ def table(request: LayerRequest, length: int) -> Table:
 @registry.cached(maxsize=256)
 def kept(request: LayerRequest, length: int, dtype: torch.dtype, device: torch.device) -> Added:
     """Return `table` as tensors, which eager layers keep per length."""
-    with torch.inference_mode(False):  # one made there cannot be saved for a later backward pass
+    with outlasting():
         numbers: Table = table(request, length)
         return numbers.added(dtype, device)
 

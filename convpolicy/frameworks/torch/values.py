@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -37,3 +39,15 @@ def _empty(shape: Shape, dtype: str) -> Tensor:
 def as_numpy(values: Tensor) -> Any:
     """Return a CPU tensor as an array; bfloat16 as float32, which NumPy has."""
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+@contextmanager
+def outlasting() -> Iterator[None]:
+    """Let tensors be made that later calls use: out of inference mode, whose tensors no backward pass can save, and out of a trace."""
+    trace = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        with torch.inference_mode(False):
+            yield
+    finally:
+        torch._C._set_tracing_state(trace)  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from helpers.padding_modes import MIRRORS, MODES, VALUE, choice_of, numbered, padded
+from helpers.padding_modes import COPYING, MIRRORS, VALUE, choice_of, numbered, padded
 
 from convpolicy import arithmetic, reference
 
@@ -20,7 +20,7 @@ def test_fans_are_torchs():
             assert (fans.fan_in, fans.fan_out) == torch.nn.init._calculate_fan_in_and_fan_out(weight)
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "symmetric"])  # torch has no symmetric
+@pytest.mark.parametrize("mode", [mode for mode in COPYING if mode != "symmetric"])  # torch has no symmetric
 def test_torch_pads_and_refuses_alike(mode):
     """torch.nn.functional.pad gives the same samples, and refuses exactly the pads that ``overflow="error"`` refuses."""
     native, value = ("constant", VALUE if mode == "constant" else 0.0) if mode in ("zeros", "constant") else (mode, None)

@@ -24,6 +24,11 @@ LAYERS = {
     "gathered": {"padding": (9, 7), "padding_mode": cp.Choice("reflect", overflow="periodic")},
     "constant": {"padding": "causal", "padding_mode": cp.Choice("constant", value=1.5), "dilation": 2},
     "groups": {"padding": "same_lower", "stride": 3, "groups": 2},
+    "odd": {"padding": (3, 1), "padding_mode": "odd"},
+    "extrapolated by length": {"policy": "mindspore", "stride": 2, "bias": True, "padding_mode": "extrapolate"},
+    "ramps": {"padding": (2, 3), "padding_mode": cp.Choice("linear_ramp", left=1.5, right=[1.0, -2.0, 0.0, 3.0])},
+    "mirrored and zeros": {"padding": (3, 1), "padding_mode": ("reflect", "zeros")},
+    "per channel": {"padding": "causal", "padding_mode": cp.Choice("constant", value=[1.0, -2.0, 0.0, 3.0])},
 }
 layers = pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
 
@@ -45,9 +50,13 @@ def composed(layer, data):
         return nn.functional.conv1d(data, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
     spec = request.spec
     plan = request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=data.shape[-1])
-    constant = data.new_full((*data.shape[:-1], 1), plan.value)
-    sources = [*plan.left_sources, *range(plan.length), *plan.right_sources]
-    padded = torch.cat([data[..., s : s + 1] if s >= 0 else constant for s in sources], -1)
+    pads = []
+    for side in plan.sides:
+        constant = data.new_tensor(side.value).reshape(-1, 1).expand(*data.shape[:-1], 1)
+        samples = [[data[..., s : s + 1] if s >= 0 else constant for s in term.sources] for term in side.terms]
+        shares = [torch.tensor(term.coefficient, dtype=torch.float64).expand(side.width).tolist() for term in side.terms]
+        pads.append([sum(shares[t][n] * samples[t][n] for t in range(len(shares))) for n in range(side.width)])
+    padded = torch.cat([*pads[0], data, *pads[1]], -1)
     return nn.functional.conv1d(padded, layer.weight, layer.bias, spec.stride, 0, spec.dilation, spec.groups)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from convpolicy.arithmetic import split
 from convpolicy.core.plan import Plan
+from convpolicy.frameworks.torch.values import outlasting
 
 # padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
@@ -199,7 +200,7 @@ def _edge_index(plan: Plan, device: torch.device) -> tuple[Tensor, int, int]:
 
 @lru_cache(maxsize=256)
 def _index(positions: tuple[int, ...], device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # one made there cannot be saved for a later backward pass
+    with outlasting():
         return torch.from_numpy(np.array(positions, dtype=np.int64)).to(device)
 
 
@@ -244,8 +245,13 @@ def _drops(plan: Plan, _channels: int, _groups: int) -> bool:
     return plan.left >= plan.right >= 0 and is_zeros(plan)
 
 
+def _repeats(plan: Plan) -> bool:
+    """Nothing but samples is added."""
+    return plan.copies and min((*plan.left_sources, *plan.right_sources), default=0) >= 0
+
+
 def _corrects(plan: Plan, _channels: int, _groups: int) -> bool:
-    if not plan.copies or not _adds(plan) or plan.left == plan.right == 0 or min((*plan.left_sources, *plan.right_sources)) < 0:
+    if not _adds(plan) or plan.left == plan.right == 0 or not _repeats(plan):
         return False
     return 0 < sum(_edge_counts(plan)) < plan.length_out
 
@@ -258,10 +264,7 @@ LOWERINGS = {
     "concatenate": Lowering(concatenate, _unless("pads fold, cut, are sums or absent", _joins), "pad_first"),
     "gather": Lowering(
         gather,
-        _unless(
-            "pads are constants, sums or absent",
-            lambda p, _c, _g: p.copies and (p.left or p.right) and min(p.positions, default=-1) >= 0,
-        ),
+        _unless("pads are constants, sums or absent", lambda p, _c, _g: (p.left or p.right) and _repeats(p)),
         "pad_first",
     ),
     "overpad": Lowering(
@@ -276,11 +279,7 @@ LOWERINGS = {
         ),
     ),
     "matmul": Lowering(
-        matmul,
-        _unless(
-            "the kernel, the stride or the groups are more than one, or something is padded",
-            _is_matrix,
-        ),
+        matmul, _unless("the kernel, the stride or the groups are more than one, or something is padded", _is_matrix)
     ),
     "channels_last": Lowering(  # depthwise it never wins, and in bfloat16 torch 2.13 may not come back (8 channels, kernel 15)
         channels_last, _unless("every channel is a group of its own", lambda _p, c, g: g == 1 or g < c)
