@@ -57,7 +57,8 @@ def capture(layer: Any) -> Capture | None:
             refuse_others(layer, {nn.Module: ("it is quantized", "capture it before it is quantized")})
         return None
     _check(layer)
-    weight, bias = _values(layer)
+    values = _values(layer)
+    weight, bias = values["weight"], values["bias"]
     if any(type(value) not in TENSORS for value in (weight, bias) if value is not None):
         raise refuse(layer, f"its weight is a {type(weight).__name__}, which may compute in a way of its own", "make it a tensor")
     if weight.dtype not in DTYPES or (bias is not None and bias.dtype != weight.dtype):
@@ -72,14 +73,13 @@ def capture(layer: Any) -> Capture | None:
             "build it with its own sizes",
         )
     chosen = _policy(layer, spec, bias is not None)
-    if isinstance(layer, PaddedConv1d) and layer.learns:
-        chosen = with_learned(chosen, _learned(layer, weight.dtype))
+    if LEARNED in values:
+        chosen = with_learned(chosen, _learned(layer, values[LEARNED], weight.dtype))
     return Capture(spec, chosen, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
 
 
-def _learned(layer: PaddedConv1d, dtype: torch.dtype) -> Any:
+def _learned(layer: nn.Conv1d, value: Any, dtype: torch.dtype) -> Any:
     """Return the learned constant as float64, in which it is exact."""
-    value = layer.padding_value
     if type(value) not in TENSORS or value.dtype != dtype or value.shape not in ((), (layer.in_channels,)):
         raise refuse(
             layer,
@@ -123,14 +123,16 @@ def _pre_hooks(layer: nn.Conv1d) -> list[Any]:
 
 
 @torch.no_grad()
-def _values(layer: nn.Conv1d) -> tuple[Any, Any]:
-    """Return weight and bias as the next call would have them, after parametrizations and torch's own pre-hooks."""
-    values: dict[str, Tensor | None] = {"weight": layer.weight, "bias": layer.bias}
+def _values(layer: nn.Conv1d) -> dict[str, Any]:
+    """Return weight, bias and a learned constant as the next call would have them, after parametrizations and torch's own pre-hooks."""
+    values: dict[str, Any] = {"weight": layer.weight, "bias": layer.bias}
+    if isinstance(layer, PaddedConv1d) and layer.learns:
+        values[LEARNED] = layer.padding_value
     for hook in _pre_hooks(layer):
         rewrite = next(rewrite for kind, rewrite in REWRITING_HOOKS.items() if isinstance(hook, kind))
         name = getattr(hook, "name", None) or hook._tensor_name
         values[name] = rewrite(hook, layer)  # type: ignore[no-untyped-call]
-    return values["weight"], values["bias"]
+    return values
 
 
 def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:

@@ -52,7 +52,7 @@ class PaddedConv1d(RuledConv1d):
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, as the policy says, from torch's global random state; a learned constant starts again."""
         super().reset_parameters()
-        if LEARNED in self._parameters:
+        if "_pads" in vars(self) and self.learns:  # torch's own constructor calls this too
             self._reset_value()
 
     def _reset_value(self) -> None:

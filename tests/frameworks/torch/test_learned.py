@@ -197,6 +197,17 @@ def test_capture_keeps_what_was_learned(value):
         captured.build("numpy")
 
 
+def test_a_pruned_constant():
+    """What torch's pruning leaves of it is what the next call pads with, and what capture keeps."""
+    layer, data = built([0.5, -1.0, 2.0, 0.0]), random()
+    nn.utils.prune.l1_unstructured(layer, "padding_value", 2)
+    with torch.no_grad():
+        layer.padding_value_orig.mul_(2)
+    captured = cp.capture(layer)
+    assert torch.equal(captured.build("torch").padding_value, torch.tensor([0.0, -2.0, 4.0, 0.0]))
+    assert torch.equal(captured.build("torch")(data), layer(data))
+
+
 def test_capture_refuses_a_constant_it_cannot_keep():
     """Of another dtype than the weight, or of another shape."""
     for other in (torch.zeros((), dtype=torch.float64), torch.zeros(3)):

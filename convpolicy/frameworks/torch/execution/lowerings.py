@@ -23,7 +23,6 @@ from convpolicy.frameworks.torch.values import outlasting
 # padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
 
-
 # tensors of other classes, as those of per-sample gradients, know torch's own functions alone; fake ones must reach no cache
 PLAIN = (Tensor, torch.nn.Parameter)
 
