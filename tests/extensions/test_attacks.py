@@ -61,7 +61,7 @@ def test_all_attacks_at_once_on_the_command_line(install, tmp_path):
         assert f"convpolicy: plugin {name!r} is broken; see: convpolicy plugins" in listed.stderr.splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in listed.stdout.splitlines() if line}
     assert rows["good"] == ["1.2", "installed", "ok", "1"]
-    assert rows["padding_rules"] == ["convpolicy", "ok", "9"]
+    assert rows["padding_rules"] == ["convpolicy", "ok", "11"]
     assert all("broken" in rows[name] for name in says)
     planned = command(tmp_path, "plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "seven")
     assert planned.stdout.startswith("length 5, kernel_size 3, stride 1, dilation 1: left 0, right 7, zeros -> length 10\n")
