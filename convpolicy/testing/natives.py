@@ -90,7 +90,9 @@ def _installed(native: Native) -> None:
         native.load()
     except ImportError as error:
         missing = error.name or str(error)
-        raise ConformanceError(f"its module {native.module!r} needs {missing!r}, which is not installed here; install it.") from error
+        raise ConformanceError(
+            f"its module {native.module!r} needs {missing!r}, which is not installed here; install it."
+        ) from error
 
 
 def _signatures(native: Native) -> None:
@@ -142,7 +144,9 @@ def _parameters(native: Native) -> None:
         found = checked.framework.parameters(layer)
         require(isinstance(found, dict), f"parameters must give a dict of arrays, got {type(found).__name__}, {about}.")
         for name, value in found.items():
-            require(isinstance(value, np.ndarray), f"parameter {name!r} must be a NumPy array, got {type(value).__name__}, {about}.")
+            require(
+                isinstance(value, np.ndarray), f"parameter {name!r} must be a NumPy array, got {type(value).__name__}, {about}."
+            )
             require(value.dtype == np.float32, f"parameter {name!r} must be float32, got {value.dtype}, {about}.")
         shapes, wanted = {name: value.shape for name, value in found.items()}, _shapes(checked, spec, bias)
         require(

@@ -34,7 +34,26 @@ METHODS = {  # arguments between shape and dtype
     "scaled": ("fans", "fan", "gain", "distribution"),
 }
 FANS = Fans(12, 20, 3)
-SEEDS = (0, 1, 42, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63, 2**64 - 1, 2**64, -1, -(2**63) - 1, True, 0.5, math.nan, "0", None, ())
+SEEDS = (
+    0,
+    1,
+    42,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**32,
+    2**63,
+    2**64 - 1,
+    2**64,
+    -1,
+    -(2**63) - 1,
+    True,
+    0.5,
+    math.nan,
+    "0",
+    None,
+    (),
+)
 
 
 class Draw(NamedTuple):
@@ -54,7 +73,7 @@ class Draw(NamedTuple):
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest number that can be drawn."""
-        return {"uniform": self.arguments[:2], "truncated_normal": CUT_BOUNDS}.get(self.method, (-math.inf, math.inf))  # type: ignore[return-value]
+        return {"uniform": self.arguments[:2], "truncated_normal": CUT_BOUNDS}.get(self.method, (-math.inf, math.inf))
 
     @property
     def moments(self) -> tuple[float, float]:
@@ -238,7 +257,7 @@ def _layers(part: RandomStream) -> None:
     side_by_side: list[list[NDArray[Any]]] = [[], []]
     for _layer_number in range(2):
         for stream, tensors in zip(streams, side_by_side):
-            tensors += refuses(partial(_layer, stream)) or []
+            tensors.extend(refuses(partial(_layer, stream)) or [])
     for number, (one, two) in enumerate(zip(alone, side_by_side)):
         same = len(one) == len(two) and all(a.tobytes() == b.tobytes() for a, b in zip(one, two))
         require(
