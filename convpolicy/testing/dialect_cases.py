@@ -94,7 +94,9 @@ SINGLES = (  # everything that can be said, once
     *(PLAIN._replace(bias_init=initial) for initial in INITIALIZERS),
     *(PLAIN._replace(dtype=dtype) for dtype in DTYPES),
     *(PLAIN._replace(activation=activation) for activation in ACTIVATIONS),
-    *(PLAIN._replace(**{size: 2}) for size in ("stride", "dilation", "groups")),
+    PLAIN._replace(stride=2),
+    PLAIN._replace(dilation=2),
+    PLAIN._replace(groups=2),
     PLAIN._replace(bias=False),
 )
 WANTED = some.builds(
