@@ -16,6 +16,7 @@ from convpolicy.errors import ConvPolicyError, PluginError
 from convpolicy.testing.common import require
 from convpolicy.testing.ladder import ConformanceError
 
+FIRST = 8  # bytes of the widest real number
 PIECE = 7  # bytes that a writer gets at once: no multiple of any element
 FDS = Path("/proc/self/fd")  # where there is one, the open files of this process
 ODD = ("<U3", "|V2", "no_such_dtype")  # dtypes that most files do not have
@@ -41,9 +42,10 @@ class Tensor(NamedTuple):
 
 
 def tensor(name: str = "weight", shape: tuple[int, ...] = (2, 3), dtype: str = "float32", seed: int = 0) -> Tensor:
-    """Return a tensor whose bits are random, NaN of every kind among them; a bool's are 0 and 1."""
+    """Return a tensor of random bits, the first of them 1, which is a NaN of floating-point numbers; a bool's are 0 and 1."""
     size = entry(name, shape, dtype).size if has_holder(dtype) else int(np.prod(shape))
     bits = np.random.default_rng(seed).integers(0, 2 if dtype == "bool" else 256, size, dtype=np.uint8)
+    bits[:FIRST] = np.maximum(bits[:FIRST], 1 if dtype == "bool" else 255)
     text = np.array(["abc"] * int(np.prod(shape)), dtype).tobytes() if dtype.startswith("<U") else None
     return Tensor(name, shape, dtype, bits.tobytes() if text is None else text)
 

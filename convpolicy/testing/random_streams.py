@@ -110,7 +110,7 @@ def checks(part: RandomStream, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("shapes", "shapes and dtypes", partial(_each, part, max_examples, _shapes)),
         ("accepts", "shapes and dtypes", partial(_accepts, part)),
         ("refusals", "shapes and dtypes", partial(_refusals, part)),
-        ("interval", "values", partial(_each, part, max_examples, _interval)),
+        ("interval", "values", partial(_intervals, part, max_examples)),
         ("repeatable", "values", partial(_each, part, max_examples, _repeatable)),
         ("seeds", "values", partial(_seeds, part, max_examples)),
         ("layers", "values", partial(_layers, part)),
@@ -202,6 +202,12 @@ def _refusals(part: RandomStream) -> None:
 
 
 # -- values ---------------------------------------------------------------------------------------------------------------
+
+
+def _intervals(part: RandomStream, max_examples: int) -> None:
+    for draw in DRAWS:
+        _interval(part, (MANY,), draw, "float32", Choice(part.name))
+    _each(part, max_examples, _interval)
 
 
 def _interval(part: RandomStream, shape: tuple[int, ...], draw: Draw, dtype: str, choice: Choice) -> None:
