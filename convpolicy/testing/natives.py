@@ -5,6 +5,7 @@ The checks import the framework in this process, and need the version that the p
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -33,12 +34,15 @@ OPTIONAL = ("seed",)
 LISTS = ("PADDINGS", "PADDING_MODES")
 SEEDS = claims.SEEDS[:2]
 CHANNELS, OUT, LENGTH = 4, 8, 9
-STEP = 7  # between the sizes that are tried, which go with every other number of them
+FIRST = (  # kernel, stride, dilation: odd and even sums of pads, and strides that skip samples
+    (2, 1, 1), (4, 1, 1), (3, 2, 1), (4, 3, 1), (3, 1, 2), (5, 2, 1), (1, 3, 1), (1, 1, 1), (4, 2, 1), (2, 3, 1), (2, 1, 2), (5, 1, 2),
+)  # fmt: skip
 
 
 def checks(native: Native, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a native framework, lowest rung first."""
-    grid, sizes = _some(claims.GRID, max_examples), _some(SIZES, max_examples)
+    grid = tuple(dict.fromkeys((*zip(FIRST, itertools.cycle(claims.BEYOND)), *claims.GRID)))[:max_examples]
+    sizes = tuple(dict.fromkeys((*FIRST, *SIZES)))[:max_examples]
     found: list[tuple[str, str, Callable[[], None]]] = [
         ("names", "names", partial(_names, native)),
         ("installed", "names", partial(_installed, native)),
@@ -52,11 +56,6 @@ def checks(native: Native, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("initial-weights", "values", partial(_claimed, native, partial(claims.initial_weights, seeds=SEEDS))),
     ]
     return [Check(native, *check) for check in found]
-
-
-def _some(grid: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-    """Return some cases of a grid, from all of its parts."""
-    return tuple(grid[at * STEP % len(grid)] for at in range(min(count, len(grid))))
 
 
 @lru_cache(maxsize=1)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as some
 from numpy.typing import NDArray
 
 from convpolicy import reference
-from convpolicy.arithmetic import Fans
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.initial_values import ROLES
 from convpolicy.parts.choice import Choice
-from convpolicy.parts.stream import REDRAWS, TRUNCATED_STD, RandomStream, Stream
+from convpolicy.parts.stream import REDRAWS, RandomStream, Stream
 from convpolicy.registry import current
 from convpolicy.testing.backend_cases import numpy_dtype
 from convpolicy.testing.common import check_names, check_signature, choices, refuses, require, smallest
 from convpolicy.testing.ladder import Check
 from convpolicy.testing.random_states import twice
+from convpolicy.testing.stream_cases import DRAWS, UNIFORM, Draw
 
 MAX_EXAMPLES = 40
 SHAPES = some.lists(some.integers(0, 5), min_size=1, max_size=3).map(tuple)
@@ -33,7 +33,6 @@ METHODS = {  # arguments between shape and dtype
     "truncated_normal": ("mean", "std", "lower", "upper"),
     "scaled": ("fans", "fan", "gain", "distribution"),
 }
-FANS = Fans(12, 20, 3)
 SEEDS = (
     0,
     1,
@@ -53,52 +52,6 @@ SEEDS = (
     "0",
     None,
     (),
-)
-
-
-class Draw(NamedTuple):
-    """One method of a stream and its arguments; prints as the call."""
-
-    method: str
-    arguments: tuple[Any, ...]
-
-    def __str__(self) -> str:
-        return f"{self.method}(shape, {', '.join(map(repr, self.arguments))})"
-
-    def of(self, stream: Stream, shape: tuple[int, ...], dtype: str = "float32") -> NDArray[Any] | None:
-        """Return the numbers, or None where the stream refuses."""
-        drawn: NDArray[Any] | None = refuses(lambda: getattr(stream, self.method)(shape, *self.arguments, dtype))
-        return drawn
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """The least and the greatest number that can be drawn."""
-        return {"uniform": self.arguments[:2], "truncated_normal": CUT_BOUNDS}.get(self.method, (-math.inf, math.inf))
-
-    @property
-    def moments(self) -> tuple[float, float]:
-        """Mean and standard deviation."""
-        if self.method == "scaled":
-            _fans, fan, gain, _distribution = self.arguments
-            return 0.0, gain / math.sqrt(FANS.of(fan))
-        first, second = self.arguments[:2]
-        return {
-            "uniform": ((first + second) / 2, (second - first) / math.sqrt(12)),
-            "truncated_normal": (first, second * TRUNCATED_STD),
-        }.get(self.method, (first, second))
-
-
-CUT_BOUNDS = (0.0, 1.0)
-UNIFORM = Draw("uniform", (-0.5, 1.5))
-DRAWS = (
-    UNIFORM,
-    Draw("normal", (1.0, 2.0)),
-    Draw("truncated_normal", (0.5, 0.25, -2.0, 2.0)),  # every dtype holds the bounds
-    *(
-        Draw("scaled", (FANS, fan, gain, shape))
-        for fan, gain in (("fan_in", 1.0), ("fan_out", 2.0), ("fan_avg", 1.0))
-        for shape in ("uniform", "normal", "truncated_normal")
-    ),
 )
 
 
@@ -123,9 +76,17 @@ def checks(part: RandomStream, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _each(part: RandomStream, max_examples: int, check: Any) -> None:
+    def line(shape: tuple[int, ...], draw: Draw, dtype: str, choice: Choice) -> str:
+        parameters = "".join(f", {name}={value!r}" for name, value in choice.params)
+        policy = f"convpolicy.policy('torch').evolve(random_stream=convpolicy.Choice({part.name!r}{parameters}))"
+        return (
+            f"import convpolicy; from convpolicy.arithmetic import Fans; "
+            f"print({policy}.start_stream(0).{draw.method}({shape}, *{draw.arguments}, {dtype!r}))"
+        )
+
     smallest(
-        partial(check, part), max_examples, shape=SHAPES, draw=some.sampled_from(DRAWS), dtype=some.sampled_from(_dtypes(part)),
-        choice=choices(part),
+        partial(check, part), max_examples, line=line, shape=SHAPES, draw=some.sampled_from(DRAWS),
+        dtype=some.sampled_from(_dtypes(part)), choice=choices(part),
     )  # fmt: skip
 
 

@@ -15,6 +15,10 @@ def stream(start=NumpyStream, description="A wrong stream.", **more):
     return cp.RandomStream("wrong", start, description=description, **more)
 
 
+def started(seed):
+    return NumpyStream(seed)
+
+
 def other(**members):
     """NumPy's stream with other methods."""
     return stream(type("WrongStream", (NumpyStream,), members))
@@ -95,7 +99,6 @@ def from_the_start(self, shape, low, high, dtype="float32"):
     return NumpyStream.uniform(NumpyStream(self.seed), shape, low, high, dtype)
 
 
-
 def narrow(name):
     """A method that refuses float16."""
     own = getattr(NumpyStream, name)
@@ -109,12 +112,12 @@ def narrow(name):
 
 
 WRONG = {
-    "says nothing": (stream(lambda seed: NumpyStream(seed), description=""), "names", "its description must be one line, got ''"),
+    "says nothing": (stream(started, description=""), "names", "its description must be one line, got ''"),
     "constructs what is not there": (stream(constructed={"weight": cp.Choice("uniformly")}), "constructed", "unknown initializer 'uniformly'"),
     "constructs a kernel": (stream(constructed={"kernel": cp.Choice("uniform")}), "constructed", "constructed must have the keys weight and bias, got 'kernel'"),
     "starts without a seed": (stream(lambda: NumpyStream(0)), "signature", r"start must take \(seed\), but has the signature \(\)"),
     "a parameter it does not take": (
-        stream(lambda seed: NumpyStream(seed), params={"path": cp.Param("", kind="name")}), "signature", r"start must take \(seed, path=\), but has the signature",
+        stream(started, params={"path": cp.Param("", kind="name")}), "signature", r"start must take \(seed, path=\), but has the signature",
     ),
     "no stream": (stream(np.random.default_rng), "signature", "start must give a Stream, got Generator; subclass convpolicy.Stream"),
     "a list of dtypes": (other(dtypes=["float32"]), "signature", r"dtypes must be a tuple of names, got \['float32'\]"),
