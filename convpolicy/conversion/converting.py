@@ -245,9 +245,29 @@ def _made(reader: Reader, row: Row) -> Iterator[Piece]:
     if old.dtype == new.dtype:
         yield from pieces
         return
-    for piece in pieces:
+    for piece in _whole_elements(pieces, holder(old.dtype).itemsize):
         try:
             made = cast(np.frombuffer(piece, np.uint8).view(holder(old.dtype)), old.dtype, new.dtype)
         except InvalidValueError as error:
             raise InvalidValueError(f"{old.name!r}: {error}") from error
         yield from in_pieces(made)
+
+
+def _whole_elements(pieces: Iterable[Piece], width: int) -> Iterator[Piece]:
+    """Yield the same bytes in pieces that end between two elements.
+
+    Args:
+        pieces: the bytes of a tensor, cut anywhere.
+        width: bytes of an element.
+    """
+    rest = b""
+    for piece in pieces:
+        size = memoryview(piece).nbytes
+        if not rest and size % width == 0:
+            yield piece
+            continue
+        data = rest + bytes(piece)
+        end = len(data) - len(data) % width
+        rest = data[end:]
+        if end:
+            yield data[:end]

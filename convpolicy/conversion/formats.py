@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from convpolicy import registry
 from convpolicy.conversion.limits import check_claims
 from convpolicy.conversion.tensors import Entry, Job, Reader, Writer
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError
+from convpolicy.parts.padding import declared
 from convpolicy.parts.part import Part
 
 KIND = "file format"
@@ -53,6 +54,10 @@ def _can_be_called(file_format: Any, field: Any, function: Any) -> None:
         )
 
 
+def _of_a_format(words: Iterable[str]) -> frozenset[str]:
+    return declared(words, ("own-source",))
+
+
 @attrs.frozen(eq=False)
 class FileFormat(Part):
     """One kind of checkpoint file.
@@ -70,6 +75,7 @@ class FileFormat(Part):
         install: what ``pip install`` installs for it, e.g. ``"convpolicy-tide[files]"``; empty: ``package``.
         names: how parameters are called in such a file.
         keeps_metadata: False when text cannot be written beside the tensors.
+        declares: what its writer cannot do, for the conformance kit: ``"own-source"``, it only rewrites a file of this format.
         description: one sentence for lists and tables.
 
     Raises:
@@ -87,6 +93,7 @@ class FileFormat(Part):
         factory=ParameterNames, kw_only=True, validator=attrs.validators.instance_of(ParameterNames)
     )
     keeps_metadata: bool = attrs.field(default=True, kw_only=True)
+    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_format)
 
     @property
     def suffix(self) -> str:

@@ -17,11 +17,15 @@ if importlib.util.find_spec("hypothesis") is None:
 from convpolicy.testing.check import (
     check,
     check_backend,
+    check_dialect,
+    check_file_format,
     check_initializer,
     check_layout,
+    check_native,
     check_padding_mode,
     check_padding_rule,
     check_policy,
+    check_random_stream,
 )
 from convpolicy.testing.faults import faults_of
 from convpolicy.testing.ladder import RUNGS, Check, ConformanceError, Report, Result
@@ -35,11 +39,15 @@ __all__ = [
     "Result",
     "check",
     "check_backend",
+    "check_dialect",
+    "check_file_format",
     "check_initializer",
     "check_layout",
+    "check_native",
     "check_padding_mode",
     "check_padding_rule",
     "check_policy",
+    "check_random_stream",
     "checks_of",
     "faults_of",
     "parametrize_with_checks",

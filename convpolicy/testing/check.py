@@ -16,8 +16,8 @@ def check(part: Any, *, max_examples: int | None = None, report: str | os.PathLi
     """Run every check that applies to a part, from names and signatures up to values.
 
     Args:
-        part: a padding rule, padding mode, initializer, layout, policy or backend. A backend's framework is imported in this
-            process.
+        part: a padding rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect or file
+            format. The framework of a backend, a native framework or a file format is imported in this process.
         max_examples: sizes, shapes or layers tried per check; None for the kind's own number.
         report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
 
@@ -39,7 +39,7 @@ def _check_of(kind: str) -> Callable[..., Report]:
             part = named_policy(part) if kind == "policy" else current().get(kind, part)
         return check(part, max_examples=max_examples, report=report)
 
-    check_part.__name__ = check_part.__qualname__ = f"check_{kind.replace(' ', '_')}"
+    check_part.__name__ = check_part.__qualname__ = f"check_{kind.removesuffix(' framework').replace(' ', '_')}"
     check_part.__doc__ = f"Run every check that applies to a {kind}, given itself or by its registered name; see `check`."
     return check_part
 
@@ -50,3 +50,7 @@ check_initializer = _check_of("initializer")
 check_layout = _check_of("layout")
 check_policy = _check_of("policy")
 check_backend = _check_of("backend")
+check_random_stream = _check_of("random stream")
+check_native = _check_of("native framework")
+check_dialect = _check_of("dialect")
+check_file_format = _check_of("file format")

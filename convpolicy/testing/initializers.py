@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import random
 from functools import partial
 from typing import Any
 
@@ -21,6 +19,7 @@ from convpolicy.parts.stream import Draws
 from convpolicy.registry import current
 from convpolicy.testing.common import check_names, check_signature, choices, refuses, require, smallest
 from convpolicy.testing.ladder import Check
+from convpolicy.testing.random_states import twice
 
 MAX_EXAMPLES = 50
 SPECS = some.builds(
@@ -99,27 +98,12 @@ def _finite(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice)
 
 def _repeatable(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
     """The numbers come from ``draws`` and from nothing that others share, which stays as it was."""
-    drawn, shared = [], (np.random.get_state(), random.getstate())  # noqa: NPY002 - the states that are not to be read
-    try:
-        for other in (1, 2):
-            np.random.seed(other)  # noqa: NPY002 - as above
-            random.seed(other)
-            before = _random_states()
-            drawn.append(_filled(initializer, spec, role, choice))
-            changed = [name for name, state in _random_states().items() if state != before[name]]
-            require(not changed, f"it changes {' and '.join(changed)} {_about(spec, role, choice)}; draw from draws.")
-    finally:
-        np.random.set_state(shared[0])  # noqa: NPY002 - as above
-        random.setstate(shared[1])
-    one, two = drawn
+    about = _about(spec, role, choice)
+    one, two = twice(lambda: _filled(initializer, spec, role, choice), about, "draw from draws")
     require(
         one is None or two is None or one.tobytes() == two.tobytes(),
-        f"it draws other numbers after the same seed {_about(spec, role, choice)}; draw from draws and from nothing else.",
+        f"it draws other numbers after the same seed {about}; draw from draws and from nothing else.",
     )
-
-
-def _random_states() -> dict[str, Any]:
-    return {"NumPy's random state": pickle.dumps(np.random.get_state()), "Python's random state": random.getstate()}  # noqa: NPY002
 
 
 def _fresh(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:

@@ -11,12 +11,16 @@ import attrs
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, MissingExtraError, nearest
 from convpolicy.testing.backends import checks as backends_checks
+from convpolicy.testing.dialects import checks as dialects_checks
+from convpolicy.testing.file_formats import checks as file_formats_checks
 from convpolicy.testing.initializers import checks as initializers_checks
 from convpolicy.testing.ladder import Check, ConformanceError, Result
 from convpolicy.testing.layouts import checks as layouts_checks
+from convpolicy.testing.natives import checks as natives_checks
 from convpolicy.testing.padding_modes import checks as padding_modes_checks
 from convpolicy.testing.padding_rules import checks as padding_rules_checks
 from convpolicy.testing.policies import checks as policies_checks
+from convpolicy.testing.random_streams import checks as random_streams_checks
 
 CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
     "padding rule": padding_rules_checks,
@@ -25,6 +29,10 @@ CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
     "layout": layouts_checks,
     "policy": policies_checks,
     "backend": backends_checks,
+    "random stream": random_streams_checks,
+    "native framework": natives_checks,
+    "dialect": dialects_checks,
+    "file format": file_formats_checks,
 }
 
 
@@ -32,7 +40,7 @@ def checks_of(part: Any, max_examples: int | None = None) -> list[Check]:
     """Return the checks that apply to a part, lowest rung first.
 
     Args:
-        part: a padding rule, padding mode, initializer, layout, policy or backend.
+        part: of any kind in `CHECKS`.
         max_examples: of each check; None for its kind's own number.
 
     Raises:
@@ -59,7 +67,7 @@ def parametrize_with_checks(
     Where a check of a part has failed, those on higher rungs are skipped as not reached.
 
     Args:
-        parts: padding rules, padding modes, initializers, layouts, policies and backends.
+        parts: of any kinds in `CHECKS`.
         expected_failures: id of a check, e.g. ``"same_upper-values"``, -> why it fails; one that passes after all is a failure.
         max_examples: of each check; None for its kind's own number.
         report: JSON file to add every result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.

@@ -5,55 +5,23 @@ Every framework is a `Dialect`, offered by a plugin with ``convpolicy_dialects``
 
 from __future__ import annotations
 
-import ast
 from contextlib import suppress
 from typing import Any
-
-import attrs
 
 from convpolicy import registry
 from convpolicy.arithmetic import integer
 from convpolicy.core.named import policy as named_policy
-from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, UnknownNameError, unknown_name
+from convpolicy.errors import InvalidValueError, PluginError, UnknownNameError, unknown_name
 from convpolicy.translation import calls, pages
-from convpolicy.translation.bindings import Page
 from convpolicy.translation.calls import Context
 from convpolicy.translation.dialect import Dialect
-from convpolicy.translation.following import Follower, with_partials
-from convpolicy.translation.names import Names
-from convpolicy.translation.pages import NAMED, Known, Mention
-from convpolicy.translation.scopes import Scope
-from convpolicy.translation.surroundings import ALONE, Changes
-from convpolicy.translation.values import Source, Value, as_call, parse, shown
+from convpolicy.translation.pages import NAMED
+from convpolicy.translation.source_file import Pair, SourceFile, TranslatedCall
+from convpolicy.translation.surroundings import ALONE
+from convpolicy.translation.values import as_call, shown
 from convpolicy.translation.writing import Snippet, join, write
 
 TITLE_LENGTH = 100
-
-
-@attrs.frozen
-class TranslatedCall:
-    """One Conv1d of a file.
-
-    Args:
-        line: its line in the file, from 1.
-        original: its text.
-        snippet: the translation, or None.
-        reason: why there is none, or None.
-    """
-
-    line: int
-    original: str
-    snippet: Snippet | None = attrs.field(default=None, repr=False)
-    reason: str | None = None
-
-    @property
-    def code(self) -> str | None:
-        """The translation with its own imports, or None."""
-        return None if self.snippet is None else self.snippet.code
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return line, original, code and reason as plain data, ready for JSON."""
-        return {"line": self.line, "original": self.original, "code": self.code, "reason": self.reason}
 
 
 def translate(
@@ -80,7 +48,7 @@ def translate(
             what the target cannot express; holds the argument, what came and the fix.
     """
     pair = _pair(source, target, in_channels, length)
-    file = _File.of(code, pair)
+    file = SourceFile.of(code, pair)
     alone = None if file.call is None else next((row for row in file.mentions if row.use.call is file.call), None)
     if (alone is None or alone.reason is not None) and any(row.use.call is not None and not row.beside for row in file.mentions):
         rows = file.rows(in_channels)
@@ -115,7 +83,7 @@ def translate_page(
         UnknownNameError, InvalidTypeError, InvalidValueError: no such framework, no Python, or no Conv1d of ``source`` in it.
     """
     pair = _pair(source, target, in_channels, length)
-    return _File.of(code, pair).rows(in_channels)
+    return SourceFile.of(code, pair).rows(in_channels)
 
 
 def page_of(translations: list[TranslatedCall], file: str = "") -> str:
@@ -139,46 +107,7 @@ def _nothing(rows: list[TranslatedCall]) -> InvalidValueError:
     return InvalidValueError(f"{place}{first.reason}{more}")
 
 
-def _call_in(tree: ast.Module) -> ast.Call | None:
-    """Return the call of a single statement: alone, assigned, with a comma behind it, or called on something at once."""
-    single = len(tree.body) == 1 and isinstance(tree.body[0], (ast.Expr, ast.Assign, ast.AnnAssign))
-    value = getattr(tree.body[0], "value", None) if single else None
-    if isinstance(value, ast.Tuple) and len(value.elts) == 1:
-        value = value.elts[0]
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Call):
-        value = value.func
-    return value if isinstance(value, ast.Call) else None
-
-
-@attrs.frozen
-class _Pair:
-    """Both frameworks, checked: what the source is read with, the target, and every class that can be read."""
-
-    source: Context
-    target: Dialect
-    known: dict[str, Known]
-
-    @property
-    def title(self) -> str:
-        """The class that the source's calls are expected to be of."""
-        return self.source.dialect.source_classes[0].title
-
-    def known_class(self, path: str) -> Known:
-        """Return the source's class of a dotted name.
-
-        Raises:
-            InvalidValueError: another class, or another framework's; holds both.
-        """
-        known = self.known.get(path)
-        if known is None or known.dialect is not self.source.dialect:
-            other = f", which is {known.dialect.name}'s" if known else ""
-            raise InvalidValueError(
-                f"code must call {self.title}, got {path}{other}; pass such a call, or the framework as source=... (--from)."
-            )
-        return known
-
-
-def _pair(source: str, target: str, in_channels: Any, length: Any) -> _Pair:
+def _pair(source: str, target: str, in_channels: Any, length: Any) -> Pair:
     dialects: dict[str, Dialect] = registry.current().working("dialect")
     name, at, version = source.partition("@") if isinstance(source, str) else (source, "", "")
     readable = {name: dialect for name, dialect in dialects.items() if dialect.source_classes}
@@ -193,7 +122,7 @@ def _pair(source: str, target: str, in_channels: Any, length: Any) -> _Pair:
         integer("length", length, 1)
     policy = named_policy(f"{read.policy}{at}{version}")
     context = Context(dialect=read, framework=source, policy=policy, length=length)
-    return _Pair(context, written, pages.known_paths(dialects.values(), read))
+    return Pair(context, written, pages.known_paths(dialects.values(), read))
 
 
 def _dialect(argument: str, name: Any, value: Any, dialects: dict[str, Dialect]) -> Dialect:
@@ -215,79 +144,3 @@ def _dialect(argument: str, name: Any, value: Any, dialects: dict[str, Dialect])
     with suppress(UnknownNameError):
         registry.current().get("dialect", name)  # where two plugins offer it, or it fails, the registry says so
     raise unknown_name(f"{argument} framework", value, {*dialects, *aliases})
-
-
-@attrs.frozen(eq=False)
-class _File:
-    """A file that is read for a pair of frameworks."""
-
-    pair: _Pair
-    source: Source
-    page: Page
-    names: Names
-    mentions: list[Mention]
-    call: ast.Call | None
-
-    @classmethod
-    def of(cls, code: str, pair: _Pair) -> _File:
-        text, tree = parse(code)
-        page, dialect = Page.of(tree), pair.source.dialect
-        names = pages.names_of(page, dialect, pair.known)
-        return cls(pair, Source(text), page, names, pages.mentions(page, names, pair.known, dialect), _call_in(tree))
-
-    def path(self, name: str, scope: Scope | None = None) -> str | None:
-        """Return the path of an argument's name: None where it is not certain, or another package's than the framework's."""
-        resolution = self.names.resolve(name, scope or self.page.module)
-        path = resolution.path
-        packages = self.pair.source.dialect.packages | {"numpy"}
-        foreign = path is not None and resolution.bound and path.partition(".")[0] not in packages
-        return None if foreign else path
-
-    def rows(self, in_channels: Value) -> list[TranslatedCall]:
-        dialect = self.pair.source.dialect
-        own = [row for row in self.mentions if row.known is None or row.known.dialect is dialect]
-        if all(row.beside for row in own):
-            others = sorted({row.known.dialect.name for row in self.mentions if row.known is not None})
-            hint = f" it has some of {', '.join(others)}: pass source=... (--from)." if others else " pass code that calls one."
-            raise InvalidValueError(f"code must call {self.pair.title}, got {self.source.count} lines without;{hint}")
-        follower = Follower(self.page, self.names, dialect, self.pair.source.policy, self.path)
-        changes, channels = follower.changes(own), self._channels()
-        rows: list[TranslatedCall] = []
-        number = 0
-        for row, (name, change) in zip(own, changes):
-            number += not row.beside
-            before: Value = channels.get(id(row.node)) or in_channels
-            rows.append(self._row(row, name or f"layer{number}", change, before))
-        return rows
-
-    def _row(self, row: Mention, name: str, changes: Changes, in_channels: Value) -> TranslatedCall:
-        original, line = self.source.of(row.node), row.node.lineno
-        if row.reason is not None or row.known is None:
-            return TranslatedCall(line, original, reason=row.reason)
-        context = attrs.evolve(self.pair.source, names=True)
-
-        def path(name: str) -> str | None:
-            return self.path(name, row.use.scope)
-
-        try:
-            assert isinstance(row.node, ast.Call)
-            call = as_call(with_partials(row.node, row.resolution.partial), arithmetic=True, path=path)
-            request = calls.read(call, row.known.source, context, in_channels)
-            request = calls.with_changes(request, changes, context.dialect, path)
-            return TranslatedCall(line, original, write(request, self.pair.target, name))
-        except ConvPolicyError as error:
-            return TranslatedCall(line, original, reason=str(error))
-
-    def _channels(self) -> dict[int, Value]:
-        """Return ``id(call) -> channels`` where the rest of the file says how many channels the input of a call has."""
-        dialect = self.pair.source.dialect
-        if dialect.reader is None or dialect.reader.channels is None:
-            return {}
-        uses = {id(use.node): use for use in self.page.uses if use.call is not None}
-
-        def path(node: ast.AST) -> str | None:
-            use = uses.get(id(node))
-            return None if use is None else self.names.path(use.text, use.scope)
-
-        with dialect.blamed("following the channels of a page"):
-            return dict(dialect.reader.channels(self.page.tree, path))

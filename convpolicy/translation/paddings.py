@@ -7,7 +7,7 @@ that depends on the input length becomes a class with the formula in it (`same_p
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,8 +15,8 @@ import attrs
 from convpolicy.arithmetic import static_total
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError
-from convpolicy.translation.reading import Request
+from convpolicy.errors import ConvPolicyError, InvalidValueError
+from convpolicy.translation.reading import WITHOUT_SIZES, Request
 from convpolicy.translation.values import Value
 
 PROBED = {"kernel_size": range(1, 8), "stride": range(1, 4), "dilation": range(1, 4)}  # values tried for a size that is a name
@@ -91,14 +91,41 @@ def same_padding(request: Request, pieces: SamePad, arguments: Mapping[str, Valu
         tail: further arguments of the pad layer, after a comma.
 
     Raises:
-        InvalidValueError: a size that is an expression.
+        InvalidValueError: a size that is an expression, or another mode than zeros.
     """
+    require_mode(request, request.framework, ("zeros",))
     side = request.policy.part("padding")[1].get("odd_side", "right")
     sizes = [request.number(name, "the pads depend on it") for name in ("kernel_size", "stride", "dilation")]
     name = pieces.name.format({"right": "Same", "left": "SameLower"}[side])
     words = {"name": name, "side": side, "left": LEFTS[side]}
     text = SAME_PAD.format(**{**attrs.asdict(pieces), **words})
     return Padding(arguments, (f"{name}({', '.join(map(str, sizes))}{tail})",), (text,))
+
+
+def require_mode(request: Request, target: str, modes: Iterable[str]) -> None:
+    """Refuse what a target cannot add to the sides: samples of a padding mode that it has not, or less than none.
+
+    Args:
+        request: what was read.
+        target: name of the dialect.
+        modes: names of the padding modes it has.
+
+    Raises:
+        InvalidValueError: another mode where anything is added, or a padding that cuts samples; holds it and what is allowed.
+    """
+    if request.policy.padding.name in WITHOUT_SIZES or request.is_known("kernel_size", "stride", "dilation"):
+        pads = request.pads() or ()
+        if any(isinstance(side, int) and side < 0 for side in pads):
+            raise InvalidValueError(
+                f"padding must add 0 samples or more to be written for {target}, got {' and '.join(map(str, pads))}; slice the input yourself."
+            )
+        if pads == (0, 0):
+            return
+    if request.mode not in modes:
+        raise InvalidValueError(
+            f"padding_mode must be one of {', '.join(modes)} to be written for {target}, got {str(request.policy.padding_mode)!r}; "
+            "pad the input yourself."
+        )
 
 
 def native_word(request: Request, target: str, words: Sequence[Any], *, modes: bool) -> Any:

@@ -75,7 +75,7 @@ class Statements:
                 key = identity, ".".join(parts[:count])
                 for layer in _meant(bound.get(key, []), use):
                     self._event(layer, use, parts[count:], once=_times(layer, stored[key]) == 1)
-        return [*self._fillers(), *self._casts()]
+        return [*self._fillers(), *self._items(), *self._casts()]
 
     def _event(self, layer: Bound, use: Use, rest: list[str], *, once: bool) -> None:
         changes, call, parent = layer.changes or Changes(), use.call, use.parent
@@ -141,9 +141,21 @@ class Statements:
             elif self.resolve(use.text, use.scope) in self.surroundings.fillers:
                 lines.append(call.lineno)
         if lines:
-            some = ", ".join(map(str, sorted(set(lines))[:SHOWN])) + (", …" if len(set(lines)) > SHOWN else "")
-            yield f"initial values: what line {some} fills may be those of this layer, and is left out"
+            yield f"initial values: what line {_listed(lines)} fills may be those of this layer, and is left out"
         yield from (f"initial values: {text} may replace them, and is left out" for text in appliers[:SHOWN])
+
+    def _items(self) -> Iterator[str]:
+        """Yield comments on what is done to items, which have no dotted name: ``model.layers[0].bias = …``, ``layers[0].double()``."""
+        lines = []
+        for node in ast.walk(self.page.tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                lines += [node.lineno] if node.attr in self.roles and dotted(node) is None else []
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+                method = node.value.func
+                if _is_item(method.value) and self._dtype(method.attr, node.value, self.page.module):
+                    yield f"dtype: .{method.attr}(…) at line {node.lineno} may change it, and is left out"
+        if lines:
+            yield f"initial values: what line {_listed(lines)} assigns may be those of this layer, and is left out"
 
     def _casts(self) -> Iterator[str]:
         """Yield comments on casts of whole models of this file."""
@@ -185,6 +197,18 @@ class Statements:
             if function is not None and self._is_model(function, binding.scope):
                 return True
         return False
+
+
+def _listed(lines: list[int]) -> str:
+    """Return the numbers of some lines, each once."""
+    return ", ".join(map(str, sorted(set(lines))[:SHOWN])) + (", …" if len(set(lines)) > SHOWN else "")
+
+
+def _is_item(node: ast.AST) -> bool:
+    """Return True for ``layers[0]``, and an attribute of it."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Subscript)
 
 
 def _identity(name: str, scope: Scope) -> int:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from convpolicy.layers.conv1d import Conv1d
 from convpolicy.verification.native import Native
 
 EXACT, CLOSE, DIFFERS = "exact", "within tolerance", "differs"
-SIZES = tuple(itertools.product((1, 2, 3, 4, 5), (1, 2, 3), (1, 2)))  # kernel, stride, dilation
+Sizes: TypeAlias = "tuple[int, int, int]"  # kernel, stride, dilation
+SIZES = tuple(itertools.product((1, 2, 3, 4, 5), (1, 2, 3), (1, 2)))
 GROUPS = (1, 2, 4)
 CHANNELS = 4
 
@@ -60,10 +61,10 @@ class Case(NamedTuple):
     bound: NDArray[Any]
 
 
-def random_cases(checked: Checked) -> Iterator[Case]:
+def random_cases(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[Case]:
     """Yield layers of random weights with the outputs of a float64 reference and their rounding bound."""
     random = np.random.default_rng(0)
-    for (kernel, stride, dilation), groups in itertools.product(SIZES, GROUPS[-1:] if checked.depthwise else GROUPS):
+    for (kernel, stride, dilation), groups in itertools.product(sizes, GROUPS[-1:] if checked.depthwise else GROUPS):
         spec = ConvSpec.of(CHANNELS, CHANNELS, kernel, stride, dilation, groups)
         length = spec.effective_kernel + 5
         shapes = (spec.weight_shape, (CHANNELS,), (2, CHANNELS, length))

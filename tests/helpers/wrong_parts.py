@@ -1,5 +1,7 @@
 """Deliberately wrong parts of every kind but backends (see wrong.py), each with one fault; what rejects it and what it says.
 
+Those of the kinds that only a whole framework brings have a file each.
+
 A row holds the part, the check that fails, alone or first, and a pattern that its message has to match.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from helpers import wrong_dialects, wrong_files, wrong_natives, wrong_streams
 
 import convpolicy as cp
 
@@ -97,7 +100,7 @@ MODES = {
     "raises": (mode(lambda positions, length: [][length]), "indices", "it raises IndexError: list index out of range, for left 0, right 0, length 1, wrong"),
     "other arguments": (mode(lambda positions: positions), "signature", r"source must take \(positions, length\), but has"),
     "floats": (mode(lambda positions, length: clip(positions, length) / 1), "indices", "source must give integers, got dtype float64, for positions"),
-    "a list": (mode(lambda positions, length: [0] * len(positions)), "indices", "source must give an array, got list"),
+    "a list": (mode(lambda positions, length: [0] * len(positions)), "indices", r"source must give an array, or a list of \(coefficient, indices\), got list"),
     "one for all": (mode(lambda positions, length: np.array([0])), "indices", r"source must give shape \(0,\), got \(1,\), for positions \[\], length 1"),
     "beyond the input": (mode(lambda positions, length: positions % (length + 1)), "indices", r"source must give indices in \[0, 1\) or -1 .*, got \[1\], for positions \[.?1\], length 1"),
     "good for one period": (
@@ -212,6 +215,7 @@ WRONG = {
     f"{kind}, {fault}": row
     for kind, rows in {
         "rule": RULES, "mode": MODES, "initializer": INITIALIZERS, "layout": LAYOUTS, "policy": POLICIES,
+        "stream": wrong_streams.WRONG, "native": wrong_natives.WRONG, "dialect": wrong_dialects.WRONG, "format": wrong_files.WRONG,
     }.items()
     for fault, row in rows.items()
 }  # fmt: skip

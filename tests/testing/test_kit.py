@@ -150,8 +150,8 @@ def test_ids_are_part_and_check():
         (([WRONG],  {"wrong-casual": "why"}), ValueError, "expected_failures must name checks, got 'wrong-casual'; there is none of this id. Did you mean 'wrong-causal'?"),
         (([WRONG], {"wrong-causal": " "}), ValueError, "expected_failures must say why, got ' ' for 'wrong-causal'"),
         (([WRONG, WRONG], {}), ValueError, "parts must have different names, got two named 'wrong'"),
-        ((["causal"], {}), TypeError, "part must be a padding rule, padding mode, initializer, layout, policy, backend, got 'causal' of type str"),
-        (([cp.random_streams()["numpy"]], {}), TypeError, "part must be a padding rule"),
+        ((["causal"], {}), TypeError, "part must be a padding rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, got 'causal' of type str"),
+        (([cp.Choice("causal")], {}), TypeError, "part must be a padding rule"),
     ],
 )  # fmt: skip
 def test_what_is_refused(arguments, kind, says):
@@ -248,6 +248,7 @@ def test_names_are_looked_up():
     for check, name in (
         (testing.check_padding_rule, "half"), (testing.check_padding_mode, "zeros"), (testing.check_initializer, "zeros"),
         (testing.check_layout, "WIM"), (testing.check_policy, "torch"), (testing.check_backend, "numpy"),
+        (testing.check_random_stream, "torch"), (testing.check_dialect, "keras"), (testing.check_file_format, ".npz"),
     ):  # fmt: skip
         report = check(name, max_examples=2)
         assert report.name == name

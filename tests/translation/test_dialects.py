@@ -12,6 +12,9 @@ from helpers.tide import WRITER, Tide
 
 import convpolicy as cp
 from convpolicy.cli import group as cli
+from convpolicy.registry import current
+from convpolicy.translation.reading import Request
+from convpolicy.translation.writing import write
 
 WRITTEN = """\
 import tide
@@ -118,6 +121,27 @@ def test_what_a_class_has_no_argument_for_is_refused(register):
         cp.translate("layers.Conv1D(4, 3, activation='elu')", "keras", "tide", in_channels=2)
     with pytest.raises(cp.InvalidValueError, match=r"Deconv1d cannot be written in tide, which has Conv1d\."):
         Tide().convpolicy_dialects()[0].target_class("Deconv1d")
+
+
+@pytest.mark.parametrize("target", ["torch", "mindspore", "keras", "flax", "paddle"])
+def test_what_a_target_cannot_add_is_refused(target):
+    """A padding mode that it has not, and samples cut away; nothing is added, so nothing is refused, where the pads are 0."""
+    sizes = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "stride": 1, "dilation": 1, "groups": 1}
+    dialect = current().get("dialect", target)
+
+    def written(**words):
+        return write(Request("tide", sizes, cp.policy("torch").evolve(**words)), dialect).code
+
+    for padding in (1, (1, 2), "same_upper"):
+        with pytest.raises(
+            cp.InvalidValueError, match=f"padding_mode must be one of .* to be written for {target}, got 'symmetric'"
+        ):
+            written(padding=padding, padding_mode="symmetric")
+    with pytest.raises(
+        cp.InvalidValueError, match=f"padding must add 0 samples or more to be written for {target}, got -1 and -2"
+    ):
+        written(padding=cp.Choice("crop", left=1, right=2))
+    assert "symmetric" not in written(padding=0, padding_mode="symmetric")
 
 
 @pytest.mark.parametrize(("fields", "direction"), [({"writer": None}, "target"), ({"reader": None}, "source")])

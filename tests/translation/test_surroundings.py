@@ -64,6 +64,8 @@ NAMED = [
     ("mindspore", "c = nn.Conv1d(4, 8, 3)\nc.weight.set_data(w)", "c.weight.set_data(…) at line 2 may change this layer"),
     ("keras", "c = layers.Conv1D(8, 3)\nc.set_weights(w)", "c.set_weights(…) at line 2 may change this layer"),
     ("flax", "nnx.jit(nnx.Conv(4, 8, 3, rngs=r))", "nnx.jit(…) is left out: it compiles the layer"),
+    ("torch", TORCH + "c = nn.Sequential(nn.Conv1d(4, 8, 3))\nc[0].weight = w", "initial values: what line 5 assigns may be those of this layer"),
+    ("torch", TORCH + "c = nn.Sequential(nn.Conv1d(4, 8, 3))\nc[0].double()", "dtype: .double(…) at line 5 may change it"),
 ]  # fmt: skip
 
 
@@ -81,6 +83,7 @@ QUIET = [
     "a = nn.Conv1d(4, 8, 3)\nfc = nn.Linear(3, 4)\nnn.init.zeros_(fc.weight)\nfc.half()",
     "class A:\n    def __init__(self):\n        self.c = nn.Conv1d(4, 8, 3)\nclass B:\n    def __init__(self):\n        self.c = mine()\n        self.c.stride = 2",
     "def f():\n    c = nn.Conv1d(4, 8, 3)\ndef g():\n    c = mine()\n    c.half()\n    spectral_norm(c)",
+    "c = nn.Conv1d(4, 8, 3)\ny = x[0].double()\nbatch[0].mask = m",
     "c = nn.Conv1d(4, 8, 3)\ny = F.relu(c(x).half())\nz = nn.Conv1d(4, 8, 3)(x).double()",
 ]  # fmt: skip
 

@@ -14,7 +14,20 @@ from numpy.lib import format as npy_format
 
 from convpolicy.conversion.faults import reading
 from convpolicy.conversion.limits import check_array
-from convpolicy.conversion.tensors import NAMES, PIECE, Entry, Job, Piece, Reader, Writer, entry, escapes, in_pieces, numpys_own
+from convpolicy.conversion.tensors import (
+    NAMES,
+    PIECE,
+    UNNAMED,
+    Entry,
+    Job,
+    Piece,
+    Reader,
+    Writer,
+    entry,
+    escapes,
+    in_pieces,
+    numpys_own,
+)
 from convpolicy.errors import InvalidValueError
 
 npy: Any = npy_format  # it has no types
@@ -126,6 +139,11 @@ class NpzWriter(Writer):
         self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED, allowZip64=True)
 
     def _stored(self, entry: Entry) -> np.dtype[Any]:
+        if entry.dtype in self.dtypes:
+            raise InvalidValueError(
+                f"{entry.dtype} means {self.dtypes[entry.dtype]} in such an .npz file, and {entry.name!r} is of that dtype without a "
+                f"meaning; {UNNAMED}."
+            )
         word = {name: word for word, name in self.dtypes.items()}.get(entry.dtype)
         return numpys_own(entry, ".npz") if word is None else np.dtype(word)
 

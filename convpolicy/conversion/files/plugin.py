@@ -25,6 +25,7 @@ def convpolicy_file_formats() -> list[FileFormat]:
             lazy(f"{ROOM}.sharded", "ShardedReader"),
             lazy(f"{ROOM}.sharded", "ShardedWriter"),
             package="safetensors",
+            declares={"own-source"},
             description="Safetensors in several files under an index.",
         ),
         FileFormat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax.initial_code import initial
 from convpolicy.translation.dialect import TargetClass, Writer
-from convpolicy.translation.paddings import Padding, word_or_number
+from convpolicy.translation.paddings import Padding, require_mode, word_or_number
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import code_of
 
@@ -16,6 +16,7 @@ PLAIN = ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "silu", "softplus", 
 
 def padding(request: Request) -> Padding:
     """Its words, and pairs for other zeros; else ``jnp.pad`` before."""
+    require_mode(request, "flax", ("zeros", *JAX_MODES))
     if (word := word_or_number(request, "flax", WORDS, modes=False)) is not None:
         return Padding({"padding": word}, word=True, periodic=True)
     pads = request.pads()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convpolicy.frameworks.keras.initial_code import initial
 from convpolicy.translation.dialect import TargetClass, Writer
-from convpolicy.translation.paddings import Padding, SamePad, native_word, same_padding
+from convpolicy.translation.paddings import Padding, SamePad, native_word, require_mode, same_padding
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import code_of
 
@@ -46,6 +46,7 @@ MODES = {
 
 def padding(request: Request) -> Padding:
     """Its words for zeros, ``ZeroPadding1D`` for other zeros; else a layer that pads."""
+    require_mode(request, "keras", ("zeros", *MODES))
     tail = "" if request.dtype in (None, "float32") else f', dtype="{request.dtype}"'  # else Keras casts the input to float32
     word = native_word(request, "keras", ("valid", "same", "causal"), modes=False)
     if word is not None:

@@ -30,6 +30,7 @@ from convpolicy.conversion.tensors import (
     Writer,
     entry,
     escapes,
+    holder,
     in_pieces,
     is_unnamed,
     joined,
@@ -123,6 +124,10 @@ class H5Writer(Writer):
                 check_array(row, "an .h5 file")
                 if is_unnamed(row.dtype):
                     raise InvalidValueError(f"an .h5 file has no dtype {row.dtype}, which {row.name!r} is; {UNNAMED}.")
+                if not _has_type(row.dtype):
+                    raise InvalidValueError(
+                        f"an .h5 file has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file."
+                    )
         self._path = job.path
         with writing(job.path):
             self._file = h5py.File(job.path, "x") if content is None else h5py.File(content, "w")
@@ -157,6 +162,15 @@ class H5Writer(Writer):
         if self._file:
             with writing(self._path):
                 self._file.close()
+
+
+def _has_type(dtype: str) -> bool:
+    """Whether HDF5 has a type for a dtype of NumPy's; it has none for text of a fixed length and for dates."""
+    try:
+        h5py.h5t.py_create(holder(dtype))
+    except TypeError:
+        return False
+    return True
 
 
 def _place(group: Any) -> int:

@@ -197,11 +197,12 @@ def convpolicy_file_formats() -> list[FileFormat]:
             package="h5py",
             install="convpolicy[h5]",
             names=names,
+            declares=declares,
             description=description,
         )
-        for suffix, title, description in (
-            (".weights.h5", "H5", "The weights of a Keras model in HDF5."),
-            (".keras", "Keras", "A whole Keras model; made from another such file only."),
+        for suffix, title, declares, description in (
+            (".weights.h5", "H5", (), "The weights of a Keras model in HDF5."),
+            (".keras", "Keras", ("own-source",), "A whole Keras model; made from another such file only."),
         )
     ]
     return own + other_files.formats()

@@ -85,6 +85,8 @@ def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]
         begin = at
         key, at = _varint(data, at, end)
         number, wire = key >> 3, key & 7
+        if not number:  # protobuf has no field 0; a file that lost its end on the disk ends in zeros
+            raise ValueError(f"byte {begin} begins no field")
         if wire == VARINT:
             value, at = _varint(data, at, end)
             yield number, value, -1
@@ -95,7 +97,7 @@ def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]
             length = WIDTHS[wire]
         else:
             raise ValueError(f"byte {begin} begins no field")
-        if length > end - at or not number:
+        if length > end - at:
             raise ValueError(f"the field at byte {begin} needs {length} bytes, and {end - at} are there")
         yield number, at, at + length
         at += length

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convpolicy.frameworks.mindspore.initial_code import initial
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
 from convpolicy.translation.dialect import TargetClass, Writer
-from convpolicy.translation.paddings import Padding, SamePad, same_padding, word_or_number
+from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import code_of
 
@@ -27,6 +27,7 @@ SAME = SamePad(base="nn.Cell", call="construct", pad="ops.pad(x, (left, total - 
 
 def padding(request: Request) -> Padding:
     """``pad_mode`` and ``padding`` for zeros, equal on both sides or its own 'same'; else a pad layer."""
+    require_mode(request, "mindspore", LAYERS)
     if (word := word_or_number(request, "mindspore", ("valid", "same"), modes=False)) is not None:
         return Padding({"pad_mode": word}, word=True)
     pads, circular = request.pads(), request.mode == "circular"

@@ -7,7 +7,7 @@ from typing import Any
 from convpolicy.frameworks.paddle.initial_code import initial
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES
 from convpolicy.translation.dialect import TargetClass, Writer
-from convpolicy.translation.paddings import Padding, SamePad, same_padding, word_or_number
+from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import code_of
 
@@ -17,6 +17,7 @@ SAME = SamePad(name="{}Pad1D", base="nn.Layer", call="forward", pad="nn.function
 
 def padding(request: Request) -> Padding:
     """Numbers, pairs for zeros, and its own 'SAME' for dilation 1; else a pad layer."""
+    require_mode(request, "paddle", ("zeros", *LAYERS))
     if (word := word_or_number(request, "paddle", ("VALID", "SAME"), modes=False)) is not None:
         return Padding({} if word == "VALID" else {"padding": word}, word=True)
     pads = request.pads()

@@ -7,7 +7,7 @@ from typing import Any
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
 from convpolicy.frameworks.torch.initial_code import initial
 from convpolicy.translation.dialect import TargetClass, Writer
-from convpolicy.translation.paddings import Padding, SamePad, same_padding, word_or_number
+from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import code_of
 
@@ -17,6 +17,7 @@ SAME = SamePad(base="nn.Module", call="forward", pad="nn.functional.pad(x, (left
 
 def padding(request: Request) -> Padding:
     """``padding`` and ``padding_mode`` for equal pads and its own 'same'; else a pad layer."""
+    require_mode(request, "torch", LAYERS)
     mode: dict[str, Any] = {} if request.mode == "zeros" else {"padding_mode": request.mode}
     if (word := word_or_number(request, "torch", ("valid", "same"), modes=True)) is not None:
         return Padding({} if word == "valid" else {"padding": word, **mode}, word=True)

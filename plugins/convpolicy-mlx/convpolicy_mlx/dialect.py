@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from convpolicy import InvalidValueError
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass, TargetClass, Writer
 from convpolicy.translation.meaning import Meaning, both_sides
-from convpolicy.translation.paddings import Padding, SamePad, same_padding
+from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding
 from convpolicy.translation.reading import REQUIRED, Request
 from convpolicy.translation.values import Expression, Value, atom, code_of
 from convpolicy_mlx.initial_code import initial
@@ -41,20 +41,16 @@ def padding(request: Request) -> Padding:
     """Pad by the argument for the same zeros on both sides, else by a layer before.
 
     Raises:
-        InvalidValueError: a padding mode that MLX does not have; holds its name.
+        InvalidValueError: a padding mode that MLX does not have, or a padding that cuts samples; holds it.
     """
+    require_mode(request, "mlx", (*MODES, "circular"))
     pads = request.pads()
     if pads == (0, 0):
         return Padding()
-    if request.mode == "zeros" and pads is None:
+    if pads is None:
         return same_padding(request, SAME, {})
-    if request.mode == "zeros" and pads is not None and pads[0] == pads[1]:
+    if request.mode == "zeros" and pads[0] == pads[1]:
         return Padding({"padding": pads[0]})
-    if pads is None or request.mode not in (*MODES, "circular"):
-        raise InvalidValueError(
-            f"padding {request.policy.padding} with mode {request.mode!r} cannot be written for mlx, which has "
-            f"{', '.join(MODES)} and circular with numbers of samples; pad the input yourself."
-        )
     left, right = pads
     if request.mode == "circular":
         code = f"lambda x: mx.take(x, mx.arange({_negative(left)}, {_after(right)}) % x.shape[1], axis=1)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+import attrs
 import numpy as np
 import pytest
 from translated_calls import INITIALIZERS, LENGTHS, WIDE, calls
@@ -204,11 +205,12 @@ def test_pads_wider_than_the_input(mode):
 
 
 def test_what_mlx_cannot_express_is_refused():
-    """A padding mode that MLX does not have."""
-    with pytest.raises(
-        cp.InvalidValueError, match=r"mode 'constant' cannot be written for mlx, which has zeros, replicate, reflect"
-    ):
+    """A padding mode that MLX does not have, and samples cut away, which ``mx.pad`` refuses when the layer runs."""
+    with pytest.raises(cp.InvalidValueError, match=r"one of zeros, replicate, reflect, .* for mlx, got 'constant\(value=1.0\)'"):
         write(asked(cp.Choice("constant", value=1.0)), dialect())
+    cut = attrs.evolve(asked("zeros"), policy=cp.policy("torch").evolve(padding=cp.Choice("crop", left=1, right=2)))
+    with pytest.raises(cp.InvalidValueError, match=r"padding must add 0 samples or more to be written for mlx, got -1 and -2"):
+        write(cut, dialect())
 
 
 def test_a_dtype_is_a_statement():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import convpolicy as cp
+import convpolicy_onnx
 from convpolicy.testing import ConformanceError, check_backend, faults_of, parametrize_with_checks
 
 BACKEND = cp.backends()["onnx"]
@@ -26,6 +27,12 @@ def test_the_backend(check):
 )
 def test_rules_and_policies(check):
     """What they declare, too."""
+    check()
+
+
+@parametrize_with_checks([*convpolicy_onnx.convpolicy_natives(), *convpolicy_onnx.convpolicy_file_formats()])
+def test_the_framework_and_its_files(check):
+    """Names, axes, windows and values of ONNX Runtime; files that are not read say what to do."""
     check()
 
 

@@ -7,6 +7,7 @@ import jax
 import pytest
 
 import convpolicy as cp
+from convpolicy.registry import current
 from convpolicy.testing import ConformanceError, checks_of, parametrize_with_checks
 
 BACKENDS = [cp.backends()[name] for name in ("flax", "flax-linen")]
@@ -22,6 +23,12 @@ def sixty_four_bits():
 @parametrize_with_checks(BACKENDS, max_examples=12)  # every shape is compiled, once for both
 def test_conformance(check):
     """Names, signatures, shapes, values in every dtype, gradients, assign and capture, over every rule and mode."""
+    check()
+
+
+@parametrize_with_checks([current().get("native framework", name) for name in ("flax", "flax-linen")], max_examples=4)
+def test_the_framework(check):
+    """Names, axes, windows of every word, values and initial weights."""
     check()
 
 

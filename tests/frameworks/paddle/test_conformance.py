@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import convpolicy as cp
+from convpolicy.registry import current
 from convpolicy.testing import ConformanceError, check_backend, faults_of, parametrize_with_checks
 
 BACKEND = cp.backends()["paddle"]
@@ -15,6 +16,12 @@ FAULTS = faults_of(BACKEND)
 @parametrize_with_checks([BACKEND], max_examples=LAYERS)
 def test_the_backend(check):
     """Against the float64 reference and its adjoint, over every rule, mode and policy."""
+    check()
+
+
+@parametrize_with_checks([current().get("native framework", "paddle")])
+def test_the_framework(check):
+    """Names, axes, windows of every word and mode, values and initial weights."""
     check()
 
 
