@@ -168,7 +168,7 @@ REFUSED = [
     (("show", "missing.toml"), "missing.toml: No such file", ""),
     (("plan", "torch", "--kernel-size", "0", "--length", "5"), "kernel_size must be at least 1, got 0", ""),
     (("plan", "torch", "--kernel-size", "3", "--length", "-5"), "length must be at least 0, got -5", ""),
-    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,-2"), "padding right must be at least 0, got -2", ""),
+    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,2,3"), "padding must be one number for one spatial axis", "(1, 2, 3)"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,"), "padding must be whole numbers", "'1,'"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "cousal"), "unknown padding rule", "'causal'"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half("), "padding must read as name", "'half('"),
