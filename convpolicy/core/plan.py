@@ -113,9 +113,9 @@ class Plan:
 
     @property
     def value(self) -> float:
-        """The constant, for a plan that copies."""
-        sides = self._copied("value")
-        return next((side.value for side in sides if side.has_constant), sides[0].value)  # type: ignore[return-value]
+        """The constant, for a plan that copies; of one that adds none of it the number that was given, else 0."""
+        sides = sorted(self._copied("value"), key=lambda side: not side.has_constant)
+        return next((side.value for side in sides if not isinstance(side.value, tuple)), 0.0)
 
     @property
     def left_sources(self) -> tuple[int, ...]:

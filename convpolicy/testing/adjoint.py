@@ -56,11 +56,13 @@ def counts(spec: ConvSpec, plan: Plan) -> dict[str, int]:
     copies, summed = int((matrix != 0).sum(1).max(initial=1)), 0 if plan.copies else SUM_ROUNDINGS
     taps = spec.kernel_size * spec.out_channels // spec.groups
     everything = 2 * plan.length_out
+    windows = np.arange(plan.length_out)[:, None] * spec.stride + np.arange(spec.kernel_size) * spec.dilation
+    learned = int(np.count_nonzero(_learned_shares(plan)[windows]))
     return {
         "input": copies * taps + summed,
         "weight": everything + summed,
         "bias": everything,
-        LEARNED: 2 * sum(plan.added) * spec.in_channels * taps + summed,
+        LEARNED: 2 * learned * spec.in_channels * spec.out_channels // spec.groups + summed,
     }
 
 
