@@ -20,7 +20,7 @@ import attrs
 from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError, raised
-from convpolicy.layers.backend import Backend
+from convpolicy.layers.backend import LEARNED, Backend
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.ported import Ported, PortedModel, Renamed
 from convpolicy.parts.layout import Layout
@@ -198,8 +198,8 @@ def is_called_convolution(module: Any) -> bool:
 
 
 def roles(names: Iterable[str]) -> dict[str, str]:
-    """Return ``"bias"`` for every parameter name with that word in it, and ``"weight"`` for every other."""
-    return {name: "bias" if "bias" in name else "weight" for name in names}
+    """Return ``"bias"`` for every parameter name with that word in it, and ``"weight"`` for every other but a learned constant's."""
+    return {name: "bias" if "bias" in name else "weight" for name in names if name != LEARNED}
 
 
 def walk(
