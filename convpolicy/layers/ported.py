@@ -39,7 +39,7 @@ class Renamed:
 
     Attributes:
         name: in the ported layers, e.g. ``"encoder.conv1.weight"``.
-        axes: axes before and after, e.g. ``"OIW -> OI1W"``; equal when nothing moves.
+        axes: axes before and after, e.g. ``"OIW -> OI1W"``; equal when nothing moves, and empty for a number.
         computed: True when the new values are computed from this parameter and others, as weight normalisation does.
     """
 

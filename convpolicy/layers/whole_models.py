@@ -20,7 +20,7 @@ import attrs
 from convpolicy import registry
 from convpolicy.core.plan import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError, raised
-from convpolicy.layers.backend import LEARNED, Backend
+from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.ported import Ported, PortedModel, Renamed
 from convpolicy.parts.layout import Layout
@@ -36,7 +36,8 @@ class Convolution:
     Args:
         path: its name in the model, e.g. ``"encoder.conv1"``; empty for the model itself.
         module: the module.
-        parameters: name in the module -> ``"weight"`` or ``"bias"``, the one that it is or that is computed from it; see `roles`.
+        parameters: name in the module -> ``"weight"``, ``"bias"`` or ``"padding_value"``, the one that it is or that is computed from
+            it; see `roles`.
         separator: between the parts of a path, ``"."`` or ``"/"``.
         layout: name of the layout in which the module stores its weight; empty: the backend's.
         aliases: other names of the module, e.g. the one in its framework's own checkpoint files.
@@ -198,8 +199,8 @@ def is_called_convolution(module: Any) -> bool:
 
 
 def roles(names: Iterable[str]) -> dict[str, str]:
-    """Return ``"bias"`` for every parameter name with that word in it, and ``"weight"`` for every other but a learned constant's."""
-    return {name: "bias" if "bias" in name else "weight" for name in names if name != LEARNED}
+    """Return ``"padding_value"`` and ``"bias"`` for every parameter name with that word in it, and ``"weight"`` for every other."""
+    return {name: next((role for role in (LEARNED, "bias") if role in name), "weight") for name in names}
 
 
 def walk(
@@ -236,7 +237,12 @@ def renamed(convolution: Convolution, captured: Capture, to: str) -> dict[str, R
     target = _layout_of(to)
     prefix = f"{convolution.path}{convolution.separator}" if convolution.path else ""
     names = {}
+    learned = LayerRequest(captured.spec, captured.policy).learned()
     for old, role in convolution.parameters.items():
+        if role == LEARNED:
+            if learned is not None:
+                names[prefix + old] = Renamed(prefix + LEARNED, "I" * learned.ndim, computed=old != LEARNED)
+            continue
         axes = "O" if role == "bias" else f"{source.axes} -> {target.axes}"
         names[prefix + old] = Renamed(prefix + getattr(target, role), axes, computed=old != getattr(source, role))
     return names
