@@ -9,10 +9,11 @@ import attrs
 import numpy as np
 
 from convpolicy.core.policy import Policy
-from convpolicy.layers.backend import Backend, LayerRequest
-from convpolicy.parts.choice import Choice
+from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
+from convpolicy.parts.choice import Choice, FrozenArray
 
 OTHER_SIDE = {"left": "right", "right": "left"}
+COPIED = {"odd": "reflect", "odd_symmetric": "symmetric", "linear_ramp": "constant"}  # a sum -> a mode that adds less
 
 
 def _other_side(policy: Policy) -> Policy:
@@ -24,14 +25,39 @@ def _other_side(policy: Policy) -> Policy:
 
 def _swapped(request: LayerRequest) -> LayerRequest:
     pads = request.static_pads()
-    return request if pads is None else attrs.evolve(request, policy=request.policy.evolve(padding=pads[::-1]))
+    return request if pads is None or min(pads) < 0 else attrs.evolve(request, policy=request.policy.evolve(padding=pads[::-1]))
 
 
 def _raised(policy: Policy) -> Policy:
     if policy.padding_mode.name not in ("zeros", "constant"):
         return policy
     value = dict(policy.padding_mode.params).get("value", 0.0)
-    return policy.evolve(padding_mode=Choice("constant", value=value + 1e-3))
+    raised = value.array + 1e-3 if isinstance(value, FrozenArray) else value + 1e-3
+    return policy.evolve(padding_mode=Choice("constant", value=raised))
+
+
+def _sides_exchanged(policy: Policy) -> Policy:
+    mode = policy.padding_mode
+    return policy.evolve(padding_mode=Choice(mode.name, **{OTHER_SIDE.get(name, name): value for name, value in mode.params}))
+
+
+def _channels_reversed(policy: Policy) -> Policy:
+    def turned(value: Any) -> Any:
+        if isinstance(value, Choice):
+            return Choice(value.name, **{name: turned(inner) for name, inner in value.params})
+        return value.array[::-1] if isinstance(value, FrozenArray) else value
+
+    return policy.evolve(padding_mode=turned(policy.padding_mode))
+
+
+def _copied(policy: Policy) -> Policy:
+    mode = policy.padding_mode
+    return policy.evolve(padding_mode=Choice(COPIED.get(mode.name, mode.name), **dict(mode.params)))
+
+
+def _other_coefficients(policy: Policy) -> Policy:
+    is_line = policy.padding_mode.name == "extrapolate"
+    return policy.evolve(padding_mode=Choice("odd", overflow="periodic")) if is_line else policy
 
 
 def _of_policy(change: Callable[[Policy], Policy]) -> Callable[[LayerRequest], LayerRequest]:
@@ -44,6 +70,10 @@ BUILT: dict[str, Callable[[LayerRequest], LayerRequest]] = {
     "odd element on the other side": _of_policy(_other_side),
     "zeros whatever the mode": _of_policy(lambda policy: policy.evolve(padding_mode="zeros")),
     "pads 1e-3 more": _of_policy(_raised),
+    "modes and constants of the sides exchanged": _of_policy(_sides_exchanged),
+    "constant of another channel": _of_policy(_channels_reversed),
+    "sum of fewer terms": _of_policy(_copied),
+    "sum with other coefficients": _of_policy(_other_coefficients),
     "bias dropped": _of_policy(lambda policy: policy.evolve(bias=False)),
     "stride ignored": lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, stride=1)),
     "dilation ignored": lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, dilation=1)),
@@ -74,13 +104,26 @@ def faults_of(backend: Backend) -> dict[str, Backend]:
     found |= {fault: attrs.evolve(backend, run=_running(backend, change)) for fault, change in RUN.items()}
     found["seed ignored"] = attrs.evolve(backend, build=lambda request, _stream, device: backend.build(request, None, device))
     found["assign ignored"] = attrs.evolve(backend, assign=lambda _layer, _values: None)
-    for role in ("input", "weight", "bias") if backend.gradients is not None else ():
+    roles = ("input", "weight", "bias", *([LEARNED] if backend.learns else []))
+    if backend.learns:
+        found["learned constant taken as 1"] = attrs.evolve(backend, run=_running(backend, _as_one))
+    for role in roles if backend.gradients is not None else ():
         found[f"gradient to the {role} doubled"] = attrs.evolve(backend, gradients=_doubling(backend, role))
     return found
 
 
 def _building(backend: Backend, change: Callable[[LayerRequest], LayerRequest]) -> Callable[..., Any]:
     return lambda request, stream, device: backend.build(change(request), stream, device)
+
+
+def _as_one(backend: Backend, layer: Any, data: Any) -> Any:
+    value = backend.parameters(layer).get(LEARNED)
+    if value is None:
+        return backend.run(layer, data)
+    backend.assign(layer, {LEARNED: np.ones_like(value)})
+    output = backend.run(layer, data)
+    backend.assign(layer, {LEARNED: value})
+    return output
 
 
 def _running(backend: Backend, change: Callable[[Backend, Any, Any], Any]) -> Callable[..., Any]:
@@ -91,7 +134,7 @@ def _doubling(backend: Backend, role: str) -> Callable[..., Any]:
     def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
         assert backend.gradients is not None
         found = dict(backend.gradients(layer, data, upstream))
-        gradient = found[role]
-        return found if gradient is None else found | {role: 2 * gradient}
+        gradient = found.get(role)
+        return found if gradient is None else found | {role: np.multiply(gradient, 2, dtype=gradient.dtype)}
 
     return gradients
