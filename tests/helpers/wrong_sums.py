@@ -17,5 +17,5 @@ FAULTS_OF_LEARNED = ("learned constant taken as 1", "gradient to the padding_val
 
 def check_rejected(backend, fault):
     """Assert that the kit rejects a backend with this fault, and says by how much a number is off."""
-    with pytest.raises(ConformanceError, match="differs from the float64 reference at .*: got .*, expected .* within "):
+    with pytest.raises(ConformanceError, match=r"differs from the float64 reference at .*: got .*, expected .* within "):
         check_backend(faults_of(backend)[fault], max_examples=25)  # each of the kit's modes once
