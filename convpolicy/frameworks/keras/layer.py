@@ -96,17 +96,21 @@ class _PadsByPlan:
 
     def _padded(self: Any, x: Any) -> Any:
         """Pad (batch, length, channels)."""
-        value = None if self._start is None else ops.reshape(self.padding_value, (1, -1))
         if x.shape[1] is not None:
-            return padded(x, self.plan(int(x.shape[1])), value)
+            plan = self.plan(int(x.shape[1]))
+            return padded(x, plan, self._value())
         if self._plan_of_any_length is not None:
-            return extended(x, self._plan_of_any_length, value)
+            return extended(x, self._plan_of_any_length, self._value())
         if self._graph_mode is not None:
             mode, pads = self._graph_mode
             return ops.pad(x, ((0, 0), pads, (0, 0)), mode=mode)
-        modes = self._policy.modes()
+        modes, value = self._policy.modes(), self._value()
         learned = [value if words.get("learned") else None for _mode, words in (modes[0], modes[-1])]
         return padded_in_a_graph(x, self.plan, learned)
+
+    def _value(self: Any) -> Any:
+        """Return the learned constant, () or (channels,), or None."""
+        return None if self._start is None else ops.convert_to_tensor(self.padding_value)
 
     def save_own_variables(self: Any, store: Any) -> None:
         """Keep Keras's own weights under its numbers, and ``padding_value`` under that name."""

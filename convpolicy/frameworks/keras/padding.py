@@ -43,7 +43,7 @@ def padded(x: Any, plan: Plan, value: Any = None) -> Any:
     Args:
         x: (batch, length, channels).
         plan: of the length.
-        value: the learned constant, (1, 1) or (1, channels), for a plan that has one.
+        value: the learned constant, () or (channels,), for a plan that has one.
     """
     whole, (first, last) = extended(x, plan, value), plan.cut
     return whole[:, first : sum(plan.added) + plan.length - last] if first or last else whole
@@ -90,7 +90,7 @@ def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], values: list[Any])
     Args:
         x: (batch, None, channels).
         plan_of: length -> plan.
-        values: for each side the learned constant, (1, 1) or (1, channels), or None.
+        values: for each side the learned constant, () or (channels,), or None.
     """
     import tensorflow as tf
 
