@@ -104,9 +104,7 @@ class _PadsByPlan:
         if self._graph_mode is not None:
             mode, pads = self._graph_mode
             return ops.pad(x, ((0, 0), pads, (0, 0)), mode=mode)
-        modes, value = self._policy.modes(), self._value()
-        learned = [value if words.get("learned") else None for _mode, words in (modes[0], modes[-1])]
-        return padded_in_a_graph(x, self.plan, learned)
+        return padded_in_a_graph(x, self.plan, self._policy, self._value())
 
     def _value(self: Any) -> Any:
         """Return the learned constant, () or (channels,), or None."""

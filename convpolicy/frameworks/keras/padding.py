@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from convpolicy.arithmetic import SIDES
 from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
-from convpolicy.parts.side import Arithmetic, Side
+from convpolicy.parts.side import Arithmetic, Side, value_of
 
 CONSTANTS = frozenset({"zeros", "constant"})  # modes whose elements are the same for every length
 # (padding mode, overflow rule) -> TensorFlow's own mode, which does the same to an input whose length is not known yet
 GRAPH_MODES: dict[Any, str] = {("reflect", "error"): "reflect", ("symmetric", "error"): "symmetric"}
-TABLES = 3  # for each side
+COPYING = CONSTANTS | {"reflect", "symmetric", "replicate", "circular"}  # modes whose elements are samples and one number
 
 
 def graph_mode(policy: Policy, pads: tuple[int, int] | None) -> str | None:
@@ -84,31 +85,46 @@ def _arithmetic(x: Any) -> Arithmetic:
     )
 
 
-def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], values: list[Any]) -> Any:
+def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], policy: Policy, value: Any) -> Any:
     """Pad an input whose length TensorFlow does not know while it traces: the plan's tables are read when the graph runs.
 
     Args:
         x: (batch, None, channels).
         plan_of: length -> plan.
-        values: for each side the learned constant, () or (channels,), or None.
+        policy: whose plans they are.
+        value: the learned constant, () or (channels,), or None.
     """
     import tensorflow as tf
 
-    dtypes = [tf.int32, tf.float64, tf.float64] * 2 + [tf.int32, tf.bool]
-    read = tf.numpy_function(lambda length: _tables(plan_of(int(length))), [tf.shape(x)[1]], dtypes, stateful=False)
-    *tables, cut, copies = read
-    sides = [[tf.ensure_shape(table, [None, None]) for table in part] for part in (tables[:TABLES], tables[TABLES:])]
-    before, after = tf.cond(
-        tf.ensure_shape(copies, []),
-        lambda: [_repeated(x, sources[0], tf.cast(constants, x.dtype)) for sources, _coefficients, constants in sides],
-        lambda: [_summed(x, side, value) for side, value in zip(sides, values)],
-    )
+    modes = policy.modes()
+    sides = modes[0], modes[-1]
+    constants = {value_of(words, side) for side, (_mode, words) in zip(SIDES, sides)}
+    learned = [value if words.get("learned") else None for _mode, words in sides]
+
+    def read(tables: Callable[[Plan], list[Any]], *dtypes: Any) -> Any:
+        wanted = [*dtypes, *dtypes, tf.int32]
+        return tf.numpy_function(lambda length: tables(plan_of(int(length))), [tf.shape(x)[1]], wanted, stateful=False)
+
+    constant = constants.pop()
+    if {mode.name for mode, _words in modes} <= COPYING and not constants and not isinstance(constant, tuple) and value is None:
+        *sources, cut = read(_sources, tf.int32)
+        number = ops.convert_to_tensor(constant, x.dtype)
+        before, after = (_repeated(x, tf.ensure_shape(side, [None]), number) for side in sources)
+    else:
+        *tables, cut = read(_tables, tf.int32, tf.float64, tf.float64)
+        tables = [tf.ensure_shape(table, [None, None]) for table in tables]
+        before, after = _summed(x, tables[:3], learned[0]), _summed(x, tables[3:], learned[1])
     whole = tf.concat([before, x, after], axis=1)
     return whole[:, cut[0] : tf.shape(whole)[1] - cut[1]]
 
 
+def _sources(plan: Plan) -> list[Any]:
+    """Return for each side what its elements repeat, (elements,); then how many are cut away."""
+    return [np.array(numbers, "int32") for numbers in (plan.left_sources, plan.right_sources, plan.cut)]
+
+
 def _tables(plan: Plan) -> list[Any]:
-    """Return for each side sources and coefficients, (terms, elements), and constants, (elements, 1 or channels); then cut and copies."""
+    """Return for each side sources and coefficients, (terms, elements), and constants, (elements, 1 or channels); then how many are cut."""
     tables: list[Any] = []
     for side in plan.sides:
         shape = len(side.terms), side.width
@@ -117,7 +133,7 @@ def _tables(plan: Plan) -> list[Any]:
         constants = side.shares() if side.learned else side.constants()
         constants = np.zeros((1, side.width)) if constants is None else np.atleast_2d(constants)
         tables += [np.where(coefficients == 0, -1, sources).astype("int32"), coefficients, constants.T.copy()]
-    return [*tables, np.array(plan.cut, "int32"), np.array(plan.copies)]
+    return [*tables, np.array(plan.cut, "int32")]
 
 
 def _summed(x: Any, tables: Any, value: Any) -> Any:
