@@ -16,8 +16,20 @@ NAME = next(name for name, framework in RUNS_ON.items() if framework == RUNS)
 BACKEND = cp.backends()[NAME]
 DEPTHWISE = NAMES[NAME]
 EXACT_DTYPES = ("float32", "float64") if "float64" in BACKEND.dtypes else ("float32",)
+CHANNELS = np.array([0.5, -1.0, 2.0, 3.0])
 Conv1D, DepthwiseConv1D = keras.layers.Conv1D, keras.layers.DepthwiseConv1D
 
+# those with a learned constant
+LEARNED_LAYERS = {
+    "learned": ({"padding": "causal", "padding_mode": Choice("constant", value=0.5, learned=True)}, PaddedConv1D),
+    "learned, one side": (
+        {"padding": (1, 2), "padding_mode": ("odd", Choice("constant", value=CHANNELS, learned=True)), "bias": True}, PaddedConv1D,
+    ),
+    "depthwise learned": (
+        {"policy": DEPTHWISE, "groups": 4, "padding": 2, "padding_mode": Choice("constant", value=CHANNELS, learned=True)},
+        PaddedDepthwiseConv1D,
+    ),
+}  # fmt: skip
 # options of cp.Conv1d -> the class of the layer
 LAYERS = {
     "valid": ({}, Conv1D),
@@ -37,11 +49,18 @@ LAYERS = {
     "zero-extended": ({"padding": (20, 1), "padding_mode": Choice("reflect", overflow="zero-extend")}, PaddedConv1D),
     "depthwise": ({"policy": DEPTHWISE, "groups": 4, "padding": "same", "stride": 2, "dilation": 2}, DepthwiseConv1D),
     "depthwise reflect": ({"policy": DEPTHWISE, "groups": 4, "padding": 2, "padding_mode": "reflect"}, PaddedDepthwiseConv1D),
+    "per side": ({"padding": (2, 1), "padding_mode": ("reflect", Choice("constant", value=2.5))}, PaddedConv1D),
+    "per channel": ({"padding": (2, 1), "padding_mode": Choice("constant", value=CHANNELS, left=-2.0)}, PaddedConv1D),
+    "odd": ({"padding": (2, 1), "padding_mode": "odd"}, PaddedConv1D),
+    "odd, folded": ({"padding": (20, 1), "padding_mode": Choice("odd", overflow="periodic")}, PaddedConv1D),
+    "ramp by length": ({"padding": "same", "stride": 2, "padding_mode": Choice("linear_ramp", value=CHANNELS)}, PaddedConv1D),
+    "sum, cut": ({"padding": Choice("crop", left=-1, right=2), "padding_mode": "extrapolate"}, PaddedConv1D),
+    **LEARNED_LAYERS,
 }
 # those that TensorFlow may compile with XLA before it knows the length
 OF_ANY_LENGTH = {
     *("valid", "causal", "same", "same, stride", "pair", "stride and dilation", "constant", "reflect", "symmetric"),
-    *("depthwise", "depthwise reflect"),
+    *("depthwise", "depthwise reflect", "per channel", "learned", "depthwise learned"),
 }
 
 

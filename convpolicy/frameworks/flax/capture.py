@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,15 +13,15 @@ from flax.nnx.nn.dtypes import promote_dtype as nnx_promote_dtype
 from flax.nnx.nn.linear import canonicalize_padding
 from jax import lax
 
-from convpolicy import registry
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.flax import linen_layer, nnx_layer
 from convpolicy.frameworks.flax.linen_layer import LinenConv1d
-from convpolicy.frameworks.flax.values import DTYPES, as_numpy
-from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others
+from convpolicy.frameworks.flax.values import DTYPES, unpacked
+from convpolicy.layers.backend import LEARNED
+from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others, with_learned
 
 # Flax's words for padding; only those that go on to lax may be written small
 WORDS = (
@@ -65,8 +65,10 @@ def capture_nnx(layer: Any) -> Capture | None:
     if layer.use_bias and layer.bias is None:
         raise refuse(layer, "use_bias is set and there is no bias", "set use_bias to False")
     request = layer._request if isinstance(layer, nnx_layer.PaddedConv) else None
-    bias = layer.bias.value if layer.use_bias else None
-    return _captured(layer, layer.kernel.value, bias, layer.in_features, layer.out_features, request, "flax")
+    weights = {"kernel": layer.kernel.value, "bias": layer.bias.value if layer.use_bias else None}
+    if request is not None and request.learned() is not None:
+        weights[LEARNED] = layer.padding_value.value
+    return _captured(layer, weights, layer.in_features, layer.out_features, request, "flax")
 
 
 def capture_linen(layer: Any) -> Capture | None:
@@ -83,27 +85,30 @@ def capture_linen(layer: Any) -> Capture | None:
         refuse_others(layer, {linen.ConvTranspose: TRANSPOSED})
         return None
     params = linen.meta.unbox(variables.get("params", {}))
-    missing = [name for name in ("kernel", "bias") if name not in params and (name == "kernel" or module.use_bias)]
+    request = module.request if isinstance(module, linen_layer.PaddedConv) else None
+    learns = request is not None and request.learned() is not None
+    needed = ("kernel", *(["bias"] if module.use_bias else []), *([LEARNED] if learns else []))
+    missing = [name for name in needed if name not in params]
     if missing:
         raise refuse(module, f"its variables have no {missing[0]}", "pass those that its init returned")
-    request = module.request if isinstance(module, linen_layer.PaddedConv) else None
-    kernel, bias = params["kernel"], params["bias"] if module.use_bias else None
-    return _captured(module, kernel, bias, None, module.features, request, "flax-linen")
+    return _captured(module, {name: params[name] for name in needed}, None, module.features, request, "flax-linen")
 
 
 def _captured(
-    layer: Any, kernel: Any, bias: Any, in_channels: int | None, out_channels: int, request: Any, policy: str
+    layer: Any, weights: Mapping[str, Any], in_channels: int | None, out_channels: int, request: Any, policy: str
 ) -> Capture:
     for reason, (is_so, fix) in INEXPRESSIBLE.items():
         if is_so(layer):
             raise refuse(layer, reason, fix)
-    for value in (kernel, bias):
-        if value is not None and (not isinstance(value, (jax.Array, np.ndarray)) or isinstance(value, jax.core.Tracer)):
+    found = {name: value for name, value in weights.items() if value is not None}
+    for value in found.values():
+        if not isinstance(value, (jax.Array, np.ndarray)) or isinstance(value, jax.core.Tracer):
             raise refuse(layer, f"its weights are of class {type(value).__name__} and hold no values", "give it arrays")
+    kernel = found["kernel"]
     if kernel.ndim != 3:
         raise refuse(layer, f"its kernel has shape {kernel.shape} and not 3 axes", "capture a 1-D convolution")
-    kernel = _masked(layer, kernel)
-    dtypes = {str(value.dtype) for value in (kernel, bias) if value is not None}
+    found["kernel"] = _masked(layer, kernel)
+    dtypes = {str(value.dtype) for value in found.values()}
     dtypes |= set() if layer.dtype is None else {str(np.dtype(layer.dtype))}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
         raise refuse(
@@ -112,19 +117,18 @@ def _captured(
             f"convert both to one of {', '.join(DTYPES)}",
         )
     spec = _spec(layer, kernel, in_channels, out_channels)
-    if bias is not None and bias.shape != (spec.out_channels,):
-        raise refuse(layer, f"its bias has shape {bias.shape}", f"give it shape ({spec.out_channels},)")
     if request is not None and (request.spec != spec or layer.padding != "VALID"):
         raise refuse(layer, "its sizes or padding were changed after it was built", "build it anew")
-    chosen = _policy(layer, policy) if request is None else request.policy
-    weights = (
-        registry.current()
-        .get("layout", "WIO")
-        .unpack({"kernel": as_numpy(kernel)} | ({} if bias is None else {"bias": as_numpy(bias)}))
-    )
-    weight, bias = (None if value is None else as_given(value) for value in (weights["weight"], weights["bias"]))
+    shapes = {"bias": (spec.out_channels,)} | ({LEARNED: request.learned().shape} if LEARNED in found else {})
+    for name, shape in shapes.items():
+        if name in found and found[name].shape != shape:
+            raise refuse(layer, f"its {name} has shape {found[name].shape}", f"give it shape {shape}")
+    arrays = {name: None if value is None else as_given(value) for name, value in unpacked(found).items()}
+    weight, bias = arrays["weight"], arrays["bias"]
     assert weight is not None
-    return Capture(spec, chosen.evolve(bias=bias is not None), weight, bias, dtypes.pop())
+    chosen = (_policy(layer, policy) if request is None else request.policy).evolve(bias=bias is not None)
+    chosen = with_learned(chosen, arrays[LEARNED]) if LEARNED in arrays else chosen
+    return Capture(spec, chosen, weight, bias, dtypes.pop())
 
 
 def _masked(layer: Any, kernel: Any) -> Any:

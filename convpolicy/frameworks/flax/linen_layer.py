@@ -18,12 +18,15 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax import values
 from convpolicy.frameworks.flax.padding import native_padding, padded
 from convpolicy.frameworks.numpy.stream import NumpyStream
-from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.stream import Stream
 
 
 class PaddedConv(linen.Conv):
-    """A ``flax.linen.Conv`` that pads by a policy's plan, which is resolved for each length while tracing; its variables are Flax's."""
+    """A ``flax.linen.Conv`` that pads by a policy's plan, which is resolved for each length while tracing.
+
+    Its variables are Flax's, and ``padding_value``, () or (in_channels,), where the constant is learned.
+    """
 
     request: LayerRequest | None = None  # a dataclass whose fields before have defaults needs one here too
 
@@ -41,9 +44,13 @@ class PaddedConv(linen.Conv):
         assert self.request is not None
         return self.request
 
+    @linen.compact  # type: ignore[untyped-decorator]
     def __call__(self, inputs: Any) -> Any:
         """Convolve (..., length, channels)."""
-        return super().__call__(padded(self._request, inputs))
+        start = values.learned(self._request)
+        # not self.param, which would draw the kernel with another key
+        value = None if start is None else self.variable("params", LEARNED, lambda: start).value
+        return super().__call__(padded(self._request, inputs, value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +130,8 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> LinenCon
         params = plain.init(jax.random.key(values.fresh_seed()), example)["params"]
     else:
         params = values.drawn(request, stream)
+    if (start := values.learned(request)) is not None:
+        params = {**params, LEARNED: start}
     return LinenConv1d(module, {"params": values.placed(params, device)})
 
 
@@ -132,12 +141,12 @@ def run(layer: LinenConv1d, data: Any) -> Any:
 
 
 def parameters(layer: LinenConv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias as NumPy arrays; bfloat16 as float32."""
+    """Return weight (out, in/groups, kernel), bias and a learned constant as NumPy arrays; bfloat16 as float32."""
     return values.unpacked(layer.variables["params"])
 
 
 def assign(layer: LinenConv1d, new: Mapping[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays."""
+    """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays."""
     params = layer.variables["params"]
     layer.variables = {**layer.variables, "params": {**params, **values.rewritten(params, new)}}
 

@@ -12,16 +12,21 @@ from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.flax import values
 from convpolicy.frameworks.flax.padding import native_padding, padded
-from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.stream import Stream
 
 
 class PaddedConv(nnx.Conv):
-    """A ``flax.nnx.Conv`` that pads by a policy's plan, which is resolved for each length while tracing; its state is Flax's own."""
+    """A ``flax.nnx.Conv`` that pads by a policy's plan, which is resolved for each length while tracing.
+
+    Its state is Flax's own, and ``padding_value``, () or (in_features,), where the constant is learned.
+    """
 
     def __init__(self, request: LayerRequest, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._request = request
+        if (start := values.learned(request)) is not None:
+            self.padding_value = nnx.Param(start)
 
     @property
     def policy(self) -> Policy:
@@ -34,7 +39,7 @@ class PaddedConv(nnx.Conv):
 
     def __call__(self, inputs: Any) -> Any:
         """Convolve (..., length, channels)."""
-        return super().__call__(padded(self._request, inputs))
+        return super().__call__(padded(self._request, inputs, _value(self)))
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nnx.Conv:
@@ -57,12 +62,18 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nnx.Conv
     }
     layer = nnx.Conv(**arguments) if padding is not None else PaddedConv(request, **arguments)
     layer.kernel_init = linear.default_kernel_init  # so that its GraphDef is that of a layer made without convpolicy
-    _give(layer, values.placed(_weights(layer) if own_draw else values.drawn(request, stream), device))
+    drawn = {} if own_draw else values.drawn(request, stream)
+    _give(layer, values.placed({**_weights(layer), **drawn}, device))
     return layer
 
 
+def _value(layer: nnx.Conv) -> Any:
+    parameter = getattr(layer, LEARNED, None)
+    return None if parameter is None else parameter.value
+
+
 def _weights(layer: nnx.Conv) -> dict[str, Any]:
-    found = {"kernel": layer.kernel, "bias": layer.bias}
+    found = {"kernel": layer.kernel, "bias": layer.bias, LEARNED: getattr(layer, LEARNED, None)}
     return {name: variable.value for name, variable in found.items() if variable is not None}
 
 
@@ -78,12 +89,12 @@ def run(layer: nnx.Conv, data: Any) -> Any:
 
 
 def parameters(layer: nnx.Conv) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias as NumPy arrays; bfloat16 as float32."""
+    """Return weight (out, in/groups, kernel), bias and a learned constant as NumPy arrays; bfloat16 as float32."""
     return values.unpacked(_weights(layer))
 
 
 def assign(layer: nnx.Conv, new: Mapping[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays."""
+    """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays."""
     _give(layer, values.rewritten(_weights(layer), new))
 
 

@@ -13,6 +13,7 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax.values import DTYPES
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.side import Arithmetic, Side
 
 FlaxPadding: TypeAlias = "str | tuple[tuple[int, int]]"
 
@@ -26,6 +27,8 @@ MODE_WORDS = {Choice(mode, overflow="periodic"): mode.upper() for mode in ("circ
 def native_padding(request: LayerRequest) -> FlaxPadding | None:
     """Return the ``padding`` argument with which Flax's own Conv does this by itself, or None when it cannot."""
     policy, pads = request.policy, request.static_pads()
+    if request.learned() is not None:
+        return None  # it has no parameter for the constant
     if policy.padding_mode == ZEROS:
         name = next((name for name, rule in NAMES.items() if pads_alike(policy, rule, request.spec)), None)
         return name or (None if pads is None else (pads,))
@@ -53,22 +56,40 @@ def planned(request: LayerRequest, shape: tuple[Any, ...]) -> Plan:
     return request.plan(shape[-2])
 
 
-def padded(request: LayerRequest, inputs: Any) -> Any:
-    """Pad (…, length, channels) by the request's plan, in the dtype that the layer computes in."""
+def padded(request: LayerRequest, inputs: Any, value: Any = None) -> Any:
+    """Pad (…, length, channels) by the request's plan, in the dtype that the layer computes in.
+
+    Args:
+        request: says how.
+        inputs: what is padded.
+        value: the learned constant, () or (channels,), for a request that has one.
+    """
     inputs = jnp.asarray(inputs)
     plan = planned(request, inputs.shape)
     inputs = inputs.astype(jnp.result_type(inputs, DTYPES[request.dtype]))  # before a constant is rounded
-    sides = (_added(inputs, plan, sources) for sources in (plan.left_sources, plan.right_sources))
-    before, after = sides
+    before, after = (_added(inputs, plan, side, value) for side in plan.sides)
     extended = jnp.concatenate([before, inputs, after], axis=-2) if any(plan.added) else inputs
     first, last = plan.cut
     return extended[..., first : extended.shape[-2] - last, :] if first or last else extended
 
 
-def _added(inputs: Any, plan: Plan, sources: tuple[int, ...]) -> Any:
-    index = np.array(sources, np.int32)
+def _added(inputs: Any, plan: Plan, side: Side, value: Any) -> Any:
+    if not plan.copies:
+        return side.added(_arithmetic(inputs), value if side.learned else None)
+    index = np.array(side.sources, np.int32)
     constant = index < 0
     if constant.all():
-        return jnp.full((*inputs.shape[:-2], len(sources), inputs.shape[-1]), plan.value, inputs.dtype)
+        return jnp.full((*inputs.shape[:-2], side.width, inputs.shape[-1]), plan.value, inputs.dtype)
     repeated = jnp.take(inputs, np.maximum(index, 0), axis=-2)
     return jnp.where(constant[:, None], plan.value, repeated) if constant.any() else repeated
+
+
+def _arithmetic(inputs: Any) -> Arithmetic:
+    *batch, _length, channels = inputs.shape
+    return Arithmetic(
+        take=lambda index: jnp.take(inputs, index, axis=-2),
+        array=lambda numbers: jnp.asarray(numbers, inputs.dtype),
+        where=lambda reads, part: jnp.where(reads, part, 0),
+        broadcast=lambda numbers: jnp.broadcast_to(numbers, (*batch, numbers.shape[0], channels)),
+        channels_last=True,
+    )

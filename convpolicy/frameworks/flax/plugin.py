@@ -84,6 +84,7 @@ def _backend(name: str, api: str, description: str) -> Backend:
         framework="flax",
         install="convpolicy[flax]",
         layout="WIO",
+        learns=True,
         description=description,
     )
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from convpolicy import registry
+from convpolicy.bits.float32 import rounded
 from convpolicy.errors import InvalidValueError, shown
 from convpolicy.frameworks.numpy.stream import NumpyStream
-from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
@@ -53,6 +54,12 @@ def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Any]:
     return {name: jnp.asarray(value, DTYPES[request.dtype]) for name, value in packed.items()}
 
 
+def learned(request: LayerRequest) -> Any:
+    """Return what a learned constant starts from, () or (in_channels,), as a JAX array; None where none is learned."""
+    start = request.learned()
+    return None if start is None else jnp.asarray(rounded(start, request.dtype), DTYPES[request.dtype])
+
+
 def placed(values: Any, device: Any) -> Any:
     """Return JAX arrays on a device: None, a ``jax.Device``, a ``Sharding``, or a platform such as ``"cpu"`` or ``"gpu:1"``.
 
@@ -79,19 +86,23 @@ def as_numpy(array: Any) -> Any:
 
 
 def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of Flax's ``kernel`` and ``bias``, as NumPy arrays."""
+    """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of Flax's ``kernel`` and ``bias``, as NumPy arrays.
+
+    A learned constant is among them by its name.
+    """
     layout: Layout = registry.current().get("layout", "WIO")
-    return layout.unpack({name: as_numpy(value) for name, value in weights.items()})
+    arrays = {name: as_numpy(value) for name, value in weights.items()}
+    return layout.unpack(arrays) | {name: array for name, array in arrays.items() if name == LEARNED}
 
 
 def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``kernel`` and ``bias`` of ``{"weight", "bias"}`` in axes OIW, in the dtype and on the device of those they replace.
+    """Return Flax's parameters of ``{"weight", "bias", "padding_value"}`` in axes OIW, in the dtype and on the device of the old ones.
 
     Raises:
-        InvalidValueError: another shape, or a bias for a layer without one.
+        InvalidValueError: another shape, or a bias or a learned constant for a layer without one.
     """
     given = {} if values.get("weight") is None else {"kernel": registry.current().get("layout", "WIO").from_oiw(values["weight"])}
-    given |= {} if values.get("bias") is None else {"bias": np.asarray(values["bias"])}
+    given |= {name: np.asarray(values[name]) for name in ("bias", LEARNED) if values.get(name) is not None}
     for name, value in given.items():
         shape = weights[name].shape if name in weights else None
         if value.shape != shape:

@@ -1,19 +1,21 @@
-"""Taking ``keras.layers.Conv1D`` and ``DepthwiseConv1D`` apart, and the subclasses that pad by a plan."""
+"""Taking ``keras.layers.Conv1D`` and ``DepthwiseConv1D`` apart, the subclasses that pad by a plan, and ``ZeroPadding1D`` before one."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import keras
 
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.keras.depthwise import NAMES
-from convpolicy.frameworks.keras.layer import PaddedConv1D, PaddedDepthwiseConv1D
+from convpolicy.frameworks.keras.layer import ZEROS, PaddedConv1D, PaddedDepthwiseConv1D
 from convpolicy.frameworks.keras.plugin import RUNS_ON
 from convpolicy.frameworks.keras.values import parameters
-from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.layers.backend import LEARNED
+from convpolicy.layers.capture import Capture, as_given, refuse, with_learned
 
 OWN = (PaddedConv1D, PaddedDepthwiseConv1D)
 KINDS = (*OWN, keras.layers.Conv1D, keras.layers.DepthwiseConv1D)  # the first that fits says which call is Keras's own
@@ -25,17 +27,43 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights; None for what is no 1-D convolution of Keras."""
+    """Return sizes, policy and weights; None for what is no 1-D convolution of Keras, or one with its ``ZeroPadding1D`` before it."""
     for other, why in OTHERS.items():
         if isinstance(layer, other):
             raise refuse(layer, *why)
+    if isinstance(layer, keras.Sequential):
+        return _capture_sequence(layer)
     kind = next((kind for kind in KINDS if isinstance(layer, kind)), None)
     if kind is None:
         return None
     _check(layer, kind)
-    weight, bias = parameters(layer).values()
-    copies = as_given(weight), None if bias is None else as_given(bias)
-    return Capture(_spec(layer, weight), _policy(layer), *copies, layer.dtype_policy.compute_dtype)
+    values = parameters(layer)
+    weight, bias = as_given(values["weight"]), None if values["bias"] is None else as_given(values["bias"])
+    policy = with_learned(_policy(layer), values[LEARNED]) if LEARNED in values else _policy(layer)
+    return Capture(_spec(layer, weight), policy, weight, bias, layer.dtype_policy.compute_dtype)
+
+
+def _capture_sequence(model: Any) -> Capture | None:
+    """Return a ``Sequential`` of ``ZeroPadding1D`` and a convolution as one convolution; None for any other."""
+    *pads, last = model.layers or [None]
+    if not pads or not {type(pad) for pad in pads} <= {keras.layers.ZeroPadding1D} or not isinstance(last, KINDS):
+        return None
+    if type(model).call is not keras.Sequential.call or any("call" in vars(part) for part in (model, *pads)):
+        raise refuse(model, "a call in it is a function of its own", "capture its convolution alone")
+    taken = capture(last)
+    assert taken is not None
+    dtypes = {taken.dtype, *(pad.compute_dtype for pad in pads), *(tensor.dtype for tensor in model.inputs or ())}
+    if len(dtypes) > 1:
+        raise refuse(model, f"its input and layers are {', '.join(sorted(dtypes))}", "build all of them with one dtype")
+    if {pad.data_format for pad in pads} != {last.data_format}:
+        raise refuse(model, "its layers have different data_formats", "give them one")
+    spec, policy = taken.spec, taken.policy
+    own = policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)
+    if own is None or min(own) < 0 or (own != (0, 0) and policy.padding_mode != ZEROS):
+        reason = f"its {type(last).__name__} pads by {policy.padding} with mode {policy.padding_mode}"
+        raise refuse(model, reason, "set its padding to 'valid', or capture it alone")
+    left, right = (sum(counts) for counts in zip(own, *(pad.padding for pad in pads)))
+    return attrs.evolve(taken, policy=policy.evolve(padding=(left, right), padding_mode=ZEROS))
 
 
 def _check(layer: Any, kind: Any) -> None:

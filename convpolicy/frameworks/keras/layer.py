@@ -8,28 +8,23 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import keras
-import numpy as np
 from keras import ops
 
+from convpolicy.bits.float32 import rounded
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import ConvSpec, Plan
 from convpolicy.core.policy import Policy
 from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, layout_of, native_laws
+from convpolicy.frameworks.keras.padding import extended, graph_mode, padded, padded_in_a_graph, plan_of_any_length
 from convpolicy.frameworks.keras.values import assign
-from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.stream import Stream
 
 ZEROS = Choice("zeros")
 SAME = "same_upper"  # the rule of Keras's "same"
-# (padding mode, overflow rule) -> TensorFlow's own mode, which does the same to an input whose length is not known yet
-GRAPH_MODES = {
-    ("zeros", None): "constant",
-    ("constant", None): "constant",
-    ("reflect", "error"): "reflect",
-    ("symmetric", "error"): "symmetric",
-}
 
 
 def native_padding(request: LayerRequest) -> str | None:
@@ -38,6 +33,8 @@ def native_padding(request: LayerRequest) -> str | None:
     depthwise = layout_of(policy, spec).name == "WIM"
     if spec.stride > 1 and spec.dilation > 1 and not depthwise:
         return None  # keras.layers.Conv1D refuses both together
+    if request.learned() is not None:
+        return None  # nor has it a weight for the constant
     if pads == (0, 0):
         return "valid"
     if policy.padding_mode != ZEROS:
@@ -58,13 +55,29 @@ class _PadsByPlan:
         spec = ConvSpec.of(1, 1, self.kernel_size, strides, dilation_rate, 1)  # a plan knows no channels
         self.strides, self.dilation_rate = (spec.stride,), (spec.dilation,)
         self._request = LayerRequest(spec, self._policy)
-        self._pads = self._request.static_pads()
-        arguments = self._policy.part("padding_mode")[1]
-        mode = GRAPH_MODES.get((self._policy.padding_mode.name, arguments.get("overflow")))
-        self._graph_mode = None if self._pads is None or min(self._pads) < 0 else mode
-        self._value = arguments.get("value", 0.0)
-        if self._graph_mode is None and keras.config.backend() == "tensorflow":
+        pads = self._request.static_pads()
+        self._graph_mode = None if (mode := graph_mode(self._policy, pads)) is None else (mode, pads)
+        self._plan_of_any_length = plan_of_any_length(self._policy, pads, (spec.kernel_size, spec.stride, spec.dilation))
+        self._start = self._request.learned()
+        if self._graph_mode is None and self._plan_of_any_length is None and keras.config.backend() == "tensorflow":
             self.supports_jit = False  # XLA cannot call back for the plan of a length that comes later
+
+    def build(self: Any, input_shape: Any) -> None:
+        """Make Keras's own weights, and ``padding_value`` where the constant is learned.
+
+        Raises:
+            InvalidValueError: a constant per channel, and an input of another number of channels; holds both numbers.
+        """
+        channels = input_shape[-1]
+        attrs.evolve(self._request, spec=attrs.evolve(self._request.spec, in_channels=channels)).require_constants()
+        super().build(input_shape)  # type: ignore[misc]
+        if self._start is not None:
+            self.padding_value = self.add_weight(
+                name=LEARNED,
+                shape=self._start.shape,
+                initializer=lambda _shape, dtype: ops.convert_to_tensor(rounded(self._start, dtype), dtype),
+                dtype=self.dtype,
+            )
 
     @property
     def policy(self) -> Policy:
@@ -81,45 +94,41 @@ class _PadsByPlan:
         filters = self.filters if hasattr(self, "filters") else channels * self.depth_multiplier
         return batch, None if length is None else self.plan(length).length_out, filters
 
-    def _padded(self, x: Any) -> Any:
+    def _padded(self: Any, x: Any) -> Any:
         """Pad (batch, length, channels)."""
-        if x.shape[1] is None:
-            return self._padded_in_a_graph(x)
-        plan = self.plan(int(x.shape[1]))
-        extended, (first, last) = self._extended(x, plan), plan.cut
-        return extended[:, first : sum(plan.added) + plan.length - last] if first or last else extended
-
-    def _extended(self, x: Any, plan: Plan) -> Any:
-        """Add what a plan adds, and cut nothing yet."""
-        if plan.is_constant:
-            pads = ((0, 0), plan.added, (0, 0))
-            return ops.pad(x, pads, constant_values=plan.value) if any(plan.added) else x
-        sides = (np.array(sources, "int32") for sources in (plan.left_sources, plan.right_sources))
-        before, after = ([self._repeated(x, side, bool((side < 0).any()))] if side.size else [] for side in sides)
-        return ops.concatenate([*before, x, *after], axis=1)
-
-    def _repeated(self, x: Any, sources: Any, has_constant: bool) -> Any:
-        """Return the samples at ``sources``, and the constant where they are -1."""
-        taken = ops.take(x, ops.maximum(sources, 0) if has_constant else sources, axis=1)
-        if not has_constant:
-            return taken
-        return ops.where(ops.expand_dims(sources, 1) < 0, ops.convert_to_tensor(self._value, x.dtype), taken)
-
-    def _padded_in_a_graph(self, x: Any) -> Any:
-        """Pad an input whose length TensorFlow does not know while it traces."""
+        if x.shape[1] is not None:
+            plan = self.plan(int(x.shape[1]))
+            return padded(x, plan, self._value())
+        if self._plan_of_any_length is not None:
+            return extended(x, self._plan_of_any_length, self._value())
         if self._graph_mode is not None:
-            value = {"constant_values": self._value} if self._graph_mode == "constant" else {}
-            return ops.pad(x, ((0, 0), self._pads, (0, 0)), mode=self._graph_mode, **value)
-        import tensorflow as tf
+            mode, pads = self._graph_mode
+            return ops.pad(x, ((0, 0), pads, (0, 0)), mode=mode)
+        return padded_in_a_graph(x, self.plan, self._policy, self._value())
 
-        def sources(length: Any) -> list[Any]:
-            plan = self.plan(int(length))
-            return [np.array(side, "int32") for side in (plan.left_sources, plan.right_sources, plan.cut)]
+    def _value(self: Any) -> Any:
+        """Return the learned constant, () or (channels,), or None."""
+        return None if self._start is None else ops.convert_to_tensor(self.padding_value)
 
-        *sides, cut = tf.numpy_function(sources, [tf.shape(x)[1]], [tf.int32] * 3, stateful=False)
-        before, after = (self._repeated(x, tf.ensure_shape(side, [None]), has_constant=True) for side in sides)
-        extended = tf.concat([before, x, after], axis=1)
-        return extended[:, cut[0] : tf.shape(extended)[1] - cut[1]]
+    def save_own_variables(self: Any, store: Any) -> None:
+        """Keep Keras's own weights under its numbers, and ``padding_value`` under that name."""
+        if self._start is None or not self.built:
+            super().save_own_variables(store)  # type: ignore[misc]
+            return
+        numbered: dict[str, Any] = {}
+        super().save_own_variables(numbered)  # type: ignore[misc]
+        for name in ("0", "1") if self.use_bias else ("0",):
+            store[name] = numbered[name]
+        store[LEARNED] = self.padding_value
+
+    def load_own_variables(self: Any, store: Any) -> None:
+        """Read what `save_own_variables` kept."""
+        if self._start is None or LEARNED not in store.keys():  # noqa: SIM118 - of a file it is no dict
+            super().load_own_variables(store)  # type: ignore[misc]
+            return
+        numbered = {name: store[name] for name in store.keys() if name != LEARNED}  # noqa: SIM118
+        super().load_own_variables({**numbered, str(len(numbered)): store[LEARNED]})  # type: ignore[misc]
+        self.padding_value.assign(store[LEARNED])
 
     def get_config(self) -> dict[str, Any]:
         """Return Keras's configuration, and the policy as plain data."""

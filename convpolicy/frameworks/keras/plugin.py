@@ -118,6 +118,7 @@ def convpolicy_backends() -> list[Backend]:
             framework="keras",
             install="convpolicy[keras]",
             layout="WIO",
+            learns=True,
             environment={"KERAS_BACKEND": framework},
             description=f"keras.layers.Conv1D or DepthwiseConv1D on {framework}, or a subclass that pads by the plan.",
         )

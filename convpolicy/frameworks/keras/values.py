@@ -10,6 +10,7 @@ import numpy as np
 
 from convpolicy import registry
 from convpolicy.frameworks.keras.initial import as_numpy
+from convpolicy.layers.backend import LEARNED
 from convpolicy.parts.layout import Layout
 
 
@@ -41,17 +42,27 @@ def run(layer: Any, data: Any) -> Any:
 
 
 def parameters(layer: Any) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias (out,) or None, as NumPy arrays."""
-    weight = layout_of_kernel(layer).to_oiw(as_numpy(layer.kernel))
-    return {"weight": weight, "bias": as_numpy(layer.bias) if layer.use_bias else None}
+    """Return weight (out, in/groups, kernel), bias (out,) or None, and a learned constant, as NumPy arrays."""
+    return _unpacked(layer, {name: as_numpy(variable) for name, variable in _variables(layer).items()})
+
+
+def _variables(layer: Any) -> dict[str, Any]:
+    """Return the variables of a layer by the names that `parameters` gives them, those that it has."""
+    found = {"weight": layer.kernel, "bias": layer.bias if layer.use_bias else None, LEARNED: getattr(layer, LEARNED, None)}
+    return {name: variable for name, variable in found.items() if variable is not None}
+
+
+def _unpacked(layer: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {"bias": None, **arrays, "weight": layout_of_kernel(layer).to_oiw(arrays["weight"])}
 
 
 def assign(layer: Any, values: Mapping[str, Any]) -> None:
-    """Write weight and bias, given as NumPy arrays of the axes that `parameters` gives."""
-    kernel = layout_of_kernel(layer).from_oiw(values["weight"], _channels(layer))
-    layer.kernel.assign(np.ascontiguousarray(kernel))
-    if values.get("bias") is not None:
-        layer.bias.assign(np.ascontiguousarray(values["bias"]))
+    """Write what is given of weight, bias and a learned constant, as NumPy arrays of the axes that `parameters` gives."""
+    variables = _variables(layer)
+    for name, value in values.items():
+        if value is not None:
+            own = layout_of_kernel(layer).from_oiw(value, _channels(layer)) if name == "weight" else np.asarray(value)
+            variables[name].assign(np.array(own, order="C"))
 
 
 def _channels(layer: Any) -> int:
@@ -61,14 +72,10 @@ def _channels(layer: Any) -> int:
 
 def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)``, all NumPy."""
-    variables = [layer.kernel, *([layer.bias] if layer.use_bias else [])]
+    variables = _variables(layer)
     given = _to_layer(layer, data), _to_layer(layer, upstream)
-    to_input, to_kernel, *to_bias = GRADIENTS[keras.config.backend()](layer, variables, *given)
-    return {
-        "input": _from_layer(layer, to_input),
-        "weight": layout_of_kernel(layer).to_oiw(as_numpy(to_kernel)),
-        "bias": as_numpy(to_bias[0]) if to_bias else None,
-    }
+    to_input, *found = GRADIENTS[keras.config.backend()](layer, list(variables.values()), *given)
+    return {"input": _from_layer(layer, to_input), **_unpacked(layer, {n: as_numpy(v) for n, v in zip(variables, found)})}
 
 
 def _by_tape(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
@@ -79,14 +86,14 @@ def _by_tape(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
         for tensor in watched:
             tape.watch(tensor)
         output = layer(data)
-    return tape.gradient(output, watched, upstream)
+    return tape.gradient(output, watched, upstream, unconnected_gradients="zero")  # a constant that pads nothing
 
 
 def _by_autograd(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
     import torch
 
     watched = [data.detach().requires_grad_(), *(variable.value for variable in variables)]
-    return torch.autograd.grad(layer(watched[0]), watched, upstream)
+    return torch.autograd.grad(layer(watched[0]), watched, upstream, materialize_grads=True)
 
 
 def _by_vjp(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:

@@ -14,11 +14,10 @@ from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
-from convpolicy.frameworks.paddle.layer import MODES, ByLengthConv1D, PaddedConv1D
+from convpolicy.frameworks.paddle.layer import DTYPES, MODES, ByLengthConv1D, PaddedConv1D
 from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others
 from convpolicy.parts.choice import Choice
 
-DTYPES = {paddle.float32: "float32", paddle.float64: "float64"}
 FORWARDS = (nn.Conv1D.forward, PaddedConv1D.forward, ByLengthConv1D.forward)
 OWN_MODES = {word: mode for mode, word in MODES.items()} | {"zeros": Choice("zeros")}
 DATA_LAYOUTS = {"NCL": "NCW", "NLC": "NWC"}

@@ -10,12 +10,14 @@ import paddle
 import paddle.nn.functional as F  # noqa: N812 - the usual name
 from paddle import nn
 
+from convpolicy.arithmetic import SIDES
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.side import Arithmetic, value_of
 from convpolicy.parts.stream import Stream
 
 ZEROS = Choice("zeros")
@@ -32,6 +34,7 @@ PAD_MODES = {
     ("circular", "error"): "circular",
     ("circular", "periodic"): "circular",
 }
+DTYPES = {paddle.float32: "float32", paddle.float64: "float64"}
 WEIGHT_INIT, BIAS_INIT = Choice("he_normal", fan="fan_in_all_groups"), Choice("zeros")  # what Paddle's Conv1D starts with
 
 
@@ -86,8 +89,11 @@ def _drawn(initializer: Any, shape: tuple[int, ...], dtype: str) -> Any:
 
 def pad_mode(request: LayerRequest) -> str | None:
     """Return the mode of ``paddle.nn.functional.pad`` that does what the policy's padding mode does, or None."""
-    arguments = request.policy.part("padding_mode")[1]
-    return PAD_MODES.get((request.policy.padding_mode.name, arguments.get("overflow")))
+    (mode, words), *others = request.policy.modes()
+    left, right = (value_of(words, side) for side in SIDES)
+    if others or isinstance(left, tuple) or not np.array_equal(left, right, equal_nan=True):
+        return None  # it takes one mode and one number for both sides
+    return PAD_MODES.get((mode.name, words.get("overflow")))
 
 
 class PaddedConv1D(nn.Conv1D):
@@ -98,7 +104,7 @@ class PaddedConv1D(nn.Conv1D):
         self._request = request
         self._pads = request.static_pads()
         self._pad_mode = pad_mode(request)
-        self._value = request.policy.part("padding_mode")[1].get("value", 0.0)
+        self._value = value_of(request.policy.modes()[0][1], SIDES[0])
 
     @property
     def policy(self) -> Policy:
@@ -152,12 +158,28 @@ class ByLengthConv1D(PaddedConv1D):
             )
         if self._pad_mode is not None and plan.cut == (0, 0):
             return self._padded_by_mode(x, (plan.left, plan.right))
+        if not plan.copies:
+            return self._convolved(_summed(x, plan))
         sources = list(plan.positions)
         if min(sources) < 0:
-            constant = paddle.full([x.shape[0], x.shape[1], 1], self._value, x.dtype)
+            constant = paddle.full([x.shape[0], x.shape[1], 1], plan.value, x.dtype)
             x = paddle.concat([x, constant], axis=2)  # behind the last sample
             sources = [plan.length if source < 0 else source for source in sources]
         return self._convolved(paddle.index_select(x, paddle.to_tensor(sources), axis=2))
+
+
+def _summed(x: Any, plan: Plan) -> Any:
+    """Pad (batch, channels, length) by a plan whose elements are sums, or several constants."""
+    batch, channels = x.shape[0], x.shape[1]
+    arithmetic = Arithmetic(
+        take=lambda index: paddle.index_select(x, paddle.to_tensor(index), axis=2),
+        array=lambda numbers: paddle.to_tensor(numbers.astype(DTYPES[x.dtype])),
+        where=lambda reads, part: paddle.where(paddle.to_tensor(reads), part, paddle.zeros_like(part)),
+        broadcast=lambda numbers: paddle.full([batch, channels, 1], 0.0, x.dtype) + numbers,
+    )
+    before, after = ([side.added(arithmetic)] if side.width else [] for side in plan.sides)
+    whole, (first, last) = paddle.concat([*before, x, *after], axis=2), plan.cut
+    return whole[:, :, first : sum(plan.added) + plan.length - last] if first or last else whole
 
 
 @paddle.jit.marker.unified  # type: ignore[untyped-decorator]

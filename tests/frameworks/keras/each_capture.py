@@ -12,6 +12,7 @@ from helpers.keras_layers import (
     BACKEND,
     DEPTHWISE,
     LAYERS,
+    LEARNED_LAYERS,
     NAME,
     RUNS,
     Choice,
@@ -39,7 +40,10 @@ def test_there_and_back(name):
     assert type(again) is kind
     expected = BACKEND.run(layer, data)
     assert BACKEND.run(again, data).tobytes() == expected.tobytes()
-    bound = 2 * reference.tolerance("float32", 13, np.abs(data).max() * np.abs(taken.weight).sum((1, 2)).max() + 3)
+    if name in LEARNED_LAYERS:
+        return  # NumPy's layers do not learn
+    magnitude = (7 if "folded" in name else 3) * np.abs(data).max() + 3  # elements of a sum, and constants
+    bound = 2 * reference.tolerance("float32", 13 + 3, magnitude * np.abs(taken.weight).sum((1, 2)).max() + 3)
     on_numpy = cp.port(layer, to="numpy")
     assert np.abs(on_numpy(data) - expected).max() <= bound
     back = cp.port(on_numpy, to=NAME)

@@ -13,7 +13,20 @@ import sys
 import keras
 import numpy as np
 import pytest
-from helpers.keras_layers import BACKEND, LAYERS, NAME, OF_ANY_LENGTH, RUNS, Choice, Conv1D, PaddedConv1D, built, computed, random
+from helpers.keras_layers import (
+    BACKEND,
+    LAYERS,
+    LEARNED_LAYERS,
+    NAME,
+    OF_ANY_LENGTH,
+    RUNS,
+    Choice,
+    Conv1D,
+    PaddedConv1D,
+    built,
+    computed,
+    random,
+)
 
 import convpolicy as cp
 from convpolicy.frameworks.keras.layer import PaddedDepthwiseConv1D
@@ -30,10 +43,10 @@ def case(request):
 
 
 def test_shapes_and_names(case):
-    """Keras's own weights, and the shape of the output before it is computed, also of a length not known."""
-    _name, layer, data = case
+    """Keras's own weights, and a learned constant after them; the shape of the output before it is computed, also of a length not known."""
+    name, layer, data = case
     output = computed(layer, data)
-    assert [weight.name for weight in layer.weights] == ["kernel", "bias"]
+    assert [weight.name for weight in layer.weights] == ["kernel", "bias", *(["padding_value"] if name in LEARNED_LAYERS else [])]
     assert tuple(layer.compute_output_shape(data.shape)) == output.shape
     assert tuple(keras.ops.shape(layer(keras.Input((9, 4)))))[1:] == output.shape[1:]
     assert tuple(layer.compute_output_shape((None, None, 4))) == (None, None, 8)
@@ -192,7 +205,9 @@ else:
         optimizer.step()
         assert (layer.kernel.numpy() != before).any()
 
-    @pytest.mark.parametrize("name", ["valid", "same_lower", "zero-extended", "depthwise reflect"])
+    # torch's own, where dynamo ends a graph between a weight and what is computed from it
+    @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+    @pytest.mark.parametrize("name", ["valid", "same_lower", "zero-extended", "depthwise reflect", "odd", "learned, one side"])
     def test_traced_by_dynamo(name):
         """torch.compile, without a compiler of C++, gives the bits of a call."""
         layer = built(LAYERS[name][0], seed=1)

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 
+import attrs
 import numpy as np
 import paddle
 import pytest
@@ -16,6 +17,7 @@ from paddle import nn
 import convpolicy as cp
 
 Choice = cp.Choice
+CHANNELS = np.array([0.5, -1.0, 2.0, 3.0])
 LAYERS = {
     "native": {},
     "pair": {"padding": (3, 1)},
@@ -28,8 +30,14 @@ LAYERS = {
     "symmetric": {"padding": 2, "padding_mode": "symmetric"},
     "cut": {"padding": Choice("crop", left=1, right=1)},
     "zero-extended": {"padding": (20, 1), "padding_mode": Choice("reflect", overflow="zero-extend")},
+    "per side": {"padding": (2, 1), "padding_mode": ("reflect", Choice("constant", value=2.5))},
+    "per channel": {"padding": (2, 1), "padding_mode": Choice("constant", value=CHANNELS, left=-2.0)},
+    "odd": {"padding": (2, 1), "padding_mode": "odd"},
+    "ramp by length": {"padding": "same_lower", "stride": 2, "padding_mode": Choice("linear_ramp", value=CHANNELS)},
+    "sum, cut": {"padding": Choice("crop", left=-1, right=2), "padding_mode": "extrapolate"},
 }
-ONE_LENGTH = ("by length", "symmetric", "cut", "zero-extended")
+SUMS = ("per channel", "odd", "ramp by length", "sum, cut")
+ONE_LENGTH = ("by length", "symmetric", "cut", "zero-extended", "per side", *SUMS)
 NATIVE = ("native", "pair", "SAME", "reflect")
 
 
@@ -175,6 +183,31 @@ def test_saved_for_inference(tmp_path):
     layer, data = built(LAYERS["reflect, pair"]), random(2, 4, 9)
     paddle.jit.save(layer, str(tmp_path / "layer"), input_spec=[paddle.static.InputSpec([None, 4, None], "float32")])
     assert np.array_equal(paddle.jit.load(str(tmp_path / "layer"))(data).numpy(), layer(data).numpy())
+
+
+@pytest.mark.parametrize("name", ["per side", *SUMS])
+@pytest.mark.parametrize("full_graph", [False, True])
+@pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface:UserWarning")
+def test_gradients_of_sums_in_a_graph(name, full_graph):
+    """Through paddle.jit.to_static they are those of a call."""
+    layer, found = built(LAYERS[name]), []
+    for call in (layer, paddle.jit.to_static(copy.deepcopy(layer), full_graph=full_graph)):
+        data = random(2, 4, 9)
+        data.stop_gradient = False
+        (call(data) ** 2).sum().backward()
+        found.append(data.grad.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+
+
+def test_a_learned_constant_is_refused():
+    """A layer of Paddle has no parameter for it: by Conv1d and by a capture that is built here, with the backends that have one."""
+    mode = Choice("constant", value=CHANNELS, learned=True)
+    says = r"padding_mode must not be learned on backend 'paddle', whose layers have no parameter for it, got .*; pick one of: .*keras"
+    with pytest.raises(cp.InvalidValueError, match=says):
+        built({"padding": 2, "padding_mode": mode})
+    taken = cp.capture(built({}))
+    with pytest.raises(cp.InvalidValueError, match=says):
+        attrs.evolve(taken, policy=taken.policy.evolve(padding=2, padding_mode=mode)).build("paddle")
 
 
 def test_a_layer_of_another_backend_is_ported():

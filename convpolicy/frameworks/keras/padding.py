@@ -1,0 +1,147 @@
+"""Padding by a plan in Keras's own operations, on (batch, length, channels), also for a length that TensorFlow does not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from convpolicy.arithmetic import SIDES
+from convpolicy.core.plan import Plan
+from convpolicy.core.policy import Policy
+from convpolicy.parts.side import Arithmetic, Side, value_of
+
+CONSTANTS = frozenset({"zeros", "constant"})  # modes whose elements are the same for every length
+# (padding mode, overflow rule) -> TensorFlow's own mode, which does the same to an input whose length is not known yet
+GRAPH_MODES: dict[Any, str] = {("reflect", "error"): "reflect", ("symmetric", "error"): "symmetric"}
+COPYING = CONSTANTS | {"reflect", "symmetric", "replicate", "circular"}  # modes whose elements are samples and one number
+
+
+def graph_mode(policy: Policy, pads: tuple[int, int] | None) -> str | None:
+    """Return TensorFlow's own mode that pads by these numbers of samples as the policy does, or None."""
+    mode, words = policy.modes()[0]
+    can = pads is not None and min(pads) >= 0 and len(policy.modes()) == 1
+    return GRAPH_MODES.get((mode.name, words.get("overflow"))) if can else None
+
+
+def plan_of_any_length(policy: Policy, pads: tuple[int, int] | None, sizes: tuple[int, int, int]) -> Plan | None:
+    """Return a plan whose sides are those of every length, or None.
+
+    Args:
+        policy, pads: what is added, and how much of it.
+        sizes: kernel size, stride and dilation.
+    """
+    if pads is None or min(pads) < 0 or not {mode.name for mode, _words in policy.modes()} <= CONSTANTS:
+        return None
+    return policy.plan(*sizes, length=1)
+
+
+def padded(x: Any, plan: Plan, value: Any = None) -> Any:
+    """Pad by the plan of the input's length.
+
+    Args:
+        x: (batch, length, channels).
+        plan: of the length.
+        value: the learned constant, () or (channels,), for a plan that has one.
+    """
+    whole, (first, last) = extended(x, plan, value), plan.cut
+    return whole[:, first : sum(plan.added) + plan.length - last] if first or last else whole
+
+
+def extended(x: Any, plan: Plan, value: Any = None) -> Any:
+    """Add what a plan adds, and cut nothing; see `padded`."""
+    if plan.is_constant:
+        pads = ((0, 0), plan.added, (0, 0))
+        return ops.pad(x, pads, constant_values=plan.value) if any(plan.added) else x
+    before, after = ([_added(x, plan, side, value)] if side.width else [] for side in plan.sides)
+    return ops.concatenate([*before, x, *after], axis=1)
+
+
+def _added(x: Any, plan: Plan, side: Side, value: Any) -> Any:
+    if not plan.copies:
+        return side.added(_arithmetic(x), value if side.learned else None)
+    sources = np.array(side.sources, "int32")
+    if not side.has_constant:
+        return ops.take(x, sources, axis=1)
+    return _repeated(x, sources, ops.convert_to_tensor(plan.value, x.dtype))
+
+
+def _repeated(x: Any, sources: Any, constant: Any) -> Any:
+    """Return the samples at ``sources``, and the constant where they are -1."""
+    taken = ops.take(x, ops.maximum(sources, 0), axis=1)
+    return ops.where(ops.expand_dims(sources, 1) < 0, constant, taken)
+
+
+def _arithmetic(x: Any) -> Arithmetic:
+    batch, _length, channels = ops.shape(x)
+    return Arithmetic(
+        take=lambda index: ops.take(x, index.astype("int32"), axis=1),
+        array=lambda numbers: ops.convert_to_tensor(numbers, x.dtype),
+        where=lambda reads, part: ops.where(reads, part, ops.zeros((), x.dtype)),
+        broadcast=lambda numbers: ops.broadcast_to(numbers, (batch, numbers.shape[0], channels)),
+        channels_last=True,
+    )
+
+
+def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], policy: Policy, value: Any) -> Any:
+    """Pad an input whose length TensorFlow does not know while it traces: the plan's tables are read when the graph runs.
+
+    Args:
+        x: (batch, None, channels).
+        plan_of: length -> plan.
+        policy: whose plans they are.
+        value: the learned constant, () or (channels,), or None.
+    """
+    import tensorflow as tf
+
+    modes = policy.modes()
+    sides = modes[0], modes[-1]
+    constants = {value_of(words, side) for side, (_mode, words) in zip(SIDES, sides)}
+    learned = [value if words.get("learned") else None for _mode, words in sides]
+
+    def read(tables: Callable[[Plan], list[Any]], *dtypes: Any) -> Any:
+        wanted = [*dtypes, *dtypes, tf.int32]
+        return tf.numpy_function(lambda length: tables(plan_of(int(length))), [tf.shape(x)[1]], wanted, stateful=False)
+
+    constant = constants.pop()
+    if {mode.name for mode, _words in modes} <= COPYING and not constants and not isinstance(constant, tuple) and value is None:
+        *sources, cut = read(_sources, tf.int32)
+        number = ops.convert_to_tensor(constant, x.dtype)
+        before, after = (_repeated(x, tf.ensure_shape(side, [None]), number) for side in sources)
+    else:
+        *tables, cut = read(_tables, tf.int32, tf.float64, tf.float64)
+        tables = [tf.ensure_shape(table, [None, None]) for table in tables]
+        before, after = _summed(x, tables[:3], learned[0]), _summed(x, tables[3:], learned[1])
+    whole = tf.concat([before, x, after], axis=1)
+    return whole[:, cut[0] : tf.shape(whole)[1] - cut[1]]
+
+
+def _sources(plan: Plan) -> list[Any]:
+    """Return for each side what its elements repeat, (elements,); then how many are cut away."""
+    return [np.array(numbers, "int32") for numbers in (plan.left_sources, plan.right_sources, plan.cut)]
+
+
+def _tables(plan: Plan) -> list[Any]:
+    """Return for each side sources and coefficients, (terms, elements), and constants, (elements, 1 or channels); then how many are cut."""
+    tables: list[Any] = []
+    for side in plan.sides:
+        shape = len(side.terms), side.width
+        coefficients = np.stack([np.broadcast_to(np.asarray(term.coefficient, np.float64), side.width) for term in side.terms])
+        sources = np.array([term.sources for term in side.terms], "int32").reshape(shape)
+        constants = side.shares() if side.learned else side.constants()
+        constants = np.zeros((1, side.width)) if constants is None else np.atleast_2d(constants)
+        tables += [np.where(coefficients == 0, -1, sources).astype("int32"), coefficients, constants.T.copy()]
+    return [*tables, np.array(plan.cut, "int32")]
+
+
+def _summed(x: Any, tables: Any, value: Any) -> Any:
+    """Return the sum of terms and constants; a source of -1 reads nothing."""
+    import tensorflow as tf
+
+    sources, coefficients, constants = tables
+    parts = tf.gather(x, tf.maximum(sources, 0), axis=1) * tf.cast(coefficients, x.dtype)[..., None]
+    total = tf.reduce_sum(tf.where(sources[..., None] < 0, tf.zeros((), x.dtype), parts), axis=1)
+    constants = tf.cast(constants, x.dtype)
+    return total + (constants if value is None else constants * value)
