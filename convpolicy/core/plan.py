@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convpolicy import arithmetic
 from convpolicy.arithmetic import LARGEST, integer, single
 from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.parts.choice import MOST_WRITTEN
 from convpolicy.parts.side import CONSTANT, Arithmetic, Side, Term, has_one_constant
 
 MODE_SEPARATOR = ","  # between the modes of both sides, in a plan and on the command line
@@ -255,12 +256,16 @@ def _side(data: Mapping[str, Any]) -> Side:
 
 def values_text(sides: tuple[Side, ...]) -> str:
     """Return the constants of sides as text: one number, one per channel, and per side where they differ."""
-    texts = [
-        f"{'learned, from ' if side.learned else ''}{'[' if isinstance(side.value, tuple) else ''}"
-        f"{', '.join(f'{value:g}' for value in np.atleast_1d(side.value))}{']' if isinstance(side.value, tuple) else ''}"
-        for side in sides
-    ]
+    texts = [f"{'learned, from ' if side.learned else ''}{_value_text(side.value)}" for side in sides]
     return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
+
+
+def _value_text(value: float | tuple[float, ...]) -> str:
+    if not isinstance(value, tuple):
+        return f"{value:g}"
+    if len(value) > MOST_WRITTEN:
+        return f"[{len(value)} values from {min(value):g} to {max(value):g}]"
+    return f"[{', '.join(f'{number:g}' for number in value)}]"
 
 
 def check_length(length: Any) -> int:

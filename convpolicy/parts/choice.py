@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,8 +43,9 @@ class FrozenArray:
         return hash(self._key)
 
     def __repr__(self) -> str:
-        few = self.array.ndim == 1 and self.array.size <= MOST_WRITTEN
-        return f"array({self.array.tolist() if few else self.array.shape})"
+        if self.array.ndim == 1 and self.array.size <= MOST_WRITTEN:
+            return f"array({self.array.tolist()})"
+        return f"array(shape={self.array.shape}, crc32={zlib.crc32(self.array.tobytes()):08x})"  # two that differ are told apart
 
     def __reduce__(self) -> tuple[type[FrozenArray], tuple[Any]]:
         return FrozenArray, (np.array(self.array),)

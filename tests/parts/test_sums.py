@@ -147,3 +147,12 @@ def test_an_infinite_constant_stays_where_it_is():
     mode = (cp.Choice("constant", value=[np.inf, 1.0]), "odd")
     plan = TORCH.evolve(padding=(1, 2), padding_mode=mode).plan(1, length=4)
     assert plan.padded(np.ones((2, 4))).tolist() == [[np.inf] + [1.0] * 6, [1.0] * 7]
+
+
+def test_long_arrays_are_told_apart():
+    """Two policies that differ in one constant of sixteen channels differ in `compare`; what they print stays short."""
+    values = np.arange(16.0)
+    one, two = (TORCH.evolve(padding=1, padding_mode=cp.Choice("constant", value=v)) for v in (values, values + (values == 15)))
+    assert [row.aspect for row in cp.compare(one, two, kernel_size=3, length=5).differences] == ["padding mode"]
+    assert "constant [16 values from 0 to 15]" in str(one.plan(3, length=5))
+    assert max(map(len, map(str, (one, two)))) < 250
