@@ -48,7 +48,7 @@ ARGUMENTS = [
     ({"groups": 3}, ValueError, "in_channels must be divisible by groups, got in_channels=4 and groups=3"),
     ({"stride": 2**63}, ValueError, "stride must be at most 9223372036854775807, got 9223372036854775808"),
     ({"padding": 2**70}, ValueError, "padding must be at most 9223372036854775807"),
-    ({"padding": (1, -2)}, ValueError, "padding right must be at least 0, got -2"),
+    ({"padding": (1, 2, 3)}, ValueError, "padding must be one number for one spatial axis, got (1, 2, 3)"),
     ({"padding": "smae"}, LookupError, "unknown padding rule 'smae'", "Did you mean 'same'?"),
     ({"padding": "torch_same", "stride": 2}, ValueError, "padding rule 'torch_same': stride must be 1, got 2"),
     ({"padding_mode": "reflekt"}, LookupError, "unknown padding mode 'reflekt'", "Did you mean 'reflect'?"),

@@ -31,6 +31,7 @@ def test_a_framework_conforms(backend, tmp_path):
     checks = json.loads(report.read_text())["parts"][f"backend {backend}"]["checks"]
     assert {check["verdict"] for check in checks.values()} == {"passed"}
     assert set(checks) == {
-        "names", "signatures", "shapes", "refusals", "initial-weights", "strided-input", "lengths", "index-map", "assign", "capture",
+        "names", "signatures", "shapes", "refusals", "initial-weights", "strided-input", "lengths", "index-map", "sum-of-terms", "assign",
+        "capture", "learned", "learned-gradient",
         *(f"{what}-{dtype}" for what in ("values", "gradients") for dtype in DTYPES[backend]),
     }  # fmt: skip

@@ -26,6 +26,8 @@ NATIVE = {
     "number": {"padding": 2},
     "list of a number": {"padding": [1], "strides": [3]},
     "pair": {"padding": [(3, 1)]},
+    "one side cut": {"padding": [(-1, 2)]},
+    "both sides cut": {"padding": [(-2, -1)], "strides": 2},
     "words that change nothing": {"precision": "default", "dtype": jnp.float32, "param_dtype": "float32", "input_dilation": 1},
     "mask": {"mask": jnp.asarray(np.random.default_rng(5).integers(0, 2, (3, 4, 8)), "float32")},
 }
@@ -198,7 +200,6 @@ EVERYWHERE = {
     "computation": ({"dtype": jnp.bfloat16}, "its weights and what it computes in are bfloat16, float32; convert both to one of float32"),
     "promotion": ({"promote_dtype": lambda *arrays, dtype: arrays}, "it has a promote_dtype of its own; take Flax's own"),
     "convolution": ({"conv_general_dilated": lambda *_, **__: None}, "it has a conv_general_dilated of its own; take jax.lax.conv"),
-    "cropped": ({"padding": [(-1, 2)]}, "padding left must be at least 0, got -1.*; correct its padding"),
     "two pairs": ({"padding": [(1, 2), (1, 2)]}, "Invalid padding format"),
     "a small word": ({"padding": "circular"}, "Flax has no padding 'circular'; correct its padding"),
     "a rule of convpolicy": ({"padding": "torch-left"}, "Flax has no padding 'torch-left'"),
