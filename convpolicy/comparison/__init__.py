@@ -28,7 +28,7 @@ class Row:
         return bool(self.a == self.b)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Comparison:
     """Two policies side by side for one size and length.
 
@@ -57,12 +57,31 @@ class Comparison:
             "plans": [plan and plan.to_dict() for plan in self.plans],
         }
 
+    def to_svg(self) -> str:
+        """Return a picture of both plans on one ruler; what differs is outlined. Empty where both policies refuse the sizes."""
+        from convpolicy.pictures.windows import picture  # here: only to show it
+
+        plans = {name: plan for name, plan in zip(self._titles(), self.plans) if plan is not None}
+        return picture(plans) if plans else ""
+
+    def _titles(self) -> tuple[str, str]:
+        return (self.a, self.b) if self.a != self.b else (f"{self.a} (a)", f"{self.b} (b)")
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table, text  # here: only to show it
+
+        rows = [(row.aspect, row.a, row.b) for row in self.differences]
+        return self.to_svg() + (table(("", *self._titles()), rows) if rows else text(self))
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.a!r}, {self.b!r}: {', '.join(row.aspect for row in self.differences) or 'no difference'})"
+
     def __str__(self) -> str:
-        table = [("", self.a, self.b), *((row.aspect, str(row.a), str(row.b)) for row in self.differences)]
-        if len(table) == 1:
+        lines = [("", self.a, self.b), *((row.aspect, str(row.a), str(row.b)) for row in self.differences)]
+        if len(lines) == 1:
             return f"{self.a} and {self.b} do the same"
-        widths = [max(len(line[i]) for line in table) for i in range(3)]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table)
+        widths = [max(len(line[i]) for line in lines) for i in range(3)]
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
 PLAN_ASPECTS: dict[str, Callable[[Plan], Any]] = {

@@ -29,7 +29,7 @@ class Converted:
     folded: bool = False
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Conversion:
     """What `convert` did.
 
@@ -54,6 +54,17 @@ class Conversion:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return attrs.asdict(self) | {"output": str(self.output)}
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table, text  # here: only to show it
+
+        rows = [(tensor.old, tensor.name, tensor.axes or "as it is", tensor.shape, tensor.dtype) for tensor in self.tensors]
+        return table(("from", "to", "axes", "shape", "dtype"), rows, repr(self)) + (
+            text("\n".join(self.notes)) if self.notes else ""
+        )
+
+    def __repr__(self) -> str:
+        return f"Conversion({str(self.output)!r}: {len(self.weights)} weights from {self.source} to {self.target}, {len(self.tensors)} tensors)"
 
     def __str__(self) -> str:
         lines = [f"{tensor.old} -> {tensor.name}: {tensor.axes}, {tensor.shape} ({tensor.why})" for tensor in self.weights]

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.plan import ConvSpec
-from convpolicy.errors import InvalidValueError
+from convpolicy.errors import InvalidValueError, shown
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import Initializer, Target
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Draws, Stream
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 ROLES = ("weight", "bias")
 Values = dict[str, NDArray[Any] | None]
@@ -35,6 +37,16 @@ class Fill:
     choice: Choice
     initializer: Initializer
     arguments: Mapping[str, Any]
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuse what is no dtype that initial values are drawn in.
+
+    Raises:
+        InvalidValueError: holds those there are.
+    """
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise InvalidValueError(f"dtype must be one of {', '.join(DTYPES)}, got {shown(dtype)}; pick one.")
 
 
 def targets(spec: ConvSpec, fills: Mapping[str, Fill]) -> dict[str, Target]:

@@ -15,6 +15,7 @@ from convpolicy.parts.arguments import as_choice, as_part_words, with_mode
 from convpolicy.parts.choice import Choice
 
 SCHEMA = 1
+WORDS = ("padding_names", "mode_names", "init_names")  # the fields of a framework's own words
 PART_WORDS = ("mode_names", "init_names")  # the fields that pair words with parts
 # field -> the kind of part it names
 PART_FIELDS = {
@@ -64,6 +65,15 @@ def to_data(policy: Any) -> dict[str, Any]:
     for words in PART_WORDS:
         data[words] = {word: part.to_data() for word, part in getattr(policy, words)}
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in UNSAID or value != UNSAID[key]}}
+
+
+def to_html(policy: Any) -> str:
+    """Return a table of the fields that say something, for notebooks."""
+    from convpolicy.pictures.table import table  # here: only to show it
+
+    fields = {field: getattr(policy, field) for field in field_names(type(policy)) if field not in ("name", "paper", *WORDS)}
+    rows = [(field, value) for field, value in fields.items() if value not in ("", None)]
+    return table((), rows, f"policy {policy.name}")
 
 
 def _plain(value: Any) -> Any:

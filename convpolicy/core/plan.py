@@ -234,6 +234,15 @@ class Plan:
             fields |= {"value": self.value, "left_sources": list(self.left_sources), "right_sources": list(self.right_sources)}
         return fields
 
+    def to_svg(self) -> str:
+        """Return a picture: the padded input, what each added element repeats, and the window of every output."""
+        from convpolicy.pictures.windows import picture  # here: only to show it
+
+        return picture({"": self})
+
+    def _repr_html_(self) -> str:
+        return self.to_svg()
+
     def __str__(self) -> str:
         value = f" {values_text(self.sides)}" if self._says_value() else ""
         return (

@@ -27,7 +27,6 @@ from convpolicy.parts.stream import Stream
 from convpolicy.registry.offer import Offer
 
 INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words for weight_init
-INITIAL_DTYPES = ("float32", "float64", "float16", "bfloat16")
 IS_CHOICE = accepted.of_type(Choice)
 
 
@@ -35,7 +34,7 @@ def _text(default: Any = "") -> Any:
     return attrs.field(default=default, validator=accepted.of_type(str))
 
 
-@attrs.frozen(cache_hash=True)
+@attrs.frozen(cache_hash=True, repr=False)
 class Policy(Offer):
     """How a 1-D convolution pads, initialises and lays out its weights.
 
@@ -158,7 +157,7 @@ class Policy(Offer):
         Raises:
             InvalidValueError: sizes that the rule or the framework refuses; holds them.
         """
-        self._require(stride, dilation)
+        resolution.check_strided_dilation(self, stride, dilation)
         return resolution.static_pads(*self.part("padding"), kernel_size, stride, dilation)
 
     def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Plan:
@@ -194,10 +193,6 @@ class Policy(Offer):
         self.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # a rule that refuses these sizes does so now
         return Lengths(lambda length: _plan(self, spec, length), spec)
 
-    def _require(self, stride: int, dilation: int) -> None:
-        if not self.strided_dilation:
-            resolution.refuse_strided_dilation(self.name, self.framework, stride, dilation)
-
     def initial(
         self,
         in_channels: int,
@@ -224,8 +219,7 @@ class Policy(Offer):
             InvalidTypeError, InvalidValueError: bad sizes, or an initializer that does not fit the shape.
         """
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
-        if not isinstance(dtype, str) or dtype not in INITIAL_DTYPES:
-            raise InvalidValueError(f"dtype must be one of {', '.join(INITIAL_DTYPES)}, got {shown(dtype)}; pick one.")
+        initial_values.check_dtype(dtype)
         return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
 
     def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
@@ -281,6 +275,12 @@ class Policy(Offer):
         target = data.path_of("path", path)
         whole.write(target, data.text_of(self.to_dict(), target))
 
+    def _repr_html_(self) -> str:
+        return plain_data.to_html(self)
+
+    def __repr__(self) -> str:
+        return f"Policy({str(self)!r})"
+
     def __str__(self) -> str:
         bias = f"bias {self.bias_init}" if self.bias else "no bias"
         norm = "" if self.weight_norm is None else f", weight_norm {self.weight_norm}"
@@ -295,5 +295,5 @@ _FIELDS = plain_data.field_names(Policy)
 
 @registry.cached(maxsize=1024)
 def _plan(policy: Policy, spec: ConvSpec, length: int) -> Plan:
-    policy._require(spec.stride, spec.dilation)
+    resolution.check_strided_dilation(policy, spec.stride, spec.dilation)
     return resolution.resolve(*policy.part("padding"), policy.modes(), spec, length)

@@ -60,18 +60,18 @@ def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple
     return mode.side("left", pads[0], length, words, widest), other.side("right", pads[1], length, other_words, widest)
 
 
-def refuse_strided_dilation(policy: str, framework: str, stride: int, dilation: int) -> None:
+def check_strided_dilation(policy: Any, stride: int, dilation: int) -> None:
     """Refuse a stride and a dilation above 1 in one layer, for a policy whose framework refuses them.
 
     Args:
-        policy, framework: names, for the message.
+        policy: a `Policy`.
         stride, dilation: in samples.
 
     Raises:
         InvalidValueError: both are above 1; holds them.
     """
-    if stride > 1 and dilation > 1:
+    if not policy.strided_dilation and stride > 1 and dilation > 1:
         raise InvalidValueError(
-            f"stride and dilation must not both be above 1 under policy {policy!r}, as {framework or 'it'} refuses "
+            f"stride and dilation must not both be above 1 under policy {policy.name!r}, as {policy.framework or 'it'} refuses "
             f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
         )

@@ -60,7 +60,7 @@ class Alternative:
     told_apart_by: str
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Diagnosis:
     """Why two layers give different outputs.
 
@@ -105,6 +105,15 @@ class Diagnosis:
         plain = {field.name: getattr(self, field.name) for field in attrs.fields(Diagnosis)}
         plain["changed"] = None if self.changed is None else str(self.changed)
         return {"equal": self.equal, "change": self.change} | {name: _plain(value) for name, value in plain.items()}
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table, text  # here: only to show it
+
+        rows = [(cause.aspect, f"in {self.changes_on}: {cause.change}") for cause in self.causes]
+        return text(self) + (table(("what differs", "the change that helps"), rows) if rows else "")
+
+    def __repr__(self) -> str:
+        return f"Diagnosis({self.verdict!r}, {self.change!r})"
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {', '.join(cause.aspect for cause in self.causes)}" if self.causes else self.verdict]

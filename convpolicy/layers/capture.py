@@ -23,7 +23,7 @@ TRANSPOSED = ("it is a transposed convolution, which is not captured", "port it 
 INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # what a layer holds before it is given the captured weights
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Capture:
     """A 1-D convolution without its framework.
 
@@ -69,6 +69,29 @@ class Capture:
         layer = target.layer(request, None, device)
         target.assign(layer, {"weight": self.weight, "bias": self.bias})
         return layer
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table, text  # here: only to show it
+
+        return text(self) + table(
+            ("parameter", "shape", "dtype", "from", "to"),
+            [
+                (
+                    role,
+                    value.shape,
+                    self.dtype,
+                    f"{value.min():.4g}" if value.size else "",
+                    f"{value.max():.4g}" if value.size else "",
+                )
+                for role, value in (("weight", self.weight), ("bias", self.bias))
+                if value is not None
+            ],
+        )
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        sizes = f"{spec.in_channels}, {spec.out_channels}, {spec.kernel_size}, stride={spec.stride}, dilation={spec.dilation}, groups={spec.groups}"
+        return f"Capture({sizes}, policy={self.policy.name!r}, padding={self.policy.padding}, dtype={self.dtype!r}, backend={self.backend!r})"
 
     def __str__(self) -> str:
         spec, origin = self.spec, f", from {self.backend}" if self.backend else ""

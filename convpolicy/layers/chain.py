@@ -69,11 +69,41 @@ class Causality:
         )
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Chain:
     """Layers in a row, from the input on; made by `chain`. All lengths and positions in samples of the chain's input."""
 
     layers: tuple[ChainLayer, ...]
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table  # here: only to show it
+
+        rows = [
+            (
+                number,
+                layer.policy.name,
+                layer.kernel_size,
+                layer.stride,
+                layer.dilation,
+                layer.policy.padding,
+                layer.policy.padding_mode,
+            )
+            for number, layer in enumerate(self.layers)
+        ]
+        head = ("layer", "policy", "kernel_size", "stride", "dilation", "padding", "padding mode")
+        return table(head, rows, f"stride {self.stride}, receptive field {self.receptive_field}, in samples of the input")
+
+    def __repr__(self) -> str:
+        return f"Chain({len(self.layers)} layers, stride {self.stride}, receptive field {self.receptive_field})"
+
+    def __str__(self) -> str:
+        lines = [f"stride {self.stride}, receptive field {self.receptive_field}"]
+        for number, layer in enumerate(self.layers):
+            sizes = f"kernel_size {layer.kernel_size}, stride {layer.stride}, dilation {layer.dilation}"
+            lines.append(
+                f"layer {number}: {layer.policy.name}, {sizes}, padding {layer.policy.padding}, mode {layer.policy.padding_mode}"
+            )
+        return "\n".join(lines)
 
     @property
     def stride(self) -> int:

@@ -48,7 +48,7 @@ class Renamed:
     computed: bool = False
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class PortedModel:
     """The Conv1d layers of a model on another framework.
 
@@ -68,6 +68,14 @@ class PortedModel:
     def refused(self) -> tuple[Ported, ...]:
         """The modules that were not ported."""
         return tuple(row for row in self.report if row.reason)
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table  # here: only to show it
+
+        return table(("path", "class", "state"), [(row.path, row.class_name, row.state) for row in self.report], repr(self))
+
+    def __repr__(self) -> str:
+        return f"PortedModel({len(self.layers)} layers ported, {len(self.refused)} refused)"
 
     def __str__(self) -> str:
         paths: dict[tuple[str, str, str], list[str]] = {}

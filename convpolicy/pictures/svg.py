@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 # Okabe & Ito, Color Universal Design (2008): told apart by everyone. Fills are translucent, so that they suit light and dark pages.
-COLOURS = {"sample": "#56B4E9", "copy": "#E69F00", "constant": "#999999", "sum": "#CC79A7", "window": "#009E73", "differs": "#D55E00"}
+COLOURS = {
+    "sample": "#56B4E9",
+    "copy": "#E69F00",
+    "constant": "#999999",
+    "sum": "#CC79A7",
+    "window": "#009E73",
+    "differs": "#D55E00",
+}
 
 
 def element(tag: str, text: str = "", **attributes: object) -> str:
@@ -19,12 +27,12 @@ def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def label(text: str, x: float, y: float, anchor: str = "middle", **attributes: object) -> str:
+def label(text: str, x: float, y: float, anchor: str = "middle", **attributes: Any) -> str:
     """Return text whose middle, start or end is at (x, y)."""
     return element("text", escape(text), x=float(x), y=float(y), text_anchor=anchor, **attributes)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, **attributes: Any) -> str:
     """Return a straight line."""
     return element("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), **attributes)
 

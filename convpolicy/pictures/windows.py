@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from convpolicy.pictures.columns import GAP, Column, columns, kept
@@ -101,8 +101,8 @@ def _drawn(
 
 def _cell(cell: Column, x: float, y: float, differs: bool) -> Iterator[str]:
     fill = COLOURS["sample" if cell.kind == "cut" else cell.kind]
-    style = {"stroke": COLOURS["differs"] if differs else "currentColor", "stroke_width": 2.5 if differs else 0.8}
-    box = {"x": x - CELL / 2, "y": float(y), "width": float(CELL), "height": float(HEIGHT)}
+    style: dict[str, Any] = {"stroke": COLOURS["differs"] if differs else "currentColor", "stroke_width": 2.5 if differs else 0.8}
+    box: dict[str, Any] = {"x": x - CELL / 2, "y": float(y), "width": float(CELL), "height": float(HEIGHT)}
     yield element("rect", **box, fill=fill, fill_opacity=0.12 if cell.kind == "cut" else 0.35, **style)
     if cell.kind == "constant":
         yield element("rect", **box, fill="url(#cp-hatching)", stroke="none")
@@ -128,7 +128,16 @@ def _bar(plan: Any, output: int | None, ruler: Ruler, y: float) -> Iterator[str]
     taps = [plan.position(output, tap) for tap in range(plan.kernel_size)]
     yield label(f"output {output}", MARGIN - 8, y + 12, "end")
     first, last = ruler.x(taps[0]), ruler.x(taps[-1])
-    yield element("rect", x=first - CELL / 2 + 3, y=y + 3.0, width=last - first + CELL - 6, height=12.0, rx=6.0, fill=COLOURS["window"], fill_opacity=0.3)
+    yield element(
+        "rect",
+        x=first - CELL / 2 + 3,
+        y=y + 3.0,
+        width=last - first + CELL - 6,
+        height=12.0,
+        rx=6.0,
+        fill=COLOURS["window"],
+        fill_opacity=0.3,
+    )
     for x in sorted({ruler.x(tap) for tap in taps}):
         yield element("circle", cx=x, cy=y + 9.0, r=3.5, fill=COLOURS["window"])
 
@@ -153,9 +162,18 @@ def _legend(everything: Any, compares: bool, y: float) -> tuple[list[str], float
     rows, x = [], float(MARGIN)
     for kind, text in LEGEND.items():
         if kind in kinds:
-            box = {"x": x, "y": y + 2.0, "width": 12.0, "height": 12.0}
+            box: dict[str, Any] = {"x": x, "y": y + 2.0, "width": 12.0, "height": 12.0}
             colour = COLOURS["sample" if kind == "cut" else kind]
-            rows.append(element("rect", **box, fill=colour, fill_opacity=0.12 if kind == "cut" else 0.35, stroke="currentColor", stroke_width=0.8))
+            rows.append(
+                element(
+                    "rect",
+                    **box,
+                    fill=colour,
+                    fill_opacity=0.12 if kind == "cut" else 0.35,
+                    stroke="currentColor",
+                    stroke_width=0.8,
+                )
+            )
             if kind == "constant":
                 rows.append(element("rect", **box, fill="url(#cp-hatching)"))
             rows.append(label(text, x + 18, y + 12, "start"))
@@ -164,7 +182,9 @@ def _legend(everything: Any, compares: bool, y: float) -> tuple[list[str], float
     rows.append(label("window of one output, a dot at each tap", x + 18, y + 12, "start"))
     y += 17
     if compares:
-        rows.append(element("rect", x=x, y=y + 2.0, width=12.0, height=12.0, fill="none", stroke=COLOURS["differs"], stroke_width=2.5))
+        rows.append(
+            element("rect", x=x, y=y + 2.0, width=12.0, height=12.0, fill="none", stroke=COLOURS["differs"], stroke_width=2.5)
+        )
         rows.append(label("differs from the first plan", x + 18, y + 12, "start"))
         y += 17
     return rows, y, x + 290
@@ -176,8 +196,8 @@ def describe(title: str, plan: Any, cells: Mapping[int, Column]) -> str:
     for side, positions in (("left", [p for p in cells if p < 0]), ("right", [p for p in cells if p >= plan.length])):
         if positions:
             said = [cells[p].formula() if cells[p].kind == "sum" else cells[p].text for p in sorted(positions)]
-            shown: Sequence[Any] = kept(said, 10)
-            parts.append(f"Added on the {side}: {', '.join(text or GAP for text in shown)}.")
+            shown = (GAP if place is None else said[place] for place in kept(range(len(said)), 10))
+            parts.append(f"Added on the {side}: {', '.join(shown)}.")
     if plan.length_out:
         for output in dict.fromkeys((0, plan.length_out - 1)):
             first, last = plan.receptive_interval(output)

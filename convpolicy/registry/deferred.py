@@ -74,6 +74,14 @@ class Parts(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         return name in self._parts
 
+    def __repr__(self) -> str:
+        return f"{len(self._parts)} parts: {', '.join(self._parts)}"
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table  # here: only to show it
+
+        return table(("name", "plugin", "description"), [(name, part.provider, part.description) for name, part in self.items()])
+
     def provider(self, name: str) -> str:
         """Return the plugin that a part came from, without making the part."""
         return str(self._parts[name].provider)

@@ -49,7 +49,7 @@ class TunedLayer:
         return self.path or self.class_name, self.lowering, *numbers
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Tuning:
     """What `tune` found.
 
@@ -78,6 +78,14 @@ class Tuning:
         before, after = (sum(getattr(row, side) for row in self.replaced) for side in ("before", "after"))
         gain = f", {before:.0f} µs -> {after:.0f} µs" if self.replaced else ""
         return f"{len(self.replaced)} of {len(self.layers)} layers replaced{gain}; outputs differ by up to {self.difference:.1e}"
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table  # here: only to show it
+
+        return table(HEAD, [row.cells() for row in self.layers], self.summary)
+
+    def __repr__(self) -> str:
+        return f"Tuning({self.summary!r})"
 
     def __str__(self) -> str:
         rows = [HEAD, *(row.cells() for row in self.layers)] if self.layers else []

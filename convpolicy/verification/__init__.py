@@ -42,7 +42,7 @@ class Claim:
     detail: str
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Verification:
     """Every claim measured on this machine."""
 
@@ -56,6 +56,15 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
         return {"failed": len(self.failed), "claims": [attrs.asdict(claim) for claim in self.claims]}
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table  # here: only to show it
+
+        rows = [(claim.policy, claim.version, claim.claim, claim.verdict, claim.detail) for claim in self.claims]
+        return table(("policy", "version", "claim", "verdict", "detail"), rows, repr(self))
+
+    def __repr__(self) -> str:
+        return f"Verification({len(self.claims)} claims, {len(self.failed)} of them failed)"
 
     def __str__(self) -> str:
         return "\n".join(
