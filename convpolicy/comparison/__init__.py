@@ -58,10 +58,15 @@ class Comparison:
         }
 
     def to_svg(self) -> str:
-        """Return a picture of both plans on one ruler; what differs is outlined. Empty where both policies refuse the sizes."""
+        """Return a picture of both plans on one ruler; what differs is outlined, and equal plans are drawn once.
+
+        It is empty where both policies refuse the sizes.
+        """
         from convpolicy.pictures.windows import picture  # here: only to show it
 
         plans = {name: plan for name, plan in zip(self._titles(), self.plans) if plan is not None}
+        if len(plans) == 2 and len(set(plans.values())) == 1:
+            plans = {" and ".join(plans): plans[self._titles()[0]]}
         return picture(plans) if plans else ""
 
     def _titles(self) -> tuple[str, str]:

@@ -81,10 +81,12 @@ def test_each_object_shows_itself(what):
 
 
 def test_a_comparison_draws_both_plans():
-    """`to_svg` is well-formed; without a plan it is empty."""
-    found = cp.compare("torch", "keras", kernel_size=4, stride=2, length=10)
-    root = ET.fromstring(found.to_svg())
-    assert [text.text for text in root.iter() if text.text in ("torch", "keras")] == ["torch", "keras"]
+    """One above the other, once where they are equal; without a plan the picture is empty."""
+    for b, titles in (("mindspore", ["torch", "mindspore"]), ("keras", ["torch and keras"])):
+        found = cp.compare("torch", b, kernel_size=4, stride=2, length=10)
+        root = ET.fromstring(found.to_svg())
+        bold = [text.text for text in root.iter() if text.get("font-weight") == "bold"]
+        assert bold == titles
     refused = cp.compare("keras", "tensorflow", kernel_size=3, stride=2, dilation=2, length=9)
     assert (refused.to_svg(), refused.plans) == ("", (None, None))
     assert "refused" in refused._repr_html_() or "do the same" in refused._repr_html_()
