@@ -39,7 +39,8 @@ def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> 
     policies = [arguments.named_or_file(word) for word in (a, b)]
     names = [policy.name for policy in policies]
     start = {"a": names[0], "b": names[1], "version": convpolicy.__version__} | (START if names == ["torch", "keras"] else {})
-    target = (path or Path(tempfile.mkdtemp(prefix="convpolicy-")) / FILE).absolute()
+    path = path or Path(tempfile.mkdtemp(prefix="convpolicy-")) / FILE
+    target = path.absolute()
     if not target.parent.is_dir():
         raise InvalidValueError(f"--save must be a file in a folder that exists, got {str(path)!r}; create the folder first.")
     if not os.access(target.parent, os.W_OK):
@@ -52,7 +53,7 @@ def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> 
     if as_json:
         output.print_json({"path": str(target), "bytes": len(text), "address": target.as_uri(), "opened": opened})
         return
-    output.say(f"{target} ({len(text) / 1000:.0f} kB)")
+    output.say(path)
     if not no_open and not opened:
         output.say_beside("convpolicy: no browser was found; open the file in one.")
 

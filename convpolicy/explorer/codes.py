@@ -69,7 +69,10 @@ def shape_of(left: int, right: int, stride: int, dilation: int) -> str:
 
 
 def by_numbers(dialect: Dialect, mode: Choice, tables: Tables, templates: Any) -> dict[str, int]:
-    """Return `shape_of` -> number of a template, or the entry of a refusal, for pads that are numbers."""
+    """Return `shape_of` -> number of a template, or the entry of a refusal, for pads that are numbers.
+
+    `translation` may write a framework's word where numbers happen to be those of the word; a template always has the numbers.
+    """
     found = {}
     for signs in product((1, 0, -1), repeat=2):
         for equal in {signs[0] == signs[1], False} if signs[0] else {signs[0] == signs[1]}:

@@ -8,8 +8,7 @@ const byId = (id) => document.getElementById(id);
 const state = { a: {}, b: {}, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null };
 let plans = {};
 
-const clamped = (value, [first, last], otherwise) =>
-  (Number.isInteger(value) ? Math.min(Math.max(value, first), last) : otherwise);
+const clamped = (value, [first, last], otherwise) => Math.min(Math.max(Number.isInteger(value) ? value : otherwise, first), last);
 
 function readAddress() {
   const words = new URLSearchParams(location.hash.slice(1));
@@ -31,7 +30,7 @@ function readAddress() {
 function isPadding(policy, word) {
   if (policy.words.some((known) => known[0] === word) || DATA.rules.some((rule) => rule.name === word)) return true;
   const numbers = word.split(",");
-  return /^-?\d+(,-?\d+)?$/.test(word) && numbers.map(Number).every((pad) => pad === clamped(pad, DATA.ranges.pad));
+  return /^-?\d+(,-?\d+)?$/.test(word) && numbers.map(Number).every((pad) => pad === clamped(pad, DATA.ranges.pad, 0));
 }
 
 function address() {
