@@ -51,7 +51,7 @@ function sameCell(cell, other) {
 const HATCHING = '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatching" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0 6L6 0" stroke="currentColor" stroke-width=".7" stroke-opacity=".6"/></pattern></defs></svg>';
 const LEGEND = {
   sample: "sample of the input, numbered from 1", copy: "added: copy of the sample with this number", sum: "added: sum of samples",
-  constant: "added: constant (w: learned)", cut: "cut away, not read", differs: "differs from A", window: "window of one output, a dot at each tap",
+  constant: "added: constant (w: learned)", cut: "cut away, not read", differs: "differs from the other drawing", window: "window of one output, a dot at each tap",
 };
 
 function legend(kinds) {

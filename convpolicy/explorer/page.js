@@ -96,7 +96,7 @@ function show() {
   const first = Math.min(0, ...positions), last = Math.max(state.length - 1, ...positions);
   byId("drawings").innerHTML = HATCHING + SIDES.map((name) => {
     const plan = plans[name], title = `<h3>${name.toUpperCase()}: ${escaped(titleOf(name))}</h3>`;
-    return title + (plan.cells ? drawn(plan, name === "b" ? plans.a : null, state, first, last, name) : `<p>– ${escaped(plan.reason)}</p>`);
+    return title + (plan.cells ? drawn(plan, plans[name === "a" ? "b" : "a"], state, first, last, name) : `<p>– ${escaped(plan.reason)}</p>`);
   }).join("");
   const kinds = new Set(drawable.flatMap((name) => [...plans[name].cells.values()].map((cell) => cell.kind)));
   if (byId("drawings").querySelector(".differs")) kinds.add("differs");
@@ -123,6 +123,17 @@ function cellText(cell) {
   return cell.kind === "sum" ? formula(cell) : cell.kind === "copy" ? `copy of ${cell.text}` : cell.kind === "constant" ? constantText(cell.text) : cell.text;
 }
 
+function outputsThatDiffer() {
+  // the outputs that both plans have and that do not read the same
+  if (!plans.a.cells || !plans.b.cells) return [];
+  const read = (plan, output) => JSON.stringify(reads(plan, state, output).map((position) => {
+    const { kind, text, terms } = plan.cells.get(position);
+    return kind === "sum" ? terms : [kind === "constant", text];
+  }));
+  const count = Math.min(plans.a.outputs, plans.b.outputs);
+  return Array.from({ length: count }, (_, output) => output).filter((output) => read(plans.a, output) !== read(plans.b, output));
+}
+
 const constantText = (text) => ({ c: "a constant per channel", w: "the learned constant" })[text] || text;
 
 function showComparison() {
@@ -130,12 +141,14 @@ function showComparison() {
     [aspect, ...SIDES.map((name) => { const value = read(plans[name], state.length); return value === undefined ? "–" : value; })]);
   rows.push(["mode", ...SIDES.map((name) => DATA.modes[plans[name].mode].name)]);
   const reasons = SIDES.filter((name) => plans[name].reason);
-  if (reasons.length) rows.push(["refused", ...SIDES.map((name) => plans[name].reason || "no")]);
+  if (reasons.length) rows.push(["refused", ...SIDES.map((name) => (plans[name].reason ? "yes, see the drawing" : "no"))]);
+  const outputs = outputsThatDiffer(), all = Math.min(plans.a.outputs, plans.b.outputs);
+  const read = !outputs.length ? "" : ` ${outputs.length === all ? "Every output reads" : outputs.length === 1 ? `Output ${outputs[0]} reads` : `Outputs ${outputs.join(", ")} read`} something else.`;
   const different = rows.filter(([, a, b]) => a !== b).map(([aspect]) => aspect);
   byId("comparison").innerHTML = `<table><thead><tr><th scope="col">plan</th><th scope="col">A</th><th scope="col">B</th></tr></thead><tbody>` +
     rows.map(([aspect, a, b]) => `<tr${a === b ? "" : ' class="differs"'}><th scope="row">${aspect}</th><td>${escaped(a)}</td><td>${escaped(b)}</td></tr>`).join("") + "</tbody></table>";
   const facts = (name) => { const plan = plans[name]; return plan.cells ? `${name.toUpperCase()}: left ${plan.left} | right ${plan.right} | outputs ${plan.outputs}` : `${name.toUpperCase()}: –`; };
-  byId("facts").textContent = `${SIDES.map(facts).join("; ")}. ${reasons.length ? "Refused sizes have a dash." : different.length ? `Differs in: ${different.join(", ")}.` : "Both plans are the same."}`;
+  byId("facts").textContent = `${SIDES.map(facts).join("; ")}. ${reasons.length ? "Refused sizes have a dash." : different.length ? `Differs in: ${different.join(", ")}.${read}` : "Both plans are the same."}`;
 }
 
 function conv1dCall(name) {

@@ -206,6 +206,20 @@ def test_the_keyboard_is_enough(visit):
     assert page.evaluate("document.activeElement.textContent") == min(codes.targets())
 
 
+def test_what_differs_is_said_and_outlined(visit):
+    """The facts name what differs and the outputs that read something else; cells that only one plan has are outlined in both drawings."""
+    page = visit("#a=torch&ap=1%2C1&b=keras&bp=same&k=3&s=2&d=1&n=6")
+    facts = "A: left 1 | right 1 | outputs 3; B: left 0 | right 1 | outputs 3. Differs in: left, added left. Every output reads something else."
+    assert page.inner_text("#facts") == facts
+    outlined = "cells => cells.map((cell) => [cell.closest('svg').dataset.side, cell.dataset.position])"
+    assert page.eval_on_selector_all("#drawings .cell.differs", outlined) == [["a", "-1"]]
+    page = visit("#a=torch&ap=1%2C1&b=torch&bp=1%2C1&bm=replicate&k=3&s=1&d=1&n=6")
+    assert page.inner_text("#facts").endswith("Differs in: added left, added right, mode. Outputs 0, 5 read something else.")
+    page = visit("#a=torch&ap=1%2C1&b=torch&bp=same&k=3&s=1&d=1&n=6")
+    assert page.inner_text("#facts").endswith("Both plans are the same.")
+    assert page.eval_on_selector_all("#drawings .cell.differs", outlined) == []
+
+
 def test_refused_sizes_have_a_dash_and_the_reason(visit):
     """The drawing, the table and the code of the side that is refused; the other one is drawn."""
     page = visit("#a=keras&ap=1%2C1&b=torch&bp=1%2C1&k=3&s=2&d=2&n=6")
