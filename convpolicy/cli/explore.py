@@ -38,6 +38,10 @@ def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> 
 
     policies = [arguments.named_or_file(word) for word in (a, b)]
     names = [policy.name for policy in policies]
+    if names[0] == names[1] and policies[0] != policies[1]:
+        raise InvalidValueError(
+            f"A and B must have different names where they differ, got {names[0]!r} twice; rename one of them."
+        )
     start = {"a": names[0], "b": names[1], "version": convpolicy.__version__} | (START if names == ["torch", "keras"] else {})
     path = path or Path(tempfile.mkdtemp(prefix="convpolicy-")) / FILE
     target = path.absolute()

@@ -16,9 +16,8 @@ EXAMPLE_VALUE = 1.5  # of a constant, since the default is zero
 
 def policies(extra: Sequence[Policy] = ()) -> list[Policy]:
     """Return ``extra`` and then every other registered policy, by name."""
-    names = {policy.name for policy in extra}
-    registered = registry.current().working("policy").values()
-    return [*extra, *(policy for policy in registered if policy.name not in names)]
+    # the first of a name decides its place, the last is the policy
+    return list({policy.name: policy for policy in (*extra, *registry.current().working("policy").values(), *extra)}.values())
 
 
 def paddings(offered: Iterable[Policy]) -> dict[str, Choice]:

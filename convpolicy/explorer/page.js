@@ -173,7 +173,7 @@ function showCode() {
   const names = ["convpolicy", ...Object.keys(DATA.codes)];
   const focused = document.activeElement && document.activeElement.dataset.framework;
   byId("frameworks").innerHTML = names.map((name) =>
-    `<button type="button" role="tab" id="tab-${name}" data-framework="${name}" aria-controls="code" aria-selected="${name === state.framework}" tabindex="${name === state.framework ? 0 : -1}">${escaped(name)}</button>`).join("");
+    `<button type="button" role="tab" id="tab-${escaped(name)}" data-framework="${escaped(name)}" aria-controls="code" aria-selected="${name === state.framework}" tabindex="${name === state.framework ? 0 : -1}">${escaped(name)}</button>`).join("");
   if (focused) byId(`tab-${state.framework}`).focus();
   byId("code").setAttribute("aria-labelledby", `tab-${state.framework}`);
   byId("code").innerHTML = SIDES.map((name) => {

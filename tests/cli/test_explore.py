@@ -11,16 +11,17 @@ from helpers.command_line import json_of, run
 
 import convpolicy as cp
 from convpolicy import explorer
-from convpolicy.explorer import data, plans
+from convpolicy.explorer import codes, data, plans
 
 MOST_BYTES = 500_000
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Pages of few sizes, which are made faster."""
+    """Pages of few sizes and without code, which are made faster."""
     ranges = plans.Ranges(kernel=(1, 2), stride=(1, 1), dilation=(1, 1), length=(1, 2), pad=(0, 1))
     monkeypatch.setattr(explorer, "Ranges", lambda: ranges)
+    monkeypatch.setattr(codes, "targets", dict)
 
 
 @pytest.fixture
@@ -96,6 +97,19 @@ def test_a_folder_that_cannot_be_written_is_refused(small, tmp_path, monkeypatch
     assert "--save must be a file in a folder that you can write" in str(result.stderr) + str(result.exception)
     assert run("explore", "--no-open", "--save", str(tmp_path)).exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_policies_of_one_name(small, tmp_path):
+    """The same policy twice is one entry of the page; two that differ are refused, as the page could not tell them apart."""
+    path = tmp_path / "page.html"
+    assert run("explore", "torch", "torch", "--no-open", "--save", str(path)).exit_code == 0
+    names = [policy["name"] for policy in plans_of(path.read_text(encoding="utf-8"))["policies"]]
+    assert names[0] == "torch"
+    assert sorted(names) == sorted(set(names))
+    cp.policy("torch").evolve(padding=3).save(tmp_path / "mine.toml")
+    result = run("explore", "torch", str(tmp_path / "mine.toml"), "--no-open", "--save", str(path))
+    assert result.exit_code == 2
+    assert "A and B must have different names where they differ, got 'torch' twice; rename one of them." in result.stderr
 
 
 def test_an_unknown_policy_is_refused(small, tmp_path):
