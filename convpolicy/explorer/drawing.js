@@ -34,7 +34,7 @@ function drawn(plan, other, view, first, last, name) {
     rows.push(`<g class="bar" data-output="${output}"><rect class="hit" x="0" y="${y}" width="${x(last) + CELL}" height="${ROW}"/>` +
       `<text x="${MARGIN - 8}" y="${y + 12}" text-anchor="end">output ${output}</text>` +
       `<rect class="span" x="${start}" y="${y + 3}" width="${end - start}" height="12" rx="6"/>` +
-      taps.map((tap) => `<circle cx="${x(tap)}" cy="${y + 9}" r="3.5"/>`).join("") + "</g>");
+      `<path class="taps" d="${taps.map((tap) => `M${x(tap)} ${y + 9}h0`).join("")}"/></g>`);  // one element, as drawings are made anew often
   }
   if (!plan.outputs) {
     rows.push(`<text x="${MARGIN}" y="${y + 12}">no window of ${(view.kernel - 1) * view.dilation + 1} fits</text>`);
@@ -50,14 +50,14 @@ function sameCell(cell, other) {
 
 const HATCHING = '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatching" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0 6L6 0" stroke="currentColor" stroke-width=".7" stroke-opacity=".6"/></pattern></defs></svg>';
 const LEGEND = {
-  sample: "sample of the input, numbered from 1", copy: "added: copy of the sample with this number", sum: "added: sum of samples",
+  sample: "sample of the input, numbered from 1", copy: "added: copy of the sample with this number", sum: "added: sum of samples (c: the constant)",
   constant: "added: constant (w: learned)", cut: "cut away, not read", differs: "differs from the other drawing", window: "window of one output, a dot at each tap",
 };
 
 function legend(kinds) {
   return Object.entries(LEGEND).filter(([kind]) => kinds.has(kind)).map(([kind, text]) => {
     const box = 'x="1" y="1" width="14" height="12"';
-    const mark = kind === "window" ? '<g class="bar"><rect x="0" y="2" width="16" height="10" rx="5"/><circle cx="8" cy="7" r="3.5"/></g>'
+    const mark = kind === "window" ? '<g class="bar"><rect x="0" y="2" width="16" height="10" rx="5"/><path class="taps" d="M8 7h0"/></g>'
       : `<g class="cell ${kind === "differs" ? "sample differs" : kind}"><rect ${box}/>${kind === "constant" ? `<rect class="hatching" ${box}/>` : ""}` +
         `${kind === "cut" ? '<path class="strike" d="M3 11L13 3"/>' : ""}${kind === "sum" ? '<text x="8" y="11" text-anchor="middle" font-size="10" fill="currentColor">Σ</text>' : ""}</g>`;
     return `<li><svg width="16" height="14" aria-hidden="true">${mark}</svg>${text}</li>`;
