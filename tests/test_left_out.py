@@ -57,6 +57,17 @@ def test_what_is_missing_is_left_out_and_said(suite, words):
     ]
 
 
+def test_a_missing_browser_is_said_and_no_failure(suite, monkeypatch):
+    """A test that needs a program which is not there is left out and counted; with ``--all-frameworks`` only that is no failure."""
+    (suite.path / "test_whole.py").unlink()
+    suite.makepyfile(test_single=SINGLE.replace('"no_such_framework", "nor_this"', '"chromium"'))
+    monkeypatch.setenv("PATH", "")
+    result = suite.runpytest_inprocess("--all-frameworks")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    assert "chromium is not installed: 1 tests in 1 files left out" in result.outlines
+
+
 def test_what_skips_itself_is_a_failure_on_demand(suite):
     """With ``--all-frameworks``, and not without it; what is left out is none without it either."""
     suite.makepyfile(test_single=SKIPPED)

@@ -10,7 +10,7 @@ from convpolicy.registry.marks import hookimpl
 @hookimpl
 def convpolicy_commands(cli: Any) -> None:
     """Add the built-in commands."""
-    from convpolicy.cli import bench, chain, commands, convert, new_plugin, output, translate, why
+    from convpolicy.cli import bench, chain, commands, convert, explore, new_plugin, output, translate, why
 
     for command in (
         *commands.COMMANDS,
@@ -19,6 +19,7 @@ def convpolicy_commands(cli: Any) -> None:
         convert.convert,
         why.diagnose,
         translate.translate,
+        explore.explore,
         new_plugin.start_plugin,
     ):
         cli.add_command(output.keeping(command))

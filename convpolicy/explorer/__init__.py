@@ -1,0 +1,36 @@
+"""The explorer: one page that shows the plans of two policies side by side, without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from convpolicy.core.policy import Policy
+from convpolicy.explorer.data import collect, packed
+from convpolicy.explorer.plans import Ranges
+from convpolicy.pictures.svg import COLOURS
+
+SCRIPTS = ("plans.js", "drawing.js", "page.js")
+
+
+def page(start: Mapping[str, Any], extra: Sequence[Policy] = (), ranges: Ranges | None = None) -> str:
+    """Return the explorer as one HTML page that needs no other file.
+
+    Args:
+        start: what the page shows first, as its address says it: ``a`` and ``b``, names of policies, and ``version``.
+        extra: policies beside the registered ones, such as those of files.
+        ranges: sizes that the page contains; the default ones where None.
+    """
+    return Template(_text("page.html")).substitute(
+        style=Template(_text("page.css")).substitute(COLOURS),
+        plans=packed(collect(extra, Ranges() if ranges is None else ranges)),
+        start=json.dumps(dict(start)).replace("</", "<\\/"),
+        script="\n".join(_text(name) for name in SCRIPTS),
+    )
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

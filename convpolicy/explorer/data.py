@@ -1,0 +1,103 @@
+"""All data of a page as plain Python, and as compressed text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from convpolicy.core.policy import Policy
+from convpolicy.errors import ConvPolicyError
+from convpolicy.explorer import choices, codes
+from convpolicy.explorer.plans import PLAIN, Ranges, Store, Tables, refused_windows
+from convpolicy.parts.choice import Choice
+from convpolicy.registry import current
+
+
+def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
+    """Return everything that a page shows, as plain data.
+
+    Args:
+        extra: policies beside the registered ones, such as those of files.
+        ranges: the sizes.
+    """
+    offered = choices.policies(extra)
+    paddings, modes = choices.paddings(offered), choices.modes(offered)
+    tables = Tables(ranges)
+    rules = [
+        {"name": name, "description": _described("padding rule", choice), **tables.padding(choice)}
+        for name, choice in paddings.items()
+    ]
+    policies = [_policy(policy, list(paddings), list(modes), tables) for policy in offered]
+    outputs, widths = tables.outputs(), tables.widths
+    kinds = [
+        {"name": name, "description": _described("padding mode", choice), "added": tables.mode(choice, widths)}
+        for name, choice in modes.items()
+    ]
+    words = {rule for policy in offered for _word, rule in policy.padding_names}
+    templates = Store()
+    written = {}
+    for name, dialect in codes.targets().items():
+        numbers = [codes.by_numbers(dialect, mode, tables, templates) for mode in modes.values()]
+        rows = [
+            tables.row(codes.by_rule(dialect, rule, rule.name in words and not rule.params, ranges, templates))
+            for rule in paddings.values()
+        ]
+        written[name] = {"numbers": numbers, "rules": rows}
+    return {
+        "ranges": {name: list(getattr(ranges, name)) for name in ranges._fields},
+        "policies": policies,
+        "rules": rules,
+        "modes": kinds,
+        "plain": list(modes).index(PLAIN.name),
+        "codes": written,
+        "outputs": outputs,
+        "widths": widths,
+        **{name: getattr(tables, name).values for name in ("texts", "pairs", "rows", "sides", "ends", "added")},
+        "templates": templates.values,
+    }
+
+
+def packed(data: dict[str, Any]) -> str:
+    """Return plain data as JSON, compressed with zlib and written in base64."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    """Return what `packed` was given, as JSON reads it."""
+    data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+    return data
+
+
+def _described(kind: str, choice: Choice) -> str:
+    try:
+        return str(current().get(kind, choice.name).description)
+    except ConvPolicyError as error:
+        return str(error)
+
+
+def _policy(policy: Policy, paddings: list[str], modes: list[str], tables: Tables) -> dict[str, Any]:
+    """Return a policy's padding, its words and what its framework refuses; a rule or mode by its place in the lists."""
+    mode_words = dict(policy.mode_names)
+    return {
+        "name": policy.name,
+        "description": policy.description,
+        "padding": _padding(policy.padding, paddings),
+        "mode": modes.index(str(policy.padding_mode)),
+        "words": [
+            [word, paddings.index(rule), modes.index(str(mode_words[word])) if word in mode_words else -1]
+            for word, rule in policy.padding_names
+        ],
+        "refused": refused_windows(policy, tables.ranges, tables.refusal),
+    }
+
+
+def _padding(choice: Choice, paddings: list[str]) -> int | list[int]:
+    """Return the place of a rule in the list, or its two numbers."""
+    if choice.name != choices.NUMBERS:
+        return paddings.index(str(choice))
+    pads = dict(choice.params)
+    return [int(pads.get(side, 0)) for side in ("left", "right")]

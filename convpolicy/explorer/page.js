@@ -1,0 +1,306 @@
+// The controls, the address, what is pointed at, and the texts.
+
+const SIZES = { kernel: "kernel", stride: "stride", dilation: "dilation", length: "length" };
+const LETTERS = { kernel: "k", stride: "s", dilation: "d", length: "n" };
+const SIDES = ["a", "b"];
+const START = JSON.parse(document.getElementById("start").textContent);
+const byId = (id) => document.getElementById(id);
+const state = { a: {}, b: {}, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null };
+let plans = {};
+
+const clamped = (value, [first, last], otherwise) => Math.min(Math.max(Number.isInteger(value) ? value : otherwise, first), last);
+
+function readAddress() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  const first = location.hash.length > 1 ? {} : START;
+  const word = (name) => (words.has(name) ? words.get(name) : first[name]);
+  for (const name of SIDES) {
+    const known = DATA.policies.find((policy) => policy.name === word(name)) || DATA.policies.find((policy) => policy.name === START[name]) || DATA.policies[0];
+    const padding = word(`${name}p`) || "", mode = word(`${name}m`) || "";
+    state[name] = { policy: known.name, padding: isPadding(known, padding) ? padding : "", mode: DATA.modes.some((one) => one.name === mode) ? mode : "" };
+  }
+  for (const size in SIZES) {
+    const text = word(LETTERS[size]);
+    state[size] = clamped(text === undefined ? NaN : Number(text), DATA.ranges[size], state[size]);
+  }
+  state.framework = word("code") in DATA.codes ? word("code") : "convpolicy";
+  state.pointed = words.has("o") ? { output: +words.get("o") } : words.has("i") ? { sample: +words.get("i") - 1 } : null;
+}
+
+function isPadding(policy, word) {
+  if (policy.words.some((known) => known[0] === word) || DATA.rules.some((rule) => rule.name === word)) return true;
+  const numbers = word.split(",");
+  return /^-?\d+(,-?\d+)?$/.test(word) && numbers.map(Number).every((pad) => pad === clamped(pad, DATA.ranges.pad, 0));
+}
+
+function address() {
+  const words = new URLSearchParams();
+  for (const name of SIDES) {
+    words.set(name, state[name].policy);
+    if (state[name].padding) words.set(`${name}p`, state[name].padding);
+    if (state[name].mode) words.set(`${name}m`, state[name].mode);
+  }
+  for (const size in SIZES) words.set(LETTERS[size], state[size]);
+  if (state.framework !== "convpolicy") words.set("code", state.framework);
+  if (state.pointed) words.set(...("output" in state.pointed ? ["o", state.pointed.output] : ["i", state.pointed.sample + 1]));
+  return `#${words}`;
+}
+
+const option = (value, text, chosen, title = "") =>
+  `<option value="${escaped(value)}"${value === chosen ? " selected" : ""}${title ? ` title="${escaped(title)}"` : ""}>${escaped(text)}</option>`;
+const optionGroup = (title, options) => (options.length ? `<optgroup label="${escaped(title)}">${options.join("")}</optgroup>` : "");
+const ruleText = (rule) => (Array.isArray(rule) ? rule.join(", ") : DATA.rules[rule].name);
+
+function sideControls(name) {
+  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy);
+  const isNumbers = /^-?\d/.test(side.padding);
+  const words = policy.words.map(([word, rule]) => option(word, word === DATA.rules[rule].name ? word : `${word} (${DATA.rules[rule].name})`, side.padding));
+  const own = new Set(policy.words.map(([word]) => word));
+  const rules = DATA.rules.filter((rule) => !own.has(rule.name)).map((rule) => option(rule.name, rule.name, side.padding, rule.description));
+  const meant = paddingOf(policy, side.padding);
+  const choice = (label, key, content) =>
+    `<label>${label}<select data-side="${name}" data-key="${key}" aria-label="${label} of ${name.toUpperCase()}">${content}</select></label>`;
+  const [left, right] = isNumbers ? meant.rule : [1, 1];
+  const number = (label, value) => `<label>${label}<input type="number" data-side="${name}" data-pad="${label}" value="${value}" ` +
+    `min="${DATA.ranges.pad[0]}" max="${DATA.ranges.pad[1]}" aria-label="Samples added on the ${label} of ${name.toUpperCase()}"></label>`;
+  const described = [Array.isArray(meant.rule) ? `${meant.rule.join(" and ")} on the left and right; a negative number cuts.` : DATA.rules[meant.rule].description];
+  return choice("policy", "policy", DATA.policies.map((known) => option(known.name, known.name, side.policy, known.description)).join("")) +
+    choice("padding", "padding", option("", `its default: ${ruleText(policy.padding)}`, side.padding) + optionGroup(`Words of ${policy.name}`, words) +
+      optionGroup("Numbers", [option(isNumbers ? side.padding : "1,1", "left, right as numbers", isNumbers ? side.padding : "-")]) + optionGroup("Padding rules", rules)) +
+    (isNumbers ? `<div class="numbers">${number("left", left)}${number("right", right)}</div>` : "") +
+    choice("mode", "mode", option("", `its default: ${DATA.modes[meant.mode].name}`, side.mode) +
+      optionGroup("Padding modes", DATA.modes.map((mode) => option(mode.name, mode.name, side.mode, mode.description)))) +
+    `<p class="note">${escaped(described.join(" "))}</p>`;
+}
+
+function showControls() {
+  for (const name of SIDES) byId(`side-${name}`).innerHTML = `<legend>${name.toUpperCase()}</legend>${sideControls(name)}`;
+  byId("sizes").innerHTML = "<legend>Sizes of both</legend>" + Object.entries(SIZES).map(([size, label]) => {
+    const [first, last] = DATA.ranges[size];
+    return `<label class="size">${label}<input type="range" data-size="${size}" min="${first}" max="${last}" value="${state[size]}" aria-label="${label}">` +
+      `<span><output id="value-${size}">${state[size]}</output> <span class="range">${first}–${last}</span></span></label>`;
+  }).join("");
+}
+
+const titleOf = (name) => {
+  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy);
+  const padding = side.padding || ruleText(policy.padding);
+  return `${side.policy} padding=${padding}${side.mode ? ` mode=${side.mode}` : ""}`;
+};
+
+function show() {
+  const before = performance.now();
+  for (const name of SIDES) plans[name] = planOf(state[name], state);
+  const drawable = SIDES.filter((name) => plans[name].cells);
+  const positions = drawable.flatMap((name) => [-Math.max(plans[name].left, 0), state.length - 1 + Math.max(plans[name].right, 0)]);
+  const first = Math.min(0, ...positions), last = Math.max(state.length - 1, ...positions);
+  byId("drawings").innerHTML = HATCHING + SIDES.map((name) => {
+    const plan = plans[name], title = `<h3>${name.toUpperCase()}: ${escaped(titleOf(name))}</h3>`;
+    return title + (plan.cells ? drawn(plan, plans[name === "a" ? "b" : "a"], state, first, last, name) : `<p>– ${escaped(plan.reason)}</p>`);
+  }).join("");
+  const kinds = new Set(drawable.flatMap((name) => [...plans[name].cells.values()].map((cell) => cell.kind)));
+  if (byId("drawings").querySelector(".differs")) kinds.add("differs");
+  byId("legend").innerHTML = legend(kinds.add("window"));
+  showComparison();
+  showCode();
+  point(state.pointed);
+  document.documentElement.dataset.milliseconds = (performance.now() - before).toFixed(1);
+}
+
+const SIDE_TEXTS = {
+  "left": (plan) => plan.left, "right": (plan) => plan.right, "outputs": (plan) => (plan.cells ? plan.outputs : "–"),
+  "added left": (plan, length) => addedText(plan, (position) => position < 0),
+  "added right": (plan, length) => addedText(plan, (position) => position >= length),
+};
+
+function addedText(plan, isHere) {
+  if (!plan.cells) return "–";
+  const texts = [...plan.cells].filter(([position]) => isHere(position)).map(([, cell]) => cellText(cell));
+  return texts.join(", ") || "nothing";
+}
+
+function cellText(cell) {
+  return cell.kind === "sum" ? formula(cell) : cell.kind === "copy" ? `copy of ${cell.text}` : cell.kind === "constant" ? constantText(cell.text) : cell.text;
+}
+
+function outputsThatDiffer() {
+  // the outputs that both plans have and that do not read the same
+  if (!plans.a.cells || !plans.b.cells) return [];
+  const read = (plan, output) => JSON.stringify(reads(plan, state, output).map((position) => {
+    const { kind, text, terms } = plan.cells.get(position);
+    return kind === "sum" ? terms : [kind === "constant", text];
+  }));
+  const count = Math.min(plans.a.outputs, plans.b.outputs);
+  return Array.from({ length: count }, (_, output) => output).filter((output) => read(plans.a, output) !== read(plans.b, output));
+}
+
+const constantText = (text) => ({ c: "a constant per channel", w: "the learned constant" })[text] || text;
+
+function showComparison() {
+  const rows = Object.entries(SIDE_TEXTS).map(([aspect, read]) =>
+    [aspect, ...SIDES.map((name) => { const value = read(plans[name], state.length); return value === undefined ? "–" : value; })]);
+  rows.push(["mode", ...SIDES.map((name) => DATA.modes[plans[name].mode].name)]);
+  const reasons = SIDES.filter((name) => plans[name].reason);
+  if (reasons.length) rows.push(["refused", ...SIDES.map((name) => (plans[name].reason ? "yes, see the drawing" : "no"))]);
+  const outputs = outputsThatDiffer(), all = Math.min(plans.a.outputs, plans.b.outputs);
+  const read = !outputs.length ? "" : ` ${outputs.length === all ? "Every output reads" : outputs.length === 1 ? `Output ${outputs[0]} reads` : `Outputs ${outputs.join(", ")} read`} something else.`;
+  const different = rows.filter(([, a, b]) => a !== b).map(([aspect]) => aspect);
+  byId("comparison").innerHTML = `<table><thead><tr><th scope="col">plan</th><th scope="col">A</th><th scope="col">B</th></tr></thead><tbody>` +
+    rows.map(([aspect, a, b]) => `<tr${a === b ? "" : ' class="differs"'}><th scope="row">${aspect}</th><td>${escaped(a)}</td><td>${escaped(b)}</td></tr>`).join("") + "</tbody></table>";
+  const facts = (name) => { const plan = plans[name]; return plan.cells ? `${name.toUpperCase()}: left ${plan.left} | right ${plan.right} | outputs ${plan.outputs}` : `${name.toUpperCase()}: –`; };
+  byId("facts").textContent = `${SIDES.map(facts).join("; ")}. ${reasons.length ? "Refused sizes have a dash." : different.length ? `Differs in: ${different.join(", ")}.${read}` : "Both plans are the same."}`;
+}
+
+function conv1dCall(name) {
+  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy), words = ["16", "32", state.kernel];
+  if (state.stride > 1) words.push(`stride=${state.stride}`);
+  if (state.dilation > 1) words.push(`dilation=${state.dilation}`);
+  words.push(`policy="${policy.name}"`);
+  if (side.padding) words.push(`padding=${pythonOf(side.padding)}`);
+  if (side.mode) words.push(`padding_mode=${pythonOf(side.mode)}`);
+  return `import convpolicy as cp\n\nlayer = cp.Conv1d(${words.join(", ")})`;
+}
+
+function pythonOf(word) {
+  if (/^-?\d/.test(word)) return `(${word.split(",").length > 1 ? word.split(",").join(", ") : `${word}, ${word}`})`;
+  const match = word.match(/^([^()]+)\((.*)\)$/);
+  if (!match) return `"${word}"`;
+  const settings = match[2].split(", ").map((setting) => setting.replace(/=(.*)$/, (_, value) => `=${/^(-?[\d.e+-]+|True|False)$/.test(value) ? value : `"${value}"`}`));
+  return `cp.Choice("${match[1]}", ${settings.join(", ")})`;
+}
+
+function showCode() {
+  const names = ["convpolicy", ...Object.keys(DATA.codes)];
+  const focused = document.activeElement && document.activeElement.dataset.framework;
+  byId("frameworks").innerHTML = names.map((name) =>
+    `<button type="button" role="tab" id="tab-${escaped(name)}" data-framework="${escaped(name)}" aria-controls="code" aria-selected="${name === state.framework}" tabindex="${name === state.framework ? 0 : -1}">${escaped(name)}</button>`).join("");
+  if (focused) byId(`tab-${state.framework}`).focus();
+  byId("code").setAttribute("aria-labelledby", `tab-${state.framework}`);
+  byId("code").innerHTML = SIDES.map((name) => {
+    const written = state.framework === "convpolicy" ? { code: conv1dCall(name) } : codeOf(state.framework, plans[name], state);
+    const title = `${name.toUpperCase()} in ${state.framework}`;
+    return `<div><h3>${escaped(title)}${written.code ? ` <button type="button" data-copy="${name}" aria-label="Copy the code of ${name.toUpperCase()}">Copy</button>` : ""}</h3>` +
+      (written.code ? `<pre tabindex="0" aria-label="${escaped(title)}"><code>${escaped(written.code.trimEnd())}</code></pre>` : `<p>– ${escaped(written.reason)}</p>`) + "</div>";
+  }).join("");
+}
+
+function point(target) {
+  state.pointed = target;
+  const lines = [];
+  for (const name of SIDES) {
+    const svg = byId("drawings").querySelector(`svg[data-side=${name}]`), plan = plans[name];
+    if (!svg) continue;
+    const { outputs, positions, text } = target ? pointedAt(plan, target) : { outputs: new Set(), positions: new Set() };
+    svg.classList.toggle("pointing", Boolean(target));
+    for (const bar of svg.querySelectorAll(".bar")) bar.classList.toggle("on", outputs.has(+bar.dataset.output));
+    for (const cell of svg.querySelectorAll(".cell")) cell.classList.toggle("on", positions.has(+cell.dataset.position));
+    for (const arc of svg.querySelectorAll(".arc")) arc.classList.toggle("on", positions.has(+arc.dataset.from));
+    if (text) lines.push(`${name.toUpperCase()}: ${text}`);
+  }
+  byId("pointed").innerHTML = lines.map((line) => `<p>${escaped(line)}</p>`).join("") ||
+    '<p class="small">Nothing is chosen. Point at an output or a sample, or focus the drawing and press an arrow key.</p>';
+}
+
+function pointedAt(plan, target) {
+  if ("output" in target) {
+    if (target.output >= plan.outputs) return { outputs: new Set(), positions: new Set(), text: `there is no output ${target.output}.` };
+    const taps = reads(plan, state, target.output), positions = new Set(taps);
+    for (const tap of taps) for (const [, source] of plan.cells.get(tap).terms) if (source >= 0) positions.add(source);
+    const texts = taps.map((tap) => { const cell = plan.cells.get(tap); return cell.kind === "sample" ? cell.text : `added ${cellText(cell)}`; });
+    return { outputs: new Set([target.output]), positions, text: `output ${target.output} reads ${texts.join(", ")}.` };
+  }
+  const outputs = readers(plan, state, target.sample), positions = new Set([target.sample]);
+  for (const [position, cell] of plan.cells) if (cell.terms.some(([, source]) => source === target.sample)) positions.add(position);
+  const copies = positions.size - 1;
+  return { outputs: new Set(outputs), positions, text: `sample ${target.sample + 1} is read by ${outputs.length ? `${outputs.length > 1 ? "outputs" : "output"} ${outputs.join(", ")}` : "no output"}${copies ? `; ${copies} added ${copies > 1 ? "elements repeat" : "element repeats"} it` : ""}.` };
+}
+
+function targetOf(element) {
+  const bar = element.closest && element.closest("#drawings .bar"), cell = element.closest && element.closest("#drawings .cell");
+  if (bar) return { output: +bar.dataset.output };
+  if (!cell) return null;
+  const position = +cell.dataset.position, plan = plans[cell.closest("svg").dataset.side], source = plan.cells.get(position).terms.find(([, place]) => place >= 0);
+  return source ? { sample: source[1] } : null;
+}
+
+const keepAddress = () => history.replaceState(null, "", address());
+
+function changed(redrawsControls) {
+  if (redrawsControls) showControls();
+  show();
+  keepAddress();
+}
+
+function walk(key) {
+  const outputs = Math.max(...SIDES.map((name) => plans[name].outputs || 0)), now = state.pointed || {};
+  const step = key === "ArrowUp" || key === "ArrowLeft" ? -1 : 1;
+  const next = (value, count) => (value === undefined ? (step > 0 ? 0 : count - 1) : Math.min(Math.max(value + step, 0), count - 1));
+  if (key === "ArrowUp" || key === "ArrowDown") return outputs ? { output: next(now.output, outputs) } : null;
+  return { sample: next(now.sample, state.length) };
+}
+
+async function copy(text, said) {
+  try { await navigator.clipboard.writeText(text); byId("copied").textContent = said; }
+  catch { byId("copied").textContent = "The browser did not allow copying; select the text instead."; }
+}
+
+function listen() {
+  byId("controls").addEventListener("submit", (event) => event.preventDefault());
+  byId("controls").addEventListener("input", (event) => {
+    const { size, side, key, pad } = event.target.dataset;
+    if (size) { state[size] = +event.target.value; byId(`value-${size}`).textContent = state[size]; changed(false); return; }
+    if (pad) {
+      const pads = [...byId(`side-${side}`).querySelectorAll("[data-pad]")].map((input) => clamped(Math.round(+input.value), DATA.ranges.pad, 0));
+      state[side].padding = pads.join(",");
+      changed(false);
+      return;
+    }
+    state[side][key] = event.target.value;
+    const policy = DATA.policies.find((known) => known.name === state[side].policy);
+    if (key === "policy" && !isPadding(policy, state[side].padding)) state[side].padding = "";
+    changed(true);
+    byId(`side-${side}`).querySelector(`[data-key=${key}]`).focus();
+  });
+  byId("drawings").addEventListener("pointermove", (event) => point(targetOf(event.target) || state.pinned || null));
+  byId("drawings").addEventListener("pointerleave", () => point(state.pinned || null));
+  byId("drawings").addEventListener("click", (event) => { state.pinned = targetOf(event.target); point(state.pinned); keepAddress(); });
+  byId("drawings").addEventListener("keydown", (event) => {
+    if (event.key === "Escape") state.pinned = null;
+    else if (event.key.startsWith("Arrow")) state.pinned = walk(event.key);
+    else return;
+    event.preventDefault();
+    point(state.pinned);
+    const on = byId("drawings").querySelector(".cell.on");
+    if (on) on.scrollIntoView({ block: "nearest", inline: "nearest" });
+    keepAddress();
+  });
+  byId("frameworks").addEventListener("click", (event) => { if (event.target.dataset.framework) { state.framework = event.target.dataset.framework; showCode(); keepAddress(); } });
+  byId("frameworks").addEventListener("keydown", (event) => {
+    const names = ["convpolicy", ...Object.keys(DATA.codes)], step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    state.framework = names[(names.indexOf(state.framework) + step + names.length) % names.length];
+    showCode();
+    keepAddress();
+  });
+  byId("code").addEventListener("click", (event) => {
+    if (event.target.dataset.copy) copy(event.target.closest("div").querySelector("code").textContent, "Code copied.");
+  });
+  byId("link").addEventListener("click", () => { keepAddress(); copy(location.href, "Link copied."); });
+  addEventListener("hashchange", () => { readAddress(); state.pinned = state.pointed; showControls(); show(); });
+}
+
+async function start() {
+  try { DATA = await unpack(byId("plans").textContent); }
+  catch (error) { byId("drawings").innerHTML = `<p>The plans could not be unpacked (${escaped(error.message)}). Use a browser from 2023 or later.</p>`; return; }
+  readAddress();
+  state.pinned = state.pointed;
+  showControls();
+  const { kernel, stride, dilation, length, pad } = DATA.ranges, text = ([first, last]) => `${first} to ${last}`;
+  byId("ranges").textContent = `This page contains kernel ${text(kernel)}, stride ${text(stride)}, dilation ${text(dilation)}, length ${text(length)} and pads as numbers from ${text(pad)}. ` +
+    `For other sizes run: convpolicy compare A B --kernel-size 400 --length 16000. Made by convpolicy ${START.version} with the plugins installed there.`;
+  listen();
+  show();
+  document.documentElement.dataset.ready = "yes";
+}
+
+start();

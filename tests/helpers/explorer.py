@@ -1,0 +1,78 @@
+"""The tables of an explorer's page read again in Python, by the rules that its script follows."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from convpolicy.pictures.columns import columns
+
+SIZES = ("kernel", "stride", "dilation")
+
+
+def windows(data):
+    """Every (kernel, stride, dilation) of a page."""
+    return list(product(*(range(first, last + 1) for first, last in (data["ranges"][name] for name in SIZES))))
+
+
+def lengths(data):
+    """Every input length of a page."""
+    first, last = data["ranges"]["length"]
+    return range(first, last + 1)
+
+
+def entry_of(row, place):
+    """An entry of a row, which is written once where all are the same."""
+    return row[0] if len(row) == 1 else row[place]
+
+
+def refusal(data, entry):
+    """The sentence of a negative entry."""
+    return data["texts"][-1 - entry]
+
+
+def pads(data, rule, window, length):
+    """(left, right) of the rule with a number, or the reason why it refuses."""
+    rows = data["rules"][rule]["rows"]
+    row = data["rows"][rows if isinstance(rows, int) else rows[windows(data).index(window)]]
+    entry = entry_of(row, length - data["ranges"]["length"][0])
+    return refusal(data, entry) if entry < 0 else tuple(data["pairs"][entry])
+
+
+def plan(data, both, mode, window, length):
+    """(left, right, outputs, cells) for these pads, or the reason why the mode with a number refuses."""
+    left, right = both
+    table = data["modes"][mode]["added"]
+    if isinstance(table, list):
+        table = data["added"][table[length - data["ranges"]["length"][0]]][data["widths"].index([max(left, 0), max(right, 0)])]
+    if table < 0:
+        return refusal(data, table)
+    before, after = (data["sides"][number] for number in data["ends"][table])
+    outputs = entry_of(data["rows"][data["outputs"][windows(data).index(window)]], max(left + length + right, 0))
+    cells = {position - left: _terms(before, element, int) for position, element in enumerate(before[1:])}
+    cells |= {
+        length + place: _terms(after, element, lambda source: length - 1 - source if source >= 0 else source)
+        for place, element in enumerate(after[1:])
+    }
+    return left, right, outputs, cells
+
+
+def _terms(side, element, place):
+    """(constant's text, coefficients and positions) of one added element."""
+    pairs = element if isinstance(element, list) else [[1, element]]
+    return side[0], tuple((float(share), place(source)) for share, source in pairs)
+
+
+def expected(plan):
+    """The same of a `Plan`, read from the sides that backends use."""
+    cells = {}
+    for side, start in zip(plan.sides, (-plan.left, plan.length)):
+        for place in range(side.width):
+            terms = []
+            for term in side.terms:
+                share = term.coefficient[place] if isinstance(term.coefficient, tuple) else term.coefficient
+                if share:
+                    terms.append((float(share), term.sources[place]))
+            text = "w" if side.learned else f"{side.value:.3g}"
+            cells[start + place] = text, tuple(terms)
+    assert set(cells) <= set(columns(plan))
+    return plan.left, plan.right, plan.length_out, cells
