@@ -10,8 +10,8 @@ import click
 from convpolicy import progress, registry, verification
 from convpolicy.cli import arguments, output
 from convpolicy.cli.papers import explain, papers
-from convpolicy.comparison import compare
-from convpolicy.comparison.drawing import draw
+from convpolicy.cli.plans import compare_policies, plan
+from convpolicy.cli.policies import METAVAR, policy_of
 from convpolicy.conversion import one_layer
 from convpolicy.core.plain_data import PART_FIELDS
 from convpolicy.core.policy import Policy
@@ -82,11 +82,11 @@ def _setting(name: str, default: Any) -> str:
 
 
 @click.command()
-@click.argument("policy", metavar="POLICY|FILE")
+@click.argument("policy", metavar=METAVAR)
 @arguments.as_json
 def show(policy: str, as_json: bool) -> None:
     """Show every field of a policy, and what the parts it names do; of a paper's policy also why, with a drawing."""
-    shown = arguments.named_or_file(policy)
+    shown = policy_of(policy)
     if as_json:
         output.print_json(shown.to_dict())
         return
@@ -104,68 +104,6 @@ def _field(policy: Policy, field: str) -> tuple[str, str, str]:
     if field == "weight_norm":
         return field, str(value), "the axis of (out, in/groups, kernel) that keeps one norm per index, or None"
     return field, str(value), ""
-
-
-@click.command()
-@click.argument("policy", metavar="POLICY|FILE")
-@arguments.sizes
-@click.option("--padding", help="Instead of the policy's: 2, 3,1, same, 'same_static(odd_side=left)'.")
-@click.option("--padding-mode", help="Instead of the policy's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.")
-@arguments.as_json
-def plan(
-    policy: str,
-    kernel_size: int,
-    stride: int,
-    dilation: int,
-    length: int,
-    padding: str | None,
-    padding_mode: str | None,
-    as_json: bool,
-) -> None:
-    """Say exactly what a policy does to an input of one length, and draw it."""
-    changes: dict[str, Any] = {}
-    if padding is not None:
-        changes["padding"] = arguments.padding(padding)
-    if padding_mode is not None:
-        changes["padding_mode"] = arguments.padding_mode(padding_mode)
-    made = arguments.named_or_file(policy).evolve(**changes).plan(kernel_size, stride, dilation, length=length)
-    if as_json:
-        output.print_json(made.to_dict())
-        return
-    output.say(made)
-    output.say()
-    output.say(draw(made))
-
-
-@click.command("compare")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
-@arguments.sizes
-@click.option("--all", "everything", is_flag=True, help="Also list what is the same.")
-@arguments.as_json
-def compare_policies(
-    a: str, b: str, kernel_size: int, stride: int, dilation: int, length: int, everything: bool, as_json: bool
-) -> None:
-    """List every difference between two policies, names or files, and draw both."""
-    compared = compare(
-        arguments.named_or_file(a),
-        arguments.named_or_file(b),
-        kernel_size=kernel_size,
-        stride=stride,
-        dilation=dilation,
-        length=length,
-    )
-    if as_json:
-        output.print_json(compared.to_dict())
-        return
-    rows = compared.rows if everything else compared.differences
-    if rows:
-        output.print_table(("", compared.a, compared.b), ((row.aspect, row.a, row.b) for row in rows))
-    else:
-        output.say(compared)
-    for name, made in zip((compared.a, compared.b), compared.plans):
-        if made is not None:
-            output.say(f"\n{name}\n{draw(made, rows=4)}")
 
 
 @click.command()
@@ -234,15 +172,15 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
 
 
 @click.command()
-@click.argument("policy", metavar="POLICY|FILE")
-@click.option("--in", "in_channels", required=True, type=int, help="Input channels.")
-@click.option("--out", "out_channels", required=True, type=int, help="Output channels.")
-@click.option("--kernel-size", required=True, type=int, help="Taps of the kernel.")
+@click.argument("policy", metavar=METAVAR)
+@click.option("--in", "in_channels", default=16, show_default=True, type=int, help="Input channels.")
+@click.option("--out", "out_channels", default=32, show_default=True, type=int, help="Output channels.")
+@arguments.kernel_size
 @click.option("--groups", default=1, show_default=True, type=int, help="Blocked connections from input to output channels.")
 @click.option("--seed", default=0, show_default=True, type=int, help="What the framework would be seeded with.")
 @click.option("--dtype", default="float32", show_default=True, help="float32, float64, float16; bfloat16 for --stats only.")
 @click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Write a .safetensors file.")
-@click.option("--stats", is_flag=True, help="Print moments and bounds.")
+@click.option("--stats", is_flag=True, help="Print moments and bounds; the default without -o.")
 @arguments.as_json
 def init(
     policy: str,
@@ -256,15 +194,17 @@ def init(
     stats: bool,
     as_json: bool,
 ) -> None:
-    """Draw the weights that a policy's framework would start with, and write them or print their statistics."""
-    if path is None and not stats:
-        raise click.UsageError("Give -o FILE.safetensors, --stats, or both.")
+    """Draw the weights that a framework starts with.
+
+    They are written to a file (-o), summarized (--stats), or both.
+    """
+    stats = stats or path is None
     if as_json and not stats:
         raise click.UsageError("--json says how statistics are printed; give --stats too.")
-    wanted = arguments.named_or_file(policy)
-    drawn = wanted.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
+    source = policy_of(policy)
+    drawn = source.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
     if path is not None:
-        one_layer.save(path, wanted, drawn, groups, seed, dtype)
+        one_layer.save(path, source, drawn, groups, seed, dtype)
     if stats:
         rows = one_layer.statistics(drawn)
         if as_json:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -23,6 +24,7 @@ from rich.text import Text
 from convpolicy.errors import CONTROLS, visible
 
 UNBOUNDED = 10_000  # columns; a pipe or a file has no edge to wrap at
+COLUMNS = 80  # of a drawing that is printed to no terminal
 STDOUT = "standard output"  # its name in an error
 JSON_CONTROLS = {code: f"\\u{code:04x}" for code in CONTROLS if code > 126}  # which JSON allows and a terminal obeys
 _stdout: ContextVar[IO[str] | None] = ContextVar("stdout")
@@ -96,6 +98,13 @@ def drop(stream: IO[str]) -> None:
     """Let what a stream still holds go nowhere, so that Python does not try again at its end."""
     with suppress(OSError, ValueError, io.UnsupportedOperation):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def width() -> int:
+    """Return the columns of the terminal, or 80 where stdout is none."""
+    stream = _stdout.get(sys.stdout)
+    on_terminal = stream is not None and stream.isatty()
+    return shutil.get_terminal_size((COLUMNS, 24)).columns if on_terminal else COLUMNS
 
 
 def print_table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> None:

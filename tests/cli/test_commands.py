@@ -15,6 +15,7 @@ import pytest
 from helpers.command_line import json_of, run
 
 import convpolicy as cp
+from convpolicy.cli.plans import LEGEND
 from convpolicy.comparison.drawing import draw
 
 
@@ -50,6 +51,8 @@ output 1     |^^^^                       …                          |
 …
 output 638   |                           …                       ^^^|^
 output 639   |                           …                        ^^|^^
+
+between | |: the input; outside: padding; ^: what an output reads
 """
 
 
@@ -75,7 +78,8 @@ def test_compare_is_the_librarys_comparison(tmp_path):
         "left", "right", "length_out", "padding rule", "padding mode", "bias", "weight_init", "bias_init", "weight axes",
         "data axes", "weight name", "bias name", "weight_norm",
     ]  # fmt: skip
-    assert draw(expected.plans[1], rows=4) in run(*words).stdout
+    long = cp.compare("torch", mine, kernel_size=3, length=80, stride=2, dilation=2)
+    assert draw(long.plans[1], rows=4) in run(*words, "--length", "80").stdout
     assert run("compare", "keras", "tensorflow", *sizes[:-2]).stdout.startswith("keras and tensorflow do the same\n")
 
 
@@ -121,7 +125,7 @@ def test_plan_takes_what_tables_print(padding, meant, mode, meant_mode):
     if "nan" in mode:
         expected["value"] = "nan"
     assert json_of(*words) == expected
-    assert run(*words).stdout == f"{plan}\n\n{draw(plan)}\n"
+    assert run(*words).stdout == f"{plan}\n\n{draw(plan)}\n\n{LEGEND}\n"
 
 
 def test_show_is_the_policy(tmp_path):
