@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from convpolicy import registry
 from convpolicy.cli import arguments
 from convpolicy.core.named import load_policy, policy
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidValueError, nearest
+from convpolicy.errors import InvalidValueError, nearest, with_hint
 from convpolicy.files.data import FORMATS
-from convpolicy.parts.choice import Choice
 
 METAVAR = "POLICY|FILE[:SETTINGS]"
 EXAMPLES = "torch, mine.toml, keras:same or torch:padding=1,padding_mode=reflect,bias=False"
@@ -68,7 +66,6 @@ def policy_of(word: str) -> Policy:
     if settings is None:
         return base
     changes = {field: SETTINGS[field](field, text) for field, text in _fields(word, settings).items()}
-    _require_rule(base, changes.get("padding"))
     return base.evolve(**changes).evolve(name=f"{base.name}:{settings}")
 
 
@@ -88,9 +85,8 @@ def _fields(word: str, settings: str) -> dict[str, str]:
         name, equals, text = (part.strip() for part in piece.partition("="))
         if equals and "(" not in name:
             if name not in SETTINGS:
-                raise InvalidValueError(
-                    f"a policy has no setting {name!r} in {word!r}.{nearest(name, SETTINGS)} It has: {', '.join(SETTINGS)}."
-                )
+                fault = f"a policy has no setting {name!r}, as in {word!r}"
+                raise InvalidValueError(with_hint(fault, "it has", SETTINGS, nearest(name, SETTINGS)))
             if name in texts:
                 raise InvalidValueError(f"{name!r} stands twice in {word!r}; write it once.")
             field, texts[name] = name, text
@@ -101,12 +97,3 @@ def _fields(word: str, settings: str) -> dict[str, str]:
     if empty is not None:
         raise InvalidValueError(f"{empty} needs a value in {word!r}; write for example {EXAMPLES}.")
     return texts
-
-
-def _require_rule(base: Policy, padding: Any) -> None:
-    """Refuse a padding mode given as the padding, with the setting that takes it."""
-    name = padding.name if isinstance(padding, Choice) else padding
-    if isinstance(name, str) and name not in base.words("padding"):
-        current = registry.current()
-        if name not in current.parts("padding rule") and name in current.parts("padding mode"):
-            raise InvalidValueError(f"padding must be a padding rule, got the padding mode {name!r}; write padding_mode={name}.")

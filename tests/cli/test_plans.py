@@ -52,10 +52,10 @@ def test_files_take_settings(tmp_path):
 REFUSED = {
     "torch:": "padding needs a value in 'torch:'",
     "torch:bias=": "bias needs a value",
-    "torch:pading=1": "no setting 'pading' in 'torch:pading=1'. Did you mean 'padding'? It has: padding,",
+    "torch:pading=1": "no setting 'pading', as in 'torch:pading=1'. Did you mean 'padding'? It has: padding,",
     "torch:padding=1,padding=2": "'padding' stands twice",
     "torch:bias=maybe": "bias must be True or False, got 'maybe'",
-    "torch:reflect": "padding must be a padding rule, got the padding mode 'reflect'; write padding_mode=reflect.",
+    "torch:reflect": "unknown padding rule 'reflect'. Did you mean the padding mode 'reflect'?",
     "torch:cousal": "Did you mean 'causal'?",
     "torch:padding=half(": "padding must read as name",
     "torhc:same": "unknown policy 'torhc'",

@@ -289,18 +289,3 @@ def test_on_the_command_line():
         refused = CliRunner().invoke(cli.build(), ["chain", word])
         assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
         assert says in refused.stderr
-
-
-def test_layers_with_settings_on_the_command_line():
-    """A layer takes settings before its sizes, pads of two sides among them, and kernel size 4 where it has no number."""
-    words = ["chain", "keras:same:10:5", "torch:padding=3,1:3", "flax", "--json"]
-    result = CliRunner().invoke(cli.build(), words)
-    told = json.loads(result.stdout)
-    padded = cp.policy("torch").evolve(padding=(3, 1))
-    keras = cp.policy("keras").evolve(padding="same")
-    expected = cp.chain([(keras, 10, 5), (padded, 3), ("flax", 4)])
-    length = expected.shortest_length()
-    assert [(row["left"], row["right"], row["length_out"]) for row in told["layers"]] == [
-        (plan.left, plan.right, plan.length_out) for plan in expected.plans(length)
-    ]
-    assert told["receptive_field"] == expected.receptive_field
