@@ -2,108 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import click
 
 from convpolicy import progress, registry, verification
 from convpolicy.cli import arguments, output
-from convpolicy.cli.papers import explain, papers
+from convpolicy.cli.find import find
+from convpolicy.cli.list_parts import list_parts
+from convpolicy.cli.papers import papers
 from convpolicy.cli.plans import compare_policies, plan
 from convpolicy.cli.policies import METAVAR, policy_of
+from convpolicy.cli.show import show
 from convpolicy.conversion import one_layer
-from convpolicy.core.plain_data import PART_FIELDS
-from convpolicy.core.policy import Policy
-from convpolicy.layers.backend import Backend
-from convpolicy.parts.part import Part
 from convpolicy.verification import matrix
-
-# the word on the command line -> the `kind` of part
-LISTS = {
-    "policies": "policy",
-    "rules": "padding rule",
-    "modes": "padding mode",
-    "initializers": "initializer",
-    "streams": "random stream",
-    "layouts": "layout",
-    "backends": "backend",
-}
-
-
-def _described(part: Any) -> str:
-    if isinstance(part, Backend) and not part.is_installed():
-        return f"{part.description} (not installed)".strip()
-    return str(part.description)
-
-
-def _parameters(part: Any) -> dict[str, Any]:
-    return {name: param.default for name, param in part.params.items()} if isinstance(part, Part) else {}
-
-
-def _errors() -> list[str]:
-    return [error for report in registry.current().reports() for error in report.errors]
-
-
-@click.command("list")
-@click.argument("kind", required=False, type=click.Choice(list(LISTS)))
-@arguments.as_json
-def list_parts(kind: str | None, as_json: bool) -> None:
-    """List every registered part, or those of one KIND, and the plugin each comes from."""
-    known = _errors()
-    found = [  # making a part may fail, which is reported
-        (listed, name, _parameters(part), part.provider, _described(part))
-        for word, listed in LISTS.items()
-        if kind in (None, word)
-        for name, part in registry.current().working(listed).items()
-    ]
-    for error in [error for error in _errors() if error not in known]:
-        output.say_beside(f"convpolicy: {error}")
-    if as_json:
-        keys = ("kind", "name", "parameters", "provider", "description")
-        output.print_json([dict(zip(keys, line)) for line in found])
-        return
-    for number, word in enumerate([kind] if kind else LISTS):
-        output.say("\n" * bool(number) + word)
-        output.print_table(
-            ("name", "plugin", "parameters", "description"),
-            [
-                (name, provider, ", ".join(_setting(*item) for item in parameters.items()), description)
-                for listed, name, parameters, provider, description in found
-                if listed == LISTS[word]
-            ],
-        )
-
-
-def _setting(name: str, default: Any) -> str:
-    if default is None:
-        return name
-    return f"{name}={default:g}" if isinstance(default, float) else f"{name}={default}"
-
-
-@click.command()
-@click.argument("policy", metavar=METAVAR)
-@arguments.as_json
-def show(policy: str, as_json: bool) -> None:
-    """Show every field of a policy, and what the parts it names do; of a paper's policy also why, with a drawing."""
-    shown = policy_of(policy)
-    if as_json:
-        output.print_json(shown.to_dict())
-        return
-    fields = [field.name for field in attrs.fields(Policy) if field.name != "paper"]
-    output.print_table(("field", "value", "meaning"), [_field(shown, field) for field in fields])
-    explain(shown)
-
-
-def _field(policy: Policy, field: str) -> tuple[str, str, str]:
-    value = getattr(policy, field)
-    if field in PART_FIELDS:
-        return field, str(value), policy.part(field)[0].description
-    if field in ("padding_names", "mode_names", "init_names"):
-        return field, ", ".join(f"{word} = {part}" for word, part in value), "the policy's own words"
-    if field == "weight_norm":
-        return field, str(value), "the axis of (out, in/groups, kernel) that keeps one norm per index, or None"
-    return field, str(value), ""
 
 
 @click.command()
@@ -213,4 +124,4 @@ def init(
             output.print_table(tuple(rows[0]), (tuple(row.values()) for row in rows))
 
 
-COMMANDS = (list_parts, show, papers, plan, compare_policies, init, verify, plugins)
+COMMANDS = (list_parts, show, find, papers, plan, compare_policies, init, verify, plugins)
