@@ -68,7 +68,7 @@ def compare_policies(
         return
     rows = compared.rows if everything else compared.differences
     if rows:
-        output.print_table(("", compared.a, compared.b), ((row.aspect, row.a, row.b) for row in rows))
+        output.print_table(("", compared.a, compared.b), ((row.aspect, *row.texts) for row in rows))
     else:
         output.say(compared)
     text = drawings(compared, output.width())

@@ -16,6 +16,7 @@ from convpolicy.cli.papers import explain
 from convpolicy.cli.plans import LEGEND
 from convpolicy.cli.policies import policy_of
 from convpolicy.comparison.drawing import draw
+from convpolicy.core.initial_values import in_words
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plain_data import PART_FIELDS
 from convpolicy.core.policy import Policy
@@ -104,6 +105,8 @@ def _show_policy(policy: Policy, as_json: bool) -> None:
 
 def _field(policy: Policy, field: str) -> tuple[str, str, str]:
     value = getattr(policy, field)
+    if PART_FIELDS.get(field) == "initializer":
+        return field, str(value), in_words(value)
     if field in PART_FIELDS:
         return field, str(value), policy.part(field)[0].description
     if field in kinds.WORDS:

@@ -281,10 +281,11 @@ class Policy(Offer):
         return f"Policy({str(self)!r})"
 
     def __str__(self) -> str:
-        bias = f"bias {self.bias_init}" if self.bias else "no bias"
+        weight, bias = (initial_values.in_words(choice) for choice in (self.weight_init, self.bias_init))
+        bias = f"bias {bias}" if self.bias else "no bias"
         norm = "" if self.weight_norm is None else f", weight_norm {self.weight_norm}"
         return (
-            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}{norm}, {bias}, "
+            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {weight}{norm}, {bias}, "
             f"layout {self.layout}/{self.data_layout}"
         )
 
