@@ -7,6 +7,7 @@ import re
 import click
 
 from convpolicy.cli import arguments, output
+from convpolicy.cli.completion import POLICIES
 from convpolicy.cli.policies import policy_of
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.chain import Chain, chain
@@ -16,7 +17,9 @@ _NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
 
 
 @click.command("chain")
-@click.argument("layers", nargs=-1, required=True, metavar="POLICY[:SETTINGS][:KERNEL_SIZE[:STRIDE[:DILATION]]] …")
+@click.argument(
+    "layers", nargs=-1, required=True, shell_complete=POLICIES, metavar="POLICY[:SETTINGS][:KERNEL_SIZE[:STRIDE[:DILATION]]] …"
+)
 @click.option("--length", type=int, help="Input length in samples; the shortest that gives an output, when left out.")
 @arguments.as_json
 def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> None:

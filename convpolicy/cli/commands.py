@@ -7,6 +7,7 @@ import click
 
 from convpolicy import progress, registry, verification
 from convpolicy.cli import arguments, output
+from convpolicy.cli.completion import POLICIES
 from convpolicy.cli.find import find
 from convpolicy.cli.list_parts import list_parts
 from convpolicy.cli.papers import papers
@@ -20,7 +21,7 @@ from convpolicy.verification import matrix
 @click.command()
 @arguments.as_json
 def plugins(as_json: bool) -> None:
-    """List every plugin, what it registers, and what is wrong with a broken one."""
+    """List the plugins and what is wrong with broken ones."""
     reports = registry.current().reports()
     if as_json:
         output.print_json([attrs.asdict(report) for report in reports])
@@ -57,14 +58,14 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
 
 
 @click.command()
-@click.argument("policies", nargs=-1)
+@click.argument("policies", nargs=-1, shell_complete=POLICIES)
 @click.option("--backend", "backends", multiple=True, help="Compare the layers of this backend too; may be repeated.")
 @click.option("--matrix", "as_matrix", is_flag=True, help="Every policy on every backend instead: the largest error, or exact.")
 @arguments.as_json
 def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool, as_json: bool) -> None:
-    """Run every installed framework, or those of POLICIES, against the policies that claim to be them.
+    """Compare policies with the installed frameworks.
 
-    Exit status 1 when a claim does not hold on this machine.
+    Without POLICIES every installed framework runs. The exit status is 1 when a claim does not hold on this machine.
     """
     if as_matrix:
         _print_matrix(policies, backends, as_json)
@@ -83,7 +84,7 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
 
 
 @click.command()
-@click.argument("policy", metavar=METAVAR)
+@click.argument("policy", metavar=METAVAR, shell_complete=POLICIES)
 @click.option("--in", "in_channels", default=16, show_default=True, type=int, help="Input channels.")
 @click.option("--out", "out_channels", default=32, show_default=True, type=int, help="Output channels.")
 @arguments.kernel_size

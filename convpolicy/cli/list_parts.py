@@ -11,7 +11,7 @@ from convpolicy.cli import arguments, kinds, output
 @click.argument("kind", required=False, type=click.Choice(list(kinds.LISTS)))
 @arguments.as_json
 def list_parts(kind: str | None, as_json: bool) -> None:
-    """List what is registered, or one KIND of it.
+    """List all names, or one KIND with descriptions.
 
     Without KIND you see the names only. The parameters of one part are in `convpolicy show NAME`.
     """

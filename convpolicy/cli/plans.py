@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from convpolicy.cli import arguments, output
+from convpolicy.cli.completion import MODES, POLICIES, RULES
 from convpolicy.cli.policies import METAVAR, policy_of
 from convpolicy.comparison import Comparison, compare
 from convpolicy.comparison.drawing import draw
@@ -18,10 +19,14 @@ LEGEND = "between | |: the input; outside: padding; ^: what an output reads"
 
 
 @click.command()
-@click.argument("policy", metavar=METAVAR)
+@click.argument("policy", metavar=METAVAR, shell_complete=POLICIES)
 @arguments.sizes
-@click.option("--padding", help="Instead of the policy's: 2, 3,1, same, 'same_static(odd_side=left)'.")
-@click.option("--padding-mode", help="Instead of the policy's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.")
+@click.option("--padding", shell_complete=RULES, help="Instead of the policy's: 2, 3,1, same, 'same_static(odd_side=left)'.")
+@click.option(
+    "--padding-mode",
+    shell_complete=MODES,
+    help="Instead of the policy's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.",
+)
 @arguments.as_json
 def plan(
     policy: str,
@@ -49,8 +54,8 @@ def plan(
 
 
 @click.command("compare")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=POLICIES)
+@click.argument("b", metavar="B", shell_complete=POLICIES)
 @arguments.sizes
 @click.option("--all", "everything", is_flag=True, help="Also list what is the same.")
 @arguments.as_json

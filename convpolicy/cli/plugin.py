@@ -10,7 +10,7 @@ from convpolicy.registry.marks import hookimpl
 @hookimpl
 def convpolicy_commands(cli: Any) -> None:
     """Add the built-in commands."""
-    from convpolicy.cli import bench, chain, commands, convert, new_plugin, output, translate, why
+    from convpolicy.cli import bench, chain, commands, completion, convert, help_text, new_plugin, output, translate, why
 
     for command in (
         *commands.COMMANDS,
@@ -20,5 +20,7 @@ def convpolicy_commands(cli: Any) -> None:
         why.diagnose,
         translate.translate,
         new_plugin.start_plugin,
+        completion.completion,
+        help_text.help_text,
     ):
         cli.add_command(output.keeping(command))

@@ -12,6 +12,7 @@ import click
 
 from convpolicy import registry
 from convpolicy.cli import arguments, kinds, output
+from convpolicy.cli.completion import PARTS
 from convpolicy.cli.papers import explain
 from convpolicy.cli.plans import LEGEND
 from convpolicy.cli.policies import policy_of
@@ -34,8 +35,13 @@ DRAWN: dict[str, Any] = {
 
 
 @click.command()
-@click.argument("name", metavar="NAME|FILE")
-@click.option("--kind", type=click.Choice([*kinds.LISTS.values(), PLUGIN]), help="Where several kinds of part have the name.")
+@click.argument("name", metavar="NAME|FILE", shell_complete=PARTS)
+@click.option(
+    "--kind",
+    type=click.Choice([*kinds.LISTS.values(), PLUGIN]),
+    metavar="KIND",
+    help="Where several parts have the name, for example 'padding mode'.",
+)
 @arguments.as_json
 def show(name: str, kind: str | None, as_json: bool) -> None:
     """Show a policy, padding rule, mode or any other part.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.cli import arguments, output
+from convpolicy.cli.completion import POLICIES
 from convpolicy.cli.policies import policy_of
 from convpolicy.conversion import one_layer
 from convpolicy.core.plan import ConvSpec
@@ -37,8 +38,8 @@ class _Words:
 
 
 @click.command("why")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="[B]", required=False)
+@click.argument("a", metavar="A", shell_complete=POLICIES)
+@click.argument("b", metavar="[B]", required=False, shell_complete=POLICIES)
 @click.option("--input", "x", type=NPY, help="A .npy file of shape (batch, channels, length); random numbers if left out.")
 @click.option("--output-b", type=NPY, help="Instead of B: a .npy file of what the other layer gave, (batch, out, length).")
 @click.option("--weights-a", metavar="FILE[:PREFIX]", help="Weights of A: .safetensors, as `convpolicy init` writes them.")
