@@ -81,7 +81,7 @@ def value(word: str) -> Any:
     """Read a number, True or False; anything else is a name."""
     try:
         return float(word) if word.lstrip("+-") in ("nan", "inf") else ast.literal_eval(word)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two of thousands of signs or brackets
         return word
 
 

@@ -44,7 +44,9 @@ def convert(
 ) -> None:
     """Convert a checkpoint file to another framework.
 
-    SRC is rewritten as DST, with the Conv1d weights in the axes and names of the target. Formats by suffix: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
+    SRC is rewritten as DST, with the Conv1d weights in the axes and names of the target.
+
+    Formats by suffix: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
     """
     with (
         _stopped_cleanly(),

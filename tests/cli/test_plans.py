@@ -59,6 +59,7 @@ REFUSED = {
     "torch:cousal": "Did you mean 'causal'?",
     "torch:padding=half(": "padding must read as name",
     "torhc:same": "unknown policy 'torhc'",
+    f"torch:weight_init={'-' * 5000}1": "unknown initializer '-----",
     "torch:weight_norm=5": "weight_norm must be None, False or an axis",
     "missing.toml:same": "missing.toml: No such file",
 }
