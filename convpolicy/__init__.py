@@ -219,6 +219,10 @@ _HOMES = {  # name -> where it is defined; imported when it is asked for, so tha
 }
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'convpolicy' has no attribute {name!r}")

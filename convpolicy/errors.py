@@ -82,17 +82,23 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+def unknown_name(kind: str, name: object, known: Iterable[str], hint: str = "") -> UnknownNameError:
     """Build the error for an unknown name.
 
     Args:
         kind: what was looked for, e.g. ``"padding rule"``.
         name: what came.
         known: every name that would have been accepted.
+        hint: what was meant, as `nearest` writes it; the nearest known name if empty.
 
     Returns:
-        An `UnknownNameError` whose message names all three and the nearest known name.
+        An `UnknownNameError` whose message has the hint first, then every known name.
     """
     names = sorted(known)
-    hint = nearest(name, names)
-    return UnknownNameError(f"unknown {kind} {shown(name)}; known: {', '.join(names) or 'none'}.{hint}")
+    return UnknownNameError(with_hint(f"unknown {kind} {shown(name)}", "known", names, hint or nearest(name, names)))
+
+
+def with_hint(fault: str, label: str, names: Iterable[str], hint: str) -> str:
+    """Return a sentence about an unknown name: the fault, the hint if there is one, and then the list of names."""
+    text = ", ".join(names) or "none"
+    return f"{fault}.{hint} {label.capitalize()}: {text}." if hint else f"{fault}; {label}: {text}."

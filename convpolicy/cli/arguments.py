@@ -12,7 +12,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.core.named import load_policy, policy
+from convpolicy.core.named import load_policy
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.files.data import FORMATS
@@ -21,11 +21,6 @@ from convpolicy.parts.choice import Choice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CHOICE = re.compile(r"([^()=,]+)(?:\((.*)\))?", re.DOTALL)
-
-
-def named_or_file(word: str) -> Policy:
-    """Return a registered policy, or the one in a file when the word ends as a policy file does."""
-    return load_policy(word) if Path(word).suffix in FORMATS else policy(word)
 
 
 def layout_or_policy(word: str) -> str | Policy:
@@ -54,39 +49,39 @@ def choice(argument: str, word: str) -> Choice:
     if match is None:
         raise InvalidValueError(f"{argument} must read as name or name(parameter=value, …), got {word!r}; write it so.")
     params = {}
-    for setting in filter(None, map(str.strip, _split(match[2] or ""))):
-        name, equals, value = (part.strip() for part in setting.partition("="))
-        if not equals or not name.isidentifier() or not value:
+    for setting in filter(None, map(str.strip, split(match[2] or ""))):
+        name, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not name.isidentifier() or not text:
             raise InvalidValueError(f"{argument}: {setting.strip()!r} in {word!r} must read as parameter=value; write it so.")
         if name in params:
             raise InvalidValueError(f"{argument}: {name!r} stands twice in {word!r}; write it once.")
-        params[name] = choice(f"{argument}: {name}", value) if "(" in value else _value(value)
+        params[name] = choice(f"{argument}: {name}", text) if "(" in text else value(text)
     return Choice(match[1].strip(), **params)
 
 
 def padding_mode(word: str) -> Choice:
     """Read a mode as `choice` does, or two of them, left and right: ``reflect,zeros``."""
-    modes = [choice("padding_mode", mode) for mode in _split(word)]
+    modes = [choice("padding_mode", mode) for mode in split(word)]
     return as_padding_mode(modes[0] if len(modes) == 1 else modes)
 
 
-def _split(words: str) -> list[str]:
-    """Split at the commas that stand in no bracket."""
+def split(words: str, separator: str = ",") -> list[str]:
+    """Split at the commas, or another sign, outside brackets."""
     parts, depth = [""], 0
     for sign in words:
         depth += (sign in "([") - (sign in ")]")
-        if sign == "," and not depth:
+        if sign == separator and not depth:
             parts.append("")
         else:
             parts[-1] += sign
     return parts
 
 
-def _value(word: str) -> Any:
+def value(word: str) -> Any:
     """Read a number, True or False; anything else is a name."""
     try:
         return float(word) if word.lstrip("+-") in ("nan", "inf") else ast.literal_eval(word)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two of thousands of signs or brackets
         return word
 
 
@@ -105,13 +100,22 @@ def array(option: str, path: Path) -> NDArray[Any]:
     return array
 
 
+KERNEL_SIZE = 4  # an even kernel needs an odd total of padding, on which frameworks differ
+LENGTH = 10
+
+
+def kernel_size(command: Command) -> Command:
+    """Add ``--kernel-size``."""
+    return click.option("--kernel-size", default=KERNEL_SIZE, show_default=True, type=int, help="Taps of the kernel.")(command)
+
+
 def sizes(command: Command) -> Command:
-    """Add the options for one size and input length."""
+    """Add the options for one size and input length; each has a default."""
     for option in (
-        click.option("--length", required=True, type=int, help="Input length in samples."),
+        click.option("--length", default=LENGTH, show_default=True, type=int, help="Input length in samples."),
         click.option("--dilation", default=1, show_default=True, type=int, help="Samples from tap to tap."),
         click.option("--stride", default=1, show_default=True, type=int, help="Samples from window to window."),
-        click.option("--kernel-size", required=True, type=int, help="Taps of the kernel."),
+        kernel_size,
     ):
         command = option(command)
     return command

@@ -32,10 +32,10 @@ from convpolicy.layers.backend import EXECUTIONS
 @click.option("--rounds", default=15, show_default=True, type=int, help="Timings of each lowering, taken in turn.")
 @arguments.as_json
 def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds: int, as_json: bool) -> None:
-    """Measure every Conv1d of the torch model that FACTORY() of MODULE returns, and each way to carry it out faster.
+    """Time the Conv1d layers of a torch model.
 
-    MODULE is imported, as `python -m MODULE` would find it: run this on your own code. Nothing is kept; `cp.tune` puts what is
-    found in place.
+    The model is what FACTORY() of MODULE returns. Each of its Conv1d layers is timed with every faster implementation. MODULE is
+    imported, as `python -m MODULE` would find it: run this on your own code. Nothing is changed; `cp.tune` installs what is fastest.
     """
     examples = tuple(_example(word) for word in inputs)
     built = _built(model)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from convpolicy.cli import arguments, output
+from convpolicy.cli.completion import POLICIES
+from convpolicy.cli.policies import policy_of
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.chain import Chain, chain
 
+MOST_SIZES = 3  # kernel size, stride, dilation
+_NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
+
 
 @click.command("chain")
-@click.argument("layers", nargs=-1, required=True, metavar="POLICY|FILE:KERNEL_SIZE[:STRIDE[:DILATION]] …")
+@click.argument(
+    "layers", nargs=-1, required=True, shell_complete=POLICIES, metavar="POLICY[:SETTINGS][:KERNEL_SIZE[:STRIDE[:DILATION]]] …"
+)
 @click.option("--length", type=int, help="Input length in samples; the shortest that gives an output, when left out.")
 @arguments.as_json
 def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> None:
     """Show lengths and causality of a stack of layers.
 
-    LAYERS, such as torch:10:5 torch:3:2, are in the order of the signal. Printed are the output length after each layer, the
-    receptive field, the delay, and whether the stack is causal.
+    List the layers in the order of the signal: torch:10:5 torch:3:2, or keras:same:3. A layer without numbers has kernel size 4.
+    You see the output length after each layer, the receptive field, the delay, and whether the stack is causal.
     """
     made = chain([_layer(word) for word in layers])
     length = made.shortest_length() if length is None else length
@@ -53,14 +62,13 @@ def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> 
 
 
 def _layer(word: str) -> tuple[object, ...]:
-    """Read ``torch:10:5``: a policy or a policy file, and up to three sizes."""
-    name, *sizes = word.split(":")
-    try:
-        numbers = [int(size) for size in sizes]
-    except ValueError:
-        numbers = []
-    if not 1 <= len(numbers) <= 3:
+    """Read ``torch:10:5`` or ``keras:same:10``: a policy with its settings, then up to three sizes."""
+    pieces = arguments.split(word, ":")
+    sizes: list[int] = []
+    while len(pieces) > 1 and _NUMBER.fullmatch(pieces[-1]):
+        sizes.insert(0, int(pieces.pop()))
+    if len(sizes) > MOST_SIZES:
         raise InvalidValueError(
             f"a layer must read POLICY:KERNEL_SIZE, with :STRIDE and :DILATION behind it, got {word!r}; write for example torch:3:2."
         )
-    return arguments.named_or_file(name), *numbers
+    return policy_of(":".join(pieces)), *(sizes or [arguments.KERNEL_SIZE])

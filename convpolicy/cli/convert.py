@@ -42,7 +42,9 @@ def convert(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Rewrite the checkpoint SRC as DST, its Conv1d weights in another framework's axes and names.
+    """Convert a checkpoint file to another framework.
+
+    SRC is rewritten as DST, with the Conv1d weights in the axes and names of the target.
 
     Formats by suffix: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
     """

@@ -32,6 +32,9 @@ class _Group(click.Group):
         with _readable():
             return super().make_context(*arguments, **keywords)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])  # which click refuses with status 2
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with _readable():

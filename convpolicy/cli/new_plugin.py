@@ -31,7 +31,10 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to write; convpolicy-NAME by default.")
 @arguments.as_json
 def start_plugin(name: str, kind: str, folder: Path | None, as_json: bool) -> None:
-    """Start a plugin called NAME: parts of one kind, their tests, a README and a CI workflow."""
+    """Start a plugin of your own.
+
+    The folder gets parts of one kind, their tests, a README and a CI workflow.
+    """
     target = folder or Path(f"convpolicy-{name}")
     files = write(name, target, kind)
     if as_json:

@@ -8,7 +8,9 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
@@ -23,9 +25,11 @@ from rich.text import Text
 from convpolicy.errors import CONTROLS, visible
 
 UNBOUNDED = 10_000  # columns; a pipe or a file has no edge to wrap at
+COLUMNS = 80  # of a drawing that is printed to no terminal
 STDOUT = "standard output"  # its name in an error
 JSON_CONTROLS = {code: f"\\u{code:04x}" for code in CONTROLS if code > 126}  # which JSON allows and a terminal obeys
 _stdout: ContextVar[IO[str] | None] = ContextVar("stdout")
+_page: ContextVar[list[str] | None] = ContextVar("page", default=None)  # what a pager will show
 
 
 class _Stderr:
@@ -50,13 +54,13 @@ def kept() -> Iterator[None]:
 
 
 def keeping(command: click.Command) -> click.Command:
-    """Return a command that has stdout to itself; see `kept`."""
+    """Return a command that has stdout to itself and a pager; see `kept` and `paged`."""
     function = command.callback
     assert function is not None
 
     @wraps(function)
     def callback(*arguments: Any, **keywords: Any) -> Any:
-        with kept():
+        with paged(), kept():
             return function(*arguments, **keywords)
 
     command = copy.copy(command)
@@ -80,6 +84,10 @@ def say_beside(text: object) -> None:
 
 def write(text: str) -> None:
     """Print on stdout as it is; see `say`."""
+    page = _page.get()
+    if page is not None:
+        page.append(text)
+        return
     stream = _stdout.get(sys.stdout)
     if stream is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), STDOUT)
@@ -98,11 +106,42 @@ def drop(stream: IO[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def print_table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns under a heading; all but the first wrap at the edge of a terminal, none in a pipe."""
+@contextmanager
+def paged() -> Iterator[None]:
+    """Keep what is printed on a terminal until the end, and show it in a pager if it is longer than the screen."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        yield
+        return
+    lines: list[str] = []
+    token = _page.set(lines)
+    try:
+        yield
+    finally:
+        _page.reset(token)
+        text = "".join(lines)
+        if text.count("\n") < shutil.get_terminal_size().lines:
+            write(text)
+        else:
+            click.echo_via_pager(text)
+
+
+def width() -> int:
+    """Return the columns of the terminal, or 80 where stdout is none."""
+    stream = _stdout.get(sys.stdout)
+    on_terminal = stream is not None and stream.isatty()
+    return shutil.get_terminal_size((COLUMNS, 24)).columns if on_terminal else COLUMNS
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Return a text in lines that fit the terminal, each indented."""
+    return textwrap.fill(text, width(), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def print_table(head: Sequence[str], lines: Iterable[Sequence[object]], whole: int = 1) -> None:
+    """Print aligned columns under a heading; all but the first ``whole`` wrap at the edge of a terminal, none in a pipe."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, title in enumerate(head):
-        table.add_column(title, overflow="fold", no_wrap=number == 0)
+        table.add_column(title, overflow="fold", no_wrap=number < whole)
     for line in lines:
         table.add_row(*(Text(visible(str(cell))) for cell in line))
     stream = _stdout.get(sys.stdout)

@@ -10,7 +10,7 @@ from convpolicy.registry.marks import hookimpl
 @hookimpl
 def convpolicy_commands(cli: Any) -> None:
     """Add the built-in commands."""
-    from convpolicy.cli import bench, chain, commands, convert, explore, new_plugin, output, translate, why
+    from convpolicy.cli import bench, chain, commands, completion, convert, explore, help_text, new_plugin, output, translate, why
 
     for command in (
         *commands.COMMANDS,
@@ -21,5 +21,7 @@ def convpolicy_commands(cli: Any) -> None:
         translate.translate,
         explore.explore,
         new_plugin.start_plugin,
+        completion.completion,
+        help_text.help_text,
     ):
         cli.add_command(output.keeping(command))

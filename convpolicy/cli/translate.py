@@ -22,7 +22,10 @@ SUFFIX = ".py"
 @click.option("--length", type=int, help="Input length in samples: pads that depend on it become numbers.")
 @arguments.as_json
 def translate(code: str, source: str, target: str, in_channels: int | None, length: int | None, as_json: bool) -> None:
-    """Write a Conv1d call, or every one of a FILE (ending in .py) or of stdin (-), in another framework's words."""
+    """Translate Conv1d code to another framework.
+
+    CODE is one call. A FILE ends in .py; of a file, or of stdin (-), every Conv1d is translated.
+    """
     file = code if code.endswith(SUFFIX) or _is_file(code) else ""
     text = sys.stdin.read() if code == "-" else _read(file) if file else code
     options = {"in_channels": in_channels, "length": length}

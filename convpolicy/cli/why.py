@@ -7,9 +7,12 @@ from typing import Any
 
 import attrs
 import click
+import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.cli import arguments, output
+from convpolicy.cli.completion import POLICIES
+from convpolicy.cli.policies import policy_of
 from convpolicy.conversion import one_layer
 from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
@@ -17,6 +20,7 @@ from convpolicy.diagnosis import why
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.capture import Capture
 
+CHANNELS, LENGTH = 8, 65  # of the input where none is given; an odd length shows what a stride does to padding
 NPY = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -24,8 +28,8 @@ NPY = click.Path(exists=True, dir_okay=False, path_type=Path)
 class _Words:
     """What the command line says of layers whose weights stand in no file."""
 
-    out_channels: int | None
-    kernel_size: int | None
+    out_channels: int
+    kernel_size: int
     stride: int
     dilation: int
     groups: int
@@ -34,9 +38,9 @@ class _Words:
 
 
 @click.command("why")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="[B]", required=False)
-@click.option("--input", "x", required=True, type=NPY, help="A .npy file of shape (batch, channels, length).")
+@click.argument("a", metavar="A", shell_complete=POLICIES)
+@click.argument("b", metavar="[B]", required=False, shell_complete=POLICIES)
+@click.option("--input", "x", type=NPY, help="A .npy file of shape (batch, channels, length); random numbers if left out.")
 @click.option("--output-b", type=NPY, help="Instead of B: a .npy file of what the other layer gave, (batch, out, length).")
 @click.option("--weights-a", metavar="FILE[:PREFIX]", help="Weights of A: .safetensors, as `convpolicy init` writes them.")
 @click.option("--weights-b", metavar="FILE[:PREFIX]", help="Weights of B; those of A if left out.")
@@ -45,8 +49,8 @@ class _Words:
 @click.option("--padding-b", help="Instead of B's.")
 @click.option("--padding-mode-a", help="Instead of A's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.")
 @click.option("--padding-mode-b", help="Instead of B's.")
-@click.option("--out", "out_channels", type=int, help="Output channels, where no file of weights says them.")
-@click.option("--kernel-size", type=int, help="Taps of the kernel, where no file of weights says them.")
+@click.option("--out", "out_channels", default=8, show_default=True, type=int, help="Output channels, unless read from a file.")
+@arguments.kernel_size
 @click.option("--stride", default=1, show_default=True, type=int, help="Samples from window to window.")
 @click.option("--dilation", default=1, show_default=True, type=int, help="Samples from tap to tap.")
 @click.option("--groups", default=1, show_default=True, type=int, help="Where no file of weights says them.")
@@ -56,7 +60,7 @@ class _Words:
 def diagnose(
     a: str,
     b: str | None,
-    x: Path,
+    x: Path | None,
     output_b: Path | None,
     weights_a: str | None,
     weights_b: str | None,
@@ -68,15 +72,18 @@ def diagnose(
     as_json: bool,
     **sizes: Any,
 ) -> None:
-    """Find out why A and B, policies or files, give different outputs: by trying, with the same weights for both.
+    """Find out why two layers give different outputs.
 
-    Exit status 1 when they differ.
+    A and B are policies or files, and run with the same weights. The exit status is 1 when their outputs differ.
     """
     if (b is None) == (output_b is None):
         raise click.UsageError("Give either B or --output-b FILE.npy.")
     if weights_b is not None and (own_weights or b is None):
         raise click.UsageError("--weights-b needs B, and no --own-weights.")
-    words, data = _Words(**sizes), arguments.array("--input", x)
+    if output_b is not None and x is None:
+        raise click.UsageError("--output-b needs --input FILE.npy, the input of that output.")
+    words = _Words(**sizes)
+    data = _random_input(words.groups) if x is None else arguments.array("--input", x)
     one = _layer(_policy(a, padding_a, padding_mode_a), data, words, weights_a)
     if output_b is not None:
         found = why(one, arguments.array("--output-b", output_b), data)
@@ -93,13 +100,19 @@ def diagnose(
         raise SystemExit(1)
 
 
+def _random_input(groups: int) -> NDArray[Any]:
+    """Return random numbers of shape (2, channels, length), with 8 channels, or the next multiple of the groups."""
+    channels = CHANNELS + -CHANNELS % max(groups, 1)
+    return np.random.default_rng(0).standard_normal((2, channels, LENGTH), dtype=np.float32)
+
+
 def _policy(word: str, padding: str | None, mode: str | None) -> Policy:
     changes: dict[str, Any] = {}
     if padding is not None:
         changes["padding"] = arguments.padding(padding)
     if mode is not None:
         changes["padding_mode"] = arguments.padding_mode(mode)
-    return arguments.named_or_file(word).evolve(**changes)
+    return policy_of(word).evolve(**changes)
 
 
 def _layer(policy: Policy, data: NDArray[Any], words: _Words, file: str | None, shared: Capture | None = None) -> Capture:
@@ -121,8 +134,6 @@ def _layer(policy: Policy, data: NDArray[Any], words: _Words, file: str | None, 
                 f"(batch, channels, length)."
             )
     else:
-        if words.out_channels is None or words.kernel_size is None:
-            raise click.UsageError("Give --out and --kernel-size, or a file of weights.")
         spec = ConvSpec.of(max(channels, 1), words.out_channels, words.kernel_size, words.stride, words.dilation, words.groups)
         drawn, dtype = _drawn(policy, spec, words), words.dtype
     return Capture(spec, policy.evolve(bias=drawn["bias"] is not None), drawn["weight"], drawn["bias"], dtype)

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from convpolicy.core.initial_values import in_words
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec, Plan, check_length
 from convpolicy.core.policy import Policy
@@ -16,16 +17,29 @@ from convpolicy.parts.layout import Layout
 
 @attrs.frozen
 class Row:
-    """One aspect of both policies."""
+    """One aspect of both policies.
+
+    Attributes:
+        aspect: what is compared.
+        a, b: exactly what each policy has.
+        words: the same as text for people, where that is another.
+    """
 
     aspect: str
     a: Any
     b: Any
+    words: tuple[str, str] | None = attrs.field(default=None, eq=False)
 
     @property
     def same(self) -> bool:
         """True when both agree."""
         return bool(self.a == self.b)
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Both as text for people, and exactly where the words for two different things are the same."""
+        exact = str(self.a), str(self.b)
+        return exact if self.words is None or (self.words[0] == self.words[1] and not self.same) else self.words
 
 
 @attrs.frozen(repr=False)
@@ -75,14 +89,14 @@ class Comparison:
     def _repr_html_(self) -> str:
         from convpolicy.pictures.table import table, text  # here: only to show it
 
-        rows = [(row.aspect, row.a, row.b) for row in self.differences]
+        rows = [(row.aspect, *row.texts) for row in self.differences]
         return self.to_svg() + (table(("", *self._titles()), rows) if rows else text(self))
 
     def __repr__(self) -> str:
         return f"Comparison({self.a!r}, {self.b!r}: {', '.join(row.aspect for row in self.differences) or 'no difference'})"
 
     def __str__(self) -> str:
-        lines = [("", self.a, self.b), *((row.aspect, str(row.a), str(row.b)) for row in self.differences)]
+        lines = [("", self.a, self.b), *((row.aspect, *row.texts) for row in self.differences)]
         if len(lines) == 1:
             return f"{self.a} and {self.b} do the same"
         widths = [max(len(line[i]) for line in lines) for i in range(3)]
@@ -113,6 +127,11 @@ POLICY_ASPECTS: dict[str, Callable[[Policy], Any]] = {
     "bias name": lambda policy: _layout(policy).bias,
     "weight_norm": lambda policy: policy.weight_norm,
 }
+# aspects with a text for people
+IN_WORDS: dict[str, Callable[[Policy], str]] = {
+    "weight_init": lambda policy: in_words(policy.weight_init),
+    "bias_init": lambda policy: in_words(policy.bias_init),
+}
 
 
 def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int = 1, dilation: int = 1, length: int) -> Comparison:
@@ -141,9 +160,12 @@ def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int =
         except ConvPolicyError as error:
             plans.append(None)
             refusals.append(str(error))
-    rows = [
-        Row(aspect, *(f"refused: {refusal}" if plan is None else read(plan) for plan, refusal in zip(plans, refusals)))
-        for aspect, read in PLAN_ASPECTS.items()
-    ]
-    rows += [Row(aspect, *(read(policy) for policy in policies)) for aspect, read in POLICY_ASPECTS.items()]
+    rows = []
+    for aspect, read_plan in PLAN_ASPECTS.items():
+        one, other = (f"refused: {refusal}" if plan is None else read_plan(plan) for plan, refusal in zip(plans, refusals))
+        rows.append(Row(aspect, one, other))
+    for aspect, read in POLICY_ASPECTS.items():
+        words = IN_WORDS.get(aspect)
+        texts = None if words is None else (words(policies[0]), words(policies[1]))
+        rows.append(Row(aspect, read(policies[0]), read(policies[1]), texts))
     return Comparison(policies[0].name, policies[1].name, tuple(rows), (plans[0], plans[1]))

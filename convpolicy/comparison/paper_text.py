@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convpolicy.comparison import POLICY_ASPECTS
+from convpolicy.comparison import IN_WORDS, POLICY_ASPECTS
 from convpolicy.comparison.drawing import draw
 from convpolicy.core.named import policies
 from convpolicy.core.named import policy as named_policy
@@ -24,7 +24,9 @@ def papers() -> list[Policy]:
 def differences(policy: Policy) -> str:
     """Return in one line how a policy differs from the default one."""
     default = named_policy(DEFAULT)
-    lines = [f"{name} {read(policy)}" for name, read in POLICY_ASPECTS.items() if read(policy) != read(default)]
+    lines = [
+        f"{name} {(IN_WORDS.get(name) or read)(policy)}" for name, read in POLICY_ASPECTS.items() if read(policy) != read(default)
+    ]
     refuses = [] if policy.strided_dilation else ["no stride together with a dilation"]
     return ", ".join(["no bias" if line == "bias False" else line for line in lines] + refuses)
 

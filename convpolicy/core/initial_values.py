@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.plan import ConvSpec
+from convpolicy.core.resolution import named_part
 from convpolicy.errors import InvalidValueError, shown
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.distribution_words import in_words as in_words_of
 from convpolicy.parts.initializer import Initializer, Target
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Draws, Stream
@@ -37,6 +39,16 @@ class Fill:
     choice: Choice
     initializer: Initializer
     arguments: Mapping[str, Any]
+
+
+def in_words(choice: Choice) -> str:
+    """Return an initializer as text for people: its distribution, or the choice itself where none is known."""
+    try:
+        part, arguments = named_part("initializer", choice)
+        text = in_words_of(part.distribution(**arguments)) if part.distribution is not None else ""
+    except Exception:  # of a plugin, or a name that is not registered: text is for reading, building the layer refuses it
+        text = ""
+    return text or str(choice)
 
 
 def check_dtype(dtype: Any) -> None:

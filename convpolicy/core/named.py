@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from convpolicy import registry
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, UnknownNameError, unknown_name
+from convpolicy.errors import ConvPolicyError, UnknownNameError
 
 
 def policy(name: str | Policy) -> Policy:
@@ -33,7 +33,7 @@ def _of_version(known: Mapping[str, Policy], framework: str, version: str) -> Po
     """Return the policy of a framework whose ``versions`` hold the version, the framework's own name first."""
     candidates = [policy for name, policy in known.items() if name.partition("@")[0] == framework]
     if not candidates:
-        raise unknown_name("policy", framework, known)
+        registry.current().get("policy", framework)  # raises, with a hint
     for policy in candidates:
         if policy.covers(version):
             return policy

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import integer
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown, unknown_name
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown, unknown_name, with_hint
 from convpolicy.parts.arguments import of_type
 from convpolicy.parts.choice import Choice
 
@@ -25,10 +25,8 @@ def _as_layers(value: Any) -> tuple[tuple[str, Arguments], ...]:
         given = _table(f"layer {name!r}", arguments)
         for argument in given:
             if argument not in (*SIZES, *OVERRIDES):
-                raise InvalidValueError(
-                    f"layer {name!r} has no argument {shown(argument)}; it has: {', '.join((*SIZES, *OVERRIDES))}."
-                    f"{nearest(argument, (*SIZES, *OVERRIDES))}"
-                )
+                fault, names = f"layer {name!r} has no argument {shown(argument)}", (*SIZES, *OVERRIDES)
+                raise InvalidValueError(with_hint(fault, "it has", names, nearest(argument, names)))
         if missing := [size for size in SIZES[:3] if size not in given]:
             raise InvalidValueError(f"layer {name!r} must have {' and '.join(missing)}, got {', '.join(given)}; add it.")
         layers.append((name, tuple((key, _frozen(key, item)) for key, item in given.items())))
@@ -133,7 +131,7 @@ def as_paper(value: Any) -> Paper | None:
         raise InvalidTypeError(f"paper must be a table of {', '.join(names)}, got {shown(value)}; write one.")
     for key in value:
         if key not in names:
-            raise InvalidValueError(f"paper has no key {shown(key)}; it has: {', '.join(names)}.{nearest(key, names)}")
+            raise InvalidValueError(with_hint(f"paper has no key {shown(key)}", "it has", names, nearest(key, names)))
     if missing := [name for name in names if name not in value]:
         raise InvalidValueError(f"paper must have the key {missing[0]!r}, got {', '.join(value)}; add it.")
     return Paper(**value)

@@ -10,7 +10,7 @@ import attrs
 
 from convpolicy import registry
 from convpolicy.core.paper import Paper
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown, with_hint
 from convpolicy.parts.arguments import as_choice, as_part_words, with_mode
 from convpolicy.parts.choice import Choice
 
@@ -95,7 +95,7 @@ def from_data(policy_class: Any, data: Any) -> Any:
         )
     for key in data:
         if key not in keys:
-            raise InvalidValueError(f"a policy has no key {shown(key)}; it has: {', '.join(keys)}.{nearest(key, keys)}")
+            raise InvalidValueError(with_hint(f"a policy has no key {shown(key)}", "it has", keys, nearest(key, keys)))
     if "name" not in data:
         raise InvalidValueError("a policy must have the key 'name', got none; add name = \"my-policy\".")
     fields = {key: value for key, value in data.items() if key != "schema"}

@@ -19,7 +19,7 @@ from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
 from convpolicy.core.plan import ConvSpec, Plan, check_length
 from convpolicy.core.resolution import Mode, named_part
 from convpolicy.core.versions import holds
-from convpolicy.errors import InvalidValueError, nearest, shown
+from convpolicy.errors import InvalidValueError, nearest, shown, with_hint
 from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
@@ -99,9 +99,8 @@ class Policy(Offer):
         changes = accepted.with_mode(changes, dict(self.mode_names))
         for field, value in changes.items():
             if field not in _FIELDS:
-                raise InvalidValueError(
-                    f"a policy has no field {shown(field)}; it has: {', '.join(_FIELDS)}.{nearest(field, _FIELDS)}"
-                )
+                fault = f"a policy has no field {shown(field)}"
+                raise InvalidValueError(with_hint(fault, "it has", _FIELDS, nearest(field, _FIELDS)))
             if field in PART_FIELDS:
                 changes[field] = accepted.as_choice(field, value, self.words(field))
         return attrs.evolve(self, **changes).checked(changes)
@@ -282,10 +281,11 @@ class Policy(Offer):
         return f"Policy({str(self)!r})"
 
     def __str__(self) -> str:
-        bias = f"bias {self.bias_init}" if self.bias else "no bias"
+        weight, bias = (initial_values.in_words(choice) for choice in (self.weight_init, self.bias_init))
+        bias = f"bias {bias}" if self.bias else "no bias"
         norm = "" if self.weight_norm is None else f", weight_norm {self.weight_norm}"
         return (
-            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {self.weight_init}{norm}, {bias}, "
+            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {weight}{norm}, {bias}, "
             f"layout {self.layout}/{self.data_layout}"
         )
 

@@ -13,8 +13,10 @@ from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
+from convpolicy.layers.foreign_arguments import refusing_foreign
 
 
+@refusing_foreign
 def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it builds
     in_channels: int,
     out_channels: int,

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from convpolicy.arithmetic import LARGEST, integer
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown, with_hint
 from convpolicy.parts.choice import Choice, FrozenArray
 from convpolicy.registry.offer import Offer
 
@@ -170,10 +170,8 @@ class Part(Offer):
         merged = {name: param.default for name, param in self.params.items()}
         for name, value in choice.params:
             if name not in self.params:
-                raise InvalidValueError(
-                    f"{self.kind} {self.name!r} has no parameter {shown(name)}; it has: "
-                    f"{', '.join(self.params) or 'none'}.{nearest(name, self.params)}"
-                )
+                fault = f"{self.kind} {self.name!r} has no parameter {shown(name)}"
+                raise InvalidValueError(with_hint(fault, "it has", self.params, nearest(name, self.params)))
             merged[name] = self.params[name].check(f"{self.name}: {name}", value)
         return merged
 

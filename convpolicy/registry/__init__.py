@@ -11,8 +11,10 @@ from convpolicy.errors import ConvPolicyError, PluginError, raised, unknown_name
 from convpolicy.registry.deferred import Deferred, Parts
 from convpolicy.registry.offer import MOST_PARTS, fault_of, is_list
 from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
+from convpolicy.registry.synonyms import synonym
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+NAMED_IN_A_CALL = ("padding rule", "padding mode", "initializer", "layout", "policy", "backend")
 
 
 class Registry:
@@ -92,7 +94,21 @@ class Registry:
             part = parts.get(name)
             if part is not None:
                 return part.part if isinstance(part, Deferred) else part
-        raise unknown_name(kind, name, {*parts, *words})
+        known = {*parts, *words}
+        raise unknown_name(kind, name, known, self._hint(kind, name, known))
+
+    def _hint(self, kind: str, name: Any, known: set[str]) -> str:
+        """Return the hint at a name that another library has, or that is a part of another kind; else nothing."""
+        meant = synonym(kind, name, known)
+        if meant is not None:
+            return f" Did you mean {meant!r}?"
+        if kind in NAMED_IN_A_CALL and isinstance(name, str):
+            for other in NAMED_IN_A_CALL:
+                parts = self._parts.get(other, {})
+                meant = name if name in parts else synonym(other, name, parts)
+                if meant is not None:
+                    return f" Did you mean the {other} {meant!r}?"
+        return ""
 
     def reports(self) -> list[PluginReport]:
         """Return a report of every plugin, built-in ones first, in loading order."""

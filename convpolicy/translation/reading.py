@@ -10,7 +10,7 @@ import attrs
 from convpolicy.arithmetic import single
 from convpolicy.core.plan import ConvSpec, check_length
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
+from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, with_hint
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.translation.values import Call, Expression, Value, atom, code_of
 
@@ -146,7 +146,7 @@ def bind(call: Call, parameters: Mapping[str, Value], positional: int, title: st
     arguments = dict(zip(names, call.positional))
     for name, value in call.keywords:
         if name not in parameters:
-            raise InvalidValueError(f"{title} has no argument {name!r}; it has: {', '.join(names)}.{nearest(name, names)}")
+            raise InvalidValueError(with_hint(f"{title} has no argument {name!r}", "it has", names, nearest(name, names)))
         if name in arguments:
             raise InvalidValueError(f"{title} got {name!r} twice in {call.text!r}; leave one out.")
         arguments[name] = value

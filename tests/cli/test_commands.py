@@ -15,6 +15,9 @@ import pytest
 from helpers.command_line import json_of, run
 
 import convpolicy as cp
+from convpolicy import registry
+from convpolicy.cli.kinds import LISTS
+from convpolicy.cli.plans import LEGEND
 from convpolicy.comparison.drawing import draw
 
 
@@ -50,6 +53,8 @@ output 1     |^^^^                       …                          |
 …
 output 638   |                           …                       ^^^|^
 output 639   |                           …                        ^^|^^
+
+between | |: the input; outside: padding; ^: what an output reads
 """
 
 
@@ -75,7 +80,8 @@ def test_compare_is_the_librarys_comparison(tmp_path):
         "left", "right", "length_out", "padding rule", "padding mode", "bias", "weight_init", "bias_init", "weight axes",
         "data axes", "weight name", "bias name", "weight_norm",
     ]  # fmt: skip
-    assert draw(expected.plans[1], rows=4) in run(*words).stdout
+    long = cp.compare("torch", mine, kernel_size=3, length=80, stride=2, dilation=2)
+    assert draw(long.plans[1], rows=4) in run(*words, "--length", "80").stdout
     assert run("compare", "keras", "tensorflow", *sizes[:-2]).stdout.startswith("keras and tensorflow do the same\n")
 
 
@@ -121,7 +127,7 @@ def test_plan_takes_what_tables_print(padding, meant, mode, meant_mode):
     if "nan" in mode:
         expected["value"] = "nan"
     assert json_of(*words) == expected
-    assert run(*words).stdout == f"{plan}\n\n{draw(plan)}\n"
+    assert run(*words).stdout == f"{plan}\n\n{draw(plan)}\n\n{LEGEND}\n"
 
 
 def test_show_is_the_policy(tmp_path):
@@ -143,15 +149,19 @@ def test_list_names_everything_registered():
     kinds = {
         "padding rule": cp.padding_rules(), "padding mode": cp.padding_modes(), "initializer": cp.initializers(),
         "layout": cp.layouts(), "backend": cp.backends(), "random stream": cp.random_streams(),
+        "dialect": registry.current().parts("dialect"), "file format": registry.current().parts("file format"),
     }  # fmt: skip
     expected = {(kind, name, part.provider) for kind, parts in kinds.items() for name, part in parts.items()}
     frameworks = {name: re.split("[-@]", name)[0] for name in cp.policies()} | {"tensorflow": "keras"}
     expected |= {("policy", name, "papers" if "/" in name else frameworks[name]) for name in cp.policies()}
     assert {(line["kind"], line["name"], line["provider"]) for line in json_of("list")} == expected
-    table = {tuple(line.split()[:2]) for line in run("list").stdout.splitlines()}
-    assert {(name, provider) for _kind, name, provider in expected} <= table
+    table = {(kind, *line.split()[:2]) for word, kind in LISTS.items() for line in run("list", word).stdout.splitlines()[1:]}
+    assert table == expected
+    lines = run("list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {name.strip() for line in lines for name in line.split(",")} >= {name for _kind, name, _provider in expected}
     assert {line["name"] for line in json_of("list", "modes")} == set(cp.padding_modes())
-    assert run("list", "rules").stdout.splitlines()[2].split()[:2] == ["causal", "padding_rules"]
+    assert run("list", "rules").stdout.splitlines()[1].split()[:2] == ["causal", "padding_rules"]
 
 
 def test_backends_say_whether_they_are_installed(monkeypatch):
@@ -164,7 +174,10 @@ def test_backends_say_whether_they_are_installed(monkeypatch):
 
 
 REFUSED = [
-    (("show", "torhc"), "unknown policy 'torhc'", "Did you mean 'torch'?"),
+    (("show", "torhc"), "unknown policy or part 'torhc'. Did you mean 'torch'?", "convpolicy find"),
+    (("show", "mirror"), "Did you mean 'reflect'?", ""),
+    (("show", "zeros", "--kind", "layout"), "unknown layout 'zeros'", "known: "),
+    (("show", "torch@1.0"), "no policy for torch 1.0", "known: "),
     (("show", "missing.toml"), "missing.toml: No such file", ""),
     (("plan", "torch", "--kernel-size", "0", "--length", "5"), "kernel_size must be at least 1, got 0", ""),
     (("plan", "torch", "--kernel-size", "3", "--length", "-5"), "length must be at least 0, got -5", ""),

@@ -31,8 +31,8 @@ def test_what_differs_is_what_differs():
     """A line names each part that is not torch's default and none that is."""
     expected = {
         "paper/hifi-gan": "padding rule same_symmetric, weight_norm 0",
-        "paper/wavenet": "no bias, weight_init xavier_uniform, bias_init zeros",
-        "paper/quartznet": "padding rule same_symmetric, no bias, weight_init xavier_uniform, no stride together with a dilation",
+        "paper/wavenet": "no bias, weight_init uniform ±√(3/fan_avg) (Glorot), bias_init zeros",
+        "paper/quartznet": "padding rule same_symmetric, no bias, weight_init uniform ±√(3/fan_avg) (Glorot), no stride together with a dilation",
     }
     assert {name: paper_text.differences(cp.policy(name)) for name in expected} == expected
     assert paper_text.differences(cp.policy("torch")) == ""

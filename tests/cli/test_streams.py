@@ -125,3 +125,32 @@ def test_words_with_escape_codes(words):
     assert result.exit_code == 2
     assert not set("\x1b\u202e") & set(result.stderr)
     assert "\\x1b[2J" in result.stderr or "\\u202e" in result.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pseudo-terminal")
+@pytest.mark.parametrize(("words", "paged"), [(["list"], True), (["plan", "torch", "--length", "5"], False)])
+def test_a_pager_shows_what_is_longer_than_the_screen(words, paged):
+    """On a terminal of 24 lines and 80 columns a long list goes through $PAGER and a short one does not; no line of it is wider."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    terminal, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment |= {"PAGER": "nl", "TERM": "xterm", "PYTHONUTF8": "1"}
+    process = subprocess.Popen([*COMMAND, *words], stdin=child, stdout=child, stderr=child, env=environment)
+    os.close(child)
+    shown = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    except OSError:  # the end of a pseudo-terminal
+        pass
+    finally:
+        os.close(terminal)
+    assert process.wait(timeout=SECONDS) == 0
+    lines = shown.decode().splitlines()
+    assert any(line.strip().startswith("1\t") for line in lines) == paged
+    assert not paged or max(len(line.rpartition("\t")[2]) for line in lines) <= 80

@@ -78,6 +78,19 @@ def test_a_policy_of_ones_own():
     assert hash(result) == hash(cp.compare("torch", mine, kernel_size=4, stride=2, length=9))
 
 
+def test_initializers_are_told_in_words():
+    """The table has the distribution, the rows exactly what the policies name; two names of one distribution are both printed."""
+    result = cp.compare("torch", "keras", kernel_size=4, length=9)
+    assert "weight_init  uniform ±√(1/fan_in) (PyTorch default)  uniform ±√(3/fan_avg) (Glorot)" in str(result)
+    assert "negative_slope" not in str(result)
+    row = next(row for row in result.to_dict()["rows"] if row["aspect"] == "weight_init")
+    assert (row["a"], row["b"]) == (str(cp.policy("torch").weight_init), "glorot_uniform")
+    renamed = cp.policy("torch").evolve(name="mine", weight_init="uniform")
+    assert "weight_init  he_uniform(negative_slope=2.23606797749979)  uniform" in str(
+        cp.compare("torch", renamed, kernel_size=4, length=9)
+    )
+
+
 README = """\
               torch  mindspore
 left          0      1

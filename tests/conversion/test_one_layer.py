@@ -58,7 +58,6 @@ def test_init_prints_statistics():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("init", "torch", *SIZES), "Give -o FILE.safetensors, --stats, or both."),
         (("init", "torch", *SIZES, "-o", "w.npz"), "output must end in .safetensors, got 'w.npz'"),
         (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "convpolicy: absent/w.safetensors: No such file or directory"),
         (

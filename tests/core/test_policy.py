@@ -255,11 +255,11 @@ def test_what_makes_two_policies_differ():
 def test_printed():
     """A policy prints every part it names."""
     assert str(cp.policy("mindspore@2.0")) == (
-        "mindspore@2.0: padding same_upper, mode zeros, weight normal(std=0.01), no bias, layout OI1W/NCW"
+        "mindspore@2.0: padding same_upper, mode zeros, weight normal with std 0.01, no bias, layout OI1W/NCW"
     )
     mine = cp.policy("flax").evolve(name="mine", padding=(1, 2), padding_mode=Choice("reflect", overflow="periodic"))
     assert str(mine) == (
-        "mine: padding explicit(left=1, right=2), mode reflect(overflow=periodic), weight lecun_truncated_normal, bias zeros, "
+        "mine: padding explicit(left=1, right=2), mode reflect(overflow=periodic), weight truncated normal with std √(1/fan_in) (LeCun), bias zeros, "
         "layout WIO/NWC"
     )
 

@@ -149,7 +149,13 @@ def test_bad_input_is_status_2(name):
     assert says in result.stderr
 
 
-def test_sizes_are_needed():
-    """Without a file of weights the sizes must be said."""
-    result = run("torch", "torch", "--out", "6")
-    assert (result.exit_code, "Give --out and --kernel-size, or a file of weights." in result.stderr) == (2, True)
+def test_everything_has_a_default():
+    """Two policies alone are compared on random numbers, also with groups; an output of one's own needs its input."""
+    runner = CliRunner()
+    differs = runner.invoke(cli.build(), ["why", "torch", "torch:padding=1"])
+    assert (differs.exit_code, "padding=(1, 1) instead of (0, 0)" in differs.stdout) == (1, True)
+    equal = runner.invoke(cli.build(), ["why", "keras", "tensorflow", "--groups", "3", "--out", "9"])
+    assert (equal.exit_code, equal.stdout) == (0, "equal to the bit\n")
+    np.save("y.npy", X)
+    refused = runner.invoke(cli.build(), ["why", "torch", "--output-b", "y.npy"])
+    assert (refused.exit_code, "--output-b needs --input FILE.npy" in refused.stderr) == (2, True)

@@ -1,0 +1,80 @@
+"""Names that other libraries use for the parts that convpolicy has, to suggest the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+_FRAMEWORKS = {
+    "tf": "tensorflow",
+    "tf.keras": "tensorflow",
+    "pytorch": "torch",
+    "pt": "torch",
+    "ms": "mindspore",
+    "jax": "flax",
+    "nnx": "flax",
+    "linen": "flax-linen",
+    "paddlepaddle": "paddle",
+    "onnxruntime": "onnx",
+}
+# kind of part -> another library's name in lower case -> the name here
+SYNONYMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "policy": _FRAMEWORKS,
+        "backend": {**_FRAMEWORKS, "tf": "keras", "tf.keras": "keras", "tensorflow": "keras", "np": "numpy"},
+        "random stream": _FRAMEWORKS,
+        "padding rule": {
+            "same": "same_upper",
+            "none": "valid",
+            "no": "valid",
+            "pad": "explicit",
+            "notset": "explicit",
+            "left": "causal",
+            "right": "reverse_causal",
+        },
+        "padding mode": {
+            "edge": "replicate",
+            "nearest": "replicate",
+            "replication": "replicate",
+            "border": "replicate",
+            "clamp": "replicate",
+            "mirror": "reflect",
+            "reflection": "reflect",
+            "reflect101": "reflect",
+            "wrap": "circular",
+            "periodic": "circular",
+            "cyclic": "circular",
+            "zero": "zeros",
+            "constant0": "zeros",
+            "antisymmetric": "odd",
+        },
+        "initializer": {
+            "gaussian": "normal",
+            "random_normal": "normal",
+            "random_uniform": "uniform",
+            "trunc_normal": "truncated_normal",
+            "xavier": "xavier_uniform",
+            "glorot": "glorot_uniform",
+            "kaiming": "kaiming_uniform",
+            "he": "he_uniform",
+            "lecun": "lecun_normal",
+            "identity": "dirac",
+        },
+    }
+)
+
+
+def synonym(kind: str, name: object, known: Collection[str]) -> str | None:
+    """Return the name that another spelling or another library's name stands for, or None.
+
+    Args:
+        kind: of part, e.g. ``"padding mode"``.
+        name: what came; upper and lower case do not matter.
+        known: the names that there are; no other is returned.
+    """
+    if not isinstance(name, str):
+        return None
+    lower = name.lower()
+    respelled = (word for word in sorted(known) if word.lower() == lower and word != name)
+    other = SYNONYMS.get(kind, {}).get(lower)
+    return next(respelled, other if other in known else None)
