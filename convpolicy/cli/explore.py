@@ -13,6 +13,7 @@ import click
 import convpolicy
 from convpolicy import progress
 from convpolicy.cli import arguments, output
+from convpolicy.cli.policies import policy_of
 from convpolicy.errors import InvalidValueError
 from convpolicy.files import whole
 
@@ -36,7 +37,7 @@ def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> 
     """
     from convpolicy import explorer
 
-    policies = [arguments.named_or_file(word) for word in (a, b)]
+    policies = [policy_of(word) for word in (a, b)]
     names = [policy.name for policy in policies]
     if names[0] == names[1] and policies[0] != policies[1]:
         raise InvalidValueError(
