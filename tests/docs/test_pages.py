@@ -72,6 +72,16 @@ def test_rules_md_is_made_from_what_is_registered():
     assert all(f"- `{name}`: " in page for name in OVERFLOW)
 
 
+def test_which_rule_md_is_made_from_plans():
+    """docs/which_rule.md is what docs/make_which_rule.py prints today; what it says of TensorFlow's and of torch's words is so."""
+    words = [sys.executable, ROOT / "docs" / "make_which_rule.py"]
+    made = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=True).stdout
+    page = (ROOT / "docs" / "which_rule.md").read_text(encoding="utf-8")
+    assert page == made
+    assert "| TensorFlow `padding='same'` | `padding='same_upper'` | (1, 2) | (1, 1) | (1, 2) | (2, 2) |" in page
+    assert "| PyTorch `same` (stride 1 only), TensorFlow `same`, Keras `same`, Flax `SAME`, MindSpore `same`" in page
+
+
 @pytest.mark.needs("torch")
 def test_performance_md_is_made_from_the_stored_measurement():
     """The tables of docs/performance.md are what docs/make_performance.py makes of benchmarks/results."""

@@ -1,0 +1,150 @@
+"""Print docs/which_rule.md: from what is written in a framework to the rule that does it, and where the same is written otherwise.
+
+    python docs/make_which_rule.py > docs/which_rule.md
+
+Every number comes from a plan, and the last column from comparing plans over many lengths; only the idioms are written by hand.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import convpolicy as cp
+
+POLICIES = {
+    "PyTorch": "torch",
+    "TensorFlow": "tensorflow",
+    "Keras": "keras",
+    "Flax": "flax",
+    "MindSpore": "mindspore",
+    "Paddle": "paddle",
+}
+SIZES = ((4, 1, 1, 10), (4, 2, 1, 10), (4, 2, 1, 11), (3, 1, 2, 10))  # kernel, stride, dilation, length
+IDIOMS = (  # code, what is passed to cp.Conv1d, where it is seen
+    ("`padding=1`", {"padding": 1}, "torch, Paddle, MLX"),
+    ('`pad_mode="pad", padding=1`', {"padding": 1}, "MindSpore"),
+    ("`padding=(k - 1) * d // 2`", {"padding": "same_symmetric"}, "many torch repositories"),
+    ("`padding=k // 2`", {"padding": "half"}, "many torch repositories"),
+    ("`F.pad(x, ((k - 1) * d, 0))` before the layer", {"padding": "causal"}, "WaveNet and its relatives"),
+    ("`padding=(k - 1) * d`, then `[..., :-p]` (chomp)", {"padding": "chomp"}, "TCN"),
+    ("`nn.ReflectionPad1d(1)` before the layer", {"padding": 1, "padding_mode": "reflect"}, "torch"),
+    ("`nn.ReplicationPad1d(1)` before the layer", {"padding": 1, "padding_mode": "replicate"}, "torch"),
+    ('`padding=1, padding_mode="circular"`', {"padding": 1, "padding_mode": "circular"}, "torch"),
+    ("`keras.layers.ZeroPadding1D((2, 1))` before the layer", {"padding": (2, 1)}, "Keras"),
+)
+HEAD = """# Which rule is mine?
+
+Look for what is written in your code. The second column is what you pass to `cp.Conv1d`; the numbers are the samples added left and
+right, for kernel, stride, dilation and length. A dash stands where the framework refuses the sizes.
+
+`convpolicy find "tf SAME"` searches the same words on the command line. [rules.md](rules.md) describes every rule.
+"""
+EQUAL = """
+## The same padding in another framework
+
+Words in one row give the same padding for every length, kernel, stride and dilation that they accept.
+"""
+LIMITS = {"stride 1 only": (3, 2, 1, 10), "dilation 1 only": (3, 1, 2, 10)}  # what is said of a word that refuses these sizes
+
+
+def pads(policy: cp.Policy, sizes: tuple[int, int, int, int]) -> str:
+    """Return ``(left, right)``, or a dash."""
+    kernel, stride, dilation, length = sizes
+    try:
+        plan = policy.plan(kernel, stride, dilation, length=length)
+    except cp.ConvPolicyError:
+        return "–"
+    return f"({plan.left}, {plan.right})"
+
+
+def words() -> Iterator[tuple[str, str, Any, cp.Policy]]:
+    """Yield framework, word, what convpolicy calls it, and the policy with it; a word that differs in case alone comes once."""
+    for framework, name in POLICIES.items():
+        policy, seen = cp.policy(name), set()
+        for word, _rule in policy.padding_names:
+            chosen = policy.evolve(padding=word)
+            meant = (chosen.padding, chosen.padding_mode)
+            if meant not in seen:
+                seen.add(meant)
+                yield framework, word, chosen.padding, chosen
+
+
+def call(policy: cp.Policy) -> str:
+    """Return what is passed to ``cp.Conv1d`` as code."""
+    mode = policy.padding_mode
+    more = "" if mode == cp.Choice("zeros") else f", padding_mode={repr(mode) if mode.params else repr(mode.name)}"
+    return f"`padding={policy.padding.name!r}{more}`".replace("Choice(", "cp.Choice(")
+
+
+def table(rows: list[tuple[str, ...]], first: tuple[str, ...]) -> str:
+    """Return a table with the columns of pads at its end."""
+    heads = [*first, *(f"{k}, {s}, {d}, {n}" for k, s, d, n in SIZES)]
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def groups() -> list[list[tuple[str, str, cp.Policy]]]:
+    """Return words in groups that pad alike."""
+    found: list[list[tuple[str, str, cp.Policy]]] = []
+    for framework, word, _choice, policy in words():
+        for group in found:
+            if _alike(policy, group[0][2]):
+                group.append((framework, word, policy))
+                break
+        else:
+            found.append([(framework, word, policy)])
+    return found
+
+
+def _alike(policy: cp.Policy, other: cp.Policy) -> bool:
+    """Whether two policies add the same wherever both accept the sizes."""
+    if policy.padding_mode.name != other.padding_mode.name:
+        return False
+    grid = itertools.product((3, 4, 5, 8), (1, 2, 3), (1, 2), range(1, 40))
+    compared = [(pads(policy, sizes), pads(other, sizes)) for sizes in grid]
+    return all("–" in pair or pair[0] == pair[1] for pair in compared)
+
+
+def limits_of(policy: cp.Policy) -> list[str]:
+    """Return which sizes a policy refuses."""
+    return [limit for limit, sizes in LIMITS.items() if pads(policy, sizes) == "–"]
+
+
+def said(framework: str, word: str, policy: cp.Policy) -> str:
+    """Return a word with what it refuses."""
+    limits = limits_of(policy)
+    return f"{framework} `{word}`" + (f" ({', '.join(limits)})" if limits else "")
+
+
+def main() -> None:
+    """Print the page."""
+    print(HEAD)
+    print("## Words of the frameworks\n")
+    rows = [
+        (
+            f"{framework} `padding={word!r}`".replace("MindSpore `padding", "MindSpore `pad_mode"),
+            call(policy),
+            *(pads(policy, s) for s in SIZES),
+        )
+        for framework, word, _choice, policy in words()
+    ]
+    print(table(rows, ("you write", "convpolicy")))
+    print("\n## Common idioms\n")
+    idioms = []
+    for code, changes, where in IDIOMS:
+        policy = cp.policy("torch").evolve(name="idiom", **changes)
+        passed = ", ".join(f"{name}={value!r}" for name, value in changes.items())
+        idioms.append((code, f"`{passed}`", where, *(pads(policy, sizes) for sizes in SIZES)))
+    print(table(idioms, ("you write", "convpolicy", "seen in")))
+    print(EQUAL)
+    print("| words | convpolicy |\n|---|---|")
+    for group in groups():
+        print(
+            f"| {', '.join(said(*entry) for entry in group)} | {call(min((policy for *_word, policy in group), key=lambda policy: len(limits_of(policy))))} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
