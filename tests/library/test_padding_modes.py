@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import attrs
 import numpy as np
 import pytest
-from helpers.padding_modes import FOLDING, MIRRORS, MODES, VALUE, Choice, check_mode, check_pads, choice_of, numbered, padded
+from helpers.padding_modes import (
+    FOLDING,
+    MIRRORS,
+    MODES,
+    VALUE,
+    Choice,
+    check_mode,
+    check_pads,
+    choice_of,
+    numbered,
+    padded,
+    plan_of,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -182,3 +195,50 @@ def test_a_limit_that_never_reaches_is_the_plugins_fault():
         cp.ConvPolicyError, match=r"padding mode 'stuck' .* must have a limit that grows with the length, got 2 for"
     ):
         mode.side("left", 3, 5, {"overflow": "zero-extend"})
+
+
+# -- modes that compute, against NumPy's and SciPy's own ------------------------------------------------------------------
+
+NUMPYS = {  # mode -> the words of numpy.pad
+    "odd": {"mode": "reflect", "reflect_type": "odd"},
+    "odd_symmetric": {"mode": "symmetric", "reflect_type": "odd"},
+    "linear_ramp": {"mode": "linear_ramp", "end_values": VALUE},
+}
+FOLDS_RIGHT = int(np.__version__.split(".")[0]) >= 2  # NumPy 1 folds an odd reflection otherwise
+
+
+@pytest.mark.parametrize("mode", NUMPYS)
+def test_numpy_pads_alike(mode):
+    """Random signals of every length to 6 and pads to 12, beyond one fold where NumPy has it right: within rounding of the sums."""
+    draw = np.random.default_rng(0)
+    for length, left, right in itertools.product(range(1, 7), range(0, 13, 2), (0, 1, 5, 12)):
+        reach = {"odd": length - 1, "odd_symmetric": length}.get(mode, 99)
+        if max(left, right) > reach and not FOLDS_RIGHT:
+            continue
+        signal = draw.standard_normal(length)
+        chosen = choice_of(mode, "periodic")
+        elements = reference.elements(signal.tolist(), left, right, mode, **dict(chosen.params))
+        bound = 2 * reference.tolerance("float64", reference.SUM_ROUNDINGS + 2 * (left + right), np.array(elements)[:, 1])
+        expected = np.pad(signal, (left, right), **NUMPYS[mode])
+        assert (np.abs(plan_of(chosen, length, left, right).padded(signal[None])[0] - expected) <= bound).all(), (
+            length,
+            left,
+            right,
+        )
+
+
+@pytest.mark.needs("scipy")
+def test_scipy_extends_alike():
+    """`odd` is scipy.signal's odd extension to the bit, at every width that it allows; `extrapolate` is interp1d's line."""
+    from scipy.interpolate import interp1d
+    from scipy.signal._arraytools import odd_ext
+
+    draw = np.random.default_rng(1)
+    for length in range(2, 9):
+        signal = draw.standard_normal(length)
+        for pad in range(length):
+            assert (plan_of("odd", length, pad, pad).padded(signal[None])[0] == odd_ext(signal, pad)).all()
+        line = interp1d(np.arange(length), signal, fill_value="extrapolate")(np.arange(-5, length + 5))
+        elements = np.array(reference.elements(signal.tolist(), 5, 5, "extrapolate"))
+        bound = 2 * reference.tolerance("float64", reference.SUM_ROUNDINGS, elements[:, 1])
+        assert (np.abs(plan_of("extrapolate", length, 5, 5).padded(signal[None])[0] - line) <= bound).all()
