@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from convpolicy.arithmetic import SIDES, integer
 from convpolicy.core.plan import Plan, values_text
 from convpolicy.parts.side import Side
+from convpolicy.pictures.columns import formula
 
 LABELS = "123456789abcdefghijklmnopqrstuvwxyz"  # the samples, from the first on, again and again
 ZERO = "0"
@@ -25,7 +24,8 @@ def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
     """Draw the padded input of a plan and the windows below it.
 
     Samples are labelled 1 to 9, a to z and again from 1. An added element carries the label of the sample it repeats, ``0`` for
-    zero, ``*`` for another constant, or ``+`` for a sum, written out below: ``1234, left 2, right 2 -> 32|1234|32``. Every ``^`` is one element that an output reads.
+    zero, ``*`` for another constant, or ``+`` for a sum, written out below: ``1234, left 2, right 2 -> 32|1234|32``. Every ``^`` is
+    one element that an output reads.
 
     Args:
         plan: what to draw.
@@ -101,39 +101,22 @@ def _label(position: int) -> str:
     return LABELS[position % len(LABELS)]
 
 
-def _parts(side: Side, element: int) -> list[tuple[float, int]]:
-    """Return the coefficients and sources of one added element, but for those that add nothing."""
-    coefficients = ((t.coefficient[element] if isinstance(t.coefficient, tuple) else t.coefficient, t) for t in side.terms)
-    parts = [(coefficient, term.sources[element]) for coefficient, term in coefficients if coefficient]
-    return [part for part in parts if part[1] >= 0 or _has_value(side)]
-
-
-def _has_value(side: Side) -> bool:
-    return side.learned or bool(np.any(np.asarray(side.value) != 0))
+def _source(source: int) -> str:
+    return OTHER_CONSTANT if source < 0 else _label(source)
 
 
 def _added(side: Side, element: int) -> str:
-    parts = _parts(side, element)
+    parts = side.element(element)
     if not parts:
         return ZERO
     if len(parts) > 1 or parts[0][0] != 1:
         return SUM
-    return OTHER_CONSTANT if parts[0][1] < 0 else _label(parts[0][1])
-
-
-def _sum(side: Side, element: int) -> str:
-    """Return one sum in the labels of its samples, ``2·1 - 3``."""
-    text = ""
-    for coefficient, source in _parts(side, element):
-        sign = ("-" if coefficient < 0 else "") if not text else (" - " if coefficient < 0 else " + ")
-        factor = "" if abs(coefficient) == 1 else f"{abs(coefficient):.3g}·"
-        text += f"{sign}{factor}{OTHER_CONSTANT if source < 0 else _label(source)}"
-    return text
+    return _source(parts[0][1])
 
 
 def _sums(plan: Plan) -> Iterator[str]:
     for name, side in zip(SIDES, plan.sides):
-        sums = [_sum(side, element) for element in range(side.width) if _added(side, element) == SUM]
+        sums = [formula(side.element(element), _source) for element in range(side.width) if _added(side, element) == SUM]
         if sums:
             more = ", …" if len(sums) > MOST_SUMS else ""
             yield f"{SUM} on the {name}: {', '.join(sums[:MOST_SUMS])}{more}"
@@ -144,7 +127,7 @@ def _remarks(plan: Plan) -> Iterator[str]:
         if count:
             yield f"cut away: the {side} {count} samples"
     yield from _sums(plan)
-    held = [side for side in plan.sides if side.has_constant and _has_value(side)]
+    held = [side for side in plan.sides if side.has_constant and side.has_value]
     if held:
         yield f"{OTHER_CONSTANT} is {values_text(tuple(held))}"
     if not plan.length_out:

@@ -83,6 +83,19 @@ class Side:
         """True when some element reads the constant."""
         return any(CONSTANT in term.sources for term in self.terms)
 
+    @property
+    def has_value(self) -> bool:
+        """True when the constant may be anything but 0."""
+        return self.learned or bool(np.any(np.asarray(self.value) != 0))
+
+    def element(self, place: int) -> tuple[tuple[float, int], ...]:
+        """Return coefficient and source of each term that adds something to one element."""
+        pairs = (
+            (term.coefficient[place] if isinstance(term.coefficient, tuple) else term.coefficient, term.sources[place])
+            for term in self.terms
+        )
+        return tuple((share, source) for share, source in pairs if share and (source >= 0 or self.has_value))
+
     def reads(self) -> list[Read]:
         """Return the terms that read samples, as arrays; see `Read`."""
         found = []
@@ -134,7 +147,7 @@ class Side:
             part = here.take(samples)
             if coefficient is not None:
                 part = part * here.array(here.place(coefficient))
-            if reads is not None:  # what is not read is 0, whatever stands there
+            if reads is not None:  # an infinity that is not read must not reach the sum
                 part = here.where(here.place(reads), part)
             total = part if total is None else total + part
         constants = self._constants(here, value)

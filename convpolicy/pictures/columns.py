@@ -1,11 +1,9 @@
-"""What stands in each column of a picture: samples, added elements, samples that are cut away; and what one plan has otherwise."""
+"""The columns of a picture: samples, added elements, and samples that are cut away."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 GAP = "…"
 
@@ -25,45 +23,64 @@ class Column(NamedTuple):
 
     def formula(self) -> str:
         """Return the sum in numbers of samples from 1 on: ``2·1 - 3``."""
-        text = ""
-        for coefficient, source in self.terms:
-            sign = ("-" if coefficient < 0 else "") if not text else (" - " if coefficient < 0 else " + ")
-            factor = "" if abs(coefficient) == 1 else f"{abs(coefficient):.3g}·"
-            text += f"{sign}{factor}{'c' if source < 0 else source + 1}"
-        return text
+        return formula(self.terms, lambda source: "c" if source < 0 else str(source + 1))
 
 
-def columns(plan: Any) -> dict[int, Column]:
-    """Return position -> `Column` of a `Plan`; below 0 and from the length on stand the added elements."""
+def formula(terms: Iterable[tuple[float, int]], name: Callable[[int], str]) -> str:
+    """Return a sum in words.
+
+    Args:
+        terms: coefficients and sources.
+        name: ``source -> text``.
+    """
+    text = ""
+    for coefficient, source in terms:
+        sign = ("-" if coefficient < 0 else "") if not text else (" - " if coefficient < 0 else " + ")
+        factor = "" if abs(coefficient) == 1 else f"{abs(coefficient):.3g}·"
+        text += f"{sign}{factor}{name(source)}"
+    return text
+
+
+def extent(plan: Any) -> range:
+    """Return the positions that have a column: the input, and the added elements below 0 and from the length on."""
+    left, right = plan.added
+    return range(-left, plan.length + right)
+
+
+def columns(plan: Any, positions: Iterable[int] | None = None) -> dict[int, Column]:
+    """Return position -> `Column` of a `Plan`, for some positions of its `extent` or for all."""
+    return {position: _column(plan, position) for position in (extent(plan) if positions is None else positions)}
+
+
+def _column(plan: Any, position: int) -> Column:
+    if position < 0:
+        return _added(plan.sides[0], position + plan.added[0])
+    if position >= plan.length:
+        return _added(plan.sides[1], position - plan.length)
     first, last = plan.cut
-    found = {
-        position: Column("sample" if first <= position < plan.length - last else "cut", str(position + 1), ((1.0, position),))
-        for position in range(plan.length)
-    }
-    for side, start in zip(plan.sides, (-plan.left, plan.length)):
-        if side.width:
-            found |= {start + place: _added(side, place) for place in range(side.width)}
-    return found
+    kind = "sample" if first <= position < plan.length - last else "cut"
+    return Column(kind, str(position + 1), ((1.0, position),))
 
 
 def _added(side: Any, place: int) -> Column:
-    terms = tuple(
-        (float(np.broadcast_to(term.coefficient, side.width)[place]), term.sources[place])
-        for term in side.terms
-        if np.broadcast_to(term.coefficient, side.width)[place]
-    )
-    if not terms or all(source < 0 for _coefficient, source in terms):
-        return Column("constant", constant(side) if terms else "0")
+    terms = side.element(place)
+    if all(source < 0 for _coefficient, source in terms) and (text := constant(side, sum(share for share, _source in terms))):
+        return Column("constant", text)
     if len(terms) == 1 and terms[0][0] == 1.0:
         return Column("copy", str(terms[0][1] + 1), terms)
     return Column("sum", "Σ", terms)
 
 
-def constant(side: Any) -> str:
-    """Return the constant of a side as it fits a cell: one number, ``c`` for one per channel, ``w`` for a learned one."""
-    if side.learned:
-        return "w"
-    return "c" if isinstance(side.value, tuple) else f"{side.value:.3g}"
+def constant(side: Any, share: float = 1.0) -> str:
+    """Return a share of a side's constant as it fits a cell: one number, ``c`` for one per channel, ``w`` for a learned one.
+
+    It is empty for a share of what is not one number.
+    """
+    if not share:
+        return "0"
+    if side.learned or isinstance(side.value, tuple):
+        return ("w" if side.learned else "c") if share == 1 else ""
+    return f"{share * side.value:.3g}"
 
 
 def kept(positions: Sequence[int], most: int) -> list[int | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-# Okabe & Ito, Color Universal Design (2008): told apart by everyone. Fills are translucent, so that they suit light and dark pages.
+# Okabe & Ito, Color Universal Design (2008): everyone can distinguish them. Fills are translucent, so that they suit light and dark pages.
 COLOURS = {
     "sample": "#56B4E9",
     "copy": "#E69F00",
@@ -38,7 +38,7 @@ def line(x1: float, y1: float, x2: float, y2: float, **attributes: Any) -> str:
 
 
 def document(content: Iterable[str], width: float, height: float, title: str, description: str) -> str:
-    """Return a picture of its own size that shrinks with the page, with its text alternative.
+    """Return a picture that shrinks with the page, with its text alternative.
 
     Args:
         content: elements.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from convpolicy.pictures.columns import GAP, Column, columns, kept
+from convpolicy.pictures.columns import GAP, Column, columns, extent, kept
 from convpolicy.pictures.svg import COLOURS, document, element, label, line
 
 CELL, ROW, MARGIN, TOP = 30, 20, 78, 8  # pixels: width of a cell, height of a bar's row, room for row titles and above
 HEIGHT = 26  # of a cell
 ARCS = 44  # room for arcs above the cells
 MOST_COLUMNS, MOST_OUTPUTS = 30, 8
+MOST_SAID = 10  # elements of each side that the text alternative names
 
 
 class Ruler(NamedTuple):
@@ -21,8 +22,12 @@ class Ruler(NamedTuple):
 
     def x(self, position: int) -> float:
         """Return the middle of a position's cell; of one that is left out, the gap's."""
-        where = self.shown.index(position) if position in self.shown else self.shown.index(None)
-        return MARGIN + (where + 0.5) * CELL
+        return MARGIN + (self.shown.index(position) + 0.5) * CELL if position in self.shown else self.x_of_gap
+
+    @property
+    def x_of_gap(self) -> float:
+        """The middle of what is left out."""
+        return MARGIN + (self.shown.index(None) + 0.5) * CELL
 
     @property
     def width(self) -> float:
@@ -42,16 +47,18 @@ def picture(plans: Mapping[str, Any], *, most_columns: int = MOST_COLUMNS, most_
         most_columns: cells shown; a longer input is abbreviated in the middle.
         most_outputs: windows shown of each plan, the first and the last.
     """
-    everything = {title: columns(plan) for title, plan in plans.items()}
-    positions = sorted(set().union(*everything.values()))
-    ruler = Ruler(kept(positions, most_columns))
+    extents = [extent(plan) for plan in plans.values()]
+    ruler = Ruler(kept(range(min(e.start for e in extents), max(e.stop for e in extents)), most_columns))
+    everything = {
+        title: columns(plan, [p for p in ruler.shown if p is not None and p in extent(plan)]) for title, plan in plans.items()
+    }
     first = next(iter(plans))
     content, y, said = [_hatching()], float(TOP), []
     for title, plan in plans.items():
         differs = _differences(everything[first], everything[title])
         rows, y = _drawn(title, plan, everything[title], ruler, differs, y, most_outputs)
         content += rows
-        said.append(describe(title, plan, everything[title]))
+        said.append(describe(title, plan))
     legend, y, width = _legend(everything.values(), len(plans) > 1, y)
     heading = " and ".join(f"{title}: {plan}" if title else str(plan) for title, plan in plans.items())
     return document([*content, *legend], max(ruler.width, width), y + TOP, heading, " ".join(said))
@@ -75,8 +82,7 @@ def _drawn(
         y += ARCS
     for position in ruler.shown:
         if position is None:
-            x = ruler.x(next(p for p in range(min(cells), max(cells) + 1) if p not in ruler.shown))
-            rows.append(label(GAP, x, y + 17))
+            rows.append(label(GAP, ruler.x_of_gap, y + 17))
         elif position in cells:
             rows += _cell(cells[position], ruler.x(position), y, position in differs)
     for edge in (0, plan.length):
@@ -84,10 +90,9 @@ def _drawn(
             x = ruler.x(edge) - CELL / 2 if edge in ruler.shown else ruler.x(edge - 1) + CELL / 2
             rows.append(line(x, y - 3, x, y + HEIGHT + 3, stroke="currentColor", stroke_width=2))
     y += HEIGHT + 8
-    sums = {position: cell for position, cell in cells.items() if cell.kind == "sum" and position in ruler.shown}
-    for start, side in ((min(cells), "left"), (plan.length, "right")):
-        texts = [cell.formula() for position, cell in sums.items() if (position < 0) == (side == "left")]
-        if texts and start in cells:
+    for side in ("left", "right"):
+        texts = [cell.formula() for position, cell in cells.items() if cell.kind == "sum" and (position < 0) == (side == "left")]
+        if texts:
             rows.append(label(f"Σ {side}: {', '.join(texts)}", MARGIN, y + 10, "start"))
             y += 16
     for output in kept(range(plan.length_out), most):
@@ -114,7 +119,7 @@ def _cell(cell: Column, x: float, y: float, differs: bool) -> Iterator[str]:
 def _arcs(cells: Mapping[int, Column], ruler: Ruler, y: float) -> Iterator[str]:
     for position, cell in cells.items():
         for _coefficient, source in cell.terms if cell.kind in ("copy", "sum") else ():
-            if source >= 0 and position in ruler.shown and source in ruler.shown:
+            if source >= 0 and source in ruler.shown:
                 start, end = ruler.x(position), ruler.x(source)
                 top = y - min(abs(end - start) * 0.4 + 8, ARCS * 1.3)
                 path = f"M{start:.6g} {y:.6g}C{start:.6g} {top:.6g} {end:.6g} {top:.6g} {end:.6g} {y:.6g}"
@@ -190,14 +195,16 @@ def _legend(everything: Any, compares: bool, y: float) -> tuple[list[str], float
     return rows, y, x + 290
 
 
-def describe(title: str, plan: Any, cells: Mapping[int, Column]) -> str:
+def describe(title: str, plan: Any) -> str:
     """Return the picture in words."""
     parts = [f"{title}: {plan}." if title else f"{plan}."]
-    for side, positions in (("left", [p for p in cells if p < 0]), ("right", [p for p in cells if p >= plan.length])):
-        if positions:
-            said = [cells[p].formula() if cells[p].kind == "sum" else cells[p].text for p in sorted(positions)]
-            shown = (GAP if place is None else said[place] for place in kept(range(len(said)), 10))
-            parts.append(f"Added on the {side}: {', '.join(shown)}.")
+    everywhere = extent(plan)
+    for side, positions in (("left", range(everywhere.start, 0)), ("right", range(plan.length, everywhere.stop))):
+        shown = kept(positions, MOST_SAID)
+        cells = columns(plan, [position for position in shown if position is not None])
+        said = [GAP if p is None else cells[p].formula() if cells[p].kind == "sum" else cells[p].text for p in shown]
+        if said:
+            parts.append(f"Added on the {side}: {', '.join(said)}.")
     if plan.length_out:
         for output in dict.fromkeys((0, plan.length_out - 1)):
             first, last = plan.receptive_interval(output)

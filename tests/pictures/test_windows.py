@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convpolicy as cp
+from convpolicy.pictures import windows
 from convpolicy.pictures.columns import columns, kept
 from convpolicy.pictures.windows import MARGIN, MOST_COLUMNS, picture
 
@@ -131,3 +132,27 @@ def test_the_text_alternative(mode, words):
     said = parsed(picture({"": TORCH.evolve(padding=(2, 0), padding_mode=mode).plan(3, length=5)})).find(f"{SVG}desc").text
     assert words in said
     assert "Output 0 reads positions -1 to 1. Output 4 reads positions 3 to 5." in said
+
+
+@pytest.mark.parametrize(("value", "drawn"), [(1.5, "3"), ([1.0, 2.0], "2·c"), (0.0, "0")])
+def test_a_share_of_the_constant(value, drawn):
+    """An element that is twice the constant is drawn so, not as the constant."""
+    twice = cp.PaddingMode(
+        "twice", lambda at, n: [(2.0, np.full_like(at, -1))], params={"value": cp.Param(0.0, kind="values")}, description="Twice."
+    )
+    plugin = type("Twice", (), {"convpolicy_padding_modes": staticmethod(cp.hookimpl(lambda: [twice]))})
+    cp.register(plugin, "twice")
+    try:
+        plan = TORCH.evolve(padding=(1, 0), padding_mode=cp.Choice("twice", value=value)).plan(2, length=4)
+        said = parsed(picture({"": plan})).find(f"{SVG}desc").text
+    finally:
+        cp.unregister("twice")
+    assert f"Added on the left: {drawn}." in said
+
+
+def test_only_what_is_shown_is_made(monkeypatch):
+    """A picture of a long input makes the columns that it shows, and no others."""
+    made = []
+    monkeypatch.setattr(windows, "columns", lambda plan, positions: made.append(positions) or columns(plan, positions))
+    picture({"": TORCH.evolve(padding=(3, 2), padding_mode="circular").plan(3, length=100_000)})
+    assert sum(map(len, made)) <= MOST_COLUMNS + 2 * windows.MOST_SAID
