@@ -10,7 +10,11 @@ from typing import Any
 
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
-from convpolicy.explorer import choices, codes
+from convpolicy.explorer.choices import NUMBERS
+from convpolicy.explorer.choices import modes as modes_of
+from convpolicy.explorer.choices import paddings as paddings_of
+from convpolicy.explorer.choices import policies as policies_of
+from convpolicy.explorer.codes import by_numbers, by_rule, targets
 from convpolicy.explorer.plans import PLAIN, Ranges, Store, Tables, refused_windows
 from convpolicy.parts.choice import Choice
 from convpolicy.registry import current
@@ -23,8 +27,8 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
         extra: policies beside the registered ones, such as those of files.
         ranges: the sizes.
     """
-    offered = choices.policies(extra)
-    paddings, modes = choices.paddings(offered), choices.modes(offered)
+    offered = policies_of(extra)
+    paddings, modes = paddings_of(offered), modes_of(offered)
     tables = Tables(ranges)
     rules = [
         {"name": name, "description": _described("padding rule", choice), **tables.padding(choice)}
@@ -39,10 +43,10 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
     words = {rule for policy in offered for _word, rule in policy.padding_names}
     templates = Store()
     written = {}
-    for name, dialect in codes.targets().items():
-        numbers = [codes.by_numbers(dialect, mode, tables, templates) for mode in modes.values()]
+    for name, dialect in targets().items():
+        numbers = [by_numbers(dialect, mode, tables, templates) for mode in modes.values()]
         rows = [
-            tables.row(codes.by_rule(dialect, rule, rule.name in words and not rule.params, ranges, templates))
+            tables.row(by_rule(dialect, rule, rule.name in words and not rule.params, ranges, templates))
             for rule in paddings.values()
         ]
         written[name] = {"numbers": numbers, "rules": rows}
@@ -97,7 +101,7 @@ def _policy(policy: Policy, paddings: list[str], modes: list[str], tables: Table
 
 def _padding(choice: Choice, paddings: list[str]) -> int | list[int]:
     """Return the place of a rule in the list, or its two numbers."""
-    if choice.name != choices.NUMBERS:
+    if choice.name != NUMBERS:
         return paddings.index(str(choice))
     pads = dict(choice.params)
     return [int(pads.get(side, 0)) for side in ("left", "right")]

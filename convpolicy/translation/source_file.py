@@ -8,13 +8,12 @@ from typing import Any
 import attrs
 
 from convpolicy.errors import ConvPolicyError, InvalidValueError
-from convpolicy.translation import calls, pages
 from convpolicy.translation.bindings import Page
-from convpolicy.translation.calls import Context
+from convpolicy.translation.calls import Context, read, with_changes
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.following import Follower, with_partials
 from convpolicy.translation.names import Names
-from convpolicy.translation.pages import Known, Mention
+from convpolicy.translation.pages import Known, Mention, mentions, names_of
 from convpolicy.translation.reading import Request
 from convpolicy.translation.scopes import Scope
 from convpolicy.translation.surroundings import Changes
@@ -103,8 +102,8 @@ class SourceFile:
         """Parse a file, and find its layers."""
         text, tree = parse(code)
         page, dialect = Page.of(tree), pair.source.dialect
-        names = pages.names_of(page, dialect, pair.known)
-        return cls(pair, Source(text), page, names, pages.mentions(page, names, pair.known, dialect), _call_in(tree))
+        names = names_of(page, dialect, pair.known)
+        return cls(pair, Source(text), page, names, mentions(page, names, pair.known, dialect), _call_in(tree))
 
     def path(self, name: str, scope: Scope | None = None) -> str | None:
         """Return the path of an argument's name: None where it is not certain, or another package's than the framework's."""
@@ -169,7 +168,7 @@ class SourceFile:
         assert isinstance(row.node, ast.Call)
         assert row.known is not None
         call = as_call(with_partials(row.node, row.resolution.partial), arithmetic=True, path=path)
-        return calls.with_changes(calls.read(call, row.known.source, context, in_channels), changes, context.dialect, path)
+        return with_changes(read(call, row.known.source, context, in_channels), changes, context.dialect, path)
 
     def _channels(self) -> dict[int, Value]:
         """Return ``id(call) -> channels`` where the rest of the file says how many channels the input of a call has."""
