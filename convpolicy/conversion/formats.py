@@ -14,8 +14,7 @@ from convpolicy import registry
 from convpolicy.conversion.limits import check_claims
 from convpolicy.conversion.tensors import Entry, Job, Reader, Writer
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError
-from convpolicy.parts.padding import declared
-from convpolicy.parts.part import Part
+from convpolicy.parts.part import Part, declared
 
 KIND = "file format"
 

@@ -14,8 +14,7 @@ from convpolicy.arithmetic import SIDES
 from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError, MissingFrameworkError, shown
-from convpolicy.parts.padding import declared
-from convpolicy.parts.part import Part
+from convpolicy.parts.part import Part, declared
 from convpolicy.parts.side import require_channels, value_of
 from convpolicy.parts.stream import Stream
 

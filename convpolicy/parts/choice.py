@@ -45,7 +45,7 @@ class FrozenArray:
     def __repr__(self) -> str:
         if self.array.ndim == 1 and self.array.size <= MOST_WRITTEN:
             return f"array({self.array.tolist()})"
-        return f"array(shape={self.array.shape}, crc32={zlib.crc32(self.array.tobytes()):08x})"  # two that differ are told apart
+        return f"array(shape={self.array.shape}, crc32={zlib.crc32(self.array.tobytes()):08x})"  # the checksum differs where the numbers do
 
     def __reduce__(self) -> tuple[type[FrozenArray], tuple[Any]]:
         return FrozenArray, (np.array(self.array),)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from convpolicy.arithmetic import SIDES, integer
 from convpolicy.errors import InvalidValueError, PluginError, raised
-from convpolicy.parts.padding import declared
-from convpolicy.parts.part import Param, Part, first_sentence
+from convpolicy.parts.part import Param, Part, declared, first_sentence
 from convpolicy.parts.side import CONSTANT, Side, Term, value_of
 
 Indices: TypeAlias = "NDArray[np.int64]"

@@ -8,23 +8,8 @@ from typing import Any, ClassVar
 import attrs
 
 from convpolicy.arithmetic import integer
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, nearest, raised, said, shown
-from convpolicy.parts.part import Part, first_sentence
-
-
-def declared(words: Iterable[str], allowed: tuple[str, ...]) -> frozenset[str]:
-    """Return the words in which a part says what holds of it.
-
-    Raises:
-        InvalidTypeError, InvalidValueError: no set of words, or another word; holds those allowed.
-    """
-    if isinstance(words, str) or not isinstance(words, Iterable):
-        raise InvalidTypeError(f"declares must be a set of words, got {shown(words)}; pass for example {{{allowed[0]!r}}}.")
-    found = frozenset(words)
-    for word in found:
-        if word not in allowed:
-            raise InvalidValueError(f"declares must be of {', '.join(allowed)}, got {shown(word)}.{nearest(word, allowed)}")
-    return found
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised, said
+from convpolicy.parts.part import Part, declared, first_sentence
 
 
 def _of_a_rule(words: Iterable[str]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -180,3 +180,18 @@ def first_sentence(function: Any) -> str:
     """Return the first line of a function's docstring, or an empty string."""
     doc = (getattr(function, "__doc__", None) or "").strip()
     return doc.split("\n", 1)[0].strip()
+
+
+def declared(words: Iterable[str], allowed: tuple[str, ...]) -> frozenset[str]:
+    """Return the words in which a part says what holds of it.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: no set of words, or another word; holds those allowed.
+    """
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise InvalidTypeError(f"declares must be a set of words, got {shown(words)}; pass for example {{{allowed[0]!r}}}.")
+    found = frozenset(words)
+    for word in found:
+        if word not in allowed:
+            raise InvalidValueError(f"declares must be of {', '.join(allowed)}, got {shown(word)}.{nearest(word, allowed)}")
+    return found
