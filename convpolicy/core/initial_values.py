@@ -52,7 +52,7 @@ def in_words(choice: Choice) -> str:
 
 
 def check_dtype(dtype: Any) -> None:
-    """Refuse what is no dtype that initial values are drawn in.
+    """Refuse a dtype in which no initial values are drawn.
 
     Raises:
         InvalidValueError: holds those there are.

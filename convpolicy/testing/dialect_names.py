@@ -32,7 +32,7 @@ def names(dialect: Dialect) -> None:
 
 
 def classes(dialect: Dialect, reader: Reader) -> None:
-    """Every class that is read has a name of its own, and tables of its parameters."""
+    """Every class that is read has another name, and tables of its parameters."""
     require(bool(reader.classes), "its reader must have a class; list one, or pass reader=None.")
     paths = [path for source in reader.classes for path in (source.title, *source.paths)]
     for path in paths:

@@ -73,7 +73,7 @@ class Memory(Reader):
 
 @contextmanager
 def folder(part: FileFormat) -> Iterator[Path]:
-    """Yield the path of a file of a format that is not there yet, in a folder of its own."""
+    """Yield the path of a file of a format that is not there yet, in a new folder."""
     with tempfile.TemporaryDirectory(prefix="convpolicy-") as name:
         yield Path(name).resolve() / f"weights{part.suffix}"
 

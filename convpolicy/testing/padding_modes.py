@@ -38,7 +38,7 @@ GROWS = range(1, 65)  # lengths between which a limit has to grow
 def checks(mode: PaddingMode, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a padding mode, lowest rung first; its properties decide which of them apply."""
     found = [("names", "names", partial(check_names, mode))]
-    if not mode.is_per_side:  # which has no function of its own
+    if not mode.is_per_side:  # which has no function
         found += [
             ("signature", "signatures", partial(_signature, mode)),
             ("indices", "shapes and dtypes", partial(_each, mode, max_examples, _indices)),

@@ -27,7 +27,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights; None for what is no 1-D convolution of Keras, or one with its ``ZeroPadding1D`` before it."""
+    """Return sizes, policy and weights; None for anything but a 1-D convolution of Keras, alone or after ``ZeroPadding1D``."""
     for other, why in OTHERS.items():
         if isinstance(layer, other):
             raise refuse(layer, *why)

@@ -84,7 +84,7 @@ def _added(x: Any, elements: Any, value: Any) -> Any:
         part = ops.gather(x, samples, 2)
         if coefficient is not None:
             part = part * coefficient
-        if mask is not None:  # what is not read is 0, whatever stands there
+        if mask is not None:  # an infinity that is not read must not reach the sum
             part = ops.select(ops.broadcast_to(mask, part.shape), part, ops.zeros_like(part))
         total = part if total is None else total + part
     if total is None:

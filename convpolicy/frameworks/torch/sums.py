@@ -62,7 +62,7 @@ class Added(NamedTuple):
             part = data.index_select(-1, samples)
             if coefficient is not None:
                 part = part * coefficient
-            if reads is not None:  # what is not read is 0, whatever is at its place
+            if reads is not None:  # an infinity that is not read must not reach the sum
                 part = torch.where(reads, part, 0.0)
             total = part if total is None else total + part
         constants = self.constants

@@ -20,7 +20,7 @@ class Place(NamedTuple):
     """Where the elements of one side are; integers of a symbolic length are tensors.
 
     Attributes:
-        positions: int64 (elements,), below 0 or from the length on; those of the other side are told apart later.
+        positions: int64 (elements,), below 0 or from the length on; a mask removes those of the other side later.
         samples, width: the length and the elements added here, int64 ().
         is_left: whether they are before the input.
     """

@@ -10,6 +10,7 @@ from mindspore import Tensor, nn, ops
 import convpolicy as cp
 from convpolicy import reference
 
+pytestmark = pytest.mark.usefixtures("scratch")
 LAYERS = {
     "native": {},
     "pad": {"padding": 2},
@@ -25,14 +26,6 @@ LAYERS = {
 }
 layers = pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
 modes = pytest.mark.parametrize("mode", [mindspore.PYNATIVE_MODE, mindspore.GRAPH_MODE], ids=["pynative", "graph"])
-
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_path, monkeypatch):
-    """MindSpore writes folders beside itself; every test ends in PyNative mode."""
-    monkeypatch.chdir(tmp_path)
-    yield
-    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 
 
 def built(options, **more):

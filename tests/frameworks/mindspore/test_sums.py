@@ -15,6 +15,7 @@ from convpolicy.testing import backend_cases as kit
 from convpolicy.testing.adjoint import adjoint, counts
 from convpolicy.testing.learned import MODES as LEARNED_MODES
 
+pytestmark = pytest.mark.usefixtures("scratch")
 BACKEND = cp.backends()["mindspore"]
 Choice = cp.Choice
 PER_CHANNEL = np.array([0.5, -1.0, 2.0, 3.0])
@@ -28,14 +29,6 @@ LEARNED_LAYERS = {
     "one side": Choice("per_side", left="reflect", right=Choice("constant", value=PER_CHANNEL, learned=True)),
 }
 each_learned = pytest.mark.parametrize("mode", LEARNED_LAYERS.values(), ids=LEARNED_LAYERS)
-
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_path, monkeypatch):
-    """MindSpore writes folders beside itself; every test ends in PyNative mode."""
-    monkeypatch.chdir(tmp_path)
-    yield
-    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 
 
 def built(mode, **more):
