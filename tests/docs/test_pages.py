@@ -21,15 +21,21 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "e
 
 
 NEEDS = {  # page of docs/ -> what its blocks run on
+    "guides/find_the_difference.md": ("torch", "keras", "tensorflow"),
     "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
     "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),
 }  # fmt: skip
+APART = {"keras", "flax", "paddle"}  # frameworks that do not work in the process of every other one
+
+
+def needs(page):
+    """The frameworks that the blocks of a page use."""
+    return NEEDS.get(page.relative_to(ROOT).as_posix().removeprefix("docs/"), ())
 
 
 def executed(page):
     """The parameter of a page, left out where a framework that it uses is not installed."""
-    name = page.relative_to(ROOT).as_posix()
-    return pytest.param(page, marks=pytest.mark.needs(*NEEDS.get(name.removeprefix("docs/"), ())), id=name)
+    return pytest.param(page, marks=pytest.mark.needs(*needs(page)), id=page.relative_to(ROOT).as_posix())
 
 
 @pytest.mark.parametrize(
@@ -41,11 +47,11 @@ def executed(page):
 def test_the_blocks_of_a_page_print_what_it_says(page, tmp_path, monkeypatch):
     """All Python blocks of a page in one namespace, and its convpolicy commands, in order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    if page.stem not in ("keras", "flax", "paddle"):
+    if not APART.intersection(needs(page)):
         pages.check(page)
         return
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
-    words = [sys.executable, pages.__file__, page]  # the frameworks do not bear each other in one process
+    words = [sys.executable, pages.__file__, page]
     result = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
