@@ -24,6 +24,7 @@ NEEDS = {  # page of docs/ -> what its blocks run on
     "guides/find_the_difference.md": ("torch", "keras", "tensorflow"),
     "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
     "guides/move_models.md": ("torch", "keras", "tensorflow", "flax", "mindspore"),
+    "guides/reproduce_a_paper.md": ("torch", "transformers"),
     "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),
 }  # fmt: skip
 APART = {"keras", "flax", "paddle"}  # frameworks that do not work in the process of every other one
