@@ -1,9 +1,12 @@
-"""Write the explorer beside the pages, as ``explore.html``: the page that ``convpolicy explore`` makes."""
+"""The explorer beside the pages, as ``explore.html``: what ``convpolicy explore`` makes; the directive ``explorer`` is a link to it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
 
 import convpolicy as cp
 from convpolicy.explorer import page
@@ -11,15 +14,27 @@ from convpolicy.explorer import page
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
+FILE = "explore.html"
+
+
+class Explorer(SphinxDirective):
+    """A link to the explorer."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the link, relative to the page."""
+        path = "../" * self.env.docname.count("/") + FILE
+        return [nodes.raw("", f'<p><a href="{path}">Open the explorer</a></p>', format="html")]
+
 
 def write(app: Sphinx, fault: Exception | None) -> None:
     """Write the page when the site is built."""
     if fault is None and app.builder.format == "html":
         start = {"a": "torch", "b": "keras", "version": cp.__version__}
-        Path(app.outdir, "explore.html").write_text(page(start), encoding="utf-8")
+        Path(app.outdir, FILE).write_text(page(start), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Run after the build."""
+    """Register the directive, and write the page after the build."""
+    app.add_directive("explorer", Explorer)
     app.connect("build-finished", write)
     return {"parallel_read_safe": True}
