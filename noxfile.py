@@ -15,7 +15,12 @@ FRAMEWORKS = {  # session -> what its framework is installed from
     "flax": ["flax", "jax", "jaxlib"],
     "paddle": ["paddlepaddle"],
 }
-PAGES = {"parts": "reference/parts.md", "which_rule": "which_rule.md", "claims": "understand/claims.md", "speed": "guides/speed.md"}
+PAGES = {
+    "parts": "reference/parts.md",
+    "which_rule": "which_rule.md",
+    "claims": "understand/claims.md",
+    "speed": "guides/speed.md",
+}
 
 nox.options.sessions = ["core", "lint"]
 
