@@ -23,7 +23,7 @@ draws them. `python docs/make_parts.py` makes this page from the descriptions of
 RULES = """## Padding rules: how many samples are added on each side
 
 Pass `padding=` a name, an int for both sides, a pair `(left, right)`, or `cp.Choice("same_upper", odd_side="left")`. The table shows
-(left, right) → outputs for a kernel, stride, dilation and length. A dash means that the rule refuses these sizes. A negative number is cut
+(left, right) → outputs for kernel k, stride s, dilation d and length L. A dash means that the rule refuses these sizes. A negative number is cut
 away from the input before the convolution.
 """
 ALIASES = """## Aliases of padding rules
@@ -83,14 +83,17 @@ def section(parts: dict, attribute: str = "") -> str:
 
 def pads_table() -> str:
     """What every rule gives for a few sizes."""
-    lines = ["| rule | " + " | ".join(map(str, SIZES)) + " |", "|---" * (len(SIZES) + 1) + "|"]
+    lines = [
+        "| rule | " + " | ".join(f"k\u00a0{k}, s\u00a0{s}, d\u00a0{d}, L\u00a0{n}" for k, s, d, n in SIZES) + " |",
+        "|---" * (len(SIZES) + 1) + "|",
+    ]
     for name in cp.padding_rules():
         choice = cp.Choice("explicit", left=2, right=1) if name == "explicit" else cp.Choice(name)
         cells = []
         for kernel, stride, dilation, length in SIZES:
             try:
                 plan = cp.policy("torch").evolve(padding=choice).plan(kernel, stride, dilation, length=length)
-                cells.append(f"({plan.left}, {plan.right}) → {plan.length_out}")
+                cells.append(f"({plan.left},\u00a0{plan.right}) →\u00a0{plan.length_out}")
             except cp.ConvPolicyError:
                 cells.append("–")
         lines.append(f"| `{choice}` | " + " | ".join(cells) + " |")

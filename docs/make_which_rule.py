@@ -39,7 +39,7 @@ IDIOMS = (  # code, what is passed to cp.Conv1d, where it is seen
 HEAD = """# Which rule is mine?
 
 Find the line that is in your code. The second column is what you pass to `cp.Conv1d`. The other columns show the number of samples
-added on the left and on the right, for a kernel, stride, dilation and length. A dash means that the framework refuses these sizes.
+added on the left and on the right, for kernel k, stride s, dilation d and length L. A dash means that the framework refuses these sizes.
 
 - On the command line: `convpolicy find "tf SAME"`.
 - With sliders: the [explorer](guides/explorer.md).
@@ -54,13 +54,13 @@ LIMITS = {"stride 1 only": (3, 2, 1, 10), "dilation 1 only": (3, 1, 2, 10)}  # n
 
 
 def pads(policy: cp.Policy, sizes: tuple[int, int, int, int]) -> str:
-    """Return ``(left, right)``, or a dash."""
+    """Return ``(left, right)`` that no line breaks, or a dash."""
     kernel, stride, dilation, length = sizes
     try:
         plan = policy.plan(kernel, stride, dilation, length=length)
     except cp.ConvPolicyError:
         return "–"
-    return f"({plan.left}, {plan.right})"
+    return f"({plan.left},\u00a0{plan.right})"
 
 
 def arguments() -> Iterator[tuple[str, str, Any, cp.Policy]]:
@@ -84,7 +84,7 @@ def call(policy: cp.Policy) -> str:
 
 def table(rows: list[tuple[str, ...]], first: tuple[str, ...]) -> str:
     """Return a table with the columns of pads at its end."""
-    heads = [*first, *(f"{k}, {s}, {d}, {n}" for k, s, d, n in SIZES)]
+    heads = [*first, *(f"k\u00a0{k}, s\u00a0{s}, d\u00a0{d}, L\u00a0{n}" for k, s, d, n in SIZES)]
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -91,7 +91,9 @@ def test_which_rule_md_is_made_from_plans():
     made = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=True).stdout
     page = (ROOT / "docs" / "which_rule.md").read_text(encoding="utf-8")
     assert page == made
-    assert "| TensorFlow `padding='same'` | `padding='same_upper'` | (1, 2) | (1, 1) | (1, 2) | (2, 2) |" in page
+    assert "| TensorFlow `padding='same'` | `padding='same_upper'` | (1, 2) | (1, 1) | (1, 2) | (2, 2) |" in page.replace(
+        "\u00a0", " "
+    )
     assert "| PyTorch `same` (stride 1 only), TensorFlow `same`, Keras `same`, Flax `SAME`, MindSpore `same`" in page
 
 
