@@ -33,12 +33,12 @@ BAD_DATA = [
     (GOOD | {"weight_init": {"name": "array", "values": [[1], [2, 3]]}}, TypeError, "rows of different lengths"),
     (GOOD | {"layout": "NCW"}, ValueError, "layout must name a layout of weights, got 'NCW'"),
     (GOOD | {"data_layout": "OIW"}, ValueError, "data_layout must name a layout of data, got 'OIW'"),
-    (GOOD | {"bias": 1}, TypeError, "policy key 'bias' is not valid: got 1 of type int, wanted bool"),
-    (GOOD | {"bias": "yes"}, TypeError, "policy key 'bias' is not valid: got 'yes'"),
-    (GOOD | {"name": 3}, TypeError, "policy key 'name' is not valid: got 3 of type int, wanted str"),
-    (GOOD | {"source": ["a"]}, TypeError, "policy key 'source' is not valid: got ['a']"),
+    (GOOD | {"bias": 1}, TypeError, "policy key 'bias' must be of type bool, got 1 of type int"),
+    (GOOD | {"bias": "yes"}, TypeError, "policy key 'bias' must be of type bool, got 'yes'"),
+    (GOOD | {"name": 3}, TypeError, "policy key 'name' must be of type str, got 3 of type int"),
+    (GOOD | {"source": ["a"]}, TypeError, "policy key 'source' must be of type str, got ['a']"),
     (GOOD | {"padding_names": "same"}, TypeError, "policy key 'padding_names' must be a table, got 'same'"),
-    (GOOD | {"padding_names": {"same": 3}}, TypeError, "policy key 'padding_names' is not valid: got 3"),
+    (GOOD | {"padding_names": {"same": 3}}, TypeError, "policy key 'padding_names' must be of type str, got 3"),
 ]  # fmt: skip
 
 
