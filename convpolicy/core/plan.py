@@ -190,22 +190,14 @@ class Plan:
         return arithmetic.receptive_interval(output, self.kernel_size, self.stride, self.dilation, self.left)
 
     def position(self, output: Any, tap: Any) -> Any:
-        """Return the input position that a tap of an output reads; below 0, or ``length`` and above, it is padding.
-
-        Args:
-            output, tap: indices from 0, as integers or as arrays that broadcast.
-        """
+        """Return the input position that a tap of an output reads; ``output`` and ``tap`` are indices or arrays of indices."""
         return output * self.stride - self.left + tap * self.dilation
 
     def window_terms(self, outputs: NDArray[np.int64]) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        """Return the terms that the taps of some outputs read.
+        """Return the terms that each tap of some outputs reads; the tap reads their sum.
 
-        Args:
-            outputs: int64 array of output indices (outputs,).
-
-        Returns:
-            A list of terms. Each term is a pair of arrays (outputs, kernel): coefficients, and input positions or -1 for the
-            constant. A tap reads the sum of its terms; a coefficient of 0 means that a term adds nothing.
+        A term is a pair of arrays (outputs, kernel): coefficients, and input positions or -1 for the constant. A coefficient of
+        0 means that the term adds nothing.
         """
         read: NDArray[np.int64] = self.position(outputs[:, None], np.arange(self.kernel_size))
         terms = []
