@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under a hidden name beside their own, synced, then renamed."""
+"""Writes files atomically: to a temporary file in the same folder, which is synced and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from types import TracebackType
 
 from convpolicy.errors import InvalidValueError
 
-NAME_BYTES = 255  # of one name, on the file systems in use
-ROOM = 24  # bytes of a hidden name that stay free for what a writer puts behind it
+NAME_BYTES = 255  # longest name of a file on common file systems
+ROOM = 24  # bytes of a temporary name that stay free for a suffix that a writer appends
 
 
 def refuse_existing(path: Path) -> InvalidValueError:
-    """Return the error for an output that is there already."""
+    """Return the error for an output that exists already."""
     return InvalidValueError(f"output {str(path)!r} exists already; pass force to replace it, or another name.")
 
 
 class Staged:
-    """Files that get their names together, when the ``with`` block ends without an error; else none of them is left.
+    """An output file, and files that it refers to, that appear together when the ``with`` block ends without an error.
 
-    One is the output, the others are what the output refers to, such as the shards of an index. They get their names before it,
-    and never the name of a file that exists, so that a process that is killed at any moment leaves the old output whole or the
-    new one. It leaves at most hidden names ``.NAME.HEX``, and files that no output refers to.
+    The other files are, for example, the shards of an index; they are called siblings. They are renamed before the output and
+    never replace an existing file. If the process is killed, either the old or the new output is complete. At most, temporary
+    files ``.NAME.HEX`` and siblings to which no output refers are left over.
 
     Args:
-        force: replace an output that exists; False refuses every file that exists, also those that appear while the block runs.
+        force: True replaces an existing output. False refuses existing files, also those that appear while the block runs.
     """
 
     def __init__(self, *, force: bool) -> None:
         self._force = force
-        self._files: list[tuple[Path, Path]] = []  # hidden name, final name
+        self._files: list[tuple[Path, Path]] = []  # temporary name, final name
         self._siblings: list[tuple[Path, Path]] = []
         self._obsolete: list[Path] = []
 
     def beside(self, path: str | os.PathLike[str]) -> Path:
-        """Return the hidden name to write instead of ``path``.
+        """Return the temporary file to write instead of the output ``path``.
 
         Raises:
-            FileNotFoundError: its folder does not exist.
-            InvalidValueError: it exists, without ``force``.
-            OSError: the file system cannot have such a name.
+            FileNotFoundError: the folder does not exist.
+            InvalidValueError: the output exists, and ``force`` is False.
+            OSError: the file system does not allow the name.
         """
         final = Path(path)
         if not final.parent.is_dir():
@@ -56,16 +56,18 @@ class Staged:
         return hidden
 
     def sibling(self, path: str | os.PathLike[str]) -> Path:
-        """Return the hidden name to write instead of ``path``, a file that the output refers to by the name that `name_of` returns.
+        """Return the temporary file to write instead of the sibling ``path``.
+
+        If ``path`` exists, the sibling gets another name; `name_of` returns it.
 
         Raises:
-            InvalidValueError: it exists, without ``force``.
-            OSError: the file system cannot have such a name.
+            InvalidValueError: ``path`` exists, and ``force`` is False.
+            OSError: the file system does not allow the name.
         """
         final = Path(path)
         if _is_there(final) and not self._force:
             raise refuse_existing(final)
-        reserved = {known for _hidden_name, known in self._siblings}
+        reserved = {name for _hidden_name, name in self._siblings}
         names = (final if number == 0 else final.with_name(f"{final.stem}.{number}{final.suffix}") for number in count())
         free = next(name for name in names if name not in reserved and not _is_there(name))
         hidden = _hidden(free)
@@ -73,11 +75,11 @@ class Staged:
         return hidden
 
     def name_of(self, hidden: Path) -> str:
-        """Return the name that a file gets in its folder."""
+        """Return the final name of a temporary file, without its folder."""
         return dict(self._files + self._siblings)[hidden].name
 
     def remove_afterwards(self, path: Path) -> None:
-        """Remove a file once the output has its name: one that only the replaced output referred to."""
+        """Remove a file after the output is in place, such as a sibling of the output that was replaced."""
         self._obsolete.append(path)
 
     def __enter__(self) -> Staged:  # noqa: PYI034 - typing.Self is newer than the oldest Python
@@ -87,14 +89,14 @@ class Staged:
         try:
             if error is None:
                 self._place()
-        except OSError as failed:
-            self._name(failed)
+        except OSError as fault:
+            self._use_final_name(fault)
             raise
         finally:
             for hidden, _final in self._files + self._siblings:
                 hidden.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            self._name(error)
+            self._use_final_name(error)
 
     def _place(self) -> None:
         for hidden, _final in self._siblings + self._files:
@@ -107,7 +109,7 @@ class Staged:
                 _link(hidden, final)
             if links:
                 _sync_folder(links[0][1].parent)
-            for hidden, final in self._files:  # last: from here on the output refers to its siblings
+            for hidden, final in self._files:  # last, since the output refers to its siblings
                 if self._force:
                     hidden.replace(final)
                 else:
@@ -120,30 +122,30 @@ class Staged:
                         final.unlink(missing_ok=True)
             raise
         for path in self._obsolete:
-            with contextlib.suppress(OSError):  # the result is whole without it
+            with contextlib.suppress(OSError):  # the output is complete even if this fails
                 path.unlink(missing_ok=True)
 
-    def _name(self, error: OSError) -> None:
-        """Let an error of writing, such as a full disk, name the file that was to be written."""
+    def _use_final_name(self, error: OSError) -> None:
+        """Replace the temporary name in an error of writing, such as a full disk, by the final name."""
         names = {str(hidden): str(final) for hidden, final in self._files + self._siblings}
-        said = None if error.filename is None else str(error.filename)
-        if error.errno is not None and (said is None or said in names):
-            error.filename = names.get(said or "", str(self._files[0][1]) if self._files else "")
+        name = None if error.filename is None else str(error.filename)
+        if error.errno is not None and (name is None or name in names):
+            error.filename = names.get(name or "", str(self._files[0][1]) if self._files else "")
             if error.filename2 is not None:
-                del error.filename2  # None would be printed
+                del error.filename2  # setting it to None would print "None"
 
 
 def _hidden(final: Path) -> Path:
     end = f".{uuid.uuid4().hex}"
-    kept = os.fsencode(final.name)[: NAME_BYTES - ROOM - len(end) - 1].decode(errors="ignore")
-    return final.with_name(f".{kept}{end}")
+    start = os.fsencode(final.name)[: NAME_BYTES - ROOM - len(end) - 1].decode(errors="ignore")
+    return final.with_name(f".{start}{end}")
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a name is taken, be it by a link that leads nowhere.
+    """Return True if a name is in use, also by a broken link.
 
     Raises:
-        OSError: a name that the file system cannot have.
+        OSError: the file system does not allow the name.
     """
     try:
         path.lstat()
@@ -156,14 +158,14 @@ def _is_there(path: Path) -> bool:
 
 
 def _has_name(hidden: Path, final: Path) -> bool:
-    """Whether a hidden file has been given its name."""
+    """Return True if a temporary file has its final name."""
     if not os.path.lexists(hidden):
         return True
     return os.path.lexists(final) and os.path.samestat(hidden.lstat(), final.lstat())
 
 
 def _link(hidden: Path, final: Path) -> None:
-    """Give a file its name unless that name is taken; where the disk knows no hard links, after a look."""
+    """Rename a temporary file unless the final name is in use; on disks without hard links this is checked beforehand."""
     try:
         os.link(hidden, final)
     except FileExistsError:
@@ -175,7 +177,7 @@ def _link(hidden: Path, final: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the names in a folder to the disk, where the system can."""
+    """Sync the names in a folder to the disk, if the system supports it."""
     with contextlib.suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -185,10 +187,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write(target: Path, data: bytes) -> None:
-    """Write one file, in place of one that is there, with the permissions of any new file.
+    """Write one file atomically and replace an existing one; the file has the default permissions of new files.
 
     Raises:
-        OSError: the file cannot be written; names the target.
+        OSError: the file cannot be written. The error contains the target.
     """
     with Staged(force=True) as staged:
         staged.beside(target).write_bytes(data)
