@@ -76,9 +76,7 @@ def path_of(argument: str, value: Any) -> Path:
     text = os.fsdecode(text)
     try:
         if b"\0" in os.fsencode(text):
-            raise InvalidValueError(
-                f"{argument} must not contain a null character, got {shown(text)}; pass another path."
-            )
+            raise InvalidValueError(f"{argument} must not contain a null character, got {shown(text)}; pass another path.")
     except UnicodeEncodeError:
         raise InvalidValueError(
             f"{argument} must be a name that the file system allows, got {shown(text)}; pass another path."
