@@ -32,7 +32,7 @@ class Reference(NamedTuple):
 
     Attributes:
         output: float64 array (batch, out, length_out).
-        magnitude: float64 array of the same shape: the sum of |weight · input| plus |bias|.
+        magnitude: float64 array of the same shape: the sum of ``|weight · input|`` plus ``|bias|``.
         terms: number of products summed per output, plus one for the bias.
     """
 

@@ -104,7 +104,7 @@ def he(draws: Draws, target: Target, *, fan: str, negative_slope: float, distrib
     """Standard deviation √(2 / (1 + negative_slope²) / fan), for a layer before a leaky ReLU of that slope.
 
     A uniform distribution with the slope √5 is uniform ±√(1/fan_in), PyTorch's default.
-    Source: He et al. (2015); torch/nn/init.py, kaiming_uniform_, where the slope is called ``a``.
+    Source: He et al. (2015); torch/nn/init.py, ``kaiming_uniform_``, whose parameter ``a`` is the slope.
     """
     return draws.scaled(target.shape, target.fans, fan, math.sqrt(2.0 / (1 + negative_slope**2)), distribution)
 
@@ -123,7 +123,7 @@ def check_slope(target: Target, *, fan: str, negative_slope: float, distribution
 def orthogonal(draws: Draws, target: Target, *, gain: float) -> Values:
     """Orthogonal matrix (out, in/groups · kernel), with orthonormal rows or columns, times gain.
 
-    Source: Saxe et al. (2014); torch/nn/init.py, orthogonal_.
+    Source: Saxe et al. (2014); torch/nn/init.py, ``orthogonal_``.
     """
     rows, columns = target.shape[0], math.prod(target.shape[1:])
     flat = draws.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0)
@@ -135,7 +135,7 @@ def orthogonal(draws: Draws, target: Target, *, gain: float) -> Values:
 def dirac(draws: Draws, target: Target) -> Values:
     """Identity: output channel i copies input channel i of its group; the 1 is at kernel position kernel // 2.
 
-    Source: torch/nn/init.py, dirac_.
+    Source: torch/nn/init.py, ``dirac_``.
     """
     out, inputs, kernel = target.shape
     weight = np.zeros(target.shape)
@@ -164,31 +164,32 @@ def check_weight(target: Target, **_params: Any) -> None:
         raise ValueError(f"it needs a weight of three axes, got shape {target.shape}; pick another one for the bias.")
 
 
-# name -> draw function, parameter of the scale, fan, description
-SCALED: dict[str, tuple[Callable[..., Values], dict[str, Param], str, str]] = {
-    "he": (he, {"negative_slope": Param(0.0)}, "fan_in", "He et al. (2015): std √(2/fan_in)"),
-    "kaiming": (he, {"negative_slope": Param(0.0)}, "fan_in", "He et al. (2015), PyTorch's name: std √(2/fan_in)"),
-    "xavier": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", "Glorot & Bengio (2010): std √(1/fan_avg)"),
-    "glorot": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", "Glorot & Bengio (2010), Keras's name: std √(1/fan_avg)"),
-    "lecun": (variance_scaling, {"gain": Param(1.0)}, "fan_in", "LeCun et al. (1998): std √(1/fan_in)"),
+# name -> draw function, parameter of the scale, fan, numerator of the variance, source
+SCALED: dict[str, tuple[Callable[..., Values], dict[str, Param], str, int, str]] = {
+    "he": (he, {"negative_slope": Param(0.0)}, "fan_in", 2, "He et al. (2015)"),
+    "kaiming": (he, {"negative_slope": Param(0.0)}, "fan_in", 2, "He et al. (2015), PyTorch's name"),
+    "xavier": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", 1, "Glorot & Bengio (2010)"),
+    "glorot": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", 1, "Glorot & Bengio (2010), Keras's name"),
+    "lecun": (variance_scaling, {"gain": Param(1.0)}, "fan_in", 1, "LeCun et al. (1998)"),
 }
-# distribution -> end of the description
+# distribution -> (factor of the variance, text); a uniform distribution on ±b has the variance b² / 3
 DISTRIBUTIONS = {
-    "normal": "normal, not truncated (PyTorch).",
-    "truncated_normal": "normal truncated at ±2σ, std corrected (*_normal of Keras and Flax).",
-    "uniform": "uniform ±√3·std.",
+    "normal": (1, "normal with std {}, as in PyTorch"),
+    "truncated_normal": (1, "normal with std {}, truncated at ±2σ and corrected, as in Keras and Flax"),
+    "uniform": (3, "uniform ±{}"),
 }
 
 
 def _scaled(name: str, distribution: str) -> Initializer:
-    draw, scale, fan, description = SCALED[name]
+    draw, scale, fan, variance, source = SCALED[name]
+    factor, text = DISTRIBUTIONS[distribution]
     return Initializer(
         f"{name}_{distribution}",
         draw,
         check=check_slope if draw is he else None,
         distribution=he_distribution if draw is he else variance_scaling_distribution,
         params=_scale_params(fan, scale, distribution),
-        description=f"{description}, {DISTRIBUTIONS[distribution]}",
+        description=f"{source}: {text.format(f'√({factor * variance}/{fan})')}.",
     )
 
 

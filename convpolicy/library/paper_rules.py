@@ -153,7 +153,7 @@ def speechbrain_same(kernel: int, stride: int, dilation: int, length: int | None
 
 
 def to_multiple(kernel: int, stride: int, dilation: int, length: int | None, *, of: int) -> tuple[int, int]:
-    """(0, -L % of): pads on the right to the next multiple of ``of``; 0 means the stride.
+    """(0, -L % of): pads on the right to the next multiple of the parameter 'of', by default of the stride.
 
     Source: lucidrains/enformer-pytorch, AttentionPool; asteroid and espnet before an encoder.
     """

@@ -52,7 +52,7 @@ class PaddingRule(Part):
 
         Args:
             name: name of the alias.
-            description: meaning of the name; the alias's description is ``Alias of RULE: `` and this text.
+            description: meaning of the name; ``"Alias of RULE: "`` is put before it.
             **defaults: parameters that have another default in the alias.
         """
         params = {key: attrs.evolve(param, default=defaults.get(key, param.default)) for key, param in self.params.items()}

@@ -105,7 +105,7 @@ def test_a_paper_says_everything(name):
     assert paper.link.startswith("https://")
     assert "20" in paper.citation
     assert len(paper.trap) > 80
-    assert any(sign in paper.evidence for sign in (" 0.", " 1.", " 2.", " 3.", " 5.", "loop of its own"))
+    assert any(sign in paper.evidence for sign in (" 0.", " 1.", " 2.", " 3.", " 5.", "plain loop"))
     assert policy.source
     assert {"as_written", "as_trained"} == set(policy.words("weight_init"))
     for layer in dict(paper.layers):
