@@ -62,7 +62,7 @@ class ConvSpec:
 
     @property
     def weight_shape(self) -> tuple[int, int, int]:
-        """``(out_channels, in_channels // groups, kernel_size)``, axes OIW."""
+        """The shape of the weight, ``(out_channels, in_channels // groups, kernel_size)``, axes OIW."""
         return self.out_channels, self.in_channels // self.groups, self.kernel_size
 
     @property
@@ -80,9 +80,9 @@ class ConvSpec:
 class Plan:
     """The exact padding of one input length: frozen, hashable and printable.
 
-    All lengths are in samples. A negative ``left`` or ``right`` removes samples. ``sides`` contains the added elements: each is a
-    sum of coefficients times samples, or the constant. If `copies` is True, each added element is one sample or one number, and
-    ``left_sources``, ``right_sources`` and ``value`` are a simpler form of ``sides``.
+    All lengths are in samples. A negative ``left`` or ``right`` removes samples. ``length_out`` is the output length. ``sides``
+    contains the added elements: each is a sum of coefficients times samples, or the constant. If `copies` is True, each is one
+    sample or one number, and ``left_sources``, ``right_sources`` and ``value`` are a simpler form of ``sides``.
     """
 
     length: int

@@ -51,9 +51,9 @@ class Staged:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
         if _is_there(final) and not self._force:
             raise refuse_existing(final)
-        hidden = _hidden(final)
-        self._files.append((hidden, final))
-        return hidden
+        temporary = _temporary_path(final)
+        self._files.append((temporary, final))
+        return temporary
 
     def sibling(self, path: str | os.PathLike[str]) -> Path:
         """Return the temporary file to write instead of the sibling ``path``.
@@ -67,16 +67,16 @@ class Staged:
         final = Path(path)
         if _is_there(final) and not self._force:
             raise refuse_existing(final)
-        reserved = {name for _hidden_name, name in self._siblings}
+        reserved = {name for _temporary_name, name in self._siblings}
         names = (final if number == 0 else final.with_name(f"{final.stem}.{number}{final.suffix}") for number in count())
         free = next(name for name in names if name not in reserved and not _is_there(name))
-        hidden = _hidden(free)
-        self._siblings.append((hidden, free))
-        return hidden
+        temporary = _temporary_path(free)
+        self._siblings.append((temporary, free))
+        return temporary
 
-    def name_of(self, hidden: Path) -> str:
+    def name_of(self, temporary: Path) -> str:
         """Return the final name of a temporary file, without its folder."""
-        return dict(self._files + self._siblings)[hidden].name
+        return dict(self._files + self._siblings)[temporary].name
 
     def remove_afterwards(self, path: Path) -> None:
         """Remove a file after the output is in place, such as a sibling of the output that was replaced."""
@@ -93,32 +93,32 @@ class Staged:
             self._use_final_name(fault)
             raise
         finally:
-            for hidden, _final in self._files + self._siblings:
-                hidden.unlink(missing_ok=True)
+            for temporary, _final in self._files + self._siblings:
+                temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             self._use_final_name(error)
 
     def _place(self) -> None:
-        for hidden, _final in self._siblings + self._files:
-            with hidden.open("rb") as file:
+        for temporary, _final in self._siblings + self._files:
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
         links: list[tuple[Path, Path]] = []
         try:
-            for hidden, final in self._siblings:
-                links.append((hidden, final))
-                _link(hidden, final)
+            for temporary, final in self._siblings:
+                links.append((temporary, final))
+                _link(temporary, final)
             if links:
                 _sync_folder(links[0][1].parent)
-            for hidden, final in self._files:  # last, since the output refers to its siblings
+            for temporary, final in self._files:  # last, since the output refers to its siblings
                 if self._force:
-                    hidden.replace(final)
+                    temporary.replace(final)
                 else:
-                    links.append((hidden, final))
-                    _link(hidden, final)
+                    links.append((temporary, final))
+                    _link(temporary, final)
         except BaseException:
-            if not all(_has_name(hidden, final) for hidden, final in self._files):
-                for hidden, final in links:
-                    if _has_name(hidden, final):
+            if not all(_has_name(temporary, final) for temporary, final in self._files):
+                for temporary, final in links:
+                    if _has_name(temporary, final):
                         final.unlink(missing_ok=True)
             raise
         for path in self._obsolete:
@@ -127,7 +127,7 @@ class Staged:
 
     def _use_final_name(self, error: OSError) -> None:
         """Replace the temporary name in an error of writing, such as a full disk, by the final name."""
-        names = {str(hidden): str(final) for hidden, final in self._files + self._siblings}
+        names = {str(temporary): str(final) for temporary, final in self._files + self._siblings}
         name = None if error.filename is None else str(error.filename)
         if error.errno is not None and (name is None or name in names):
             error.filename = names.get(name or "", str(self._files[0][1]) if self._files else "")
@@ -135,7 +135,7 @@ class Staged:
                 del error.filename2  # setting it to None would print "None"
 
 
-def _hidden(final: Path) -> Path:
+def _temporary_path(final: Path) -> Path:
     end = f".{uuid.uuid4().hex}"
     start = os.fsencode(final.name)[: NAME_BYTES - ROOM - len(end) - 1].decode(errors="ignore")
     return final.with_name(f".{start}{end}")
@@ -157,23 +157,23 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _has_name(hidden: Path, final: Path) -> bool:
+def _has_name(temporary: Path, final: Path) -> bool:
     """Return True if a temporary file has its final name."""
-    if not os.path.lexists(hidden):
+    if not os.path.lexists(temporary):
         return True
-    return os.path.lexists(final) and os.path.samestat(hidden.lstat(), final.lstat())
+    return os.path.lexists(final) and os.path.samestat(temporary.lstat(), final.lstat())
 
 
-def _link(hidden: Path, final: Path) -> None:
+def _link(temporary: Path, final: Path) -> None:
     """Rename a temporary file unless the final name is in use; on disks without hard links this is checked beforehand."""
     try:
-        os.link(hidden, final)
+        os.link(temporary, final)
     except FileExistsError:
         raise refuse_existing(final) from None
     except OSError:
         if os.path.lexists(final):
             raise refuse_existing(final) from None
-        hidden.replace(final)
+        temporary.replace(final)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -157,7 +157,10 @@ VALUES = [
     ({"bias_init": "orthogonal"}, "bias_init: initializer 'orthogonal': it needs a weight of three axes, got shape (6,)"),
     ({"bias_init": "dirac"}, "bias_init: initializer 'dirac': it needs a weight of three axes, got shape (6,)"),
     ({"weight_init": Choice("truncated_normal", lower=2, upper=1)}, "lower must be below upper, got 2.0 and 1.0"),
-    ({"weight_init": Choice("truncated_normal", lower=5, upper=6)}, "must contain at least 0.001 of the distribution, got [5.0, 6.0]"),
+    (
+        {"weight_init": Choice("truncated_normal", lower=5, upper=6)},
+        "must contain at least 0.001 of the distribution, got [5.0, 6.0]",
+    ),
     (
         {"weight_init": Choice("uniform", low=1, high=0)},
         "low must be at most high and not infinitely far from it, got 1.0 and 0.0",
