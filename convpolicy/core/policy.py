@@ -38,7 +38,7 @@ def _text(default: Any = "") -> Any:
 class Policy(Offer):
     """The padding, initialization and weight layout of a 1-D convolution; frozen, hashable and comparable.
 
-    It names one registered part of each kind. ``convpolicy.policy(name)`` returns a framework's policy; `evolve` changes fields.
+    It has no sizes and names one registered part of each kind. Use ``convpolicy.policy(name)`` to get a framework's policy.
 
     Args:
         name: name of the policy.
@@ -207,7 +207,7 @@ class Policy(Offer):
         stream: Stream | None = None,
         dtype: str = "float32",
     ) -> dict[str, NDArray[Any] | None]:
-        """Draw initial weights with NumPy alone, bit-identical to those of the policy's framework after the same seed.
+        """Draw initial weights with NumPy; with the framework's random stream they are bit-identical to the framework's.
 
         Args:
             in_channels, out_channels, kernel_size, groups: sizes of the layer; see `ConvSpec`.

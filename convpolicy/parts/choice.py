@@ -67,7 +67,9 @@ def _canonical(argument: str, value: Any) -> Any:
         try:
             array = np.asarray(value)
         except ValueError:  # rows of different lengths
-            raise InvalidTypeError(f"{argument} must be an array of numbers, got rows of different lengths; even them.") from None
+            raise InvalidTypeError(
+                f"{argument} must be an array of numbers, got rows of different lengths; make them equally long."
+            ) from None
         if array.dtype.kind not in "fiu":
             raise InvalidTypeError(f"{argument} must be an array of real numbers, got dtype {array.dtype}; pass floats.")
         return FrozenArray(array)

@@ -59,7 +59,7 @@ class Layout(Part):
             A view or a copy with the axes of this layout.
 
         Raises:
-            InvalidValueError: the weight does not have three axes, or is not depthwise and the layout is.
+            InvalidValueError: the weight does not have three axes, or the layout is depthwise and the weight is not.
         """
         array = self._check(weight, "OIW", data=False)
         if "M" in self.axes:

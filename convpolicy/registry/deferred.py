@@ -52,7 +52,7 @@ class Deferred(Offer):
             raise
         except BaseException as error:
             raise PluginError(f"{title} failed to load: {raised(error)}") from error
-        raise PluginError(f"{title} must be one of that name, got {shown(part)}.")
+        raise PluginError(f"{title} must have the kind {self.kind!r} and the name {self.name!r}, got {shown(part)}.")
 
 
 class Parts(Mapping[str, Any]):
