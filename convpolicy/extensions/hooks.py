@@ -1,4 +1,4 @@
-"""The hooks a plugin may implement; every one returns a list of parts, except `convpolicy_commands`."""
+"""The hooks that a plugin can implement; each returns a list of parts, except `convpolicy_commands`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pluggy
 from convpolicy.registry.marks import hookspec
 from convpolicy.registry.report import PROJECT
 
-if TYPE_CHECKING:  # a part's module is imported when a plugin makes such a part
+if TYPE_CHECKING:  # plugins import the modules of the parts that they make
     from collections.abc import Iterable
 
     from convpolicy.conversion.formats import FileFormat
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # a part's module is imported when a plugin makes such a part
     from convpolicy.translation.dialect import Dialect
     from convpolicy.verification.native import Native
 
-# hook -> the `kind` of part it returns
+# hook -> `kind` of the parts that it returns
 KINDS = MappingProxyType(
     {
         "convpolicy_padding_rules": "padding rule",
@@ -41,27 +41,29 @@ KINDS = MappingProxyType(
     }
 )
 ALL_HOOKS = (*KINDS, "convpolicy_commands")
-MARK = f"{PROJECT}_impl"  # where pluggy's marker leaves what it says of a function
+MARK = f"{PROJECT}_impl"  # attribute in which pluggy's marker stores the options of a function
 
 
 class PluginManager(pluggy.PluginManager):
-    """Pluggy's, which registers `Implementations`."""
+    """A pluggy manager that registers `Implementations`."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
-        """Return how an attribute is marked, or None."""
+        """Return the options of a marked function, or None if the attribute has no mark."""
         return plugin.marks[name] if isinstance(plugin, Implementations) else super().parse_hookimpl_opts(plugin, name)
 
 
 class Implementations:
-    """A plugin as pluggy sees it: its marked functions alone. Most names of a module are imports, and some plugins have no hash.
+    """The marked functions of a plugin, registered with pluggy in place of the plugin.
+
+    pluggy would inspect every name of a module, most of which are imports, and requires a plugin to be hashable.
 
     Args:
         plugin: a module or an object.
-        manager: which marks count.
+        manager: the manager whose marks are read.
     """
 
     def __init__(self, plugin: Any, manager: PluginManager) -> None:
-        if isinstance(plugin, ModuleType):  # pluggy's own look at one is slow
+        if isinstance(plugin, ModuleType):  # faster than asking pluggy about each name
             functions = {name: value for name, value in vars(plugin).items() if isinstance(value, FunctionType)}
             marks = {name: vars(function).get(MARK) for name, function in functions.items()}
         else:
@@ -73,12 +75,12 @@ class Implementations:
         return list(self.marks)
 
     def hooks(self) -> list[str]:
-        """Return the hooks that the plugin implements, sorted, unknown ones included."""
+        """Return the sorted names of the hooks that the plugin implements, including unknown ones."""
         return sorted(mark["specname"] or name for name, mark in self.marks.items())
 
 
 def manager() -> PluginManager:
-    """Return a plugin manager that knows the hooks below and no plugin."""
+    """Return a plugin manager with the hooks of this module and without plugins."""
     plugins = PluginManager(PROJECT)
     plugins.add_hookspecs(sys.modules[__name__])
     return plugins
@@ -86,52 +88,52 @@ def manager() -> PluginManager:
 
 @hookspec
 def convpolicy_padding_rules() -> Iterable[PaddingRule]:  # type: ignore[empty-body]
-    """Return padding rules: how many elements go on each side."""
+    """Return padding rules, which define how many elements are added on each side."""
 
 
 @hookspec
 def convpolicy_padding_modes() -> Iterable[PaddingMode]:  # type: ignore[empty-body]
-    """Return padding modes: what the added elements are."""
+    """Return padding modes, which define the values of added elements."""
 
 
 @hookspec
 def convpolicy_initializers() -> Iterable[Initializer]:  # type: ignore[empty-body]
-    """Return initializers: how fresh weights and biases are drawn."""
+    """Return initializers, which draw initial weights and biases."""
 
 
 @hookspec
 def convpolicy_random_streams() -> Iterable[RandomStream]:  # type: ignore[empty-body]
-    """Return random streams: how a seed becomes numbers."""
+    """Return random streams, which reproduce the random numbers of a framework."""
 
 
 @hookspec
 def convpolicy_layouts() -> Iterable[Layout]:  # type: ignore[empty-body]
-    """Return layouts: axis order and parameter names of weights and data."""
+    """Return layouts, which define axis order and parameter names of weights and data."""
 
 
 @hookspec
 def convpolicy_policies() -> Iterable[Policy]:  # type: ignore[empty-body]
-    """Return policies: one rule, one mode, initializers and layouts under one name."""
+    """Return policies, which combine a padding rule, a padding mode, initializers and layouts under one name."""
 
 
 @hookspec
 def convpolicy_backends() -> Iterable[Backend]:  # type: ignore[empty-body]
-    """Return backends: where layers run."""
+    """Return backends, which build layers of a framework."""
 
 
 @hookspec
 def convpolicy_natives() -> Iterable[Native]:  # type: ignore[empty-body]
-    """Return the real frameworks that policies claim to be, for ``convpolicy verify``."""
+    """Return native frameworks, which ``convpolicy verify`` compares with the policies that reproduce them."""
 
 
 @hookspec
 def convpolicy_dialects() -> Iterable[Dialect]:  # type: ignore[empty-body]
-    """Return dialects: how source code of a framework is read and written, for ``convpolicy translate``."""
+    """Return dialects, which read and write source code of a framework for ``convpolicy translate``."""
 
 
 @hookspec
 def convpolicy_file_formats() -> Iterable[FileFormat]:  # type: ignore[empty-body]
-    """Return file formats: how a kind of checkpoint file is read and written, for ``convpolicy convert``."""
+    """Return file formats, which read and write checkpoint files for ``convpolicy convert``."""
 
 
 @hookspec

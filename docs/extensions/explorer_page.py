@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from click.testing import CliRunner
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-import convpolicy as cp
-from convpolicy.explorer import page
+from convpolicy.cli import group
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -29,8 +29,8 @@ class Explorer(SphinxDirective):
 def write(app: Sphinx, fault: Exception | None) -> None:
     """Write the page when the site is built."""
     if fault is None and app.builder.format == "html":
-        start = {"a": "torch", "b": "keras", "version": cp.__version__}
-        Path(app.outdir, FILE).write_text(page(start), encoding="utf-8")
+        path = Path(app.outdir, FILE)
+        CliRunner().invoke(group.build(), ["explore", "--no-open", "--save", str(path)], catch_exceptions=False)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

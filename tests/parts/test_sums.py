@@ -131,7 +131,7 @@ def test_what_copies_is_read_as_before():
                 getattr(plan, name)
             else:
                 with pytest.raises(
-                    cp.InvalidValueError, match=f"{name} must be read of a plan whose added elements copy samples"
+                    cp.InvalidValueError, match=f"{name} must be read from a plan whose added elements copy samples"
                 ):
                     getattr(plan, name)
 

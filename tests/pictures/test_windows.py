@@ -155,4 +155,4 @@ def test_only_what_is_shown_is_made(monkeypatch):
     made = []
     monkeypatch.setattr(windows, "columns", lambda plan, positions: made.append(positions) or columns(plan, positions))
     picture({"": TORCH.evolve(padding=(3, 2), padding_mode="circular").plan(3, length=100_000)})
-    assert sum(map(len, made)) <= MOST_COLUMNS + 2 * windows.MOST_SAID
+    assert sum(map(len, made)) <= MOST_COLUMNS + 2 * windows.MOST_DESCRIBED

@@ -102,7 +102,7 @@ def test_what_is_declared_is_all_that_holds(parts, name, word):
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [("causal", "declares must be a set of words, got 'causal'"), ({"casual"}, "got 'casual'. Did you mean 'causal'?"), ({3}, "got 3."), (3, "got 3;")],
+    [("causal", "declares must be a set of names, got 'causal'"), ({"casual"}, "got 'casual'. Did you mean 'causal'?"), ({3}, "got 3."), (3, "got 3;")],
 )  # fmt: skip
 def test_a_word_that_is_none_is_refused(words, says):
     """When the part is made, in a sentence."""
