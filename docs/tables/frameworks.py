@@ -12,6 +12,7 @@ import convpolicy as cp
 from convpolicy.core.initial_values import in_words
 from convpolicy.registry import current
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 POLICIES = {"PyTorch": "torch", "Keras, TensorFlow": "keras", "Flax": "flax", "MindSpore": "mindspore", "Paddle": "paddle"}
 OLDER = {"MindSpore": "mindspore@2.0"}  # with other defaults than the newest
 # what is translated into a framework, to see how it writes a mode
@@ -56,7 +57,7 @@ def pads(policy: cp.Policy, *sizes: int, length: int) -> str:
         plan = policy.plan(*sizes, length=length)
     except cp.ConvPolicyError:
         return "refused"
-    return f"({plan.left}, {plan.right}) → {plan.length_out}"
+    return f"({plan.left}, {plan.right}) → {plan.length_out}".replace(" ", NO_BREAK)
 
 
 def word(policy: cp.Policy, padding: str) -> str:

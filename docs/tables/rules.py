@@ -9,7 +9,7 @@ from typing import NamedTuple
 from marks import table
 
 import convpolicy as cp
-from tables.frameworks import pads
+from tables.frameworks import NO_BREAK, pads
 
 SAME = ("same_upper", "same_lower", "same_static", "half", "same_drop_last")
 CAUSAL = ("causal", "encodec_causal", "mimi", "moshi", "semicausal", "nemo_causal")
@@ -52,7 +52,7 @@ def ruled(rule: str) -> cp.Policy:
 
 def comparison(rules: Sequence[str], sizes: Sequence[tuple[int, int, int, int]]) -> str:
     """Return a row for each rule and a column for each size."""
-    heads = [f"{kernel}, {stride}, {dilation}, {length}" for kernel, stride, dilation, length in sizes]
+    heads = [", ".join(map(str, numbers)).replace(" ", NO_BREAK) for numbers in sizes]
     rows = [
         (f"`{rule}`", WHO[rule], *(pads(ruled(rule), *numbers, length=length) for *numbers, length in sizes)) for rule in rules
     ]
@@ -86,7 +86,7 @@ def _condition(differ: Sequence[Case]) -> str:
     for number in range(len(PROPERTIES) + 1):
         for names in combinations(PROPERTIES, number):
             if not any(all(PROPERTIES[name](case) for name in names) for case in differ):
-                return ", ".join(names) or "always"
+                return ", ".join(names).replace(" 1", f"{NO_BREAK}1") or "always"
     return "never"
 
 
