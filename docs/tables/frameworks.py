@@ -139,6 +139,15 @@ def layouts() -> str:
     return table(("framework", "parameters", "axes", "shape of the weight", "input"), rows)
 
 
+def streams() -> str:
+    """Return how every random stream is seeded."""
+    rows = []
+    for name, stream in cp.random_streams().items():
+        seeded, _colon, generator = stream.description.partition(": ")
+        rows.append((f"`{name}`", seeded, generator))
+    return table(("random stream", "reproduces", "how"), rows)
+
+
 def keywords() -> str:
     """Return the keyword of every argument in every framework, as the dialects read it."""
     columns = []
@@ -158,5 +167,6 @@ TABLES = {
     "modes": modes,
     "initial values": initial_values,
     "layouts": layouts,
+    "streams": streams,
     "keywords": keywords,
 }
