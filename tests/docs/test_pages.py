@@ -23,7 +23,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "e
 NEEDS = {  # page of docs/ -> what its blocks run on
     "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
     "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),
-    "understand/initial_weights.md": ("torch",), "understand/why_frameworks_differ.md": ("keras", "tensorflow", "torch"),
+    "understand/exact.md": ("torch",), "understand/initial_weights.md": ("torch",),
+    "understand/why_frameworks_differ.md": ("keras", "tensorflow", "torch"),
 }  # fmt: skip
 ALONE = {"keras", "flax", "paddle"}  # frameworks that do not bear each other in one process
 
