@@ -15,7 +15,12 @@ FRAMEWORKS = {  # session -> what its framework is installed from
     "flax": ["flax", "jax", "jaxlib"],
     "paddle": ["paddlepaddle"],
 }
-PAGES = {"parts": "reference/parts.md", "which_rule": "which_rule.md", "claims": "understand/claims.md", "speed": "guides/speed.md"}
+PAGES = {
+    "parts": "reference/parts.md",
+    "which_rule": "which_rule.md",
+    "claims": "understand/claims.md",
+    "speed": "guides/speed.md",
+}
 
 nox.options.sessions = ["core", "lint"]
 
@@ -81,6 +86,7 @@ def docs(session: nox.Session) -> None:
         with (ROOT / "docs" / page).open("w", encoding="utf-8") as file:
             session.run("python", f"docs/make_{name}.py", stdout=file, env={"CONVPOLICY_LOAD_PLUGINS": ""})
     session.run("python", "docs/make_papers.py", "docs/papers", env={"CONVPOLICY_LOAD_PLUGINS": ""})
+    session.run("python", "docs/make_tables.py", env={"CONVPOLICY_LOAD_PLUGINS": ""})
 
 
 @nox.session
