@@ -13,19 +13,6 @@ from tables.frameworks import NO_BREAK, pads
 
 SAME = ("same_upper", "same_lower", "same_static", "half", "same_drop_last")
 CAUSAL = ("causal", "encodec_causal", "mimi", "moshi", "semicausal", "nemo_causal")
-WHO = {
-    "same_upper": "TensorFlow, Keras, Flax `SAME`, MindSpore, ONNX `SAME_UPPER`, Paddle",
-    "same_lower": "Flax `SAME_LOWER`, ONNX `SAME_LOWER`",
-    "same_static": "PyTorch `same` (stride 1), Flax `CIRCULAR` and `REFLECT`",
-    "half": "`padding=kernel_size // 2` in PyTorch code",
-    "same_drop_last": "wav2vec 2.0: `half`, then the last output dropped",
-    "causal": "Keras, Flax, WaveNet",
-    "encodec_causal": "EnCodec",
-    "mimi": "Mimi in transformers",
-    "moshi": "Moshi",
-    "semicausal": "Google sequence-layers",
-    "nemo_causal": "NVIDIA NeMo",
-}
 
 
 class Case(NamedTuple):
@@ -53,10 +40,8 @@ def ruled(rule: str) -> cp.Policy:
 def comparison(rules: Sequence[str], sizes: Sequence[tuple[int, int, int, int]]) -> str:
     """Return a row for each rule and a column for each size."""
     heads = [", ".join(map(str, numbers)).replace(" ", NO_BREAK) for numbers in sizes]
-    rows = [
-        (f"`{rule}`", WHO[rule], *(pads(ruled(rule), *numbers, length=length) for *numbers, length in sizes)) for rule in rules
-    ]
-    return table(("rule", "who uses it", *heads), rows)
+    rows = [(f"`{rule}`", *(pads(ruled(rule), *numbers, length=length) for *numbers, length in sizes)) for rule in rules]
+    return table(("rule", *heads), rows)
 
 
 def same() -> str:
