@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import convpolicy as cp
-from convpolicy.explorer import page
+from click.testing import CliRunner
+
+from convpolicy.cli import group
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 def write(app: Sphinx, fault: Exception | None) -> None:
     """Write the page when the site is built."""
     if fault is None and app.builder.format == "html":
-        start = {"a": "torch", "b": "keras", "version": cp.__version__}
-        Path(app.outdir, "explore.html").write_text(page(start), encoding="utf-8")
+        path = Path(app.outdir, "explore.html")
+        CliRunner().invoke(group.build(), ["explore", "--no-open", "--save", str(path)], catch_exceptions=False)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

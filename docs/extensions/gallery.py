@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SIZES = {"kernel_size": 4, "stride": 2, "length": 9}  # an even kernel and a stride, where most rules differ
 PARTS = {"padding rule": cp.padding_rules, "padding mode": cp.padding_modes}
-NUMBERS = cp.Choice("explicit", left=2, right=1)
+SETTINGS = {"explicit": {"left": 2, "right": 1}, "crop": {"left": 2, "right": 1}}  # of rules that do nothing by default
 
 
 def plan(kind: str, name: str) -> cp.Plan:
@@ -29,7 +29,7 @@ def plan(kind: str, name: str) -> cp.Plan:
     if kind == "padding mode":
         mode = ("reflect", "zeros") if cp.padding_modes()[name].is_per_side else name
         return base.evolve(padding=3, padding_mode=mode).plan(1, length=6)
-    policy = base.evolve(padding=NUMBERS if name == "explicit" else name)
+    policy = base.evolve(padding=cp.Choice(name, **SETTINGS.get(name, {})))
     try:
         return policy.plan(**SIZES)
     except cp.ConvPolicyError:

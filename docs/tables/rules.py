@@ -39,7 +39,7 @@ def ruled(rule: str) -> cp.Policy:
 
 def comparison(rules: Sequence[str], sizes: Sequence[tuple[int, int, int, int]]) -> str:
     """Return a row for each rule and a column for each size."""
-    heads = [", ".join(map(str, numbers)).replace(" ", NO_BREAK) for numbers in sizes]
+    heads = [", ".join(f"{name}{NO_BREAK}{number}" for name, number in zip("ksdL", numbers)) for numbers in sizes]
     rows = [(f"`{rule}`", *(pads(ruled(rule), *numbers, length=length) for *numbers, length in sizes)) for rule in rules]
     return table(("rule", *heads), rows)
 

@@ -101,7 +101,7 @@ def test_each_kind_conforms(tmp_path, monkeypatch, kind):
             del sys.modules[name]
     project = tomlkit.parse((tmp_path / kind / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"{project['description']}." == module.__doc__
-    assert f"\n{module.__doc__} See [convpolicy]" in readme
+    assert f"\n{module.__doc__}\n\nThis is a plugin for [convpolicy]" in readme
 
 
 def test_a_mode_fades_as_it_is_drawn(tmp_path):

@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "e
 
 NEEDS = {  # page of docs/ -> what its blocks run on
     "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
-    "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),
+    "README.md": ("torch",), "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),
     "understand/exact.md": ("torch",), "understand/initial_weights.md": ("torch",),
     "understand/why_frameworks_differ.md": ("keras", "tensorflow", "torch"),
 }  # fmt: skip
@@ -66,7 +66,20 @@ def test_the_drawing_in_the_readme_is_the_commands():
     assert shown[0] in pages.run_command(command) + "\n"
 
 
-def test_rules_md_is_made_from_what_is_registered():
+def test_the_picture_in_the_readme_is_made_from_plans():
+    """docs/static/front.svg is what docs/make_front.py prints today: as many outputs in both plans, and none that reads the same."""
+    words = [sys.executable, ROOT / "docs" / "make_front.py"]
+    made = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=True).stdout
+    assert (ROOT / "docs" / "static" / "front.svg").read_text(encoding="utf-8") == made
+    torch, keras = (
+        policy.plan(3, 2, length=10)
+        for policy in (cp.policy("torch").evolve(padding=1), cp.policy("keras").evolve(padding="same"))
+    )
+    assert torch.length_out == keras.length_out == 5
+    assert all(torch.position(output, 0) != keras.position(output, 0) for output in range(5))
+
+
+def test_parts_md_is_made_from_what_is_registered():
     """docs/reference/parts.md is what docs/make_parts.py prints today, and has a heading for every registered name."""
     made = subprocess.run(
         [sys.executable, ROOT / "docs" / "make_parts.py"], capture_output=True, text=True, encoding="utf-8", check=True
@@ -85,7 +98,9 @@ def test_which_rule_md_is_made_from_plans():
     made = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=True).stdout
     page = (ROOT / "docs" / "which_rule.md").read_text(encoding="utf-8")
     assert page == made
-    assert "| TensorFlow `padding='same'` | `padding='same_upper'` | (1, 2) | (1, 1) | (1, 2) | (2, 2) |" in page
+    assert "| TensorFlow `padding='same'` | `padding='same_upper'` | (1, 2) | (1, 1) | (1, 2) | (2, 2) |" in page.replace(
+        "\u00a0", " "
+    )
     assert "| PyTorch `same` (stride 1 only), TensorFlow `same`, Keras `same`, Flax `SAME`, MindSpore `same`" in page
 
 
