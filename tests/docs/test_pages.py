@@ -23,13 +23,20 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "e
 NEEDS = {  # page of docs/ -> what its blocks run on
     "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
     "README.md": ("torch",), "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),
+    "understand/exact.md": ("torch",), "understand/initial_weights.md": ("torch",),
+    "understand/why_frameworks_differ.md": ("keras", "tensorflow", "torch"),
 }  # fmt: skip
+ALONE = {"keras", "flax", "paddle"}  # frameworks that do not bear each other in one process
+
+
+def needs(page):
+    """What the blocks of a page run on."""
+    return NEEDS.get(page.relative_to(ROOT).as_posix().removeprefix("docs/"), ())
 
 
 def executed(page):
     """The parameter of a page, left out where a framework that it uses is not installed."""
-    name = page.relative_to(ROOT).as_posix()
-    return pytest.param(page, marks=pytest.mark.needs(*NEEDS.get(name.removeprefix("docs/"), ())), id=name)
+    return pytest.param(page, marks=pytest.mark.needs(*needs(page)), id=page.relative_to(ROOT).as_posix())
 
 
 @pytest.mark.parametrize(
@@ -41,11 +48,11 @@ def executed(page):
 def test_the_blocks_of_a_page_print_what_it_says(page, tmp_path, monkeypatch):
     """All Python blocks of a page in one namespace, and its convpolicy commands, in order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    if page.stem not in ("keras", "flax", "paddle"):
+    if not ALONE & set(needs(page)):
         pages.check(page)
         return
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
-    words = [sys.executable, pages.__file__, page]  # the frameworks do not bear each other in one process
+    words = [sys.executable, pages.__file__, page]
     result = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
@@ -160,7 +167,7 @@ def test_links_lead_somewhere(page):
     """Every relative link of a page names a file or folder of this repository, and its anchor a heading."""
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
         path, _hash, anchor = target.partition("#")
-        file = (page.parent / path).resolve()
+        file = (page.parent / path).resolve() if path else page
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
