@@ -36,7 +36,7 @@ class Prepared:
     block, which closes the source file. The arguments are those of `convert`.
 
     Attributes:
-        notes: warnings about the output, as sentences: what it will lack, and what you may not expect in it.
+        notes: warnings about the output, as sentences.
     """
 
     def __init__(

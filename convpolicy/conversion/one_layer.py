@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.bits.float32 import from_bfloat16
-from convpolicy.conversion.files.safetensors import WORDS, SafetensorsReader
+from convpolicy.conversion.files.safetensors import DTYPE_NAMES, SafetensorsReader
 from convpolicy.conversion.tensors import FLOATS, Entry
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
@@ -103,7 +103,7 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
         )
     dtypes = {entry.dtype for entry in tensors.values()}
     if len(dtypes) > 1 or len(arrays) < len(tensors):
-        dtype_names = ", ".join(WORDS[name] for name in FLOATS)
+        dtype_names = ", ".join(DTYPE_NAMES[name] for name in FLOATS)
         raise InvalidValueError(f"weight and bias in {file!r} must both have one dtype of {dtype_names}; cast them.")
     return layout.unpack(arrays), dtypes.pop()
 

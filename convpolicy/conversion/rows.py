@@ -164,11 +164,11 @@ def _groups(row: Row) -> int | None:
 def _pairs(known: Mapping[str, Entry], moves: Mapping[str, Move]) -> dict[str, str]:
     """Return the names of the directions and the lengths of every weight normalisation."""
     pairs = {name: partner(name) for name, move in moves.items() if move.part == "v"}
-    alone = [name for name, move in moves.items() if move.part == "g" and name not in pairs.values()]
-    alone += [name for name, lengths in pairs.items() if lengths not in known or moves.get(lengths) is None]
-    if alone:
+    unpaired = [name for name, move in moves.items() if move.part == "g" and name not in pairs.values()]
+    unpaired += [name for name, lengths in pairs.items() if lengths not in known or moves.get(lengths) is None]
+    if unpaired:
         raise InvalidValueError(
-            f"{alone[0]!r} cannot be folded: the other tensor of its weight normalisation is not selected; select both."
+            f"{unpaired[0]!r} cannot be folded: the other tensor of its weight normalisation is not selected; select both."
         )
     for directions, lengths in pairs.items():
         if known[directions].dtype not in FLOATS or known[lengths].dtype not in FLOATS:

@@ -31,7 +31,7 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     rows: list[tuple[str, str, Any]] = [
         ("names", "names", partial(_names, policy)),
         ("parts", "names", partial(_parts, policy)),
-        ("words", "names", partial(_words, policy)),
+        ("words", "names", partial(_argument_names, policy)),
         ("file", "shapes and dtypes", partial(_file, policy)),
         ("accepts", "shapes and dtypes", partial(_accepts, policy)),
         ("initial-weights", "shapes and dtypes", partial(_initial, policy)),
@@ -85,7 +85,7 @@ def _parts(policy: Policy) -> None:
         policy.checked([field])  # raises for a part that is not registered or a parameter that it does not have
 
 
-def _words(policy: Policy) -> None:
+def _argument_names(policy: Policy) -> None:
     modes = dict(policy.mode_names)
     names = dict(policy.padding_names)
     for name in modes:

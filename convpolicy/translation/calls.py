@@ -125,7 +125,7 @@ def with_changes(request: Request, changes: Changes, dialect: Dialect, path: Pat
         request: what the call alone asks for.
         changes: what the code around the call does to the layer.
         dialect: dialect of the framework.
-        path: ``(name) -> path``: the dotted path that a name stands for, or None when it is not certain.
+        path: ``(name) -> path``: the dotted path that a name refers to, or None when it is not certain.
 
     Raises:
         InvalidValueError: the code around the call changes the outputs in a way that cannot be translated.

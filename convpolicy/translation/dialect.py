@@ -72,7 +72,7 @@ class Reader:
         surroundings: code that may be around a call, and the other layers of the framework.
         channels: for classes whose calls do not contain the number of input channels: a function ``(tree, path) -> {id(call):
             channels}`` that finds it in the rest of the file, or None. ``tree`` is the syntax tree of the file. ``path`` is a function
-            that returns the dotted path that a node stands for, or None when it is not certain.
+            that returns the dotted path that a node refers to, or None when it is not certain.
     """
 
     classes: tuple[SourceClass, ...]

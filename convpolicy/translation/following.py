@@ -29,7 +29,7 @@ class Follower:
         names: meaning of the names in the file.
         dialect: dialect of the framework.
         policy: policy of the framework.
-        path: ``(name, scope) -> path``: the dotted path that the name of an argument stands for, or None.
+        path: ``(name, scope) -> path``: the dotted path that the name of an argument refers to, or None.
     """
 
     page: Page

@@ -22,9 +22,9 @@ class Resolution:
     """The meaning of a name at the place where it is read.
 
     Args:
-        paths: every dotted path that the name may stand for.
-        doubts: reasons why it may stand for something else.
-        bound: whether the file binds the name. A name that it does not bind stands for the customary path, or for itself.
+        paths: every dotted path that the name may refer to.
+        doubts: reasons why it may refer to something else.
+        bound: whether the file binds the name. A name that it does not bind refers to the customary path, or for itself.
         partial: calls of ``functools.partial`` around the class, outermost last.
     """
 
@@ -35,7 +35,7 @@ class Resolution:
 
     @property
     def path(self) -> str | None:
-        """The only path that the name can stand for, or None when that is uncertain."""
+        """The only path that the name can refer to, or None when that is uncertain."""
         return self.paths[0] if len(self.paths) == 1 and not self.doubts else None
 
 
@@ -98,7 +98,7 @@ class Names:
         return None if later is None else f"`from {later[0]} import *` at line {later[1]}"
 
     def path(self, name: str, scope: Scope) -> str | None:
-        """Return the only path that a dotted name can stand for, or None when that is uncertain."""
+        """Return the only path that a dotted name can refer to, or None when that is uncertain."""
         return self.resolve(name, scope).path
 
     def resolve(self, name: str, scope: Scope) -> Resolution:

@@ -126,7 +126,7 @@ def _named(use: Use) -> str:
 
 
 def _certain(answer: Resolution, known: Mapping[str, Known]) -> Known | None:
-    """Return the class that every path of a name stands for, or None if they differ."""
+    """Return the class that every path of a name refers to, or None if they differ."""
     entries = {id(entry.source): entry for path in answer.paths if (entry := known.get(path)) is not None}
     if len(entries) != 1 or any(path not in known for path in answer.paths):
         return None

@@ -72,10 +72,10 @@ class Pair:
         return self.source.dialect.source_classes[0].title
 
     def known_class(self, path: str) -> Known:
-        """Return the layer class that a dotted name stands for.
+        """Return the layer class that a dotted name refers to.
 
         Raises:
-            InvalidValueError: the name stands for something else, or for a class of another framework; the message names both.
+            InvalidValueError: the name refers to something else, or to a class of another framework; the message names both.
         """
         layer_class = self.known.get(path)
         if layer_class is None or layer_class.dialect is not self.source.dialect:
@@ -106,7 +106,7 @@ class SourceFile:
         return cls(pair, Source(text), page, names, mentions(page, names, pair.known, dialect), _call_in(tree))
 
     def path(self, name: str, scope: Scope | None = None) -> str | None:
-        """Return the path that the name of an argument stands for, or None if it is uncertain or of another package."""
+        """Return the path that the name of an argument refers to, or None if it is uncertain or of another package."""
         resolution = self.names.resolve(name, scope or self.page.module)
         path = resolution.path
         packages = self.pair.source.dialect.packages | {"numpy"}

@@ -12,7 +12,7 @@ from convpolicy.translation.initializer_words import Named
 from convpolicy.translation.scopes import Scope, Use
 from convpolicy.translation.values import dotted, text_of
 
-Resolve: TypeAlias = Callable[[str, Scope], "str | None"]  # dotted name -> the path that it stands for, None if uncertain
+Resolve: TypeAlias = Callable[[str, Scope], "str | None"]  # dotted name -> the path that it refers to, None if uncertain
 IN_A_ROW = (
     "append", "add", "insert", "extend", "add_module", "add_sublayer", "register_module", "setattr", "insert_child_to_cell",
     "OrderedDict", "dict", "list", "tuple", "zip", "enumerate",
@@ -58,7 +58,7 @@ class Surroundings:
     Every class and function is named by its dotted path. Values of mappings are parts of comments and messages, unless stated otherwise.
 
     Args:
-        layers: other layers of the framework. ``"mylib.nn.*"`` stands for every capitalised name of a module.
+        layers: other layers of the framework. ``"mylib.nn.*"`` means every capitalised name of a module.
         values: names in such a module that are not layers, such as a parameter or an input.
         alike: layers and functions that are similar to Conv1d and cannot be read, with what to write instead.
         containers: classes that contain layers and do not change them.

@@ -30,7 +30,7 @@ class Expression:
 
     Args:
         text: the code.
-        path: the dotted path that a name stands for, or None if it is uncertain.
+        path: the dotted path that a name refers to, or None if it is uncertain.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Call:
         positional: values of the positional arguments.
         keywords: name and value of each keyword argument.
         text: source code of the call.
-        path: the dotted path that the name stands for, or None if it is uncertain.
+        path: the dotted path that the name refers to, or None if it is uncertain.
     """
 
     name: str
@@ -146,7 +146,7 @@ def as_call(node: ast.Call, *, arithmetic: bool, path: Path = str) -> Call:
     Args:
         node: the call.
         arithmetic: True to keep arithmetic on names and subscripts, such as ``2 * dim``, as an expression; False to refuse it.
-        path: function ``(name) -> path`` that returns the dotted path that a name stands for, or None if it is uncertain.
+        path: function ``(name) -> path`` that returns the dotted path that a name refers to, or None if it is uncertain.
 
     Raises:
         InvalidValueError: an argument is starred or computed, or the call has no name; the message contains the code.

@@ -101,7 +101,7 @@ class _Layer:
         if statement := self._dtype_statement(layer):
             body += f"\n{statement}"
         used = "\n".join([body, *self.padding.classes])
-        imports = tuple(line for word, line in self.writer.imports.items() if re.search(rf"(?<![\w.]){word}\.", used))
+        imports = tuple(line for name, line in self.writer.imports.items() if re.search(rf"(?<![\w.]){name}\.", used))
         return Snippet(self.name, imports, self.padding.classes, tuple(self.notes), body)
 
     def _arguments(self) -> tuple[dict[str, Value], list[tuple[str, str]]]:

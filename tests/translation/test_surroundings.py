@@ -42,7 +42,7 @@ NAMED = [
     ("torch", "weight_norm(nn.Conv1d(4, 8, 3), dim=2)", "weight_norm(…) is left out: its weight is computed from other tensors"),
     ("torch", TORCH + "c = torch.compile(nn.Conv1d(4, 8, 3))", "torch.compile(…) is left out: it compiles the layer"),
     ("torch", TORCH + "c = nn.Conv1d(4, 8, 3)\nc = parametrizations.weight_norm(c)", "parametrizations.weight_norm(…) at line 5 is left out"),
-    ("torch", "from torch import nn\nfrom .blocks import *\nx = nn.Conv1d(4, 8, 3)", "`from .blocks import *` at line 2 may bind it anew"),
+    ("torch", "from torch import nn\nfrom .blocks import *\nx = nn.Conv1d(4, 8, 3)", "`from .blocks import *` at line 2 may redefine it"),
     ("torch", "nn.Conv1d(4, 8, 3).cuda().eval()", ".cuda() is left out: move the layer yourself"),
     ("torch", "nn.Conv1d(4, 8, 3).to(device, non_blocking=True)", ".to(device, non_blocking=True) is left out"),
     ("torch", "nn.Conv1d(4, 8, 3).share_memory()", ".share_memory() after it is ignored here"),

@@ -15,13 +15,13 @@ from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Rea
 from convpolicy.errors import InvalidValueError
 
 METADATA = "__metadata__"
-WORDS = {
+DTYPE_NAMES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16",
     "uint8": "U8", "bool": "BOOL", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0",
     "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ",
 }  # fmt: skip
-DTYPES = {word: name for name, word in WORDS.items()}
+DTYPES = {short: name for name, short in DTYPE_NAMES.items()}
 MAX_HEADER = 100_000_000  # bytes that the library reads; safetensors/src/tensor.rs, MAX_HEADER_SIZE
 OURS = "safetensors:"  # before the name of a dtype that only safetensors has, such as one of four bits
 
@@ -81,7 +81,7 @@ class SafetensorsReader(Reader):
         self._file.close()
 
 
-def word_of(entry: Entry) -> str:
+def dtype_name(entry: Entry) -> str:
     """Return the safetensors name of an entry's dtype, such as ``"F32"``.
 
     Raises:
@@ -89,10 +89,10 @@ def word_of(entry: Entry) -> str:
     """
     if entry.dtype.startswith(OURS):
         return entry.dtype.removeprefix(OURS)
-    if entry.dtype not in WORDS:
+    if entry.dtype not in DTYPE_NAMES:
         hint = f"; {UNNAMED}" if is_unnamed(entry.dtype) else "; choose an .npz file"
         raise InvalidValueError(f"safetensors cannot store dtype {entry.dtype}, which {entry.name!r} has{hint}.")
-    return WORDS[entry.dtype]
+    return DTYPE_NAMES[entry.dtype]
 
 
 class SafetensorsWriter(Writer):
@@ -107,7 +107,7 @@ class SafetensorsWriter(Writer):
             if row.name == METADATA:
                 raise InvalidValueError(f"safetensors reserves the name {METADATA!r}, which a tensor has; rename it in a map.")
             check_lengths(row)
-            header[row.name] = {"dtype": word_of(row), "shape": row.shape, "data_offsets": (at, at + row.size)}
+            header[row.name] = {"dtype": dtype_name(row), "shape": row.shape, "data_offsets": (at, at + row.size)}
             at += row.size
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
