@@ -32,8 +32,8 @@ Progress = Callable[[str, int, int], None]
 class Prepared:
     """Plan a conversion without writing it.
 
-    The source file is open and checked, and you can inspect ``tensors`` and ``notes`` before you call `run`. Use it in a ``with``
-    block, which closes the source file. The arguments are those of `convert`.
+    The source file is opened and checked. Inspect ``tensors`` and ``notes``, then call `run` to write the output. Use the object in a
+    ``with`` block, which closes the source file. The arguments are those of `convert`.
 
     Attributes:
         notes: warnings about the output, as sentences.

@@ -150,7 +150,7 @@ def _layouts(framework: str) -> dict[str, Layout]:
 
 
 def kept_in(target: Side, layout: Layout, source: Side) -> Layout:
-    """Return the layout of a weight in the output: its present one for a special layer of the same framework, else the target's."""
+    """Return the layout of a weight in the output: the target's or, for a depthwise layer of the same framework, its own."""
     special = layout.name != source.layout.name and target.framework == source.framework and has_layout(target, layout)
     return layout if special else target.layout
 

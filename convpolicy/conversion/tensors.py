@@ -39,7 +39,7 @@ Piece = Any  # a part of a tensor's bytes: bytes, a memoryview, or a uint8 array
 
 @attrs.frozen
 class Entry:
-    """One tensor of a file. The function `entry` makes one and computes its size.
+    """One tensor of a file; the function `entry` makes one and computes its size.
 
     Args:
         name: name of the tensor in the file.
@@ -145,7 +145,7 @@ def texts(document: str) -> dict[str, str]:
 
 
 class Reader:
-    """Base class of readers. A file format subclasses it, sets ``entries`` and overrides `pieces`.
+    """Base class of readers: a file format subclasses it, sets ``entries`` and overrides `pieces`.
 
     ``__init__`` opens the file. It raises an `InvalidValueError` that names the file if the file is damaged or could run code; use
     `reading` to turn a library's exceptions into that error. `convert` reads each tensor once, in any order.
@@ -171,7 +171,7 @@ class Reader:
         self.files: tuple[Path, ...] = (path,)
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
-        """Yield the bytes of a tensor in C order, little-endian. `in_pieces` yields those of an array.
+        """Yield the bytes of a tensor in C order, little-endian; `in_pieces` does this for an array.
 
         Args:
             entry: one of ``entries``.
@@ -182,11 +182,11 @@ class Reader:
         raise NotImplementedError
 
     def array(self, entry: Entry) -> NDArray[Any]:
-        """Return a whole tensor as an array. A dtype that NumPy lacks becomes the integers of its bits: bfloat16 becomes uint16."""
+        """Return a whole tensor as an array; a dtype that NumPy lacks becomes integers of its bits, such as uint16 for bfloat16."""
         return joined(entry, self.pieces(entry)).view(holder(entry.dtype)).reshape(entry.shape)
 
     def close(self) -> None:
-        """Close the file. `convert` calls it once."""
+        """Close the file; `convert` calls this method once."""
 
 
 def _leave(name: str) -> None:
@@ -219,7 +219,7 @@ class Job:
 
 
 class Writer:
-    """Base class of writers. A file format subclasses it and overrides ``__init__`` and `write`.
+    """Base class of writers: a file format subclasses it and overrides ``__init__`` and `write`.
 
     The methods are called in this order:
 
@@ -251,7 +251,7 @@ class Writer:
         raise NotImplementedError
 
     def copy(self, entry: Entry, reader: Reader, old: Entry) -> None:
-        """Copy the next tensor from the input, where its bytes are the same. A format can override this to copy more than the bytes.
+        """Copy the next tensor from the input, where its bytes are the same; a format can override this to copy more than bytes.
 
         Args:
             entry: name, shape and dtype of the tensor in the output.

@@ -20,7 +20,9 @@ PASSED, FAILED, EXPECTED, NOT_REACHED = "passed", "failed", "expected failure", 
 
 
 class ConformanceError(AssertionError, ConvPolicyError):
-    """Raised when a part fails a check. The message names the part, the check, the fault and the smallest failing case.
+    """Raised when a part fails a check.
+
+    The message names the part, the check, the fault and the smallest failing case.
 
     Attributes:
         report: `Report` of all checks of the part, or None if a single check was run.
@@ -79,7 +81,9 @@ class Report:
 
 @attrs.frozen(eq=False, repr=False)
 class Check:
-    """One check of one part. Call it without arguments; it raises `ConformanceError` if the part fails.
+    """One check of one part.
+
+    Call it without arguments. It raises `ConformanceError` if the part fails.
 
     Attributes:
         part: the part to check.
@@ -117,7 +121,9 @@ class Check:
         return Result(self.name, self.rung, PASSED)
 
     def __call__(self) -> None:
-        """Run the check, and add its result to the report. In pytest, skip it if a check of a lower rung failed.
+        """Run the check, and add its result to the report.
+
+        In a test of `parametrize_with_checks`, the check is skipped if one of a lower rung failed.
 
         Raises:
             ConformanceError: the part fails; the message names the part and the check, and contains the smallest failing case.

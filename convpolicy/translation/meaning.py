@@ -33,7 +33,7 @@ class Meaning:
 
 
 def both_sides(arguments: Mapping[str, Value]) -> Meaning:
-    """Read ``padding`` as a number of zeros on each side. A class without that argument pads by its policy.
+    """Read ``padding`` as a number of zeros on each side; a class without that argument pads by its policy.
 
     Args:
         arguments: values by common name.
