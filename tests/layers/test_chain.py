@@ -169,11 +169,11 @@ def test_named_causal_and_is_not():
     assert (found.output, found.sample, found.hop_end) == (0, 6, 0)
     assert (
         str(found)
-        == f"not causal: of an input of {found.length} samples, output 0 reads sample 6, after its own hop, which ends at 0"
+        == f"not causal: with {found.length} input samples, output 0 depends on sample 6, after its hop ends at sample 0"
     )
     zeros = cp.chain([(reflect.evolve(padding_mode="zeros"), 7)]).causality()
     assert zeros
-    assert str(zeros) == "causal: no output changes with a sample after its own hop"
+    assert str(zeros) == "causal: no output depends on a sample after its hop"
 
 
 def test_the_probe_believes_no_name():
@@ -204,7 +204,7 @@ def test_layers_and_captures():
 
 REFUSED = {
     "no list": (lambda: cp.chain("torch"), TypeError, r"layers must be a list of layers, got 'torch'; pass for example"),
-    "none": (lambda: cp.chain([]), ValueError, "layers must hold at least one layer, got none"),
+    "none": (lambda: cp.chain([]), ValueError, "layers must contain at least one layer, got none"),
     "no layer": (lambda: cp.chain([("torch", 3), 5]), TypeError, "layer 1 of the chain: layer must be a 1-D convolution"),
     "no sizes": (
         lambda: cp.chain([("torch",)]),
@@ -233,7 +233,7 @@ REFUSED = {
     "delay": (
         lambda: cp.chain([("torch", 3), ("mindspore", 3, 2)]).delay(),
         TypeError,
-        "length must be an integer where pads depend on it, as those of layer 1 of the chain do, got None",
+        "length must be an integer because the padding of layer 1 of the chain depends on it, got None",
     ),
 }
 
