@@ -85,7 +85,7 @@ def main(ready: Callable[[], object] = lambda: None) -> None:
         group = build()
         for report in registry.current().reports():
             if report.errors:
-                output.say_beside(f"convpolicy: plugin {report.name!r} is broken; run convpolicy plugins to see why")
+                output.say_beside(f"convpolicy: plugin {report.name!r} is broken; see: convpolicy plugins")
         ready()
         status = _run(group)
     except ConvPolicyError as error:

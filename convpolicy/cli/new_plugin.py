@@ -40,7 +40,7 @@ def start_plugin(name: str, kind: str, folder: Path | None, as_json: bool) -> No
         return
     for file in files:
         output.say(target / file)
-    output.say(f"Next: cd {target} && pip install -e '.[test]' && convpolicy plugins && pytest")
+    output.say(f"Now: cd {target} && pip install -e '.[test]' && convpolicy plugins && pytest")
 
 
 def write(name: str, target: Path, kind: str = KINDS[0]) -> list[str]:

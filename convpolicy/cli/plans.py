@@ -15,7 +15,7 @@ from convpolicy.comparison.drawing import draw
 
 GAP = "    "  # between two drawings side by side
 ROWS = 4  # windows in each of two drawings
-LEGEND = "inside | |: input; outside: padding; ^: samples that an output reads"
+LEGEND = "between | |: the input; outside: padding; ^: what an output reads"
 
 
 @click.command()

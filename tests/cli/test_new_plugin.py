@@ -177,7 +177,7 @@ def test_what_is_taken_is_refused(plugin):
     cp.register(types.SimpleNamespace(convpolicy_layouts=cp.hookimpl(lambda: iter(()))), "taken")
     try:
         result = run("taken")
-        assert (result.exit_code, "NAME must be new, got 'taken', which is a plugin already" in result.stderr) == (2, True)
+        assert (result.exit_code, "NAME must be new, got 'taken', the name of an installed plugin" in result.stderr) == (2, True)
     finally:
         cp.unregister("taken")
 

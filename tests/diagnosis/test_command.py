@@ -125,7 +125,7 @@ BAD = {
     "two axes": (lambda: np.save("x.npy", X[0]), (), "x must have shape (batch, channels, length)"),
     "NaN": (lambda: np.save("x.npy", X * np.nan), (), "x must contain finite numbers only, got nan at batch 0, channel 0, position 0"),
     "no file": (lambda: None, ("--output-b", "no.npy"), "File 'no.npy' does not exist"),
-    "both": (lambda: np.save("y.npy", X), ("--output-b", "y.npy"), "Give either B or --output-b"),
+    "both": (lambda: np.save("y.npy", X), ("--output-b", "y.npy"), "Pass either B or --output-b"),
     "not weights": (lambda: None, ("--weights-a", "x.npy"), "'x.npy' must be a .safetensors file"),
     "no weights": (lambda: None, ("--weights-a", "no.safetensors"), "no.safetensors"),
     "no such layer": (lambda: save_file({"w": X}, "w.safetensors"), ("--weights-a", "w.safetensors"),
@@ -133,7 +133,7 @@ BAD = {
     "integers": (lambda: save_file({"weight": np.zeros((6, 4, 3), int)}, "w.safetensors"), ("--weights-a", "w.safetensors"),
                  "weight and bias in 'w.safetensors' must both be of one of F64, F32, F16, BF16"),
     "other channels": (lambda: save_file({"weight": np.zeros((6, 3, 3), "f4")}, "w.safetensors"), ("--weights-a", "w.safetensors"),
-                       "--input must have a multiple of 3 channels, as the weights in 'w.safetensors' read"),
+                       "--input must have a multiple of 3 channels for the weights in 'w.safetensors'"),
     "both weights": (lambda: None, ("--weights-b", "w.safetensors", "--own-weights"), "--weights-b needs B"),
     "bad word": (lambda: None, ("--padding-mode-a", "reflct"), "unknown padding mode 'reflct'"),
 }  # fmt: skip
