@@ -71,13 +71,11 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
             gets ``parametrizations.weight_norm`` after its initial values are set. Other backends store the plain weight.
 
     Returns:
-        A native layer:
+        A native layer, which expects data in the axis order of its framework.
 
         - torch: a ``torch.nn.Conv1d`` or a subclass of it
         - MindSpore: a ``mindspore.nn.Cell``
         - NumPy: a callable with the arrays ``.weight`` (out, in/groups, kernel) and ``.bias`` (out,)
-
-        The layer expects data in the axis order of its framework.
 
     Raises:
         ConvPolicyError: an argument is wrong. The error is also a ValueError, TypeError or LookupError. Its message names the
