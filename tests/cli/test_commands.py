@@ -22,7 +22,7 @@ from convpolicy.comparison.drawing import draw
 
 
 def run_process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m convpolicy`` in a process of its own, with a pipe as its output."""
+    """Run ``python -m convpolicy`` in a separate process, with a pipe as its output."""
     return subprocess.run(
         [sys.executable, "-m", "convpolicy", *words],
         env=os.environ | {"PYTHONUTF8": "1"} | environment, capture_output=True, text=True, encoding="utf-8", check=False,
@@ -107,7 +107,7 @@ PADDING_MODES = [
 @pytest.mark.parametrize(("padding", "meant"), PADDINGS)
 @pytest.mark.parametrize(("mode", "meant_mode"), PADDING_MODES)
 def test_plan_takes_what_tables_print(padding, meant, mode, meant_mode):
-    """Numbers, pairs, the framework's own words and parts with parameters reach the plan; JSON and drawing are its own."""
+    """Numbers, pairs, framework names and parts with parameters reach the plan; JSON and drawing are those of the plan."""
     words = (
         "plan",
         "torch",

@@ -58,7 +58,7 @@ def test_show_explains_a_paper(name):
 
 
 def test_show_says_which_law_the_numbers_came_from():
-    """HiFi-GAN's came from the law as trained, since the call as written has no effect."""
+    """HiFi-GAN's weights have the distribution that was trained, since the call in its code has no effect."""
     shown = run("show", "paper/hifi-gan").stdout
     assert "as_trained, torch's default law" in shown
     assert "as_written: normal(std=0.01)" in shown

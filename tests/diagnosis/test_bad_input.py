@@ -17,7 +17,7 @@ def spoiled(place, number):
 
 
 def silent(data):
-    """A function that gives nothing."""
+    """Return nothing."""
 
 
 def broken(data):

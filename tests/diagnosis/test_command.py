@@ -36,7 +36,7 @@ def json_of(*words):
 
 
 def test_two_policies_with_the_same_weights():
-    """torch and MindSpore: the total and the bias; the JSON is the library's for layers of these words and torch's weights."""
+    """torch and MindSpore differ in padding and bias; the JSON equals that of `why` for the same layers with torch's weights."""
     result = run("torch", "mindspore", *SIZES)
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0] == "Two causes: amount of padding, bias."

@@ -1,4 +1,4 @@
-"""What `why` says besides the cause: equal layers, labels that lie, what cannot be told apart, several causes."""
+"""Reports of `why`: equal layers, wrong attributes, indistinguishable explanations and several causes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def aspects(found):
 
 
 def test_equal_to_the_bit():
-    """Two layers of the same words, or a layer and its output."""
+    """Two layers with the same arguments, or a layer and its output."""
     a = layer()
     for b in (layer(), a(X), cp.capture(a).build("numpy"), lambda data: a(data.astype("float32"))):
         found = cp.why(a, b, X)
@@ -44,7 +44,7 @@ def test_equal_within_rounding_says_how_far():
 
 
 def test_the_first_difference_is_the_first():
-    """One output off by a little: that one is named, with both numbers, and nothing is made up to explain it."""
+    """If one output is slightly off, its position and both values are reported, and no cause is named."""
     a = layer()
     output = a(X)
     output[1, 3, 7] += 0.001
@@ -104,7 +104,7 @@ def labelled():
 
 
 def test_no_label_is_believed(labelled):
-    """A label that lies on either side is noticed, and what is found is what the layer does, not what it says."""
+    """Wrong attributes on either side are noticed, and the explanation follows the outputs."""
     upper, lower = layer(padding=(1, 2)), layer(padding=(2, 1))
     liar = labelled(says=upper, does=lower)
     assert cp.capture(liar).policy.padding == upper.policy.padding  # the label is there to be believed
@@ -220,7 +220,7 @@ def test_computing_in_a_narrower_dtype():
 
 
 def test_captures_need_no_framework():
-    """A `Capture` stands for its layer, in dtypes NumPy has no layer for."""
+    """A `Capture` can replace its layer, also in dtypes that NumPy layers do not support."""
     weight = np.random.default_rng(0).standard_normal((6, 4, 4)).astype("float16")
     spec = cp.ConvSpec.of(4, 6, 4, 1, 1, 1)
     half = [

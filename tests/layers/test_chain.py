@@ -269,7 +269,7 @@ def test_outputs_that_no_input_gives():
 
 
 def test_on_the_command_line():
-    """`convpolicy chain` says what `Chain` does, as a table and as JSON; a word that is no layer is one sentence, status 2."""
+    """`convpolicy chain` prints the numbers of `Chain` as a table and as JSON; an invalid layer is one sentence and status 2."""
     words = ["chain", "flax:5:2", "torch:3:1:2", "--length", "31"]
     made = cp.chain([("flax", 5, 2), ("torch", 3, 1, 2)])
     shown = CliRunner().invoke(cli.build(), words)

@@ -225,7 +225,7 @@ EQUAL = {
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_rules_that_pad_alike(name):
-    """A stranger's rule counts as another one when it gives the same pads at every length; aliases always do."""
+    """A plugin's rule is equal to another if it gives the same pads at every length; aliases are always equal."""
     from convpolicy.core.alike import pads_alike
 
     pads, alike = EQUAL[name]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("torch")
 
 
 class Odd(nn.Conv1d):
-    """Computes in a way of its own."""
+    """Computes something else than its base class."""
 
     def forward(self, x):
         """Twice what it should be."""
@@ -156,7 +156,7 @@ def test_bench(bench, timed):
     ],
 )
 def test_bench_refuses(bench, words, says):
-    """Bad words end in one sentence and status 2."""
+    """Invalid arguments end in one sentence and status 2."""
     result = bench(*words)
     assert result.exit_code == 2
     assert says in result.stderr
