@@ -60,7 +60,7 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
 @click.command()
 @click.argument("policies", nargs=-1, shell_complete=POLICIES)
 @click.option(
-    "--backend", "backends", multiple=True, help="Backend to check; by default numpy and the framework's own. Repeatable."
+    "--backend", "backends", multiple=True, help="Compare layers of this backend only. Repeatable."
 )
 @click.option("--matrix", "as_matrix", is_flag=True, help="Print a table of policies and backends with the largest difference.")
 @arguments.as_json
