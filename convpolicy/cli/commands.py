@@ -59,9 +59,7 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
 
 @click.command()
 @click.argument("policies", nargs=-1, shell_complete=POLICIES)
-@click.option(
-    "--backend", "backends", multiple=True, help="Compare layers of this backend only. Repeatable."
-)
+@click.option("--backend", "backends", multiple=True, help="Compare layers of this backend only. Repeatable.")
 @click.option("--matrix", "as_matrix", is_flag=True, help="Print a table of policies and backends with the largest difference.")
 @arguments.as_json
 def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool, as_json: bool) -> None:

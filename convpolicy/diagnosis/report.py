@@ -119,11 +119,11 @@ class Diagnosis:
 
     @property
     def change(self) -> str:
-        """The changes that make the outputs equal, as one line of text; empty without causes."""
+        """The changes that make the outputs equal, as one line of text, empty without causes."""
         return f"in {self.changes_on}: {' and '.join(cause.change for cause in self.causes)}" if self.causes else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON; ``changed`` as its text."""
+        """Return plain data for JSON, with ``changed`` as text."""
         plain = {field.name: getattr(self, field.name) for field in attrs.fields(Diagnosis)}
         plain["changed"] = None if self.changed is None else str(self.changed)
         return {"equal": self.equal, "change": self.change} | {name: _plain(value) for name, value in plain.items()}

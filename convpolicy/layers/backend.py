@@ -41,7 +41,7 @@ class LayerRequest:
     execution: str = "exact"
 
     def draw(self, stream: Stream) -> dict[str, NDArray[Any] | None]:
-        """Draw the initial weight (out, in/groups, kernel) and bias (out,) or None, in the layer's dtype; see `Policy.draw`."""
+        """Draw the initial weight (out, in/groups, kernel) and bias (out,) or None in the dtype of the layer."""
         return self.policy.draw(self.spec, stream, self.dtype)
 
     def static_pads(self) -> tuple[int, int] | None:
@@ -49,7 +49,9 @@ class LayerRequest:
         return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
     def learned(self) -> NDArray[np.float64] | None:
-        """Return the initial value of the learned constant, shape () or (in_channels,), or None if no constant is learned.
+        """Return the initial value of the learned constant, or None if no constant is learned.
+
+        Its shape is () or (in_channels,).
 
         Raises:
             InvalidValueError: the two sides would learn different constants. A layer has only one.

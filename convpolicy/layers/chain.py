@@ -34,7 +34,7 @@ class ChainLayer:
         return self.policy.plan(self.kernel_size, self.stride, self.dilation, length=length)
 
     def length(self, length: int) -> int:
-        """Return the output length; 0 if the input is too short for a window or for the padding mode."""
+        """Return the output length, or 0 if the input is too short for a window or for the padding mode."""
         return self.policy.length(length, self.kernel_size, self.stride, self.dilation)
 
     def shortest_length(self, length_out: int) -> int:
@@ -74,7 +74,7 @@ class Causality:
 
 @attrs.frozen(repr=False)
 class Chain:
-    """A stack of layers, first layer first; build it with `chain`.
+    """A stack of layers, built with `chain`.
 
     All lengths and positions are in samples of the input of the chain.
     """
@@ -146,7 +146,7 @@ class Chain:
         return tuple(plans)
 
     def length(self, length: int) -> int:
-        """Return the output length for an input length; 0 if the input of a layer is too short."""
+        """Return the output length for an input length, or 0 if the input of a layer is too short."""
         length = check_length(length)
         for layer in self.layers:
             length = layer.length(length)
@@ -171,7 +171,9 @@ class Chain:
         return needed
 
     def receptive_interval(self, output: int, length: int) -> tuple[int, int]:
-        """Return the first and last position that one output spans; positions outside ``0 … length - 1`` are padding.
+        """Return the first and last position that one output spans.
+
+        Positions outside ``0 … length - 1`` are padding.
 
         Raises:
             InvalidTypeError, InvalidValueError: there is no such output, or see `plans`.
@@ -198,7 +200,9 @@ class Chain:
         return tuple(positions.tolist())
 
     def delay(self, length: int | None = None) -> int:
-        """Return how many samples after ``output * stride`` an output needs; less than `stride` if the chain is causal.
+        """Return how many samples after ``output * stride`` an output needs.
+
+        The delay of a causal chain is less than its `stride`.
 
         Args:
             length: input length; required only if the padding of a layer depends on it.
@@ -245,7 +249,7 @@ class Chain:
         return Causality()
 
     def is_causal(self, length: int | None = None) -> bool:
-        """Return True if the chain is causal; see `causality`."""
+        """Return True if `causality` finds the chain causal."""
         return bool(self.causality(length))
 
 

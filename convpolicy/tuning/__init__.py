@@ -42,7 +42,7 @@ class TunedLayer:
     reason: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """Return the row for the columns of `HEAD`; an unchanged layer has the reason instead of numbers."""
+        """Return the row of the printed table, with the reason instead of numbers if the layer is unchanged."""
         if not self.lowering:
             return self.path or self.class_name, "", f"{self.before:.0f}" if self.before else "", "", "", self.reason
         numbers = f"{self.before:.0f}", f"{self.after:.0f}", f"{self.ratio:.2f}", f"{self.difference:.1e}"
@@ -51,7 +51,9 @@ class TunedLayer:
 
 @attrs.frozen(repr=False)
 class Tuning:
-    """Report of `tune`; print it for a table of the layers.
+    """Report of `tune`.
+
+    Print it to see a table of the layers.
 
     Attributes:
         layers: one `TunedLayer` for every module that is a Conv1d or has Conv1d in its class name, in the order of the model.
@@ -72,7 +74,7 @@ class Tuning:
 
     @property
     def summary(self) -> str:
-        """Number of replaced layers, their total time, and the largest difference of an output, as one line of text."""
+        """One line of text with the number of replaced layers, their total time and the largest difference of an output."""
         if not self.layers:
             return "the model has no Conv1d; nothing was changed"
         before, after = (sum(getattr(row, side) for row in self.replaced) for side in ("before", "after"))

@@ -44,7 +44,10 @@ class Claim:
 
 @attrs.frozen(repr=False)
 class Verification:
-    """Report of `verify` for this machine; print it for one line per claim."""
+    """Report of `verify` for this machine.
+
+    Print it to see one line per claim.
+    """
 
     claims: tuple[Claim, ...]
 
@@ -54,7 +57,7 @@ class Verification:
         return tuple(claim for claim in self.claims if claim.verdict in FAILED)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON."""
+        """Return plain data for JSON."""
         return {"failed": len(self.failed), "claims": [attrs.asdict(claim) for claim in self.claims]}
 
     def _repr_html_(self) -> str:

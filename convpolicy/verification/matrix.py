@@ -55,7 +55,7 @@ class Matrix:
         return ("policy", *backends), [(policy, *line) for policy, line in lines.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON."""
+        """Return plain data for JSON."""
         return {"failed": len(self.failed), "cells": [attrs.asdict(cell) for cell in self.cells]}
 
 
