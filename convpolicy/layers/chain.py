@@ -131,11 +131,9 @@ class Chain:
         """Return the plan of every layer for one input length.
 
         Raises:
-            InvalidTypeError, InvalidValueError: the length is not a positive integer, or the input of a layer is too short for a
-                window or for its padding mode. The message names the layer by its number.
+            InvalidTypeError, InvalidValueError: the length is not a positive integer, or too short for a layer.
         """
-        plans = []
-        length = check_length(length)
+        plans, length = [], check_length(length)
         for number, layer in enumerate(self.layers):
             try:
                 plan = require_a_window(layer.plan(length))
@@ -171,9 +169,7 @@ class Chain:
         return needed
 
     def receptive_interval(self, output: int, length: int) -> tuple[int, int]:
-        """Return the first and last position that one output spans.
-
-        Positions outside ``0 … length - 1`` are padding.
+        """Return the first and last position that one output spans, which is padding outside ``0 … length - 1``.
 
         Raises:
             InvalidTypeError, InvalidValueError: there is no such output, or see `plans`.
@@ -200,15 +196,13 @@ class Chain:
         return tuple(positions.tolist())
 
     def delay(self, length: int | None = None) -> int:
-        """Return how many samples after ``output * stride`` an output needs.
-
-        The delay of a causal chain is less than its `stride`.
+        """Return how many samples after ``output * stride`` an output needs, less than `stride` in a causal chain.
 
         Args:
             length: input length; required only if the padding of a layer depends on it.
 
         Raises:
-            InvalidTypeError: the length is None but the padding of a layer depends on it. The message names the layer by its number.
+            InvalidTypeError: the length is None but the padding of a layer depends on it. The message has the number of the layer.
         """
         if length is not None:
             return self.receptive_interval(0, length)[1]
@@ -254,8 +248,7 @@ class Chain:
 
 
 def _check_output(output: Any, plans: tuple[Plan, ...]) -> None:
-    last = plans[-1].length_out
-    if integer("output", output, 0) >= last:
+    if integer("output", output, 0) >= (last := plans[-1].length_out):
         raise InvalidValueError(f"output must be below length_out={last}, got {output}; pass 0 or more.")
 
 
@@ -270,8 +263,7 @@ def chain(layers: Iterable[Any]) -> Chain:
         A `Chain`.
 
     Raises:
-        InvalidTypeError, InvalidValueError, UnknownNameError: the list is empty or a layer is wrong. The message names the layer
-            by its number.
+        InvalidTypeError, InvalidValueError, UnknownNameError: the list is empty, or a layer is invalid. The message has its number.
     """
     if isinstance(layers, (str, bytes)) or not isinstance(layers, Iterable):
         raise InvalidTypeError(f"layers must be a list of layers, got {shown(layers)}; pass for example [('torch', 3)].")
