@@ -274,13 +274,13 @@ def test_on_the_command_line():
     made = cp.chain([("flax", 5, 2), ("torch", 3, 1, 2)])
     shown = CliRunner().invoke(cli.build(), words)
     assert shown.exit_code == 0, shown.stderr
-    assert f"length 31 -> {made.length(31)}, at least {made.shortest_length()} for an output" in shown.stdout
+    assert f"length 31 -> {made.length(31)}; shortest input with an output: {made.shortest_length()}\n" in shown.stdout
     told = json.loads(CliRunner().invoke(cli.build(), [*words, "--json"]).stdout)
     assert [row["length_out"] for row in told["layers"]] == [plan.length_out for plan in made.plans(31)]
     assert [row["receptive_field"] for row in told["layers"]] == [5, made.receptive_field]
     assert (told["delay"], told["causal"], told["stride"]) == (made.delay(31), False, 2)
     refusals = {
-        "torch:1:1:1:1": "a layer must read POLICY:KERNEL_SIZE, with :STRIDE and :DILATION behind it, got 'torch:1:1:1:1'",
+        "torch:1:1:1:1": "a layer must have the form POLICY:KERNEL_SIZE:STRIDE:DILATION, got 'torch:1:1:1:1'",
         "torch:x": "unknown padding rule 'x'",
         "torch:3:x": "unknown padding rule '3:x'",
         ":3": "unknown policy ''",
