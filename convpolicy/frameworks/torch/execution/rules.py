@@ -1,7 +1,7 @@
 """Which lowering a torch layer takes: one table, each row with the reason measured for it; nothing is timed at run time.
 
 Measured on the CPU in float32, with AVX-512 and with AVX2, one item and eight, over the layers of tests/data/conv1d-layers.json; see
-docs/performance.md. Anything else (another processor, device or dtype, autocast, one unbatched input) takes the default.
+docs/guides/speed.md. Anything else (another processor, device or dtype, autocast, one unbatched input) takes the default.
 """
 
 from __future__ import annotations
