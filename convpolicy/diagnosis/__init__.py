@@ -29,11 +29,12 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
     only. Each layer is called once.
 
     Args:
-        a, b: the two sides. At least one must be a `Capture` or a layer that `capture` accepts. Each may be
+        a: the first layer, in one of these forms:
 
             - a native layer or a `Capture`
             - a function of a NumPy array (batch, channels, length)
             - an output, as an array (batch, out, length_out)
+        b: the second layer, in one of these forms. `capture` must accept at least one of the two layers.
         x: the input, real numbers (batch, channels, length), whatever axis order the frameworks use. It is rounded to the dtype of
             each layer.
 

@@ -43,23 +43,26 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     The signature matches ``torch.nn.Conv1d``, so existing calls work unchanged. ``None`` means that the policy decides.
 
     Args:
-        in_channels, out_channels: number of channels, each divisible by ``groups``.
+        in_channels: number of input channels, divisible by ``groups``.
+        out_channels: number of output channels, divisible by ``groups``.
         kernel_size: number of taps, 1 or more.
-        stride, dilation: samples between windows and between taps, 1 or more.
+        stride: samples between windows, 1 or more.
         padding: one of
 
             - an int, the number of samples on both sides
             - a pair ``(left, right)``; a negative number removes samples
             - the name of a padding rule, or a name that the policy's framework uses, e.g. ``"same"``
             - a `Choice`
+        dilation: samples between taps, 1 or more.
         groups: number of groups of channels.
         bias: True or False.
         padding_mode: the name of a padding mode, a `Choice` such as ``Choice("constant", value=1.5)``, or a pair of them, one for
             each side, e.g. ``("reflect", "zeros")``. The constant may be an array (in_channels,).
         policy: a name, ``"name@version"`` or a `Policy`.
         backend: ``"numpy"`` or the name of a framework; see `convpolicy.backends`.
-        weight_init, bias_init: the name of an initializer, a `Choice`, a number, or an array (out, in/groups, kernel) or (out,).
-            ``weight_init`` also accepts ``"as_written"`` and ``"as_trained"``.
+        weight_init: the name of an initializer, a `Choice`, a number, or an array (out, in/groups, kernel).
+            ``"as_written"`` is the initializer in the reference code of a paper, ``"as_trained"`` the one that took effect.
+        bias_init: the name of an initializer, a `Choice`, a number, or an array (out,).
         seed: an integer makes the initial weights bit-identical to those that the policy's framework draws for this seed, on every
             backend. None uses the global random state of the backend.
         dtype: a name such as ``"float32"``, or a dtype object of the framework. None uses the framework's default: float32, or
