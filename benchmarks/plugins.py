@@ -1,4 +1,4 @@
-"""Measure what plugins cost: a padding mode that is an index map, against torch's own pad; and loading fifty of them.
+"""Measure the cost of plugins: a padding mode as an index map relative to torch's pad, and loading fifty plugins.
 
 python benchmarks/plugins.py [--rounds 15] [--json]
 """
@@ -26,16 +26,16 @@ PLUGINS = 50
 
 
 class Edge:
-    """The replicate mode as a stranger would write it."""
+    """The replicate mode as a plugin would define it."""
 
     @cp.hookimpl
     def convpolicy_padding_modes(self) -> list[cp.PaddingMode]:
-        """Return the mode."""
+        """Return the padding mode."""
         return [cp.PaddingMode("edge", source=lambda positions, length: np.clip(positions, 0, length - 1))]
 
 
 def padding_rows() -> Iterator[Row]:
-    """Yield the index map against ``F.pad`` and a convolution."""
+    """Compare the index map with ``F.pad`` and a convolution."""
     cp.register(Edge(), "edge")
     for channels, kernel, length in SIZES:
         layer = cp.Conv1d(channels, channels, kernel, padding=(kernel - 1, 0), padding_mode="edge", backend="torch", seed=0)
@@ -50,7 +50,7 @@ def padding_rows() -> Iterator[Row]:
 
 
 def install(folder: Path) -> None:
-    """Lay out fifty distributions as ``convpolicy new-plugin`` writes them."""
+    """Install fifty plugins of ``convpolicy new-plugin`` into a folder."""
     for number in range(PLUGINS):
         new_plugin.write(f"many{number}", folder / "source")
         shutil.move(folder / "source" / f"convpolicy_many{number}", folder)
@@ -62,7 +62,7 @@ def install(folder: Path) -> None:
 
 
 def timed(folder: str, code: str) -> Callable[[], float]:
-    """Return the seconds that a piece of code takes in a fresh process that has imported convpolicy and its plugins' needs."""
+    """Return a function that times code in a new process, after convpolicy and the imports of its plugins are loaded."""
     script = (
         f"import os, sys, time\nsys.path.insert(0, {folder!r})\nimport convpolicy, pluggy, importlib.metadata\n"
         "from convpolicy.extensions.loading import PluginRegistry as Registry\nRegistry(entry_points=False).parts('layout')\n"
@@ -70,9 +70,11 @@ def timed(folder: str, code: str) -> Callable[[], float]:
     )
 
     def run() -> float:
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip installs
-        words = [sys.executable, "-c", script]
-        return float(subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout)
+        environment = {
+            name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        }  # with .pyc files, as after pip install
+        arguments = [sys.executable, "-c", script]
+        return float(subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout)
 
     return run
 
@@ -83,7 +85,7 @@ def rows() -> Iterator[Row]:
     folder = tempfile.mkdtemp()
     install(Path(folder))
     modules = "import " + ", ".join(f"convpolicy_many{number}" for number in range(PLUGINS))
-    # what loading the built-in parts alone takes is taken off: both look for installed plugins, one loads them
+    # The time to load the built-in parts alone is subtracted, which includes the search for installed plugins.
     load = (
         "os.environ['CONVPOLICY_LOAD_PLUGINS'] = ''\nRegistry().parts('layout')\nstart = 2 * time.perf_counter() - start\n"
         f"os.environ['CONVPOLICY_LOAD_PLUGINS'] = {','.join(f'many{number}' for number in range(PLUGINS))!r}\n"  # and no other

@@ -19,7 +19,7 @@ def broken(*_arguments):
 BROKEN = {
     "meaning": (Tide(reader=Reader(classes=(SourceClass(title="tide.Conv", parameters=CONV.parameters, positional=3, names=CONV.names,
                                                         meaning=broken),))), "reading tide.Conv"),
-    "channels": (Tide(reader=Reader(classes=(CONV,), channels=broken)), "following the channels of a page"),
+    "channels": (Tide(reader=Reader(classes=(CONV,), channels=broken)), "following the channels of a file"),
     "padding": (Tide(writer=Writer(classes=(TargetClass(code="Conv", names={}, padding=broken),), imports={}, sequence="{}")),
                 "writing Conv"),
     "initial": (Tide(writer=Writer(classes=(TargetClass(code="Conv", names={"bias": "bias"}, padding=padding),), imports={},
