@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from types import FunctionType, MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
@@ -12,8 +14,6 @@ from convpolicy.registry.marks import hookspec
 from convpolicy.registry.report import PROJECT
 
 if TYPE_CHECKING:  # a part's module is imported when a plugin makes such a part
-    from collections.abc import Iterable
-
     from convpolicy.conversion.formats import FileFormat
     from convpolicy.core.policy import Policy
     from convpolicy.layers.backend import Backend
@@ -41,47 +41,31 @@ KINDS = MappingProxyType(
     }
 )
 ALL_HOOKS = (*KINDS, "convpolicy_commands")
+Implementation: TypeAlias = tuple[str, Callable[..., Any]]  # the hook, and a plugin's function for it
 MARK = f"{PROJECT}_impl"  # where pluggy's marker leaves what it says of a function
 
 
-class PluginManager(pluggy.PluginManager):
-    """Pluggy's, which registers `Implementations`."""
+def manager() -> pluggy.PluginManager:
+    """Return a plugin manager that knows the hooks below; no plugin is registered with it, as each is called alone."""
+    plugins = pluggy.PluginManager(PROJECT)
+    plugins.add_hookspecs(sys.modules[__name__])
+    return plugins
 
-    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
-        """Return how an attribute is marked, or None."""
-        return plugin.marks[name] if isinstance(plugin, Implementations) else super().parse_hookimpl_opts(plugin, name)
 
-
-class Implementations:
-    """A plugin as pluggy sees it: its marked functions alone. Most names of a module are imports, and some plugins have no hash.
+def implementations(plugin: Any, plugins: pluggy.PluginManager) -> list[Implementation]:
+    """Return the marked functions of a plugin, sorted by hook, those for unknown hooks included.
 
     Args:
         plugin: a module or an object.
-        manager: which marks count.
+        plugins: the manager that reads the marks.
     """
-
-    def __init__(self, plugin: Any, manager: PluginManager) -> None:
-        if isinstance(plugin, ModuleType):  # pluggy's own look at one is slow
-            functions = {name: value for name, value in vars(plugin).items() if isinstance(value, FunctionType)}
-            marks = {name: vars(function).get(MARK) for name, function in functions.items()}
-        else:
-            marks = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin) if not name.startswith("__")}
-        self.marks: dict[str, Any] = {name: mark for name, mark in sorted(marks.items()) if mark is not None}
-        self.__dict__.update((name, getattr(plugin, name)) for name in self.marks)
-
-    def __dir__(self) -> list[str]:
-        return list(self.marks)
-
-    def hooks(self) -> list[str]:
-        """Return the hooks that the plugin implements, sorted, unknown ones included."""
-        return sorted(mark["specname"] or name for name, mark in self.marks.items())
-
-
-def manager() -> PluginManager:
-    """Return a plugin manager that knows the hooks below and no plugin."""
-    plugins = PluginManager(PROJECT)
-    plugins.add_hookspecs(sys.modules[__name__])
-    return plugins
+    if isinstance(plugin, ModuleType):  # pluggy's own look at every name of a module, most of them imports, is slow
+        functions = {name: value for name, value in vars(plugin).items() if isinstance(value, FunctionType)}
+        marks = {name: getattr(function, MARK, None) for name, function in functions.items()}
+    else:
+        marks = {name: plugins.parse_hookimpl_opts(plugin, name) for name in dir(plugin) if not name.startswith("__")}
+    marked = ((name, mark) for name, mark in marks.items() if mark is not None)
+    return sorted(((mark["specname"] or name, getattr(plugin, name)) for name, mark in marked), key=itemgetter(0))
 
 
 @hookspec

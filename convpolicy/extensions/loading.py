@@ -1,14 +1,15 @@
-"""How plugins come in: pluggy finds and calls their hooks, the registry keeps their parts; broken ones are reported by name."""
+"""Loading plugins: each is imported, its hooks are called, and the registry keeps its parts; broken ones are reported by name."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, raised, said, shown, unknown_name
 from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
@@ -19,9 +20,10 @@ from convpolicy.registry.report import LOAD_PLUGINS, PROJECT, PluginReport
 if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
     import importlib.metadata
 
-    from convpolicy.extensions.hooks import Implementations, PluginManager
+    import pluggy
 
 STRICT = "CONVPOLICY_STRICT"
+FAILED = object()  # in place of what a hook returns
 
 
 class PluginRegistry(Registry):
@@ -39,13 +41,14 @@ class PluginRegistry(Registry):
         self._turn = Turn()
         self._forking = threading.local()
         self._running = ""  # the plugin whose code runs
-        self._manager: PluginManager
+        self._manager: pluggy.PluginManager
         super().__init__(strict=os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict)
 
     def clear(self) -> None:
         """Forget every plugin."""
         super().clear()
         self._origins: dict[str, str] = {}  # name of an installed plugin -> its entry point
+        self._commands: list[tuple[str, Callable[..., Any]]] = []  # the plugins that add commands, and their functions
         self._distributions: dict[str, Any] = {}  # whose metadata is read when a report is asked for
         self._loaded = False
         self._loading = False
@@ -63,12 +66,10 @@ class PluginRegistry(Registry):
         A command that is there stays: a plugin that replaces or removes one is reported.
         """
         self.load()
-        for name, plugin in self._manager.list_name_plugin():
-            report = self._reports[name]
-            if "convpolicy_commands" not in report.hooks:
-                continue
-            before = dict(cli.commands)
-            self._call(report, cast("Implementations", plugin), "convpolicy_commands", cli=cli)
+        for name, function in list(self._commands):
+            report, before = self._reports[name], dict(cli.commands)
+            hook = self._manager.hook.convpolicy_commands
+            self._call(report, hook.name, partial(hook.call_extra, [function], {"cli": cli}))
             for command, kept in before.items():
                 if cli.commands.get(command) is not kept:
                     cli.commands[command] = kept
@@ -112,7 +113,7 @@ class PluginRegistry(Registry):
             self._forget(name)
 
     def _forget(self, name: str) -> None:
-        self._drop(name)
+        self._commands = [(plugin, function) for plugin, function in self._commands if plugin != name]
         self._distributions.pop(name, None)
         self.remove(name)
 
@@ -172,52 +173,53 @@ class PluginRegistry(Registry):
                 for name in missing:
                     report = self._reports[name] = PluginReport(name)
                     self.fail(report, f"plugin {name!r} is listed in {LOAD_PLUGINS} but not installed.")
-                for entry_point in entry_points:
-                    self._load_entry_point(entry_point)
+                # all imports, then all hooks: in turn, each would push the other's code and data out of the processor's caches
+                imported = [self._import(entry_point) for entry_point in entry_points]
+                for report, plugin in filter(None, imported):
+                    if self._reports.get(report.name) is report:  # no other plugin's hook has unregistered it
+                        self._add_plugin(report, plugin)
         except BaseException:
             self.clear()  # strict mode stops here; a later call starts afresh
             raise
         self._loaded = True
         self.changed()
 
-    def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
+    def _import(self, entry_point: importlib.metadata.EntryPoint) -> tuple[PluginReport, Any] | None:
+        """Return an installed plugin and its report; a failure is reported and gives None."""
         name = entry_point.name
         if name in self._reports:
             first = self._origins.get(name, "convpolicy itself")
             self.fail(self._reports[name], f"two plugins are named {name!r}: {first} and {entry_point.value}; uninstall one.")
-            return
+            return None
         self._origins[name] = entry_point.value
         report = self._reports[name] = PluginReport(name)
         self._distributions[name] = entry_point.dist
         self._running = name
         try:
-            plugin = entry_point.load()
+            return report, entry_point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a script among plugins must not end the caller's process
             self.fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {raised(error)}")
-        else:
-            self._add_plugin(report, plugin)
+            return None
 
     def _add_plugin(self, report: PluginReport, plugin: Any) -> None:
-        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS, Implementations
+        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS, implementations
 
         self._running = report.name
         try:
-            implementations = Implementations(plugin, self._manager)
-            implemented = implementations.hooks()
-            for hook in implemented:
+            implemented = implementations(plugin, self._manager)
+            for hook, function in implemented:
                 if hook not in ALL_HOOKS:
                     raise LookupError(f"unknown hook {hook!r}.{nearest(hook, ALL_HOOKS)}")
-            if implemented:
-                self._manager.register(implementations, name=report.name)
+                if hook not in KINDS:  # the hooks of `KINDS` are called below, and this one only on the command line
+                    inspect.signature(function).bind(cli=None)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._drop(report.name)
             self.fail(report, f"plugin {report.name!r} does not fit the hooks: {said(error) or type(error).__name__}")
             return
-        report.hooks = implemented
+        report.hooks = [hook for hook, _function in implemented]
         if not implemented:
             self.fail(
                 report,
@@ -225,30 +227,26 @@ class PluginRegistry(Registry):
                 f"with convpolicy.hookimpl.",
             )
             return
-        for hook in filter(KINDS.__contains__, implemented):
-            results = self._call(report, implementations, hook)
-            if results is not None:
-                parts = results[0] if results else None  # pluggy leaves out None
+        for hook, function in implemented:
+            if hook not in KINDS:
+                self._commands.append((report.name, function))
+                continue
+            parts = self._call(report, hook, function)
+            if parts is not FAILED:
                 self.add(report, KINDS[hook], hook, parts, loading=not self._loaded)
         self.changed()
         if self._strict and report.errors:  # what another thread found
             raise PluginError(report.errors[0])
 
-    def _call(self, report: PluginReport, plugin: Implementations, hook: str, **arguments: Any) -> list[Any] | None:
-        """Let pluggy call one plugin's implementation of a hook; a failure is reported and gives None."""
-        others = self._manager.get_plugins() - {plugin}
+    def _call(self, report: PluginReport, hook: str, call: Callable[[], Any]) -> Any:
+        """Return what a call of one plugin's function for a hook returns; a failure is reported and gives `FAILED`."""
         try:
-            results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+            return call()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self.fail(report, f"plugin {report.name!r}: {hook} raised {raised(error)}.")
-            return None
-        return results
-
-    def _drop(self, name: str) -> None:
-        if self._manager.has_plugin(name):
-            self._manager.unregister(name=name)
+            return FAILED
 
 
 PLUGINS = PluginRegistry()  # of this process
