@@ -68,8 +68,7 @@ class PluginRegistry(Registry):
         self.load()
         for name, function in list(self._commands):
             report, before = self._reports[name], dict(cli.commands)
-            hook = self._manager.hook.convpolicy_commands
-            self._call(report, hook.name, partial(hook.call_extra, [function], {"cli": cli}))
+            self._call(report, "convpolicy_commands", function, cli=cli)
             for command, kept in before.items():
                 if cli.commands.get(command) is not kept:
                     cli.commands[command] = kept
@@ -204,15 +203,15 @@ class PluginRegistry(Registry):
             return None
 
     def _add_plugin(self, report: PluginReport, plugin: Any) -> None:
-        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS, implementations
+        from convpolicy.extensions import hooks
 
         self._running = report.name
         try:
-            implemented = implementations(plugin, self._manager)
+            implemented = hooks.implementations(plugin, self._manager)
             for hook, function in implemented:
-                if hook not in ALL_HOOKS:
-                    raise LookupError(f"unknown hook {hook!r}.{nearest(hook, ALL_HOOKS)}")
-                if hook not in KINDS:  # the hooks of `KINDS` are called below, and this one only on the command line
+                if hook not in hooks.ALL_HOOKS:
+                    raise LookupError(f"unknown hook {hook!r}.{nearest(hook, hooks.ALL_HOOKS)}")
+                if hook not in hooks.KINDS:  # the hooks of `KINDS` are called below, and this one only on the command line
                     inspect.signature(function).bind(cli=None)
         except KeyboardInterrupt:
             raise
@@ -223,30 +222,31 @@ class PluginRegistry(Registry):
         if not implemented:
             self.fail(
                 report,
-                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(ALL_HOOKS)} "
+                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(hooks.ALL_HOOKS)} "
                 f"with convpolicy.hookimpl.",
             )
             return
         for hook, function in implemented:
-            if hook not in KINDS:
+            if hook not in hooks.KINDS:
                 self._commands.append((report.name, function))
                 continue
             parts = self._call(report, hook, function)
             if parts is not FAILED:
-                self.add(report, KINDS[hook], hook, parts, loading=not self._loaded)
+                self.add(report, hooks.KINDS[hook], hook, parts, loading=not self._loaded)
         self.changed()
         if self._strict and report.errors:  # what another thread found
             raise PluginError(report.errors[0])
 
-    def _call(self, report: PluginReport, hook: str, call: Callable[[], Any]) -> Any:
-        """Return what a call of one plugin's function for a hook returns; a failure is reported and gives `FAILED`."""
+    def _call(self, report: PluginReport, hook: str, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Let pluggy call one plugin's function for a hook, and return what it returns; a failure is reported and gives `FAILED`."""
         try:
-            return call()
+            results = getattr(self._manager.hook, hook).call_extra([function], arguments)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self.fail(report, f"plugin {report.name!r}: {hook} raised {raised(error)}.")
             return FAILED
+        return results[0] if results else None  # pluggy leaves out None
 
 
 PLUGINS = PluginRegistry()  # of this process

@@ -58,7 +58,7 @@ BROKEN = {  # source of a plugin named "broken" -> what its report says
     "no hook": ("def convpolicy_padding_rules():\n    return []", "plugin 'broken' implements no hook; mark functions named"),
     "another marker": (OTHER_MARKER, "plugin 'broken' implements no hook; mark functions named convpolicy_padding_rules, "),
     "misspelt hook": (hook("return []", "convpolicy_paddings()"), "'broken' does not fit the hooks: unknown hook 'convpolicy_paddings'"),
-    "wrong argument": (hook("return []", "convpolicy_padding_rules(cli)"), "'broken': convpolicy_padding_rules raised TypeError: convpolicy_padding_rules() missing 1 required positional argument: 'cli'."),
+    "wrong argument": (hook("return []", "convpolicy_padding_rules(cli)"), "'broken': convpolicy_padding_rules raised HookCallError: hook call must provide argument 'cli'."),
     "wrong argument for commands": (hook("cli", "convpolicy_commands(group)"), "'broken' does not fit the hooks: missing a required argument: 'group'"),
     "a wrapper": (hook("return (yield)").replace("@hookimpl", "@hookimpl(wrapper=True)"), "must return objects of kind 'padding rule', got None."),
     "hook raises": (hook("raise KeyError('gone')"), "plugin 'broken': convpolicy_padding_rules raised KeyError: 'gone'"),
