@@ -26,7 +26,7 @@ class Row:
 
     name: str
     a: Callable[[], object]
-    b: Callable[[], object]
+    b: Callable[[], object] | None  # None: A times both and returns the ratio
     budget: float | None = None
     subtract: bool = False  # True if A includes B; the ratio is then (A - B) / B
 
@@ -40,7 +40,9 @@ def once(function: Callable[[], object], repeats: int) -> float:
 
 
 def measure(row: Row, rounds: int) -> list[float]:
-    """Return one ratio per round; A and B are timed in turn."""
+    """Return one ratio per round, A and B in turn."""
+    if row.b is None:
+        return [once(row.a, 1) for _ in range(rounds)]
     with torch.inference_mode():
         first = max(once(row.b, 1), once(row.b, 1), 1e-6)
         repeats = max(int(TARGET_SECONDS / first), 1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from types import FunctionType, MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
@@ -12,8 +14,6 @@ from convpolicy.registry.marks import hookspec
 from convpolicy.registry.report import PROJECT
 
 if TYPE_CHECKING:  # plugins import the modules of the parts that they make
-    from collections.abc import Iterable
-
     from convpolicy.conversion.formats import FileFormat
     from convpolicy.core.policy import Policy
     from convpolicy.layers.backend import Backend
@@ -41,49 +41,31 @@ KINDS = MappingProxyType(
     }
 )
 ALL_HOOKS = (*KINDS, "convpolicy_commands")
+Implementation: TypeAlias = tuple[str, Callable[..., Any]]  # name of a hook, and a plugin's function for it
 MARK = f"{PROJECT}_impl"  # attribute in which pluggy's marker stores the options of a function
 
 
-class PluginManager(pluggy.PluginManager):
-    """A pluggy manager that registers `Implementations`."""
+def manager() -> pluggy.PluginManager:
+    """Return a pluggy manager with the hooks of this module. Plugins are called one by one, so none is registered with it."""
+    plugins = pluggy.PluginManager(PROJECT)
+    plugins.add_hookspecs(sys.modules[__name__])
+    return plugins
 
-    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
-        """Return the options of a marked function, or None if the attribute has no mark."""
-        return plugin.marks[name] if isinstance(plugin, Implementations) else super().parse_hookimpl_opts(plugin, name)
 
-
-class Implementations:
-    """The marked functions of a plugin, registered with pluggy in place of the plugin.
-
-    pluggy would inspect every name of a module, most of which are imports, and requires a plugin to be hashable.
+def implementations(plugin: Any, plugins: pluggy.PluginManager) -> list[Implementation]:
+    """Return the marked functions of a plugin, sorted by hook, including those for unknown hooks.
 
     Args:
         plugin: a module or an object.
-        manager: the manager whose marks are read.
+        plugins: the manager that reads the marks.
     """
-
-    def __init__(self, plugin: Any, manager: PluginManager) -> None:
-        if isinstance(plugin, ModuleType):  # faster than asking pluggy about each name
-            functions = {name: value for name, value in vars(plugin).items() if isinstance(value, FunctionType)}
-            marks = {name: vars(function).get(MARK) for name, function in functions.items()}
-        else:
-            marks = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin) if not name.startswith("__")}
-        self.marks: dict[str, Any] = {name: mark for name, mark in sorted(marks.items()) if mark is not None}
-        self.__dict__.update((name, getattr(plugin, name)) for name in self.marks)
-
-    def __dir__(self) -> list[str]:
-        return list(self.marks)
-
-    def hooks(self) -> list[str]:
-        """Return the sorted names of the hooks that the plugin implements, including unknown ones."""
-        return sorted(mark["specname"] or name for name, mark in self.marks.items())
-
-
-def manager() -> PluginManager:
-    """Return a plugin manager with the hooks of this module and without plugins."""
-    plugins = PluginManager(PROJECT)
-    plugins.add_hookspecs(sys.modules[__name__])
-    return plugins
+    if isinstance(plugin, ModuleType):  # faster than asking pluggy about each name
+        functions = {name: value for name, value in vars(plugin).items() if isinstance(value, FunctionType)}
+        marks = {name: getattr(function, MARK, None) for name, function in functions.items()}
+    else:
+        marks = {name: plugins.parse_hookimpl_opts(plugin, name) for name in dir(plugin) if not name.startswith("__")}
+    marked = ((name, mark) for name, mark in marks.items() if mark is not None)
+    return sorted(((mark["specname"] or name, getattr(plugin, name)) for name, mark in marked), key=itemgetter(0))
 
 
 @hookspec

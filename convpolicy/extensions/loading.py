@@ -1,14 +1,15 @@
-"""Loads plugins: calls their hooks with pluggy, adds their parts to the registry and reports broken plugins by name."""
+"""Loads plugins: imports them, calls their hooks with pluggy, adds their parts to the registry and reports broken ones by name."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, raised, said, shown, unknown_name
 from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
@@ -19,9 +20,10 @@ from convpolicy.registry.report import LOAD_PLUGINS, PROJECT, PluginReport
 if TYPE_CHECKING:  # pluggy is imported on the first use of a plugin, not by `import convpolicy`
     import importlib.metadata
 
-    from convpolicy.extensions.hooks import Implementations, PluginManager
+    import pluggy
 
 STRICT = "CONVPOLICY_STRICT"
+FAILED = object()  # the result of a hook that failed
 
 
 class PluginRegistry(Registry):
@@ -41,13 +43,14 @@ class PluginRegistry(Registry):
         self._turn = Turn()
         self._forking = threading.local()
         self._running = ""  # name of the plugin that is being loaded
-        self._manager: PluginManager
+        self._manager: pluggy.PluginManager
         super().__init__(strict=os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict)
 
     def clear(self) -> None:
         """Remove every plugin."""
         super().clear()
         self._origins: dict[str, str] = {}  # name of an installed plugin -> its entry point
+        self._commands: list[tuple[str, Callable[..., Any]]] = []  # name of a plugin that adds commands, and its function
         self._distributions: dict[str, Any] = {}  # name of an installed plugin -> its distribution, read by `reports`
         self._loaded = False
         self._loading = False
@@ -65,12 +68,9 @@ class PluginRegistry(Registry):
         A plugin cannot replace or remove a command: the command is restored, and the plugin is reported.
         """
         self.load()
-        for name, plugin in self._manager.list_name_plugin():
-            report = self._reports[name]
-            if "convpolicy_commands" not in report.hooks:
-                continue
-            before = dict(cli.commands)
-            self._call(report, cast("Implementations", plugin), "convpolicy_commands", cli=cli)
+        for name, function in list(self._commands):
+            report, before = self._reports[name], dict(cli.commands)
+            self._call(report, "convpolicy_commands", function, cli=cli)
             for command, original in before.items():
                 if cli.commands.get(command) is not original:
                     cli.commands[command] = original
@@ -125,7 +125,7 @@ class PluginRegistry(Registry):
             self._forget(name)
 
     def _forget(self, name: str) -> None:
-        self._drop(name)
+        self._commands = [(plugin, function) for plugin, function in self._commands if plugin != name]
         self._distributions.pop(name, None)
         self.remove(name)
 
@@ -188,83 +188,81 @@ class PluginRegistry(Registry):
                 for name in missing:
                     report = self._reports[name] = PluginReport(name)
                     self.fail(report, f"plugin {name!r} is listed in {LOAD_PLUGINS} but not installed.")
-                for entry_point in entry_points:
-                    self._load_entry_point(entry_point)
+                # first every import, then every hook: this order is kinder to the processor's caches
+                imported = [self._import(entry_point) for entry_point in entry_points]
+                for report, plugin in filter(None, imported):
+                    if self._reports.get(report.name) is report:  # unless a hook of another plugin has unregistered it
+                        self._add_plugin(report, plugin)
         except BaseException:
             self.clear()  # e.g. a fault in strict mode; the next call loads everything again
             raise
         self._loaded = True
         self.changed()
 
-    def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
+    def _import(self, entry_point: importlib.metadata.EntryPoint) -> tuple[PluginReport, Any] | None:
+        """Return an installed plugin and its report; report a failure and return None."""
         name = entry_point.name
         if name in self._reports:
             first = self._origins.get(name, "convpolicy itself")
             self.fail(self._reports[name], f"two plugins are named {name!r}: {first} and {entry_point.value}; uninstall one.")
-            return
+            return None
         self._origins[name] = entry_point.value
         report = self._reports[name] = PluginReport(name)
         self._distributions[name] = entry_point.dist
         self._running = name
         try:
-            plugin = entry_point.load()
+            return report, entry_point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # including SystemExit: a plugin must not end the process
             self.fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {raised(error)}")
-        else:
-            self._add_plugin(report, plugin)
+            return None
 
     def _add_plugin(self, report: PluginReport, plugin: Any) -> None:
-        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS, Implementations
+        from convpolicy.extensions import hooks
 
         self._running = report.name
         try:
-            implementations = Implementations(plugin, self._manager)
-            hooks = implementations.hooks()
-            for hook in hooks:
-                if hook not in ALL_HOOKS:
-                    raise LookupError(f"unknown hook {hook!r}.{nearest(hook, ALL_HOOKS)}")
-            if hooks:
-                self._manager.register(implementations, name=report.name)
+            implemented = hooks.implementations(plugin, self._manager)
+            for hook, function in implemented:
+                if hook not in hooks.ALL_HOOKS:
+                    raise LookupError(f"unknown hook {hook!r}.{nearest(hook, hooks.ALL_HOOKS)}")
+                if hook not in hooks.KINDS:  # called by `add_commands`; its signature is checked here
+                    inspect.signature(function).bind(cli=None)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._drop(report.name)
             self.fail(report, f"plugin {report.name!r} does not fit the hooks: {said(error) or type(error).__name__}")
             return
-        report.hooks = hooks
-        if not hooks:
+        report.hooks = [hook for hook, _function in implemented]
+        if not implemented:
             self.fail(
                 report,
-                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(ALL_HOOKS)} "
+                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(hooks.ALL_HOOKS)} "
                 f"with convpolicy.hookimpl.",
             )
             return
-        for hook in filter(KINDS.__contains__, hooks):
-            results = self._call(report, implementations, hook)
-            if results is not None:
-                parts = results[0] if results else None  # pluggy omits a result of None
-                self.add(report, KINDS[hook], hook, parts, loading=not self._loaded)
+        for hook, function in implemented:
+            if hook not in hooks.KINDS:
+                self._commands.append((report.name, function))
+                continue
+            parts = self._call(report, hook, function)
+            if parts is not FAILED:
+                self.add(report, hooks.KINDS[hook], hook, parts, loading=not self._loaded)
         self.changed()
         if self._strict and report.errors:  # a fault that another thread has reported
             raise PluginError(report.errors[0])
 
-    def _call(self, report: PluginReport, plugin: Implementations, hook: str, **arguments: Any) -> list[Any] | None:
-        """Call one plugin's implementation of a hook; report a failure and return None."""
-        others = self._manager.get_plugins() - {plugin}
+    def _call(self, report: PluginReport, hook: str, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Return what one plugin's function for a hook returns; report a failure and return `FAILED`."""
         try:
-            results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+            results = getattr(self._manager.hook, hook).call_extra([function], arguments)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self.fail(report, f"plugin {report.name!r}: {hook} raised {raised(error)}.")
-            return None
-        return results
-
-    def _drop(self, name: str) -> None:
-        if self._manager.has_plugin(name):
-            self._manager.unregister(name=name)
+            return FAILED
+        return results[0] if results else None  # pluggy omits a result of None
 
 
 PLUGINS = PluginRegistry()  # the registry of this process
