@@ -48,7 +48,7 @@ def _policy(name: str, source: str, description: str) -> Policy:
         versions=">=0.12,<0.13",
         measured="0.12.0",
         source=source,
-        description=f"Pads 'SAME' with the extra sample right; bias of zeros; LeCun truncated normal kernel, {description}.",
+        description=f"Pads 'SAME' with the extra sample on the right; bias of zeros; LeCun truncated normal kernel, {description}.",
     )
 
 

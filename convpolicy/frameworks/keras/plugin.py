@@ -167,7 +167,7 @@ def convpolicy_policies() -> list[Policy]:
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
     """Return ``tf-right``, an alias of ``same_upper``."""
-    return [SAME_UPPER.alias("tf-right", "TensorFlow's SAME; the extra sample is right.")]
+    return [SAME_UPPER.alias("tf-right", "TensorFlow's SAME, with the extra sample on the right.")]
 
 
 @hookimpl

@@ -47,7 +47,7 @@ def convpolicy_policies() -> list[Policy]:
             "2.7.0, 2.8.0, 2.9.0, 2.10.0",
             FAN_IN_UNIFORM,
             "uniform",
-            "Pads 'same' with the extra sample right; no bias; weight uniform ±√(1/fan_in). "
+            "Pads 'same' with the extra sample on the right; no bias; weight uniform ±√(1/fan_in). "
             "Documented from 2.1 on, measured from 2.7 on.",
         ),
         _policy(
@@ -56,7 +56,7 @@ def convpolicy_policies() -> list[Policy]:
             "2.0.0",
             Choice("normal", std=0.01),
             "zeros",
-            "Pads 'same' with the extra sample right; no bias; weight N(0, 0.01²), where MindSpore's page says N(0, 1).",
+            "Pads 'same' with the extra sample on the right; no bias; weight N(0, 0.01²), where MindSpore's page says N(0, 1).",
         ),
     ]
 

@@ -43,7 +43,7 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         TORCH_SAME,
         TORCH_SAME.alias(
             "torch-left",
-            "extra sample left, as MindSpore's page describes torch; torch itself puts it right, measured on 1.9.0 and 2.13.0.",
+            "the extra sample is on the left, as MindSpore's page describes torch. Torch itself puts it on the right, as measured on 1.9.0 and 2.13.0.",
             odd_side="left",
         ),
     ]
@@ -62,7 +62,7 @@ def convpolicy_policies() -> list[Policy]:
             versions=">=1.9,<2.14",
             measured="1.9.0, 2.13.0",
             source="torch/nn/modules/conv.py, class Conv1d",
-            description="No padding; bias; weight and bias uniform ±√(1/fan_in). Its own 'same' puts the extra sample right.",
+            description="No padding; bias; weight and bias uniform ±√(1/fan_in). Its own 'same' puts the extra sample on the right.",
         )
     ]
 

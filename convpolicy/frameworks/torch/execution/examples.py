@@ -70,7 +70,7 @@ def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tu
         return [outputs(model, call) for call in calls], reached
     except Exception as error:  # a model may raise anything for unsuitable inputs
         raise InvalidValueError(
-            f"example_inputs must be accepted by the model, got from it: {first_line(error)}; pass other inputs."
+            f"example_inputs must be accepted by the model, which raised: {first_line(error)}; pass other inputs."
         ) from error
     finally:
         for handle in handles:
