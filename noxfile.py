@@ -15,7 +15,13 @@ FRAMEWORKS = {  # session -> what its framework is installed from
     "flax": ["flax", "jax", "jaxlib"],
     "paddle": ["paddlepaddle"],
 }
-PAGES = {"rules": "rules.md", "which_rule": "which_rule.md", "claims": "claims.md", "performance": "performance.md"}
+PAGES = {
+    "parts": "reference/parts.md",
+    "which_rule": "which_rule.md",
+    "claims": "understand/claims.md",
+    "front": "static/front.svg",
+    "speed": "guides/speed.md",
+}
 
 nox.options.sessions = ["core", "lint"]
 
@@ -71,6 +77,13 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the site; any warning is an error."""
+    session.install("-r", "requirements/site.txt", ".")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "docs", "site", env={"CONVPOLICY_LOAD_PLUGINS": ""})
 
 
 @nox.session

@@ -1,6 +1,6 @@
-"""Print docs/claims.md: what MindSpore's page of differences says, beside what the stored measurements say.
+"""Print docs/understand/claims.md: what MindSpore's page of differences says, beside what the stored measurements say.
 
-    python docs/make_claims.py > docs/claims.md
+    python docs/make_claims.py > docs/understand/claims.md
 
 The measurements are tests/golden/*.json, made by tests/golden/measure.py inside each framework. A verdict is worked out here
 from them; nothing is written by hand but the claims.
@@ -24,7 +24,7 @@ HEAD = f"""# The page of differences, measured
 
 MindSpore's page [Function Differences with torch.nn.Conv1d]({PAGE}) (r2.0) says how its Conv1d differs from torch's. Here is every
 claim of it beside what the frameworks did. Made by `python docs/make_claims.py` from the measurements in `tests/golden/`;
-[examples/](../examples/README.md) runs the page's code.
+[examples/](../../examples/README.md) runs the page's code.
 
 | the page says | measured | verdict |
 |---|---|---|"""

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import convpolicy as cp
 from convpolicy.comparison import paper_text
-from convpolicy.comparison.drawing import draw
 from convpolicy.core.paper import OVERRIDES, SIZES, Paper
 
 EXAMPLE = """import numpy as np
@@ -47,6 +46,13 @@ the keys `weight` and `bias`.
 |---|---|---|
 """
 FOOT = """
+```{toctree}
+:hidden:
+:glob:
+
+*
+```
+
 Compared in an environment of their own: `pip install --no-deps -r requirements/papers.txt && pip install --no-deps . && pytest
 tests/papers` runs the packages; `tests/golden/papers/reads.json` holds which sample every tap of every output of them reads, and is
 held against the policies in every test run.
@@ -80,8 +86,8 @@ Mode `{policy.padding_mode}`: {mode.description}
 
 `{paper.drawn_layer}`: {plan}
 
-```text
-{draw(plan, rows=6)}
+```{{picture}} {policy.name}
+:drawn-layer:
 ```
 
 ## The trap

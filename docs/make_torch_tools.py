@@ -1,6 +1,6 @@
-"""Print docs/torch_tools.md: features of torch tried on every kind of layer.
+"""Print docs/guides/torch_tools.md: features of torch tried on every kind of layer.
 
-python docs/make_torch_tools.py > torch_tools.md
+python docs/make_torch_tools.py > docs/guides/torch_tools.md
 """
 
 from __future__ import annotations

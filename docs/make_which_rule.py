@@ -39,7 +39,7 @@ HEAD = """# Which rule is mine?
 Look for what is written in your code. The second column is what you pass to `cp.Conv1d`; the numbers are the samples added left and
 right, for kernel, stride, dilation and length. A dash stands where the framework refuses the sizes.
 
-`convpolicy find "tf SAME"` searches the same words on the command line. [rules.md](rules.md) describes every rule.
+`convpolicy find "tf SAME"` searches the same words on the command line. [Every part](reference/parts.md) describes every rule.
 """
 EQUAL = """
 ## The same padding in another framework

@@ -10,6 +10,7 @@ from convpolicy.pictures.svg import COLOURS, document, element, label, line
 
 CELL, ROW, MARGIN, TOP = 30, 20, 78, 8  # pixels: width of a cell, height of a bar's row, room for row titles and above
 HEIGHT = 26  # of a cell
+HATCH = 6  # from one stripe of a constant to the next
 ARCS = 44  # room for arcs above the cells
 MOST_COLUMNS, MOST_OUTPUTS = 30, 8
 MOST_SAID = 10  # elements of each side that the text alternative names
@@ -53,7 +54,7 @@ def picture(plans: Mapping[str, Any], *, most_columns: int = MOST_COLUMNS, most_
         title: columns(plan, [p for p in ruler.shown if p is not None and p in extent(plan)]) for title, plan in plans.items()
     }
     first = next(iter(plans))
-    content, y, said = [_hatching()], float(TOP), []
+    content, y, said = [], float(TOP), []
     for title, plan in plans.items():
         differs = _differences(everything[first], everything[title])
         rows, y = _drawn(title, plan, everything[title], ruler, differs, y, most_outputs)
@@ -110,7 +111,7 @@ def _cell(cell: Column, x: float, y: float, differs: bool) -> Iterator[str]:
     box: dict[str, Any] = {"x": x - CELL / 2, "y": float(y), "width": float(CELL), "height": float(HEIGHT)}
     yield element("rect", **box, fill=fill, fill_opacity=0.12 if cell.kind == "cut" else 0.35, **style)
     if cell.kind == "constant":
-        yield element("rect", **box, fill="url(#cp-hatching)", stroke="none")
+        yield _hatching(**box)
     yield label(cell.text, x, y + 17)
     if cell.kind == "cut":
         yield line(x - CELL / 2 + 4, y + HEIGHT - 4, x + CELL / 2 - 4, y + 4, stroke="currentColor", stroke_width=1.5)
@@ -147,9 +148,12 @@ def _bar(plan: Any, output: int | None, ruler: Ruler, y: float) -> Iterator[str]
         yield element("circle", cx=x, cy=y + 9.0, r=3.5, fill=COLOURS["window"])
 
 
-def _hatching() -> str:
-    stripe = element("path", d="M0 6L6 0", stroke="currentColor", stroke_width=0.7, stroke_opacity=0.6)
-    return element("defs", element("pattern", stripe, id="cp-hatching", width=6, height=6, patternUnits="userSpaceOnUse"))
+def _hatching(x: float, y: float, width: float, height: float) -> str:
+    """Return stripes across a box; lines and no pattern, which a page cannot draw when the picture that defines it is hidden."""
+    starts = ((x + min(s, width), y + max(0.0, s - width)) for s in range(HATCH, int(width + height), HATCH))
+    ends = ((x + max(0.0, s - height), y + min(s, height)) for s in range(HATCH, int(width + height), HATCH))
+    stripes = "".join(f"M{a:.6g} {b:.6g}L{c:.6g} {d:.6g}" for (a, b), (c, d) in zip(starts, ends))
+    return element("path", d=stripes, fill="none", stroke="currentColor", stroke_width=0.7, stroke_opacity=0.6)
 
 
 LEGEND = {
@@ -180,7 +184,7 @@ def _legend(everything: Any, compares: bool, y: float) -> tuple[list[str], float
                 )
             )
             if kind == "constant":
-                rows.append(element("rect", **box, fill="url(#cp-hatching)"))
+                rows.append(_hatching(**box))
             rows.append(label(text, x + 18, y + 12, "start"))
             y += 17
     rows.append(element("circle", cx=x + 6, cy=y + 8, r=3.5, fill=COLOURS["window"]))

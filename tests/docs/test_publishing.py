@@ -18,8 +18,8 @@ PROJECT = tomlkit.parse((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def test_the_table_of_extras():
-    """docs/install.md has a row for each extra, which names every package that the extra installs."""
-    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    """docs/start/install.md has a row for each extra, which names every package that the extra installs."""
+    page = (ROOT / "docs" / "start" / "install.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `convpolicy\[(\w+)\]` \| ([^|]+) \|", page, re.MULTILINE))
     extras = PROJECT["optional-dependencies"]
     assert set(rows) == set(extras)

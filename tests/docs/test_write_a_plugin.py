@@ -1,4 +1,4 @@
-"""docs/write_a_plugin.md is carried out: from the wheel of convpolicy, in an empty folder, with real installations."""
+"""docs/guides/write_a_plugin.md is carried out: from the wheel of convpolicy, in an empty folder, with real installations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helpers.paths import ROOT
 
 pytestmark = pytest.mark.needs("hatchling")
 
-PAGE = ROOT / "docs" / "write_a_plugin.md"
+PAGE = ROOT / "docs" / "guides" / "write_a_plugin.md"
 EXAMPLE = ROOT / "examples" / "convpolicy-tide"
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEMPLATE = Path("convpolicy") / "cli" / "plugin_template"

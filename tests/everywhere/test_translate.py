@@ -133,12 +133,12 @@ for _words in ("", ", padding=1, padding_mode='reflect'", ", 1, 'same', bias=Fal
         _L,
         translated(f"mint.nn.Conv1d(4, 8, 4{_words})", "mindspore", "torch"),
     )
-_page = (ROOT / "docs" / "translate.md").read_text(encoding="utf-8").split('page = """\n')[1].split('"""')[0]
+_page = (ROOT / "docs" / "guides" / "translate.md").read_text(encoding="utf-8").split('page = """\n')[1].split('"""')[0]
 for _row in cp.translate_page(_page, "keras", "torch"):
     if _row.code is None:  # another layer
         continue
     _sizes = (*map(int, re.search(r"nn.Conv1d\((\d+), (\d+), (\d+)", _row.code).groups()), 1)
-    SPECIAL[f"the page of docs/translate.md, line {_row.line}"] = (
+    SPECIAL[f"the page of docs/guides/translate.md, line {_row.line}"] = (
         "keras",
         "torch",
         _row.original,

@@ -1,4 +1,4 @@
-"""Torch's own tools on every kind of layer: what ``docs/torch_tools.md`` says of each is what happens."""
+"""Torch's own tools on every kind of layer: what ``docs/guides/torch_tools.md`` says of each is what happens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRIED = [(group, name) for group, functions in FEATURES.items() for name in func
 
 def page():
     """(feature, kind) -> the cell of the page, and number of a note -> its text."""
-    text = (ROOT / "docs" / "torch_tools.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "torch_tools.md").read_text(encoding="utf-8")
     cells, kinds = {}, []
     for line in text.splitlines():
         row = [cell.strip() for cell in line.strip("|").split("|")]

@@ -1,7 +1,7 @@
 """The table of rules that selects an implementation of `lowerings` for a torch layer; nothing is timed at run time.
 
 Each rule contains the measurement behind it: on the CPU in float32, with AVX-512 and with AVX2, for batches of 1 and 8, over the
-layers of tests/data/conv1d-layers.json. See docs/performance.md. Every other call uses the default: another processor, device or
+layers of tests/data/conv1d-layers.json. See docs/guides/speed.md. Every other call uses the default: another processor, device or
 dtype, autocast, or an unbatched input.
 
 A ratio in a reason is the time of the implementation over the time of the default.

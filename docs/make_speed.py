@@ -1,6 +1,6 @@
-"""Print docs/performance.md with the tables of the measurement stored in benchmarks/results.
+"""Print docs/guides/speed.md with the tables of the measurement stored in benchmarks/results.
 
-python docs/make_performance.py > performance.md
+python docs/make_speed.py > speed.md
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from interleaved import AGAIN, Result, geometric_mean  # noqa: E402 - a script beside the package
 from report import summary  # noqa: E402
 
-BEGIN, END = "<!-- made by docs/make_performance.py -->\n", "<!-- to here -->"
+BEGIN, END = "<!-- made by docs/make_speed.py -->\n", "<!-- to here -->"
 PEERS = ("Keras 3 on torch", "flax under jit", "transformers", "MindSpore", "NumPy", "whole models")
 
 
@@ -44,4 +44,4 @@ def page(text: str, stored: str) -> str:
 
 if __name__ == "__main__":
     stored = (ROOT / "benchmarks" / "results" / "speed.json").read_text(encoding="utf-8")
-    sys.stdout.write(page((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), stored))
+    sys.stdout.write(page((ROOT / "docs" / "guides" / "speed.md").read_text(encoding="utf-8"), stored))

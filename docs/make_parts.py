@@ -1,6 +1,6 @@
-"""Print docs/rules.md: every registered part, in the words of its own docstring.
+"""Print docs/reference/parts.md: every registered part, in the words of its own docstring.
 
-python docs/make_rules.py > docs/rules.md
+python docs/make_parts.py > docs/reference/parts.md
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LETTERS = "123456789abc"
 
 HEAD = """# Rules, modes, initializers, layouts, policies
 
-Every registered name, made by `python docs/make_rules.py` from what the parts say of themselves. Lengths are in samples, `e` is
+Every registered name, made by `python docs/make_parts.py` from what the parts say of themselves. Lengths are in samples, `e` is
 the effective kernel, `(kernel - 1) * dilation + 1`. `convpolicy list` prints the same list with your plugins in it.
 """
 RULES = """## Padding rules: how many elements on each side
@@ -129,9 +129,7 @@ def policies() -> str:
         norm = "" if policy.weight_norm is None else f"weight normalisation over axis {policy.weight_norm}; "
         about = f"Its own words for padding: {own}.\nFor {policy.framework} {policy.versions}; measured on {policy.measured}. Source: {policy.source}.\n"
         if policy.paper is not None:
-            about = (
-                f"Paper, trap, evidence and layers: [papers/{name.partition('/')[2]}.md](papers/{name.partition('/')[2]}.md).\n"
-            )
+            about = f"Paper, trap, evidence and layers: [papers/{name.partition('/')[2]}.md](../papers/{name.partition('/')[2]}.md).\n"
         blocks.append(
             f"### {name}\n\n{policy.description}\n\nPadding `{policy.padding}`, mode `{policy.padding_mode}`; weight "
             f"`{policy.weight_init}`, {bias}; layout `{policy.layout}`, data `{policy.data_layout}`; "
