@@ -91,7 +91,7 @@ CHANGED = "its sizes or its padding were changed after it was built"
 REFUSED = {
     "lazy": (lambda: nn.LazyConv1d(6, 3), ValueError, "in_channels are not known before the first call; call it once"),
     "subclass": (lambda: Doubled(4, 6, 3), ValueError, "Doubled cannot be captured exactly: its class computes forward in a way"),
-    "subclass below": (lambda: Gated(4, 6, 3), ValueError, "its class computes forward in a way of its own"),
+    "subclass below": (lambda: Gated(4, 6, 3), ValueError, "its class overrides forward"),
     "replaced": (replaced, ValueError, "its forward was replaced"),
     "hook": (lambda: hooked("register_forward_hook"), ValueError, "a forward hook may change its output; remove the hook"),
     "pre-hook": (lambda: hooked("register_forward_pre_hook"), ValueError, "a forward pre-hook may change its input"),
@@ -118,7 +118,7 @@ REFUSED = {
     "stale padding": (
         lambda: written(nn.Conv1d(4, 6, 3, padding=1, padding_mode="reflect"), padding=(2,)),
         ValueError,
-        "its padding was changed after it was built, which its forward does not read",
+        "its padding was changed after it was built, and its forward ignores the change",
     ),
     "two pads": (lambda: written(nn.Conv1d(4, 6, 3), padding=(1, 2)), ValueError, "its padding (1, 2) is not one"),
     "two dtypes": (
@@ -129,10 +129,10 @@ REFUSED = {
     "another shape": (
         lambda: written(nn.Conv1d(4, 6, 3), weight=nn.Parameter(torch.zeros(6, 4, 5))),
         ValueError,
-        "its weight has shape (6, 4, 5) and its sizes say (6, 4, 3)",
+        "its weight has shape (6, 4, 5), but its sizes need (6, 4, 3)",
     ),
-    "called": (lambda: Called(4, 6, 3), ValueError, "its class computes forward in a way of its own"),
-    "numpy subclass": (numpy_subclass, ValueError, "its class may compute in a way of its own"),
+    "called": (lambda: Called(4, 6, 3), ValueError, "its class overrides forward"),
+    "numpy subclass": (numpy_subclass, ValueError, "its class may compute something else"),
     "a Cell's stride": (lambda: written(mindspore.nn.Conv1d(4, 6, 3), stride=(1, 2)), ValueError, CHANGED),
     "a Cell's pads": (
         lambda: written(mindspore.nn.Conv1d(4, 6, 3, pad_mode="pad", padding=1), padding=(0, 0, 2, 2)),
@@ -180,6 +180,6 @@ def test_a_hook_of_all_modules_and_a_replaced_method_are_refused(monkeypatch):
         handle.remove()
     with monkeypatch.context() as patched:
         patched.setattr(nn.Conv1d, "_conv_forward", lambda self, *given: -own(self, *given))
-        with pytest.raises(ValueError, match="computes forward in a way of its own"):
+        with pytest.raises(ValueError, match="overrides forward"):
             cp.capture(layer)
     assert cp.capture(layer).weight.tobytes() == layer.weight.detach().numpy().tobytes()

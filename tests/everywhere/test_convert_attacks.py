@@ -64,8 +64,8 @@ H5 = {
     "another file's numbers": (elsewhere, "whose numbers stand in another file"),
     "a link into another file": (lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/")), "'a', a link"),
     "a soft link": (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "'a', a link"),
-    "a loop": (endless, "holds the group 'a/b' twice"),
-    "a type": (datatype, "'t', which is no tensor but a Datatype"),
+    "a loop": (endless, "contains the group 'a/b' twice"),
+    "a type": (datatype, "'t', a Datatype and not a tensor"),
     "a bomb": (bomb, "claims 134217728 bytes of content, more than 100 times as many"),
     "a model of Keras 2": (
         lambda file: file.attrs.__setitem__("model_config", "{}"),

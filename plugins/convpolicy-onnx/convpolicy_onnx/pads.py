@@ -97,12 +97,12 @@ def _together(node: NodeProto, side: str, current: Added, other: Added, new: Add
     reads_far = new.mode.name == "circular"
     reads_near = new.mode.name == "reflect" and (length is None or length <= new.width)
     if other.width and (reads_far or reads_near):
-        where = "" if reads_far else f" of inputs of {new.width} samples or fewer"
+        when = "" if reads_far else f" if the input has {new.width} samples or fewer"
         fix = "put it first" if reads_far else "put it first, or give the input of the model a fixed length"
         raise refused(
             node,
-            f"must read samples of the input only, got {new.mode.name} on the {side}, which{where} repeats samples that Pad "
-            f"node {_name(other.node)!r} added; {fix}.",
+            f"must read samples of the input only, got {new.mode.name} on the {side}, which repeats samples of Pad node "
+            f"{_name(other.node)!r}{when}; {fix}.",
         )
     return Added(new.mode, current.width + new.width, node)
 

@@ -83,7 +83,7 @@ def test_one_model_for_every_length_or_a_length_is_needed(options, operators, an
         assert shapes == [["batch", 4, "length"], ["batch", 8, "length_out"]]
     else:
         with pytest.raises(
-            cp.InvalidValueError, match=r"^length must be given for padding .* with mode .* pass the input length"
+            cp.InvalidValueError, match=r"^length must be a number for padding .* with mode .* pass the input length"
         ):
             layer.model()
 
