@@ -44,8 +44,8 @@ class TensorflowStream(Stream):
         values = room(math.prod(shape), dtype)
         per_element = 2 if dtype == "float64" else 1
         for part in chunks(values.size, CHUNK):
-            words = self._words(part, per_element)
-            values[part] = times_plus(_fractions(words, dtype), span, first, dtype)
+            integers = self._integers(part, per_element)
+            values[part] = times_plus(_fractions(integers, dtype), span, first, dtype)
         return values.reshape(shape)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
@@ -55,7 +55,7 @@ class TensorflowStream(Stream):
         per_element = 2 if dtype == "float64" else 1
         for part in chunks(values.size, CHUNK):
             even = slice(part.start, part.stop + part.stop % 2)
-            normals = _box_muller(self._words(even, per_element), dtype)[: part.stop - part.start]
+            normals = _box_muller(self._integers(even, per_element), dtype)[: part.stop - part.start]
             values[part] = times_plus(normals, factor, offset, dtype)
         return values.reshape(shape)
 
@@ -71,7 +71,7 @@ class TensorflowStream(Stream):
             values[part] = times_plus(kept, factor, offset, dtype)
         return values.reshape(shape)
 
-    def _words(self, part: slice, per_element: int) -> philox.Words:
+    def _integers(self, part: slice, per_element: int) -> philox.Words:
         start, stop = part.start * per_element, part.stop * per_element
         return philox.words(self._key, start // 4, stop - start, self._high)
 
@@ -83,9 +83,9 @@ class TensorflowStream(Stream):
         tries = 0
         while unfilled.size:
             numbers = (unfilled + first).astype(np.uint64) * np.uint64(RESERVED * size // 4) + np.uint64(tries)
-            words = np.empty((unfilled.size, 4), np.uint32)
-            philox.write_blocks(self._key, numbers, self._high, words)
-            normals = _box_muller(words.reshape(-1), dtype).reshape(-1, size)
+            integers = np.empty((unfilled.size, 4), np.uint32)
+            philox.write_blocks(self._key, numbers, self._high, integers)
+            normals = _box_muller(integers.reshape(-1), dtype).reshape(-1, size)
             inside = np.abs(normals) < CUT
             position = filled[unfilled, None] + np.cumsum(inside, axis=1) - 1
             group, candidate = np.nonzero(inside & (position < size))
@@ -96,28 +96,28 @@ class TensorflowStream(Stream):
         return kept.reshape(-1)
 
 
-def _fractions(words: philox.Words, dtype: str) -> Values:
+def _fractions(integers: philox.Words, dtype: str) -> Values:
     """Return uniforms in [0, 1) with as many bits as the dtype's mantissa: the lowest bits of one integer, or of two."""
     if dtype == "float64":
-        pairs = words.reshape(-1, 2).astype(np.uint64)
+        pairs = integers.reshape(-1, 2).astype(np.uint64)
         high = (pairs[:, 0] & np.uint64(0xFFFFF)) << np.uint64(32)
         wide: Values = (high | pairs[:, 1]) * 2.0**-52
         return wide
     bits = FRACTION_BITS[dtype]
-    return (words & np.uint32(2**bits - 1)).astype(F32) * F32(2.0**-bits)
+    return (integers & np.uint32(2**bits - 1)).astype(F32) * F32(2.0**-bits)
 
 
-def _box_muller(words: philox.Words, dtype: str) -> Values:
+def _box_muller(integers: philox.Words, dtype: str) -> Values:
     """Turn integers into normal numbers, the sine of each pair before the cosine; float64 needs two integers per number."""
     sine: Values
     cosine: Values
     if dtype == "float64":
-        pairs = _fractions(words, dtype).reshape(-1, 2)
+        pairs = _fractions(integers, dtype).reshape(-1, 2)
         angle = 2.0 * math.pi * pairs[:, 1]
         radius = np.sqrt(-2.0 * each(math.log, np.maximum(pairs[:, 0], LEAST)))
         sine, cosine = each(math.sin, angle), each(math.cos, angle)
     else:
-        pairs = _fractions(words, "float32").reshape(-1, 2)
+        pairs = _fractions(integers, "float32").reshape(-1, 2)
         angle = 2.0 * math.pi * pairs[:, 1].astype(np.float64)
         radius = np.sqrt(F32(-2) * logf(np.maximum(pairs[:, 0], F32(LEAST))))
         sine, cosine = sincosf(angle.astype(F32))
