@@ -122,7 +122,7 @@ def _captured(
     shapes = {"bias": (spec.out_channels,)} | ({LEARNED: request.learned().shape} if LEARNED in parameters else {})
     for name, shape in shapes.items():
         if name in parameters and parameters[name].shape != shape:
-            raise refuse(layer, f"its {name} has shape {parameters[name].shape}", f"replace it by one of shape {shape}")
+            raise refuse(layer, f"its {name} has shape {parameters[name].shape}", f"replace it with one of shape {shape}")
     arrays = {name: None if value is None else as_given(value) for name, value in unpacked(parameters).items()}
     weight, bias = arrays["weight"], arrays["bias"]
     assert weight is not None
@@ -136,7 +136,7 @@ def _masked(layer: Any, kernel: Any) -> Any:
     if layer.mask is None:
         return kernel
     if layer.mask.shape != kernel.shape:
-        raise refuse(layer, f"its mask has shape {layer.mask.shape}", f"replace it by one of shape {kernel.shape}")
+        raise refuse(layer, f"its mask has shape {layer.mask.shape}", f"replace it with one of shape {kernel.shape}")
     return kernel * layer.mask
 
 

@@ -1,4 +1,4 @@
-"""Code around ``nnx.Conv`` that ``translate`` knows: containers, other layers and similar layers."""
+"""Code around ``nnx.Conv`` that ``translate`` knows: containers and layers."""
 
 from __future__ import annotations
 

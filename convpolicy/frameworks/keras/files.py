@@ -92,7 +92,10 @@ class H5Reader(Reader):
             yield entry(inner, item.shape or (), NAMES.get(little, little.str))
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
-        """Yield the bytes of a dataset, slice by slice along the first axis; slices contain whole chunks, since HDF5 unpacks whole chunks."""
+        """Yield the bytes of a dataset, slice by slice along the first axis.
+
+        A slice contains whole chunks only, since HDF5 always unpacks whole chunks.
+        """
         data = self.file[entry.name]
         step = max(1, PIECE * max(1, len(data) if data.shape else 1) // max(1, entry.size))
         if data.chunks:
@@ -256,6 +259,6 @@ class KerasWriter(H5Writer):
                     shutil.copyfileobj(self._inner if info.filename == WEIGHTS else old, new)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files, also after an error."""
         super().close()
         self._inner.close()

@@ -34,7 +34,7 @@ BOUNDS = (-2.0, 2.0)  # standard deviations at which Keras truncates a normal di
 
 
 def layout_of(policy: Policy, spec: ConvSpec) -> Layout:
-    """Return the layout of a layer's kernel: WIM for a is_depthwise layer whose policy has such a layout, otherwise WIO."""
+    """Return the layout of a layer's kernel: WIM for a depthwise layer whose policy has such a layout, otherwise WIO."""
     is_depthwise = "M" in policy.part("layout")[0].axes and spec.groups == spec.in_channels
     layout: Layout = registry.current().get("layout", "WIM" if is_depthwise else "WIO")
     return layout

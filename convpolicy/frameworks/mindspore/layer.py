@@ -45,7 +45,7 @@ MOST_WINDOWS = 1 << 27  # elements: 512 MiB of float32 windows
 class PolicyConv1d(nn.Conv1d):
     """A ``mindspore.nn.Conv1d`` that follows a policy.
 
-    Input and output are (batch, channels, length) or (channels, length). The parameters are those of MindSpore's layer:
+    Input and output are (batch, channels, length) or (channels, length). Its parameters are:
 
     - ``weight``, (out, in/group, 1, kernel)
     - ``bias``, (out,)

@@ -26,7 +26,7 @@ from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
-# the functions that a call runs, and the files that define them; a subclass or a patch may replace them by others
+# the functions that a call runs, and the files that define them; a subclass or a patch may replace them
 CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad")
 FILES = {
     function.__code__.co_filename  # __init__ is absent, since torch.compile replaces it

@@ -111,7 +111,8 @@ class TorchStream(Stream):
         mass = _normal_cdf(upper) - _normal_cdf(lower)
         if mass <= LEAST_MASS:
             raise InvalidValueError(
-                f"lower and upper must contain more than {LEAST_MASS} of the distribution for stream 'torch', got {mass:.3f}; widen them or draw from random_stream='numpy'."
+                f"lower and upper must contain more than {LEAST_MASS} of the distribution for stream 'torch', got {mass:.3f}; widen "
+                f"them or draw from random_stream='numpy'."
             )
         low, high = (rounded(_narrowed(mean + bound * std, dtype), dtype) for bound in (lower, upper))
         values = self.normal(shape, mean, std, dtype)

@@ -39,7 +39,7 @@ def capture(layer: Any) -> Capture | None:
     initial = None if request is None else request.learned()
     if initial is not None:
         if weights.get(LEARNED, weights["weight"]).shape != initial.shape:
-            raise refuse(layer, f"its {LEARNED} no longer has shape {initial.shape}", "replace it by one of this shape")
+            raise refuse(layer, f"its {LEARNED} no longer has shape {initial.shape}", "replace it with one of this shape")
         policy = with_learned(policy, weights[LEARNED])
     return Capture(spec, policy.evolve(bias="bias" in layer), weights["weight"], weights["bias"], dtype)
 
@@ -48,12 +48,12 @@ def _checked_dtype(layer: nn.Conv1d) -> str:
     weights = {name: layer.get(name) for name in PARAMETERS if name in layer}
     for name, value in weights.items():
         if not isinstance(value, mx.array):
-            raise refuse(layer, f"its {name} is of class {type(value).__name__}", "replace it by an mx.array")
+            raise refuse(layer, f"its {name} is of class {type(value).__name__}", "replace it with an mx.array")
     if "weight" not in weights or weights["weight"].ndim != 3:
         raise refuse(layer, "its weight is not an array of 3 axes", "build a new layer")
     if "bias" in weights and weights["bias"].shape != weights["weight"].shape[:1]:
         raise refuse(
-            layer, f"its bias has shape {weights['bias'].shape}", f"replace it by one of shape {weights['weight'].shape[:1]}"
+            layer, f"its bias has shape {weights['bias'].shape}", f"replace it with one of shape {weights['weight'].shape[:1]}"
         )
     dtypes = {NAMES.get(value.dtype, str(value.dtype)) for value in weights.values()}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):

@@ -205,7 +205,7 @@ EVERYWHERE = {
     "a rule of convpolicy": ({"padding": "torch-left"}, "Flax has no padding 'torch-left'"),
     "preset": ({"precision": jax.lax.DotAlgorithmPreset.F32_F32_F32}, "its precision is not the default"),
     "strides": ({"strides": (1, 2)}, r"its strides are \(1, 2\) and its kernel_dilation \(1,\); pass one number for each"),
-    "mask": ({"mask": jnp.ones((3, 1, 8))}, r"its mask has shape \(3, 1, 8\); replace it by one of shape \(3, 4, 8\)"),
+    "mask": ({"mask": jnp.ones((3, 1, 8))}, r"its mask has shape \(3, 1, 8\); replace it with one of shape \(3, 4, 8\)"),
 }  # fmt: skip
 REFUSED = {
     **{f"{api}: {name}": ((lambda api=api, words=words: own(api, **words)), says) for name, (words, says) in EVERYWHERE.items() for api in ("nnx", "linen")},
@@ -219,7 +219,7 @@ REFUSED = {
     "no bias": (lambda: linen.Conv(8, (3,)).bind({"params": {"kernel": jnp.ones((3, 4, 8))}}), "its variables have no bias"),
     "another module": (lambda: LinenConv1d(linen.Dense(8), {}), "layer Dense cannot be captured exactly: its module is not a flax.linen.Conv"),
     "bias taken away": (lambda: changed(bias=None), "use_bias is set, but it has no bias"),
-    "bias of another shape": (lambda: changed(bias=nnx.Param(jnp.ones(1))), r"its bias has shape \(1,\); replace it by one of shape \(8,\)"),
+    "bias of another shape": (lambda: changed(bias=nnx.Param(jnp.ones(1))), r"its bias has shape \(1,\); replace it with one of shape \(8,\)"),
     "groups": (lambda: changed(feature_group_count=2), r"its kernel has shape \(3, 4, 8\), but its sizes need \(3, 2, 8\); build a new layer"),
     "resized": (lambda: rewritten("strides", 2), "its sizes or padding were changed after it was built; build a new layer"),
     "padded twice": (lambda: rewritten("padding", "SAME"), "its sizes or padding were changed after it was built"),

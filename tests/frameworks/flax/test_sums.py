@@ -220,7 +220,7 @@ def reshaped(backend):
 @each_backend
 def test_refusals(backend):
     """Of another shape, absent, for a layer without one, for another number of channels, or for a length that is not known."""
-    with pytest.raises(cp.InvalidValueError, match=r"its padding_value has shape \(1,\); replace it by one of shape \(\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"its padding_value has shape \(1,\); replace it with one of shape \(\)"):
         cp.capture(reshaped(backend))
     with pytest.raises(cp.InvalidValueError, match=r"padding_value must have shape None, like the layer's, got \(4,\)"):
         cp.backends()[backend].assign(built(LAYERS["per channel"], backend), {"padding_value": CHANNELS})

@@ -1,8 +1,8 @@
 """The implementations of a plan in torch, each with a name, its conditions, and the implementation whose bits it has.
 
-All of them compute the same function. They differ in speed, in memory and in the order of their sums. Each one takes an input (batch,
-in_channels, length), a weight (out_channels, in_channels / groups, kernel_size), a bias (out_channels,) or None, and a `Work`. It returns
-(batch, out_channels, length_out), contiguous except for `drop`. `rules` selects an implementation for each call.
+All of them compute the same function. They differ in speed, in memory and in the order of their sums. `rules` selects one for each
+call. Each one takes an input (batch, in_channels, length), a weight (out_channels, in_channels / groups, kernel_size), a bias
+(out_channels,) or None, and a `Work`. It returns (batch, out_channels, length_out), contiguous except for `drop`.
 """
 
 from __future__ import annotations
