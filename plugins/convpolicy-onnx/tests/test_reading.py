@@ -166,8 +166,8 @@ UNREADABLE = {
     "more than a Conv": (model_of([conv(output="m"), helper.make_node("Relu", ["m"], ["output"])], {"w": W1}), "", "only one Conv and its padding, got also Relu"),
     "pads of channels": (model_of([pad(), conv("padded")], {"w": W1, "pads": [0, 1, 1, 0, 0, 2]}), "", "Pad node 'padded' must add samples to the length only"),
     "a crop": (model_of([pad(), conv("padded")], {"w": W1, "pads": [0, 0, -1, 0, 0, 2]}), "", "Pad node 'padded' must add samples to the length only"),
-    "padded twice": (model_of([pad(), conv("padded", pads=[1, 0])], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must stand before a Conv without pads"),
-    "SAME after a Pad": (model_of([pad(), conv("padded", auto_pad="SAME_UPPER")], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must stand before a Conv without pads"),
+    "padded twice": (model_of([pad(), conv("padded", pads=[1, 0])], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must precede a Conv without pads"),
+    "SAME after a Pad": (model_of([pad(), conv("padded", auto_pad="SAME_UPPER")], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must precede a Conv without pads"),
     "an index map": (cp.Conv1d(2, 2, 3, padding=1, padding_mode="symmetric", backend="onnx").model(5), "", "got also Gather"),
 }  # fmt: skip
 
