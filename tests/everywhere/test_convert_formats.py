@@ -96,7 +96,7 @@ def test_many_groups_are_read_once(tmp_path):
 def test_keras_archives(tmp_path):
     """A .keras file with a path out of its folder or without weights is refused; so is one made from another format."""
     path = tmp_path / "a.keras"
-    for names, says in ((["../evil", "model.weights.h5"], "a path out of its folder"), (["config.json"], "must hold")):
+    for names, says in ((["../evil", "model.weights.h5"], "a path outside its folder"), (["config.json"], "must contain")):
         with zipfile.ZipFile(path, "w") as archive:
             for name in names:
                 archive.writestr(name, b"")

@@ -152,7 +152,7 @@ def test_bench(bench, timed):
         (("models:build", "--input", "text.npy"), "--input must be a .npy file of numbers, got 'text.npy'"),
         (("models:build", "--input", "pickled.npy"), "--input must be a .npy file of numbers, got 'pickled.npy'"),
         (("models:build", "--input", "absent.npy"), "absent.npy: No such file"),
-        (("models:build", "--input", "1,5,20"), "example_inputs must be what the model takes"),
+        (("models:build", "--input", "1,5,20"), "example_inputs must be accepted by the model"),
     ],
 )
 def test_bench_refuses(bench, words, says):

@@ -170,7 +170,7 @@ def test_compiled(untuned, timed):
     with torch.no_grad():
         for length in (60, 61, 90):
             torch.testing.assert_close(compiled(data(2, 6, length)), plain(data(2, 6, length)))
-    with pytest.raises(TypeError, match="tune it first, then compile it"):
+    with pytest.raises(TypeError, match="tune the model first, then compile it"):
         tune(compiled, data(2, 6, 60))
 
 

@@ -212,7 +212,7 @@ REFUSED = {
     "subclass": (lambda: Doubled(4, 8, (3,), rngs=nnx.Rngs(0)), "layer Doubled cannot be captured exactly: its class overrides __call__"),
     "linen subclass": (lambda: DoubledLinen(8, (3,)).bind({"params": {}}), "its variables have no kernel; pass the variables that its init returned"),
     "linen subclass with variables": (
-        lambda: LinenConv1d(DoubledLinen(8, (3,)), own("linen").variables), "layer DoubledLinen cannot be captured exactly: its class computes its call"
+        lambda: LinenConv1d(DoubledLinen(8, (3,)), own("linen").variables), "layer DoubledLinen cannot be captured exactly: its class overrides __call__"
     ),
     "element type": (lambda: own("nnx", preferred_element_type=jnp.float32), "its output has another dtype than its input; set preferred_element_type"),
     "unbound": (lambda: linen.Conv(8, (3,)), r"an unbound linen module has no weights; pass module.bind\(variables\)"),
