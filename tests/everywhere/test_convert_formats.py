@@ -103,7 +103,7 @@ def test_keras_archives(tmp_path):
         with pytest.raises(cp.InvalidValueError, match=says):
             cp.convert(path, tmp_path / "b.npz", source="keras", target="torch", guess=True)
     save_file({"conv.weight": random((2, 3, 4))}, tmp_path / "c.safetensors")
-    with pytest.raises(cp.InvalidValueError, match=r"is made from a \.keras file; write \.weights\.h5"):
+    with pytest.raises(cp.InvalidValueError, match=r"can only be made from a \.keras file; write \.weights\.h5"):
         cp.convert(tmp_path / "c.safetensors", tmp_path / "d.keras", source="torch", target="keras", guess=True)
 
 
