@@ -142,7 +142,7 @@ def test_gradients(name):
 def shifted(data, weight, bias, work):
     """Keeps the outputs one further on."""
     plan = work.plan
-    wide, first = lowerings._alike(plan)
+    wide, first = lowerings._equal_pads(plan)
     both = F.conv1d(data, weight, bias, plan.stride, wide + plan.stride, plan.dilation, work.groups)
     return both.narrow(-1, first, plan.length_out).contiguous()
 
@@ -151,7 +151,7 @@ def one_edge(data, weight, bias, work):
     """Corrects the left edge alone."""
     plan = work.plan
     right = lowerings.edges(data, weight, bias, work)
-    wide, first = lowerings._alike(plan)
+    wide, first = lowerings._equal_pads(plan)
     zeros = F.conv1d(data, weight, bias, plan.stride, wide, plan.dilation, work.groups).narrow(-1, first, plan.length_out)
     return torch.cat([right[..., : plan.length_out // 2], zeros[..., plan.length_out // 2 :]], -1)
 
