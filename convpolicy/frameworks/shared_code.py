@@ -1,4 +1,4 @@
-"""Pieces of source code that several frameworks have in common, for their dialects."""
+"""Source code that the dialects of several frameworks share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAD_LAYERS = {
 
 
 def number_or_word(arguments: Mapping[str, Value]) -> Meaning:
-    """Read ``padding``, a number or a word, and ``padding_mode``."""
+    """Read ``padding``, which is a number or a name, and ``padding_mode``."""
     mode = word("padding_mode", arguments["padding_mode"], MODES)
     padding = size("padding", arguments["padding"])
     if isinstance(padding, Expression):

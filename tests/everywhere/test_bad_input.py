@@ -159,6 +159,6 @@ def test_a_device_that_torch_has_not(device, builtin, arguments):
     """Each of the three kinds of layer, seeded or not, refuses it in one sentence and leaves torch's random state alone."""
     before = random_states()
     refused(
-        lambda: build("torch", device=device, **arguments), builtin, f"device must be one that this torch has, got {device!r}"
+        lambda: build("torch", device=device, **arguments), builtin, f"device must be available in this torch, got {device!r}"
     )
     assert random_states() == before

@@ -90,8 +90,8 @@ class Cell(mindspore.nn.Conv1d):
 CHANGED = "its sizes or its padding were changed after it was built"
 REFUSED = {
     "lazy": (lambda: nn.LazyConv1d(6, 3), ValueError, "in_channels are not known before the first call; call it once"),
-    "subclass": (lambda: Doubled(4, 6, 3), ValueError, "Doubled cannot be captured exactly: its class computes forward in a way"),
-    "subclass below": (lambda: Gated(4, 6, 3), ValueError, "its class computes forward in a way of its own"),
+    "subclass": (lambda: Doubled(4, 6, 3), ValueError, "Doubled cannot be captured exactly: its class overrides forward"),
+    "subclass below": (lambda: Gated(4, 6, 3), ValueError, "its class overrides forward"),
     "replaced": (replaced, ValueError, "its forward was replaced"),
     "hook": (lambda: hooked("register_forward_hook"), ValueError, "a forward hook may change its output; remove the hook"),
     "pre-hook": (lambda: hooked("register_forward_pre_hook"), ValueError, "a forward pre-hook may change its input"),
@@ -102,7 +102,7 @@ REFUSED = {
     "a Cell's own construct": (
         lambda: Cell(4, 6, 3),
         ValueError,
-        "Cell cannot be captured exactly: its class computes construct",
+        "Cell cannot be captured exactly: its class overrides construct",
     ),
     "policy's padding": (
         lambda: written(cp.Conv1d(4, 6, 3, backend="torch", weight_init="ones", padding=1), padding=(2,)),
@@ -118,9 +118,9 @@ REFUSED = {
     "stale padding": (
         lambda: written(nn.Conv1d(4, 6, 3, padding=1, padding_mode="reflect"), padding=(2,)),
         ValueError,
-        "its padding was changed after it was built, which its forward does not read",
+        "its padding was changed after it was built, and its forward ignores the change",
     ),
-    "two pads": (lambda: written(nn.Conv1d(4, 6, 3), padding=(1, 2)), ValueError, "its padding (1, 2) is not one"),
+    "two pads": (lambda: written(nn.Conv1d(4, 6, 3), padding=(1, 2)), ValueError, "its forward cannot use its padding (1, 2)"),
     "two dtypes": (
         lambda: written(nn.Conv1d(4, 6, 3), bias=nn.Parameter(torch.zeros(6, dtype=torch.float64))),
         ValueError,
@@ -129,10 +129,10 @@ REFUSED = {
     "another shape": (
         lambda: written(nn.Conv1d(4, 6, 3), weight=nn.Parameter(torch.zeros(6, 4, 5))),
         ValueError,
-        "its weight has shape (6, 4, 5) and its sizes say (6, 4, 3)",
+        "its weight has shape (6, 4, 5), but its sizes need (6, 4, 3)",
     ),
-    "called": (lambda: Called(4, 6, 3), ValueError, "its class computes forward in a way of its own"),
-    "numpy subclass": (numpy_subclass, ValueError, "its class may compute in a way of its own"),
+    "called": (lambda: Called(4, 6, 3), ValueError, "its class overrides forward"),
+    "numpy subclass": (numpy_subclass, ValueError, "its class may compute something else"),
     "a Cell's stride": (lambda: written(mindspore.nn.Conv1d(4, 6, 3), stride=(1, 2)), ValueError, CHANGED),
     "a Cell's pads": (
         lambda: written(mindspore.nn.Conv1d(4, 6, 3, pad_mode="pad", padding=1), padding=(0, 0, 2, 2)),
@@ -174,12 +174,12 @@ def test_a_hook_of_all_modules_and_a_replaced_method_are_refused(monkeypatch):
     layer, own = nn.Conv1d(4, 6, 3), nn.Conv1d._conv_forward
     handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
     try:
-        with pytest.raises(ValueError, match="a forward hook of all modules"):
+        with pytest.raises(ValueError, match="a global forward hook"):
             cp.capture(layer)
     finally:
         handle.remove()
     with monkeypatch.context() as patched:
         patched.setattr(nn.Conv1d, "_conv_forward", lambda self, *given: -own(self, *given))
-        with pytest.raises(ValueError, match="computes forward in a way of its own"):
+        with pytest.raises(ValueError, match="overrides forward"):
             cp.capture(layer)
     assert cp.capture(layer).weight.tobytes() == layer.weight.detach().numpy().tobytes()

@@ -59,13 +59,13 @@ def bomb(file):
 
 
 H5 = {
-    "12 TiB": (absurd, "claims numbers that were never written"),
-    "12 TiB and a chunk": (almost_absurd, "claims numbers that were never written"),
-    "another file's numbers": (elsewhere, "whose numbers stand in another file"),
-    "a link into another file": (lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/")), "'a', a link"),
-    "a soft link": (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "'a', a link"),
-    "a loop": (endless, "holds the group 'a/b' twice"),
-    "a type": (datatype, "'t', which is no tensor but a Datatype"),
+    "12 TiB": (absurd, "whose data was never written"),
+    "12 TiB and a chunk": (almost_absurd, "whose data was never written"),
+    "another file's numbers": (elsewhere, "whose data is in another file"),
+    "a link into another file": (lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/")), "the link 'a'"),
+    "a soft link": (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "the link 'a'"),
+    "a loop": (endless, "contains the group 'a/b' twice"),
+    "a type": (datatype, "'t', a Datatype and not a tensor"),
     "a bomb": (bomb, "claims to contain 134217728 bytes, more than 100 times as many"),
     "a model of Keras 2": (
         lambda file: file.attrs.__setitem__("model_config", "{}"),
@@ -100,8 +100,8 @@ def test_names_that_hdf5_has_not(name, tmp_path):
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        ({"../x": b"1", "model.weights.h5": b""}, "holds '../x', a path out of its folder"),
-        ({"config.json": b"{}"}, "must hold 'model.weights.h5' once"),
+        ({"../x": b"1", "model.weights.h5": b""}, "contains '../x', a path outside its folder"),
+        ({"config.json": b"{}"}, "must contain 'model.weights.h5' once"),
         ({"model.weights.h5": b""}, "is not a whole Keras file"),
         ({"model.weights.h5": bytes(80_000_000)}, "claims to contain 80000000 bytes, more than 100 times as many"),
         ({"model.weights.h5": b"\x89HDF\r\n\x1a\n" + bytes(600)}, "is not a whole Keras file"),

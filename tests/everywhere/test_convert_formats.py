@@ -65,7 +65,7 @@ def test_malicious_hdf5(fault, tmp_path):
         file["layers/a/vars/0"] = random((3, 4, 5))
         fault(file)
     start = time.perf_counter()
-    with pytest.raises(cp.InvalidValueError, match=r"a\.weights\.h5 holds") as raised:
+    with pytest.raises(cp.InvalidValueError, match=r"a\.weights\.h5 contains") as raised:
         cp.convert(path, tmp_path / "b.npz", source="keras", target="torch", guess=True)
     assert "\n" not in str(raised.value)
     assert time.perf_counter() - start < 5  # seconds; reading any of it would take hours
@@ -96,14 +96,14 @@ def test_many_groups_are_read_once(tmp_path):
 def test_keras_archives(tmp_path):
     """A .keras file with a path out of its folder or without weights is refused; so is one made from another format."""
     path = tmp_path / "a.keras"
-    for names, says in ((["../evil", "model.weights.h5"], "a path out of its folder"), (["config.json"], "must hold")):
+    for names, says in ((["../evil", "model.weights.h5"], "a path outside its folder"), (["config.json"], "must contain")):
         with zipfile.ZipFile(path, "w") as archive:
             for name in names:
                 archive.writestr(name, b"")
         with pytest.raises(cp.InvalidValueError, match=says):
             cp.convert(path, tmp_path / "b.npz", source="keras", target="torch", guess=True)
     save_file({"conv.weight": random((2, 3, 4))}, tmp_path / "c.safetensors")
-    with pytest.raises(cp.InvalidValueError, match=r"is made from a \.keras file; write \.weights\.h5"):
+    with pytest.raises(cp.InvalidValueError, match=r"can only be made from a \.keras file; write \.weights\.h5"):
         cp.convert(tmp_path / "c.safetensors", tmp_path / "d.keras", source="torch", target="keras", guess=True)
 
 

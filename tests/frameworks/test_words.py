@@ -47,5 +47,5 @@ def test_paddles_same_refuses_dilation():
     policy = cp.policy("paddle").evolve(padding="SAME")
     assert (policy.plan(4, 2, length=10).left, policy.plan(4, 2, length=10).right) == (1, 1)
     for attempt in (lambda: policy.plan(4, 1, 2, length=10), lambda: cp.Conv1d(1, 1, 4, dilation=2, policy=policy)):
-        with pytest.raises(ValueError, match="dilation must be 1, got 2, which Paddle's 'SAME' would silently take for 1"):
+        with pytest.raises(ValueError, match="dilation must be 1, got 2, which Paddle's 'SAME' silently sets to 1"):
             attempt()

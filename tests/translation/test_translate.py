@@ -76,7 +76,7 @@ def test_calls(source, target, call, expected):
 
 
 @pytest.mark.parametrize(("source", "target", "call", "notes"), [
-    ("paddle", "torch", "nn.Conv1D(2, 4, 3, padding='same', dilation=5)", ["dilation=5 is 1 here: Paddle's 'SAME' sets it to 1"]),
+    ("paddle", "torch", "nn.Conv1D(2, 4, 3, padding='same', dilation=5)", ["dilation=5 becomes 1: Paddle's 'SAME' silently sets the dilation to 1"]),
     ("keras", "torch", "Conv1D(4, 3, kernel_regularizer='l2', name='c', input_shape=(9, 2))",
      ["kernel_regularizer='l2' is left out".replace("'", '"'), "input: (batch, channels, length) here, (batch, length, channels) in keras"]),
     ("torch", "flax", "nn.Conv1d(2, 4, 3, device='cuda', dtype=torch.double)", ['device="cuda" is left out', "jax_enable_x64"]),

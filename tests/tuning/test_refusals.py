@@ -45,7 +45,7 @@ def left_alone():
         "backward hook": (nn.Sequential(backward), "a backward hook watches it"),
         "scripted": (nn.Sequential(scripted), "it is scripted"),
         "quantised": (nn.Sequential(quantised), "it is quantised"),
-        "own class": (nn.Sequential(Odd(4, 4, 1)), "its class computes forward in a way of its own"),
+        "own class": (nn.Sequential(Odd(4, 4, 1)), "its class overrides forward"),
         "transposed": (nn.Sequential(nn.ConvTranspose1d(4, 4, 1)), "it is a transposed convolution"),
         "lazy": (nn.Sequential(nn.Identity(), nn.ModuleDict({"a": nn.LazyConv1d(4, 1)})["a"]), "in_channels are not known"),
     }
@@ -77,10 +77,10 @@ def test_a_model_without_convolutions(timed):
 @pytest.mark.parametrize(
     ("inputs", "more", "error", "says"),
     [
-        (data(1, 5, 60), {}, ValueError, "example_inputs must be what the model takes, which said to them: Given groups=1"),
+        (data(1, 5, 60), {}, ValueError, "example_inputs must be accepted by the model, which raised: Given groups=1"),
         ((data(1, 6, 60), 1.0, 2.0), {}, ValueError, "takes from 2 to 3 positional arguments"),
         ({"y": data(1, 6, 60)}, {}, ValueError, "unexpected keyword argument 'y'"),
-        (7, {}, TypeError, "example_inputs must be a tensor, a tuple, a mapping, or a list of such, got int"),
+        (7, {}, TypeError, "example_inputs must be a tensor, a tuple, a mapping, or a list of these, got int"),
         ([], {}, ValueError, "at least one call, got an empty list"),
         (data(1, 6, 60), {"execution": "fastest"}, ValueError, "execution must be one of exact, fast, got 'fastest'"),
         (data(1, 6, 60), {"rounds": 2}, ValueError, "rounds must be"),
@@ -152,7 +152,7 @@ def test_bench(bench, timed):
         (("models:build", "--input", "text.npy"), "--input must be a .npy file of numbers, got 'text.npy'"),
         (("models:build", "--input", "pickled.npy"), "--input must be a .npy file of numbers, got 'pickled.npy'"),
         (("models:build", "--input", "absent.npy"), "absent.npy: No such file"),
-        (("models:build", "--input", "1,5,20"), "example_inputs must be what the model takes"),
+        (("models:build", "--input", "1,5,20"), "example_inputs must be accepted by the model"),
     ],
 )
 def test_bench_refuses(bench, words, says):

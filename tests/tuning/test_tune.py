@@ -170,7 +170,7 @@ def test_compiled(untuned, timed):
     with torch.no_grad():
         for length in (60, 61, 90):
             torch.testing.assert_close(compiled(data(2, 6, length)), plain(data(2, 6, length)))
-    with pytest.raises(TypeError, match="tune it first, then compile it"):
+    with pytest.raises(TypeError, match="tune the model first, then compile it"):
         tune(compiled, data(2, 6, 60))
 
 
@@ -212,7 +212,7 @@ def test_the_report(untuned, timed, capsys):
     assert lines[0].split() == ["layer", "implementation", "before", "µs", "after", "µs", "ratio", "difference"]
     assert lines[1].split()[:5] == ["pointwise", "matmul", "1000000", "500000", "0.50"]
     assert lines[2].split()[:2] == ["depthwise", "1000000"]
-    assert lines[2].endswith("its own way is the fastest")
+    assert lines[2].endswith("its own implementation is the fastest")
     assert lines[-1].startswith("1 of 5 layers replaced, 1000000 µs -> 500000 µs; outputs differ by up to ")
     assert json.loads(json.dumps(found.to_dict()))["layers"][0]["lowering"] == "matmul"
 

@@ -1,4 +1,4 @@
-"""Taking ``flax.nnx.Conv`` and ``flax.linen.Conv`` apart."""
+"""Capture of ``flax.nnx.Conv`` and ``flax.linen.Conv``."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from convpolicy.frameworks.flax.values import DTYPES, unpacked
 from convpolicy.layers.backend import LEARNED
 from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others, with_learned
 
-# Flax's words for padding; only those that go on to lax may be written small
-WORDS = (
+# Flax's names of paddings; those that Flax passes to lax may be lower case
+PADDING_NAMES = (
     "CAUSAL",
     "CIRCULAR",
     "REFLECT",
-    *(form(word) for word in ("VALID", "SAME", "SAME_LOWER") for form in (str.upper, str.lower)),
+    *(form(name) for name in ("VALID", "SAME", "SAME_LOWER") for form in (str.upper, str.lower)),
 )
 CALLS = (nnx.Conv.__call__, nnx_layer.PaddedConv.__call__, linen.Conv.__call__, linen_layer.PaddedConv.__call__)
 CONVOLUTIONS = (None, lax.conv_general_dilated)
 DEFAULT_PRECISIONS = (None, lax.Precision.DEFAULT, "default", "fastest", "bfloat16")
 PROMOTIONS = (nnx_promote_dtype, linen_promote_dtype)
-# what no policy says -> when it is so, and what to do
+# reason why a layer is refused -> condition on the layer, and fix
 INEXPRESSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "its class computes its call in a way of its own": (
+    "its class overrides __call__": (
         lambda layer: type(layer).__call__ not in CALLS,
         "capture a plain Conv with its weights",
     ),
@@ -45,12 +45,12 @@ INEXPRESSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
         "set input_dilation to 1",
     ),
     "its precision is not the default": (lambda layer: not _is_default(layer.precision), "set precision to None"),
-    "it has a conv_general_dilated of its own": (
+    "it has another conv_general_dilated": (
         lambda layer: layer.conv_general_dilated not in CONVOLUTIONS or getattr(layer, "conv_general_dilated_cls", None) is not None,
-        "take jax.lax.conv_general_dilated",
+        "use jax.lax.conv_general_dilated",
     ),
-    "it has a promote_dtype of its own": (lambda layer: layer.promote_dtype not in PROMOTIONS, "take Flax's own"),
-    "its output has a dtype of its own": (
+    "it has another promote_dtype": (lambda layer: layer.promote_dtype not in PROMOTIONS, "use Flax's own"),
+    "its output has another dtype than its input": (
         lambda layer: getattr(layer, "preferred_element_type", None) is not None,
         "set preferred_element_type to None",
     ),
@@ -58,12 +58,12 @@ INEXPRESSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def capture_nnx(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of a ``flax.nnx.Conv``; None for what is none."""
+    """Return sizes, policy and weights of a ``flax.nnx.Conv``, or None for another object."""
     if not isinstance(layer, nnx.Conv):
         refuse_others(layer, {nnx.ConvTranspose: TRANSPOSED})
         return None
     if layer.use_bias and layer.bias is None:
-        raise refuse(layer, "use_bias is set and there is no bias", "set use_bias to False")
+        raise refuse(layer, "use_bias is set, but it has no bias", "set use_bias to False")
     request = layer._request if isinstance(layer, nnx_layer.PaddedConv) else None
     weights = {"kernel": layer.kernel.value, "bias": layer.bias.value if layer.use_bias else None}
     if request is not None and request.learned() is not None:
@@ -72,14 +72,14 @@ def capture_nnx(layer: Any) -> Capture | None:
 
 
 def capture_linen(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of a ``flax.linen.Conv`` with its variables; None for what is none."""
+    """Return sizes, policy and weights of a ``flax.linen.Conv`` with its variables, or None for another object."""
     if isinstance(layer, LinenConv1d):
         module, variables = layer.module, layer.variables
         if not isinstance(module, linen.Conv):
-            raise refuse(module, "it is no flax.linen.Conv", "put one beside the variables")
+            raise refuse(module, "its module is not a flax.linen.Conv", "build it with a flax.linen.Conv")
     elif isinstance(layer, linen.Conv):
         if layer.scope is None:
-            raise refuse(layer, "a linen module by itself holds no weights", "pass module.bind(variables)")
+            raise refuse(layer, "an unbound linen module has no weights", "pass module.bind(variables)")
         module, variables = layer, layer.variables
     else:
         refuse_others(layer, {linen.ConvTranspose: TRANSPOSED})
@@ -90,53 +90,53 @@ def capture_linen(layer: Any) -> Capture | None:
     needed = ("kernel", *(["bias"] if module.use_bias else []), *([LEARNED] if learns else []))
     missing = [name for name in needed if name not in params]
     if missing:
-        raise refuse(module, f"its variables have no {missing[0]}", "pass those that its init returned")
+        raise refuse(module, f"its variables have no {missing[0]}", "pass the variables that its init returned")
     return _captured(module, {name: params[name] for name in needed}, None, module.features, request, "flax-linen")
 
 
 def _captured(
     layer: Any, weights: Mapping[str, Any], in_channels: int | None, out_channels: int, request: Any, policy: str
 ) -> Capture:
-    for reason, (is_so, fix) in INEXPRESSIBLE.items():
-        if is_so(layer):
+    for reason, (applies, fix) in INEXPRESSIBLE.items():
+        if applies(layer):
             raise refuse(layer, reason, fix)
-    found = {name: value for name, value in weights.items() if value is not None}
-    for value in found.values():
+    parameters = {name: value for name, value in weights.items() if value is not None}
+    for value in parameters.values():
         if not isinstance(value, (jax.Array, np.ndarray)) or isinstance(value, jax.core.Tracer):
-            raise refuse(layer, f"its weights are of class {type(value).__name__} and hold no values", "give it arrays")
-    kernel = found["kernel"]
+            raise refuse(layer, f"its weights are of class {type(value).__name__} and have no values", "replace them with arrays")
+    kernel = parameters["kernel"]
     if kernel.ndim != 3:
         raise refuse(layer, f"its kernel has shape {kernel.shape} and not 3 axes", "capture a 1-D convolution")
-    found["kernel"] = _masked(layer, kernel)
-    dtypes = {str(value.dtype) for value in found.values()}
+    parameters["kernel"] = _masked(layer, kernel)
+    dtypes = {str(value.dtype) for value in parameters.values()}
     dtypes |= set() if layer.dtype is None else {str(np.dtype(layer.dtype))}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
         raise refuse(
             layer,
-            f"its weights and what it computes in are {', '.join(sorted(dtypes))}",
+            f"the dtypes of its weights and its computation are {', '.join(sorted(dtypes))}",
             f"convert both to one of {', '.join(DTYPES)}",
         )
     spec = _spec(layer, kernel, in_channels, out_channels)
     if request is not None and (request.spec != spec or layer.padding != "VALID"):
-        raise refuse(layer, "its sizes or padding were changed after it was built", "build it anew")
-    shapes = {"bias": (spec.out_channels,)} | ({LEARNED: request.learned().shape} if LEARNED in found else {})
+        raise refuse(layer, "its sizes or padding were changed after it was built", "build a new layer")
+    shapes = {"bias": (spec.out_channels,)} | ({LEARNED: request.learned().shape} if LEARNED in parameters else {})
     for name, shape in shapes.items():
-        if name in found and found[name].shape != shape:
-            raise refuse(layer, f"its {name} has shape {found[name].shape}", f"give it shape {shape}")
-    arrays = {name: None if value is None else as_given(value) for name, value in unpacked(found).items()}
+        if name in parameters and parameters[name].shape != shape:
+            raise refuse(layer, f"its {name} has shape {parameters[name].shape}", f"replace it with one of shape {shape}")
+    arrays = {name: None if value is None else as_given(value) for name, value in unpacked(parameters).items()}
     weight, bias = arrays["weight"], arrays["bias"]
     assert weight is not None
-    chosen = (_policy(layer, policy) if request is None else request.policy).evolve(bias=bias is not None)
-    chosen = with_learned(chosen, arrays[LEARNED]) if LEARNED in arrays else chosen
-    return Capture(spec, chosen, weight, bias, dtypes.pop())
+    layer_policy = (_policy(layer, policy) if request is None else request.policy).evolve(bias=bias is not None)
+    layer_policy = with_learned(layer_policy, arrays[LEARNED]) if LEARNED in arrays else layer_policy
+    return Capture(spec, layer_policy, weight, bias, dtypes.pop())
 
 
 def _masked(layer: Any, kernel: Any) -> Any:
-    """Return the kernel as the next call uses it."""
+    """Return the kernel that the next call uses: the layer's kernel times its mask."""
     if layer.mask is None:
         return kernel
     if layer.mask.shape != kernel.shape:
-        raise refuse(layer, f"its mask has shape {layer.mask.shape}", f"give it shape {kernel.shape}")
+        raise refuse(layer, f"its mask has shape {layer.mask.shape}", f"replace it with one of shape {kernel.shape}")
     return kernel * layer.mask
 
 
@@ -146,14 +146,16 @@ def _spec(layer: Any, kernel: Any, in_channels: int | None, out_channels: int) -
         raise refuse(layer, f"its strides are {strides} and its kernel_dilation {dilations}", "pass one number for each")
     expected = (*_sizes(layer.kernel_size), kernel.shape[1] if in_channels is None else in_channels // groups, out_channels)
     if kernel.shape != expected:
-        raise refuse(layer, f"its kernel has shape {kernel.shape} and its sizes say {expected}", "build it anew")
+        raise refuse(
+            layer, f"its kernel has shape {kernel.shape}, but its sizes need {expected}", "build a new layer of these sizes"
+        )
     return ConvSpec.of(kernel.shape[1] * groups, kernel.shape[2], kernel.shape[0], strides[0], dilations[0], groups)
 
 
 def _policy(layer: Any, name: str) -> Policy:
     try:
         padding = canonicalize_padding(layer.padding, 1)
-        if isinstance(padding, str) and padding not in WORDS:
+        if isinstance(padding, str) and padding not in PADDING_NAMES:
             raise ValueError(f"Flax has no padding {padding!r}")
         if not isinstance(padding, str):
             return named_policy(name).evolve(padding=tuple(padding[0]), padding_mode="zeros")
@@ -162,9 +164,9 @@ def _policy(layer: Any, name: str) -> Policy:
         raise refuse(layer, str(error).rstrip("."), "correct its padding") from error
 
 
-def _sizes(given: Any) -> tuple[int, ...]:
-    """Return a size as Flax reads it: None is 1."""
-    return tuple(given) if isinstance(given, (tuple, list)) else (1 if given is None else int(given),)
+def _sizes(size: Any) -> tuple[int, ...]:
+    """Return a size as a tuple; Flax treats None as 1."""
+    return tuple(size) if isinstance(size, (tuple, list)) else (1 if size is None else int(size),)
 
 
 def _is_default(precision: Any) -> bool:

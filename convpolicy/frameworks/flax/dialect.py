@@ -1,4 +1,4 @@
-"""How the code of Flax's nnx is read; `dialect_written` has how it is written."""
+"""The dialect ``flax``: how ``translate`` reads code of ``flax.nnx``. `dialect_written` writes it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from convpolicy.translation.values import Expression, Value, code_of
 
 
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
-    """Read ``padding``, a word, a number, or one number or pair in a sequence; two words are modes."""
+    """Read ``padding``: a name, a number, or a sequence of one number or pair. CIRCULAR and REFLECT also name the mode."""
     padding = arguments["padding"]
     if isinstance(padding, (tuple, list)):
         if len(padding) != 1:
             raise InvalidValueError(
-                f"padding must hold one item for one spatial axis, got {code_of(padding)}; pass [(left, right)]."
+                f"padding must contain one item for one spatial axis, got {code_of(padding)}; pass [(left, right)]."
             )
         padding = padding[0]
         if isinstance(padding, (tuple, list)) and len(set(padding)) == 1 and isinstance(padding[0], Expression):
@@ -92,13 +92,13 @@ READER = Reader(
             meaning=meaning,
             left_out={
                 "dtype": "the dtype of the computation follows the input and the weights",
-                "precision": "it is JAX's own",
+                "precision": "it is specific to JAX",
             },
             refused={
                 "input_dilation": "it makes a transposed convolution",
                 "mask": "the weight would be multiplied by it",
-                "conv_general_dilated": "it is another convolution",
-                "promote_dtype": "it is code of its own",
+                "conv_general_dilated": "it replaces the convolution",
+                "promote_dtype": "it replaces Flax's code",
                 "preferred_element_type": "it changes the output's dtype",
             },
         ),

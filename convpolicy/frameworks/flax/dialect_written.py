@@ -1,4 +1,4 @@
-"""How the code of Flax's nnx is written."""
+"""How ``translate`` writes code of ``flax.nnx``."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from convpolicy.translation.paddings import Padding, require_mode, word_or_numbe
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import code_of
 
-WORDS = ("VALID", "SAME", "SAME_LOWER", "CAUSAL", "CIRCULAR", "REFLECT")
+NAMES = ("VALID", "SAME", "SAME_LOWER", "CAUSAL", "CIRCULAR", "REFLECT")
 JAX_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-PLAIN = ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "silu", "softplus", "softmax")  # functions under their own names
+PLAIN = (
+    "relu",
+    "relu6",
+    "sigmoid",
+    "tanh",
+    "elu",
+    "selu",
+    "silu",
+    "softplus",
+    "softmax",
+)  # activations whose function in nnx has the same name
 
 
 def padding(request: Request) -> Padding:
-    """Its words, and pairs for other zeros; else ``jnp.pad`` before."""
+    """Return Flax's own ``padding``, pairs for other zero pads, or a ``jnp.pad`` before the layer for another mode."""
     require_mode(request, "flax", ("zeros", *JAX_MODES))
-    if (word := word_or_number(request, "flax", WORDS, modes=False)) is not None:
-        return Padding({"padding": word}, word=True, periodic=True)
+    if (name := word_or_number(request, "flax", NAMES, modes=False)) is not None:
+        return Padding({"padding": name}, word=True, periodic=True)
     pads = request.pads()
-    if pads is None:  # every rule that reads the length is one of its words
+    if pads is None:  # Flax has a name for every rule that depends on the length
         raise InvalidValueError(
             f"padding {request.policy.padding} depends on the length, which flax cannot express; pass length=..."
         )

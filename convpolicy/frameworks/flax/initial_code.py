@@ -1,4 +1,4 @@
-"""Flax's initializers as code: functions of ``flax.nnx.initializers`` and of ``jax.random``."""
+"""How ``translate`` writes an initializer in Flax: a function of ``flax.nnx.initializers`` or ``jax.random``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from convpolicy.translation.values import code_of
 
 
 def initial(distribution: Distribution, role: str, request: Request) -> str | None:
-    """Return the value of ``kernel_init`` or ``bias_init``, or None for a distribution that Flax does not have."""
+    """Return the code of ``kernel_init`` or ``bias_init``, or None for a distribution that Flax does not have."""
     if has_fans(distribution, role):
         name = family_name(distribution)
-        scaling = (distribution.parameters[word] for word in ("scale", "fan", "distribution"))
+        scaling = (distribution.parameters[key] for key in ("scale", "fan", "distribution"))
         return f"nnx.initializers.{name}()" if name else call("nnx.initializers.variance_scaling", *scaling)
     plain = in_numbers(distribution, request)
     p = plain.parameters

@@ -1,4 +1,4 @@
-"""``jax.random`` with NumPy alone: keys, words and uniform numbers, in the layout that JAX takes by default since 0.5."""
+"""``jax.random`` in NumPy: keys, random bits and uniform numbers, with the default of JAX since 0.5, ``jax_threefry_partitionable``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from convpolicy.bits.pieces import Shape, Values, chunks
 from convpolicy.bits.threefry import Key, Words, encrypt
 
 WORD = 0xFFFFFFFF
-TAKEN_BITS = {"float32": 32, "float16": 16, "bfloat16": 8}  # of a word, the lowest; the fraction is at their top
+USED_BITS = {
+    "float32": 32,
+    "float16": 16,
+    "bfloat16": 8,
+}  # lowest bits of a 32-bit integer that are used; the fraction is at their top
 CHUNK = 1 << 14
 
 
@@ -28,7 +32,7 @@ def fold_in(key: Key, data: int) -> Key:
 
 
 def bits(key: Key, start: int, stop: int) -> Words:
-    """Return the random words of elements ``start`` to ``stop`` of an array, in C order."""
+    """Return the random 32-bit integers of the elements from ``start`` to ``stop`` of an array, in C order."""
     number = np.arange(start, stop, dtype=np.uint64)
     first, second = encrypt(key, (number >> np.uint64(32)).astype(np.uint32), number.astype(np.uint32))
     return first ^ second
@@ -37,15 +41,15 @@ def bits(key: Key, start: int, stop: int) -> Words:
 def uniform(key: Key, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
     """Return ``jax.random.uniform(key, shape, dtype, low, high)`` as XLA compiles it for the CPU.
 
-    float32 takes one fused multiply-add; 16 bits are rounded after each operation.
+    float32 uses one fused multiply-add; 16-bit dtypes are rounded after each operation.
     """
     first, last = number(low, dtype), number(high, dtype)
     span = number(last - first, dtype)
     multiply_add = fma if dtype == "float32" else functools.partial(times_plus, dtype=dtype)
-    fraction_bits, taken = FRACTION_BITS[dtype], TAKEN_BITS[dtype]
+    fraction_bits, used_bits = FRACTION_BITS[dtype], USED_BITS[dtype]
     values = room(math.prod(shape), dtype)
     for part in chunks(values.size, CHUNK):
-        words = (bits(key, part.start, part.stop) & np.uint32(2**taken - 1)) >> np.uint32(taken - fraction_bits)
-        fractions = words.astype(F32) * F32(2.0**-fraction_bits)
+        integers = (bits(key, part.start, part.stop) & np.uint32(2**used_bits - 1)) >> np.uint32(used_bits - fraction_bits)
+        fractions = integers.astype(F32) * F32(2.0**-fraction_bits)
         values[part] = np.maximum(first, multiply_add(fractions, span, first))
     return values.reshape(shape)

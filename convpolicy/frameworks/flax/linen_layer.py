@@ -1,4 +1,4 @@
-"""The backend ``flax-linen``: a ``flax.linen.Conv``, or a subclass that pads by the plan, together with its variables."""
+"""The backend ``flax-linen``: a ``flax.linen.Conv``, or a subclass that pads by a plan, together with its variables."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from convpolicy.parts.stream import Stream
 class PaddedConv(linen.Conv):
     """A ``flax.linen.Conv`` that pads by a policy's plan, which is resolved for each length while tracing.
 
-    Its variables are Flax's, and ``padding_value``, () or (in_channels,), where the constant is learned.
+    Its variables are those of ``flax.linen.Conv``, and ``padding_value``, () or (in_channels,), when the padding constant is learned.
     """
 
-    request: LayerRequest | None = None  # a dataclass whose fields before have defaults needs one here too
+    request: LayerRequest | None = None  # the dataclass fields before it have defaults, so this one needs a default too
 
     @property
     def policy(self) -> Policy:
-        """The policy this layer follows."""
+        """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
-        """Return the plan for one input length in samples."""
+        """Return the padding plan for an input of ``length`` samples."""
         return self._request.plan(length)
 
     @property
@@ -46,60 +46,66 @@ class PaddedConv(linen.Conv):
 
     @linen.compact  # type: ignore[untyped-decorator]
     def __call__(self, inputs: Any) -> Any:
-        """Convolve (..., length, channels)."""
-        start = values.learned(self._request)
-        # not self.param, which would draw the kernel with another key
-        value = None if start is None else self.variable("params", LEARNED, lambda: start).value
+        """Convolve an input (..., length, channels)."""
+        initial = values.learned(self._request)
+        # self.param would change the key of the kernel
+        value = None if initial is None else self.variable("params", LEARNED, lambda: initial).value
         return super().__call__(padded(self._request, inputs, value))
 
 
 @dataclasses.dataclass(frozen=True)
 class PolicyInit:
-    """An initializer of one parameter by the policy's own law, for a module that is initialised within another.
+    """A Flax initializer of one parameter by a policy, for a module inside another one.
 
-    The key seeds the stream ``numpy``, which draws outside of what is traced.
+    The key is the seed of the random stream ``numpy``, which draws outside the traced function.
+
+    Attributes:
+        request: the layer's request.
+        name: ``"kernel"`` or ``"bias"``.
     """
 
     request: LayerRequest
     name: str
 
     def __call__(self, key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-        """Draw ``kernel`` or ``bias``, while tracing too.
+        """Draw ``kernel`` or ``bias``, also while tracing.
 
         Raises:
-            InvalidValueError: a shape of other sizes, as for an input of other channels; holds both.
+            InvalidValueError: the shape does not fit the layer, as for an input with other channels; the message contains both.
         """
         spec = self.request.spec
         expected = spec.weight_shape[::-1] if self.name == "kernel" else (spec.out_channels,)
         if tuple(shape) != expected:
             raise InvalidValueError(
-                f"{self.name} must have shape {expected} for a layer of {spec.in_channels} channels, got {tuple(shape)}; give it an "
-                f"input (..., length, {spec.in_channels})."
+                f"{self.name} must have shape {expected} for a layer of {spec.in_channels} channels, got {tuple(shape)}; pass "
+                f"an input (..., length, {spec.in_channels})."
             )
-        wanted = jax.ShapeDtypeStruct(shape, dtype)
-        words = key if jnp.issubdtype(key.dtype, jnp.integer) else jax.random.key_data(key)
-        return jax.pure_callback(self._drawn, wanted, words, vmap_method="sequential")
+        output = jax.ShapeDtypeStruct(shape, dtype)
+        key_data = key if jnp.issubdtype(key.dtype, jnp.integer) else jax.random.key_data(key)
+        return jax.pure_callback(self._drawn, output, key_data, vmap_method="sequential")
 
-    def _drawn(self, words: Any) -> Any:
-        seed = int.from_bytes(np.asarray(words).tobytes(), "little")
+    def _drawn(self, key_data: Any) -> Any:
+        seed = int.from_bytes(np.asarray(key_data).tobytes(), "little")
         packed = registry.current().get("layout", "WIO").pack(self.request.draw(NumpyStream(seed)), self.request.spec.groups)
         return packed[self.name].astype(values.DTYPES[self.request.dtype])
 
 
 @dataclasses.dataclass(eq=False)
 class LinenConv1d:
-    """A ``flax.linen`` module and its variables: a function of the input, and a pytree whose leaves are the variables.
+    """A ``flax.linen.Conv`` together with its variables.
+
+    Call it with an input. It is a pytree whose leaves are the variables.
 
     Attributes:
-        module: a ``linen.Conv``, to be put into other modules.
-        variables: ``{"params": {"kernel": (kernel, in/groups, out), "bias": (out,)}}``, to be put into their tree.
+        module: the ``linen.Conv``, which you can use as a part of another module.
+        variables: ``{"params": {"kernel": (kernel, in/groups, out), "bias": (out,)}}``, for the variables of that module.
     """
 
     module: linen.Conv
     variables: dict[str, Any]
 
     def __call__(self, inputs: Any) -> Any:
-        """Convolve (..., length, channels)."""
+        """Convolve an input (..., length, channels)."""
         return self.module.apply(self.variables, inputs)
 
 
@@ -107,7 +113,10 @@ jax.tree_util.register_dataclass(LinenConv1d, data_fields=["variables"], meta_fi
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> LinenConv1d:
-    """Build the layer; without a stream its key is seeded from NumPy's global random state, as JAX has none."""
+    """Build the layer.
+
+    Without a stream, NumPy's global random state yields the seed of its key, since JAX has no global random state.
+    """
     values.require_dtype("dtype", request.dtype)
     spec, padding = request.spec, native_padding(request)
     arguments = {
@@ -130,33 +139,33 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> LinenCon
         params = plain.init(jax.random.key(values.fresh_seed()), example)["params"]
     else:
         params = values.drawn(request, stream)
-    if (start := values.learned(request)) is not None:
-        params = {**params, LEARNED: start}
+    if (initial := values.learned(request)) is not None:
+        params = {**params, LEARNED: initial}
     return LinenConv1d(module, {"params": values.placed(params, device)})
 
 
 def run(layer: LinenConv1d, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy."""
+    """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
     return values.as_output(layer(values.as_input(data, layer.variables["params"]["kernel"].dtype)))
 
 
 def parameters(layer: LinenConv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel), bias and a learned constant as NumPy arrays; bfloat16 as float32."""
+    """Return weight (out, in/groups, kernel), bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
     return values.unpacked(layer.variables["params"])
 
 
 def assign(layer: LinenConv1d, new: Mapping[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays."""
+    """Write NumPy arrays to weight (out, in/groups, kernel), bias and the learned constant."""
     params = layer.variables["params"]
     layer.variables = {**layer.variables, "params": {**params, **values.rewritten(params, new)}}
 
 
 def gradients(layer: LinenConv1d, data: Any, upstream: Any) -> dict[str, Any]:
-    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
 
     def call(weights: Mapping[str, Any], inputs: Any) -> Any:
         return layer.module.apply({"params": weights}, inputs)
 
     params = layer.variables["params"]
-    found, to_input = values.gradients_of(call, params, data, upstream, params["kernel"].dtype)
-    return {"input": to_input, **values.unpacked(found)}
+    to_weights, to_input = values.gradients_of(call, params, data, upstream, params["kernel"].dtype)
+    return {"input": to_input, **values.unpacked(to_weights)}

@@ -1,4 +1,4 @@
-"""The 1-D convolutions of a ``flax.nnx.Module``; a model of ``flax.linen`` has no weights and is refused."""
+"""The 1-D convolutions of a ``flax.nnx.Module``; a ``flax.linen`` module has no weights and is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ CONTAINERS = (list, tuple, dict)
 
 
 def nnx_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """Return an iterator of the 1-D convolutions of a model, in the order of its state; None for another object."""
+    """List the 1-D convolutions of a model.
+
+    Returns:
+        An iterator in the order of the model's state, or None if ``model`` is not a ``flax.nnx.Module``.
+    """
     if not isinstance(model, nnx.Module):
         return None
     modules = walk(model, _children, _is_convolution, every_path)
@@ -44,16 +48,19 @@ def _names(module: nnx.Module) -> list[str]:
 
 
 def linen_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """Return the one convolution of a layer with its variables; None for anything but a linen module.
+    """List the one convolution of a `LinenConv1d`.
+
+    Returns:
+        An iterator, or None for another object.
 
     Raises:
-        InvalidTypeError: a linen module, which has no weights; holds its class.
+        InvalidTypeError: ``model`` is a linen module, which has no weights; the message contains its class.
     """
     if isinstance(model, LinenConv1d):
         return iter([Convolution("", model, roles(model.variables.get("params", {})))])
     if isinstance(model, linen.Module):
         raise InvalidTypeError(
-            f"model {type(model).__qualname__} is a flax.linen module, whose weights are in its variables; port each convolution by "
-            "itself, as cp.port(conv.bind(variables), to=...)."
+            f"model {type(model).__qualname__} is a flax.linen module, whose weights are in its variables; port each convolution "
+            "alone, with cp.port(conv.bind(variables), to=...)."
         )
     return None

@@ -1,4 +1,4 @@
-"""``flax.linen.Conv`` as a top-level module, initialised with ``jax.random.key(seed)``."""
+"""Runs the real ``flax.linen.Conv`` as a top-level module with ``jax.random.key(seed)``, for ``convpolicy verify``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from flax import linen
 
 from convpolicy.core.plan import ConvSpec
-from convpolicy.frameworks.flax.native_nnx import PADDINGS, own_words, version
+from convpolicy.frameworks.flax.native_nnx import PADDINGS, flax_arguments, version
 
-LAYERS_IN_A_ROW = 1  # a top-level module; modules within a parent draw by their path
+LAYERS_IN_A_ROW = 1  # for a top-level module; the key of a module inside another depends on its path
 __all__ = ["PADDINGS", "build", "give", "parameters", "run", "seed", "version"]
 
 _keys = [jax.random.key(0)]
@@ -23,14 +23,14 @@ def seed(number: int) -> None:
     _keys[0] = jax.random.key(number)
 
 
-def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
     module = linen.Conv(
         spec.out_channels,
         (spec.kernel_size,),
         strides=spec.stride,
         kernel_dilation=spec.dilation,
         feature_group_count=spec.groups,
-        **own_words(words),
+        **flax_arguments(arguments),
     )
     length = spec.effective_kernel  # long enough for every padding
     return {"module": module, "variables": module.init(_keys[0], jnp.zeros((1, length, spec.in_channels)))}

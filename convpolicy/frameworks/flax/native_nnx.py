@@ -1,4 +1,4 @@
-"""``flax.nnx.Conv`` with one ``nnx.Rngs(seed)``."""
+"""Runs the real ``flax.nnx.Conv`` with one ``nnx.Rngs(seed)``, for ``convpolicy verify``."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def seed(number: int) -> None:
     _rngs[0] = nnx.Rngs(number)
 
 
-def own_words(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the words under flax's names; a pair is one for each spatial axis."""
-    own = {"use_bias" if name == "bias" else name: value for name, value in words.items()}
-    if isinstance(own.get("padding"), tuple):
-        own["padding"] = [own["padding"]]
-    return own
+def flax_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments under Flax's names, with a pair of pads in a list of spatial axes."""
+    renamed = {"use_bias" if name == "bias" else name: value for name, value in arguments.items()}
+    if isinstance(renamed.get("padding"), tuple):
+        renamed["padding"] = [renamed["padding"]]
+    return renamed
 
 
-def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
     return nnx.Conv(
         spec.in_channels,
         spec.out_channels,
@@ -41,13 +41,13 @@ def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
         kernel_dilation=spec.dilation,
         feature_group_count=spec.groups,
         rngs=_rngs[0],
-        **own_words(words),
+        **flax_arguments(arguments),
     )
 
 
 def parameters(layer: Any) -> dict[str, Any]:
-    found = {"kernel": layer.kernel, "bias": layer.bias}
-    return {name: np.asarray(value.value) for name, value in found.items() if value is not None}
+    variables = {"kernel": layer.kernel, "bias": layer.bias}
+    return {name: np.asarray(value.value) for name, value in variables.items() if value is not None}
 
 
 def give(layer: Any, values: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Padding in Flax's own words where it has one, else by the plan; data is (…, length, channels)."""
+"""Flax's own ``padding`` argument for a policy, and padding of (…, length, channels) by a plan."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from convpolicy.parts.side import Arithmetic, Side
 FlaxPadding: TypeAlias = "str | tuple[tuple[int, int]]"
 
 ZEROS = Choice("zeros")
-# Flax's name -> the padding rule that it means, of zeros
+# Flax's name of a zero padding -> its padding rule
 NAMES = {"VALID": "valid", "CAUSAL": "causal", "SAME": "same_upper", "SAME_LOWER": "same_lower"}
-# Flax's words that say the mode too, and wrap and mirror as often as it takes; the pads are always (e - 1) // 2 and e // 2
-MODE_WORDS = {Choice(mode, overflow="periodic"): mode.upper() for mode in ("circular", "reflect")}
+# padding mode -> Flax's name; its pads are always (e - 1) // 2 and e // 2, and may be wider than the input
+MODE_NAMES = {Choice(mode, overflow="periodic"): mode.upper() for mode in ("circular", "reflect")}
 
 
 def native_padding(request: LayerRequest) -> FlaxPadding | None:
-    """Return the ``padding`` argument with which Flax's own Conv does this by itself, or None when it cannot."""
+    """Return the ``padding`` argument with which Flax's own Conv pads by the policy, or None when it cannot."""
     policy, pads = request.policy, request.static_pads()
     if request.learned() is not None:
-        return None  # it has no parameter for the constant
+        return None  # Flax's Conv has no parameter for the constant
     if policy.padding_mode == ZEROS:
         name = next((name for name, rule in NAMES.items() if pads_alike(policy, rule, request.spec)), None)
         return name or (None if pads is None else (pads,))
     if pads == (0, 0):
         return "VALID"
     effective = request.spec.effective_kernel
-    return MODE_WORDS.get(policy.padding_mode) if pads == ((effective - 1) // 2, effective // 2) else None
+    return MODE_NAMES.get(policy.padding_mode) if pads == ((effective - 1) // 2, effective // 2) else None
 
 
 def planned(request: LayerRequest, shape: tuple[Any, ...]) -> Plan:
-    """Return the plan for an input of a shape, while tracing too.
+    """Return the plan for an input shape (…, length, channels), also while tracing.
 
     Raises:
-        InvalidValueError: the wrong axes or channels, or a length that is not known while tracing; holds the shape.
+        InvalidValueError: wrong axes or channels, or a symbolic length; the message contains the shape.
     """
     channels = request.spec.in_channels
     if len(shape) < 2 or shape[-1] != channels:
@@ -57,16 +57,16 @@ def planned(request: LayerRequest, shape: tuple[Any, ...]) -> Plan:
 
 
 def padded(request: LayerRequest, inputs: Any, value: Any = None) -> Any:
-    """Pad (…, length, channels) by the request's plan, in the dtype that the layer computes in.
+    """Pad an input by the plan of a request, in the dtype of the layer's computation.
 
     Args:
-        request: says how.
-        inputs: what is padded.
-        value: the learned constant, () or (channels,), for a request that has one.
+        request: the layer's request.
+        inputs: (…, length, channels).
+        value: the learned constant, () or (channels,), or None.
     """
     inputs = jnp.asarray(inputs)
     plan = planned(request, inputs.shape)
-    inputs = inputs.astype(jnp.result_type(inputs, DTYPES[request.dtype]))  # before a constant is rounded
+    inputs = inputs.astype(jnp.result_type(inputs, DTYPES[request.dtype]))  # before the constant is rounded to this dtype
     before, after = (_added(inputs, plan, side, value) for side in plan.sides)
     extended = jnp.concatenate([before, inputs, after], axis=-2) if any(plan.added) else inputs
     first, last = plan.cut
@@ -77,11 +77,11 @@ def _added(inputs: Any, plan: Plan, side: Side, value: Any) -> Any:
     if not plan.copies:
         return side.added(_arithmetic(inputs), value if side.learned else None)
     index = np.array(side.sources, np.int32)
-    constant = index < 0
-    if constant.all():
+    is_constant = index < 0
+    if is_constant.all():
         return jnp.full((*inputs.shape[:-2], side.width, inputs.shape[-1]), plan.value, inputs.dtype)
-    repeated = jnp.take(inputs, np.maximum(index, 0), axis=-2)
-    return jnp.where(constant[:, None], plan.value, repeated) if constant.any() else repeated
+    copied = jnp.take(inputs, np.maximum(index, 0), axis=-2)
+    return jnp.where(is_constant[:, None], plan.value, copied) if is_constant.any() else copied
 
 
 def _arithmetic(inputs: Any) -> Arithmetic:

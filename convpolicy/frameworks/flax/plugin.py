@@ -1,4 +1,7 @@
-"""Flax, its nnx and linen layers: policies, random streams, backends and native layers. Importing it imports neither flax nor jax."""
+"""The Flax plugin, for nnx and linen: policies, random streams, backends and native layers.
+
+Importing it imports neither flax nor jax.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def _policy(name: str, source: str, description: str) -> Policy:
         versions=">=0.12,<0.13",
         measured="0.12.0",
         source=source,
-        description=f"Pads 'SAME' with the extra sample right, bias of zeros, LeCun truncated normal kernel, {description}.",
+        description=f"Pads 'SAME' with the extra sample on the right; bias of zeros; LeCun truncated normal kernel, {description}.",
     )
 
 
@@ -54,7 +57,7 @@ def convpolicy_policies() -> list[Policy]:
     """Return the policies ``flax`` (nnx) and ``flax-linen``."""
     return [
         _policy("flax", "flax/nnx/nn/linear.py, class Conv", "drawn from one nnx.Rngs"),
-        _policy("flax-linen", "flax/linen/linear.py, class Conv", "drawn by the module's path"),
+        _policy("flax-linen", "flax/linen/linear.py, class Conv", "drawn from a key that depends on the module's path"),
     ]
 
 
@@ -63,13 +66,15 @@ def convpolicy_random_streams() -> list[RandomStream]:
     """Return the random streams ``flax`` (nnx) and ``flax-linen``."""
     return [
         RandomStream(
-            "flax", lazy(f"{ROOM}.stream", "NnxStream"), description="nnx.Rngs(seed): one threefry key per tensor, counted."
+            "flax",
+            lazy(f"{ROOM}.stream", "NnxStream"),
+            description="The numbers of nnx.Rngs(seed): one threefry key per tensor, by a counter.",
         ),
         RandomStream(
             "flax-linen",
             lazy(f"{ROOM}.stream", "LinenStream"),
-            params={"path": Param("", kind="name")},  # of the Conv in its parent, "Block_0/Conv_1"
-            description="module.init(jax.random.key(seed)): one threefry key per tensor, by the module's path.",
+            params={"path": Param("", kind="name")},  # path of the Conv in its parent, such as "Block_0/Conv_1"
+            description="The numbers of module.init(jax.random.key(seed)): one threefry key per tensor, by the module's path.",
         ),
     ]
 
@@ -93,8 +98,10 @@ def _backend(name: str, api: str, description: str) -> Backend:
 def convpolicy_backends() -> list[Backend]:
     """Return the backends ``flax`` (nnx) and ``flax-linen``."""
     return [
-        _backend("flax", "nnx", "flax.nnx.Conv itself, or a subclass that pads by the plan where it cannot express the policy."),
-        _backend("flax-linen", "linen", "flax.linen.Conv, or a subclass that pads by the plan, together with its variables."),
+        _backend(
+            "flax", "nnx", "A plain flax.nnx.Conv where it can express the policy, otherwise a subclass that pads by a plan."
+        ),
+        _backend("flax-linen", "linen", "A flax.linen.Conv, or a subclass that pads by a plan, together with its variables."),
     ]
 
 
@@ -115,5 +122,5 @@ def convpolicy_dialects() -> list[Deferred]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return Flax's files, which are not read: what to do with each."""
-    return [FileFormat(".msgpack", instead=MESSAGES, description="Not read: of Flax.")]
+    """Return a format that refuses Flax's own files and names the alternative."""
+    return [FileFormat(".msgpack", instead=MESSAGES, description="A file of Flax that cannot be read.")]

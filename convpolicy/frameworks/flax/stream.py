@@ -1,4 +1,4 @@
-"""Flax: JAX's threefry keys, and its normal law by the inverse error function as XLA compiles it for the CPU."""
+"""The random streams ``flax`` and ``flax-linen``: threefry keys, and normal numbers as XLA computes them on the CPU."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from convpolicy.parts.stream import TRUNCATED_STD, Stream, seed_between, varianc
 
 Flags: TypeAlias = "NDArray[np.bool_]"
 ROOT_2 = F32(math.sqrt(2))
-TWO_SIGMA = 0.9544997  # erf(sqrt(2)), as jax.random.truncated_normal takes it
+TWO_SIGMA = 0.9544997  # erf(sqrt(2)), rounded as in jax.random.truncated_normal
 CHUNK = 1 << 14
-UNROLLED = 4  # elements of an axis
+UNROLLED = 4  # XLA unrolls the loop over an axis of at most this size
 CENTRE = (
     2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727,
     1.50140941,
@@ -50,8 +50,8 @@ def erf_inv(x: Singles, scalar: Flags) -> Singles:
     """Return the inverse error function (Giles, 2010) of float32 numbers in (-1, 1).
 
     Args:
-        x: the numbers.
-        scalar: bool of the same shape, True where XLA left the element to its scalar loop, whose logarithm is its own.
+        x: float32 numbers.
+        scalar: bool array of the same shape, True where XLA computes the element in a scalar loop, which has another logarithm.
     """
     minus_log = -_log1p(-x * x, scalar)
     near = minus_log < F32(5)
@@ -72,7 +72,7 @@ def _log1p(t: Singles, scalar: Flags) -> Singles:
 
 
 def _xla_log(x: Singles) -> Singles:
-    """Natural logarithm of positive normal numbers as XLA's CPU compiler writes it out for single elements."""
+    """Return the natural logarithm of positive normal numbers as XLA's scalar loops compute it."""
     m, exponent = np.frexp(x)
     e = exponent.astype(F32)
     below = m < F32(math.sqrt(0.5))
@@ -90,13 +90,13 @@ def _xla_log(x: Singles) -> Singles:
 
 
 def scalar_elements(shape: Shape) -> tuple[Flags, int]:
-    """Say which elements XLA (jaxlib 0.7.1, x86-64 with AVX2) leaves to its scalar loop.
+    """Return which elements XLA (jaxlib 0.7.1, x86-64 with AVX2) computes in its scalar loop.
 
-    The last axis with more than 4 elements, none but an unrolled one after it, is the loop that is made of vectors, with a rest; a
-    second short axis before an unrolled one is one vector when it has 4 elements, and scalar otherwise.
+    XLA computes vectors along one axis: the last axis with more than 4 elements, if at most one unrolled axis follows it. The rest of
+    that axis is scalar. A second short axis before an unrolled one is one vector when it has 4 elements, and otherwise scalar.
 
     Returns:
-        Bool array over the places on that axis, and how many elements follow one place.
+        Bool array over the positions on that axis, and the number of elements per position.
     """
     inner = 1
     for size in reversed([size for size in shape if size > 1]):
@@ -123,13 +123,13 @@ def _normal(key: Key, shape: Shape, low: float, high: float, dtype: str) -> Valu
     root = number(ROOT_2, dtype)
     values = jax_random.uniform(key, shape, low, high, dtype).reshape(-1)
     for part in chunks(values.size, CHUNK):
-        places = np.arange(part.start, part.stop) // inner % len(scalar)
-        values[part] = times(erf_inv(values[part].astype(F32, copy=False), scalar[places]), root, dtype)
+        positions = np.arange(part.start, part.stop) // inner % len(scalar)
+        values[part] = times(erf_inv(values[part].astype(F32, copy=False), scalar[positions]), root, dtype)
     return values.reshape(shape)
 
 
-def _moved(values: Values, mean: float, std: float, dtype: str) -> Values:
-    """Turn standard values into ``values * std``, and add the mean where there is one, in place."""
+def _scaled_and_shifted(values: Values, mean: float, std: float, dtype: str) -> Values:
+    """Compute ``values * std + mean`` in place; a mean of 0 is not added."""
     flat, factor, offset = values.reshape(-1), number(std, dtype), number(mean, dtype)
     for part in chunks(flat.size, CHUNK):
         product = times(flat[part], factor, dtype)
@@ -138,11 +138,14 @@ def _moved(values: Values, mean: float, std: float, dtype: str) -> Values:
 
 
 class JaxStream(Stream):
-    """What Flax's initializers draw from one key per tensor.
+    """The numbers that Flax's initializers draw, from one key per tensor.
 
-    Exact against flax 0.12.0 and jax 0.7.1 on x86-64 with AVX2 and glibc; another jaxlib may cut its loops elsewhere, which moves a
-    few values by up to 3 units in the last place. Where XLA compiles for AVX-512 with FP16, half of the float16 truncated normals and
-    uniforms may differ in the last places (``XLA_FLAGS=--xla_cpu_max_isa=AVX2`` gives those drawn here); float32 and bfloat16 do not.
+    Bit-identical to flax 0.12.0 and jax 0.7.1 on x86-64 with AVX2 and glibc. Differences elsewhere:
+
+    - Another jaxlib may split its loops differently, which changes a few numbers by up to 3 units in the last place.
+    - Where XLA compiles for AVX-512 with FP16, half of the float16 truncated normal and uniform numbers may differ in the last
+      places. ``XLA_FLAGS=--xla_cpu_max_isa=AVX2`` makes them equal. float32 and bfloat16 are not affected.
+
     Source: jax/_src/random.py, jax/_src/nn/initializers.py.
     """
 
@@ -152,30 +155,30 @@ class JaxStream(Stream):
         raise NotImplementedError
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
-        """``jax.random.uniform``."""
+        """Draw as ``jax.random.uniform`` does."""
         self.check_dtype(dtype)
         return jax_random.uniform(self._key(), shape, low, high, dtype)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
-        """``jax.random.normal(…) * std``, and the mean where there is one."""
+        """Compute ``jax.random.normal(…) * std + mean``; a mean of 0 is not added."""
         self.check_dtype(dtype)
-        return _moved(_normal(self._key(), shape, -_below_one(dtype), 1.0, dtype), mean, std, dtype)
+        return _scaled_and_shifted(_normal(self._key(), shape, -_below_one(dtype), 1.0, dtype), mean, std, dtype)
 
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """``jax.random.truncated_normal(key, -2, 2) * std``; other bounds were not measured."""
+        """Compute ``jax.random.truncated_normal(key, -2, 2) * std + mean``; other bounds were not measured and are refused."""
         self.check_dtype(dtype)
         if (lower, upper) != (-2.0, 2.0):
             raise InvalidValueError(
-                f"stream {self.name!r} cuts at -2 and 2 only, got {lower} and {upper}; pick random_stream='numpy'."
+                f"lower and upper must be -2 and 2 for stream {self.name!r}, got {lower} and {upper}; pick random_stream='numpy'."
             )
         most = number(2 * _below_one(dtype), dtype)
         values = _normal(self._key(), shape, -TWO_SIGMA, TWO_SIGMA, dtype)
-        return _moved(np.clip(values, -most, most, out=values), mean, std, dtype)
+        return _scaled_and_shifted(np.clip(values, -most, most, out=values), mean, std, dtype)
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
-        """``variance_scaling``: everything in the tensor's dtype, each step rounded."""
+        """Draw as ``variance_scaling`` does: each step is rounded to the tensor's dtype."""
         variance = number(variance_scale(gain) / fans.of(fan), dtype)
         if distribution == "uniform":
             values, factor = self.uniform(shape, -1.0, 1.0, dtype), np.sqrt(number(3 * variance, dtype))
@@ -188,7 +191,11 @@ class JaxStream(Stream):
 
 
 class NnxStream(JaxStream):
-    """``flax.nnx.Rngs(seed)``: a counter that every tensor of a layer moves on, a bias of zeros too."""
+    """The numbers of ``flax.nnx.Rngs(seed)``: every tensor of a layer increases a counter, also a bias of zeros.
+
+    Args:
+        seed: integer in [-2**63, 2**63).
+    """
 
     name: ClassVar[str] = "flax"
 
@@ -197,7 +204,7 @@ class NnxStream(JaxStream):
         self._count = -1
 
     def begin(self, role: str) -> None:
-        """Take the next number of the counter."""
+        """Increase the counter."""
         self._count += 1
 
     def _key(self) -> Key:
@@ -205,11 +212,11 @@ class NnxStream(JaxStream):
 
 
 class LinenStream(JaxStream):
-    """``module.init(jax.random.key(seed), x)``: keys by the module's path, and a count within the module.
+    """The numbers of ``module.init(jax.random.key(seed), x)``: a key depends on the module's path and a counter in the module.
 
     Args:
-        seed: of the key.
-        path: names from the outermost module inwards, e.g. ``"Conv_0"`` or ``"Block_0/Conv_1"``; empty for a Conv by itself.
+        seed: integer in [-2**63, 2**63).
+        path: names from the outermost module inwards, e.g. ``"Conv_0"`` or ``"Block_0/Conv_1"``; empty for a top-level Conv.
     """
 
     name: ClassVar[str] = "flax-linen"
@@ -221,14 +228,14 @@ class LinenStream(JaxStream):
         self._count = 0
 
     def at(self, path: str) -> LinenStream:
-        """Return the stream of the Conv at a path, from the same key."""
+        """Return the stream of the Conv at another path, with the same seed."""
         return LinenStream(self._seed, path)
 
     def begin(self, role: str) -> None:
-        """Count the tensors of one module; a second module needs a path of its own."""
+        """Increase the counter; refuse a second module, which needs a stream with another path."""
         if role == "weight" and self._count:
             raise InvalidValueError(
-                "stream 'flax-linen' draws one module, got a second; take stream.at('Conv_1') for the Conv of that path."
+                "stream 'flax-linen' draws one module, got a second; use stream.at('Conv_1') for the Conv at that path."
             )
         self._count += 1
 

@@ -1,4 +1,4 @@
-"""What may stand around nnx.Conv in code, and Flax's other layers."""
+"""Code around ``nnx.Conv`` that ``translate`` knows: containers and layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SURROUNDINGS = Surroundings(
     layers=(*(f"flax.nnx.{name}" for name in NNX), *(f"flax.linen.{name}" for name in LINEN)),
     alike={
         "flax.nnx.ConvTranspose": TRANSPOSED,
-        "flax.linen.Conv": "linen's calls do not say how many channels their input has; write flax.nnx.Conv(in_features, features, …, rngs=…)",
+        "flax.linen.Conv": "its call does not contain the number of input channels; write flax.nnx.Conv(in_features, features, …, rngs=…)",
         "flax.linen.ConvLocal": LOCAL,
         "flax.linen.ConvTranspose": TRANSPOSED,
         "jax.lax.conv": FUNCTION,

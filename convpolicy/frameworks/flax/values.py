@@ -1,4 +1,4 @@
-"""Weights and data on their way between NumPy and JAX: dtypes, devices, axes and seeds."""
+"""Conversion of weights and data between NumPy and JAX: dtypes, devices, axes and seeds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
 
-# JAX's own types: the name "bfloat16" is NumPy's to resolve, and another framework's where one is imported that registers it
+# JAX's own types; NumPy may resolve the name "bfloat16" to the type of another framework
 DTYPES = {"float32": jnp.float32, "float64": jnp.float64, "float16": jnp.float16, "bfloat16": jnp.bfloat16}
-WEIGHT_INIT, BIAS_INIT = Choice("lecun_truncated_normal"), Choice("zeros")  # what Flax's Conv starts with
+WEIGHT_INIT, BIAS_INIT = Choice("lecun_truncated_normal"), Choice("zeros")  # defaults of Flax's Conv
 
 
 def has_native_init(request: LayerRequest) -> bool:
@@ -30,10 +30,14 @@ def has_native_init(request: LayerRequest) -> bool:
 
 
 def require_dtype(what: str, dtype: Any) -> None:
-    """Refuse float64 where JAX would narrow it to float32.
+    """Refuse float64 while JAX would narrow it to float32.
+
+    Args:
+        what: name of the argument, for the message.
+        dtype: dtype of the argument.
 
     Raises:
-        InvalidValueError: JAX's 64-bit mode is off; holds the call that turns it on.
+        InvalidValueError: JAX's 64-bit mode is off; the message contains the call that turns it on.
     """
     if str(dtype) == "float64" and jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise InvalidValueError(
@@ -43,28 +47,32 @@ def require_dtype(what: str, dtype: Any) -> None:
 
 
 def fresh_seed() -> int:
-    """Return a seed from NumPy's global random state, as ``np.random.seed`` left it: JAX has no such state."""
+    """Draw a seed from NumPy's global random state, which ``np.random.seed`` sets; JAX has no global random state."""
     return int(np.random.randint(0, 2**32, dtype=np.uint32))  # noqa: NPY002 - the global state, on purpose
 
 
 def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Any]:
-    """Draw kernel (kernel, in/groups, out) and bias by the policy's laws, as JAX arrays; without a stream from a fresh seed."""
+    """Draw kernel (kernel, in/groups, out) and bias by the policy, as JAX arrays; without a stream from a fresh seed."""
     values = request.draw(NumpyStream(fresh_seed()) if stream is None else stream)
     packed = registry.current().get("layout", "WIO").pack(values, request.spec.groups)
     return {name: jnp.asarray(value, DTYPES[request.dtype]) for name, value in packed.items()}
 
 
 def learned(request: LayerRequest) -> Any:
-    """Return what a learned constant starts from, () or (in_channels,), as a JAX array; None where none is learned."""
-    start = request.learned()
-    return None if start is None else jnp.asarray(rounded(start, request.dtype), DTYPES[request.dtype])
+    """Return the initial value of the learned constant, () or (in_channels,), as a JAX array; None if no constant is learned."""
+    initial = request.learned()
+    return None if initial is None else jnp.asarray(rounded(initial, request.dtype), DTYPES[request.dtype])
 
 
 def placed(values: Any, device: Any) -> Any:
-    """Return JAX arrays on a device: None, a ``jax.Device``, a ``Sharding``, or a platform such as ``"cpu"`` or ``"gpu:1"``.
+    """Move JAX arrays to a device.
+
+    Args:
+        values: a pytree of arrays.
+        device: a ``jax.Device``, a ``Sharding``, a platform such as ``"cpu"`` or ``"gpu:1"``, or None to move nothing.
 
     Raises:
-        InvalidValueError: JAX knows no such device; holds what came.
+        InvalidValueError: JAX has no such device; the message contains it.
     """
     if device is None:
         return values
@@ -74,21 +82,21 @@ def placed(values: Any, device: Any) -> Any:
             device = jax.devices(platform)[int(number or 0)]
         return jax.device_put(values, device)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        found = ", ".join(sorted({known.platform for known in jax.devices()}))
+        platforms = ", ".join(sorted({available.platform for available in jax.devices()}))
         raise InvalidValueError(
-            f"device must be a jax.Device, a Sharding or a platform such as {found}, got {shown(device)}; see jax.devices()."
+            f"device must be a jax.Device, a Sharding or a platform such as {platforms}, got {shown(device)}; see jax.devices()."
         ) from error
 
 
 def as_numpy(array: Any) -> Any:
-    """Return an array as NumPy's; bfloat16 as float32, which NumPy has."""
+    """Return a JAX array as a NumPy array; bfloat16 becomes float32, since NumPy has no bfloat16."""
     return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)
 
 
 def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of Flax's ``kernel`` and ``bias``, as NumPy arrays.
+    """Convert Flax's ``kernel`` and ``bias`` to ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` in NumPy arrays.
 
-    A learned constant is among them by its name.
+    A learned constant keeps its name.
     """
     layout: Layout = registry.current().get("layout", "WIO")
     arrays = {name: as_numpy(value) for name, value in weights.items()}
@@ -96,44 +104,53 @@ def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Flax's parameters of ``{"weight", "bias", "padding_value"}`` in axes OIW, in the dtype and on the device of the old ones.
+    """Convert new values to Flax's parameters, in the dtype and on the device of the old ones.
+
+    Args:
+        weights: Flax's old parameters.
+        values: arrays of ``"weight"`` (out, in/groups, kernel), ``"bias"`` and ``"padding_value"``; None is left out.
 
     Raises:
         InvalidValueError: another shape, or a bias or a learned constant for a layer without one.
     """
-    given = {} if values.get("weight") is None else {"kernel": registry.current().get("layout", "WIO").from_oiw(values["weight"])}
-    given |= {name: np.asarray(values[name]) for name in ("bias", LEARNED) if values.get(name) is not None}
-    for name, value in given.items():
+    arrays = (
+        {} if values.get("weight") is None else {"kernel": registry.current().get("layout", "WIO").from_oiw(values["weight"])}
+    )
+    arrays |= {name: np.asarray(values[name]) for name in ("bias", LEARNED) if values.get(name) is not None}
+    for name, value in arrays.items():
         shape = weights[name].shape if name in weights else None
         if value.shape != shape:
-            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+            raise InvalidValueError(f"{name} must have shape {shape}, like the layer's, got {value.shape}; build another layer.")
     return {
         name: jax.device_put(jnp.asarray(value, weights[name].dtype), getattr(weights[name], "sharding", None))
-        for name, value in given.items()
+        for name, value in arrays.items()
     }
 
 
 def as_input(data: Any, dtype: Any) -> Any:
-    """Return (batch, channels, length) as the JAX array (batch, length, channels) that a layer of a dtype takes."""
+    """Convert a NumPy array (batch, channels, length) to a JAX array (batch, length, channels) for a layer of ``dtype``."""
     data = np.asarray(data)
     require_dtype("data", data.dtype)
-    narrow = dtype == jnp.bfloat16 and data.dtype == np.float32  # NumPy's way to say bfloat16
-    return jnp.asarray(registry.current().get("layout", "NWC").from_ncw(data), dtype if narrow else data.dtype)
+    is_bfloat16 = dtype == jnp.bfloat16 and data.dtype == np.float32  # bfloat16 numbers come as float32
+    return jnp.asarray(registry.current().get("layout", "NWC").from_ncw(data), dtype if is_bfloat16 else data.dtype)
 
 
 def as_output(output: Any) -> Any:
-    """Return (batch, length, channels) as the NumPy array (batch, channels, length)."""
+    """Convert a JAX array (batch, length, channels) to a NumPy array (batch, channels, length)."""
     return registry.current().get("layout", "NWC").to_ncw(as_numpy(output))
 
 
 def gradients_of(call: Callable[[Any, Any], Any], weights: Any, data: Any, upstream: Any, dtype: Any) -> tuple[Any, Any]:
-    """Return the gradients of ``sum(call(weights, input) * upstream)``: to the weights, as they came, and to the input, as NumPy's.
+    """Return the gradients of ``sum(call(weights, input) * upstream)``.
 
     Args:
-        call: the layer as a function of its weights, a pytree, and of (batch, length, channels).
-        weights: where the gradients are taken.
+        call: the layer as a function of its weights and of an input (batch, length, channels).
+        weights: a pytree.
         data, upstream: NumPy arrays (batch, channels, length).
-        dtype: of the layer.
+        dtype: dtype of the layer.
+
+    Returns:
+        The gradients of the weights, a pytree like ``weights``, and of the input, a NumPy array (batch, channels, length).
     """
     output, pull = jax.vjp(call, weights, as_input(data, dtype))
     to_weights, to_input = pull(as_input(upstream, dtype).astype(output.dtype))

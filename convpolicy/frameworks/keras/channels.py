@@ -1,7 +1,7 @@
-"""The channels that reach each Keras Conv1D of a file, followed through Sequential, ``add`` and the functional style.
+"""The input channels of each Keras Conv1D in a source file, which Keras's calls do not contain.
 
-Only numbers are followed; what a loop or a branch changes, what other code may change, and what an unknown layer makes of it, is not
-known.
+They are followed through ``Sequential``, ``add`` and the functional style. Channels are unknown when they are not a literal number,
+after a loop, a branch or an unknown layer, and where other code may change a model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 Channels: TypeAlias = "int | None"
-Shape: TypeAlias = "tuple[Channels, Channels]"  # of the two axes after the batch
+Shape: TypeAlias = "tuple[Channels, Channels]"  # the two axes after the batch axis
 UNKNOWN: Shape = (None, None)
 CONVS = ("Conv1D", "Convolution1D")
 INPUTS = ("Input", "InputLayer")
@@ -22,30 +22,36 @@ ELEMENTWISE = (
 ALONG_LENGTH = (
     "MaxPooling1D", "MaxPool1D", "AveragePooling1D", "AvgPool1D", "ZeroPadding1D", "Cropping1D", "UpSampling1D",
 )  # fmt: skip
-DATA_FORMAT = {**dict.fromkeys(CONVS, 4), **dict.fromkeys(ALONG_LENGTH, 3), "ZeroPadding1D": 1}  # position of the argument
+DATA_FORMAT = {
+    **dict.fromkeys(CONVS, 4),
+    **dict.fromkeys(ALONG_LENGTH, 3),
+    "ZeroPadding1D": 1,
+}  # class -> position of its data_format argument
 READING = ("compile", "fit", "evaluate", "predict", "summary", "save", "save_weights", "load_weights", "get_layer", "build")
 PACKAGES = ("keras", "tensorflow")
 
 
 def follow(tree: ast.Module, path: Callable[[ast.AST], str | None]) -> Mapping[int, Channels]:
-    """Return ``id(call) -> channels`` for the Keras Conv1D calls of a file; None where they are not known.
+    """Return ``id(call) -> channels`` for the Keras Conv1D calls of a file; None where the channels are unknown.
 
     Args:
-        tree: of the file.
-        path: what a node certainly names, as a dotted path, or None.
+        tree: syntax tree of the file.
+        path: ``node -> dotted path`` of the object that a node names, or None where that is uncertain.
     """
-    followed = _Followed(tree, path)
-    followed.block(tree.body)
-    return followed.channels
+    follower = _Follower(tree, path)
+    follower.block(tree.body)
+    return follower.channels
 
 
-class _Followed:
+class _Follower:
+    """Reads statements in order and keeps the shapes of variables."""
+
     def __init__(self, tree: ast.Module, path: Callable[[ast.AST], str | None]) -> None:
         self.channels: dict[int, Channels] = {}
         self._path = path
         self._shapes: dict[str, Shape] = {}
         self._models: set[str] = set()
-        self._shared: set[str] = set()  # names that other functions may bind
+        self._shared: set[str] = set()  # names that other functions may assign
         self._format: str | None = "channels_last"
         for node in ast.walk(tree):
             if isinstance(node, (ast.Global, ast.Nonlocal)):
@@ -54,22 +60,22 @@ class _Followed:
                 self._format = None
 
     def _kind(self, call: ast.Call) -> str:
-        """Return the name of a layer's class, empty where it is not certainly Keras's."""
+        """Return the name of a layer's class, or an empty string where it may not be Keras's."""
         path = self._path(call.func) or ""
         package, dot, _rest = path.partition(".")
         return path.rpartition(".")[2] if package in PACKAGES or not dot else ""
 
     def layer(self, call: ast.Call, before: Shape) -> Shape:
-        """Record a layer that gets an input of a shape; return the shape of its output."""
+        """Store the channels of a Conv1D for an input of shape ``before``; return the output shape of any layer."""
         kind = self._kind(call)
         if kind in INPUTS:
             return _shape(_argument(call, 0, "shape", "input_shape"))
-        own = _shape(_argument(call, None, "input_shape"))
-        before = before if own == UNKNOWN else own
+        input_shape = _shape(_argument(call, None, "input_shape"))
+        before = before if input_shape == UNKNOWN else input_shape
         if kind in ELEMENTWISE:
             return before
         if kind == "Sequential":
-            return self.row(call, before)
+            return self.sequence(call, before)
         if kind not in DATA_FORMAT:
             return UNKNOWN
         data_format = self._data_format(call, DATA_FORMAT[kind])
@@ -87,8 +93,8 @@ class _Followed:
         value = node.value if isinstance(node, ast.Constant) else None if node is None else ...
         return self._format if value is None else value if isinstance(value, str) else None
 
-    def row(self, call: ast.Call, before: Shape) -> Shape:
-        """Follow the layers of a Sequential."""
+    def sequence(self, call: ast.Call, before: Shape) -> Shape:
+        """Follow the layers of a Sequential; return its output shape."""
         layers = _argument(call, 0, "layers")
         if layers is None and not call.args:
             return before
@@ -99,12 +105,12 @@ class _Followed:
         return before
 
     def value(self, node: ast.expr, before: Shape = UNKNOWN, *, alone: bool = False) -> Shape:
-        """Return the shape of an expression: a layer in a row, a layer called on something, or a name."""
+        """Return the output shape of an expression: a layer in a Sequential (``alone``), a layer call, or a variable."""
         if isinstance(node, ast.Name):
             return self._shapes.get(node.id, UNKNOWN) if not alone else UNKNOWN
         if not isinstance(node, ast.Call):
             return UNKNOWN
-        calls = [node]  # Conv1D(8, 3)(ReLU()(x)): the innermost is first
+        calls = [node]  # in Conv1D(8, 3)(ReLU()(x)) the innermost call runs first
         while isinstance(calls[-1].func, ast.Call) and len(calls[-1].args) == 1 and isinstance(calls[-1].args[0], ast.Call):
             calls.append(calls[-1].args[0])
         inner = calls.pop()
@@ -123,12 +129,12 @@ class _Followed:
 
     def statement(self, node: ast.stmt) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            outside = self._shapes, self._models
+            outer = self._shapes, self._models
             self._shapes, self._models = {}, set()
             self.block(node.body)
-            self._shapes, self._models = outside
+            self._shapes, self._models = outer
             return
-        simple = not hasattr(node, "body")
+        is_simple = not hasattr(node, "body")
         add = _added(node)
         changed = _changed(node, self._models, None if add is None else add[0])
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -145,7 +151,7 @@ class _Followed:
             self._forget(changed - {model})
             if model in self._shapes:
                 self._shapes[model] = shape
-        elif simple:
+        elif is_simple:
             value = getattr(node, "value", None)
             if isinstance(value, ast.Call):
                 self.value(value)
@@ -182,7 +188,7 @@ def _number(node: ast.expr | None) -> Channels:
 
 
 def _changed(node: ast.stmt, models: set[str], added: str | None) -> set[str]:
-    """Return the names that a statement binds, and the models that it may change: those it does not only read or run."""
+    """Return the names that a statement assigns, and the models that it may change because it does more than read or call them."""
     names, readers, loads = set(), set(), []
     for part in ast.walk(node):
         if isinstance(part, ast.Name):
@@ -191,13 +197,13 @@ def _changed(node: ast.stmt, models: set[str], added: str | None) -> set[str]:
             else:
                 names.add(part.id)
         elif isinstance(part, ast.Call):
-            read = isinstance(part.func, ast.Attribute) and (part.func.attr in READING or (part.func.attr == "add" and added))
-            readers.add(id(part.func.value if read else part.func))  # type: ignore[attr-defined]
+            is_read = isinstance(part.func, ast.Attribute) and (part.func.attr in READING or (part.func.attr == "add" and added))
+            readers.add(id(part.func.value if is_read else part.func))  # type: ignore[attr-defined]
     return names | {part.id for part in loads if part.id in models and id(part) not in readers}
 
 
 def _added(node: ast.stmt) -> tuple[str, ast.expr] | None:
-    """Return the model and the layer of ``model.add(layer)``."""
+    """Return the model and the layer of ``model.add(layer)``, or None for another statement."""
     call = node.value if isinstance(node, ast.Expr) else None
     if call is None or not _is_add(call) or len(call.args) != 1:  # type: ignore[attr-defined]
         return None

@@ -1,4 +1,4 @@
-"""The policies of ``keras.layers.DepthwiseConv1D``: kernel (kernel, in, multiplier), and a Glorot law of its own fans."""
+"""The policies of ``keras.layers.DepthwiseConv1D``, whose kernel is (kernel, in, multiplier), and its Glorot initializer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NAMES = {"keras": "keras-depthwise", "keras-torch": "keras-depthwise-torch", "ke
 
 
 def glorot_uniform(draws: Any, target: Any) -> Any:
-    """Keras's glorot_uniform on a depthwise kernel: fan_in is in_channels · kernel, fan_out is multiplier · kernel.
+    """Keras's glorot_uniform for a depthwise kernel: fan_in is in_channels · kernel, fan_out is multiplier · kernel.
 
-    Source: keras/src/initializers/random_initializers.py, compute_fans, on a kernel of axes WIM.
+    Source: keras/src/initializers/random_initializers.py, compute_fans, for a kernel with axes WIM.
     """
     out, _one, kernel = target.shape
     fan_avg = (target.groups * kernel + out // target.groups * kernel) / 2
@@ -27,7 +27,7 @@ def glorot_uniform(draws: Any, target: Any) -> Any:
 def _check(target: Any) -> None:
     if len(target.shape) != 3 or target.shape[1] != 1:
         raise ValueError(
-            f"it needs a depthwise weight (out, 1, kernel), got shape {target.shape}; pass groups=in_channels or another one."
+            f"it needs a depthwise weight (out, 1, kernel), got shape {target.shape}; pass groups=in_channels, or another initializer."
         )
 
 
@@ -35,7 +35,7 @@ INITIALIZER = Initializer(GLOROT, glorot_uniform, check=_check)
 
 
 def policy(backend: str) -> Policy:
-    """Return the policy of one backend; its stream is that of the backend's Conv1D, which has the backend's name."""
+    """Return the policy of DepthwiseConv1D on a backend; its random stream has the backend's name."""
     return Policy(
         NAMES[backend],
         padding="valid",
@@ -49,5 +49,5 @@ def policy(backend: str) -> Policy:
         versions=">=3.15,<3.16",
         measured="3.15.1",
         source="keras/src/layers/convolutional/depthwise_conv1d.py, class DepthwiseConv1D",
-        description="No padding, bias of zeros, Glorot uniform kernel stored (kernel, in, multiplier); groups=in_channels only.",
+        description="No padding; bias of zeros; Glorot uniform kernel stored as (kernel, in, multiplier); groups=in_channels only.",
     )

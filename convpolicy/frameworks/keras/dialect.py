@@ -1,4 +1,4 @@
-"""How Keras's code is read; `dialect_written` has how it is written, `channels` how the channels of a page are followed."""
+"""The dialect ``keras``: how ``translate`` reads Keras code. `channels` finds input channels, `dialect_written` writes code."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ REGULARIZERS = ("kernel_regularizer", "bias_regularizer", "activity_regularizer"
 
 
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
-    """Read ``padding``, a word in any case, and the channels in ``input_shape`` or ``input_dim``."""
+    """Read ``padding``, a name in any case, and the input channels from ``input_shape`` or ``input_dim``."""
     in_channels = _channels(arguments)
-    padding = literal("padding", arguments["padding"], "it decides what is padded")
+    padding = literal("padding", arguments["padding"], "it decides the padding")
     text = word("padding", padding.lower() if isinstance(padding, str) else padding, ("valid", "same", "causal"))
     return Meaning(policy={"padding": text}, arguments={"in_channels": in_channels})
 
 
 def _channels(arguments: Mapping[str, Value]) -> Value:
     shape, axis = arguments["input_shape"], 0 if arguments["data_format"] == "channels_first" else -1
-    own = shape[axis] if isinstance(shape, (tuple, list)) and len(shape) == 2 else arguments["input_dim"]
+    declared = shape[axis] if isinstance(shape, (tuple, list)) and len(shape) == 2 else arguments["input_dim"]
     in_channels = arguments["in_channels"]
-    if own is not None and in_channels not in (None, own):
+    if declared is not None and in_channels not in (None, declared):
         raise InvalidValueError(
-            f"in_channels must be {code_of(own)}, as the call says, got {code_of(in_channels)}; leave it out."
+            f"in_channels must be {code_of(declared)}, as in the call, got {code_of(in_channels)}; leave it out."
         )
-    return in_channels if own is None else own
+    return in_channels if declared is None else declared
 
 
 _RANDOM_NORMAL = Named({"mean": 0.0, "stddev": 0.05, **SEED}, lambda mean, stddev: Choice("normal", mean=mean, std=stddev))
@@ -101,7 +101,7 @@ READER = Reader(
     ),
     modules={"keras": "keras", "layers": "keras.layers", "tf": "tensorflow", "tensorflow": "tensorflow"},
     initializers=INITIALIZERS,
-    dtypes={"float": "float32"},  # as Keras reads Python's float
+    dtypes={"float": "float32"},  # Keras treats Python's float as float32
     surroundings=SURROUNDINGS,
     channels=channels.follow,
 )

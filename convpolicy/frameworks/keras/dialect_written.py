@@ -1,4 +1,4 @@
-"""How Keras's code is written."""
+"""How ``translate`` writes Keras code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAME = SamePad(
 )
 PAD = '''\
 class {name}(keras.layers.Layer):
-    """{what} on each side."""
+    """Pads both sides with {samples}."""
 
     def __init__(self, left, right, **kwargs):
         super().__init__(**kwargs)
@@ -30,27 +30,29 @@ class {name}(keras.layers.Layer):
         return {pad}
 '''
 MODES = {
-    "reflect": ("ReflectPad1D", "The mirrored input", 'keras.ops.pad(x, ((0, 0), (left, right), (0, 0)), mode="reflect")'),
+    "reflect": ("ReflectPad1D", "the mirrored input", 'keras.ops.pad(x, ((0, 0), (left, right), (0, 0)), mode="reflect")'),
     "replicate": (
         "ReplicatePad1D",
-        "The edge sample again",
+        "the edge sample",
         "keras.ops.concatenate([x[:, :1]] * left + [x] + [x[:, -1:]] * right, axis=1)",
     ),
     "circular": (
         "CircularPad1D",
-        "The other end of the input",
+        "samples from the other end",
         "keras.ops.concatenate([x[:, -left:] if left else x[:, :0], x, x[:, :right]], axis=1)",
     ),
 }
 
 
 def padding(request: Request) -> Padding:
-    """Its words for zeros, ``ZeroPadding1D`` for other zeros; else a layer that pads."""
+    """Return Keras's own ``padding``, a ``ZeroPadding1D`` for other zero pads, or a pad layer for another mode."""
     require_mode(request, "keras", ("zeros", *MODES))
-    tail = "" if request.dtype in (None, "float32") else f', dtype="{request.dtype}"'  # else Keras casts the input to float32
-    word = native_word(request, "keras", ("valid", "same", "causal"), modes=False)
-    if word is not None:
-        return Padding({} if word == "valid" else {"padding": word}, word=True)
+    tail = (
+        "" if request.dtype in (None, "float32") else f', dtype="{request.dtype}"'
+    )  # without it Keras casts the input to float32
+    keyword = native_word(request, "keras", ("valid", "same", "causal"), modes=False)
+    if keyword is not None:
+        return Padding({} if keyword == "valid" else {"padding": keyword}, word=True)
     pads = request.pads()
     if pads is None:
         return same_padding(request, SAME, {}, tail)
@@ -58,9 +60,9 @@ def padding(request: Request) -> Padding:
         return Padding()
     if request.mode == "zeros":
         return Padding({}, (f"keras.layers.ZeroPadding1D({code_of(pads)}{tail})",))
-    name, what, pad = MODES[request.mode]
+    name, samples, pad = MODES[request.mode]
     left, right = map(code_of, pads)
-    return Padding({}, (f"{name}({left}, {right}{tail})",), (PAD.format(name=name, what=what, pad=pad),))
+    return Padding({}, (f"{name}({left}, {right}{tail})",), (PAD.format(name=name, samples=samples, pad=pad),))
 
 
 WRITER = Writer(

@@ -1,4 +1,4 @@
-"""Keras's files, dataset by dataset: ``.weights.h5``, and ``.keras``, a zip file with one inside."""
+"""Keras's files: ``.weights.h5``, and ``.keras``, a zip file that contains one; both are read dataset by dataset."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from convpolicy.conversion.tensors import (
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras.other_files import WHOLE_MODEL
 
-TEXT = "convpolicy"  # attribute of the root that holds the metadata
+TEXT = "convpolicy"  # attribute of the root group with the metadata
 WEIGHTS = "model.weights.h5"
-LEGACY = {"model_weights", "layer_names", "model_config"}  # in files of whole models, and of weights, before Keras 3
-SHOWN = 20  # names of members in a message
+LEGACY = {"model_weights", "layer_names", "model_config"}  # attributes and groups of files from before Keras 3
+SHOWN = 20  # names of members that a message lists
 ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError)
 
 
 class H5Reader(Reader):
-    """One ``.weights.h5`` file; an entry's name is the dataset's path."""
+    """Reads one ``.weights.h5`` file; the name of an entry is the path of its dataset."""
 
     title = "HDF5"
 
@@ -60,7 +60,7 @@ class H5Reader(Reader):
                 if LEGACY.intersection((*self.file.attrs, *self.file)):
                     raise InvalidValueError(f"{path.name!r} is {WHOLE_MODEL}.")
                 self.groups: list[str] = []
-                self._places = {_place(self.file)}
+                self._addresses = {_address(self.file)}
                 self.entries = tuple(self._walk(self.file, ""))
                 filtered = sum(row.size for row in self.entries if self.file[row.name].chunks is not None)
                 check_expansion(path, filtered, path.stat().st_size)
@@ -73,30 +73,29 @@ class H5Reader(Reader):
         for name in group:
             inner = f"{path}{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise InvalidValueError(f"{self.path} holds {inner!r}, a link, which may lead into another file; take it out.")
+                raise InvalidValueError(f"{self.path} contains the link {inner!r}, which may refer to another file; remove it.")
             item = group[name]
             if isinstance(item, h5py.Group):
-                if _place(item) in self._places:
-                    raise InvalidValueError(f"{self.path} holds the group {inner!r} twice; write it anew.")
-                self._places.add(_place(item))
+                if _address(item) in self._addresses:
+                    raise InvalidValueError(f"{self.path} contains the group {inner!r} twice; save it again.")
+                self._addresses.add(_address(item))
                 self.groups.append(inner)
                 yield from self._walk(item, f"{inner}/")
                 continue
             if not isinstance(item, h5py.Dataset):
-                raise InvalidValueError(
-                    f"{self.path} holds {inner!r}, which is no tensor but a {type(item).__name__}; take it out."
-                )
+                raise InvalidValueError(f"{self.path} contains {inner!r}, a {type(item).__name__} and not a tensor; remove it.")
             if item.external or item.is_virtual:
-                raise InvalidValueError(f"{self.path} holds {inner!r}, whose numbers stand in another file; write it anew.")
-            if item.shape and _written(item) < item.nbytes:
-                raise InvalidValueError(
-                    f"{self.path} holds {inner!r}, which claims numbers that were never written; write it anew."
-                )
+                raise InvalidValueError(f"{self.path} contains {inner!r}, whose data is in another file; save it again.")
+            if item.shape and _stored_bytes(item) < item.nbytes:
+                raise InvalidValueError(f"{self.path} contains {inner!r}, whose data was never written; save it again.")
             little = item.dtype.newbyteorder("<")
             yield entry(inner, item.shape or (), NAMES.get(little, little.str))
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
-        """Yield the bytes of a dataset, some of its first axis at a time, and never a part of a chunk, which is unpacked whole."""
+        """Yield the bytes of a dataset, slice by slice along the first axis.
+
+        A slice contains whole chunks only, since HDF5 always unpacks whole chunks.
+        """
         data = self.file[entry.name]
         step = max(1, PIECE * max(1, len(data) if data.shape else 1) // max(1, entry.size))
         if data.chunks:
@@ -112,7 +111,7 @@ class H5Reader(Reader):
 
 
 class H5Writer(Writer):
-    """One ``.weights.h5`` file."""
+    """Writes one ``.weights.h5`` file."""
 
     title = "HDF5"
 
@@ -123,16 +122,16 @@ class H5Writer(Writer):
                 numpys_own(row, ".h5")
                 check_array(row, "an .h5 file")
                 if is_unnamed(row.dtype):
-                    raise InvalidValueError(f"an .h5 file has no dtype {row.dtype}, which {row.name!r} is; {UNNAMED}.")
+                    raise InvalidValueError(f"an .h5 file has no dtype {row.dtype}, which {row.name!r} needs; {UNNAMED}.")
                 if not _has_type(row.dtype):
                     raise InvalidValueError(
-                        f"an .h5 file has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file."
+                        f"an .h5 file has no dtype {row.dtype}, which {row.name!r} needs; choose another file format."
                     )
         self._path = job.path
         with writing(job.path):
             self._file = h5py.File(job.path, "x") if content is None else h5py.File(content, "w")
             for name in ("/", *self._reader.groups) if self._reader is not None else ():
-                _take_attributes(self._reader.file[name], self._file.require_group(name))  # type: ignore[union-attr]
+                _copy_attributes(self._reader.file[name], self._file.require_group(name))  # type: ignore[union-attr]
             self._file.attrs.pop(TEXT, None)
             if job.metadata:
                 self._file.attrs[TEXT] = json.dumps(dict(job.metadata))
@@ -153,19 +152,19 @@ class H5Writer(Writer):
             self._file.copy(self._reader.file[old.name], self._file.require_group(parent or "/"), name)
 
     def finish(self) -> None:
-        """Write what HDF5 still holds."""
+        """Write the data that HDF5 still buffers."""
         with writing(self._path):
             self._file.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file, also after an error."""
         if self._file:
             with writing(self._path):
                 self._file.close()
 
 
 def _has_type(dtype: str) -> bool:
-    """Whether HDF5 has a type for a dtype of NumPy's; it has none for text of a fixed length and for dates."""
+    """Return True when HDF5 has a type for a NumPy dtype; it has none for fixed-length text and for dates."""
     try:
         h5py.h5t.py_create(holder(dtype))
     except TypeError:
@@ -173,34 +172,34 @@ def _has_type(dtype: str) -> bool:
     return True
 
 
-def _place(group: Any) -> int:
-    """Return where in its file a group stands."""
+def _address(group: Any) -> int:
+    """Return the address of a group in its file."""
     return int(h5py.h5o.get_info(group.id).addr)
 
 
-def _written(data: Any) -> int:
-    """Return how many bytes of a dataset the file holds, before they were compressed."""
+def _stored_bytes(data: Any) -> int:
+    """Return how many bytes of a dataset were written to the file, counted before compression."""
     if data.chunks is None:
         return int(data.id.get_storage_size())
     chunk: int = math.prod(data.chunks) * int(data.dtype.itemsize)
     return int(data.id.get_num_chunks()) * chunk
 
 
-def _take_attributes(source: Any, target: Any) -> None:
+def _copy_attributes(source: Any, target: Any) -> None:
     for name, value in source.attrs.items():
         target.attrs[name] = value
 
 
 class Nowhere(io.RawIOBase):
-    """A file that forgets what is written."""
+    """A file that discards everything written to it."""
 
     def write(self, data: Any) -> int:
-        """Forget."""
+        """Discard the data."""
         return len(data)
 
 
 class KerasReader(H5Reader):
-    """One ``.keras`` file; what it holds beside the weights is taken along unchanged."""
+    """Reads the weights in a ``.keras`` file; `KerasWriter` copies the other members unchanged."""
 
     title = "Keras"
 
@@ -212,14 +211,14 @@ class KerasReader(H5Reader):
                 names = self.archive.namelist()
                 escaping = next((name for name in names if escapes(name)), None)
                 if escaping is not None:
-                    raise InvalidValueError(f"{path} holds {escaping!r}, a path out of its folder; take it out.")
+                    raise InvalidValueError(f"{path} contains {escaping!r}, a path outside its folder; remove it.")
                 if names.count(WEIGHTS) != 1 or len({*names}) != len(names):
                     raise InvalidValueError(
-                        f"{path} must hold {WEIGHTS!r} once, got {sorted(names)[:SHOWN]}; save the model anew."
+                        f"{path} must contain {WEIGHTS!r} once, got {sorted(names)[:SHOWN]}; save the model again."
                     )
                 check_expansion(path, sum(info.file_size for info in self.archive.infolist()), path.stat().st_size)
                 for info in self.archive.infolist():
-                    with self.archive.open(info) as member:  # every member, whose checksum is compared at its end
+                    with self.archive.open(info) as member:  # reading a member to its end compares its checksum
                         shutil.copyfileobj(member, self._inner if info.filename == WEIGHTS else Nowhere())
             super().__init__(path, self._inner)
             self._opened = stack.pop_all()  # closed with the reader
@@ -231,14 +230,14 @@ class KerasReader(H5Reader):
 
 
 class KerasWriter(H5Writer):
-    """One ``.keras`` file, made from another."""
+    """Writes a ``.keras`` file from another one, with other weights."""
 
     title = "Keras"
 
     def __init__(self, job: Job) -> None:
         if not isinstance(job.reader, KerasReader):
             raise InvalidValueError(
-                "a .keras file holds the model's configuration too, so it is made from a .keras file; write .weights.h5."
+                "a .keras file contains the model's configuration and can only be made from a .keras file; write .weights.h5."
             )
         self._archive, self._source = job.reader.archive, job.reader.path
         self._inner = tempfile.TemporaryFile(dir=job.path.parent)  # noqa: SIM115 (closed with the writer)
@@ -249,17 +248,17 @@ class KerasWriter(H5Writer):
             raise
 
     def finish(self) -> None:
-        """Join the weights with the rest."""
+        """Write the weights and the other members to the file."""
         super().finish()
         self._inner.seek(0)
-        with reading(self._source, self.title, *ZIP_FAULTS), zipfile.ZipFile(self._path, "x") as made:
+        with reading(self._source, self.title, *ZIP_FAULTS), zipfile.ZipFile(self._path, "x") as archive:
             for info in self._archive.infolist():
-                kept = zipfile.ZipInfo(info.filename, info.date_time)
-                kept.compress_type, kept.external_attr = info.compress_type, info.external_attr
-                with self._archive.open(info) as old, made.open(kept, "w", force_zip64=True) as new:
+                member = zipfile.ZipInfo(info.filename, info.date_time)
+                member.compress_type, member.external_attr = info.compress_type, info.external_attr
+                with self._archive.open(info) as old, archive.open(member, "w", force_zip64=True) as new:
                     shutil.copyfileobj(self._inner if info.filename == WEIGHTS else old, new)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files, also after an error."""
         super().close()
         self._inner.close()

@@ -1,4 +1,4 @@
-"""Initial weights: Keras's own initializers where they draw the policy's laws, else `PolicyInitializer`, which does."""
+"""Initial weights of Keras layers: Keras's own initializers where they fit the policy, otherwise `PolicyInitializer`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
 
 CONSTANTS = {Choice("zeros"): "zeros", Choice("ones"): "ones"}
-# laws that Keras has too, with the fans that it counts on a kernel of axes WIO
-LAWS = CONSTANTS | {
+# initializer -> Keras's own initializer with the same distribution, for a kernel with axes WIO
+INITIALIZERS = CONSTANTS | {
     Choice("glorot_uniform"): "glorot_uniform",
     Choice("xavier_uniform"): "glorot_uniform",
     Choice("glorot_truncated_normal"): "glorot_normal",
@@ -29,50 +29,52 @@ LAWS = CONSTANTS | {
     Choice("lecun_uniform"): "lecun_uniform",
     Choice("lecun_truncated_normal"): "lecun_normal",
 }
-DEPTHWISE_LAWS = CONSTANTS | {Choice(GLOROT): "glorot_uniform"}  # and on one of axes WIM
-CUT = (-2.0, 2.0)  # standard deviations at which Keras cuts a normal law, always
+DEPTHWISE_INITIALIZERS = CONSTANTS | {Choice(GLOROT): "glorot_uniform"}  # for a kernel with axes WIM
+BOUNDS = (-2.0, 2.0)  # standard deviations at which Keras truncates a normal distribution
 
 
 def layout_of(policy: Policy, spec: ConvSpec) -> Layout:
-    """Return the layout of a layer's kernel: WIM, of a DepthwiseConv1D, where the policy says so and each channel is a group."""
-    depthwise = "M" in policy.part("layout")[0].axes and spec.groups == spec.in_channels
-    layout: Layout = registry.current().get("layout", "WIM" if depthwise else "WIO")
+    """Return the layout of a layer's kernel: WIM for a depthwise layer whose policy has such a layout, otherwise WIO."""
+    is_depthwise = "M" in policy.part("layout")[0].axes and spec.groups == spec.in_channels
+    layout: Layout = registry.current().get("layout", "WIM" if is_depthwise else "WIO")
     return layout
 
 
-def native_laws(request: LayerRequest) -> tuple[str, str] | None:
-    """Return the names of Keras's initializers of kernel and bias that draw what the policy says, or None."""
+def native_initializers(request: LayerRequest) -> tuple[str, str] | None:
+    """Return Keras's own initializers of kernel and bias with the policy's distributions, or None where it lacks one."""
     policy = request.policy
-    laws = DEPTHWISE_LAWS if layout_of(policy, request.spec).name == "WIM" else LAWS
-    weight, bias = laws.get(policy.weight_init), CONSTANTS.get(policy.bias_init) if policy.bias else "zeros"
+    names = DEPTHWISE_INITIALIZERS if layout_of(policy, request.spec).name == "WIM" else INITIALIZERS
+    weight, bias = names.get(policy.weight_init), CONSTANTS.get(policy.bias_init) if policy.bias else "zeros"
     return None if weight is None or bias is None else (weight, bias)
 
 
 class GlobalStream(Stream):
-    """Keras's own global random state, as ``keras.utils.set_random_seed`` left it, for layers built without a seed."""
+    """Keras's global random state, which ``keras.utils.set_random_seed`` sets, for layers that are built without a seed."""
 
     name: ClassVar[str] = "keras"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64", "float16", "bfloat16")
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float, dtype: str = "float32") -> Any:
-        """``keras.initializers.RandomUniform``."""
+        """Call ``keras.initializers.RandomUniform``."""
         return as_numpy(keras.initializers.RandomUniform(low, high)(shape, self.check_dtype(dtype)))
 
     def normal(self, shape: tuple[int, ...], mean: float, std: float, dtype: str = "float32") -> Any:
-        """``keras.initializers.RandomNormal``."""
+        """Call ``keras.initializers.RandomNormal``."""
         return as_numpy(keras.initializers.RandomNormal(mean, std)(shape, self.check_dtype(dtype)))
 
     def truncated_normal(
         self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Any:
-        """``keras.initializers.TruncatedNormal``, which cuts at two standard deviations and nowhere else."""
-        if (lower, upper) != CUT:
-            raise InvalidValueError(f"Keras cuts a normal law at -2 and 2 only, got {lower} and {upper}; pass a seed.")
+        """Call ``keras.initializers.TruncatedNormal``, which always truncates at two standard deviations."""
+        if (lower, upper) != BOUNDS:
+            raise InvalidValueError(
+                f"lower and upper must be -2 and 2, where Keras truncates a normal distribution, got {lower} and {upper}; pass a seed."
+            )
         return as_numpy(keras.initializers.TruncatedNormal(mean, std)(shape, self.check_dtype(dtype)))
 
 
 def as_numpy(values: Any) -> Any:
-    """Return a tensor as an array; bfloat16 as float32, which NumPy has."""
+    """Return a tensor as an array; bfloat16 becomes float32, since NumPy has no bfloat16."""
     if keras.backend.standardize_dtype(values.dtype) == "bfloat16":
         values = keras.ops.cast(values, "float32")
     return np.asarray(keras.ops.convert_to_numpy(values))
@@ -80,13 +82,13 @@ def as_numpy(values: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="convpolicy")
 class PolicyInitializer(keras.initializers.Initializer):
-    """Draws a kernel or a bias as a policy says, from Keras's global random state.
+    """A Keras initializer that draws a kernel or a bias by a policy, from Keras's global random state.
 
     Args:
-        policy: a `Policy`, or what its ``to_dict`` gave.
+        policy: a `Policy`, or the result of its ``to_dict``.
         sizes: in_channels, out_channels, kernel_size and groups of the layer.
         role: ``"weight"`` or ``"bias"``.
-        first: what the first call gives instead, (out, in/groups, kernel) or (out,); not saved.
+        first: (out, in/groups, kernel) or (out,) array that the first call returns instead of drawing; it is not saved.
     """
 
     def __init__(self, policy: Policy | Mapping[str, Any], sizes: Any, role: str, first: Any = None) -> None:
@@ -97,10 +99,10 @@ class PolicyInitializer(keras.initializers.Initializer):
         self._first = first
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Return a tensor of the layer's own axes.
+        """Return a tensor in the layer's axes.
 
         Raises:
-            InvalidValueError: another shape than that of the layer it was made for.
+            InvalidValueError: the shape differs from that of the layer in ``sizes``; the message contains both.
         """
         dtype = keras.backend.standardize_dtype(dtype)
         values, self._first = self._first, None
@@ -109,12 +111,14 @@ class PolicyInitializer(keras.initializers.Initializer):
         if self._role == "weight":
             values = layout_of(self._policy, self._spec).from_oiw(values, self._spec.groups)
         if values.shape != tuple(shape):
-            raise InvalidValueError(f"shape must be {values.shape}, as the policy was asked for, got {tuple(shape)}; pass that.")
+            raise InvalidValueError(
+                f"shape must be {values.shape}, the shape for sizes={list(self._sizes)}, got {tuple(shape)}; pass that."
+            )
         return keras.ops.convert_to_tensor(np.ascontiguousarray(values), dtype)
 
     def _drawn(self, dtype: str) -> Any:
-        other = {"bias": False} if self._role == "weight" else {"weight_init": "zeros"}  # draws nothing
-        return LayerRequest(self._spec, self._policy.evolve(**other), dtype).draw(GlobalStream())[self._role]
+        without_other = {"bias": False} if self._role == "weight" else {"weight_init": "zeros"}  # so that only one draws
+        return LayerRequest(self._spec, self._policy.evolve(**without_other), dtype).draw(GlobalStream())[self._role]
 
     def get_config(self) -> dict[str, Any]:
         """Return the policy as plain data, the sizes and the role."""

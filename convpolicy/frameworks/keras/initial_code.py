@@ -1,4 +1,4 @@
-"""Keras's initializers as code: names, and objects of ``keras.initializers``."""
+"""How ``translate`` writes an initializer in Keras: a name, or an object of ``keras.initializers``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from convpolicy.translation.values import code_of
 
 
 def initial(distribution: Distribution, role: str, request: Request) -> str | None:
-    """Return the value of ``kernel_initializer`` or ``bias_initializer``, or None for a distribution that Keras does not have."""
+    """Return the code of ``kernel_initializer`` or ``bias_initializer``, or None for a distribution that Keras does not have."""
     if has_fans(distribution, role):
         name, shape = family_name(distribution), distribution.parameters["distribution"]
-        own = {"normal": "untruncated_normal"}.get(shape, shape)
-        scaling = {"scale": distribution.parameters["scale"], "mode": distribution.parameters["fan"], "distribution": own}
+        distribution_name = {"normal": "untruncated_normal"}.get(shape, shape)
+        scaling = {
+            "scale": distribution.parameters["scale"],
+            "mode": distribution.parameters["fan"],
+            "distribution": distribution_name,
+        }
         return code_of(name) if name else call("keras.initializers.VarianceScaling", **scaling)
     plain = in_numbers(distribution, request)
     p = plain.parameters

@@ -1,4 +1,4 @@
-"""The layers: Keras's own where they can express the padding, else subclasses that pad by a policy's plan."""
+"""The Keras backend: Keras's own layers where they can express the padding, otherwise subclasses that pad by a plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from convpolicy.bits.float32 import rounded
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.plan import ConvSpec, Plan
 from convpolicy.core.policy import Policy
-from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, layout_of, native_laws
+from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, layout_of, native_initializers
 from convpolicy.frameworks.keras.padding import extended, graph_mode, padded, padded_in_a_graph, plan_of_any_length
 from convpolicy.frameworks.keras.values import assign
 from convpolicy.layers.backend import LEARNED, LayerRequest
@@ -28,13 +28,13 @@ SAME = "same_upper"  # the rule of Keras's "same"
 
 
 def native_padding(request: LayerRequest) -> str | None:
-    """Return the ``padding`` argument with which Keras's own layer does this by itself, or None when it cannot."""
+    """Return the ``padding`` argument with which Keras's own layer pads by the policy, or None when it cannot."""
     spec, policy, pads = request.spec, request.policy, request.static_pads()
-    depthwise = layout_of(policy, spec).name == "WIM"
-    if spec.stride > 1 and spec.dilation > 1 and not depthwise:
-        return None  # keras.layers.Conv1D refuses both together
+    is_depthwise = layout_of(policy, spec).name == "WIM"
+    if spec.stride > 1 and spec.dilation > 1 and not is_depthwise:
+        return None  # keras.layers.Conv1D refuses stride with dilation
     if request.learned() is not None:
-        return None  # nor has it a weight for the constant
+        return None  # Keras's layers have no weight for the constant
     if pads == (0, 0):
         return "valid"
     if policy.padding_mode != ZEROS:
@@ -44,58 +44,58 @@ def native_padding(request: LayerRequest) -> str | None:
     total = spec.effective_kernel - 1
     if spec.stride == 1 and pads == (total // 2, total - total // 2):
         return "same"
-    return "causal" if pads == (total, 0) and not depthwise else None
+    return "causal" if pads == (total, 0) and not is_depthwise else None
 
 
 class _PadsByPlan:
-    """What both subclasses add to a layer of Keras: they pad by a policy's plan and then do what Keras does without padding."""
+    """A mixin for Keras layers: pads the input by a policy's plan; the layer then convolves without padding."""
 
     def _follow(self: Any, policy: Policy | Mapping[str, Any], strides: Any, dilation_rate: Any) -> None:
         self._policy = policy if isinstance(policy, Policy) else Policy.from_dict(policy)
-        spec = ConvSpec.of(1, 1, self.kernel_size, strides, dilation_rate, 1)  # a plan knows no channels
+        spec = ConvSpec.of(1, 1, self.kernel_size, strides, dilation_rate, 1)  # a plan does not depend on channels
         self.strides, self.dilation_rate = (spec.stride,), (spec.dilation,)
         self._request = LayerRequest(spec, self._policy)
         pads = self._request.static_pads()
         self._graph_mode = None if (mode := graph_mode(self._policy, pads)) is None else (mode, pads)
         self._plan_of_any_length = plan_of_any_length(self._policy, pads, (spec.kernel_size, spec.stride, spec.dilation))
-        self._start = self._request.learned()
+        self._initial_value = self._request.learned()
         if self._graph_mode is None and self._plan_of_any_length is None and keras.config.backend() == "tensorflow":
-            self.supports_jit = False  # XLA cannot call back for the plan of a length that comes later
+            self.supports_jit = False  # XLA cannot call Python for the plan of a length that is unknown while it compiles
 
     def build(self: Any, input_shape: Any) -> None:
-        """Make Keras's own weights, and ``padding_value`` where the constant is learned.
+        """Create Keras's own weights, and ``padding_value`` when the padding constant is learned.
 
         Raises:
-            InvalidValueError: a constant per channel, and an input of another number of channels; holds both numbers.
+            InvalidValueError: the padding has a constant per channel for another number of channels; the message contains both.
         """
         channels = input_shape[-1]
         attrs.evolve(self._request, spec=attrs.evolve(self._request.spec, in_channels=channels)).require_constants()
         super().build(input_shape)  # type: ignore[misc]
-        if self._start is not None:
+        if self._initial_value is not None:
             self.padding_value = self.add_weight(
                 name=LEARNED,
-                shape=self._start.shape,
-                initializer=lambda _shape, dtype: ops.convert_to_tensor(rounded(self._start, dtype), dtype),
+                shape=self._initial_value.shape,
+                initializer=lambda _shape, dtype: ops.convert_to_tensor(rounded(self._initial_value, dtype), dtype),
                 dtype=self.dtype,
             )
 
     @property
     def policy(self) -> Policy:
-        """The policy this layer follows."""
+        """The policy that the layer follows."""
         return self._policy
 
     def plan(self, length: int) -> Plan:
-        """Return the plan for one input length in samples."""
+        """Return the padding plan for an input of ``length`` samples."""
         return self._request.plan(length)
 
     def compute_output_shape(self: Any, input_shape: Any) -> tuple[Any, ...]:
-        """Return (batch, length_out, channels); a length of None stays None."""
+        """Return (batch, length_out, channels); an unknown length is None."""
         batch, length, channels = input_shape
         filters = self.filters if hasattr(self, "filters") else channels * self.depth_multiplier
         return batch, None if length is None else self.plan(length).length_out, filters
 
     def _padded(self: Any, x: Any) -> Any:
-        """Pad (batch, length, channels)."""
+        """Pad an input (batch, length, channels)."""
         if x.shape[1] is not None:
             plan = self.plan(int(x.shape[1]))
             return padded(x, plan, self._value())
@@ -108,11 +108,11 @@ class _PadsByPlan:
 
     def _value(self: Any) -> Any:
         """Return the learned constant, () or (channels,), or None."""
-        return None if self._start is None else ops.convert_to_tensor(self.padding_value)
+        return None if self._initial_value is None else ops.convert_to_tensor(self.padding_value)
 
     def save_own_variables(self: Any, store: Any) -> None:
-        """Keep Keras's own weights under its numbers, and ``padding_value`` under that name."""
-        if self._start is None or not self.built:
+        """Store Keras's own weights under Keras's numbers, and ``padding_value`` under its name."""
+        if self._initial_value is None or not self.built:
             super().save_own_variables(store)  # type: ignore[misc]
             return
         numbered: dict[str, Any] = {}
@@ -122,8 +122,8 @@ class _PadsByPlan:
         store[LEARNED] = self.padding_value
 
     def load_own_variables(self: Any, store: Any) -> None:
-        """Read what `save_own_variables` kept."""
-        if self._start is None or LEARNED not in store.keys():  # noqa: SIM118 - of a file it is no dict
+        """Load what `save_own_variables` stored."""
+        if self._initial_value is None or LEARNED not in store.keys():  # noqa: SIM118 - a file's store is not a dict
             super().load_own_variables(store)  # type: ignore[misc]
             return
         numbered = {name: store[name] for name in store.keys() if name != LEARNED}  # noqa: SIM118
@@ -131,20 +131,22 @@ class _PadsByPlan:
         self.padding_value.assign(store[LEARNED])
 
     def get_config(self) -> dict[str, Any]:
-        """Return Keras's configuration, and the policy as plain data."""
+        """Return Keras's configuration, with the policy as plain data."""
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]
-        del config["padding"], config["data_format"]  # the policy's, and channels last
+        del config["padding"], config["data_format"]  # the policy replaces padding, and data_format is always channels_last
         return config | {"policy": self._policy.to_dict()}
 
 
 @keras.saving.register_keras_serializable(package="convpolicy")
 class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
-    """A ``keras.layers.Conv1D`` that pads by a policy's plan; kernel, bias and all other arguments are Keras's own.
+    """A ``keras.layers.Conv1D`` that pads by a policy's plan.
+
+    Input and output are (batch, length, channels).
 
     Args:
-        filters, kernel_size, strides, dilation_rate: as Keras has them; strides and dilation_rate may both be above 1.
-        policy: a `Policy`, or what its ``to_dict`` gave; it says how to pad.
-        **arguments: those of ``keras.layers.Conv1D``, without ``padding`` and ``data_format``.
+        filters, kernel_size, strides, dilation_rate: as in ``keras.layers.Conv1D``; here strides and dilation_rate may both exceed 1.
+        policy: a `Policy`, or the result of its ``to_dict``; only its padding is used.
+        **arguments: other arguments of ``keras.layers.Conv1D``, except ``padding`` and ``data_format``.
     """
 
     def __init__(
@@ -161,10 +163,10 @@ class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
         self._follow(policy, strides, dilation_rate)
 
     def call(self, inputs: Any) -> Any:
-        """Convolve (batch, length, channels)."""
+        """Convolve an input (batch, length, channels)."""
         x, stride, dilation, every = self._padded(inputs), self.strides[0], self.dilation_rate[0], 1
-        if stride > 1 and dilation > 1 and keras.config.backend() == "tensorflow":  # which computes one of the two at a time
-            common = math.gcd(stride, dilation)  # no window reads the samples between
+        if stride > 1 and dilation > 1 and keras.config.backend() == "tensorflow":  # TensorFlow supports only one of the two
+            common = math.gcd(stride, dilation)  # no window reads the samples in between
             x, stride, dilation = x[:, ::common], stride // common, dilation // common
             if stride > 1 and dilation > 1:
                 stride, every = 1, stride
@@ -180,10 +182,12 @@ class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
 class PaddedDepthwiseConv1D(_PadsByPlan, keras.layers.DepthwiseConv1D):
     """A ``keras.layers.DepthwiseConv1D`` that pads by a policy's plan.
 
+    Input and output are (batch, length, channels).
+
     Args:
-        kernel_size, strides, dilation_rate: as Keras has them.
-        policy: a `Policy`, or what its ``to_dict`` gave; it says how to pad.
-        **arguments: those of ``keras.layers.DepthwiseConv1D``, without ``padding`` and ``data_format``.
+        kernel_size, strides, dilation_rate: as in ``keras.layers.DepthwiseConv1D``.
+        policy: a `Policy`, or the result of its ``to_dict``; only its padding is used.
+        **arguments: other arguments of ``keras.layers.DepthwiseConv1D``, except ``padding`` and ``data_format``.
     """
 
     def __init__(
@@ -199,11 +203,11 @@ class PaddedDepthwiseConv1D(_PadsByPlan, keras.layers.DepthwiseConv1D):
         self._follow(policy, strides, dilation_rate)
 
     def call(self, inputs: Any) -> Any:
-        """Convolve (batch, length, channels)."""
+        """Convolve an input (batch, length, channels)."""
         return super().call(self._padded(inputs))
 
 
-# depthwise, and whether Keras's own layer can express the padding -> the layer
+# (is depthwise, Keras's own layer can express the padding) -> class of the layer
 CLASSES = {
     (False, True): keras.layers.Conv1D,
     (False, False): PaddedConv1D,
@@ -213,12 +217,19 @@ CLASSES = {
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
-    """Build the layer, with its weights; without a stream Keras's global random state decides."""
-    spec, policy, padding, laws = request.spec, request.policy, native_padding(request), native_laws(request)
-    depthwise = layout_of(policy, spec).name == "WIM"
+    """Build the layer with its weights.
+
+    Without a stream, initial weights come from Keras's global random state, which ``keras.utils.set_random_seed`` sets.
+    """
+    spec, policy, padding, own_initializers = request.spec, request.policy, native_padding(request), native_initializers(request)
+    is_depthwise = layout_of(policy, spec).name == "WIM"
     with contextlib.nullcontext() if device is None else keras.device(device):
-        values = None if stream is None and laws is not None else request.draw(GlobalStream() if stream is None else stream)
-        kernel_init, bias_init = laws or _own_laws(request, values)
+        values = (
+            None
+            if stream is None and own_initializers is not None
+            else request.draw(GlobalStream() if stream is None else stream)
+        )
+        kernel_init, bias_init = own_initializers or _policy_initializers(request, values)
         arguments: dict[str, Any] = {
             "kernel_size": spec.kernel_size,
             "strides": spec.stride,
@@ -228,20 +239,20 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
             "dtype": request.dtype,
         }
         arguments |= {"policy": policy} if padding is None else {"padding": padding, "data_format": "channels_last"}
-        if depthwise:
+        if is_depthwise:
             arguments |= {"depth_multiplier": spec.out_channels // spec.in_channels, "depthwise_initializer": kernel_init}
         else:
             arguments |= {"filters": spec.out_channels, "groups": spec.groups, "kernel_initializer": kernel_init}
-        state = random.getstate()  # each random initializer of Keras takes a number of it when it is made
-        layer = CLASSES[depthwise, padding is not None](**arguments)
+        state = random.getstate()  # Keras's random initializers draw a number from it in their constructors
+        layer = CLASSES[is_depthwise, padding is not None](**arguments)
         layer.build((None, None, spec.in_channels))
-        if values is not None and laws is not None:
+        if values is not None and own_initializers is not None:
             random.setstate(state)
             assign(layer, values)
     return layer
 
 
-def _own_laws(request: LayerRequest, values: Any) -> list[PolicyInitializer]:
+def _policy_initializers(request: LayerRequest, values: Any) -> list[PolicyInitializer]:
     spec = request.spec
     sizes = spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups
     return [PolicyInitializer(request.policy, sizes, role, values[role]) for role in ("weight", "bias")]

@@ -18,14 +18,18 @@ CONTAINERS = (list, dict, tuple)
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """Return an iterator of what is or is called a Conv1D in a model, with paths such as ``encoder/conv1``; None for another object."""
+    """List the layers of a model that are a Conv1D or are named like one, with paths such as ``encoder/conv1``.
+
+    Returns:
+        An iterator, or None if ``model`` is not a Keras layer.
+    """
     if not isinstance(model, keras.layers.Layer):
         return None
-    return _listed(model, every_path)
+    return _convolutions(model, every_path)
 
 
-def _listed(model: Any, every_path: bool) -> Iterator[Convolution]:
-    files = _names_in_files(model)
+def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
+    names_in_files = _names_in_files(model)
     for path, layer in walk(model, _children, lambda layer: isinstance(layer, KINDS), every_path, "/"):
         yield Convolution(
             path,
@@ -33,13 +37,13 @@ def _listed(model: Any, every_path: bool) -> Iterator[Convolution]:
             roles(weight.name for weight in layer.weights),
             separator="/",
             layout="WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "",
-            aliases=(files[id(layer)],) if files.get(id(layer)) else (),
+            aliases=(names_in_files[id(layer)],) if names_in_files.get(id(layer)) else (),
             spec=_spec(layer) if layer.built else None,
         )
 
 
 def _spec(layer: Any) -> ConvSpec | None:
-    """Return the sizes of a convolution, whatever it computes around it."""
+    """Return the sizes of a convolution, also of a layer that computes more than that."""
     if not isinstance(layer, KINDS[:2]):
         return None
     kernel, channels, out = layer.kernel.shape
@@ -54,7 +58,7 @@ def _children(layer: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _names_in_files(model: Any) -> dict[int, str]:
-    """Return id -> name of every part of a model in ``.weights.h5``, where layers are called by class and number."""
+    """Return ``id(part) -> name in .weights.h5`` for every part of a model; Keras names layers there by class and number."""
     names: dict[int, str] = {}
 
     def visit(part: Any, path: str, above: tuple[int, ...] = ()) -> None:

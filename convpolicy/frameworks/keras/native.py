@@ -1,4 +1,4 @@
-"""``keras.layers.Conv1D`` on the backend that KERAS_BACKEND names."""
+"""Runs the real ``keras.layers.Conv1D`` on the backend in KERAS_BACKEND, for ``convpolicy verify``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def version() -> str:
     return str(keras.__version__)
 
 
-def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
     sizes = spec.out_channels, spec.kernel_size, spec.stride
-    return built(keras.layers.Conv1D(*sizes, dilation_rate=spec.dilation, groups=spec.groups, **keywords(words)), spec)
+    return built(keras.layers.Conv1D(*sizes, dilation_rate=spec.dilation, groups=spec.groups, **keywords(arguments)), spec)
 
 
-def keywords(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keywords of a policy as Keras spells them."""
-    return {"use_bias" if name == "bias" else name: value for name, value in words.items()}
+def keywords(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments under Keras's names."""
+    return {"use_bias" if name == "bias" else name: value for name, value in arguments.items()}
 
 
 def built(layer: Any, spec: ConvSpec) -> Any:
-    """Return a layer with its weights."""
+    """Build a layer's weights and return it."""
     layer.build((None, None, spec.in_channels))
     return layer
 

@@ -1,4 +1,4 @@
-"""Files of Keras and TensorFlow that are neither read nor written, and what to do with each there."""
+"""Files of Keras and TensorFlow that ``convert`` cannot read, and what to do with each of them instead."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ INSTEAD = {
 
 
 def formats() -> list[FileFormat]:
-    """Return a format for each, which refuses such a file by name."""
+    """Return a file format for each suffix, which refuses the file and names the alternative."""
     return [
-        FileFormat(suffix, instead=instead, description="Not read: of Keras or TensorFlow.")
+        FileFormat(suffix, instead=instead, description="A file of Keras or TensorFlow that cannot be read.")
         for suffix, instead in INSTEAD.items()
     ]

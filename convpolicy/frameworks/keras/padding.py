@@ -1,4 +1,4 @@
-"""Padding by a plan in Keras's own operations, on (batch, length, channels), also for a length that TensorFlow does not know yet."""
+"""Padding of (batch, length, channels) by a plan with Keras operations, also for a length that is unknown while TensorFlow traces."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
 from convpolicy.parts.side import Arithmetic, Side, value_of
 
-CONSTANTS = frozenset({"zeros", "constant"})  # modes whose elements are the same for every length
-# (padding mode, overflow rule) -> TensorFlow's own mode, which does the same to an input whose length is not known yet
+CONSTANTS = frozenset({"zeros", "constant"})  # modes that add the same samples for every length
+# (padding mode, overflow rule) -> the equal mode of TensorFlow, which supports an unknown length
 GRAPH_MODES: dict[Any, str] = {("reflect", "error"): "reflect", ("symmetric", "error"): "symmetric"}
-COPYING = CONSTANTS | {"reflect", "symmetric", "replicate", "circular"}  # modes whose elements are samples and one number
+COPYING = CONSTANTS | {"reflect", "symmetric", "replicate", "circular"}  # modes that add input samples and one constant
 
 
 def graph_mode(policy: Policy, pads: tuple[int, int] | None) -> str | None:
-    """Return TensorFlow's own mode that pads by these numbers of samples as the policy does, or None."""
-    mode, words = policy.modes()[0]
-    can = pads is not None and min(pads) >= 0 and len(policy.modes()) == 1
-    return GRAPH_MODES.get((mode.name, words.get("overflow"))) if can else None
+    """Return the mode of TensorFlow that pads as the policy does for these pads, or None."""
+    mode, parameters = policy.modes()[0]
+    is_plain = pads is not None and min(pads) >= 0 and len(policy.modes()) == 1
+    return GRAPH_MODES.get((mode.name, parameters.get("overflow"))) if is_plain else None
 
 
 def plan_of_any_length(policy: Policy, pads: tuple[int, int] | None, sizes: tuple[int, int, int]) -> Plan | None:
-    """Return a plan whose sides are those of every length, or None.
+    """Return a plan that adds the same samples for every length, or None.
 
     Args:
-        policy, pads: what is added, and how much of it.
+        policy: the layer's policy.
+        pads: ``(left, right)`` in samples, or None when they depend on the length.
         sizes: kernel size, stride and dilation.
     """
     if pads is None or min(pads) < 0 or not {mode.name for mode, _words in policy.modes()} <= CONSTANTS:
@@ -39,19 +40,19 @@ def plan_of_any_length(policy: Policy, pads: tuple[int, int] | None, sizes: tupl
 
 
 def padded(x: Any, plan: Plan, value: Any = None) -> Any:
-    """Pad by the plan of the input's length.
+    """Pad an input by the plan for its length.
 
     Args:
         x: (batch, length, channels).
-        plan: of the length.
-        value: the learned constant, () or (channels,), for a plan that has one.
+        plan: the plan for ``length``.
+        value: the learned constant, () or (channels,), or None.
     """
     whole, (first, last) = extended(x, plan, value), plan.cut
     return whole[:, first : sum(plan.added) + plan.length - last] if first or last else whole
 
 
 def extended(x: Any, plan: Plan, value: Any = None) -> Any:
-    """Add what a plan adds, and cut nothing; see `padded`."""
+    """Pad an input by a plan without cropping it; see `padded`."""
     if plan.is_constant:
         pads = ((0, 0), plan.added, (0, 0))
         return ops.pad(x, pads, constant_values=plan.value) if any(plan.added) else x
@@ -65,13 +66,13 @@ def _added(x: Any, plan: Plan, side: Side, value: Any) -> Any:
     sources = np.array(side.sources, "int32")
     if not side.has_constant:
         return ops.take(x, sources, axis=1)
-    return _repeated(x, sources, ops.convert_to_tensor(plan.value, x.dtype))
+    return _copied(x, sources, ops.convert_to_tensor(plan.value, x.dtype))
 
 
-def _repeated(x: Any, sources: Any, constant: Any) -> Any:
-    """Return the samples at ``sources``, and the constant where they are -1."""
-    taken = ops.take(x, ops.maximum(sources, 0), axis=1)
-    return ops.where(ops.expand_dims(sources, 1) < 0, constant, taken)
+def _copied(x: Any, sources: Any, constant: Any) -> Any:
+    """Return the samples at ``sources``, and the constant where a source is -1."""
+    samples = ops.take(x, ops.maximum(sources, 0), axis=1)
+    return ops.where(ops.expand_dims(sources, 1) < 0, constant, samples)
 
 
 def _arithmetic(x: Any) -> Arithmetic:
@@ -86,30 +87,30 @@ def _arithmetic(x: Any) -> Arithmetic:
 
 
 def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], policy: Policy, value: Any) -> Any:
-    """Pad an input whose length TensorFlow does not know while it traces: the plan's tables are read when the graph runs.
+    """Pad an input of unknown length in a TensorFlow graph; the graph calls Python for the plan when it runs.
 
     Args:
         x: (batch, None, channels).
-        plan_of: length -> plan.
-        policy: whose plans they are.
+        plan_of: ``length -> plan``.
+        policy: the policy of the plans.
         value: the learned constant, () or (channels,), or None.
     """
     import tensorflow as tf
 
     modes = policy.modes()
     sides = modes[0], modes[-1]
-    constants = {value_of(words, side) for side, (_mode, words) in zip(SIDES, sides)}
-    learned = [value if words.get("learned") else None for _mode, words in sides]
+    constants = {value_of(parameters, side) for side, (_mode, parameters) in zip(SIDES, sides)}
+    learned = [value if parameters.get("learned") else None for _mode, parameters in sides]
 
     def read(tables: Callable[[Plan], list[Any]], *dtypes: Any) -> Any:
-        wanted = [*dtypes, *dtypes, tf.int32]
-        return tf.numpy_function(lambda length: tables(plan_of(int(length))), [tf.shape(x)[1]], wanted, stateful=False)
+        outputs = [*dtypes, *dtypes, tf.int32]
+        return tf.numpy_function(lambda length: tables(plan_of(int(length))), [tf.shape(x)[1]], outputs, stateful=False)
 
     constant = constants.pop()
     if {mode.name for mode, _words in modes} <= COPYING and not constants and not isinstance(constant, tuple) and value is None:
         *sources, cut = read(_sources, tf.int32)
         number = ops.convert_to_tensor(constant, x.dtype)
-        before, after = (_repeated(x, tf.ensure_shape(side, [None]), number) for side in sources)
+        before, after = (_copied(x, tf.ensure_shape(side, [None]), number) for side in sources)
     else:
         *tables, cut = read(_tables, tf.int32, tf.float64, tf.float64)
         tables = [tf.ensure_shape(table, [None, None]) for table in tables]
@@ -119,12 +120,15 @@ def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], policy: Policy, va
 
 
 def _sources(plan: Plan) -> list[Any]:
-    """Return for each side what its elements repeat, (elements,); then how many are cut away."""
+    """Return ``[left, right, cut]``: the source position of each added sample, and the numbers of cropped samples."""
     return [np.array(numbers, "int32") for numbers in (plan.left_sources, plan.right_sources, plan.cut)]
 
 
 def _tables(plan: Plan) -> list[Any]:
-    """Return for each side sources and coefficients, (terms, elements), and constants, (elements, 1 or channels); then how many are cut."""
+    """Return the tables of both sides, and the numbers of cropped samples.
+
+    The tables of a side are sources and coefficients, (terms, added), and constants, (added, 1 or channels).
+    """
     tables: list[Any] = []
     for side in plan.sides:
         shape = len(side.terms), side.width
@@ -137,7 +141,7 @@ def _tables(plan: Plan) -> list[Any]:
 
 
 def _summed(x: Any, tables: Any, value: Any) -> Any:
-    """Return the sum of terms and constants; a source of -1 reads nothing."""
+    """Return the sum of terms and constants; a term whose source is -1 is 0."""
     import tensorflow as tf
 
     sources, coefficients, constants = tables

@@ -1,7 +1,7 @@
-"""Keras 3 for convpolicy: three backends of ``keras.layers.Conv1D``, one for each framework that Keras runs on.
+"""The Keras 3 plugin: three backends, one for each framework that Keras runs on, their policies, streams and files.
 
-Importing it imports neither Keras nor a framework. Layers that pad by a plan are found by ``keras.saving.load_model`` once
-``convpolicy.frameworks.keras.layer`` is imported.
+Importing it imports neither Keras nor a framework. Before ``keras.saving.load_model`` can load a saved layer that pads by a plan,
+import ``convpolicy.frameworks.keras.layer``.
 """
 
 from __future__ import annotations
@@ -34,37 +34,38 @@ BACKENDS = {
     "keras-torch": ("torch", ("float32", "float64", "float16", "bfloat16")),
     "keras-jax": ("jax", ("float32", "float16", "bfloat16")),  # without jax_enable_x64 JAX has no float64
 }
-# class of a layer, as its path in a file says it -> layout of its weight; empty: it has several, or another one
+# class of a layer in the path of its dataset -> layout of its weight; empty for several weights or another layout
 CLASSES = {"conv1d": "WIO", "depthwise_conv1d": "WIM", "separable_conv1d": "", "conv1d_transpose": ""}
 RUNS_ON = {name: framework for name, (framework, _dtypes) in BACKENDS.items()}
 
 
 def require(backend: str) -> None:
-    """Import Keras for a backend; a process has one Keras, which runs on one framework.
+    """Import Keras for a backend; in one process Keras runs on one framework only.
 
     Raises:
-        InvalidValueError: Keras runs, or would run, on another framework, or that is not installed; holds what to set.
+        InvalidValueError: Keras runs on another framework in this process, or the framework is not installed; the message contains
+            what to set or to install.
     """
-    wanted, keras = RUNS_ON[backend], sys.modules.get("keras")
-    # where nobody chose, the layer does
-    runs = os.environ.get("KERAS_BACKEND", wanted) if keras is None else keras.config.backend()
-    if runs != wanted:
-        instead = next((f", or choose backend={name!r}" for name, framework in RUNS_ON.items() if framework == runs), "")
+    framework, keras = RUNS_ON[backend], sys.modules.get("keras")
+    # without KERAS_BACKEND the backend selects the framework
+    runs = os.environ.get("KERAS_BACKEND", framework) if keras is None else keras.config.backend()
+    if runs != framework:
+        instead = next((f", or choose backend={name!r}" for name, other in RUNS_ON.items() if other == runs), "")
         raise InvalidValueError(
-            f"backend {backend!r} needs Keras to run on {wanted}, but in this process it runs on {runs}; set "
-            f"KERAS_BACKEND={wanted} before Keras is imported{instead}."
+            f"backend {backend!r} needs Keras to run on {framework}, but in this process it runs on {runs}; set "
+            f"KERAS_BACKEND={framework} before Keras is imported{instead}."
         )
     if keras is None:
-        _import_keras(backend, wanted)
+        _import_keras(backend, framework)
 
 
 def _import_keras(backend: str, framework: str) -> None:
-    chosen = os.environ.get("KERAS_BACKEND")
-    os.environ["KERAS_BACKEND"] = framework  # what Keras reads when it is imported
+    previous = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = framework  # Keras reads it when it is imported
     try:
         importlib.import_module("keras")
     except ModuleNotFoundError as error:
-        if chosen is None:
+        if previous is None:
             del os.environ["KERAS_BACKEND"]
         if (error.name or "").partition(".")[0] != framework:
             raise
@@ -73,29 +74,29 @@ def _import_keras(backend: str, framework: str) -> None:
         ) from error
 
 
-def _of(backend: str, module: str, function: str) -> Callable[..., Any]:
-    late = lazy(f"{ROOM}.{module}", function)
+def _requiring(backend: str, module: str, function: str) -> Callable[..., Any]:
+    target = lazy(f"{ROOM}.{module}", function)
 
     def call(*arguments: Any) -> Any:
         require(backend)
-        return late(*arguments)
+        return target(*arguments)
 
     return call
 
 
 def _if_it_runs(backend: str, module: str, function: str) -> Callable[..., Any]:
-    """Return a function of a layer or model that returns None unless Keras runs on the backend's framework."""
-    late = _of(backend, module, function)
+    """Return a function that returns None unless Keras runs on the backend's framework."""
+    target = _requiring(backend, module, function)
 
     def call(*arguments: Any) -> Any:
-        keras = sys.modules.get("keras")  # whoever has a Keras layer has imported it
-        return late(*arguments) if keras is not None and keras.config.backend() == RUNS_ON[backend] else None
+        keras = sys.modules.get("keras")  # a Keras layer can only exist after this import
+        return target(*arguments) if keras is not None and keras.config.backend() == RUNS_ON[backend] else None
 
     return call
 
 
 def default_dtype() -> str:
-    """Return the dtype of weights that Keras was set to; whoever set it has imported Keras."""
+    """Return Keras's default dtype of weights; float32 while Keras is not imported, since nobody can have changed it."""
     keras = sys.modules.get("keras")
     return "float32" if keras is None else str(keras.config.dtype_policy().variable_dtype)
 
@@ -106,11 +107,11 @@ def convpolicy_backends() -> list[Backend]:
     return [
         Backend(
             name,
-            _of(name, "layer", "build"),
-            run=_of(name, "values", "run"),
-            parameters=_of(name, "values", "parameters"),
-            assign=_of(name, "values", "assign"),
-            gradients=_of(name, "values", "gradients"),
+            _requiring(name, "layer", "build"),
+            run=_requiring(name, "values", "run"),
+            parameters=_requiring(name, "values", "parameters"),
+            assign=_requiring(name, "values", "assign"),
+            gradients=_requiring(name, "values", "gradients"),
             capture=_if_it_runs(name, "capture", "capture"),
             convolutions=_if_it_runs(name, "models", "convolutions"),
             dtypes=dtypes,
@@ -120,7 +121,7 @@ def convpolicy_backends() -> list[Backend]:
             layout="WIO",
             learns=True,
             environment={"KERAS_BACKEND": framework},
-            description=f"keras.layers.Conv1D or DepthwiseConv1D on {framework}, or a subclass that pads by the plan.",
+            description=f"keras.layers.Conv1D or DepthwiseConv1D on {framework}, or a subclass that pads by a plan.",
         )
         for name, (framework, dtypes) in BACKENDS.items()
     ]
@@ -128,7 +129,7 @@ def convpolicy_backends() -> list[Backend]:
 
 @hookimpl
 def convpolicy_initializers() -> list[Initializer]:
-    """Return how Keras's DepthwiseConv1D starts."""
+    """Return the initializer of Keras's DepthwiseConv1D."""
     return [depthwise.INITIALIZER]
 
 
@@ -147,7 +148,7 @@ def _policy(name: str, random_stream: str, source: str, description: str) -> Pol
         versions=">=3,<4",
         measured="3.15.1",
         source=source,
-        description=f"No padding, bias of zeros, Glorot uniform kernel stored (kernel, in/groups, out){description}.",
+        description=f"No padding; bias of zeros; Glorot uniform kernel stored as (kernel, in/groups, out){description}.",
     )
 
 
@@ -156,8 +157,8 @@ def convpolicy_policies() -> list[Policy]:
     """Return the policies of Conv1D and DepthwiseConv1D for each framework."""
     return [
         _policy("keras", "keras", SOURCE, ""),
-        _policy("keras-torch", "keras-torch", SOURCE, "; drawn as on the torch backend"),
-        _policy("keras-jax", "keras-jax", SOURCE, "; drawn as on the JAX backend"),
+        _policy("keras-torch", "keras-torch", SOURCE, "; random numbers of the torch backend"),
+        _policy("keras-jax", "keras-jax", SOURCE, "; random numbers of the JAX backend"),
         _policy("tensorflow", "keras", "tf.keras.layers.Conv1D, which is keras.layers.Conv1D", ""),
         *(depthwise.policy(name) for name in BACKENDS),
     ]
@@ -165,18 +166,18 @@ def convpolicy_policies() -> list[Policy]:
 
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
-    """Return the name that TensorFlow's SAME has here."""
-    return [SAME_UPPER.alias("tf-right", "TensorFlow's SAME, extra sample right.")]
+    """Return ``tf-right``, an alias of ``same_upper``."""
+    return [SAME_UPPER.alias("tf-right", "TensorFlow's SAME, with the extra sample on the right.")]
 
 
 @hookimpl
 def convpolicy_random_streams() -> list[RandomStream]:
-    """Return the random stream of Keras for each framework."""
+    """Return Keras's random stream on each framework."""
     return [
         RandomStream(
             name,
             lazy(f"{ROOM}.stream", f"Keras{title}Stream"),
-            description=f"keras.utils.set_random_seed(seed) on {framework}: one Python seed per tensor.",
+            description=f"The numbers after keras.utils.set_random_seed(seed) on {framework}: one Python seed per tensor.",
         )
         for name, title, framework in (
             ("keras", "Tensorflow", "TensorFlow"),
@@ -188,9 +189,9 @@ def convpolicy_random_streams() -> list[RandomStream]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return Keras's files, in which a name is a path of groups and parameters are numbered under ``vars``, and those not read."""
+    """Return the formats of Keras's files, and formats that refuse other files of Keras and TensorFlow."""
     names = ParameterNames(separator="/", weight="vars/0", bias="vars/1", groups=True, classes=CLASSES)
-    own = [
+    readable = [
         FileFormat(
             suffix,
             lazy(f"{ROOM}.files", f"{title}Reader"),
@@ -203,10 +204,10 @@ def convpolicy_file_formats() -> list[FileFormat]:
         )
         for suffix, title, declares, description in (
             (".weights.h5", "H5", (), "The weights of a Keras model in HDF5."),
-            (".keras", "Keras", ("own-source",), "A whole Keras model; made from another such file only."),
+            (".keras", "Keras", ("own-source",), "A whole Keras model; it can only be made from another .keras file."),
         )
     ]
-    return own + other_files.formats()
+    return readable + other_files.formats()
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""What may stand around Keras's Conv1D in code, and its other layers."""
+"""Code around Keras's Conv1D that ``translate`` knows: containers, wrappers and similar layers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SURROUNDINGS = Surroundings(
     ),
     wrappers={f"{package}.layers.{name}": how for package in PACKAGES for name, how in WRAPPERS.items()},
     remarks={
-        **{f"{package}.layers.Wrapper": "it only holds the layer" for package in PACKAGES},
+        **{f"{package}.layers.Wrapper": "it only contains the layer" for package in PACKAGES},
         "tensorflow_addons.layers.WeightNormalization": FOLD,
         "tensorflow.function": "it compiles the layer",
     },

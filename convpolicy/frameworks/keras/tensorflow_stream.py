@@ -1,4 +1,4 @@
-"""TensorFlow's stateless random ops: Philox words by element number, and Box-Muller with the C library's functions."""
+"""TensorFlow's stateless random ops: Philox integers by element index, and Box-Muller with the C library's functions."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from convpolicy.bits.pieces import Shape, Values, chunks, each
 from convpolicy.bits.trigf import sincosf
 from convpolicy.parts.stream import Stream
 
-CHUNK = 1 << 15  # elements worked on at a time, to stay in the cache; a multiple of a block's words
+CHUNK = 1 << 15  # elements computed at a time, so that they stay in the cache; a multiple of a Philox block
 DERIVATION_KEY = (0x3EC8F720, 0x02461E29)
-LEAST = 1e-7  # logarithms are taken from here on
+LEAST = 1e-7  # smaller numbers are replaced by this one before the logarithm
 CUT = 2.0
-RESERVED = 256  # words set aside for each element of a truncated normal
+RESERVED = 256  # integers reserved for each truncated normal number
 
 
 class TensorflowStream(Stream):
-    """``tf.random.stateless_uniform``, ``_normal`` and ``_truncated_normal`` with the seed ``(seed, 0)``: every draw begins anew.
+    """The numbers of ``tf.random.stateless_uniform``, ``_normal`` and ``_truncated_normal`` with the seed ``(seed, 0)``.
 
-    Exact against TensorFlow 2.21 on x86-64 with glibc 2.36; the normal laws rest on its ``logf`` and ``sincosf``, in float64 on
-    those of the C library that Python runs on.
+    Every draw starts from the seed. Bit-identical to TensorFlow 2.21 on x86-64 with glibc 2.36. Normal numbers need the ``logf`` and
+    ``sincosf`` of glibc, and in float64 the functions of the C library that Python runs on.
+
     Source: tensorflow/core/lib/random/random_distributions.h, tensorflow/core/kernels/random_op_cpu.h.
     """
 
@@ -37,31 +38,31 @@ class TensorflowStream(Stream):
         self._key, self._high = (first, second), (third, fourth)
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
-        """One word per element, two for float64; the bounds come as float32 whatever the dtype."""
+        """Draw one 32-bit integer per element, two for float64; the bounds are rounded to float32 for every dtype."""
         first, last = (number(F32(bound), dtype) for bound in (low, high))
         span = number(last - first, dtype)
         values = room(math.prod(shape), dtype)
         per_element = 2 if dtype == "float64" else 1
         for part in chunks(values.size, CHUNK):
-            words = self._words(part, per_element)
-            values[part] = times_plus(_fractions(words, dtype), span, first, dtype)
+            integers = self._integers(part, per_element)
+            values[part] = times_plus(_fractions(integers, dtype), span, first, dtype)
         return values.reshape(shape)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
-        """Box-Muller on pairs of fractions; 16-bit dtypes round what float32 gives."""
+        """Apply Box-Muller to pairs of uniforms; 16-bit dtypes round the float32 result."""
         offset, factor = number(mean, dtype), number(std, dtype)
         values = room(math.prod(shape), dtype)
         per_element = 2 if dtype == "float64" else 1
         for part in chunks(values.size, CHUNK):
             even = slice(part.start, part.stop + part.stop % 2)
-            normals = _box_muller(self._words(even, per_element), dtype)[: part.stop - part.start]
+            normals = _box_muller(self._integers(even, per_element), dtype)[: part.stop - part.start]
             values[part] = times_plus(normals, factor, offset, dtype)
         return values.reshape(shape)
 
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """Normals within two standard deviations, always; four elements (two of float64) take theirs from blocks set aside."""
+        """Draw normal numbers within two standard deviations; each group of four elements, two in float64, has reserved blocks."""
         offset, factor = number(mean, dtype), number(std, dtype)
         values = room(math.prod(shape), dtype)
         size = 2 if dtype == "float64" else 4
@@ -70,53 +71,53 @@ class TensorflowStream(Stream):
             values[part] = times_plus(kept, factor, offset, dtype)
         return values.reshape(shape)
 
-    def _words(self, part: slice, per_element: int) -> philox.Words:
+    def _integers(self, part: slice, per_element: int) -> philox.Words:
         start, stop = part.start * per_element, part.stop * per_element
         return philox.words(self._key, start // 4, stop - start, self._high)
 
     def _kept(self, first: int, last: int, size: int, dtype: str) -> Values:
-        """Return what the groups of elements from ``first`` to ``last`` keep of the normals of their own blocks."""
+        """Return the numbers that the groups from ``first`` to ``last`` keep from their reserved blocks."""
         kept = np.empty((last - first, size), computed(dtype))
         filled = np.zeros(last - first, np.intp)
-        lacking = np.arange(last - first)
+        unfilled = np.arange(last - first)
         tries = 0
-        while lacking.size:
-            numbers = (lacking + first).astype(np.uint64) * np.uint64(RESERVED * size // 4) + np.uint64(tries)
-            words = np.empty((lacking.size, 4), np.uint32)
-            philox.write_blocks(self._key, numbers, self._high, words)
-            normals = _box_muller(words.reshape(-1), dtype).reshape(-1, size)
+        while unfilled.size:
+            numbers = (unfilled + first).astype(np.uint64) * np.uint64(RESERVED * size // 4) + np.uint64(tries)
+            integers = np.empty((unfilled.size, 4), np.uint32)
+            philox.write_blocks(self._key, numbers, self._high, integers)
+            normals = _box_muller(integers.reshape(-1), dtype).reshape(-1, size)
             inside = np.abs(normals) < CUT
-            place = filled[lacking, None] + np.cumsum(inside, axis=1) - 1
-            group, candidate = np.nonzero(inside & (place < size))
-            kept[lacking[group], place[group, candidate]] = normals[group, candidate]
-            filled[lacking] += inside.sum(axis=1)
-            lacking = lacking[filled[lacking] < size]
+            position = filled[unfilled, None] + np.cumsum(inside, axis=1) - 1
+            group, candidate = np.nonzero(inside & (position < size))
+            kept[unfilled[group], position[group, candidate]] = normals[group, candidate]
+            filled[unfilled] += inside.sum(axis=1)
+            unfilled = unfilled[filled[unfilled] < size]
             tries += 1
         return kept.reshape(-1)
 
 
-def _fractions(words: philox.Words, dtype: str) -> Values:
-    """Return uniforms in [0, 1) of as many bits as the dtype's mantissa: the lowest of one word, or of two."""
+def _fractions(integers: philox.Words, dtype: str) -> Values:
+    """Return uniforms in [0, 1) with as many bits as the dtype's mantissa: the lowest bits of one integer, or of two."""
     if dtype == "float64":
-        pairs = words.reshape(-1, 2).astype(np.uint64)
+        pairs = integers.reshape(-1, 2).astype(np.uint64)
         high = (pairs[:, 0] & np.uint64(0xFFFFF)) << np.uint64(32)
         wide: Values = (high | pairs[:, 1]) * 2.0**-52
         return wide
     bits = FRACTION_BITS[dtype]
-    return (words & np.uint32(2**bits - 1)).astype(F32) * F32(2.0**-bits)
+    return (integers & np.uint32(2**bits - 1)).astype(F32) * F32(2.0**-bits)
 
 
-def _box_muller(words: philox.Words, dtype: str) -> Values:
-    """Turn words into normals, the sine of each pair before the cosine: two words for two, four in float64."""
+def _box_muller(integers: philox.Words, dtype: str) -> Values:
+    """Turn integers into normal numbers, the sine of each pair before the cosine; float64 needs two integers per number."""
     sine: Values
     cosine: Values
     if dtype == "float64":
-        pairs = _fractions(words, dtype).reshape(-1, 2)
+        pairs = _fractions(integers, dtype).reshape(-1, 2)
         angle = 2.0 * math.pi * pairs[:, 1]
         radius = np.sqrt(-2.0 * each(math.log, np.maximum(pairs[:, 0], LEAST)))
         sine, cosine = each(math.sin, angle), each(math.cos, angle)
     else:
-        pairs = _fractions(words, "float32").reshape(-1, 2)
+        pairs = _fractions(integers, "float32").reshape(-1, 2)
         angle = 2.0 * math.pi * pairs[:, 1].astype(np.float64)
         radius = np.sqrt(F32(-2) * logf(np.maximum(pairs[:, 0], F32(LEAST))))
         sine, cosine = sincosf(angle.astype(F32))

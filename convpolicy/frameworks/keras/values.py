@@ -1,4 +1,4 @@
-"""Layers of Keras in NumPy arrays: outputs, weights and gradients, data as (batch, channels, length)."""
+"""Outputs, weights and gradients of Keras layers as NumPy arrays; data is (batch, channels, length)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from convpolicy.parts.layout import Layout
 
 
 def layout_of_kernel(layer: Any) -> Layout:
-    """Return the layout in which a layer stores its kernel."""
+    """Return the layout of a layer's kernel."""
     layout: Layout = registry.current().get("layout", "WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "WIO")
     return layout
 
 
 def _to_layer(layer: Any, data: Any) -> Any:
-    """Bring (batch, channels, length) into the layer's axes and dtype."""
+    """Return an array (batch, channels, length) as a tensor in the layer's axes and dtype."""
     axes = _axes(layer)
     return keras.ops.convert_to_tensor(np.ascontiguousarray(np.transpose(data, axes)), layer.compute_dtype)
 
@@ -35,47 +35,50 @@ def _axes(layer: Any) -> tuple[int, int, int]:
 
 
 def run(layer: Any, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy."""
-    if not len(data):  # TensorFlow 2.21 gives an empty batch another shape and then fails to add the bias
+    """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
+    if not len(data):  # TensorFlow 2.21 changes the shape of an empty batch, and then cannot add the bias
         return run(layer, np.zeros((1, *data.shape[1:]), data.dtype))[:0]
     return _from_layer(layer, layer(_to_layer(layer, data)))
 
 
 def parameters(layer: Any) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel), bias (out,) or None, and a learned constant, as NumPy arrays."""
-    return _unpacked(layer, {name: as_numpy(variable) for name, variable in _variables(layer).items()})
+    """Return weight (out, in/groups, kernel), bias (out,) or None, and the learned constant, if any, as NumPy arrays."""
+    return _in_axes_oiw(layer, {name: as_numpy(variable) for name, variable in _variables(layer).items()})
 
 
 def _variables(layer: Any) -> dict[str, Any]:
-    """Return the variables of a layer by the names that `parameters` gives them, those that it has."""
-    found = {"weight": layer.kernel, "bias": layer.bias if layer.use_bias else None, LEARNED: getattr(layer, LEARNED, None)}
-    return {name: variable for name, variable in found.items() if variable is not None}
+    """Return the variables that a layer has, by the names of `parameters`."""
+    variables = {"weight": layer.kernel, "bias": layer.bias if layer.use_bias else None, LEARNED: getattr(layer, LEARNED, None)}
+    return {name: variable for name, variable in variables.items() if variable is not None}
 
 
-def _unpacked(layer: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _in_axes_oiw(layer: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {"bias": None, **arrays, "weight": layout_of_kernel(layer).to_oiw(arrays["weight"])}
 
 
 def assign(layer: Any, values: Mapping[str, Any]) -> None:
-    """Write what is given of weight, bias and a learned constant, as NumPy arrays of the axes that `parameters` gives."""
+    """Write NumPy arrays to weight, bias and the learned constant, in the axes of `parameters`; None leaves one unchanged."""
     variables = _variables(layer)
     for name, value in values.items():
         if value is not None:
-            own = layout_of_kernel(layer).from_oiw(value, _channels(layer)) if name == "weight" else np.asarray(value)
-            variables[name].assign(np.array(own, order="C"))
+            array = layout_of_kernel(layer).from_oiw(value, _channels(layer)) if name == "weight" else np.asarray(value)
+            variables[name].assign(np.array(array, order="C"))
 
 
 def _channels(layer: Any) -> int:
-    """Return the groups by which a depthwise kernel is cut."""
+    """Return the number of groups of a depthwise kernel, which is its number of channels."""
     return int(layer.kernel.shape[1])
 
 
 def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
-    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
     variables = _variables(layer)
-    given = _to_layer(layer, data), _to_layer(layer, upstream)
-    to_input, *found = GRADIENTS[keras.config.backend()](layer, list(variables.values()), *given)
-    return {"input": _from_layer(layer, to_input), **_unpacked(layer, {n: as_numpy(v) for n, v in zip(variables, found)})}
+    tensors = _to_layer(layer, data), _to_layer(layer, upstream)
+    to_input, *to_variables = GRADIENTS[keras.config.backend()](layer, list(variables.values()), *tensors)
+    return {
+        "input": _from_layer(layer, to_input),
+        **_in_axes_oiw(layer, {n: as_numpy(v) for n, v in zip(variables, to_variables)}),
+    }
 
 
 def _by_tape(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
@@ -86,7 +89,7 @@ def _by_tape(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
         for tensor in watched:
             tape.watch(tensor)
         output = layer(data)
-    return tape.gradient(output, watched, upstream, unconnected_gradients="zero")  # a constant that pads nothing
+    return tape.gradient(output, watched, upstream, unconnected_gradients="zero")  # zero for a learned constant that pads nothing
 
 
 def _by_autograd(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
@@ -99,9 +102,9 @@ def _by_autograd(layer: Any, variables: list[Any], data: Any, upstream: Any) -> 
 def _by_vjp(layer: Any, variables: list[Any], data: Any, upstream: Any) -> Any:
     import jax
 
-    def output(given: Any, *values: Any) -> Any:
+    def output(tensor: Any, *values: Any) -> Any:
         with keras.StatelessScope(list(zip(variables, values))):
-            return layer(given)
+            return layer(tensor)
 
     return jax.vjp(output, data, *(variable.value for variable in variables))[1](upstream)
 

@@ -1,4 +1,4 @@
-"""Taking ``mindspore.nn.Conv1d`` and ``mindspore.mint.nn.Conv1d`` apart."""
+"""Capture of ``mindspore.nn.Conv1d`` and ``mindspore.mint.nn.Conv1d``."""
 
 from __future__ import annotations
 
@@ -20,92 +20,92 @@ CASTS = {"fp16": "Float16", "bf16": "BFloat16", "fp32": "Float32"}  # the flags 
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights; None for another Cell."""
-    own = next((kind for kind in READERS if isinstance(layer, kind)), None)
-    if own is None:
+    """Return sizes, policy and weights of a Conv1d, or None for another object."""
+    layer_class = next((kind for kind in READERS if isinstance(layer, kind)), None)
+    if layer_class is None:
         refuse_others(layer, {nn.Conv1dTranspose: TRANSPOSED})
         return None
-    if type(layer).construct is not own.construct or "construct" in vars(layer):
-        raise refuse(
-            layer, "its class computes construct in a way of its own", f"capture a plain {own.__name__} with its weights"
-        )
-    if type(layer).construct.__code__.co_filename != sys.modules[own.__module__].__file__:
-        raise refuse(layer, "construct of its class was replaced", "restore it")
+    if type(layer).construct is not layer_class.construct or "construct" in vars(layer):
+        raise refuse(layer, "its class overrides construct", f"capture a plain {layer_class.__name__} with its weights")
+    if type(layer).construct.__code__.co_filename != sys.modules[layer_class.__module__].__file__:
+        raise refuse(layer, "the construct of its class was replaced", "restore it")
     if any(getattr(layer, name, None) for name in HOOKS):
         raise refuse(layer, "a forward hook or pre-hook may change what it computes", "remove the hook")
-    spec, layers_policy, weight, bias = READERS[own](layer)
+    spec, layer_policy, weight, bias = READERS[layer_class](layer)
     learned = layer.padding_value if isinstance(layer, PolicyConv1d) else None
     others = [value for value in (bias, learned) if value is not None]
     if any(value.has_init for value in (weight, *others)):
-        raise refuse(layer, "its parameters hold no values yet", "call init_parameters_data() first")
+        raise refuse(layer, "its parameters have no values yet", "call init_parameters_data() first")
     if any(getattr(layer, flag, False) and name != str(weight.dtype) for flag, name in CASTS.items()):
         raise refuse(layer, f"to_float makes it compute in another dtype than its {weight.dtype} weight", "undo to_float")
     out, per, kernel = spec.weight_shape
     if tuple(weight.shape) not in ((out, per, kernel), (out, per, 1, kernel)):
         raise refuse(
-            layer, f"its weight has shape {weight.shape} and its sizes say {spec.weight_shape}", "build it with its own sizes"
+            layer,
+            f"its weight has shape {weight.shape}, but its sizes need {spec.weight_shape}",
+            "build a new layer of these sizes",
         )
     dtype = str(weight.dtype)
     if dtype not in DTYPES or any(str(value.dtype) != dtype for value in others):
         raise refuse(layer, f"weight and bias are {dtype}", f"convert both to one of {', '.join(DTYPES.values())}")
     if learned is not None:
-        layers_policy = with_learned(layers_policy, learned.asnumpy())
+        layer_policy = with_learned(layer_policy, learned.asnumpy())
     arrays = [None if value is None else as_given(value.asnumpy()) for value in (weight, bias)]
-    return Capture(spec, layers_policy, arrays[0].reshape(spec.weight_shape), arrays[1], DTYPES[dtype])  # type: ignore[union-attr]
+    return Capture(spec, layer_policy, arrays[0].reshape(spec.weight_shape), arrays[1], DTYPES[dtype])  # type: ignore[union-attr]
 
 
-def _own(layer: PolicyConv1d) -> Any:
+def _of_policy_layer(layer: PolicyConv1d) -> Any:
     request = layer._request
     zeros, pads = request.policy.padding_mode == ZEROS, request.static_pads()
     same = zeros and pads_alike(request.policy, SAME, request.spec)
-    carried = ("same", None) if same else (None, pads if zeros and pads is not None else (0, 0))
+    expected = ("same", None) if same else (None, pads if zeros and pads is not None else (0, 0))
     primitive = layer.conv2d
-    found = ("same", None) if primitive.pad_mode == "same" else (None, tuple(primitive.pad[2:]))
-    start = request.learned()
-    as_built = layer.padding_value is None if start is None else getattr(layer.padding_value, "shape", None) == start.shape
-    if _sizes(layer) != request.spec or found != carried or not as_built:
+    actual = ("same", None) if primitive.pad_mode == "same" else (None, tuple(primitive.pad[2:]))
+    initial = request.learned()
+    is_as_built = layer.padding_value is None if initial is None else getattr(layer.padding_value, "shape", None) == initial.shape
+    if _sizes(layer) != request.spec or actual != expected or not is_as_built:
         raise _changed(layer)
     return request.spec, layer.policy, layer.weight, layer.bias if layer.has_bias else None
 
 
 def _changed(layer: Any) -> Exception:
-    return refuse(layer, "its sizes or its padding were changed after it was built", "build it anew")
+    return refuse(layer, "its sizes or its padding were changed after it was built", "build a new layer")
 
 
 def _sizes(layer: nn.Conv1d) -> ConvSpec:
-    """Return what the convolution that was built with the layer does, where the layer's attributes say the same."""
+    """Return the sizes of the convolution inside the layer; refuse a layer whose attributes differ from it."""
     built = layer.conv2d
     kernel, stride, dilation = (int(sizes[-1]) for sizes in (built.kernel_size, built.stride, built.dilation))
-    said = (layer.kernel_size, layer.stride, layer.dilation, layer.group, layer.out_channels)
-    if said != ((1, kernel), (1, stride), (1, dilation), built.group, built.out_channel):
+    attributes = (layer.kernel_size, layer.stride, layer.dilation, layer.group, layer.out_channels)
+    if attributes != ((1, kernel), (1, stride), (1, dilation), built.group, built.out_channel):
         raise _changed(layer)
     return ConvSpec.of(layer.in_channels, layer.out_channels, kernel, stride, dilation, layer.group)
 
 
-def _conv1d(layer: nn.Conv1d) -> Any:
-    """``mindspore.nn.Conv1d``, a Conv2d of height 1 inside: sizes are (1, n), pads (0, 0, left, right)."""
+def _of_conv1d(layer: nn.Conv1d) -> Any:
+    """Read ``mindspore.nn.Conv1d``, which is a Conv2d of height 1: its sizes are (1, n), its pads (0, 0, left, right)."""
     spec, built = _sizes(layer), layer.conv2d
     if built.pad_mode != layer.pad_mode or (built.pad_mode == "pad" and tuple(built.pad) != tuple(layer.padding)):
         raise _changed(layer)
     padding = built.pad_mode if built.pad_mode != "pad" else built.pad[2:]
-    chosen = policy("mindspore").evolve(padding=padding, bias=layer.has_bias)
-    return spec, chosen, layer.weight, layer.bias if layer.has_bias else None
+    layer_policy = policy("mindspore").evolve(padding=padding, bias=layer.has_bias)
+    return spec, layer_policy, layer.weight, layer.bias if layer.has_bias else None
 
 
-def _mint(layer: mint.nn.Conv1d) -> Any:
-    """``mindspore.mint.nn.Conv1d``, which pads as torch does and stores its weight as torch does."""
+def _of_mint(layer: mint.nn.Conv1d) -> Any:
+    """Read ``mindspore.mint.nn.Conv1d``, which has torch's padding and torch's weight layout."""
     kernel, stride, dilation = map(one, (layer.kernel_size, layer.stride, layer.dilation))
-    given = layer.padding if isinstance(layer.padding, str) else one(layer.padding)
+    own_padding = layer.padding if isinstance(layer.padding, str) else one(layer.padding)
     same = split(static_total(kernel, dilation), "right")
-    pads = {"same": same, "valid": (0, 0)}[given] if isinstance(given, str) else (given, given)
+    pads = {"same": same, "valid": (0, 0)}[own_padding] if isinstance(own_padding, str) else (own_padding, own_padding)
     if layer.padding_mode != "zeros" and tuple(layer._reversed_padding) != pads:
         raise _changed(layer)
-    padding = policy("torch").evolve(padding=given).padding
+    padding = policy("torch").evolve(padding=own_padding).padding
     spec = ConvSpec.of(layer.in_channels, layer.out_channels, kernel, stride, dilation, layer.groups)
-    chosen = policy("mindspore").evolve(
+    layer_policy = policy("mindspore").evolve(
         name="mindspore.mint", padding=padding, padding_mode=layer.padding_mode, bias=layer.bias is not None, layout="OIW"
     )
-    return spec, chosen, layer.weight, layer.bias
+    return spec, layer_policy, layer.weight, layer.bias
 
 
-READERS = {PolicyConv1d: _own, nn.Conv1d: _conv1d, mint.nn.Conv1d: _mint}
+READERS = {PolicyConv1d: _of_policy_layer, nn.Conv1d: _of_conv1d, mint.nn.Conv1d: _of_mint}

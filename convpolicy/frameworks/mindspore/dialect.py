@@ -1,4 +1,4 @@
-"""How MindSpore's code is read; `dialect_written` has how it is written."""
+"""The dialect ``mindspore``: how ``translate`` reads MindSpore code. `dialect_written` writes it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from convpolicy.translation.values import Expression, Value, code_of
 
 
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
-    """Read ``pad_mode``, a word, and ``padding``, a number under ``"pad"``."""
+    """Read ``pad_mode``, a name, and ``padding``, a number that needs ``pad_mode="pad"``."""
     for name in ("kernel_size", "stride", "padding", "dilation"):
         if isinstance(arguments[name], (tuple, list)):
             raise InvalidValueError(
@@ -45,7 +45,7 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
     if isinstance(padding, Expression):
         return Meaning(padding=padding)
     if isinstance(padding, str):
-        raise InvalidValueError(f"padding must be an integer, got {padding!r}; pass words as pad_mode.")
+        raise InvalidValueError(f"padding must be an integer, got {padding!r}; pass names as pad_mode.")
     return Meaning(policy={"padding": padding})
 
 
@@ -71,7 +71,7 @@ INITIALIZERS = {
     "henormal": _he("normal"),
     "xavieruniform": Named({"gain": 1}, lambda gain: scaled("fan_avg", gain, "uniform")),
     "xaviernormal": Named({"gain": 1}, lambda gain: scaled("fan_avg", gain, "normal")),
-    # its truncated normal draws the uniform distribution, in 2.0.0 and 2.10.0 as measured
+    # MindSpore 2.0.0 and 2.10.0 draw a uniform distribution for truncated_normal, as measured
     "variancescaling": variance_scaling({"uniform": "uniform", "untruncated_normal": "normal", "truncated_normal": "uniform"}),
     "orthogonal": orthogonal("gain"),
     "dirac": DIRAC,

@@ -1,4 +1,4 @@
-"""How MindSpore's code is written."""
+"""How ``translate`` writes MindSpore code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convpolicy.translation.values import code_of
 
 CIRCULAR = '''\
 class CircularPad1d(nn.Cell):
-    """The other end of the input on each side."""
+    """Pads each side with samples from the other end of the input."""
 
     def __init__(self, padding):
         super().__init__()
@@ -26,10 +26,10 @@ SAME = SamePad(base="nn.Cell", call="construct", pad="ops.pad(x, (left, total - 
 
 
 def padding(request: Request) -> Padding:
-    """``pad_mode`` and ``padding`` for zeros, equal on both sides or its own 'same'; else a pad layer."""
+    """Return ``pad_mode`` and ``padding`` for equal zero pads and MindSpore's 'same', and a pad layer for any other padding."""
     require_mode(request, "mindspore", LAYERS)
-    if (word := word_or_number(request, "mindspore", ("valid", "same"), modes=False)) is not None:
-        return Padding({"pad_mode": word}, word=True)
+    if (name := word_or_number(request, "mindspore", ("valid", "same"), modes=False)) is not None:
+        return Padding({"pad_mode": name}, word=True)
     pads, circular = request.pads(), request.mode == "circular"
     if pads is None:
         return same_padding(request, SAME, {"pad_mode": "valid"})

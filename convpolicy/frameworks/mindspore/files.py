@@ -1,4 +1,8 @@
-"""MindSpore checkpoints: read from their own bytes, as MindSpore's loader trusts them, and written by MindSpore tensor by tensor."""
+"""MindSpore checkpoints.
+
+The reader parses the bytes and checks them, because MindSpore's loader does not. The writer lets MindSpore save one tensor at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,9 @@ from convpolicy.conversion.tensors import PIECE, Entry, Job, Piece, Reader, Writ
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.mindspore.checkpoint import Value, values
 
-TEXT = "convpolicy"  # name of the text entry that holds the metadata; MindSpore's own loading passes over it
+TEXT = "convpolicy"  # name of the text entry with the metadata; MindSpore's loader skips it
 ZIP = b"PK"
-# what a checkpoint may hold; mindspore/train/serialization.py, tensor_to_ms_type
+# dtypes that a checkpoint can contain; mindspore/train/serialization.py, tensor_to_ms_type
 DTYPES = {
     "int8",
     "uint8",
@@ -38,11 +42,11 @@ DTYPES = {
     "bool",
     "bfloat16",
 }
-TEXTS = "str"  # the type of an entry of text, as UTF-32
+TEXTS = "str"  # type of a text entry; its data is UTF-32
 
 
 class MindSporeReader(Reader):
-    """One ``.ckpt`` file; what its entries claim is compared with the bytes that are there."""
+    """Reads one ``.ckpt`` file and checks that the size of every tensor fits its shape."""
 
     title = "MindSpore checkpoint"
 
@@ -52,7 +56,7 @@ class MindSporeReader(Reader):
             self._file = stack.enter_context(path.open("rb"))
             if self._file.read(2) == ZIP:
                 raise InvalidValueError(
-                    f"{path} is no MindSpore checkpoint but a zip file, as torch writes them; rename it to .pt."
+                    f"{path} is a zip file, as torch writes them, and not a MindSpore checkpoint; rename it to .pt."
                 )
             if not path.stat().st_size:
                 raise ValueError("it is empty")
@@ -66,37 +70,37 @@ class MindSporeReader(Reader):
             self._opened = stack.pop_all()  # closed with the reader
 
     def _values(self, data: mmap.mmap) -> dict[str, list[Value]]:
-        """Return the entries of each name; a large tensor is in several, one after the other."""
+        """Group the entries by name; MindSpore splits a large tensor into several consecutive entries."""
         groups: dict[str, list[Value]] = {}
         last = ""
         for value in values(data):
             if value.tag in groups and value.tag != last:
-                raise InvalidValueError(f"{self.path} holds {value.tag!r} twice; which is right is not known; save it anew.")
+                raise InvalidValueError(f"{self.path} contains {value.tag!r} twice, so the right one is unknown; save it again.")
             groups.setdefault(value.tag, []).append(value)
             last = value.tag
         return groups
 
     def _text(self, tag: str, parts: list[Value]) -> str:
         if len(parts) > 1:
-            raise InvalidValueError(f"{self.path} holds {tag!r} twice; which is right is not known; save it anew.")
+            raise InvalidValueError(f"{self.path} contains {tag!r} twice, so the right one is unknown; save it again.")
         self._file.seek(parts[0].start)
         return self._file.read(parts[0].end - parts[0].start).decode("utf-32-le").rstrip("\0")
 
     def _entry(self, tag: str, parts: list[Value]) -> Entry:
         kinds = {(part.kind, part.lengths) for part in parts}
         if len(kinds) > 1:
-            raise InvalidValueError(f"{self.path} holds {tag!r} twice, as {sorted(kinds)}; save it anew.")
+            raise InvalidValueError(f"{self.path} contains {tag!r} twice, as {sorted(kinds)}; save it again.")
         ((kind, lengths),) = kinds
         dtype = kind.lower()
         if dtype not in DTYPES:
-            raise InvalidValueError(f"{self.path} holds {tag!r} as {kind}, which is no tensor of numbers; take it out.")
-        made = entry(tag, () if lengths == (0,) else lengths, dtype)  # a number without axes is stored so
+            raise InvalidValueError(f"{self.path} contains {tag!r} of type {kind}, which is not a dtype of numbers; remove it.")
+        tensor = entry(tag, () if lengths == (0,) else lengths, dtype)  # MindSpore stores a scalar with shape (0,)
         size = sum(part.end - part.start for part in parts)
-        if made.size != size or any(length < 0 for length in lengths):
+        if tensor.size != size or any(length < 0 for length in lengths):
             raise InvalidValueError(
-                f"{self.path} is not whole: {tag!r} of shape {lengths} needs {made.size} bytes, got {size}; save it anew."
+                f"{self.path} is incomplete: {tag!r} of shape {lengths} needs {tensor.size} bytes, got {size}; save it again."
             )
-        return made
+        return tensor
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
         """Yield the bytes of a tensor."""
@@ -105,7 +109,9 @@ class MindSporeReader(Reader):
                 self._file.seek(at)
                 piece = self._file.read(min(PIECE, part.end - at))
                 if len(piece) < min(PIECE, part.end - at):
-                    raise InvalidValueError(f"{self.path} was cut while it was read, inside {entry.name!r}; start again.")
+                    raise InvalidValueError(
+                        f"{self.path} was truncated while it was read, inside {entry.name!r}; convert it again."
+                    )
                 yield piece
 
     def close(self) -> None:
@@ -114,7 +120,7 @@ class MindSporeReader(Reader):
 
 
 class MindSporeWriter(Writer):
-    """One ``.ckpt`` file: each tensor saved alone, and the parts joined, which is how MindSpore writes them together."""
+    """Writes one ``.ckpt`` file: MindSpore saves each tensor to a temporary file, which is appended to the checkpoint."""
 
     title = "MindSpore checkpoint"
 
@@ -122,10 +128,10 @@ class MindSporeWriter(Writer):
         for row in job.entries:
             if row.dtype not in DTYPES:
                 raise InvalidValueError(
-                    f"MindSpore has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file."
+                    f"MindSpore has no dtype {row.dtype}, which {row.name!r} needs; choose another file format."
                 )
             if not row.size:
-                raise InvalidValueError(f"MindSpore writes no empty tensor, which {row.name!r} is; choose another kind of file.")
+                raise InvalidValueError(f"MindSpore cannot save the empty tensor {row.name!r}; choose another file format.")
             check_array(row, "a .ckpt file")
         texts = dict(job.reader.texts) if isinstance(job.reader, MindSporeReader) else {}
         if job.metadata:
@@ -133,7 +139,8 @@ class MindSporeWriter(Writer):
         clash = next((row.name for row in job.entries if row.name in texts), None)
         if clash is not None:
             raise InvalidValueError(
-                f"a .ckpt file has an entry of text called {clash!r} already, so no tensor can have that name; rename it in a map."
+                f"the name {clash!r} belongs to a text entry of the .ckpt file, so no tensor can have it; rename the tensor in "
+                f"a map."
             )
         self._path = job.path
         self._one = job.path.with_name(f"{job.path.name}.one.ckpt")
@@ -157,7 +164,7 @@ class MindSporeWriter(Writer):
             shutil.copyfileobj(part, self._file)
 
     def close(self) -> None:
-        """Close the file and remove the part."""
+        """Close the file and remove the temporary ones."""
         self._file.close()
         self._one.unlink(missing_ok=True)
         self._one.with_suffix(".tmp").unlink(missing_ok=True)

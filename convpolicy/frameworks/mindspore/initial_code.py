@@ -1,4 +1,4 @@
-"""MindSpore's initializers as code: objects of ``mindspore.common.initializer``."""
+"""How ``translate`` writes an initializer in MindSpore: an object of ``mindspore.common.initializer``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from convpolicy.translation.values import code_of
 
 
 def initial(distribution: Distribution, role: str, request: Request) -> str | None:
-    """Return the value of ``weight_init`` or ``bias_init``, or None for a distribution that MindSpore does not have."""
+    """Return the code of ``weight_init`` or ``bias_init``, or None for a distribution that MindSpore does not have."""
     family = he_or_xavier(distribution, role)
     if family is not None and family[0] == "xavier":
         return call(f"initializer.Xavier{family[1].capitalize()}", **gain(distribution))
     if family is not None:
         slope, mode = negative_slope(distribution), distribution.parameters["fan"]
-        words: dict[str, Any] = {"negative_slope": slope} if slope else {}
-        words |= {"mode": mode} if mode != "fan_in" else {}
-        return call(f"initializer.He{family[1].capitalize()}", **words)
+        arguments: dict[str, Any] = {"negative_slope": slope} if slope else {}
+        arguments |= {"mode": mode} if mode != "fan_in" else {}
+        return call(f"initializer.He{family[1].capitalize()}", **arguments)
     plain, groups = in_numbers(distribution, request), request.values["groups"]
     p = plain.parameters
     if plain.kind == "uniform":

@@ -1,8 +1,11 @@
 """The MindSpore backend: a ``mindspore.nn.Conv1d`` that pads by a plan, in PyNative and in graph mode.
 
-Its zero pads are native four-number pads of ``ops.Conv2D``; modes that copy gather by the plan's index map, and the others compute
-what they add. Two things the framework's own layer lacks are added: unbatched input, and float64, for which MindSpore has no
-convolution on the CPU, so that the windows are gathered and multiplied.
+- Zero padding uses the four native pads of ``ops.Conv2D``.
+- Modes that copy samples gather them by the plan's index map.
+- Other modes compute the samples that they add.
+
+The layer also accepts unbatched input and float64, which MindSpore's own layer does not. MindSpore has no float64 convolution on
+the CPU, so a float64 layer gathers windows and multiplies them.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.stream import Stream
 
 SAME = "same_upper"  # the rule of pad_mode="same"
-# initializers with MindSpore's own spelling, which then draws from its own random state
+# initializers that MindSpore itself can draw, by the argument that it takes
 NATIVE_INITS = {
     Choice("uniform"): None,
     FAN_IN_UNIFORM: None,
@@ -33,17 +36,20 @@ NATIVE_INITS = {
     Choice("ones"): "ones",
 }
 ZEROS = Choice("zeros")
-# execution="fast" multiplies windows instead of calling MindSpore's convolution, which on the CPU takes 5 to 100 times as long as
-# torch's unless the kernel is one sample: 0.01 to 0.6 from so many multiply-adds on, 1 to 5 below; up to 512 MiB of float32 windows
+# execution="fast" multiplies windows instead of calling MindSpore's convolution. On the CPU that convolution takes 5 to 100 times
+# as long as torch's, unless the kernel is 1. From FAST_PRODUCTS multiply-adds on, windows take 0.01 to 0.6 of its time, below 1 to 5.
 FAST_PRODUCTS = 5 * 10**6
-MOST_WINDOWS = 1 << 27
+MOST_WINDOWS = 1 << 27  # elements: 512 MiB of float32 windows
 
 
 class PolicyConv1d(nn.Conv1d):
-    """``mindspore.nn.Conv1d`` that follows a policy.
+    """A ``mindspore.nn.Conv1d`` that follows a policy.
 
-    The parameters are ``weight`` (out, in/group, 1, kernel) and ``bias``, as in MindSpore's own layer, and ``padding_value``, a number
-    or (in,), where the constant is learned. Input is (batch, channels, length) or (channels, length).
+    Input and output are (batch, channels, length) or (channels, length). Its parameters are:
+
+    - ``weight``, (out, in/group, 1, kernel)
+    - ``bias``, (out,)
+    - ``padding_value``, () or (in,), only when the padding constant is learned
     """
 
     def __init__(self, request: LayerRequest, weight_init: Any, bias_init: Any) -> None:
@@ -51,7 +57,7 @@ class PolicyConv1d(nn.Conv1d):
         pads = request.static_pads()
         zeros = policy.padding_mode == ZEROS
         same = zeros and pads_alike(policy, SAME, spec)
-        native = zeros and (pads is None or min(pads) >= 0)  # no cut, which MindSpore has not
+        native = zeros and (pads is None or min(pads) >= 0)  # MindSpore cannot crop
         both_sides = pads[0] if native and pads is not None and pads[0] == pads[1] else None
         super().__init__(
             spec.in_channels,
@@ -75,11 +81,13 @@ class PolicyConv1d(nn.Conv1d):
         self._by_length = native and not same and pads is None
         self._gathers = not native and pads != (0, 0)
         self._request = request
-        start = request.learned()
-        self.padding_value = None if start is None else Parameter(Tensor(start, getattr(mindspore, request.dtype)), name=LEARNED)
+        initial = request.learned()
+        self.padding_value = (
+            None if initial is None else Parameter(Tensor(initial, getattr(mindspore, request.dtype)), name=LEARNED)
+        )
         self._groups = spec.groups
         self._kernel = spec.kernel_size
-        # evaluated while a graph is compiled, where a shape is a constant; plain calls in PyNative mode
+        # in graph mode these run while the graph is compiled, where a shape is a constant; in PyNative mode they are plain calls
         self._check = ops.constexpr(self._check_shape)
         self._has_many = ops.constexpr(self._has_many_products)
         self._pads_of = ops.constexpr(lambda length: (self.plan(length).left, self.plan(length).right))
@@ -89,11 +97,11 @@ class PolicyConv1d(nn.Conv1d):
 
     @property
     def policy(self) -> Any:
-        """The policy this layer follows."""
+        """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
-        """Return the plan for one input length in samples."""
+        """Return the padding plan for an input of ``length`` samples."""
         spec = self._request.spec
         return require_a_window(self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
@@ -107,19 +115,19 @@ class PolicyConv1d(nn.Conv1d):
                 f"input must have shape (batch, {channels}, length) or ({channels}, length), got {tuple(shape)}; put the "
                 f"channels before the length."
             )
-        if shape[-1] >= 0:  # -1: a graph of dynamic length
+        if shape[-1] >= 0:  # -1: the length is dynamic
             self.plan(shape[-1])
         return len(shape)
 
     def _has_many_products(self, shape: tuple[int, ...]) -> bool:
-        if min(shape) < 1 or mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:  # a graph, where it gains nothing
+        if min(shape) < 1 or mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:  # no gain in graph mode
             return False
         spec = self._request.spec
         windows = shape[0] * spec.in_channels * spec.kernel_size * self.plan(shape[2]).length_out
         return windows <= MOST_WINDOWS and windows // spec.groups * spec.out_channels >= FAST_PRODUCTS
 
     def construct(self, x: Any) -> Any:
-        """Convolve (batch, channels, length) or (channels, length)."""
+        """Convolve an input (batch, channels, length) or (channels, length)."""
         axes = self._check(x.shape)
         if axes == 2:
             x = ops.expand_dims(x, 0)
@@ -166,20 +174,24 @@ class PolicyConv1d(nn.Conv1d):
         return output
 
     def extend_repr(self) -> str:
-        """Return MindSpore's own text, the rule, the mode and the policy's name."""
+        """Return MindSpore's own text, followed by the policy's name, padding rule and padding mode."""
         policy = self._request.policy
         own: str = super().extend_repr()
         return f"{own}, policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode}"
 
 
 def _index_and_value(index: Any, plan: Plan) -> tuple[Any, float | None]:
-    """Return positions as a tensor, or None, and the constant; of a plan that does not copy None, for what was padded already."""
+    """Return the index as a tensor and the padding constant.
+
+    The index is None where ``index(plan)`` is None. The constant is None when the plan does not copy, because the input of the
+    gather is then padded already.
+    """
     positions = index(plan)
     return None if positions is None else Tensor(positions), plan.value if plan.copies else None
 
 
 def padded_index(plan: Plan) -> Any:
-    """Return (padded_length,) int32 input positions, where ``plan.length`` holds the constant; None for a plan that does not copy."""
+    """Return (padded_length,) int32 input positions, ``plan.length`` for the constant; None if the plan does not copy."""
     if not plan.copies:
         return None
     sources = np.array(plan.positions, dtype=np.int32)
@@ -187,7 +199,7 @@ def padded_index(plan: Plan) -> Any:
 
 
 def window_index(plan: Plan) -> Any:
-    """Return (kernel * length_out,) int32 input positions, kernel outermost; padded positions for a plan that does not copy."""
+    """Return (kernel * length_out,) int32 positions, kernel outermost: of the input, or of the padded input if the plan does not copy."""
     starts = np.arange(plan.length_out) * plan.stride
     taps = np.arange(plan.kernel_size)[:, None] * plan.dilation
     positions = (starts + taps).reshape(-1).astype(np.int32)
@@ -196,7 +208,10 @@ def window_index(plan: Plan) -> Any:
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyConv1d:
-    """Build the layer; without a stream MindSpore's global random state decides, as ``mindspore.set_seed`` left it."""
+    """Build the layer.
+
+    Without a stream, initial weights come from MindSpore's global random state, which ``mindspore.set_seed`` sets.
+    """
     if device is not None:
         raise InvalidValueError(
             f"device must be None for backend 'mindspore', got {shown(device)}; call mindspore.set_device before building."
@@ -213,32 +228,32 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyCo
 
 
 def run(layer: PolicyConv1d, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy."""
+    """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
     return layer(Tensor(np.ascontiguousarray(data))).asnumpy()
 
 
 def parameters(layer: PolicyConv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias as NumPy arrays, and a learned constant."""
+    """Return weight (out, in/groups, kernel), bias and the learned constant, if any, as NumPy arrays."""
     values = {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
-    learned = getattr(layer, LEARNED, None)  # MindSpore's own layer has no such attribute
+    learned = getattr(layer, LEARNED, None)  # absent from MindSpore's own layer
     return values if learned is None else values | {LEARNED: learned.asnumpy()}
 
 
 def assign(layer: PolicyConv1d, values: dict[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays."""
-    own = {name: getattr(layer, name, None) for name in ("weight", "bias", LEARNED) if values.get(name) is not None}
-    for name, parameter in own.items():
+    """Write NumPy arrays to weight (out, in/groups, kernel), bias and the learned constant."""
+    layer_parameters = {name: getattr(layer, name, None) for name in ("weight", "bias", LEARNED) if values.get(name) is not None}
+    for name, parameter in layer_parameters.items():
         value = values[name][:, :, None] if name == "weight" else values[name]
         if parameter is not None:
             parameter.set_data(Tensor(np.array(value, order="C"), parameter.dtype))
 
 
 def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
-    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
-    ones = Tensor(np.ascontiguousarray(upstream))
+    """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
+    factors = Tensor(np.ascontiguousarray(upstream))
     weights = list(layer.trainable_params())
-    backward = mindspore.grad(lambda x: (layer(x) * ones).sum(), grad_position=0, weights=weights)
+    backward = mindspore.grad(lambda x: (layer(x) * factors).sum(), grad_position=0, weights=weights)
     to_input, to_weights = backward(Tensor(np.ascontiguousarray(data)))
-    found = {weight.name: value.asnumpy() for weight, value in zip(weights, to_weights)}
-    own = {"input": to_input.asnumpy(), "weight": found["weight"][:, :, 0], "bias": found.get("bias")}
-    return own | {LEARNED: found[LEARNED]} if LEARNED in found else own
+    by_name = {weight.name: value.asnumpy() for weight, value in zip(weights, to_weights)}
+    values = {"input": to_input.asnumpy(), "weight": by_name["weight"][:, :, 0], "bias": by_name.get("bias")}
+    return values | {LEARNED: by_name[LEARNED]} if LEARNED in by_name else values

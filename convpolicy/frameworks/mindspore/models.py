@@ -13,7 +13,11 @@ KINDS = (nn.Conv1d, mint.nn.Conv1d)
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """Return an iterator of what is or is called a Conv1d in a model, in the order of ``cells_and_names``; None for another object."""
+    """List the layers of a model that are a Conv1d or are named like one.
+
+    Returns:
+        An iterator in the order of ``cells_and_names``, or None if ``model`` is not a Cell.
+    """
     if not isinstance(model, nn.Cell):
         return None
     cells = walk(model, _children, lambda cell: isinstance(cell, KINDS), every_path)

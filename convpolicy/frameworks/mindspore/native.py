@@ -1,4 +1,4 @@
-"""``mindspore.nn.Conv1d``."""
+"""Runs the real ``mindspore.nn.Conv1d``, for ``convpolicy verify``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def version() -> str:
     return str(mindspore.__version__)
 
 
-def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
-    own = {"has_bias" if name == "bias" else name: value for name, value in words.items()}
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
+    own = {"has_bias" if name == "bias" else name: value for name, value in arguments.items()}
     if isinstance(own.get("padding"), str):
         own["pad_mode"] = own.pop("padding")
     elif "padding" in own:

@@ -1,4 +1,4 @@
-"""MindSpore: policies, padding rule, random stream, backend and native layer. Importing it does not import mindspore."""
+"""The MindSpore plugin: policies, padding rule, random stream, backend and native layer. Importing it does not import mindspore."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def convpolicy_policies() -> list[Policy]:
             "2.7.0, 2.8.0, 2.9.0, 2.10.0",
             FAN_IN_UNIFORM,
             "uniform",
-            "Pads 'same' with the extra sample right, no bias, weight uniform ±√(1/fan_in); from 2.1 on by its pages, 2.7 measured.",
+            "Pads 'same' with the extra sample on the right; no bias; weight uniform ±√(1/fan_in). "
+            "Documented from 2.1 on, measured from 2.7 on.",
         ),
         _policy(
             "mindspore@2.0",
@@ -55,15 +56,15 @@ def convpolicy_policies() -> list[Policy]:
             "2.0.0",
             Choice("normal", std=0.01),
             "zeros",
-            "Pads 'same' with the extra sample right, no bias, weight N(0, 0.01²); its page says N(0, 1).",
+            "Pads 'same' with the extra sample on the right; no bias; weight N(0, 0.01²), where MindSpore's page says N(0, 1).",
         ),
     ]
 
 
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
-    """Return the name that MindSpore's pad_mode='same' has here."""
-    return [SAME_UPPER.alias("mindspore-right", "MindSpore's pad_mode='same', which reads the stride, as measured.")]
+    """Return ``mindspore-right``, an alias of ``same_upper``."""
+    return [SAME_UPPER.alias("mindspore-right", "MindSpore's pad_mode='same'; the pads depend on the stride, as measured.")]
 
 
 @hookimpl
@@ -73,7 +74,7 @@ def convpolicy_random_streams() -> list[RandomStream]:
         RandomStream(
             "mindspore",
             lazy(f"{ROOM}.stream", "MindsporeStream"),
-            description="mindspore.set_seed(seed): one Philox seed per tensor.",
+            description="The numbers after mindspore.set_seed(seed): one Philox seed per tensor.",
         )
     ]
 
@@ -90,14 +91,14 @@ def convpolicy_backends() -> list[Backend]:
             layout="OI1W",
             dtypes=("float32", "float64", "float16"),
             learns=True,
-            description="A subclass of mindspore.nn.Conv1d; PyNative and graph mode.",
+            description="A subclass of mindspore.nn.Conv1d, for PyNative and graph mode.",
         )
     ]
 
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return MindSpore's checkpoints."""
+    """Return the file format of MindSpore checkpoints."""
     return [
         FileFormat(
             ".ckpt",
@@ -105,7 +106,7 @@ def convpolicy_file_formats() -> list[FileFormat]:
             lazy(f"{ROOM}.files", "MindSporeWriter"),
             package="mindspore",
             install="convpolicy[mindspore]",
-            description="MindSpore checkpoints, read tensor by tensor and written by MindSpore's own functions.",
+            description="MindSpore checkpoints; MindSpore's own functions write them.",
         )
     ]
 

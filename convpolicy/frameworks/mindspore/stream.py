@@ -1,4 +1,7 @@
-"""MindSpore's initializers: one 64-bit seed per tensor from NumPy's global state, Philox words, double arithmetic."""
+"""The random stream ``mindspore``: the numbers of MindSpore's initializers.
+
+NumPy's global generator yields one 64-bit seed per tensor. Philox expands it to 32-bit integers, which become numbers in float64.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from convpolicy.bits.pieces import Shape, Values, in_threads
 from convpolicy.bits.quantile import normal_quantile
 from convpolicy.parts.stream import Stream, seed_between
 
-Law: TypeAlias = "Callable[[NDArray[np.uint32]], Doubles]"
+Distribution: TypeAlias = "Callable[[NDArray[np.uint32]], Doubles]"
 
-CHUNK = 1 << 16  # words worked on at a time; a multiple of a block
+CHUNK = 1 << 16  # integers computed at a time; a multiple of a Philox block
 PI = float(F32(3.1415926))
 ROOT_2 = float(F32(1.4142135))
 LEAST = float(F32(1e-7))
@@ -27,9 +30,13 @@ BELOW_2 = float(np.nextafter(F32(2), F32(0)))
 
 
 class MindsporeStream(Stream):
-    """NumPy's global legacy generator after ``mindspore.set_seed(seed)``, from which each tensor takes one seed of its own.
+    """The numbers that MindSpore's initializers draw after ``mindspore.set_seed(seed)``.
 
-    Exact against MindSpore 2.0.0 and 2.10.0 on x86-64; the results do not depend on the number of threads.
+    Bit-identical to MindSpore 2.0.0 and 2.10.0 on x86-64, for any number of threads.
+
+    Args:
+        seed: integer in [0, 2**32).
+
     Source: mindspore/common/initializer.py; mindspore/ccsrc/common/random (Philox fills).
     """
 
@@ -40,47 +47,47 @@ class MindsporeStream(Stream):
         self._random = np.random.RandomState(seed_between(seed, 0, 2**32 - 1))
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
-        """``Uniform``, ``HeUniform``, ``XavierUniform``: one word per element."""
+        """Draw as ``Uniform``, ``HeUniform`` and ``XavierUniform`` do: one 32-bit integer per element."""
         first, last = float(F32(low)), float(F32(high))
         scale = (last - first) * 2.0**-32
 
-        def law(words: NDArray[np.uint32]) -> Doubles:
-            values: Doubles = words * scale
+        def from_bits(bits: NDArray[np.uint32]) -> Doubles:
+            values: Doubles = bits * scale
             values += first
             return values
 
-        return self._fill(shape, dtype, law)
+        return self._fill(shape, dtype, from_bits)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
-        """``Normal``, ``HeNormal``, ``XavierNormal``: Box-Muller on pairs of 23-bit uniforms."""
+        """Draw as ``Normal``, ``HeNormal`` and ``XavierNormal`` do: Box-Muller on pairs of 23-bit uniforms."""
         centre, sigma = float(F32(mean)), float(F32(std))
 
-        def law(words: NDArray[np.uint32]) -> Doubles:
-            pairs = np.maximum((words & np.uint32(0x7FFFFF)) * 2.0**-23, LEAST).reshape(-1, 2)
+        def from_bits(bits: NDArray[np.uint32]) -> Doubles:
+            pairs = np.maximum((bits & np.uint32(0x7FFFFF)) * 2.0**-23, LEAST).reshape(-1, 2)
             radius = np.sqrt(-2.0 * np.log(pairs[:, 0])) * sigma
             angle = 2.0 * PI * pairs[:, 1]
             both: Doubles = np.stack([centre + radius * np.cos(angle), centre + radius * np.sin(angle)], axis=1)
             return both.reshape(-1)
 
-        return self._fill(shape, dtype, law)
+        return self._fill(shape, dtype, from_bits)
 
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """``TruncatedNormal`` with the bounds ``mean + lower * std`` and ``mean + upper * std``: by the inverse of the law."""
+        """Draw as ``TruncatedNormal`` does: by the quantile function, within ``mean + [lower, upper] * std``."""
         centre, sigma = float(F32(mean)), float(F32(std))
         below, above = (_cdf((float(F32(mean + bound * std)) - centre) / sigma) for bound in (lower, upper))
 
-        def law(words: NDArray[np.uint32]) -> Doubles:
-            twice = 2.0 * (below + words * 2.0**-32 * (above - below))
+        def from_bits(bits: NDArray[np.uint32]) -> Doubles:
+            twice = 2.0 * (below + bits * 2.0**-32 * (above - below))
             twice = np.where(twice <= 0.0, SMALLEST, np.where(twice >= 2.0, BELOW_2, twice))
             values: Doubles = normal_quantile(twice / 2.0) * (ROOT_2 / math.sqrt(2.0)) * sigma + centre
             return values
 
-        return self._fill(shape, dtype, law)
+        return self._fill(shape, dtype, from_bits)
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
-        """As `Stream.scaled`; ``Xavier*`` multiplies by the root of a quotient where ``He*`` divides by a root."""
+        """Draw as `Stream.scaled` does, but round ``Xavier*`` as MindSpore does: it multiplies by the root of a quotient."""
         if fan == "fan_avg" and distribution == "uniform":
             bound = gain * math.sqrt(6.0 / (fans.fan_in + fans.fan_out))
             return self.uniform(shape, -bound, bound, dtype)
@@ -88,7 +95,7 @@ class MindsporeStream(Stream):
             return self.normal(shape, 0.0, gain * math.sqrt(2.0 / (fans.fan_in + fans.fan_out)), dtype)
         return super().scaled(shape, fans, fan, gain, distribution, dtype)
 
-    def _fill(self, shape: Shape, dtype: str, law: Law) -> Values:
+    def _fill(self, shape: Shape, dtype: str, distribution: Distribution) -> Values:
         self.check_dtype(dtype)
         seed = int(self._random.randint(1, 2**63, dtype=np.int64))
         halves = seed & philox.WORD, seed >> 32
@@ -96,8 +103,8 @@ class MindsporeStream(Stream):
 
         def fill(part: slice) -> None:
             count = part.stop - part.start
-            even = count + count % 2  # normals come in pairs
-            values[part] = law(philox.words(halves, part.start // 4, even, halves))[:count]
+            even = count + count % 2  # normal numbers come in pairs
+            values[part] = distribution(philox.words(halves, part.start // 4, even, halves))[:count]
 
         in_threads(fill, values.size, CHUNK)
         return rounded(values, dtype).reshape(shape)

@@ -1,4 +1,7 @@
-"""Padding that does not copy, in PyNative and in graph mode: added elements that are sums, learned, or differ by channel."""
+"""Padding that computes the samples it adds, in PyNative and in graph mode.
+
+Such samples are sums of input samples, a learned constant, or a constant per channel.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +14,39 @@ from mindspore import Tensor, ops
 from convpolicy.core.plan import Plan
 from convpolicy.parts.side import Side
 
+# NumPy converts these; MindSpore would round float64 numbers to float32 first
 ROUNDED_BY_NUMPY = {
     mindspore.float16: np.float16,
     mindspore.float64: np.float64,
-}  # MindSpore would round float64 to float32 before
+}
 
 
 def padding_of(plan: Plan, dtype: Any) -> tuple[Any, Any, int, int]:
-    """Return what `padded` needs to know of a plan, as tensors and numbers, which are constants of a graph.
+    """Return the tensors and numbers that `padded` needs for a plan; in graph mode they are constants of the graph.
 
     Args:
-        plan: any.
-        dtype: MindSpore's, of the input.
+        plan: any plan.
+        dtype: MindSpore's dtype of the input.
 
     Returns:
-        What is added on the left and on the right, each None or ``(reads, constants, learned)``; the padded positions from which on
-        and up to which something is kept. ``reads`` are ``(coefficient or None, samples, mask or None)`` as of `Side.reads`.
-        ``constants`` are (1 or channels, elements), or None; where ``learned`` they are the shares of the learned constant.
+        ``(left, right, first, last)``. The padded input is cropped to the positions from ``first`` up to ``last``. A side is None
+        when it adds nothing, else ``(reads, constants, learned)``:
+
+        - ``reads``: ``(coefficient or None, samples, mask or None)`` of each term, as in `Side.reads`.
+        - ``constants``: (1 or channels, samples) or None; when ``learned``, the factors of the learned constant.
+        - ``learned``: True when the side's constant is learned.
     """
-    left, right = (_elements(side, dtype) for side in plan.sides)
+    left, right = (_side(side, dtype) for side in plan.sides)
     first, last = plan.cut
     return left, right, first, sum(plan.added) + plan.length - last
 
 
-def _elements(side: Side, dtype: Any) -> Any:
+def _side(side: Side, dtype: Any) -> Any:
     if not side.width:
         return None
     reads = tuple(
         (
-            None if read.coefficient is None else _number(read.coefficient, dtype),
+            None if read.coefficient is None else _tensor(read.coefficient, dtype),
             Tensor(read.samples.astype(np.int32)),
             None if read.reads is None else Tensor(read.reads),
         )
@@ -48,20 +55,20 @@ def _elements(side: Side, dtype: Any) -> Any:
     constants = side.shares() if side.learned else side.constants()
     if constants is None and not reads:
         constants = np.zeros(side.width)
-    return reads, None if constants is None else _number(np.atleast_2d(constants), dtype), side.learned
+    return reads, None if constants is None else _tensor(np.atleast_2d(constants), dtype), side.learned
 
 
-def _number(numbers: Any, dtype: Any) -> Tensor:
+def _tensor(numbers: Any, dtype: Any) -> Tensor:
     return Tensor(numbers.astype(ROUNDED_BY_NUMPY.get(dtype, np.float32)), dtype)
 
 
 def padded(x: Any, padding: Any, value: Any) -> Any:
-    """Return what is convolved.
+    """Return the padded input.
 
     Args:
         x: (batch, channels, length).
-        padding: from `padding_of`.
-        value: the learned constant, a number or (channels,), or None.
+        padding: result of `padding_of`.
+        value: the learned constant, () or (channels,), or None.
 
     Returns:
         (batch, channels, padded_length).
@@ -75,8 +82,8 @@ def padded(x: Any, padding: Any, value: Any) -> Any:
     return ops.concat(parts, 2)[:, :, first:last]
 
 
-def _added(x: Any, elements: Any, value: Any) -> Any:
-    reads, constants, learned = elements
+def _added(x: Any, pads: Any, value: Any) -> Any:
+    reads, constants, learned = pads
     if learned and constants is not None:
         constants = constants * ops.reshape(value, (-1, 1))
     total = None
@@ -84,7 +91,7 @@ def _added(x: Any, elements: Any, value: Any) -> Any:
         part = ops.gather(x, samples, 2)
         if coefficient is not None:
             part = part * coefficient
-        if mask is not None:  # an infinity that is not read must not reach the sum
+        if mask is not None:  # masked samples may be infinite, and infinity times 0 is NaN
             part = ops.select(ops.broadcast_to(mask, part.shape), part, ops.zeros_like(part))
         total = part if total is None else total + part
     if total is None:

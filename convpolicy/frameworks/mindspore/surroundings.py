@@ -1,4 +1,4 @@
-"""What may stand around MindSpore's Conv1d in code, and its other layers."""
+"""Code around MindSpore's Conv1d that ``translate`` knows: containers, wrappers, casts and similar layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The NumPy backend: one matrix product per block of windows, float32 and float64, groups, unbatched input."""
+"""The NumPy backend: a convolution is one matrix product per block of windows."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from convpolicy.parts.side import Arithmetic
 from convpolicy.parts.stream import Stream
 
 Array: TypeAlias = "NDArray[Any]"
-BLOCK_BYTES = 1 << 22  # windows copied at a time: about the size of a core's cache, measured best of 2^20 … 2^25
-LONG_KERNEL = 9  # taps from which a depthwise sum is faster as one einsum than as a product per channel, measured for 2 to 31
+BLOCK_BYTES = 1 << 22  # bytes of windows copied at a time: the fastest of 2^20 … 2^25, about the cache of one core
+LONG_KERNEL = 9  # from this many taps a depthwise layer is faster as one einsum (measured for 2 to 31 taps)
 
 
 class NumpyConv1d:
-    """A convolution over NumPy arrays.
+    """A 1-D convolution of NumPy arrays.
+
+    Call the layer with an input array. You can change ``weight`` and ``bias`` in place.
 
     Attributes:
-        weight: (out, in/groups, kernel) array; may be written in place.
-        bias: (out,) array or None; may be written in place.
-        policy: the policy it follows.
+        weight: (out, in/groups, kernel) array in the layer's dtype.
+        bias: (out,) array in the layer's dtype, or None.
+        policy: the policy that the layer follows.
     """
 
     def __init__(self, request: LayerRequest, weight: Array, bias: Array | None) -> None:
@@ -37,26 +39,27 @@ class NumpyConv1d:
 
     @property
     def policy(self) -> Any:
-        """The policy this layer follows."""
+        """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
-        """Return the plan for one input length in samples."""
+        """Return the padding plan for an input of ``length`` samples."""
         spec = self._request.spec
         plan: Plan = self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)
         return plan
 
     def __call__(self, data: Any) -> Array:
-        """Convolve.
+        """Convolve an array.
 
         Args:
-            data: (batch, channels, length) or (channels, length), of the layer's dtype.
+            data: (batch, channels, length) or (channels, length), in the layer's dtype.
 
         Returns:
-            (batch, out, length_out) or (out, length_out), same dtype.
+            (batch, out, length_out) or (out, length_out), in the same dtype.
 
         Raises:
-            InvalidTypeError, InvalidValueError: wrong dtype, axes or channels, or an input too short for the plan.
+            InvalidTypeError: the array has another dtype; the message contains both.
+            InvalidValueError: wrong axes or channels, or an input that is shorter than one window.
         """
         spec = self._request.spec
         data = self._checked(data)
@@ -69,13 +72,15 @@ class NumpyConv1d:
                 out += self.bias[:, None]
         return out if data.ndim == 3 else out[0]
 
-    def _checked(self, given: Any) -> Array:
+    def _checked(self, values: Any) -> Array:
         spec, dtype = self._request.spec, self._request.dtype
-        require_unmasked("input", given)
+        require_unmasked("input", values)
         try:
-            data: Array = np.asarray(given)
+            data: Array = np.asarray(values)
         except ValueError:
-            raise InvalidTypeError("input must be an array of numbers, got rows of different lengths; even them.") from None
+            raise InvalidTypeError(
+                "input must be an array of numbers, got rows of different lengths; make them equally long."
+            ) from None
         if data.dtype != dtype:
             raise InvalidTypeError(f"input must be {dtype} like the layer, got {data.dtype}; convert it with astype({dtype!r}).")
         if data.ndim not in (2, 3) or data.shape[-2] != spec.in_channels:
@@ -84,9 +89,14 @@ class NumpyConv1d:
                 f"put the channels before the length."
             )
         if self.weight.shape != spec.weight_shape:
-            raise InvalidValueError(f"weight must have shape {spec.weight_shape}, got {self.weight.shape}; write it in place.")
+            raise InvalidValueError(
+                f"weight must have shape {spec.weight_shape}, got {self.weight.shape}; write to weight[...] instead of "
+                f"replacing it."
+            )
         if self.bias is not None and self.bias.shape != (spec.out_channels,):
-            raise InvalidValueError(f"bias must have shape ({spec.out_channels},), got {self.bias.shape}; write it in place.")
+            raise InvalidValueError(
+                f"bias must have shape ({spec.out_channels},), got {self.bias.shape}; write to bias[...] instead of replacing it."
+            )
         return data
 
     def __repr__(self) -> str:
@@ -99,18 +109,18 @@ class NumpyConv1d:
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of a `NumpyConv1d`; None for anything else."""
+    """Return a copy of sizes, policy and weights of a `NumpyConv1d`, or None for any other object."""
     if not isinstance(layer, NumpyConv1d):
         return None
     if type(layer) is not NumpyConv1d:
-        raise refuse(layer, "its class may compute in a way of its own", "capture a plain NumpyConv1d with its weights")
+        raise refuse(layer, "its class may compute something else", "capture a plain NumpyConv1d with its weights")
     request = layer._request
     bias = None if layer.bias is None else as_given(layer.bias)
     return Capture(request.spec, request.policy, as_given(layer.weight), bias, request.dtype)
 
 
 def pad(data: Array, plan: Plan) -> Array:
-    """Return (batch, channels, padded_length); a view of the input when nothing is added."""
+    """Return the padded input (batch, channels, padded_length); a view when nothing is added."""
     (left, right), (first, last) = plan.added, plan.cut
     if not left and not right:
         return data[..., first : plan.length - last]
@@ -129,13 +139,14 @@ def pad(data: Array, plan: Plan) -> Array:
 
 
 def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: int, groups: int) -> None:
-    """Cross-correlate into ``out``.
+    """Write the cross-correlation of ``padded`` and ``weight`` to ``out``.
 
     Args:
         padded: (batch, channels, padded_length).
         weight: (out, in/groups, kernel).
-        out: (batch, out, length_out), written.
-        stride, dilation, groups: of the convolution.
+        out: (batch, out, length_out); its contents are replaced.
+        stride, dilation: in samples.
+        groups: number of channel groups.
     """
     kernel = weight.shape[2]
     batch, channels, _ = padded.shape
@@ -149,7 +160,7 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
     )
     grouped_out = out.reshape(batch, groups, -1, length_out)
     grouped_weight = weight.reshape(groups, -1, channels // groups * kernel)
-    if channels == groups:  # depthwise: nothing to contract over channels, and no window is copied
+    if channels == groups:  # depthwise: each channel is multiplied alone, and no window is copied
         taps = weight.reshape(groups, -1, kernel)
         if kernel >= LONG_KERNEL:
             np.einsum("gmk,bgkn->bgmn", taps, windows[:, :, 0], out=grouped_out)
@@ -162,12 +173,15 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
     for first in range(0, batch, items):
         for start in range(0, length_out, columns):
             block = windows[first : first + items, ..., start : start + columns]
-            flat = block.reshape(*block.shape[:2], -1, block.shape[-1])  # the copy (none for kernel 1, stride 1)
+            flat = block.reshape(*block.shape[:2], -1, block.shape[-1])  # copies, except for kernel 1 and stride 1
             np.matmul(grouped_weight, flat, out=grouped_out[first : first + items, ..., start : start + columns])
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> NumpyConv1d:
-    """Build the layer; without a stream NumPy's global random state decides, as ``np.random.seed`` left it."""
+    """Build the layer.
+
+    Without a stream, initial weights come from NumPy's global random state, which ``np.random.seed`` sets.
+    """
     if device is not None and not (isinstance(device, str) and device == "cpu"):
         raise InvalidValueError(f"device must be None or 'cpu' for backend 'numpy', got {shown(device)}; pick another backend.")
     if stream is None:

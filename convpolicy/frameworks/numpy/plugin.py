@@ -1,4 +1,4 @@
-"""NumPy: the default backend, and a random stream that claims no framework."""
+"""The NumPy plugin: the default backend, and a random stream that belongs to no framework."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def convpolicy_random_streams() -> list[RandomStream]:
         RandomStream(
             "numpy",
             lazy(f"{ROOM}.stream", "NumpyStream"),
-            description="PCG64 in float64: the same numbers everywhere; claims no framework.",
+            description="PCG64 in float64: the same numbers on every machine; belongs to no framework.",
         )
     ]
 
@@ -30,6 +30,6 @@ def convpolicy_backends() -> list[Backend]:
             "numpy",
             lazy(f"{ROOM}.layer", "build"),
             capture=lazy(f"{ROOM}.layer", "capture"),
-            description="NumPy arrays, BLAS underneath; no framework needed.",
+            description="NumPy arrays and BLAS; needs no framework.",
         )
     ]

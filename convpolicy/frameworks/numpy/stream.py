@@ -1,4 +1,4 @@
-"""The default stream: NumPy's PCG64 bits through its frozen distributions."""
+"""The random stream ``numpy``: PCG64 bits and the frozen distributions of ``numpy.random.RandomState``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from convpolicy.parts.stream import Stream
 
 
 class NumpyStream(Stream):
-    """The same numbers on every machine, NumPy version and backend; the stream of policies that claim no framework.
+    """A random stream with the same numbers on every machine, NumPy version and backend.
 
-    ``numpy.random.Generator`` may change its numbers between releases (NEP 19); the bit generators and
-    `numpy.random.RandomState` may not. Every law is drawn in float64 and rounded once.
+    Policies that belong to no framework use it. NEP 19 guarantees the numbers of the bit generators and of
+    ``numpy.random.RandomState``; those of ``numpy.random.Generator`` may change between releases. Every distribution is drawn in
+    float64 and rounded once.
 
     Args:
-        seed: integer of 0 or more, of any size.
+        seed: a non-negative integer of any size.
     """
 
     name: ClassVar[str] = "numpy"
@@ -30,25 +31,25 @@ class NumpyStream(Stream):
         self._random = np.random.RandomState(np.random.PCG64(integer("seed", seed, 0)))
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
-        """Uniform in ``[low, high)``."""
+        """Draw uniformly in ``[low, high)``."""
         values = self._random.random_sample(shape)
         values *= high - low
         values += low
         return self._rounded(values, dtype)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
-        """Normal with ``mean`` and ``std``."""
+        """Draw from a normal distribution with ``mean`` and ``std``."""
         return self._rounded(self._random.standard_normal(shape) * std + mean, dtype)
 
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """Normal, redrawn until within ``mean + [lower, upper] * std``."""
+        """Draw from a normal distribution; redraw numbers outside ``mean + [lower, upper] * std``."""
         count = math.prod(shape)
         values = np.empty(0)
         while values.size < count:
-            drawn = self._random.standard_normal(2 * (count - values.size) + 8)
-            values = np.concatenate([values, drawn[(drawn >= lower) & (drawn <= upper)]])
+            draws = self._random.standard_normal(2 * (count - values.size) + 8)
+            values = np.concatenate([values, draws[(draws >= lower) & (draws <= upper)]])
         return self._rounded(values[:count].reshape(shape) * std + mean, dtype)
 
     def _rounded(self, values: Doubles, dtype: str) -> Values:

@@ -1,4 +1,4 @@
-"""Taking a ``paddle.nn.Conv1D`` apart, weight and spectral normalisation included."""
+"""Capture of ``paddle.nn.Conv1D``, also with weight or spectral normalisation."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, ref
 from convpolicy.parts.choice import Choice
 
 FORWARDS = (nn.Conv1D.forward, PaddedConv1D.forward, ByLengthConv1D.forward)
-OWN_MODES = {word: mode for mode, word in MODES.items()} | {"zeros": Choice("zeros")}
+OWN_MODES = {name: mode for mode, name in MODES.items()} | {"zeros": Choice("zeros")}
 DATA_LAYOUTS = {"NCL": "NCW", "NLC": "NWC"}
-# what a pre-hook of Paddle's own utilities makes of the weight, without its side effects
+# for the pre-hooks of Paddle's own utilities: the weight that they compute, without their side effects
 REWRITING_HOOKS: dict[Any, Any] = {
     WeightNorm: lambda hook, layer: hook.compute_weight(layer),
     SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
@@ -29,9 +29,10 @@ REWRITING_HOOKS: dict[Any, Any] = {
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and the weights that the layer's next call would use; None for what is no ``nn.Conv1D``.
+    """Return sizes, policy and effective weights of a ``paddle.nn.Conv1D``, or None for another object.
 
-    ``SAME`` with a dilation above 1 is what Paddle computes: the same layer with dilation 1.
+    The effective weights are those that the layer's next call uses. For ``SAME`` the captured dilation is 1, since Paddle ignores
+    the layer's own dilation.
     """
     if not isinstance(layer, nn.Conv1D):
         refuse_others(layer, {nn.Conv1DTranspose: TRANSPOSED})
@@ -40,8 +41,8 @@ def capture(layer: Any) -> Capture | None:
     weight, bias = _values(layer)
     dtypes = {value.dtype for value in (weight, bias) if value is not None}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
-        found = ", ".join(sorted(map(str, dtypes)))
-        raise refuse(layer, f"weight and bias are {found}", f"convert both to one of {', '.join(DTYPES.values())}")
+        names = ", ".join(sorted(map(str, dtypes)))
+        raise refuse(layer, f"weight and bias are {names}", f"convert both to one of {', '.join(DTYPES.values())}")
     arrays = {name: as_given(value.numpy()) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
     padding, resets_dilation = _padding(layer)
     (kernel,), (stride,), (dilation,) = layer._kernel_size, layer._stride, layer._dilation
@@ -49,14 +50,18 @@ def capture(layer: Any) -> Capture | None:
     shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,)}
     for name, array in arrays.items():
         if array.shape != shapes[name]:
-            raise refuse(layer, f"its {name} has shape {array.shape} and its sizes say {shapes[name]}", "build it anew")
-    chosen = _policy(layer, spec, padding).evolve(bias=bias is not None)
-    return Capture(spec, chosen, arrays["weight"], arrays.get("bias"), DTYPES[weight.dtype])
+            raise refuse(
+                layer,
+                f"its {name} has shape {array.shape}, but its sizes need {shapes[name]}",
+                "build a new layer of these sizes",
+            )
+    layer_policy = _policy(layer, spec, padding).evolve(bias=bias is not None)
+    return Capture(spec, layer_policy, arrays["weight"], arrays.get("bias"), DTYPES[weight.dtype])
 
 
 def _check(layer: nn.Conv1D) -> None:
     if type(layer).forward not in FORWARDS:
-        raise refuse(layer, "its class computes forward in a way of its own", "capture a plain nn.Conv1D with its weights")
+        raise refuse(layer, "its class overrides forward", "capture a plain nn.Conv1D with its weights")
     if "forward" in vars(layer):
         raise refuse(layer, "its forward was replaced", "capture it before paddle.jit.to_static, or delete that attribute")
     if layer._forward_post_hooks:
@@ -67,12 +72,12 @@ def _check(layer: nn.Conv1D) -> None:
     if layer.training and any(isinstance(hook, SpectralNorm) for hook in hooks):
         raise refuse(layer, "spectral normalisation changes its weight at every call while training", "call eval() first")
     if layer._data_format not in DATA_LAYOUTS:
-        raise refuse(layer, f"Paddle refuses data_format {layer._data_format!r} for it", "pass NCL or NLC")
+        raise refuse(layer, f"Paddle refuses its data_format {layer._data_format!r}", "pass NCL or NLC")
 
 
 @paddle.no_grad()  # type: ignore[untyped-decorator]
 def _values(layer: nn.Conv1D) -> tuple[Any, Any]:
-    """Return weight and bias as the next call would have them, after Paddle's own pre-hooks."""
+    """Return the weight and bias that the next call uses, after Paddle's own pre-hooks."""
     values = {"weight": layer.weight, "bias": layer.bias}
     for hook in layer._forward_pre_hooks.values():
         values[hook.name] = next(rewrite for kind, rewrite in REWRITING_HOOKS.items() if isinstance(hook, kind))(hook, layer)
@@ -80,10 +85,10 @@ def _values(layer: nn.Conv1D) -> tuple[Any, Any]:
 
 
 def _padding(layer: nn.Conv1D) -> tuple[Any, bool]:
-    """Return the padding in convpolicy's words, and whether it makes Paddle compute with dilation 1."""
+    """Return the ``padding`` argument for `Policy.evolve`, and True when Paddle ignores the layer's dilation."""
     if isinstance(layer, PaddedConv1D):
         return None, False
-    if layer._padding_mode != "zeros":  # the pads that its forward reads
+    if layer._padding_mode != "zeros":  # its forward reads these pads
         return tuple(layer._reversed_padding_repeated_twice), False
     try:
         pads, algorithm = _update_padding_nd(layer._padding, layer._data_format == "NLC", 1)
@@ -97,7 +102,7 @@ def _padding(layer: nn.Conv1D) -> tuple[Any, bool]:
 def _policy(layer: nn.Conv1D, spec: ConvSpec, padding: Any) -> Policy:
     if isinstance(layer, PaddedConv1D):
         if spec != layer._request.spec:
-            raise refuse(layer, "its sizes were changed after it was built", "build it anew")
+            raise refuse(layer, "its sizes were changed after it was built", "build a new layer")
         return layer.policy
     try:
         return named_policy("paddle").evolve(

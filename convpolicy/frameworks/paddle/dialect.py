@@ -1,4 +1,4 @@
-"""How Paddle's code is read; `dialect_written` has how it is written."""
+"""The dialect ``paddle``: how ``translate`` reads Paddle code. `dialect_written` writes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ATTRIBUTE = ("name", "initializer", "learning_rate", "regularizer", "trainable",
 
 
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
-    """Read what is padded, and ``weight_attr`` and ``bias_attr``, which hold an initializer, or False for no bias."""
+    """Read the padding, ``weight_attr`` and ``bias_attr``, which contain an initializer, or False for no bias."""
     policy, padding, dilation, notes = _padding(arguments)
     bias = _bias(arguments)
     changes: dict[str, Value] = {"bias": bias, **dilation}
@@ -30,10 +30,11 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
 
 
 def _padding(arguments: Mapping[str, Value]) -> tuple[dict[str, Any], Expression | None, dict[str, int], list[str]]:
-    """Read ``padding``, a word for zeros, a number, or a pair for zeros.
+    """Read ``padding``: a number, or for zeros also a name or a pair.
 
     Returns:
-        Changes of the policy, an expression for both sides or None, the dilation where 'SAME' sets it to 1, and notes.
+        ``(policy, padding, dilation, notes)``: changes of the policy, an expression for both sides or None, ``{"dilation": 1}`` where
+        'SAME' sets it, and notes for the user.
     """
     mode = word("padding_mode", arguments["padding_mode"], MODES)
     padding = arguments["padding"]
@@ -43,9 +44,7 @@ def _padding(arguments: Mapping[str, Value]) -> tuple[dict[str, Any], Expression
         if len(padding) == 3 and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in padding):
             axis = 1 if arguments["data_format"] == "NLC" else 2
             if any(tuple(pair) != (0, 0) for number, pair in enumerate(padding) if number != axis):
-                raise InvalidValueError(
-                    f"padding must leave batch and channels alone, got {code_of(padding)}; pass [left, right]."
-                )
+                raise InvalidValueError(f"padding must be 0 for batch and channels, got {code_of(padding)}; pass [left, right].")
             padding = padding[axis]
         padding = padding[0] if len(padding) == 1 else padding
         for side in padding if isinstance(padding, (tuple, list)) else ():
@@ -56,13 +55,13 @@ def _padding(arguments: Mapping[str, Value]) -> tuple[dict[str, Any], Expression
         padding = word("padding", padding.upper(), ("SAME", "VALID"))
     policy = {"padding": padding, "padding_mode": Choice("circular", overflow="periodic") if mode == "circular" else mode}
     if padding == "SAME" and arguments["dilation"] != 1:
-        note = f"dilation={code_of(arguments['dilation'])} is 1 here: Paddle's 'SAME' sets it to 1 without saying so"
+        note = f"dilation={code_of(arguments['dilation'])} becomes 1: Paddle's 'SAME' silently sets the dilation to 1"
         return policy, None, {"dilation": 1}, [note]
     return policy, None, {}, []
 
 
 def _bias(arguments: Mapping[str, Value]) -> Value:
-    """Return False where ``bias_attr=False`` says that there is no bias, else what ``bias`` says."""
+    """Return False for ``bias_attr=False``, which means no bias, otherwise the value of ``bias``."""
     attribute = arguments["bias_init"]
     if arguments["bias"] is False or isinstance(attribute, Call):
         return arguments["bias"]
@@ -70,7 +69,7 @@ def _bias(arguments: Mapping[str, Value]) -> Value:
 
 
 def _initializer(value: Value, role: str, notes: list[str]) -> Value:
-    """Return the initializer in what may be a ParamAttr, or None for the default."""
+    """Return the initializer inside a ParamAttr, or the value itself; None means the default."""
     if not isinstance(value, Call) or value.short != "ParamAttr":
         return value
     arguments = bind(value, dict.fromkeys(ATTRIBUTE), len(ATTRIBUTE), "paddle.ParamAttr")
@@ -85,7 +84,7 @@ def _initializer(value: Value, role: str, notes: list[str]) -> Value:
 def _kaiming(shape: str) -> Named:
     def choice(fan_in: Any, negative_slope: float, nonlinearity: str, mode: str) -> Choice:
         if fan_in is not None:
-            raise ValueError("a fan_in of its own")
+            raise ValueError("it sets fan_in")
         return scaled(mode, gain_of(nonlinearity, negative_slope), shape)
 
     return Named({"fan_in": None, "negative_slope": 0.0, "nonlinearity": "relu", "mode": "fan_in"}, choice)
@@ -94,7 +93,7 @@ def _kaiming(shape: str) -> Named:
 def _xavier(shape: str) -> Named:
     def choice(fan_in: Any, fan_out: Any, gain: float) -> Choice:
         if fan_in is not None or fan_out is not None:
-            raise ValueError("fans of its own")
+            raise ValueError("it sets fan_in or fan_out")
         return scaled("fan_avg", gain, shape)
 
     return Named({"fan_in": None, "fan_out": None, "gain": 1.0}, choice)
@@ -104,7 +103,7 @@ INITIALIZERS = {
     "constant": CONSTANT,
     "normal": Named({"mean": 0.0, "std": 1.0}, lambda mean, std: Choice("normal", mean=mean, std=std)),
     "uniform": Named({"low": -1.0, "high": 1.0}, lambda low, high: Choice("uniform", low=low, high=high)),
-    # the bounds are values, as measured on 3.3.1
+    # its bounds are absolute values, as measured on 3.3.1
     "truncatednormal": Named({"mean": 0.0, "std": 1.0, "a": -2.0, "b": 2.0}, truncated_at_values),
     "kaimingnormal": _kaiming("normal"),
     "kaiminguniform": _kaiming("uniform"),

@@ -1,4 +1,4 @@
-"""How Paddle's code is written."""
+"""How ``translate`` writes Paddle code."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SAME = SamePad(name="{}Pad1D", base="nn.Layer", call="forward", pad="nn.function
 
 
 def padding(request: Request) -> Padding:
-    """Numbers, pairs for zeros, and its own 'SAME' for dilation 1; else a pad layer."""
+    """Return a number, a pair for zero pads, Paddle's 'SAME' for dilation 1, or a pad layer for any other padding."""
     require_mode(request, "paddle", ("zeros", *LAYERS))
-    if (word := word_or_number(request, "paddle", ("VALID", "SAME"), modes=False)) is not None:
-        return Padding({} if word == "VALID" else {"padding": word}, word=True)
+    if (name := word_or_number(request, "paddle", ("VALID", "SAME"), modes=False)) is not None:
+        return Padding({} if name == "VALID" else {"padding": name}, word=True)
     pads = request.pads()
     if pads is None:
         return same_padding(request, SAME, {})

@@ -1,4 +1,4 @@
-"""Paddle's initializers as code: objects of ``paddle.nn.initializer``."""
+"""How ``translate`` writes an initializer in Paddle: an object of ``paddle.nn.initializer``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convpolicy.translation.reading import Request
 
 
 def initial(distribution: Distribution, role: str, request: Request) -> str | None:
-    """Return the value of ``weight_attr`` or ``bias_attr``, or None for a distribution that Paddle does not have."""
+    """Return the code of ``weight_attr`` or ``bias_attr``, or None for a distribution that Paddle does not have."""
     plain, groups = in_numbers(distribution, request), request.values["groups"]
     p = plain.parameters
     if plain.kind == "truncated_normal":

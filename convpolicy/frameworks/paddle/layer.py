@@ -1,4 +1,4 @@
-"""The backend ``paddle``: ``paddle.nn.Conv1D`` itself where it can express the padding, else a subclass that pads by the plan."""
+"""The backend ``paddle``: a plain ``paddle.nn.Conv1D`` where it can express the padding, otherwise a subclass that pads by a plan."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from convpolicy.parts.side import Arithmetic, value_of
 from convpolicy.parts.stream import Stream
 
 ZEROS = Choice("zeros")
-SAME = "paddle_same"  # the rule of Paddle's 'SAME', which sets a dilation above 1 to 1 without saying so
-# modes of Paddle's Conv1D, which takes one number of samples for both sides; its circular wraps again and again, so that the
-# circular that refuses pads wider than the input is not among them
+SAME = "paddle_same"  # the rule of Paddle's 'SAME', which silently sets a dilation above 1 to 1
+# Padding mode -> mode of Paddle's Conv1D, which pads both sides equally. Its circular mode repeats the input for pads wider than
+# the input, so it equals only circular with overflow="periodic".
 MODES = {Choice("reflect"): "reflect", Choice("replicate"): "replicate", Choice("circular", overflow="periodic"): "circular"}
-# (padding mode, overflow rule) -> the mode of paddle.nn.functional.pad that does the same wherever the plan is defined
+# (padding mode, overflow rule) -> the mode of paddle.nn.functional.pad that gives the same result for every valid plan
 PAD_MODES = {
     ("zeros", None): "constant",
     ("constant", None): "constant",
@@ -35,11 +35,11 @@ PAD_MODES = {
     ("circular", "periodic"): "circular",
 }
 DTYPES = {paddle.float32: "float32", paddle.float64: "float64"}
-WEIGHT_INIT, BIAS_INIT = Choice("he_normal", fan="fan_in_all_groups"), Choice("zeros")  # what Paddle's Conv1D starts with
+WEIGHT_INIT, BIAS_INIT = Choice("he_normal", fan="fan_in_all_groups"), Choice("zeros")  # defaults of Paddle's Conv1D
 
 
 def native_padding(request: LayerRequest) -> int | list[int] | str | None:
-    """Return the ``padding`` argument with which ``paddle.nn.Conv1D`` does this by itself, or None when it cannot."""
+    """Return the ``padding`` argument with which ``paddle.nn.Conv1D`` pads by the policy, or None when it cannot."""
     policy, pads = request.policy, request.static_pads()
     if pads is None:
         return "SAME" if policy.padding_mode == ZEROS and pads_alike(policy, SAME, request.spec) else None
@@ -58,26 +58,26 @@ def has_native_init(request: LayerRequest) -> bool:
 
 
 class GlobalStream(Stream):
-    """Paddle's own global random state, for layers built without a seed."""
+    """Paddle's global random state, for layers that are built without a seed."""
 
     name: ClassVar[str] = "paddle"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
 
     def __init__(self) -> None:
-        pass  # nothing of its own
+        pass  # Paddle keeps the state
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float, dtype: str = "float32") -> Any:
-        """``paddle.nn.initializer.Uniform``."""
+        """Call ``paddle.nn.initializer.Uniform``."""
         return _drawn(nn.initializer.Uniform(low, high), shape, self.check_dtype(dtype))
 
     def normal(self, shape: tuple[int, ...], mean: float, std: float, dtype: str = "float32") -> Any:
-        """``paddle.nn.initializer.Normal``."""
+        """Call ``paddle.nn.initializer.Normal``."""
         return _drawn(nn.initializer.Normal(mean, std), shape, self.check_dtype(dtype))
 
     def truncated_normal(
         self, shape: tuple[int, ...], mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Any:
-        """``paddle.nn.initializer.TruncatedNormal``, whose bounds are values and not standard deviations: measured on 3.3.1."""
+        """Call ``paddle.nn.initializer.TruncatedNormal``, whose bounds are absolute values, as measured on 3.3.1."""
         return _drawn(
             nn.initializer.TruncatedNormal(mean, std, mean + lower * std, mean + upper * std), shape, self.check_dtype(dtype)
         )
@@ -88,16 +88,16 @@ def _drawn(initializer: Any, shape: tuple[int, ...], dtype: str) -> Any:
 
 
 def pad_mode(request: LayerRequest) -> str | None:
-    """Return the mode of ``paddle.nn.functional.pad`` that does what the policy's padding mode does, or None."""
-    (mode, words), *others = request.policy.modes()
-    left, right = (value_of(words, side) for side in SIDES)
+    """Return the mode of ``paddle.nn.functional.pad`` that equals the policy's padding mode, or None."""
+    (mode, parameters), *others = request.policy.modes()
+    left, right = (value_of(parameters, side) for side in SIDES)
     if others or isinstance(left, tuple) or not np.array_equal(left, right, equal_nan=True):
-        return None  # it takes one mode and one number for both sides
-    return PAD_MODES.get((mode.name, words.get("overflow")))
+        return None  # Paddle has one mode and one constant for both sides
+    return PAD_MODES.get((mode.name, parameters.get("overflow")))
 
 
 class PaddedConv1D(nn.Conv1D):
-    """A ``paddle.nn.Conv1D`` that pads by a policy's plan; parameters and state dict are Paddle's own."""
+    """A ``paddle.nn.Conv1D`` that pads by a policy's plan; its parameters and state dict are those of ``paddle.nn.Conv1D``."""
 
     def __init__(self, request: LayerRequest, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -108,15 +108,15 @@ class PaddedConv1D(nn.Conv1D):
 
     @property
     def policy(self) -> Policy:
-        """The policy this layer follows."""
+        """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
-        """Return the plan for one input length in samples."""
+        """Return the padding plan for an input of ``length`` samples."""
         return self._request.plan(length)
 
     def forward(self, x: Any) -> Any:
-        """Convolve (batch, channels, length)."""
+        """Convolve an input (batch, channels, length)."""
         _checked(self, x.shape)
         return self._padded_by_mode(x, self._pads)
 
@@ -130,22 +130,22 @@ class PaddedConv1D(nn.Conv1D):
         return F.conv1d(x, self.weight, self.bias, spec.stride, list(pads), spec.dilation, spec.groups)
 
     def extra_repr(self) -> str:
-        """Return Paddle's own text, the rule, the mode and the policy's name."""
+        """Return Paddle's own text, followed by the padding rule, the padding mode and the policy's name."""
         policy = self.policy
         return f"{super().extra_repr()}, padding={policy.padding}, padding_mode={policy.padding_mode}, policy={policy.name!r}"
 
 
 @paddle.jit.marker.force_dynamic
 class ByLengthConv1D(PaddedConv1D):
-    """A `PaddedConv1D` that resolves its plan for every length that comes.
+    """A `PaddedConv1D` that resolves a plan for each input length.
 
-    ``paddle.jit.to_static`` runs it as it stands between two graphs; with ``full_graph=True`` it becomes the graph of one length.
+    ``paddle.jit.to_static`` runs it as Python code between two graphs. With ``full_graph=True`` it becomes a graph for one length.
     """
 
     @paddle.jit.marker.unified(for_ast=False)  # type: ignore[untyped-decorator]
     def forward(self, x: Any) -> Any:
-        """Convolve (batch, channels, length)."""
-        translate = paddle.framework.core.set_eval_frame(None)  # to_static shall not translate the arithmetic of a plan
+        """Convolve an input (batch, channels, length)."""
+        translate = paddle.framework.core.set_eval_frame(None)  # keeps to_static from translating the arithmetic of a plan
         try:
             plan = _checked(self, x.shape)
         finally:
@@ -153,8 +153,8 @@ class ByLengthConv1D(PaddedConv1D):
         if plan is None:
             policy = self.policy
             raise InvalidValueError(
-                f"length must be known to translate padding {policy.padding} with mode {policy.padding_mode}, got None; give the "
-                f"InputSpec a length, or call paddle.jit.to_static with full_graph=False."
+                f"length must be a number to translate padding {policy.padding} with mode {policy.padding_mode}, got None; "
+                f"set a length in the InputSpec, or call paddle.jit.to_static with full_graph=False."
             )
         if self._pad_mode is not None and plan.cut == (0, 0):
             return self._padded_by_mode(x, (plan.left, plan.right))
@@ -163,13 +163,13 @@ class ByLengthConv1D(PaddedConv1D):
         sources = list(plan.positions)
         if min(sources) < 0:
             constant = paddle.full([x.shape[0], x.shape[1], 1], plan.value, x.dtype)
-            x = paddle.concat([x, constant], axis=2)  # behind the last sample
+            x = paddle.concat([x, constant], axis=2)  # after the last sample
             sources = [plan.length if source < 0 else source for source in sources]
         return self._convolved(paddle.index_select(x, paddle.to_tensor(sources), axis=2))
 
 
 def _summed(x: Any, plan: Plan) -> Any:
-    """Pad (batch, channels, length) by a plan whose elements are sums, or several constants."""
+    """Pad an input (batch, channels, length) by a plan that adds sums or several constants."""
     batch, channels = x.shape[0], x.shape[1]
     arithmetic = Arithmetic(
         take=lambda index: paddle.index_select(x, paddle.to_tensor(index), axis=2),
@@ -184,7 +184,7 @@ def _summed(x: Any, plan: Plan) -> Any:
 
 @paddle.jit.marker.unified  # type: ignore[untyped-decorator]
 def _checked(layer: PaddedConv1D, shape: Any) -> Plan | None:
-    """Check an input's shape and return its plan; None while a length that is not known is translated."""
+    """Check an input's shape and return its plan, or None while the length is unknown."""
     channels, length = layer._request.spec.in_channels, shape[-1] if len(shape) else 0
     if len(shape) != 3 or shape[1] != channels:
         raise InvalidValueError(
@@ -199,7 +199,10 @@ def _layer_class(request: LayerRequest) -> type[PaddedConv1D]:
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1D:
-    """Build the layer; without a stream Paddle's global random state decides, as ``paddle.seed`` left it."""
+    """Build the layer.
+
+    Without a stream, initial weights come from Paddle's global random state, which ``paddle.seed`` sets.
+    """
     spec, policy, padding = request.spec, request.policy, native_padding(request)
     arguments = {
         "in_channels": spec.in_channels,
@@ -214,12 +217,12 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
         "dtype": request.dtype,
         "bias_attr": None if policy.bias else False,
     }
-    own_draw = stream is None and has_native_init(request)
-    if not own_draw:
-        blank = nn.initializer.Constant(0.0)  # draws nothing: the global random state stays as it is
-        arguments["weight_attr"] = paddle.ParamAttr(initializer=blank)
+    draws_itself = stream is None and has_native_init(request)
+    if not draws_itself:
+        zeros = nn.initializer.Constant(0.0)  # draws nothing, so the global random state does not change
+        arguments["weight_attr"] = paddle.ParamAttr(initializer=zeros)
     layer = nn.Conv1D(**arguments) if padding is not None else _layer_class(request)(request, **arguments)
-    if not own_draw:
+    if not draws_itself:
         for name, value in request.draw(GlobalStream() if stream is None else stream).items():
             if value is not None:
                 getattr(layer, name).set_value(value)
@@ -227,7 +230,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
 
 
 def run(layer: nn.Conv1D, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy."""
+    """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
     with paddle.no_grad():
         return layer(paddle.to_tensor(np.ascontiguousarray(data))).numpy()
 
@@ -238,7 +241,7 @@ def parameters(layer: nn.Conv1D) -> dict[str, Any]:
 
 
 def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel) and bias, given as NumPy arrays.
+    """Write NumPy arrays to weight (out, in/groups, kernel) and bias.
 
     Raises:
         InvalidValueError: another shape, or a bias for a layer without one.
@@ -249,16 +252,16 @@ def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
             continue
         shape = None if tensors[name] is None else tuple(tensors[name].shape)
         if value.shape != shape:
-            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+            raise InvalidValueError(f"{name} must have shape {shape}, like the layer's, got {value.shape}; build another layer.")
         tensors[name].set_value(paddle.to_tensor(np.ascontiguousarray(value)).astype(tensors[name].dtype))
 
 
 def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:
-    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
-    wanted = {"input": paddle.to_tensor(np.ascontiguousarray(data), stop_gradient=False), **_weights(layer)}
-    present = {name: value for name, value in wanted.items() if value is not None}
-    found = paddle.grad([layer(wanted["input"])], list(present.values()), [paddle.to_tensor(np.ascontiguousarray(upstream))])
-    return dict.fromkeys(wanted) | {name: value.numpy() for name, value in zip(present, found)}
+    """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
+    tensors = {"input": paddle.to_tensor(np.ascontiguousarray(data), stop_gradient=False), **_weights(layer)}
+    present = {name: value for name, value in tensors.items() if value is not None}
+    grads = paddle.grad([layer(tensors["input"])], list(present.values()), [paddle.to_tensor(np.ascontiguousarray(upstream))])
+    return dict.fromkeys(tensors) | {name: value.numpy() for name, value in zip(present, grads)}
 
 
 def _weights(layer: nn.Conv1D) -> dict[str, Any]:

@@ -11,7 +11,11 @@ from convpolicy.layers.whole_models import Convolution, roles, walk
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """Return an iterator of what is or is called a Conv1D in a model, in the order of ``named_sublayers``; None for another object."""
+    """List the layers of a model that are a Conv1D or are named like one.
+
+    Returns:
+        An iterator in the order of ``named_sublayers``, or None if ``model`` is not a ``paddle.nn.Layer``.
+    """
     if not isinstance(model, nn.Layer):
         return None
     layers = walk(model, _children, lambda layer: isinstance(layer, nn.Conv1D), every_path)

@@ -1,4 +1,4 @@
-"""``paddle.nn.Conv1D``."""
+"""Runs the real ``paddle.nn.Conv1D``, for ``convpolicy verify``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def version() -> str:
     return str(paddle.__version__)
 
 
-def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
-    own = {"bias_attr" if name == "bias" else name: value for name, value in words.items()}
-    if own.get("bias_attr") is True:
-        del own["bias_attr"]  # True is not a ParamAttr; a bias is the default
-    if isinstance(own.get("padding"), tuple):
-        own["padding"] = list(own["padding"])
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
+    renamed = {"bias_attr" if name == "bias" else name: value for name, value in arguments.items()}
+    if renamed.get("bias_attr") is True:
+        del renamed["bias_attr"]  # True is not a ParamAttr; a bias is the default
+    if isinstance(renamed.get("padding"), tuple):
+        renamed["padding"] = list(renamed["padding"])
     return paddle.nn.Conv1D(
-        spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups, **own
+        spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups, **renamed
     )
 
 

@@ -1,4 +1,4 @@
-"""PaddlePaddle: policy, padding rule, random stream, backend and native layer. Importing it does not import paddle."""
+"""The PaddlePaddle plugin: policy, padding rule, random stream, backend and native layer. Importing it does not import paddle."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ OTHER_FILES = {".pdparams": PARAMETERS, ".pdopt": PARAMETERS, ".pdmodel": GRAPH,
 
 
 def paddle_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """As same_upper, for dilation 1 only: Paddle's 'SAME' computes any other layer with dilation 1, without saying so.
+    """same_upper for dilation 1; other dilations are refused, since Paddle's 'SAME' silently sets them to 1.
 
     Source: paddle/phi/kernels/cpu/conv_util.h, UpdatePaddingAndDilation.
     """
     if dilation > 1:
         raise ValueError(
-            f"dilation must be 1, got {dilation}, which Paddle's 'SAME' would silently take for 1; pass 1 for what Paddle computes "
-            f"or padding='same_upper' for what was meant."
+            f"dilation must be 1, got {dilation}, which Paddle's 'SAME' silently sets to 1; pass 1 to compute the same as Paddle, or "
+            f"padding='same_upper' to keep the dilation."
         )
     return same_upper(kernel, stride, dilation, length, odd_side="right")
 
@@ -55,7 +55,7 @@ def convpolicy_policies() -> list[Policy]:
             versions=">=3.3,<3.4",
             measured="3.3.1",
             source="python/paddle/nn/layer/conv.py, class Conv1D",
-            description="No padding, bias of zeros, weight N(0, 2 / (in_channels · kernel)), also with groups.",
+            description="No padding; bias of zeros; weight N(0, 2 / (in_channels · kernel)), also with groups.",
         )
     ]
 
@@ -64,12 +64,16 @@ def convpolicy_policies() -> list[Policy]:
 def convpolicy_random_streams() -> list[RandomStream]:
     """Return the random stream ``paddle``."""
     return [
-        RandomStream("paddle", lazy(f"{ROOM}.stream", "PaddleStream"), description="paddle.seed(seed): one mt19937_64 generator.")
+        RandomStream(
+            "paddle",
+            lazy(f"{ROOM}.stream", "PaddleStream"),
+            description="The numbers after paddle.seed(seed): one mt19937_64 generator.",
+        )
     ]
 
 
 def default_dtype() -> str:
-    """Return what ``paddle.set_default_dtype`` set; whoever called that has imported Paddle."""
+    """Return the default dtype of Paddle; float32 while Paddle is not imported, since nobody can have changed it."""
     paddle = sys.modules.get("paddle")
     return "float32" if paddle is None else str(paddle.get_default_dtype())
 
@@ -84,8 +88,8 @@ def convpolicy_backends() -> list[Backend]:
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             default_dtype=default_dtype,
-            dtypes=("float32", "float64"),  # Paddle 3.3 has no narrower convolution on the CPU
-            description="paddle.nn.Conv1D itself, or a subclass that pads by the plan where it cannot express the policy.",
+            dtypes=("float32", "float64"),  # on the CPU Paddle 3.3 has no convolution of other dtypes
+            description="A plain paddle.nn.Conv1D where it can express the policy, otherwise a subclass that pads by a plan.",
         )
     ]
 
@@ -104,5 +108,8 @@ def convpolicy_dialects() -> list[Deferred]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return Paddle's files, which are not read: what to do with each."""
-    return [FileFormat(suffix, instead=instead, description="Not read: of Paddle.") for suffix, instead in OTHER_FILES.items()]
+    """Return formats that refuse Paddle's own files and name the alternative."""
+    return [
+        FileFormat(suffix, instead=instead, description="A file of Paddle that cannot be read.")
+        for suffix, instead in OTHER_FILES.items()
+    ]

@@ -1,4 +1,4 @@
-"""What may stand around Paddle's Conv1D in code, and its other layers."""
+"""Code around Paddle's Conv1D that ``translate`` knows: containers, wrappers, casts and similar layers."""
 
 from __future__ import annotations
 

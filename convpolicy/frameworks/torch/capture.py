@@ -1,4 +1,4 @@
-"""Taking a ``torch.nn.Conv1d`` apart, weight normalisation, spectral normalisation and pruning included."""
+"""Capture of ``torch.nn.Conv1d``, also with weight normalisation, spectral normalisation or pruning."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
-# what a call goes through, by the files that may have written it: a class, or the framework itself, may have been given another
+# the functions that a call runs, and the files that define them; a subclass or a patch may replace them
 CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad")
 FILES = {
-    function.__code__.co_filename  # no __init__, which torch.compile replaces
+    function.__code__.co_filename  # __init__ is absent, since torch.compile replaces it
     for function in (nn.Module.forward, nn.Conv1d.forward, RuledConv1d.forward, PaddedConv1d.extra_repr)
 }
-# what a pre-hook of torch's own utilities makes of the weight, without its side effects
+# for the pre-hooks of torch's own utilities: the weight that they compute, without their side effects
 REWRITING_HOOKS = {
     WeightNorm: lambda hook, layer: hook.compute_weight(layer),
     SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
@@ -40,15 +40,18 @@ REWRITING_HOOKS = {
 }
 OTHERS = {
     nn.ConvTranspose1d: TRANSPOSED,
-    torch.jit.ScriptModule: ("it is scripted or traced", "capture the module that it was made of"),
+    torch.jit.ScriptModule: ("it is scripted or traced", "capture the module that it was made from"),
 }
-COMPILED = ("it is compiled", "capture what was compiled, its attribute _orig_mod")
-QUANTIZED = ("torch.ao.nn.quantized.", "torch.nn.quantized.")  # where such classes are defined
+COMPILED = ("it is compiled", "capture the original module, its attribute _orig_mod")
+QUANTIZED = ("torch.ao.nn.quantized.", "torch.nn.quantized.")  # modules that define the quantized classes
 CHANGING_IN_TRAINING = (SpectralNorm, parametrizations._SpectralNorm)
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and the weights that the layer's next call would use; None for what is no ``nn.Conv1d``."""
+    """Return sizes, policy and effective weights of a ``torch.nn.Conv1d``, or None for another object.
+
+    The effective weights are those that the layer's next call uses.
+    """
     if not isinstance(layer, nn.Conv1d):
         refuse_others(layer, OTHERS)
         if "_orig_mod" in getattr(layer, "_modules", ()):
@@ -60,7 +63,9 @@ def capture(layer: Any) -> Capture | None:
     values = _values(layer)
     weight, bias = values["weight"], values["bias"]
     if any(type(value) not in TENSORS for value in (weight, bias) if value is not None):
-        raise refuse(layer, f"its weight is a {type(weight).__name__}, which may compute in a way of its own", "make it a tensor")
+        raise refuse(
+            layer, f"its weight is a {type(weight).__name__}, which may override the computation", "replace it with a tensor"
+        )
     if weight.dtype not in DTYPES or (bias is not None and bias.dtype != weight.dtype):
         dtypes = ", ".join(str(value.dtype) for value in (weight, bias) if value is not None)
         raise refuse(layer, f"weight and bias are {dtypes}", f"convert both to one of {', '.join(DTYPES.values())}")
@@ -69,22 +74,22 @@ def capture(layer: Any) -> Capture | None:
     if tuple(weight.shape) != spec.weight_shape:
         raise refuse(
             layer,
-            f"its weight has shape {tuple(weight.shape)} and its sizes say {spec.weight_shape}",
-            "build it with its own sizes",
+            f"its weight has shape {tuple(weight.shape)}, but its sizes need {spec.weight_shape}",
+            "build a new layer of these sizes",
         )
-    chosen = _policy(layer, spec, bias is not None)
+    layer_policy = _policy(layer, spec, bias is not None)
     if LEARNED in values:
-        chosen = with_learned(chosen, _learned(layer, values[LEARNED], weight.dtype))
-    return Capture(spec, chosen, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
+        layer_policy = with_learned(layer_policy, _learned(layer, values[LEARNED], weight.dtype))
+    return Capture(spec, layer_policy, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
 
 
 def _learned(layer: nn.Conv1d, value: Any, dtype: torch.dtype) -> Any:
-    """Return the learned constant as float64, in which it is exact."""
+    """Return the learned constant as float64, which represents it exactly."""
     if type(value) not in TENSORS or value.dtype != dtype or value.shape not in ((), (layer.in_channels,)):
         raise refuse(
             layer,
             f"its {LEARNED} is a {type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}",
-            f"make it a tensor of {dtype} and shape () or ({layer.in_channels},)",
+            f"replace it with a tensor of {dtype} and shape () or ({layer.in_channels},)",
         )
     return as_numpy(value.detach().cpu().double())
 
@@ -96,12 +101,12 @@ def _array(value: Tensor) -> Any:
 def _check(layer: nn.Conv1d) -> None:
     if isinstance(layer, nn.LazyConv1d):
         raise refuse(layer, "its in_channels are not known before the first call", "call it once on an input")
-    if any(_written_in(getattr(type(layer), name, None)) not in FILES for name in CALLED if hasattr(type(layer), name)):
-        raise refuse(layer, "its class computes forward in a way of its own", "capture a plain torch.nn.Conv1d with its weights")
+    if any(_file_of(getattr(type(layer), name, None)) not in FILES for name in CALLED if hasattr(type(layer), name)):
+        raise refuse(layer, "its class overrides forward", "capture a plain torch.nn.Conv1d with its weights")
     if any(not isinstance(vars(layer)[name], Tuned) for name in CALLED if name in vars(layer)):
         raise refuse(layer, "its forward was replaced", "delete that attribute")
     if modules._global_forward_hooks or modules._global_forward_pre_hooks:
-        raise refuse(layer, "a forward hook of all modules may change what it computes", "remove the hook")
+        raise refuse(layer, "a global forward hook may change its output", "remove the hook")
     if layer._forward_hooks:
         raise refuse(layer, "a forward hook may change its output", "remove the hook")
     rewriting = [hook for hook in _pre_hooks(layer) if isinstance(hook, tuple(REWRITING_HOOKS))]
@@ -111,10 +116,10 @@ def _check(layer: nn.Conv1d) -> None:
     if layer.training and any(isinstance(part, CHANGING_IN_TRAINING) for part in (*rewriting, *parametrized)):
         raise refuse(layer, "spectral normalisation changes its weight at every call while training", "call eval() first")
     if any(value.is_meta for value in layer.parameters()):
-        raise refuse(layer, "it is on the meta device and holds no values", "call to_empty and load its weights")
+        raise refuse(layer, "it is on the meta device and has no values", "call to_empty and load its weights")
 
 
-def _written_in(function: Any) -> str:
+def _file_of(function: Any) -> str:
     return str(getattr(getattr(function, "__code__", None), "co_filename", ""))
 
 
@@ -124,7 +129,7 @@ def _pre_hooks(layer: nn.Conv1d) -> list[Any]:
 
 @torch.no_grad()
 def _values(layer: nn.Conv1d) -> dict[str, Any]:
-    """Return weight, bias and a learned constant as the next call would have them, after parametrizations and torch's own pre-hooks."""
+    """Return weight, bias and the learned constant that the next call uses, after parametrizations and torch's own pre-hooks."""
     values: dict[str, Any] = {"weight": layer.weight, "bias": layer.bias}
     if isinstance(layer, PaddedConv1d) and layer.learns:
         values[LEARNED] = layer.padding_value
@@ -136,24 +141,25 @@ def _values(layer: nn.Conv1d) -> dict[str, Any]:
 
 
 def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
-    given: Any = layer.padding
-    padding = given if isinstance(given, str) or (isinstance(given, tuple) and len(given) > 1) else one(given)
+    padding: Any = layer.padding
+    if not isinstance(padding, str) and not (isinstance(padding, tuple) and len(padding) > 1):
+        padding = one(padding)
     request = layer._request if isinstance(layer, RuledConv1d) else followed(layer)
     if request is not None:
-        built: Any = native_padding(request)
+        expected: Any = native_padding(request)
         if isinstance(layer, PaddedConv1d):
-            built = request.static_pads() or str(request.policy.padding)
-        if (spec, padding, layer.padding_mode) != (request.spec, built, request.policy.padding_mode.name):
-            raise refuse(layer, "its sizes or its padding were changed after it was built", "build it anew")
+            expected = request.static_pads() or str(request.policy.padding)
+        if (spec, padding, layer.padding_mode) != (request.spec, expected, request.policy.padding_mode.name):
+            raise refuse(layer, "its sizes or its padding were changed after it was built", "build a new layer")
         return request.policy.evolve(bias=bias)
     if isinstance(padding, tuple):
-        raise refuse(layer, f"its padding {padding} is not one that its forward can carry out", "build it anew")
+        raise refuse(layer, f"its forward cannot use its padding {padding}", "build a new layer")
     try:
-        chosen = policy("torch").evolve(padding=padding, padding_mode=layer.padding_mode, bias=bias)
+        layer_policy = policy("torch").evolve(padding=padding, padding_mode=layer.padding_mode, bias=bias)
     except ConvPolicyError as error:
         raise refuse(layer, str(error).rstrip("."), "correct its attributes") from error
     same = split(static_total(spec.kernel_size, spec.dilation), "right")
     pads = {"same": same, "valid": (0, 0)}[padding] if isinstance(padding, str) else (padding, padding)
     if layer.padding_mode != "zeros" and tuple(layer._reversed_padding_repeated_twice) != pads:
-        raise refuse(layer, "its padding was changed after it was built, which its forward does not read", "build it anew")
-    return chosen
+        raise refuse(layer, "its padding was changed after it was built, and its forward ignores the change", "build a new layer")
+    return layer_policy

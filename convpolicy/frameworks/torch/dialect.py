@@ -1,4 +1,4 @@
-"""How torch's code is read; `dialect_written` has how it is written."""
+"""The dialect ``torch``: how ``translate`` reads torch code. `dialect_written` writes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ READER = Reader(
         ),
     ),
     modules={"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "init": "torch.nn.init"},
-    dtypes={"float": "float64"},  # as Python's float is
+    dtypes={"float": "float64"},  # Python's float
     surroundings=SURROUNDINGS,
 )
 

@@ -1,4 +1,4 @@
-"""How torch's code is written."""
+"""How ``translate`` writes torch code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SAME = SamePad(base="nn.Module", call="forward", pad="nn.functional.pad(x, (left
 
 
 def padding(request: Request) -> Padding:
-    """``padding`` and ``padding_mode`` for equal pads and its own 'same'; else a pad layer."""
+    """Return ``padding`` and ``padding_mode`` for equal pads and torch's 'same', and a pad layer for any other padding."""
     require_mode(request, "torch", LAYERS)
     mode: dict[str, Any] = {} if request.mode == "zeros" else {"padding_mode": request.mode}
-    if (word := word_or_number(request, "torch", ("valid", "same"), modes=True)) is not None:
-        return Padding({} if word == "valid" else {"padding": word, **mode}, word=True)
+    if (name := word_or_number(request, "torch", ("valid", "same"), modes=True)) is not None:
+        return Padding({} if name == "valid" else {"padding": name, **mode}, word=True)
     pads = request.pads()
     if pads is None:
         return same_padding(request, SAME, {})

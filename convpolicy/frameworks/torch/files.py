@@ -1,4 +1,7 @@
-"""Torch's own files, mapped into memory; only tensors are unpickled."""
+"""Files of ``torch.save``.
+
+The reader maps the file into memory and unpickles tensors only, so it runs no code from the file.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from convpolicy.conversion.limits import check_expansion
 from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined
 from convpolicy.errors import InvalidValueError
 
-NESTED = ("state_dict", "model_state_dict", "model", "module")  # keys of a training checkpoint under which the tensors may stand
+NESTED = ("state_dict", "model_state_dict", "model", "module")  # keys of a training checkpoint that may contain the tensors
 ZIP = b"PK"
 
 
 class TorchReader(Reader):
-    """One ``.pt`` file: a state dict, or one under a key of ``NESTED``."""
+    """Reads one ``.pt`` file: a state dict, alone or under one of the keys in ``NESTED``."""
 
     title = "torch"
 
@@ -38,10 +41,10 @@ class TorchReader(Reader):
             try:
                 self.whole = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
             except pickle.UnpicklingError as error:
-                found = re.search(r"GLOBAL (\S+)", str(error))
-                what = f" ({found[1]})" if found else ""
+                match = re.search(r"GLOBAL (\S+)", str(error))
+                name = f" ({match[1]})" if match else ""
                 raise InvalidValueError(
-                    f"{path} holds more than tensors{what}, which could run code, and none of it was run; save a state_dict() alone."
+                    f"{path} contains more than tensors{name}, and unpickling it could run code, so it was not loaded; save only a state_dict()."
                 ) from error
         self.key, self.tensors = self._state()
         self.others = tuple(str(name) for name, value in self.tensors.items() if not _is_tensor(value))
@@ -55,9 +58,9 @@ class TorchReader(Reader):
             return None, whole
         keys = [key for key in NESTED if isinstance(whole, dict) and isinstance(whole.get(key), dict)]
         if len(keys) != 1 or not any(_is_tensor(value) for value in whole[keys[0]].values()):
-            what = f"the keys {sorted(map(str, whole))}" if isinstance(whole, dict) else f"a {type(whole).__name__}"
+            content = f"the keys {sorted(map(str, whole))}" if isinstance(whole, dict) else f"a {type(whole).__name__}"
             raise InvalidValueError(
-                f"{self.path} must hold a dict of tensors, alone or under one of the keys {', '.join(NESTED)}, got {what}; save "
+                f"{self.path} must contain a dict of tensors, alone or under one of the keys {', '.join(NESTED)}, got {content}; save "
                 "model.state_dict()."
             )
         return keys[0], whole[keys[0]]
@@ -75,44 +78,47 @@ def _is_tensor(value: Any) -> bool:
 def _entry(name: Any, tensor: torch.Tensor) -> Entry:
     if not isinstance(name, str) or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         raise InvalidValueError(
-            f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; change it."
+            f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; convert it before saving."
         )
     return Entry(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.numel() * tensor.element_size())
 
 
 class TorchWriter(Writer):
-    """One ``.pt`` file, written at the end: ``torch.save`` wants all of it at once, so tensors whose bytes move are held."""
+    """Writes one ``.pt`` file.
+
+    ``torch.save`` needs every tensor at once, so the writer keeps changed tensors in memory and writes the file in `finish`.
+    """
 
     title = "torch"
 
     def __init__(self, job: Job) -> None:
         for row in job.entries:
             if not isinstance(getattr(torch, row.dtype, None), torch.dtype):
-                raise InvalidValueError(f"torch has no dtype {row.dtype}, which {row.name!r} is; choose another kind of file.")
+                raise InvalidValueError(f"torch has no dtype {row.dtype}, which {row.name!r} needs; choose another file format.")
             try:
                 torch.empty(row.shape, dtype=getattr(torch, row.dtype), device="meta")
             except (RuntimeError, TypeError) as error:
                 raise InvalidValueError(
-                    f"torch has no tensor of shape {row.shape}, which {row.name!r} has; choose another kind of file."
+                    f"torch cannot make a tensor of shape {row.shape}, which {row.name!r} needs; choose another file format."
                 ) from error
         self._path = job.path
         self._reader = job.reader if isinstance(job.reader, TorchReader) else None
-        self._made: dict[str, Any] = {}
+        self._tensors: dict[str, Any] = {}
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
-        """Hold a tensor."""
-        made = torch.empty(entry.shape, dtype=getattr(torch, entry.dtype))
+        """Keep a tensor until `finish`."""
+        tensor = torch.empty(entry.shape, dtype=getattr(torch, entry.dtype))
         if entry.size:
-            made.view(-1).view(torch.uint8).numpy()[:] = joined(entry, pieces)
-        self._made[entry.name] = made
+            tensor.view(-1).view(torch.uint8).numpy()[:] = joined(entry, pieces)
+        self._tensors[entry.name] = tensor
 
     def copy(self, entry: Entry, reader: Reader, old: Entry) -> None:
-        """Take over a tensor of another torch file as it is, with what it shares with others."""
+        """Copy a tensor of another torch file; tensors that share memory there share it here too."""
         if self._reader is None:
             super().copy(entry, reader, old)
         else:
             tensor = self._reader.tensors[old.name]
-            self._made[entry.name] = tensor if entry.shape == old.shape else tensor.reshape(entry.shape)
+            self._tensors[entry.name] = tensor if entry.shape == old.shape else tensor.reshape(entry.shape)
 
     def finish(self) -> None:
         """Write the file."""
@@ -122,11 +128,11 @@ class TorchWriter(Writer):
     def _whole(self) -> Any:
         reader = self._reader
         if reader is None:
-            return self._made
-        made = OrderedDict(self._made) if isinstance(reader.tensors, OrderedDict) else dict(self._made)
-        made.update({name: value for name, value in reader.tensors.items() if not _is_tensor(value)})
+            return self._tensors
+        state = OrderedDict(self._tensors) if isinstance(reader.tensors, OrderedDict) else dict(self._tensors)
+        state.update({name: value for name, value in reader.tensors.items() if not _is_tensor(value)})
         if hasattr(reader.tensors, "_metadata"):
-            made._metadata = reader.tensors._metadata  # type: ignore[attr-defined]  # versions of the modules, which load_state_dict reads
+            state._metadata = reader.tensors._metadata  # type: ignore[attr-defined]  # load_state_dict reads the versions of the modules in it
         if reader.key is None:
-            return made
-        return {name: made if name == reader.key else value for name, value in reader.whole.items()}
+            return state
+        return {name: state if name == reader.key else value for name, value in reader.whole.items()}

@@ -1,4 +1,4 @@
-"""torch's initializers as code: statements of ``torch.nn.init``."""
+"""How ``translate`` writes an initializer in torch: a statement of ``torch.nn.init``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def initial(distribution: Distribution, role: str, request: Request) -> str | No
         return f"nn.init.xavier_{family[1]}_({{tensor}}{gains})"
     if family is not None:
         slope, mode = negative_slope(distribution), distribution.parameters["fan"]
-        words = [f"a={slope!r}"] if slope else []
-        words += [f'mode="{mode}"'] if mode != "fan_in" else []
-        words += ['nonlinearity="leaky_relu"' if slope else 'nonlinearity="relu"']
-        return f"nn.init.kaiming_{family[1]}_({{tensor}}, {', '.join(words)})"
+        arguments = [f"a={slope!r}"] if slope else []
+        arguments += [f'mode="{mode}"'] if mode != "fan_in" else []
+        arguments += ['nonlinearity="leaky_relu"' if slope else 'nonlinearity="relu"']
+        return f"nn.init.kaiming_{family[1]}_({{tensor}}, {', '.join(arguments)})"
     plain, groups = in_numbers(distribution, request), request.values["groups"]
     p = plain.parameters
     if plain.kind == "truncated_normal":

@@ -1,4 +1,4 @@
-"""The torch backend: ``torch.nn.Conv1d`` itself where it can express the policy, else a subclass of it."""
+"""The torch backend: a plain ``torch.nn.Conv1d`` where it can express the policy, otherwise a subclass of it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from convpolicy.parts.stream import Stream
 
 
 @registry.cached(maxsize=512)
-def _recipe(request: LayerRequest, _this: processor.Processor) -> tuple[type[RuledConv1d] | None, dict[str, Any]]:
-    """Return the class on this processor, None for torch's own, and the arguments of both."""
+def _recipe(request: LayerRequest, _processor: processor.Processor) -> tuple[type[RuledConv1d] | None, dict[str, Any]]:
+    """Return the layer class for this processor, None for ``torch.nn.Conv1d``, and the arguments of its constructor."""
     spec, padding = request.spec, native_padding(request)
     arguments = {
         "in_channels": spec.in_channels,
         "out_channels": spec.out_channels,
         "kernel_size": spec.kernel_size,
         "stride": spec.stride,
-        "padding": padding or 0,  # a PaddedConv1d pads by itself
+        "padding": padding or 0,  # a PaddedConv1d pads before the convolution
         "dilation": spec.dilation,
         "groups": spec.groups,
         "bias": request.policy.bias,
@@ -46,68 +46,74 @@ def _recipe(request: LayerRequest, _this: processor.Processor) -> tuple[type[Rul
 
 
 def _usable(device: Any) -> torch.device:
-    """Return a device that this torch can hold a tensor on, or refuse it in one sentence."""
+    """Return a device on which this torch can create a tensor; refuse any other in one sentence."""
     try:
         return torch.empty(0, device=device).device
-    except Exception as error:  # TypeError, RuntimeError, AssertionError and the devices' own
+    except Exception as error:  # TypeError, RuntimeError, AssertionError, and errors that only some devices raise
         kind = InvalidTypeError if isinstance(error, TypeError) else InvalidValueError
         first = str(error).strip().partition("\n")[0].rstrip(".")
-        raise kind(f"device must be one that this torch has, got {shown(device)}: {first}; pass for example 'cpu'.") from error
+        raise kind(f"device must be available in this torch, got {shown(device)}: {first}; pass for example 'cpu'.") from error
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
-    """Build the layer; without a stream torch's global random state decides, as ``torch.manual_seed`` left it."""
+    """Build the layer.
+
+    Without a stream, initial weights come from torch's global random state, which ``torch.manual_seed`` sets.
+    """
     if device is not None and _usable(device).type == "meta" and stream is not None:
-        raise InvalidValueError("seed must be None on device 'meta', which holds no values, got one; seed after to_empty.")
+        raise InvalidValueError("seed must be None on device 'meta', which has no values, got one; set the seed after to_empty.")
     kind, arguments = _recipe(request, processor.current())
     if kind is not None:
         return normalised(kind(request, arguments, stream, device), request.policy.weight_norm)
-    is_torchs = has_native_init(request) and request.policy.weight_norm is None
-    if stream is None and is_torchs:
+    is_native = has_native_init(request) and request.policy.weight_norm is None
+    if stream is None and is_native:
         return nn.Conv1d(**arguments, device=device)
     layer = undrawn(**arguments, device=device)
-    if not is_torchs:
+    if not is_native:
         follow(layer, request)
     redraw(layer, request, stream)
     return normalised(layer, request.policy.weight_norm)
 
 
 def run(layer: nn.Conv1d, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy; bfloat16 goes in and comes out as float32."""
+    """Run the layer on a NumPy array (batch, channels, length) and return its output as one; bfloat16 numbers are float32."""
     with torch.no_grad():
-        return as_numpy(layer(_given(layer, data)))
+        return as_numpy(layer(_as_input(layer, data)))
 
 
-def _given(layer: nn.Conv1d, data: Any) -> Tensor:
-    """Return an array as a tensor that the layer takes: bfloat16 where NumPy had to write float32."""
+def _as_input(layer: nn.Conv1d, data: Any) -> Tensor:
+    """Return an array as a tensor in the layer's dtype: bfloat16 for the float32 array that represents it in NumPy."""
     tensor, parameter = torch.from_numpy(data), next(layer.parameters(), None)
     return tensor.bfloat16() if parameter is not None and parameter.dtype == torch.bfloat16 else tensor
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
-    """Return weight, bias and a learned constant as NumPy arrays; bfloat16 as float32."""
+    """Return weight, bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
     return {name: None if value is None else as_numpy(value.detach().cpu()) for name, value in _parameters(layer).items()}
 
 
 def _parameters(layer: nn.Conv1d) -> dict[str, Tensor | None]:
-    own: dict[str, Tensor | None] = {"weight": layer.weight, "bias": layer.bias}
+    tensors: dict[str, Tensor | None] = {"weight": layer.weight, "bias": layer.bias}
     if isinstance(layer, PaddedConv1d) and layer.learns:
-        own[LEARNED] = layer.padding_value
-    return own
+        tensors[LEARNED] = layer.padding_value
+    return tensors
 
 
 def assign(layer: nn.Conv1d, values: dict[str, Any]) -> None:
-    """Write weight, bias and a learned constant, given as NumPy arrays."""
+    """Write NumPy arrays to weight, bias and the learned constant."""
     write(layer, {name: None if value is None else torch.tensor(value) for name, value in values.items()})
 
 
 def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
-    """Return the gradients of ``sum(output * upstream)``, all NumPy; of the effective weight under weight normalisation."""
-    with parametrize.cached():  # the weight read here is the one that the call uses
-        given = _given(layer, data).requires_grad_()
-        wanted = {"input": given, **_parameters(layer)}
-        present = {name: value for name, value in wanted.items() if value is not None}
-        found = torch.autograd.grad(  # a learned constant gets 0 where nothing is padded
-            layer(given), list(present.values()), _given(layer, upstream), materialize_grads=True
+    """Return the gradients of ``sum(output * upstream)`` as NumPy arrays.
+
+    Under weight normalisation the gradient is that of the effective weight.
+    """
+    with parametrize.cached():  # the call uses the same weight tensor that is read here
+        tensor = _as_input(layer, data).requires_grad_()
+        tensors = {"input": tensor, **_parameters(layer)}
+        present = {name: value for name, value in tensors.items() if value is not None}
+        grads = torch.autograd.grad(  # a learned constant gets 0 where nothing is padded
+            layer(tensor), list(present.values()), _as_input(layer, upstream), materialize_grads=True
         )
-    return dict.fromkeys(wanted) | {name: as_numpy(value) for name, value in zip(present, found)}
+    return dict.fromkeys(tensors) | {name: as_numpy(value) for name, value in zip(present, grads)}

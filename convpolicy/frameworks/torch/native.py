@@ -1,4 +1,4 @@
-"""``torch.nn.Conv1d``."""
+"""Runs the real ``torch.nn.Conv1d``, for ``convpolicy verify``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ def version() -> str:
     return str(torch.__version__).partition("+")[0]
 
 
-def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
     return torch.nn.Conv1d(
-        spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups, **words
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,
+        spec.stride,
+        dilation=spec.dilation,
+        groups=spec.groups,
+        **arguments,
     )
 
 

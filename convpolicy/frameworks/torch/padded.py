@@ -1,4 +1,4 @@
-"""A ``torch.nn.Conv1d`` that pads by a plan first, for what torch's own layer cannot express."""
+"""`PaddedConv1d`: a ``torch.nn.Conv1d`` that pads its input by a plan before it convolves."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from convpolicy.parts.stream import Stream
 
 
 class PaddedConv1d(RuledConv1d):
-    """A `RuledConv1d` for what ``torch.nn.Conv1d`` cannot express.
+    """A ``torch.nn.Conv1d`` with padding that torch's own layer cannot express.
 
-    ``padding`` is ``(left, right)``, or the rule's name when it depends on the length; ``padding_mode`` is the mode's name. Where the
-    constant is learned it is the parameter ``padding_value``, () or (in_channels,).
+    Attributes:
+        padding: ``(left, right)``, or the name of the padding rule when it depends on the length.
+        padding_mode: name of the padding mode.
+        padding_value: the learned constant, () or (in_channels,); only a layer that learns one has it.
     """
 
-    padding_value: nn.Parameter  # of a layer whose constant is learned, and of no other
+    padding_value: nn.Parameter  # only in a layer that learns its constant
     _pads: Pads
     _drops_outputs: bool
 
@@ -39,20 +41,20 @@ class PaddedConv1d(RuledConv1d):
 
     def _bind(self) -> None:
         super()._bind()
-        # a torch convolution that pads zeros by itself sums in another order than one whose input was padded: only the first has
-        # the bits of code that computes outputs and drops them; a static rule does so at stride 1 only
+        # Code that drops outputs lets the convolution pad zeros. Torch then sums in another order than for a padded input, so only
+        # such a convolution gives the same bits. A static rule drops outputs at stride 1 only.
         dropped = drops_outputs(self._request) and self._request.static_pads() is not None
         self.__dict__.update(_pads=pads_of(self._request), _drops_outputs=dropped)
 
     @property
     def learns(self) -> bool:
-        """Whether the constant is a parameter."""
+        """True when the padding constant is a parameter."""
         return self._pads.learned is not None
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, as the policy says, from torch's global random state; a learned constant starts again."""
+        """Draw weight and bias from the policy's initializers and torch's global random state, and reset a learned constant."""
         super().reset_parameters()
-        if "_pads" in vars(self) and self.learns:  # torch's own constructor calls this too
+        if "_pads" in vars(self) and self.learns:  # torch's constructor calls this before _pads exists
             self._reset_value()
 
     def _reset_value(self) -> None:
@@ -62,21 +64,21 @@ class PaddedConv1d(RuledConv1d):
         if self._pads.learned is None:
             return None
         value = self.padding_value
-        if type(value).__name__ == "ExpandedWeight":  # whose module torch itself does not import
+        if type(value).__name__ == "ExpandedWeight":  # compared by name, since torch itself does not import its module
             raise InvalidTypeError(
-                f"{LEARNED} must be a tensor, got an ExpandedWeight, which does not know how to pad; take per-sample gradients with "
-                f"torch.func, as vmap of grad."
+                f"{LEARNED} must be a tensor, got an ExpandedWeight, which does not support padding; compute per-sample gradients "
+                f"with torch.func (vmap of grad)."
             )
         return value
 
     @property
     def convolution(self) -> nn.Conv1d:
-        """A new ``torch.nn.Conv1d`` with the same parameters, for the padded input."""
+        """A new ``torch.nn.Conv1d`` with the same parameters that convolves the padded input."""
         return self._plain(0, "zeros")
 
     @property
     def uncut(self) -> nn.Conv1d:
-        """A new ``torch.nn.Conv1d`` with the same parameters that pads both sides, where outputs are dropped."""
+        """A new ``torch.nn.Conv1d`` with the same parameters that pads both sides, before outputs are dropped."""
         if not self._drops_outputs or self._pads.static is None:
             raise AttributeError("uncut")
         return self._plain(self._pads.static[0], "zeros")
@@ -109,15 +111,17 @@ class PaddedConv1d(RuledConv1d):
     def __prepare_scriptable__(self) -> nn.Conv1d:
         policy = self.policy
         raise InvalidTypeError(
-            f"torch.jit.script must get layers of torch's own padding, got one that pads by {str(policy.padding)!r} in mode "
+            f"torch.jit.script must get layers with torch's own padding, got padding {str(policy.padding)!r} with padding_mode "
             f"{str(policy.padding_mode)!r}; use torch.export.export, or torch.jit.trace for inputs of one length."
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_pads"}  # a plugin's lambda
+        return {
+            name: value for name, value in super().__getstate__().items() if name != "_pads"
+        }  # a plugin's rule may be a lambda, which cannot be pickled
 
     def extra_repr(self) -> str:
-        """Return the sizes, the rule, the mode and the policy's name."""
+        """Return the sizes, the padding rule, the padding mode and the policy's name."""
         spec, policy = self._request.spec, self.policy
         return (
             f"{spec.in_channels}, {spec.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "

@@ -1,4 +1,4 @@
-"""Padding of a tensor by a policy, for what ``torch.nn.Conv1d`` cannot express."""
+"""Padding of tensors by a policy, for padding that ``torch.nn.Conv1d`` cannot express."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from convpolicy.frameworks.torch.values import outlasting
 from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.side import value_of
 
-_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)  # torch 2.7 on
+_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)  # new in torch 2.7
 
 
 class Pads:
-    """Adds elements to inputs (…, length) as one request says; one object serves every layer of that request.
+    """Pads inputs (…, length) by the policy of a request; layers with the same request share one object.
 
     Attributes:
-        static: ``(left, right)``, or None when they depend on the length.
-        functional_mode: the mode's name for ``torch.nn.functional.pad``, or None when that has another mode or overflow rule.
-        value: of the constant that ``torch.nn.functional.pad`` adds.
-        learned: what the learned constant starts from, or None.
+        request: the layer's request.
+        static: ``(left, right)`` in samples, or None when the pads depend on the length.
+        functional_mode: name of the equal mode of ``torch.nn.functional.pad``, or None when it has none.
+        value: the constant for ``torch.nn.functional.pad``.
+        learned: initial value of the learned constant, or None.
     """
 
     def __init__(self, request: LayerRequest) -> None:
@@ -40,9 +41,9 @@ class Pads:
         self._rule, self._arguments = rule.pads, dict(arguments)
         self._sizes = spec.kernel_size, spec.stride, spec.dilation
         self.learned = request.learned()
-        (mode, words), *others = policy.modes()
-        self._overflow: str = words.get("overflow", "error")
-        value = None if self.learned is not None else _one_value(words)
+        (mode, parameters), *others = policy.modes()
+        self._overflow: str = parameters.get("overflow", "error")
+        value = None if self.learned is not None else _one_value(parameters)
         self.value = 0.0 if value is None else value
         is_plain = not others and value is not None and self._overflow == "error"
         self.functional_mode = FUNCTIONAL_MODES.get(mode.name) if is_plain else None
@@ -51,29 +52,29 @@ class Pads:
         self._sides = symbolic.fillings(policy.modes())
 
     def counts(self, length: Any) -> tuple[Any, Any]:
-        """Return ``(left, right)`` for a length, which may be symbolic."""
+        """Return ``(left, right)`` in samples for a length, which may be symbolic."""
         if self.static is not None:
             return self.static
-        if isinstance(length, Tensor):  # under torch.jit.trace, which keeps the pads of the traced length
+        if isinstance(length, Tensor):  # under torch.jit.trace, which freezes the pads of this length
             length = int(length)
         counts: tuple[Any, Any] = self._rule(*self._sizes, length, **self._arguments)
         return counts
 
     def __call__(self, data: Tensor, value: Tensor | None = None) -> Tensor:
-        """Pad an input; ``value`` is the learned constant, () or (channels,), where there is one."""
+        """Pad an input (…, length); ``value`` is the learned constant, () or (channels,), or None."""
         return self.by(data, *self.counts(data.shape[-1]), value)
 
     def by(self, data: Tensor, left: Any, right: Any, value: Tensor | None = None) -> Tensor:
-        """Pad an input by numbers of elements, negative ones cut."""
+        """Pad an input by ``left`` and ``right`` samples; negative numbers crop it."""
         if self.functional_mode == "constant":
             return F.pad(data, (left, right), "constant", self.value)
         if (self.static is not None or not _is_traced(data)) and min(left, right) < 0:
             padded = self._add(data, max(left, 0), max(right, 0), value)
-            return F.pad(padded, (min(left, 0), min(right, 0)))  # cuts
+            return F.pad(padded, (min(left, 0), min(right, 0)))  # crops
         return self._add(data, left, right, value)
 
     def _add(self, data: Tensor, left: Any, right: Any, value: Tensor | None) -> Tensor:
-        """Add elements of a mode that is no constant."""
+        """Add samples that are not one constant."""
         if self.functional_mode is not None and data.numel():  # F.pad refuses an empty batch for the other modes
             return F.pad(data, (left, right), self.functional_mode)
         if _is_traced(data):
@@ -83,36 +84,38 @@ class Pads:
         length = len(range(data.shape[-1]))
         copied = _indices(self.request, length, data.device)
         if copied is not None:
-            return _gathered(data, *copied)
+            return _joined(data, *copied)
         return sums.joined(data, sums.kept(self.request, length, data.dtype, data.device), left, value)
 
     def _computed(self, data: Tensor, left: Any, right: Any, value: Tensor | None) -> Tensor:
-        """Compute what is added from the length, so that a traced length stays symbolic."""
+        """Pad with samples that are computed from the length, so that a traced length stays symbolic."""
         length = data.shape[-1]
         if self._fold is not None:
             return self._folded(data, left, right, self._fold)
         if self._sides is not None:
             between = symbolic.whole if self.static is None else symbolic.beside
             return between(data, (left, right), self._sides, value)
-        if _is_exporting() and _is_dynamic(length):  # torch.compile makes it a constant, and compiles once per length
+        if _is_exporting() and _is_dynamic(
+            length
+        ):  # torch.compile instead treats the length as a constant and compiles once per length
             raise self._fixed()
         table = sums.table(self.request, len(range(length)))
         return sums.joined(data, table.added(data.dtype, data.device), left, value)
 
     def _fixed(self) -> InvalidValueError:
-        """Return the error for a mode whose elements are not computed from a symbolic length."""
+        """Return the error for a mode that needs a static length."""
         unknown = [mode.name for mode, _words in self.request.policy.modes() if mode.name not in symbolic.MODES]
         rule = (
-            f"be one of {', '.join(symbolic.MODES)} where the length is dynamic, as the index map of {unknown[0]!r} is Python code"
+            f"be one of {', '.join(symbolic.MODES)} for a dynamic length, as the index map of {unknown[0]!r} is Python code"
             if unknown
-            else "have no overflow='zero-extend' for a sum where the length is dynamic"
+            else "not combine a sum with overflow='zero-extend' for a dynamic length"
         )
         return InvalidValueError(
             f"padding_mode {str(self.request.policy.padding_mode)!r} must {rule}; export with a static length, or once for each length."
         )
 
     def _folded(self, data: Tensor, left: Any, right: Any, fold: symbolic.Fold) -> Tensor:
-        """Gather by one index, of the whole padded input."""
+        """Gather the whole padded input by one index."""
         length = data.shape[-1]
         positions = torch.arange(-left, length + right, device=data.device)
         samples = symbolic.number(length, data.device)
@@ -123,19 +126,19 @@ class Pads:
         return torch.where(index < samples, data.index_select(-1, torch.minimum(index, samples - 1)), self.value)
 
 
-def _one_value(words: Mapping[str, Any]) -> float | None:
-    """Return the number that is the constant of both sides, or None where there are several."""
-    left, right = (value_of(words, side) for side in SIDES)
+def _one_value(parameters: Mapping[str, Any]) -> float | None:
+    """Return the constant that both sides share, or None where there are several."""
+    left, right = (value_of(parameters, side) for side in SIDES)
     is_one = not isinstance(left, tuple) and np.array_equal(left, right, equal_nan=True)
     return left if is_one else None  # type: ignore[return-value]
 
 
-def _gathered(data: Tensor, sides: list[tuple[Tensor, bool]], value: float) -> Tensor:
-    before, after = (_repeated(data, *side, value) for side in sides)
+def _joined(data: Tensor, sides: list[tuple[Tensor, bool]], value: float) -> Tensor:
+    before, after = (_copied(data, *side, value) for side in sides)
     return torch.cat([before, data, after], -1)
 
 
-def _repeated(data: Tensor, index: Tensor, has_constant: bool, value: float) -> Tensor:
+def _copied(data: Tensor, index: Tensor, has_constant: bool, value: float) -> Tensor:
     if not has_constant:
         return data.index_select(-1, index)
     if not data.shape[-1]:  # nothing to repeat
@@ -144,7 +147,7 @@ def _repeated(data: Tensor, index: Tensor, has_constant: bool, value: float) -> 
 
 
 class PadsModule(nn.Module):
-    """`Pads` as a module, for what holds modules: a torch.fx graph, a quantised layer."""
+    """`Pads` as a module, for torch.fx graphs and quantised layers."""
 
     padding_value: nn.Parameter | None
 
@@ -156,24 +159,24 @@ class PadsModule(nn.Module):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        """Pad an input (…, length); a quantised one keeps its scale, within which a constant is clipped."""
+        """Pad an input (…, length); a quantised input keeps its scale, which may clip the constant."""
         pads, value = pads_of(self.request), self.padding_value
         if not input.is_quantized:
             return pads(input, value)
         return torch.quantize_per_tensor(pads(input.dequantize(), value), input.q_scale(), input.q_zero_point(), input.dtype)
 
     def extra_repr(self) -> str:
-        """Return the rule and the mode."""
+        """Return the padding rule and the padding mode."""
         return f"padding={self.request.policy.padding}, padding_mode={self.request.policy.padding_mode}"
 
 
 def _is_traced(data: Tensor) -> bool:
-    """Return True where the numbers of pads may be symbolic, so that nothing is decided by their signs."""
+    """Return True where pads may be symbolic, so that their sign cannot be tested."""
     return torch.compiler.is_compiling() or type(data) not in PLAIN
 
 
 def _is_dynamic(length: Any) -> bool:
-    """Return True for a length that an exported program leaves open."""
+    """Return True for a length that is dynamic in an exported program."""
     from torch.fx.experimental.symbolic_shapes import has_static_value  # here: it imports SymPy
 
     return not has_static_value(length)
@@ -187,9 +190,9 @@ def pads_of(request: LayerRequest) -> Pads:
 
 @registry.cached(maxsize=256)
 def _indices(request: LayerRequest, length: int, device: torch.device) -> tuple[list[tuple[Tensor, bool]], float] | None:
-    """Return for both sides the positions they repeat and whether -1 is among them, and the constant; None where a plan does not copy.
+    """Return ``([(index, has_constant), (index, has_constant)], constant)``, or None if the plan does not copy.
 
-    Eager layers keep them per length.
+    An index of -1 means the constant. Eager layers cache the result per length.
     """
     plan = request.plan(length)
     if not plan.copies:

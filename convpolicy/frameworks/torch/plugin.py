@@ -1,4 +1,4 @@
-"""PyTorch: policy, padding rules, random stream, backend and native layer. Importing it does not import torch."""
+"""The PyTorch plugin: policy, padding rules, random stream, backend and native layer. Importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOM = "convpolicy.frameworks.torch"
 
 
 def torch_same(kernel: int, stride: int, dilation: int, length: int | None, *, odd_side: str) -> tuple[int, int]:
-    """What torch's padding='same' does: total e - 1, extra sample right, stride 1 only.
+    """torch's padding='same': total e - 1, extra sample right, stride 1 only.
 
     Source: torch/nn/modules/conv.py, _ConvNd.__init__; measured on torch 1.9.0 and 2.13.0.
     """
@@ -38,12 +38,12 @@ TORCH_SAME = PaddingRule(
 
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
-    """Return torch's own 'same', and what MindSpore's documentation says of it."""
+    """Return torch's own 'same', and the rule that MindSpore's documentation describes instead."""
     return [
         TORCH_SAME,
         TORCH_SAME.alias(
             "torch-left",
-            "extra sample left, as MindSpore's page describes torch; torch itself pads right, measured on 1.9.0 and 2.13.0.",
+            "the extra sample is on the left, as MindSpore's page describes torch. Torch itself puts it on the right, as measured on 1.9.0 and 2.13.0.",
             odd_side="left",
         ),
     ]
@@ -62,7 +62,7 @@ def convpolicy_policies() -> list[Policy]:
             versions=">=1.9,<2.14",
             measured="1.9.0, 2.13.0",
             source="torch/nn/modules/conv.py, class Conv1d",
-            description="No padding, bias, weight and bias uniform ±√(1/fan_in); its own 'same' puts the extra sample right.",
+            description="No padding; bias; weight and bias uniform ±√(1/fan_in). Its own 'same' puts the extra sample on the right.",
         )
     ]
 
@@ -75,13 +75,13 @@ def convpolicy_random_streams() -> list[RandomStream]:
             "torch",
             lazy(f"{ROOM}.stream", "TorchStream"),
             constructed={"weight": FAN_IN_UNIFORM, "bias": Choice("uniform")},
-            description="torch.manual_seed(seed): the one mt19937 generator of torch's CPU fills.",
+            description="The numbers after torch.manual_seed(seed) on the CPU: one mt19937 generator for all tensors.",
         )
     ]
 
 
 def default_dtype() -> str:
-    """Return what ``torch.set_default_dtype`` set; whoever called that has imported torch."""
+    """Return the default dtype of torch; float32 while torch is not imported, since nobody can have changed it."""
     torch = sys.modules.get("torch")
     return "float32" if torch is None else str(torch.get_default_dtype()).rpartition(".")[2]
 
@@ -98,22 +98,18 @@ def convpolicy_backends() -> list[Backend]:
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
-            wrappers=(
-                "module",
-                "_orig_mod",
-                "_fsdp_wrapped_module",
-                "_checkpoint_wrapped_module",
-            ),  # DataParallel, compile, FSDP, checkpoint
+            # in this order: DataParallel, torch.compile, FSDP, activation checkpointing
+            wrappers=("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"),
             default_dtype=default_dtype,
             learns=True,
-            description="torch.nn.Conv1d itself, or a subclass where it cannot express the policy.",
+            description="A plain torch.nn.Conv1d where it can express the policy, otherwise a subclass of it.",
         )
     ]
 
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return what ``torch.save`` writes, under each of its suffixes."""
+    """Return the file format of ``torch.save``, once for each suffix."""
     reader, writer = lazy(f"{ROOM}.files", "TorchReader"), lazy(f"{ROOM}.files", "TorchWriter")
     return [
         FileFormat(
@@ -123,7 +119,7 @@ def convpolicy_file_formats() -> list[FileFormat]:
             package="torch",
             install="convpolicy[torch]",
             keeps_metadata=False,
-            description="A state dict; only tensors are unpickled, and no metadata is kept.",
+            description="A state dict of torch.save; only tensors are unpickled, and the file cannot store metadata.",
         )
         for suffix in (".pt", ".pth", ".bin")
     ]

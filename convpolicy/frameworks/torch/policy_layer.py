@@ -1,4 +1,4 @@
-"""Initial values of a ``torch.nn.Conv1d`` by a policy, and its ``reset_parameters``."""
+"""Initial weights of a ``torch.nn.Conv1d`` by a policy, and its ``reset_parameters``."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def has_native_init(request: LayerRequest) -> bool:
 
 
 def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Tensor | None]:
-    """Draw weight and bias as CPU tensors; without a stream torch's own random state decides."""
+    """Draw weight and bias as CPU tensors from a stream, or from torch's global random state without one."""
     values = request.draw(GlobalStream() if stream is None else stream)
     return {name: None if array is None else torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()}
 
 
 def write(layer: nn.Conv1d, values: dict[str, Tensor | None]) -> None:
-    """Write weight and bias; a parametrized one takes the value apart, as into norm and direction."""
+    """Write values to parameters; a parametrization such as weight normalisation splits the value into its own parameters."""
     with torch.no_grad():
         for name, value in values.items():
             if value is None:
@@ -51,30 +51,30 @@ def write(layer: nn.Conv1d, values: dict[str, Tensor | None]) -> None:
 
 
 def normalised(layer: nn.Conv1d, axis: int | None) -> nn.Conv1d:
-    """Put weight normalisation on a layer that holds its initial values; None puts on none."""
+    """Add weight normalisation along ``axis`` to a layer that has its initial weights; None adds none."""
     return layer if axis is None else parametrizations.weight_norm(layer, "weight", dim=axis)
 
 
 class UndrawnConv1d(nn.Conv1d):
-    """A ``torch.nn.Conv1d`` under construction: torch's own draw is skipped, its random state untouched."""
+    """A ``torch.nn.Conv1d`` that draws no weights when it is built, so that torch's random state does not change."""
 
     def reset_parameters(self) -> None:
-        """Leave the values to whoever writes them next."""
+        """Do nothing; the caller writes the weights."""
 
 
 def undrawn(**arguments: Any) -> nn.Conv1d:
-    """Return a ``torch.nn.Conv1d`` whose values are not written yet."""
+    """Return a ``torch.nn.Conv1d`` with uninitialized weights."""
     layer = UndrawnConv1d(**arguments)
     layer.__class__ = nn.Conv1d  # type: ignore[assignment]
     return layer
 
 
 def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None) -> None:
-    """Draw weight and bias anew, as the policy says; without a stream torch's global random state decides.
+    """Draw weight and bias by the policy, from a stream or from torch's global random state.
 
-    On the meta device and for fake tensors there are no values to write: call it again after ``to_empty``.
+    Tensors on the meta device and fake tensors have no values, so nothing is drawn for them. Call it again after ``to_empty``.
     """
-    if not _holds_values(layer.weight):
+    if not _has_values(layer.weight):
         return
     if stream is None and has_native_init(request) and not parametrize.is_parametrized(layer):
         nn.Conv1d.reset_parameters(layer)
@@ -83,12 +83,12 @@ def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None
 
 
 def fill(layer: nn.Conv1d, name: str, values: Any) -> None:
-    """Write an array into one parameter, where it holds values."""
-    if _holds_values(getattr(layer, name)):
+    """Write an array to one parameter, unless it is on the meta device or fake."""
+    if _has_values(getattr(layer, name)):
         write(layer, {name: torch.from_numpy(np.asarray(values))})
 
 
-def _holds_values(tensor: Tensor) -> bool:
+def _has_values(tensor: Tensor) -> bool:
     return not (tensor.is_meta or isinstance(tensor, FakeTensor))
 
 
@@ -97,10 +97,10 @@ def _nothing() -> None:
 
 
 class Reset:
-    """The ``reset_parameters`` of one ``torch.nn.Conv1d`` whose initial values follow a policy.
+    """The ``reset_parameters`` of one ``torch.nn.Conv1d`` whose initial weights follow a policy.
 
-    It is an attribute of the layer, so that the layer's class stays torch's own; it refers to its layer weakly, so that a layer is
-    freed as soon as nobody uses it.
+    It is an attribute of the layer, so the layer's class can stay ``torch.nn.Conv1d``. It refers to the layer weakly, so the layer
+    is freed as soon as nobody else uses it.
     """
 
     def __init__(self, layer: nn.Conv1d | None, request: LayerRequest) -> None:
@@ -108,11 +108,11 @@ class Reset:
         self.request = request
 
     def __call__(self) -> None:
-        """Draw weight and bias anew, as the policy says, from torch's global random state."""
+        """Draw weight and bias from the policy's initializers and torch's global random state."""
         layer = self._layer()
-        if layer is None:  # a shallow copy of a layer that is gone
+        if layer is None:  # a shallow copy of a layer that was freed
             raise InvalidValueError(
-                "reset_parameters must be called on a layer or a deep copy of it, got a shallow copy of one that is gone; deepcopy the layer."
+                "reset_parameters must be called on a layer or a deep copy of it, got a shallow copy of a layer that was freed; use copy.deepcopy."
             )
         redraw(layer, self.request)
 
@@ -124,7 +124,7 @@ class Reset:
 
 
 def follow(layer: nn.Conv1d, request: LayerRequest) -> None:
-    """Let a ``torch.nn.Conv1d`` know its policy: ``layer.policy``, and ``reset_parameters`` by it."""
+    """Set ``policy`` and ``reset_parameters`` of a ``torch.nn.Conv1d`` so that it follows the request's policy."""
     layer.__dict__.update(policy=request.policy, reset_parameters=Reset(layer, request))
 
 

@@ -1,6 +1,7 @@
-"""What torch's eager quantisation and ``fuse_modules`` make of layers whose class is not ``torch.nn.Conv1d`` itself.
+"""Eager quantisation and ``fuse_modules`` for subclasses of ``torch.nn.Conv1d``.
 
-Both look the class up in tables. A layer enters them as the ``torch.nn.Conv1d`` that it is after its pads, behind a module that pads.
+Torch looks the class of a layer up in tables. `enter` adds a class to them. Torch's tools then process a plain ``torch.nn.Conv1d``
+with the same parameters, behind a module that pads.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from torch.ao.nn import quantized
 from torch.ao.quantization import fuser_method_mappings, quantization_mappings
 
 NATIVE: Any = quantized.Conv1d
-FUSED = ((nn.BatchNorm1d,), (nn.BatchNorm1d, nn.ReLU), (nn.ReLU,))  # what torch fuses a Conv1d with
+FUSED = ((nn.BatchNorm1d,), (nn.BatchNorm1d, nn.ReLU), (nn.ReLU,))  # the layers after a Conv1d that torch fuses with it
 
 
 class Quantized:
-    """Makes the quantised layer of a float one."""
+    """Converts a float layer to a quantised one; torch calls `from_float`."""
 
     @classmethod
     def from_float(cls, layer: Any, use_precomputed_fake_quant: bool = False) -> nn.Module:
-        """Return torch's own quantised layer, behind a module that pads where the layer pads by itself."""
+        """Return torch's own quantised layer, behind a module that pads if the layer has a ``padder``."""
         plain = layer.convolution
         for name in ("qconfig", "activation_post_process"):
             if hasattr(layer, name):
@@ -30,9 +31,12 @@ class Quantized:
 
 
 def enter(layer_class: type[nn.Module]) -> None:
-    """Enter a class into torch's tables; it has ``convolution``, and ``padder``, a module or None.
+    """Add a layer class to torch's tables of quantisable and fusable layers.
 
-    In training torch quantises a Conv1d only where it is fused with a normalisation.
+    Args:
+        layer_class: a class whose layers have ``convolution``, a ``torch.nn.Conv1d``, and ``padder``, a module or None.
+
+    In quantisation-aware training, torch only quantises a Conv1d that is fused with a normalisation.
     """
     quantization_mappings.DEFAULT_STATIC_QUANT_MODULE_MAPPINGS[layer_class] = Quantized
     fusers: dict[Any, Any] = fuser_method_mappings._DEFAULT_OP_LIST_TO_FUSER_METHOD

@@ -1,4 +1,4 @@
-"""torch's CPU generator: mt19937 and the fills of the default build for AVX2 and FMA, as torch 1.9 and 2.13 do them."""
+"""The random stream ``torch``: mt19937, and torch's fills of CPU tensors as its default build runs them with AVX2 and FMA."""
 
 from __future__ import annotations
 
@@ -15,43 +15,49 @@ from convpolicy.bits.pieces import Shape, Values, chunks, each
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.stream import Stream, seed_between
 
-CHUNK = 1 << 15  # elements worked on at a time, to stay in the cache; a multiple of BLOCK
-BLOCK = 16  # normal draws come in blocks of this many
+CHUNK = 1 << 15  # elements computed at a time, so that they stay in the cache; a multiple of BLOCK
+BLOCK = 16  # normal numbers are drawn in blocks of this size
 NARROW = ("float16", "bfloat16")
-LEAST_MASS = 0.3  # torch 2.13 draws a narrower cut another way
+LEAST_MASS = 0.3  # for a narrower interval torch 2.13 uses another algorithm
 
 
 class Mt19937:
-    """The 32-bit words of torch's CPU generator after ``torch.manual_seed(seed)``; only ``seed mod 2**32`` matters."""
+    """The 32-bit integers of torch's CPU generator after ``torch.manual_seed(seed)``; only ``seed mod 2**32`` matters."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.RandomState(seed % 2**32)
 
-    def words(self, count: int) -> NDArray[np.uint32]:
-        """Return the next ``count`` words."""
+    def integers(self, count: int) -> NDArray[np.uint32]:
+        """Return the next ``count`` integers."""
         return self._random.randint(0, 2**32, count, dtype=np.uint32)
 
     def whole(self, count: int) -> NDArray[np.uint32]:
-        """Return uniforms in [0, 2**24), the low bits of one word each."""
-        words = self.words(count)
-        words &= np.uint32(0xFFFFFF)
-        return words
+        """Return uniforms in [0, 2**24), the low 24 bits of one integer each."""
+        integers = self.integers(count)
+        integers &= np.uint32(0xFFFFFF)
+        return integers
 
     def singles(self, count: int) -> Singles:
-        """Return uniforms in [0, 1) of 24 bits."""
+        """Return float32 uniforms of 24 bits in [0, 1)."""
         return self.whole(count).astype(F32) * F32(2.0**-24)
 
     def doubles(self, count: int) -> Doubles:
-        """Return uniforms in [0, 1) of 53 bits, two words each, the high one first."""
-        pairs = self.words(2 * count).astype(np.uint64)
+        """Return float64 uniforms of 53 bits in [0, 1), from two integers each, the high one first."""
+        pairs = self.integers(2 * count).astype(np.uint64)
         return ((pairs[0::2] << np.uint64(32) | pairs[1::2]) & np.uint64(2**53 - 1)) * 2.0**-53
 
 
 class TorchStream(Stream):
-    """The one CPU generator that all of torch's fills share.
+    """The numbers that torch draws on the CPU after ``torch.manual_seed(seed)``.
 
-    Exact against torch 2.13 on x86-64 with AVX2 and FMA. Torch 1.9 has the same float32 numbers but for the truncated normal, and
-    the same float64 uniform ones. Without FMA (``ATEN_CPU_CAPABILITY=default``) uniform values differ in the last bit.
+    Bit-identical to torch 2.13 on x86-64 with AVX2 and FMA. Elsewhere:
+
+    - Torch 1.9 draws the same float32 numbers, except truncated normal ones, and the same float64 uniform numbers.
+    - Without FMA (``ATEN_CPU_CAPABILITY=default``) uniform numbers differ in the last bit.
+
+    Args:
+        seed: integer in [-2**63, 2**64).
+
     Source: aten/src/ATen/native/cpu/DistributionTemplates.h, torch/nn/init.py.
     """
 
@@ -63,7 +69,7 @@ class TorchStream(Stream):
         self._spare: float | None = None
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
-        """``Tensor.uniform_``: one word per element, two for float64."""
+        """Draw as ``Tensor.uniform_`` does: one 32-bit integer per element, two for float64."""
         self.check_dtype(dtype)
         count = math.prod(shape)
         if dtype == "float64":
@@ -76,11 +82,11 @@ class TorchStream(Stream):
             affine(self._generator.whole(part.stop - part.start), scale, first, values[part], 2**24 - 1)
         values = rounded(values, dtype)
         if rounded(fma(F32(1 - 2.0**-24), F32(last - first), first), dtype) == rounded(last, dtype):
-            values[values == rounded(last, dtype)] = rounded(first, dtype)  # [low, high) also after rounding
+            values[values == rounded(last, dtype)] = rounded(first, dtype)  # keeps [low, high) after rounding
         return values.reshape(shape)
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
-        """``Tensor.normal_`` on a contiguous tensor: Box-Muller, in pairs below 16 elements, in blocks of 16 from there on."""
+        """Draw as ``Tensor.normal_`` does on a contiguous tensor: Box-Muller in blocks of 16, or in pairs below 16 elements."""
         self.check_dtype(dtype)
         count = math.prod(shape)
         if count < BLOCK:
@@ -94,18 +100,19 @@ class TorchStream(Stream):
         values = np.empty(count, np.float64 if wide else F32)
         for part in chunks(whole, CHUNK):
             values[part] = box_muller(fractions[part], mean, std)
-        if whole < count:  # the last 16 once more, over the end of the block before
+        if whole < count:  # redraws the last 16 elements, some of them for the second time
             values[-BLOCK:] = box_muller(draw(BLOCK), mean, std)
         return rounded(values, dtype).reshape(shape)
 
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """``torch.nn.init.trunc_normal_`` of 2.13: the whole tensor is drawn again until every element has fallen inside."""
+        """Draw as ``torch.nn.init.trunc_normal_`` of 2.13 does: redraw the whole tensor until every element was inside once."""
         mass = _normal_cdf(upper) - _normal_cdf(lower)
         if mass <= LEAST_MASS:
             raise InvalidValueError(
-                f"lower and upper must hold more than {LEAST_MASS} of the law for stream 'torch', got {mass:.3f}; widen them or draw from random_stream='numpy'."
+                f"lower and upper must contain more than {LEAST_MASS} of the distribution for stream 'torch', got {mass:.3f}; widen "
+                f"them or draw from random_stream='numpy'."
             )
         low, high = (rounded(_narrowed(mean + bound * std, dtype), dtype) for bound in (lower, upper))
         values = self.normal(shape, mean, std, dtype)
@@ -114,7 +121,7 @@ class TorchStream(Stream):
         return values
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
-        """As `Stream.scaled`; ``xavier_*`` multiplies by ``sqrt(2 / (fan_in + fan_out))`` where others divide."""
+        """Draw as `Stream.scaled` does, but round ``xavier_*`` as torch does: it multiplies by ``sqrt(2 / (fan_in + fan_out))``."""
         if fan == "fan_avg" and distribution != "truncated_normal":
             std = gain * math.sqrt(2.0 / float(fans.fan_in + fans.fan_out))
             bound = math.sqrt(3.0) * std
@@ -146,7 +153,7 @@ def _box_muller(fractions: Singles, mean: float, std: float) -> Singles:
 
 
 def _box_muller64(fractions: Doubles, mean: float, std: float) -> Doubles:
-    """As `_box_muller` in float64, where torch takes the C library's functions, which Python's `math` has."""
+    """Compute `_box_muller` in float64, where torch calls the C library's functions, as Python's ``math`` does."""
     blocks = fractions.reshape(-1, 2, BLOCK // 2)
     radius = np.sqrt(-2.0 * each(math.log, 1.0 - blocks[:, 0]))
     angle = 2.0 * math.pi * blocks[:, 1]
@@ -165,7 +172,7 @@ LOG = (
 
 
 def log(x: Singles) -> Singles:
-    """Natural logarithm of positive numbers as Cephes' logf, with fused multiply-adds."""
+    """Return the natural logarithm of positive numbers as Cephes' logf does, with fused multiply-adds."""
     m, exponent = np.frexp(x)
     e = exponent.astype(F32)
     small = m < F32(math.sqrt(0.5))
@@ -184,7 +191,7 @@ QUARTER_TURN = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
 
 
 def sincos(t: Singles) -> tuple[Singles, Singles]:
-    """Sine and cosine of non-negative angles as Cephes' sinf and cosf, with fused multiply-adds."""
+    """Return sine and cosine of non-negative angles as Cephes' sinf and cosf do, with fused multiply-adds."""
     j = ((t * F32(1.27323954473516)).astype(np.int32) + 1) & ~1
     y = j.astype(F32)
     for piece in QUARTER_TURN:

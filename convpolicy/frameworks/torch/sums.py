@@ -1,4 +1,4 @@
-"""What added elements are, as tensors: sums of coefficients times samples, and constants."""
+"""Added samples as tensors: sums of coefficients times input samples, and constants."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Numbers: TypeAlias = "tuple[float, ...]"
 
 
 class Part(NamedTuple):
-    """One term of every element.
+    """One term of the sums: a coefficient times an input sample, for every added sample.
 
     Attributes:
-        coefficient: (elements,) in the dtype of the input, or None where it is 1 throughout.
-        samples: int64 (elements,), positions of the input.
-        reads: bool (elements,), False where the term adds nothing, or None where it reads everywhere.
+        coefficient: (added,) in the input's dtype, or None when every coefficient is 1.
+        samples: int64 (added,), positions in the input.
+        reads: bool (added,), False where the term is 0; None when it is True everywhere.
     """
 
     coefficient: Tensor | None
@@ -32,12 +32,12 @@ class Part(NamedTuple):
 
 
 class Added(NamedTuple):
-    """What some added elements are.
+    """Added samples as sums.
 
     Attributes:
-        parts: terms that read samples.
-        constants: (1 or channels, elements), added to the terms, or None.
-        shares: (elements,), how much of the learned constant is added too, or None.
+        parts: the terms that read input samples.
+        constants: (1 or channels, added), or None.
+        shares: (added,), factors of the learned constant, or None.
     """
 
     parts: tuple[Part, ...] = ()
@@ -45,7 +45,7 @@ class Added(NamedTuple):
     shares: Tensor | None = None
 
     def only(self, mask: Tensor) -> Added:
-        """Return them with finite numbers and positions of the input where a mask (elements,) is False."""
+        """Return a copy with zeros where ``mask`` (added,) is False, so that every position is valid and every number finite."""
 
         def masked(numbers: Tensor | None) -> Tensor | None:
             return None if numbers is None else torch.where(mask, numbers, 0)
@@ -56,13 +56,21 @@ class Added(NamedTuple):
         return Added(parts, masked(self.constants), masked(self.shares))
 
     def elements(self, data: Tensor, value: Tensor | None) -> Tensor:
-        """Compute them from an input (…, channels, length) and the learned constant, () or (channels,); (…, channels, elements)."""
+        """Compute the added samples.
+
+        Args:
+            data: (…, channels, length).
+            value: the learned constant, () or (channels,), or None.
+
+        Returns:
+            (…, channels, added).
+        """
         total: Tensor | None = None
         for coefficient, samples, reads in self.parts:
             part = data.index_select(-1, samples)
             if coefficient is not None:
                 part = part * coefficient
-            if reads is not None:  # an infinity that is not read must not reach the sum
+            if reads is not None:  # a masked sample may be infinite, and infinity times 0 is NaN
                 part = torch.where(reads, part, 0.0)
             total = part if total is None else total + part
         constants = self.constants
@@ -76,12 +84,12 @@ class Added(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The elements of both sides for one length, left ones first, as plain numbers that torch.compile takes for constants.
+    """The added samples of both sides for one length, left ones first, as numbers that torch.compile treats as constants.
 
     Attributes:
-        parts: per term coefficients or None, positions, and whether each is read or None.
-        constants: rows of 1 or all channels, or None.
-        shares: of the learned constant, or None.
+        parts: for each term ``(coefficients or None, positions, reads or None)``, see `Part`.
+        constants: one row, or a row for each channel; or None.
+        shares: factors of the learned constant, or None.
     """
 
     parts: tuple[tuple[Numbers | None, tuple[int, ...], tuple[bool, ...] | None], ...]
@@ -89,7 +97,7 @@ class Table(NamedTuple):
     shares: Numbers | None
 
     def added(self, dtype: torch.dtype, device: torch.device) -> Added:
-        """Return it as tensors."""
+        """Return the table as tensors."""
 
         def floats(numbers: Any) -> Any:
             return None if numbers is None else torch.tensor(numbers, dtype=dtype, device=device)
@@ -110,7 +118,7 @@ def _plain(array: Any) -> Any:
 
 
 def _both(sides: tuple[Side, Side]) -> Side:
-    """Return the terms of both sides as those of one, left elements first."""
+    """Join both sides into one, left samples first."""
     missing = [Term(0.0, (0,) * side.width) for side in sides]
     pairs = [[term or nothing for term, nothing in zip(terms, missing)] for terms in zip_longest(*(side.terms for side in sides))]
     return Side(
@@ -125,7 +133,7 @@ def _both(sides: tuple[Side, Side]) -> Side:
 
 
 def _columns(sides: tuple[Side, Side], rows: list[Any]) -> Any:
-    """Join (1 or channels, elements) of both sides, zeros for a side that has none; None where neither has."""
+    """Join the (1 or channels, added) arrays of both sides, with zeros for None; return None if both are None."""
     if all(row is None for row in rows):
         return None
     filled = [np.zeros((1, side.width)) if row is None else np.atleast_2d(row) for side, row in zip(sides, rows)]
@@ -135,25 +143,25 @@ def _columns(sides: tuple[Side, Side], rows: list[Any]) -> Any:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def table(request: LayerRequest, length: int) -> Table:
-    """Return what is added to an input of one length."""
+    """Return the samples that are added to an input of ``length`` samples."""
     sides = request.plan(length).sides
     parts = tuple((_plain(coefficient), _plain(samples), _plain(reads)) for coefficient, samples, reads in _both(sides).reads())
     constants = _columns(sides, [None if side.learned else side.constants() for side in sides])
     shares = _columns(sides, [side.shares() if side.learned else None for side in sides])
-    if not parts and constants is None and shares is None:  # nothing is added, or sums of nothing
+    if not parts and constants is None and shares is None:  # nothing is added, or only empty sums
         constants = np.zeros((1, sum(side.width for side in sides)))
     return Table(parts, _plain(constants), None if shares is None else _plain(shares[0]))
 
 
 @registry.cached(maxsize=256)
 def kept(request: LayerRequest, length: int, dtype: torch.dtype, device: torch.device) -> Added:
-    """Return `table` as tensors, which eager layers keep per length."""
+    """Return `table` as tensors; eager layers cache them per length."""
     with outlasting():
         numbers: Table = table(request, length)
         return numbers.added(dtype, device)
 
 
 def joined(data: Tensor, added: Added, left: int, value: Tensor | None) -> Tensor:
-    """Return the input between its added elements, of which ``left`` come before it."""
+    """Return the padded input; the first ``left`` added samples precede the input."""
     elements = added.elements(data, value)
     return torch.cat([elements[..., :left], data, elements[..., left:]], -1)

@@ -1,4 +1,4 @@
-"""What may stand around torch's Conv1d in code, and its other layers."""
+"""Code around torch's Conv1d that ``translate`` knows: containers, wrappers, casts, initializers and similar layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from convpolicy.translation.surroundings import FOLD, TRANSPOSED, Surroundings, 
 GENERATOR = {"generator": None}
 
 
-def _without_counterpart(**_arguments: float) -> Choice:
+def _unsupported(**_arguments: float) -> Choice:
     raise ValueError("no registered initializer draws the same")
 
 
@@ -37,8 +37,8 @@ FILLERS = {
     "xavier_uniform": _xavier("uniform"),
     "orthogonal": Named({"gain": 1.0}, lambda gain: Choice("orthogonal", gain=gain)),
     "dirac": DIRAC,
-    "sparse": Named({"sparsity": 0.1, "std": 0.01}, _without_counterpart),
-    "eye": Named({}, _without_counterpart),
+    "sparse": Named({"sparsity": 0.1, "std": 0.01}, _unsupported),
+    "eye": Named({}, _unsupported),
 }
 SURROUNDINGS = Surroundings(
     layers=("torch.nn.*",),

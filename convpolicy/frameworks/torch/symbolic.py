@@ -1,4 +1,4 @@
-"""What the built-in padding modes add to an input whose length is symbolic: indices and coefficients computed from it."""
+"""The built-in padding modes for a symbolic length: indices and coefficients that are computed from it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from convpolicy.core.resolution import Mode
 from convpolicy.frameworks.torch.sums import Added, Part
 from convpolicy.parts.side import Value, value_of
 
-# no number is added to a tensor or multiplied by one here: PT2E quantisers make float tensors of such numbers
+# Python numbers are never added to tensors or multiplied by them here: PT2E quantisers turn such numbers into float tensors
 
 
 class Place(NamedTuple):
-    """Where the elements of one side are; integers of a symbolic length are tensors.
+    """The positions of the samples that are added on one side; symbolic integers are tensors.
 
     Attributes:
-        positions: int64 (elements,), below 0 or from the length on; a mask removes those of the other side later.
-        samples, width: the length and the elements added here, int64 ().
-        is_left: whether they are before the input.
+        positions: int64 (added,), negative on the left, ``samples`` or more on the right. It may contain positions of the other
+            side, which a mask removes later.
+        samples: int64 (), length of the input.
+        width: int64 (), number of samples added on this side.
+        is_left: True when the side precedes the input.
     """
 
     positions: Tensor
@@ -32,25 +34,25 @@ class Place(NamedTuple):
 
     @property
     def distance(self) -> Tensor:
-        """How far each element is from the edge sample, 1 or more."""
+        """Distance of each added sample from the edge of the input, 1 or more."""
         return -self.positions if self.is_left else self.positions - (self.samples - 1)
 
     @property
     def near(self) -> Tensor:
-        """Position of the edge sample of this side, per element."""
+        """Position of the edge sample on this side, for each added sample."""
         return self.inwards(torch.zeros_like(self.positions))
 
     @property
     def far(self) -> Tensor:
-        """Position of the edge sample of the other side, per element."""
+        """Position of the edge sample on the other side, for each added sample."""
         return self.inwards((self.samples - 1).expand_as(self.positions))
 
     def inwards(self, steps: Tensor) -> Tensor:
-        """Return the positions so many steps from the edge sample into the input."""
+        """Return the positions that are ``steps`` samples inside the input, counted from the edge on this side."""
         return steps if self.is_left else (self.samples - 1) - steps
 
 
-Terms: TypeAlias = "list[Part]"  # with coefficients in int64 or float64
+Terms: TypeAlias = "list[Part]"  # their coefficients are int64 or float64
 
 
 def _reflect(positions: Tensor, length: Tensor) -> Tensor:
@@ -68,12 +70,13 @@ def _circular(positions: Tensor, length: Tensor) -> Tensor:
 
 
 class Fold(NamedTuple):
-    """A mode that folds.
+    """A mode that mirrors or repeats the input.
 
     Attributes:
-        at: ``(positions, length) -> samples``, at any distance.
-        near: ``place -> samples``, for a pad that the mode reaches; a wider one leaves the input, which torch then refuses.
-        reach: how many samples longer than a pad the input has to be.
+        at: ``(positions, length) -> samples``, for any distance.
+        near: ``place -> samples``, for pads that the input is long enough for. A wider pad yields positions outside the input,
+            which torch refuses.
+        reach: the least difference between input length and pad, in samples.
     """
 
     at: Callable[[Tensor, Tensor], Tensor]
@@ -110,8 +113,8 @@ def _folding(mode: str) -> Callable[[Place, str], Terms]:
     return terms
 
 
-def _turned(mirror: str) -> Callable[[Place, str], Terms]:
-    """Mirror about the edge and turn upside down there, again after every fold, as `convpolicy.library.padding_modes` says."""
+def _odd(mirror: str) -> Callable[[Place, str], Terms]:
+    """Return the terms of an odd mode: point reflection at the edge, as in `convpolicy.library.padding_modes`."""
     fold = FOLDS[mirror]
 
     def terms(place: Place, overflow: str) -> Terms:
@@ -140,11 +143,11 @@ def _ramp(place: Place, _overflow: str) -> Terms:
     return [Part(inner.double() / place.width.double(), place.near, inner > 0)]
 
 
-def _whole(place: Place) -> Tensor:
+def _full_share(place: Place) -> Tensor:
     return torch.ones_like(place.positions, dtype=torch.float64)
 
 
-def _towards_end(place: Place) -> Tensor:
+def _rising_share(place: Place) -> Tensor:
     return place.distance.double() / place.width.double()
 
 
@@ -152,11 +155,11 @@ class Symbolic(NamedTuple):
     """A built-in mode for a symbolic length.
 
     Attributes:
-        terms: ``(place, overflow) -> terms`` that read samples.
-        share: ``place -> (elements,)``, how much of the constant is in each element; None: nothing.
-        reach: how many samples longer than its pad an input has to be, or None where the pad does not matter.
-        least: fewest samples of an input.
-        extends: whether ``overflow="zero-extend"`` is among what it knows.
+        terms: ``(place, overflow) -> terms`` that read input samples.
+        share: ``place -> (added,)``, the factor of the constant in each added sample; None when it is 0.
+        reach: the least difference between input length and pad, in samples; None for a mode without such a limit.
+        least: the fewest samples of an input.
+        extends: True when the mode supports ``overflow="zero-extend"``.
     """
 
     terms: Callable[[Place, str], Terms]
@@ -167,19 +170,19 @@ class Symbolic(NamedTuple):
 
 
 MODES = {
-    "zeros": Symbolic(_constant, _whole, least=0),
-    "constant": Symbolic(_constant, _whole, least=0),
+    "zeros": Symbolic(_constant, _full_share, least=0),
+    "constant": Symbolic(_constant, _full_share, least=0),
     "replicate": Symbolic(_replicate),
     **{mode: Symbolic(_folding(mode), reach=fold.reach) for mode, fold in FOLDS.items()},
-    "odd": Symbolic(_turned("reflect"), reach=1, extends=False),
-    "odd_symmetric": Symbolic(_turned("symmetric"), reach=0, extends=False),
+    "odd": Symbolic(_odd("reflect"), reach=1, extends=False),
+    "odd_symmetric": Symbolic(_odd("symmetric"), reach=0, extends=False),
     "extrapolate": Symbolic(_extrapolated, least=2, extends=False),
-    "linear_ramp": Symbolic(_ramp, _towards_end, extends=False),
+    "linear_ramp": Symbolic(_ramp, _rising_share, extends=False),
 }
 
 
 class Filling(NamedTuple):
-    """What one side is filled with: a mode, its overflow rule, its constant, and whether that is learned."""
+    """How one side is padded: mode, overflow rule, constant, and True when the constant is learned."""
 
     mode: Symbolic
     overflow: str
@@ -187,13 +190,13 @@ class Filling(NamedTuple):
     is_learned: bool
 
     def require_reach(self, length: Any, widest: int) -> None:
-        """Let torch refuse a length for which the mode does not reach."""
+        """Let torch refuse an input that is too short for the mode and its widest pad."""
         if self.overflow == "error":
             needed = self.mode.least if self.mode.reach is None else widest + self.mode.reach
             torch._check(length >= needed)  # type: ignore[no-untyped-call]
 
     def added(self, place: Place, dtype: torch.dtype) -> Added:
-        """Return what the elements of a place are, for an input of this dtype."""
+        """Return the added samples at the positions of ``place``, for an input of ``dtype``."""
         terms = tuple(
             Part(None if coefficient is None else coefficient.to(dtype), samples, reads)
             for coefficient, samples, reads in self.mode.terms(place, self.overflow)
@@ -209,23 +212,23 @@ Fillings: TypeAlias = "tuple[Filling, Filling]"
 
 
 def fillings(modes: tuple[Mode, ...]) -> Fillings | None:
-    """Return what both sides are filled with, or None where a mode or its overflow rule is not known for a symbolic length."""
-    found = []
-    for side, (mode, words) in zip(SIDES, (modes[0], modes[-1])):
-        known, overflow = MODES.get(mode.name), words.get("overflow", "error")
-        if known is None or (overflow == "zero-extend" and not known.extends):
+    """Return how both sides are padded, or None where a mode or its overflow rule does not support a symbolic length."""
+    sides = []
+    for side, (mode, parameters) in zip(SIDES, (modes[0], modes[-1])):
+        symbolic, overflow = MODES.get(mode.name), parameters.get("overflow", "error")
+        if symbolic is None or (overflow == "zero-extend" and not symbolic.extends):
             return None
-        found.append(Filling(known, overflow, value_of(words, side), bool(words.get("learned"))))
-    return found[0], found[1]
+        sides.append(Filling(symbolic, overflow, value_of(parameters, side), bool(parameters.get("learned"))))
+    return sides[0], sides[1]
 
 
 def beside(data: Tensor, pads: tuple[int, int], sides: Fillings, value: Tensor | None) -> Tensor:
-    """Return the input between elements whose numbers are the same for every length.
+    """Return the padded input for pads that are the same for every length.
 
     Args:
-        data: (…, channels, length), of a length that may be symbolic.
-        pads: elements on the left and on the right.
-        sides: see `fillings`.
+        data: (…, channels, length); the length may be symbolic.
+        pads: ``(left, right)`` in samples.
+        sides: result of `fillings`.
         value: the learned constant, () or (channels,), or None.
     """
     length, device = data.shape[-1], data.device
@@ -242,9 +245,10 @@ def beside(data: Tensor, pads: tuple[int, int], sides: Fillings, value: Tensor |
 
 
 def whole(data: Tensor, pads: tuple[Any, Any], sides: Fillings, value: Tensor | None) -> Tensor:
-    """Return what `beside` does for symbolic numbers of elements, of which torch would make one graph for 1 and another for more.
+    """Return the padded input, as `beside` does, for pads that may be symbolic.
 
-    So both sides are computed as if every element of the padded input were theirs, and each element is chosen from what it is.
+    Torch would compile one graph for a pad of 1 and another for wider pads. To avoid that, each side is computed at every position
+    of the padded input, and a mask selects its own positions.
     """
     length, device = data.shape[-1], data.device
     positions, samples = torch.arange(-pads[0], length + pads[1], device=device), number(length, device)
@@ -258,5 +262,5 @@ def whole(data: Tensor, pads: tuple[Any, Any], sides: Fillings, value: Tensor | 
 
 
 def number(value: Any, device: torch.device) -> Tensor:
-    """Return an integer, which may be symbolic, as a tensor: ONNX has no remainder of a tensor by a symbolic number."""
+    """Return an integer, which may be symbolic, as a tensor; ONNX cannot take the remainder by a symbolic integer."""
     return torch.full((), value, dtype=torch.int64, device=device)

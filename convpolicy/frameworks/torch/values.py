@@ -1,4 +1,4 @@
-"""Torch's own random state as a stream, and tensors as arrays."""
+"""Torch's global random state as a stream, and tensors as arrays."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from convpolicy.frameworks.torch.stream import TorchStream
 
 
 class GlobalStream(TorchStream):
-    """Torch's own global CPU random state, for layers built without a seed."""
+    """Torch's global CPU random state, for layers that are built without a seed."""
 
     def __init__(self) -> None:
-        pass  # nothing of its own
+        pass  # torch keeps the state
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Any:
-        """``Tensor.uniform_``."""
+        """Call ``Tensor.uniform_``."""
         return as_numpy(_empty(shape, dtype).uniform_(low, high))
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Any:
-        """``Tensor.normal_``."""
+        """Call ``Tensor.normal_``."""
         return as_numpy(_empty(shape, dtype).normal_(mean, std))
 
     def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32") -> Any:
-        """``torch.nn.init.trunc_normal_``."""
+        """Call ``torch.nn.init.trunc_normal_``."""
         return as_numpy(nn.init.trunc_normal_(_empty(shape, dtype), mean, std, mean + lower * std, mean + upper * std))
 
 
@@ -37,13 +37,17 @@ def _empty(shape: Shape, dtype: str) -> Tensor:
 
 
 def as_numpy(values: Tensor) -> Any:
-    """Return a CPU tensor as an array; bfloat16 as float32, which NumPy has."""
+    """Return a CPU tensor as an array; bfloat16 becomes float32, since NumPy has no bfloat16."""
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 @contextmanager
 def outlasting() -> Iterator[None]:
-    """Let tensors be made that later calls use: out of inference mode, whose tensors no backward pass can save, and out of a trace."""
+    """Create tensors that can be cached and used by later calls.
+
+    Tensors from inside inference mode cannot be used by a backward pass, and tensors from inside a trace belong to it. This context
+    leaves both.
+    """
     trace = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:

@@ -1,4 +1,4 @@
-"""MLX for convpolicy: its policies, its random stream, and a backend of ``mlx.nn.Conv1d``. Importing it does not import mlx."""
+"""The MLX plugin of convpolicy: policies, random stream, backend, files and dialect. Importing it does not import mlx."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from convpolicy import Backend, Choice, Deferred, FileFormat, Native, Param, Policy, RandomStream, hookimpl, lazy
 
 SOURCE = "mlx/python/mlx/nn/layers/convolution.py, class Conv1d"
-# ±√(1/fan) with the fan of a layer without groups
+# uniform ±√(1/fan) with the fan of a layer without groups
 BEFORE_GROUPS = Choice("variance_scaling", fan="fan_in_all_groups", gain=math.sqrt(1 / 3), distribution="uniform")
 
 
@@ -23,7 +23,7 @@ def _policy(name: str, weight_init: Choice, versions: str, measured: str, fan: s
         versions=versions,
         measured=measured,
         source=SOURCE,
-        description=f"No padding, bias of zeros, weight uniform ±√(1/{fan}) stored (out, kernel, in/groups).",
+        description=f"No padding; bias of zeros; weight uniform ±√(1/{fan}), stored as (out, kernel, in/groups).",
     )
 
 
@@ -44,7 +44,7 @@ def convpolicy_random_streams() -> list[RandomStream]:
             "mlx",
             lazy("convpolicy_mlx.random", "MlxStream"),
             params={"init_dtype": Param("float32", kind="name", allowed=("float32", "same"))},
-            description="mx.random.seed(seed): one threefry key per tensor, each split from the key before.",
+            description="The numbers after mx.random.seed(seed): one threefry key per tensor, each split from the previous key.",
         )
     ]
 
@@ -63,11 +63,11 @@ def convpolicy_backends() -> list[Backend]:
             convolutions=lazy("convpolicy_mlx.models", "convolutions"),
             gradients=lazy("convpolicy_mlx.layer", "gradients"),
             learns=True,
-            dtypes=("float32", "float16", "bfloat16"),  # MLX refuses most convolutions of float64
+            dtypes=("float32", "float16", "bfloat16"),  # MLX refuses most float64 convolutions
             framework="mlx",
             install="convpolicy-mlx[mlx]",
             layout="OWI",
-            description="mlx.nn.Conv1d itself, or a subclass that pads by the plan where it cannot express the policy.",
+            description="A plain mlx.nn.Conv1d where it can express the policy, otherwise a subclass that pads by a plan.",
         )
     ]
 
@@ -80,9 +80,9 @@ def convpolicy_natives() -> list[Native]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return ``mlx.npz``: what ``mlx.nn.Module.save_weights`` writes, where bfloat16 is ``|V2``."""
+    """Return the file format ``mlx.npz`` of ``mlx.nn.Module.save_weights``, which stores bfloat16 as ``|V2``."""
     reader, writer = lazy("convpolicy_mlx.files", "MlxNpzReader"), lazy("convpolicy_mlx.files", "MlxNpzWriter")
-    description = "NumPy archives of MLX, with bfloat16; they have no metadata."
+    description = "NumPy archives of MLX, with bfloat16; they cannot store metadata."
     return [FileFormat("mlx.npz", reader, writer, keeps_metadata=False, description=description)]
 
 

@@ -1,4 +1,4 @@
-"""MLX's random bits and the numbers made of them, with NumPy alone, as MLX 0.32 computes them on the CPU of x86-64 Linux.
+"""MLX's random numbers in NumPy, as MLX 0.32 computes them on the CPU of x86-64 Linux.
 
 Source: mlx/random.cpp, mlx/backend/cpu/primitives.cpp (RandomBits), mlx/backend/cpu/simd/math.h (erf, erfinv, exp).
 """
@@ -20,10 +20,10 @@ Shape: TypeAlias = "tuple[int, ...]"
 Values: TypeAlias = "NDArray[Any]"
 
 F32 = np.float32
-WORD = 0xFFFFFFFF
-CHUNK = 1 << 14  # values, to stay in the cache
+MASK_32 = 0xFFFFFFFF
+CHUNK = 1 << 14  # values computed at a time, so that they stay in the cache
 LARGEST_BELOW_ONE = {"float32": 1 - 2.0**-24, "float16": 1 - 2.0**-11, "bfloat16": 1 - 2.0**-8}
-TAIL_FROM = F32(6.125)  # |log(1 - x²)| above which erfinv takes the polynomial of the tail
+TAIL_FROM = F32(6.125)  # where |log(1 - x²)| is larger, erfinv uses the polynomial of the tail
 TAIL = (
     3.03697567e-10, 2.93243101e-8, 1.22150334e-6, 2.84108955e-5, 3.93552968e-4, 3.02698812e-3, 4.83185798e-3, -2.64646143e-1,
     8.40016484e-1,
@@ -41,57 +41,57 @@ EXP = (
 
 def key_of(seed: int) -> Key:
     """Return ``mx.random.key(seed)``: the high and the low 32 bits of the seed."""
-    return seed >> 32 & WORD, seed & WORD
+    return seed >> 32 & MASK_32, seed & MASK_32
 
 
 def split(key: Key) -> tuple[Key, Key]:
-    """Return ``mx.random.split(key)``: two keys."""
-    first, second, third, fourth = (int(word) for word in bits(key, 4))
+    """Return the two keys of ``mx.random.split(key)``."""
+    first, second, third, fourth = (int(part) for part in bits(key, 4))
     return (first, second), (third, fourth)
 
 
 def bits(key: Key, count: int) -> NDArray[np.uint32]:
     """Return ``mx.random.bits((count,), key=key)``.
 
-    Each counter encrypts to two words, one for each half of the array. An odd array has one more word, in the middle.
+    Each counter encrypts to two integers, one for each half of the array. An array of odd length has one more, in the middle.
     """
     half, odd = divmod(count, 2)
-    words = np.empty(count, np.uint32)
+    integers = np.empty(count, np.uint32)
     for start in range(0, half, CHUNK):
         first = np.arange(start, min(start + CHUNK, half), dtype=np.uint32)
         second = first + np.uint32(half + odd)
-        words[first[0] : first[-1] + 1], words[second[0] : second[-1] + 1] = encrypt(key, first, second)
+        integers[first[0] : first[-1] + 1], integers[second[0] : second[-1] + 1] = encrypt(key, first, second)
     if odd:
-        words[half] = encrypt(key, np.array([half], np.uint32), np.zeros(1, np.uint32))[0][0]
-    return words
+        integers[half] = encrypt(key, np.array([half], np.uint32), np.zeros(1, np.uint32))[0][0]
+    return integers
 
 
 def uniform(key: Key, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
     """Return ``mx.random.uniform(low, high, shape, dtype, key)``.
 
     Args:
-        key: two 32-bit words.
-        shape: of the array.
+        key: two 32-bit integers.
+        shape: shape of the array.
         low, high: bounds.
         dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; each operation is rounded to it.
 
     Returns:
-        An array of the dtype; bfloat16 as the float32 numbers that bfloat16 holds.
+        An array of the dtype; bfloat16 numbers come as float32.
     """
     first = number(low, dtype)
     span = number(number(high, dtype) - first, dtype)
-    words = bits(key, math.prod(shape))
-    values = room(words.size, dtype)
+    integers = bits(key, math.prod(shape))
+    values = room(integers.size, dtype)
     most = F32(LARGEST_BELOW_ONE[dtype])
-    for start in range(0, words.size, CHUNK):
+    for start in range(0, integers.size, CHUNK):
         part = slice(start, start + CHUNK)
-        fractions = np.minimum(words[part].astype(F32) * F32(2.0**-32), most)
+        fractions = np.minimum(integers[part].astype(F32) * F32(2.0**-32), most)
         values[part] = times_plus(fractions, span, first, dtype)
     return values.reshape(shape)
 
 
 def normal(key: Key, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
-    """Return ``mx.random.normal(shape, dtype, mean, std, key)``; arguments as of `uniform`."""
+    """Return ``mx.random.normal(shape, dtype, mean, std, key)``; see `uniform` for the arguments."""
     scale = number(number(math.sqrt(2), dtype) * number(std, dtype), dtype)
     offset = number(mean, dtype)
     fractions = uniform(key, shape, -(1 - 2.0**-24), 1.0).reshape(-1)
@@ -103,7 +103,7 @@ def normal(key: Key, shape: Shape, mean: float, std: float, dtype: str = "float3
 
 
 def truncated_normal(key: Key, shape: Shape, lower: float, upper: float, dtype: str = "float32") -> Values:
-    """Return ``mx.random.truncated_normal(lower, upper, shape, dtype, key)``; other arguments as of `uniform`."""
+    """Return ``mx.random.truncated_normal(lower, upper, shape, dtype, key)``; see `uniform` for the other arguments."""
     root = number(math.sqrt(2), dtype)
     least, most = number(lower, dtype), number(upper, dtype)
     bounds = [number(_erf(F32(number(bound / root, dtype))), dtype) for bound in (least, most)]
@@ -111,13 +111,13 @@ def truncated_normal(key: Key, shape: Shape, lower: float, upper: float, dtype: 
     flat = values.reshape(-1)
     for start in range(0, flat.size, CHUNK):
         part = slice(start, start + CHUNK)
-        drawn = times(erfinv(flat[part].astype(F32, copy=False)), root, dtype)
-        flat[part] = np.maximum(np.minimum(most, drawn), least)
+        normals = times(erfinv(flat[part].astype(F32, copy=False)), root, dtype)
+        flat[part] = np.maximum(np.minimum(most, normals), least)
     return values
 
 
 def erfinv(x: Values) -> Values:
-    """Return ``mx.erfinv`` of float32 numbers between -1 and 1, the bounds excluded."""
+    """Return ``mx.erfinv`` of float32 numbers in the open interval (-1, 1)."""
     logarithm = logf(fma(x, -x, F32(1)))
     values = _polynomial(logarithm, CENTRE)
     tail = np.abs(logarithm) > TAIL_FROM
@@ -143,7 +143,7 @@ def _erf(x: np.float32) -> np.float32:
 
 
 def _exp(x: np.float32) -> np.float32:
-    """Return ``mx.exp`` of one float32 number of 0 or less."""
+    """Return ``mx.exp`` of one non-positive float32 number."""
     if x < -88:
         return F32(0)
     power = F32(x * F32(1.442695))

@@ -1,4 +1,4 @@
-"""Reading a ``mlx.nn.Conv1d``: sizes, policy and weights."""
+"""Capture of ``mlx.nn.Conv1d``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SIZES = ("stride", "padding", "dilation", "groups")
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of a ``mlx.nn.Conv1d``; None for every other object.
+    """Return sizes, policy and weights of a ``mlx.nn.Conv1d``, or None for another object.
 
     Raises:
-        InvalidValueError: a layer that cannot be captured exactly; holds the reason and the fix.
+        InvalidValueError: the layer cannot be captured exactly; the message contains the reason and the fix.
     """
     if not isinstance(layer, nn.Conv1d):
         return None
@@ -32,14 +32,14 @@ def capture(layer: Any) -> Capture | None:
     spec = _spec(layer)
     request = layer._request if isinstance(layer, PaddedConv1d) else None
     if request is not None and (request.spec != spec or layer.padding != 0):
-        raise refuse(layer, "its sizes or padding were changed after it was built", "build it anew")
+        raise refuse(layer, "its sizes or padding were changed after it was built", "build a new layer")
     padding = Choice("crop", left=-layer.padding, right=-layer.padding) if layer.padding < 0 else layer.padding
     policy = cp.policy("mlx").evolve(padding=padding) if request is None else request.policy
     weights = unpacked(layer)
-    start = None if request is None else request.learned()
-    if start is not None:
-        if weights.get(LEARNED, weights["weight"]).shape != start.shape:
-            raise refuse(layer, f"its {LEARNED} is not of shape {start.shape}, as it was built", "set one of this shape")
+    initial = None if request is None else request.learned()
+    if initial is not None:
+        if weights.get(LEARNED, weights["weight"]).shape != initial.shape:
+            raise refuse(layer, f"its {LEARNED} no longer has shape {initial.shape}", "replace it with one of this shape")
         policy = with_learned(policy, weights[LEARNED])
     return Capture(spec, policy.evolve(bias="bias" in layer), weights["weight"], weights["bias"], dtype)
 
@@ -48,11 +48,13 @@ def _checked_dtype(layer: nn.Conv1d) -> str:
     weights = {name: layer.get(name) for name in PARAMETERS if name in layer}
     for name, value in weights.items():
         if not isinstance(value, mx.array):
-            raise refuse(layer, f"its {name} is of class {type(value).__name__}", "set an mx.array")
+            raise refuse(layer, f"its {name} is of class {type(value).__name__}", "replace it with an mx.array")
     if "weight" not in weights or weights["weight"].ndim != 3:
-        raise refuse(layer, "its weight is not an array of 3 axes", "build it anew")
+        raise refuse(layer, "its weight is not an array of 3 axes", "build a new layer")
     if "bias" in weights and weights["bias"].shape != weights["weight"].shape[:1]:
-        raise refuse(layer, f"its bias has shape {weights['bias'].shape}", f"give it shape {weights['weight'].shape[:1]}")
+        raise refuse(
+            layer, f"its bias has shape {weights['bias'].shape}", f"replace it with one of shape {weights['weight'].shape[:1]}"
+        )
     dtypes = {NAMES.get(value.dtype, str(value.dtype)) for value in weights.values()}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
         raise refuse(layer, f"its weight and bias are {', '.join(sorted(dtypes))}", f"convert both to one of {', '.join(DTYPES)}")
@@ -62,9 +64,9 @@ def _checked_dtype(layer: nn.Conv1d) -> str:
 def _spec(layer: nn.Conv1d) -> ConvSpec:
     for name in SIZES:
         if not isinstance(getattr(layer, name, None), int):
-            raise refuse(layer, f"its {name} is {getattr(layer, name, None)!r}, which MLX does not call with", "set an integer")
+            raise refuse(layer, f"its {name} is {getattr(layer, name, None)!r}, with which MLX does not run", "set an integer")
     outputs, kernel, inputs = layer.weight.shape
     try:
         return ConvSpec.of(inputs * layer.groups, outputs, kernel, layer.stride, layer.dilation, layer.groups)
     except ConvPolicyError as error:
-        raise refuse(layer, str(error).rstrip("."), "build it anew") from error
+        raise refuse(layer, str(error).rstrip("."), "build a new layer") from error

@@ -1,4 +1,4 @@
-"""How MLX's code is read and written: ``mlx.nn.Conv1d``, in both directions."""
+"""The dialect ``mlx``: how ``translate`` reads and writes ``mlx.nn.Conv1d``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read ``padding`` as a number of zeros on both sides.
 
     Raises:
-        InvalidValueError: a tuple, with which MLX does not run, or a negative padding, which cuts samples; holds the value.
+        InvalidValueError: a tuple, with which MLX does not run, or a negative padding, which crops; the message contains the value.
     """
     for name in NUMBERS:
         if isinstance(arguments[name], (tuple, list)):
@@ -32,16 +32,16 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
     padding = arguments["padding"]
     if isinstance(padding, int) and padding < 0:
         raise InvalidValueError(
-            f"padding must be 0 or more, got {padding}, which cuts the ends of the input in MLX; slice the input instead."
+            f"padding must be 0 or more, got {padding}, which crops the input in MLX; slice the input instead."
         )
     return both_sides(arguments)
 
 
 def padding(request: Request) -> Padding:
-    """Pad by the argument for the same zeros on both sides, else by a layer before.
+    """Return the ``padding`` argument for equal zero pads, and a pad layer for any other padding.
 
     Raises:
-        InvalidValueError: a padding mode that MLX does not have, or a padding that cuts samples; holds it.
+        InvalidValueError: a padding mode that MLX does not have, or negative pads; the message contains them.
     """
     require_mode(request, "mlx", (*MODES, "circular"))
     pads = request.pads()
@@ -56,7 +56,7 @@ def padding(request: Request) -> Padding:
         code = f"lambda x: mx.take(x, mx.arange({_negative(left)}, {_after(right)}) % x.shape[1], axis=1)"
     else:
         code = f"lambda x: mx.pad(x, [(0, 0), {code_of((left, right))}, (0, 0)]{MODES[request.mode]})"
-    return Padding({}, (code,), periodic=request.mode != "replicate")  # wider than the input, MLX folds again and again
+    return Padding({}, (code,), periodic=request.mode != "replicate")  # MLX mirrors and repeats as often as a wide pad needs
 
 
 def _negative(left: Value) -> str:

@@ -1,4 +1,4 @@
-"""MLX's ``.npz`` files: NumPy has no bfloat16, so MLX stores its two bytes as ``|V2``, and reads them so."""
+"""MLX's ``.npz`` files, which store bfloat16 as ``|V2``, since NumPy has no such dtype."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLX's initializers as code: statements with ``mlx.nn.init``, and with ``mlx.core.random`` for the truncated normal distribution."""
+"""How ``translate`` writes an initializer in MLX: a statement of ``mlx.nn.init``, or of ``mlx.core.random`` for a truncated normal."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from convpolicy.translation.values import atom
 
 
 def initial(distribution: Distribution, role: str, request: Request) -> str | None:
-    """Return a statement that draws ``{tensor}`` anew, or None for a distribution that MLX does not have."""
-    draw = _drawn(distribution, role, request)
+    """Return a statement that fills ``{tensor}``, or None for a distribution that MLX does not have."""
+    draw = _expression(distribution, role, request)
     return None if draw is None else f"{{tensor}} = {draw}"
 
 
-def _drawn(distribution: Distribution, role: str, request: Request) -> str | None:
+def _expression(distribution: Distribution, role: str, request: Request) -> str | None:
     if has_fans(distribution, role) and distribution.parameters["distribution"] in ("uniform", "normal"):
         shape, fan = (distribution.parameters[name] for name in ("distribution", "fan"))
         mode = ', mode="fan_out"' if fan == "fan_out" else ""
-        words = mode + "".join(f", gain={value!r}" for value in gain(distribution).values())
-        return f"nn.init.{'glorot' if fan == 'fan_avg' else 'he'}_{shape}()({{tensor}}{words})"
+        arguments = mode + "".join(f", gain={value!r}" for value in gain(distribution).values())
+        return f"nn.init.{'glorot' if fan == 'fan_avg' else 'he'}_{shape}()({{tensor}}{arguments})"
     plain = in_numbers(distribution, request)
     p = plain.parameters
     if plain.kind == "uniform":
@@ -32,6 +32,6 @@ def _drawn(distribution: Distribution, role: str, request: Request) -> str | Non
     if plain.kind == "truncated_normal":
         mean = f"{p['mean']!r} + " if p["mean"] else ""
         return f"{mean}{atom(p['std'])} * mx.random.truncated_normal({p['lower']!r}, {p['upper']!r}, {{tensor}}.shape)"
-    if plain.kind == "orthogonal" and role == "weight":  # MLX's is for matrices: a row for each output channel
+    if plain.kind == "orthogonal" and role == "weight":  # MLX's needs a matrix: one row per output channel
         return f"{call('nn.init.orthogonal', p['gain'])}({{tensor}}.flatten(1)).reshape({{tensor}}.shape)"
     return None

@@ -1,4 +1,4 @@
-"""The backend ``mlx``: ``mlx.nn.Conv1d`` itself where it can express the padding, else a subclass that pads by the plan."""
+"""The backend ``mlx``: a plain ``mlx.nn.Conv1d`` where it can express the padding, otherwise a subclass that pads by a plan."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from convpolicy_mlx.random import MlxStream
 
 ZEROS = Choice("zeros")
 PARAMETERS = ("weight", "bias", LEARNED)
-WEIGHT_INIT, BIAS_INIT = Choice("uniform"), Choice("zeros")  # what MLX's Conv1d starts with
-# MLX's own types: NumPy resolves the name "bfloat16" only where another package has registered it
+WEIGHT_INIT, BIAS_INIT = Choice("uniform"), Choice("zeros")  # defaults of MLX's Conv1d
+# MLX's own types; NumPy knows the name "bfloat16" only after another package registers it
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 
 
 def native_padding(request: LayerRequest) -> int | None:
-    """Return the ``padding`` argument with which ``mlx.nn.Conv1d`` implements the policy, or None when it cannot.
+    """Return the ``padding`` argument with which ``mlx.nn.Conv1d`` pads by the policy, or None when it cannot.
 
-    MLX adds or, below 0, cuts the same number of samples on both sides.
+    MLX pads both sides equally. A negative number crops.
     """
     pads = request.static_pads()
     if pads is None or pads[0] != pads[1] or request.learned() is not None:
@@ -33,38 +33,38 @@ def native_padding(request: LayerRequest) -> int | None:
 
 
 def has_native_init(request: LayerRequest) -> bool:
-    """Return True when MLX's own layer draws from the policy's distributions; with groups that depends on its version."""
+    """Return True when MLX's own layer draws from the policy's distributions; never with groups, where MLX versions differ."""
     policy = request.policy
     return request.spec.groups == 1 and policy.weight_init == WEIGHT_INIT and (not policy.bias or policy.bias_init == BIAS_INIT)
 
 
 class PaddedConv1d(nn.Conv1d):
-    """A ``mlx.nn.Conv1d`` that pads with zeros, or cuts, a different number of samples on each side.
+    """A ``mlx.nn.Conv1d`` with different numbers of zeros, or of cropped samples, on the two sides.
 
-    A learned constant is one more parameter, ``padding_value``, a number or (channels,).
+    A learned padding constant is the parameter ``padding_value``, () or (channels,).
     """
 
     def __init__(self, request: LayerRequest, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._request = request
-        start = request.learned()
-        if start is not None:
-            self.padding_value = mx.array(start, mx.float32)
+        initial = request.learned()
+        if initial is not None:
+            self.padding_value = mx.array(initial, mx.float32)
 
     @property
     def policy(self) -> Policy:
-        """The policy this layer follows."""
+        """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
-        """Return the plan for one input length in samples."""
+        """Return the padding plan for an input of ``length`` samples."""
         return self._request.plan(length)
 
     def __call__(self, x: Any) -> Any:
-        """Convolve (batch, length, channels).
+        """Convolve an input (batch, length, channels).
 
         Raises:
-            InvalidValueError: another number of axes or channels, or an input that holds no window; holds the shape.
+            InvalidValueError: wrong axes or channels, or an input shorter than one window; the message contains the shape or length.
         """
         channels = self._request.spec.in_channels
         if x.ndim != 3 or x.shape[2] != channels:
@@ -90,10 +90,10 @@ class PaddedConv1d(nn.Conv1d):
 
 
 class ByLengthConv1d(PaddedConv1d):
-    """A `PaddedConv1d` that applies any plan, resolved for each length.
+    """A `PaddedConv1d` that resolves a plan for each input length.
 
-    Every call appends one sample and drops it again. ``mx.compile(shapeless=True)`` refuses ``mx.pad``; without it, it would keep
-    the pads of the first length.
+    Every call appends one sample with ``mx.pad`` and drops it again. This makes ``mx.compile(shapeless=True)`` refuse the layer.
+    Otherwise the compiled function would use the pads of the first length for every length.
     """
 
     def _convolve(self, x: Any, plan: Plan) -> Any:
@@ -105,7 +105,7 @@ class ByLengthConv1d(PaddedConv1d):
         if plan.is_constant:
             return self._windows(self._extended(x, left, right + 1, plan.value), -first, -last - 1)
         sources = np.array(plan.positions, np.int32)
-        sources[sources < 0] = plan.length  # the appended sample, which is the constant
+        sources[sources < 0] = plan.length  # position of the appended sample, which is the constant
         return self._windows(mx.take(self._extended(x, 0, 1, plan.value), mx.array(sources), axis=1), 0, 0)
 
     def _added(self, x: Any, side: Side) -> Any:
@@ -117,7 +117,7 @@ class ByLengthConv1d(PaddedConv1d):
 
 
 def arithmetic_of(x: Any) -> Arithmetic:
-    """Return how the elements added to an MLX array (batch, length, channels) are computed."""
+    """Return the operations that compute the samples added to an MLX array (batch, length, channels)."""
     return Arithmetic(
         take=lambda samples: mx.take(x, mx.array(samples.astype(np.int32)), axis=1),
         array=lambda numbers: mx.array(numbers.astype(np.float32)).astype(x.dtype),
@@ -129,35 +129,37 @@ def arithmetic_of(x: Any) -> Arithmetic:
 
 def _layer_class(request: LayerRequest) -> type[PaddedConv1d]:
     pads = request.static_pads()
-    by_zeros = request.policy.padding_mode == ZEROS or (pads is not None and max(pads) <= 0)
-    return PaddedConv1d if pads is not None and by_zeros else ByLengthConv1d
+    is_by_zeros = request.policy.padding_mode == ZEROS or (pads is not None and max(pads) <= 0)
+    return PaddedConv1d if pads is not None and is_by_zeros else ByLengthConv1d
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
-    """Build the layer; without a stream MLX's global key decides, as ``mx.random.seed`` left it.
+    """Build the layer.
+
+    Without a stream, initial weights come from MLX's global random state, which ``mx.random.seed`` sets.
 
     Raises:
-        InvalidValueError: a device, which MLX's arrays do not have.
+        InvalidValueError: ``device`` is not None; MLX's arrays have no device.
     """
     if device is not None:
         raise InvalidValueError(
-            f"device must be None for backend 'mlx', got {device!r}; MLX's arrays have none, call mx.set_default_device instead."
+            f"device must be None for backend 'mlx', got {device!r}; MLX's arrays have no device, so call mx.set_default_device instead."
         )
     key = _global_key()
-    layer = _undrawn(request)
+    layer = _new_layer(request)
     if stream is None and has_native_init(request):
         return layer
     _set_global_key(key)
     if stream is not None:
         assign(layer, request.draw(stream))
         return layer
-    own = MlxStream(_seed_of(key))
-    assign(layer, request.draw(own))
-    _set_global_key(own.key)
+    global_stream = MlxStream(_seed_of(key))
+    assign(layer, request.draw(global_stream))
+    _set_global_key(global_stream.key)
     return layer
 
 
-def _undrawn(request: LayerRequest) -> nn.Conv1d:
+def _new_layer(request: LayerRequest) -> nn.Conv1d:
     spec, padding = request.spec, native_padding(request)
     arguments = {
         "in_channels": spec.in_channels,
@@ -185,38 +187,38 @@ def _seed_of(key: tuple[int, int]) -> int:
 
 
 def _set_global_key(key: tuple[int, int]) -> None:
-    mx.random.seed(_seed_of(key))  # a seed of 64 bits is a key
+    mx.random.seed(_seed_of(key))  # a 64-bit seed is a key
 
 
 def as_numpy(array: Any) -> Any:
-    """Return a copy of an array as NumPy's; bfloat16 as float32, which NumPy has."""
+    """Return an MLX array as a new NumPy array; bfloat16 becomes float32, since NumPy has no bfloat16."""
     return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
 
 
 def as_mlx(data: Any, layer: nn.Conv1d) -> Any:
-    """Return (batch, channels, length) as the MLX array (batch, length, channels) that a layer takes.
+    """Convert a NumPy array (batch, channels, length) to an MLX array (batch, length, channels) for a layer.
 
-    float32 data becomes bfloat16 for a layer of bfloat16, as NumPy has no such dtype.
+    float32 data becomes bfloat16 for a bfloat16 layer, since NumPy has no such dtype.
 
     Raises:
-        InvalidValueError: data of another dtype; holds it.
+        InvalidValueError: data of another dtype; the message contains it.
     """
     data = np.ascontiguousarray(cp.layouts()["NWC"].from_ncw(np.asarray(data)))
     if str(data.dtype) not in DTYPES:
         raise InvalidValueError(f"data must be of dtype float32 or float16, got {data.dtype}; convert it.")
-    narrow = layer.weight.dtype == mx.bfloat16 and data.dtype == np.float32
-    return mx.array(data, mx.bfloat16 if narrow else DTYPES[str(data.dtype)])
+    is_bfloat16 = layer.weight.dtype == mx.bfloat16 and data.dtype == np.float32
+    return mx.array(data, mx.bfloat16 if is_bfloat16 else DTYPES[str(data.dtype)])
 
 
 def run(layer: nn.Conv1d, data: Any) -> Any:
-    """Return the output for (batch, channels, length), all NumPy."""
+    """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
     return cp.layouts()["NWC"].to_ncw(as_numpy(layer(as_mlx(data, layer))))
 
 
 def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` of MLX's weights, as NumPy arrays.
+    """Convert MLX's weights to ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` in NumPy arrays.
 
-    With a learned constant ``"padding_value"``, a number () or (channels,), is in it too.
+    A learned constant, () or (channels,), keeps its name ``"padding_value"``.
     """
     arrays = cp.layouts()["OWI"].unpack({name: as_numpy(weights[name]) for name in ("weight", "bias") if name in weights})
     learned = {LEARNED: as_numpy(weights[LEARNED])} if LEARNED in weights else {}
@@ -224,12 +226,12 @@ def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameters(layer: nn.Conv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias as NumPy arrays, of bfloat16 as float32, and a learned constant."""
+    """Return weight (out, in/groups, kernel), bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
     return unpacked(layer)
 
 
 def assign(layer: nn.Conv1d, values: Mapping[str, Any]) -> None:
-    """Write weight (out, in/groups, kernel), bias and a learned constant, given as NumPy arrays.
+    """Write NumPy arrays to weight (out, in/groups, kernel), bias and the learned constant.
 
     Raises:
         InvalidValueError: another shape, or a bias for a layer without one.
@@ -240,21 +242,21 @@ def assign(layer: nn.Conv1d, values: Mapping[str, Any]) -> None:
     for name, value in new.items():
         shape = tuple(layer[name].shape) if name in layer else None
         if value.shape != shape:
-            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+            raise InvalidValueError(f"{name} must have shape {shape}, like the layer's, got {value.shape}; build another layer.")
     layer.update({name: mx.array(value, layer[name].dtype) for name, value in new.items()})
 
 
 def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
-    """Return the gradients of ``sum(output * upstream)``, all NumPy."""
+    """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
     names = [name for name in PARAMETERS if name in layer]
-    kept = {name: layer[name] for name in names}
+    weights_before = {name: layer[name] for name in names}
 
     def call(x: Any, *weights: Any) -> list[Any]:
         layer.update(dict(zip(names, weights)))
         return [layer(x)]
 
     try:
-        _outputs, products = mx.vjp(call, [as_mlx(data, layer), *kept.values()], [as_mlx(upstream, layer)])
+        _outputs, products = mx.vjp(call, [as_mlx(data, layer), *weights_before.values()], [as_mlx(upstream, layer)])
     finally:
-        layer.update(kept)
+        layer.update(weights_before)
     return {"input": cp.layouts()["NWC"].to_ncw(as_numpy(products[0])), **unpacked(dict(zip(names, products[1:])))}

@@ -1,4 +1,4 @@
-"""The 1-D convolutions of a ``mlx.nn.Module``, under the names that ``save_weights`` gives them."""
+"""The 1-D convolutions of a ``mlx.nn.Module``, with paths as in ``save_weights``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from convpolicy.layers.whole_models import Convolution, roles, walk
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """Return an iterator of what is or is called a Conv1d in a model, in the order of its parameters; None for another object.
+    """List the layers of a model that are a Conv1d or are named like one.
 
-    MLX looks for parameters in attributes that are modules, lists or dicts, and neither in tuples nor behind a leading underscore.
+    Like MLX, it looks in attributes that are modules, lists or dicts. It skips tuples and names with a leading underscore.
+
+    Returns:
+        An iterator in the order of the model's parameters, or None if ``model`` is not a ``mlx.nn.Module``.
     """
     if not isinstance(model, nn.Module):
         return None

@@ -1,4 +1,4 @@
-"""``mlx.nn.Conv1d``, for ``convpolicy verify``."""
+"""Runs the real ``mlx.nn.Conv1d``, for ``convpolicy verify``."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def parameters(layer: Any) -> dict[str, Any]:
 
 
 def give(layer: Any, values: Mapping[str, Any]) -> None:
-    """Write weight and bias, in the same axes."""
+    """Write NumPy arrays to weight (out, kernel, in/groups) and bias (out,)."""
     layer.update({name: mx.array(np.array(value)) for name, value in values.items()})
 
 
 def run(layer: Any, data: Any) -> Any:
-    """Return the output for (batch, length, channels), all NumPy."""
+    """Run the layer on a NumPy array (batch, length, channels) and return its output as one."""
     return np.array(layer(mx.array(np.array(data))))

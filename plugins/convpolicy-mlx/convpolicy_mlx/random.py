@@ -1,4 +1,4 @@
-"""The random stream ``mlx``: what ``mlx.nn.Conv1d`` and ``mlx.nn.init`` draw after ``mx.random.seed``, with NumPy alone."""
+"""The random stream ``mlx``: the numbers of ``mlx.nn.Conv1d`` and ``mlx.nn.init`` after ``mx.random.seed``, in NumPy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ LARGEST_SEED = 2**64 - 1
 
 
 class MlxStream(Stream):
-    """MLX's global key, from which every tensor splits another; a tensor of zeros splits none.
+    """The numbers that MLX draws after ``mx.random.seed(seed)``.
 
-    Exact against mlx 0.29.4, 0.31.2, 0.32.3 and 0.32.4 on the CPU of x86-64 Linux. Apple GPUs compute logarithms in their own way,
-    so that normal draws may differ there in the last bits.
+    Each tensor splits a key from MLX's global key. A tensor of zeros splits none. Bit-identical to mlx 0.29.4, 0.31.2, 0.32.3 and
+    0.32.4 on the CPU of x86-64 Linux. On Apple GPUs, normal numbers may differ in the last bits, since their logarithm differs.
 
     Args:
-        seed: what ``mx.random.seed`` takes, 0 to 2**64 - 1.
-        init_dtype: ``"float32"`` draws in float32 and converts, as ``nn.Conv1d`` followed by ``set_dtype``; ``"same"`` draws in
-            the tensor's own dtype, as ``nn.init.normal(dtype=…)``.
+        seed: integer in [0, 2**64), as for ``mx.random.seed``.
+        init_dtype: ``"float32"`` draws in float32 and converts, as ``nn.Conv1d`` followed by ``set_dtype`` does. ``"same"`` draws
+            in the tensor's dtype, as ``nn.init.normal(dtype=…)`` does.
 
     Raises:
-        InvalidTypeError, InvalidValueError: a seed that MLX refuses; holds the seed and the range.
+        InvalidTypeError, InvalidValueError: MLX refuses the seed; the message contains the seed and the range.
     """
 
     name: ClassVar[str] = "mlx"
@@ -38,8 +38,8 @@ class MlxStream(Stream):
         self._init_dtype = init_dtype
 
     def _next(self) -> bits.Key:
-        self.key, drawn = bits.split(self.key)
-        return drawn
+        self.key, tensor_key = bits.split(self.key)
+        return tensor_key
 
     def _drawn_in(self, dtype: str) -> str:
         self.check_dtype(dtype)
@@ -47,7 +47,7 @@ class MlxStream(Stream):
             return "float32"
         if dtype == "float64":
             raise InvalidValueError(
-                "random stream 'mlx' draws no float64 with init_dtype='same', as MLX draws none; leave init_dtype out."
+                "random stream 'mlx' cannot draw float64 with init_dtype='same', as MLX cannot; leave init_dtype out."
             )
         return dtype
 
@@ -64,18 +64,18 @@ class MlxStream(Stream):
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """``mx.random.truncated_normal(lower, upper, shape) * std + mean``; MLX has no initializer of this distribution."""
+        """Compute ``mx.random.truncated_normal(lower, upper, shape) * std + mean``; MLX has no initializer for it."""
         drawn_in = self._drawn_in(dtype)
         values = bits.truncated_normal(self._next(), shape, lower, upper, drawn_in)
         return rounded(times_plus(values, number(std, drawn_in), number(mean, drawn_in), drawn_in), dtype)
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
-        """``mlx.nn.init.he_uniform``, ``he_normal``, ``glorot_uniform`` and ``glorot_normal`` with a gain."""
+        """Draw as ``mlx.nn.init.he_uniform``, ``he_normal``, ``glorot_uniform`` and ``glorot_normal`` do with a gain."""
         size = fans.of(fan)
         if distribution == "uniform":
             limit = gain * math.sqrt(3.0 / size)
             return self.uniform(shape, -limit, limit, dtype)
-        # he_normal takes the root first, glorot_normal divides first
+        # he_normal divides by the root, glorot_normal takes the root of the quotient
         std = gain * math.sqrt(1.0 / size) if fan == "fan_avg" else gain / math.sqrt(size)
         if distribution == "truncated_normal":
             return self.truncated_normal(shape, 0.0, std / TRUNCATED_STD, -2.0, 2.0, dtype)

@@ -1,11 +1,11 @@
-"""What may stand around ``mlx.nn.Conv1d`` in code, and MLX's other layers."""
+"""Code around ``mlx.nn.Conv1d`` that ``translate`` knows: containers, casts and similar layers."""
 
 from __future__ import annotations
 
 from convpolicy.translation.surroundings import Surroundings
 
 TRANSPOSED = "transposed convolutions are not translated yet"
-FUNCTION = "it has no weights of its own; write mlx.nn.Conv1d and give it these weights"
+FUNCTION = "it has no weights; write mlx.nn.Conv1d and assign these weights"
 SURROUNDINGS = Surroundings(
     layers=("mlx.nn.*",),
     values=("mlx.nn.Module",),

@@ -113,14 +113,14 @@ REFUSED = {
     "subclass": (lambda: Doubled(4, 8, 3), "layer Doubled cannot be captured exactly: its class has another __call__; capture a plain"),
     "mixed": (lambda: changed(bias=mx.zeros(8, mx.float16)), "its weight and bias are float16, float32; convert both to one of float32"),
     "integers": (lambda: changed(weight=mx.ones((8, 4, 4), mx.int32), bias=mx.ones(8, mx.int32)), "its weight and bias are mlx.core.int32"),
-    "bias": (lambda: changed(bias=mx.zeros(1)), r"its bias has shape \(1,\); give it shape \(8,\)"),
-    "weight": (lambda: changed(weight=mx.zeros((8, 4))), "its weight is not an array of 3 axes; build it anew"),
-    "list": (lambda: changed(bias=[0.0] * 8), "its bias is of class list; set an mx.array"),
-    "pair": (lambda: changed(padding=(1, 2)), r"its padding is \(1, 2\), which MLX does not call with; set an integer"),
+    "bias": (lambda: changed(bias=mx.zeros(1)), r"its bias has shape \(1,\); replace it with one of shape \(8,\)"),
+    "weight": (lambda: changed(weight=mx.zeros((8, 4))), "its weight is not an array of 3 axes; build a new layer"),
+    "list": (lambda: changed(bias=[0.0] * 8), "its bias is of class list; replace it with an mx.array"),
+    "pair": (lambda: changed(padding=(1, 2)), r"its padding is \(1, 2\), with which MLX does not run; set an integer"),
     "stride": (lambda: changed(stride=0), "stride must be .*got 0"),
     "groups": (lambda: changed(groups=3), "out_channels must be divisible by groups, got out_channels=8 and groups=3"),
-    "resized": (lambda: changed(padded(), stride=2), "its sizes or padding were changed after it was built; build it anew"),
-    "padded twice": (lambda: changed(padded(), padding=1), "its sizes or padding were changed after it was built; build it anew"),
+    "resized": (lambda: changed(padded(), stride=2), "its sizes or padding were changed after it was built; build a new layer"),
+    "padded twice": (lambda: changed(padded(), padding=1), "its sizes or padding were changed after it was built; build a new layer"),
 }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_convolution():
 def test_assign_refuses_other_shapes():
     """Nothing is broadcast."""
     layer = cp.Conv1d(4, 8, 3, bias=False, backend="mlx")
-    with pytest.raises(cp.InvalidValueError, match=r"weight must have shape \(8, 3, 4\), as the layer's, got \(8, 1, 4\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"weight must have shape \(8, 3, 4\), like the layer's, got \(8, 1, 4\)"):
         BACKEND.assign(layer, {"weight": np.ones((8, 4, 1), "float32"), "bias": None})
-    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, as the layer's, got \(8,\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, like the layer's, got \(8,\)"):
         BACKEND.assign(layer, {"weight": None, "bias": np.ones(8, "float32")})

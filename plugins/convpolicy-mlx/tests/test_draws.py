@@ -89,7 +89,7 @@ def test_float64_is_converted_or_refused():
     wide = cp.random_stream("mlx", 0).uniform((9,), 0.0, 1.0, "float64")
     assert wide.dtype == "float64"
     assert (wide == cp.random_stream("mlx", 0).uniform((9,), 0.0, 1.0)).all()
-    with pytest.raises(cp.InvalidValueError, match="random stream 'mlx' draws no float64 with init_dtype='same'"):
+    with pytest.raises(cp.InvalidValueError, match="random stream 'mlx' cannot draw float64 with init_dtype='same'"):
         cp.policy("mlx").evolve(random_stream=cp.Choice("mlx", init_dtype="same")).initial(1, 1, 3, dtype="float64")
 
 

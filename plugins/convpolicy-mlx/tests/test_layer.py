@@ -159,7 +159,7 @@ def test_an_empty_batch():
 
 REFUSED = {
     "dtype": (lambda: built({}, dtype="float64"), "dtype must be one of float32, float16, bfloat16 for backend 'mlx', got 'float64'"),
-    "device": (lambda: built({}, device="gpu"), "device must be None for backend 'mlx', got 'gpu'; MLX's arrays have none"),
+    "device": (lambda: built({}, device="gpu"), "device must be None for backend 'mlx', got 'gpu'; MLX's arrays have no device"),
     "channels": (lambda: built(LAYERS["by length"])(random(1, 4, 9)), r"input must have shape \(batch, length, 4\), got \(1, 4, 9\); put"),
     "axes": (lambda: built(LAYERS["by length"])(random(9, 4)), r"input must have shape \(batch, length, 4\), got \(9, 4\); put"),
     "too wide": (lambda: built(LAYERS["circular"])(random(1, 1, 4)), "padding mode 'circular' reaches at most 1 for length 1"),

@@ -1,4 +1,4 @@
-"""ONNX for convpolicy: a backend that builds models with explicit pads, the policies of ``auto_pad``, and a reader of Conv nodes.
+"""The ONNX plugin of convpolicy: a backend that builds ONNX models, the policies of ``auto_pad``, and a reader of Conv nodes.
 
 Importing it imports neither onnx nor onnxruntime.
 """
@@ -22,20 +22,20 @@ GRAPH = (
     "a graph whose weights have the layout of the framework that it was exported from; save the weights there, or "
     "{tensor.name: onnx.numpy_helper.to_array(tensor)} of its graph.initializer with numpy.savez as .npz"
 )
-# policy -> its rule, its native module, and what it says
+# policy -> padding rule, native module, and description of the node
 POLICIES = {
-    "onnx": ("valid", "not_set", "auto_pad NOTSET and pads 0, as when neither is written"),
-    "onnx-same-upper": ("onnx_same_upper", "same_upper", "auto_pad SAME_UPPER, the odd element right"),
-    "onnx-same-lower": ("onnx_same_lower", "same_lower", "auto_pad SAME_LOWER, the odd element left"),
+    "onnx": ("valid", "not_set", "auto_pad NOTSET and no pads, ONNX's defaults"),
+    "onnx-same-upper": ("onnx_same_upper", "same_upper", "auto_pad SAME_UPPER, the extra sample on the right"),
+    "onnx-same-lower": ("onnx_same_lower", "same_lower", "auto_pad SAME_LOWER, the extra sample on the left"),
 }
 
 
-def _policy(name: str, rule: str, says: str) -> Policy:
+def _policy(name: str, rule: str, node: str) -> Policy:
     return Policy(
         name,
         padding=rule,
         bias=False,
-        weight_init="uniform",  # ONNX initialises nothing: convpolicy's own law and stream, of which nothing is claimed
+        weight_init="uniform",  # ONNX draws no weights, so this is convpolicy's own choice
         bias_init="uniform",
         random_stream="numpy",
         padding_names=AUTO_PADS,
@@ -43,34 +43,34 @@ def _policy(name: str, rule: str, says: str) -> Policy:
         versions=">=1.32,<1.33",
         measured="1.32.0",
         source="ONNX operator Conv, https://onnx.ai/onnx/operators/onnx__Conv.html; run by ONNX Runtime's CPU provider",
-        description=f"ONNX Conv with {says}; no bias; ONNX draws no weights, these are uniform ±√(1/fan_in) from stream numpy.",
+        description=f"ONNX Conv with {node}; no bias. ONNX draws no weights, so convpolicy's are used: uniform ±√(1/fan_in) from stream numpy.",
     )
 
 
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
-    """Return what ONNX Runtime does for ``auto_pad``."""
+    """Return the rules of ONNX Runtime's ``auto_pad``."""
     return [PaddingRule(rule.__name__, rule, needs_length=same_needs_length) for rule in (onnx_same_upper, onnx_same_lower)]
 
 
 @hookimpl
 def convpolicy_policies() -> list[Policy]:
     """Return a policy for each ``auto_pad``."""
-    return [_policy(name, rule, says) for name, (rule, _module, says) in POLICIES.items()]
+    return [_policy(name, rule, node) for name, (rule, _module, node) in POLICIES.items()]
 
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return ``.onnx``, which is not read as a checkpoint: what to do instead."""
-    return [FileFormat(".onnx", instead=GRAPH, description="Not read: a graph.")]
+    """Return a format that refuses ``.onnx`` files and names the alternative."""
+    return [FileFormat(".onnx", instead=GRAPH, description="An ONNX graph, which is not a checkpoint.")]
 
 
 @hookimpl
 def convpolicy_natives() -> list[Native]:
-    """Return ONNX Runtime with a Conv node of each ``auto_pad``, for ``verify``."""
+    """Return a real Conv node for each ``auto_pad``, for ``verify``."""
     return [
-        Native(name, f"convpolicy_onnx.natives.{module}", description=f"An ONNX Conv node with {says}.")
-        for name, (_rule, module, says) in POLICIES.items()
+        Native(name, f"convpolicy_onnx.natives.{module}", description=f"An ONNX Conv node with {node}.")
+        for name, (_rule, module, node) in POLICIES.items()
     ]
 
 
@@ -80,17 +80,17 @@ def convpolicy_backends() -> list[Backend]:
     return [
         Backend(
             "onnx",
-            _of("layer", "build"),
-            assign=_of("layer", "assign"),
-            capture=_of("capturing", "capture"),
-            dtypes=("float32",),  # ONNX Runtime 1.32 has no float64 Conv on the CPU
+            _imported("layer", "build"),
+            assign=_imported("layer", "assign"),
+            capture=_imported("capturing", "capture"),
+            dtypes=("float32",),  # on the CPU ONNX Runtime 1.32 has no float64 Conv
             framework="onnxruntime",
             description="An ONNX model with one Conv and explicit pads, run by ONNX Runtime on the CPU; not differentiable.",
         )
     ]
 
 
-def _of(module: str, function: str) -> Callable[..., Any]:
+def _imported(module: str, function: str) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         return getattr(importlib.import_module(f"convpolicy_onnx.{module}"), function)(*arguments)
 
@@ -98,7 +98,15 @@ def _of(module: str, function: str) -> Callable[..., Any]:
 
 
 def read(model: Any, node: str = "") -> ReadConv:
-    """Read a 1-D Conv of an ONNX model, with any ``auto_pad``; see `convpolicy_onnx.reading.read`."""
+    """Read sizes, policy and weights of a 1-D Conv in an ONNX model.
+
+    Args:
+        model: an ``onnx.ModelProto``, or the path of a file.
+        node: name of the Conv node or of its output; optional when the model contains nothing else.
+
+    Returns:
+        ``(spec, policy, weight, bias)``; see `convpolicy_onnx.reading.read`.
+    """
     from convpolicy_onnx import reading
 
     return reading.read(model, node)

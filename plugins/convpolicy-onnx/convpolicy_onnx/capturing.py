@@ -1,4 +1,4 @@
-"""Taking apart: a layer of the backend ``onnx``, or a model that holds one 1-D Conv."""
+"""Capture of a layer of the backend ``onnx``, or of a model with one 1-D Conv."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of an `OnnxConv1d`, or of an ``onnx.ModelProto`` as `read` reads it; None for anything else.
+    """Return sizes, policy and weights of an `OnnxConv1d` or an ``onnx.ModelProto``, or None for another object.
 
     Raises:
-        InvalidValueError: a model with other nodes, or one that `read` refuses; holds the node.
+        InvalidValueError: the model has other nodes, or `read` refuses it; the message contains the node.
     """
     if isinstance(layer, ModelProto):
         spec, policy, weight, bias = read(layer)
     else:
-        from convpolicy_onnx.layer import OnnxConv1d  # brings ONNX Runtime, which a model alone does not need
+        from convpolicy_onnx.layer import OnnxConv1d  # imports ONNX Runtime, which a model does not need
 
         if not isinstance(layer, OnnxConv1d):
             return None
@@ -32,9 +32,9 @@ def capture(layer: Any) -> Capture | None:
         raise InvalidValueError(
             f"the Conv cannot be captured: its weights are {dtype}; convert them to one of {', '.join(DTYPES)}."
         )
-    return Capture(spec, policy, _kept(weight), None if bias is None else _kept(bias), dtype)
+    return Capture(spec, policy, _copied(weight), None if bias is None else _copied(bias), dtype)
 
 
-def _kept(values: Any) -> Any:
-    """Return a copy; bfloat16 as the float32 numbers it holds."""
+def _copied(values: Any) -> Any:
+    """Return a copy; bfloat16 becomes float32."""
     return np.array(values, np.float32 if str(values.dtype) == "bfloat16" else values.dtype)

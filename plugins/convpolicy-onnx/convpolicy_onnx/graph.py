@@ -1,4 +1,4 @@
-"""ONNX models of one convolution: padding where some is needed, then a Conv with explicit pads, never ``auto_pad``."""
+"""ONNX models of one convolution: nodes that pad, if necessary, and a Conv with explicit pads, never ``auto_pad``."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 from convpolicy import InvalidValueError, LayerRequest
 from convpolicy_onnx.padding import Array, front, side_pads
 
-OPSET, IR_VERSION = 19, 9  # ONNX 1.14, the first in which Pad has the mode wrap; later runtimes read it too
+OPSET, IR_VERSION = 19, 9  # ONNX 1.14, the first whose Pad has the mode wrap
 
 
 def takes_any_length(request: LayerRequest) -> bool:
-    """Return True when one model is right for every length: pads that do not depend on it, and modes that ONNX has."""
+    """Return True when one model serves every length: its pads do not depend on the length, and ONNX has its modes."""
     pads = request.static_pads()
     return pads is not None and side_pads(request, pads) is not None
 
 
 def model(request: LayerRequest, weight: Array, bias: Array | None, length: int | None) -> ModelProto:
-    """Build the model: input ``input`` (batch, in, length), output ``output`` (batch, out, length_out).
+    """Build a model with the input ``input`` (batch, in, length) and the output ``output`` (batch, out, length_out).
 
     Args:
-        request: what the layer does.
-        weight: (out, in/groups, kernel).
-        bias: (out,) or None.
-        length: the input length in samples; the model takes only this one unless `takes_any_length`.
+        request: the layer's request.
+        weight: float32 (out, in/groups, kernel).
+        bias: float32 (out,) or None.
+        length: input length in samples. The model accepts only this length, unless `takes_any_length`.
 
     Returns:
         A ModelProto that onnx.checker accepts.
 
     Raises:
-        InvalidValueError: the length is needed and missing, or the policy refuses it.
+        InvalidValueError: ``length`` is None but necessary, or the policy refuses it.
     """
-    spec, anywhere = request.spec, takes_any_length(request)
-    plan = None if anywhere else request.plan(_needed(request, length))
+    spec, any_length = request.spec, takes_any_length(request)
+    plan = None if any_length else request.plan(_required(request, length))
     pads = request.static_pads() if plan is None else (plan.left, plan.right)
     assert pads is not None
     nodes, tensors = front(request, pads, plan)
@@ -60,18 +60,18 @@ def model(request: LayerRequest, weight: Array, bias: Array | None, length: int 
         values[1:],
         [numpy_helper.from_array(value, name) for name, value in tensors.items()],
     )
-    built = helper.make_model(
+    proto = helper.make_model(
         graph, producer_name="convpolicy", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
     )
-    checker.check_model(built, full_check=True)
-    return built
+    checker.check_model(proto, full_check=True)
+    return proto
 
 
-def _needed(request: LayerRequest, length: int | None) -> int:
+def _required(request: LayerRequest, length: int | None) -> int:
     if length is None:
         policy = request.policy
         raise InvalidValueError(
-            f"length must be given for padding {policy.padding} with mode {policy.padding_mode}, which ONNX cannot express for "
+            f"length must be a number for padding {policy.padding} with mode {policy.padding_mode}, which ONNX cannot express for "
             f"every length at once, got None; pass the input length in samples."
         )
     return length

@@ -1,4 +1,4 @@
-"""The backend ``onnx``: a callable that holds an ONNX model and runs it in ONNX Runtime on the CPU."""
+"""The backend ``onnx``: an ONNX model that ONNX Runtime runs on the CPU."""
 
 from __future__ import annotations
 
@@ -14,49 +14,50 @@ from convpolicy import InvalidTypeError, InvalidValueError, LayerRequest, Plan, 
 from convpolicy_onnx import graph
 from convpolicy_onnx.padding import Array
 
-SESSIONS = 8  # lengths whose sessions are kept
+SESSIONS = 8  # number of lengths for which a layer caches its session
 
 
 class OnnxConv1d:
-    """A convolution over NumPy arrays, run by ONNX Runtime.
+    """A 1-D convolution of NumPy arrays that ONNX Runtime runs.
 
-    One model serves every length where the pads do not depend on it and ONNX's Pad has the mode; otherwise each length has its
-    own model, made when it first comes.
+    Call the layer with an input array. Its model serves every length when the pads do not depend on the length and ONNX's Pad has the
+    mode. Otherwise the layer builds a model for each length.
 
     Attributes:
-        weight: (out, in/groups, kernel) read-only array; it stands in the model, so that others are written by the backend's `assign`.
-        bias: (out,) read-only array or None.
+        weight: float32 (out, in/groups, kernel), read-only since the model contains it; `assign` replaces it.
+        bias: float32 (out,), read-only, or None.
     """
 
     def __init__(self, request: LayerRequest, weight: Array, bias: Array | None) -> None:
         self._request = request
         self.weight = _read_only(weight)
         self.bias = None if bias is None else _read_only(bias)
-        self._sessions: dict[int | None, Any] = {}  # the last one used stands last
+        self._sessions: dict[int | None, Any] = {}  # in the order of their last use
         self._any_length = graph.takes_any_length(request)
 
     @property
     def policy(self) -> cp.Policy:
-        """The policy it follows."""
+        """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
-        """Return the plan for one input length in samples."""
+        """Return the padding plan for an input of ``length`` samples."""
         return self._request.plan(length)
 
     def model(self, length: int | None = None) -> ModelProto:
-        """Return the model, to be saved with ``onnx.save``.
+        """Return the ONNX model, which you can save with ``onnx.save``.
 
         Args:
-            length: input length in samples, needed where pads or sources depend on it; such a model takes only this length.
+            length: input length in samples. It is necessary when the pads or the mode depend on it; the model then accepts only
+                this length.
 
         Raises:
-            InvalidValueError: the length is needed and missing, or the policy refuses it.
+            InvalidValueError: ``length`` is None but necessary, or the policy refuses it.
         """
         return graph.model(self._request, self.weight, self.bias, length)
 
     def __call__(self, data: Any) -> Array:
-        """Convolve.
+        """Convolve an array.
 
         Args:
             data: float32 (batch, channels, length) or (channels, length).
@@ -65,12 +66,13 @@ class OnnxConv1d:
             (batch, out, length_out) or (out, length_out), float32.
 
         Raises:
-            InvalidTypeError, InvalidValueError: wrong dtype, axes or channels, or an input too short for the plan.
+            InvalidTypeError: the array has another dtype; the message contains both.
+            InvalidValueError: wrong axes or channels, or an input that is shorter than one window.
         """
         data = self._checked(data)
         batched = np.ascontiguousarray(data if data.ndim == 3 else data[None])
         plan = self._request.plan(batched.shape[2])
-        if not len(batched):  # ONNX Runtime's wrap refuses it
+        if not len(batched):  # ONNX Runtime's wrap refuses an empty batch
             return np.empty((0, self._request.spec.out_channels, plan.length_out), np.float32)
         output: Array = self._session(None if self._any_length else plan.length).run(None, {"input": batched})[0]
         return output if data.ndim == 3 else output[0]
@@ -79,7 +81,7 @@ class OnnxConv1d:
         session = self._sessions.pop(length, None)
         if session is None:
             options = onnxruntime.SessionOptions()
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each session has threads of its own
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each session has its own threads
             model = self.model(length).SerializeToString()
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._sessions[length] = session
@@ -87,12 +89,14 @@ class OnnxConv1d:
             del self._sessions[next(iter(self._sessions))]
         return session
 
-    def _checked(self, given: Any) -> Array:
+    def _checked(self, values: Any) -> Array:
         channels, dtype = self._request.spec.in_channels, self._request.dtype
         try:
-            data = np.asarray(given)
+            data = np.asarray(values)
         except ValueError:
-            raise InvalidTypeError("input must be an array of numbers, got rows of different lengths; even them.") from None
+            raise InvalidTypeError(
+                "input must be an array of numbers, got rows of different lengths; make them equally long."
+            ) from None
         if data.dtype != dtype:
             raise InvalidTypeError(f"input must be {dtype} like the layer, got {data.dtype}; convert it with astype({dtype!r}).")
         if data.ndim not in (2, 3) or data.shape[-2] != channels:
@@ -101,7 +105,7 @@ class OnnxConv1d:
                 f"before the length."
             )
         if not data.shape[-1]:
-            raise InvalidValueError("input must have at least one sample, which ONNX Runtime needs, got length 0; pass more.")
+            raise InvalidValueError("input must have at least one sample for ONNX Runtime, got length 0; pass a longer input.")
         return data
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -117,13 +121,13 @@ class OnnxConv1d:
 
 
 def _read_only(values: Array) -> Array:
-    kept = np.array(values)
-    kept.setflags(write=False)
-    return kept
+    copy = np.array(values)
+    copy.setflags(write=False)
+    return copy
 
 
 def assign(layer: OnnxConv1d, values: Mapping[str, Array | None]) -> None:
-    """Write weight (out, in/groups, kernel) and bias, which then stand in its models.
+    """Replace weight (out, in/groups, kernel) and bias of a layer and of its models.
 
     Raises:
         InvalidValueError: another shape, or a bias for a layer without one.
@@ -134,13 +138,16 @@ def assign(layer: OnnxConv1d, values: Mapping[str, Array | None]) -> None:
         old = getattr(layer, name)
         shape = None if old is None else old.shape
         if value.shape != shape:
-            raise InvalidValueError(f"{name} must have shape {shape}, as the layer's, got {value.shape}; build another layer.")
+            raise InvalidValueError(f"{name} must have shape {shape}, like the layer's, got {value.shape}; build another layer.")
         setattr(layer, name, _read_only(np.asarray(value, np.float32)))
     layer._sessions.clear()
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxConv1d:
-    """Build the layer; ONNX draws nothing, so without a stream NumPy's global random state decides, as for backend ``numpy``."""
+    """Build the layer.
+
+    Without a stream, initial weights come from NumPy's global random state, which ``np.random.seed`` sets; ONNX has no random state.
+    """
     if device not in (None, "cpu"):
         raise InvalidValueError(
             f"device must be None or 'cpu' for backend 'onnx', got {device!r}; run the saved model elsewhere."

@@ -1,4 +1,4 @@
-"""What stands in front of a Conv: Pad nodes, a Gather, or nodes that compute what is added."""
+"""The nodes before a Conv that pad: Pad, Gather, or nodes that compute the added samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convpolicy import Arithmetic, LayerRequest, Plan, Side
 
 Array: TypeAlias = "NDArray[Any]"
 
-# (padding mode, overflow rule) -> the mode of ONNX's Pad that does the same at any length that a plan allows
+# (padding mode, overflow rule) -> the mode of ONNX's Pad that gives the same result for every valid plan
 PAD_MODES = {
     ("zeros", None): "constant",
     ("constant", None): "constant",
@@ -21,16 +21,16 @@ PAD_MODES = {
     ("circular", "error"): "wrap",
     ("circular", "periodic"): "wrap",
 }
-ORDER = ("wrap", "reflect", "edge", "constant")  # of two Pads: one that reads more of the input is before one that reads less
+ORDER = ("wrap", "reflect", "edge", "constant")  # order of two Pads: the one that reads more of the input comes first
 SIDES = ("left", "right")
 
 
 class SidePad(NamedTuple):
-    """What is added on one side, where it does not depend on the length.
+    """The padding of one side, when it does not depend on the length.
 
     Attributes:
-        mode: of ONNX's Pad.
-        value: for ``constant`` a number, or one per channel, which no Pad can add; else None.
+        mode: mode of ONNX's Pad.
+        value: the constant, or constants per channel, which Pad cannot add; None for other modes.
     """
 
     mode: str
@@ -38,7 +38,7 @@ class SidePad(NamedTuple):
 
 
 class Value:
-    """A tensor of a graph that is being written; sums and products of it are nodes."""
+    """A tensor of the graph; adding or multiplying two of them appends a node."""
 
     def __init__(self, name: str, nodes: Nodes) -> None:
         self.name, self._nodes = name, nodes
@@ -51,12 +51,13 @@ class Value:
 
 
 class Nodes:
-    """The nodes in front of a Conv, and the tensors that they need.
+    """The nodes before a Conv, and the constant tensors that they read.
 
     Attributes:
-        nodes: in their order.
-        tensors: name -> array.
-        end: the tensor that is convolved.
+        nodes: the nodes, in execution order.
+        tensors: ``name -> array``.
+        input: the input of the model.
+        end: the tensor that the Conv reads.
     """
 
     def __init__(self) -> None:
@@ -65,10 +66,10 @@ class Nodes:
         self.end = self.input = Value("input", self)
 
     def stored(self, name: str, values: Array) -> Value:
-        """Return a tensor that the model holds, under this name or one with a number."""
-        own = _numbered(name, self.tensors)
-        self.tensors[own] = values
-        return Value(own, self)
+        """Store a constant tensor under this name, or this name and a number; return it."""
+        unique = _numbered(name, self.tensors)
+        self.tensors[unique] = values
+        return Value(unique, self)
 
     def call(self, operator: str, *inputs: Value, output: str = "", **attributes: Any) -> Value:
         """Append a node and return its output."""
@@ -78,12 +79,12 @@ class Nodes:
         return Value(output, self)
 
     def expanded(self, numbers: Value, width: int) -> Value:
-        """Return numbers (1 or channels, width) for every item of the batch."""
+        """Repeat numbers (1 or channels, width) for every item of the batch."""
         shape = self.call("Concat", self.call("Shape", self.input, end=2), self.stored("width", np.array([width])), axis=0)
         return self.call("Expand", numbers, shape)
 
     def finished(self) -> tuple[list[NodeProto], dict[str, Array]]:
-        """Return nodes and tensors, the last output under the name ``padded``."""
+        """Return nodes and tensors; the last output is named ``padded``."""
         if self.nodes:
             self.nodes[-1].output[0] = "padded"
         return self.nodes, self.tensors
@@ -95,15 +96,15 @@ def _numbered(name: str, others: Any) -> str:
 
 
 def side_pads(request: LayerRequest, pads: tuple[int, int]) -> list[SidePad] | None:
-    """Return what each side adds, or None where that depends on the length or is nothing that ONNX has a mode for."""
+    """Return the padding of both sides, or None where it depends on the length or ONNX has no such mode."""
     modes = request.policy.modes()
-    found = []
+    sides = []
     for side, width, (mode, arguments) in zip(SIDES, pads, (modes[0], modes[-1])):
         name = PAD_MODES.get((mode.name, arguments.get("overflow"))) if width > 0 else "constant"
         if name is None or width < 0:
             return None
-        found.append(SidePad(name, _constant(arguments, side) if name == "constant" and width else None))
-    return found
+        sides.append(SidePad(name, _constant(arguments, side) if name == "constant" and width else None))
+    return sides
 
 
 def _constant(arguments: Any, side: str) -> float | tuple[float, ...]:
@@ -113,12 +114,12 @@ def _constant(arguments: Any, side: str) -> float | tuple[float, ...]:
 
 
 def front(request: LayerRequest, pads: tuple[int, int], plan: Plan | None) -> tuple[list[NodeProto], dict[str, Array]]:
-    """Return the nodes that make ``padded`` of ``input``, and their tensors; none where the Conv itself pads.
+    """Return the nodes that compute ``padded`` from ``input``, and their tensors; none when the Conv itself pads.
 
     Args:
-        request: what the layer does.
-        pads: samples on the left and on the right, below 0 where some are cut away.
-        plan: of the only length that the model takes, or None.
+        request: the layer's request.
+        pads: ``(left, right)`` in samples; negative numbers crop.
+        plan: the plan for the only length of the model, or None for a model of any length.
     """
     nodes, sides = Nodes(), side_pads(request, pads)
     if sides is None:
@@ -130,7 +131,7 @@ def front(request: LayerRequest, pads: tuple[int, int], plan: Plan | None) -> tu
 
 
 def _by_pads(nodes: Nodes, pads: tuple[int, int], sides: list[SidePad]) -> None:
-    """Pad both sides, together where they are alike; what no Pad can add is put beside at the end."""
+    """Append a Pad for each kind of padding, and a Concat for constants per channel."""
     kinds = sorted({side for side, width in zip(sides, pads) if width}, key=lambda side: ORDER.index(side.mode))
     for kind in kinds:
         if not isinstance(kind.value, tuple):
@@ -154,11 +155,11 @@ def _by_length(nodes: Nodes, plan: Plan) -> None:
         _computed(nodes, plan)
         return
     sources = np.array(plan.positions, np.int64)
-    if (sources < 0).any():  # the constant stands behind the last sample
+    if (sources < 0).any():  # the constant is appended after the last sample
         inputs = nodes.stored("pads", _axis_pads(0, 1)), nodes.stored("value", np.array(plan.value, np.float32))
         nodes.end = nodes.call("Pad", nodes.input, *inputs, output="extended", mode="constant")
-    gathered = nodes.stored("sources", np.where(sources < 0, plan.length, sources))
-    nodes.end = nodes.call("Gather", nodes.end, gathered, axis=2)
+    index = nodes.stored("sources", np.where(sources < 0, plan.length, sources))
+    nodes.end = nodes.call("Gather", nodes.end, index, axis=2)
 
 
 def _computed(nodes: Nodes, plan: Plan) -> None:
@@ -185,5 +186,5 @@ def _added(nodes: Nodes, side: Side) -> Value:
 
 
 def _axis_pads(left: int, right: int) -> Array:
-    """Return the pads of three axes, all begins, then all ends, as ONNX has them."""
+    """Return the pads of three axes in ONNX's order: all begins, then all ends."""
     return np.array([0, 0, left, 0, 0, right], np.int64)

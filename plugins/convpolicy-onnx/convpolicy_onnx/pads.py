@@ -1,4 +1,4 @@
-"""Reading the Pad nodes in front of a Conv: one, or several in a row that together are one padding mode for each side."""
+"""Reading of the Pad nodes before a Conv: one, or several consecutive ones that form one padding mode per side."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from onnx import ModelProto, NodeProto, helper
 from convpolicy import Choice, InvalidValueError, Policy
 from convpolicy_onnx.padding import SIDES, Array
 
-# modes of Pad beside constant; its wrap goes around as often as it takes
+# mode of Pad -> padding mode; wrap repeats the input as often as necessary
 MODES = {"reflect": Choice("reflect"), "edge": Choice("replicate"), "wrap": Choice("circular", overflow="periodic")}
 ZEROS = Choice("zeros")
-ADDS_UP = ("zeros", "constant", "replicate")  # modes of which two of a kind on one side are one that is wider
+ADDS_UP = ("zeros", "constant", "replicate")  # two pads of such a mode on one side equal one wider pad
 LENGTH_AXIS = 2
 
 
 class Added(NamedTuple):
-    """What is added on one side.
+    """The padding of one side.
 
     Attributes:
-        mode: of convpolicy.
+        mode: convpolicy's padding mode.
         width: in samples.
-        node: the last Pad that adds some of it, or None.
+        node: the last Pad node that adds to this side, or None.
     """
 
     mode: Choice
@@ -35,26 +35,27 @@ NOTHING = Added(ZEROS, 0, None)
 
 
 def with_pads(policy: Policy, chain: list[NodeProto], constants: Mapping[str, Array], length: int | None) -> Policy:
-    """Return the policy with the pads and modes of Pad nodes in front of a Conv that adds none itself.
+    """Return the policy with the pads and modes of the Pad nodes before a Conv.
 
     Args:
-        policy: of the Conv.
-        chain: the nodes, the first one first.
-        constants: the stored tensors of the model.
-        length: of the input of the first one where the model takes one only, else None.
+        policy: the policy of the Conv, which must not pad.
+        chain: the Pad nodes, in execution order.
+        constants: the constant tensors of the model.
+        length: input length of the first node in samples, or None if the model accepts several.
 
     Raises:
-        InvalidValueError: a Pad of other axes, pads that are computed, or a Pad that reads what another one added; holds the node.
+        InvalidValueError: a node pads other axes, has computed pads, or reads samples that another node added; the message contains
+            the node.
     """
     left = right = NOTHING
     for node in chain:
         widths, mode = _widths(node, constants), _mode(node, constants)
         left, right = (
-            _together(node, side, own, other, Added(mode, width, node), length)
-            for side, own, other, width in zip(SIDES, (left, right), (right, left), widths)
+            _together(node, side, current, other, Added(mode, width, node), length)
+            for side, current, other, width in zip(SIDES, (left, right), (right, left), widths)
         )
     if policy.static_pads(1, 1, 1) != (0, 0) or policy.padding.name not in ("valid", "explicit"):
-        raise refused(chain[-1], f"must stand before a Conv without pads, got padding {policy.padding}; merge the two.")
+        raise refused(chain[-1], f"must precede a Conv without pads, got padding {policy.padding}; merge the two.")
     return policy.evolve(padding=(left.width, right.width), padding_mode=_of_both(left, right))
 
 
@@ -69,43 +70,45 @@ def _widths(node: NodeProto, constants: Mapping[str, Array]) -> tuple[int, int]:
         whole = pads.tolist()
     left, right = whole[LENGTH_AXIS], whole[LENGTH_AXIS + 3]
     if any(whole[:LENGTH_AXIS] + whole[3 : LENGTH_AXIS + 3]) or min(left, right) < 0:
-        raise refused(node, f"must add samples to the length only, got pads {whole}; read the Conv alone without it.")
+        raise refused(node, f"must add samples to the length only, got pads {whole}; read the Conv without it.")
     return int(left), int(right)
 
 
 def _mode(node: NodeProto, constants: Mapping[str, Array]) -> Choice:
-    mode = next((helper.get_attribute_value(found).decode() for found in node.attribute if found.name == "mode"), "constant")
+    mode = next(
+        (helper.get_attribute_value(attribute).decode() for attribute in node.attribute if attribute.name == "mode"), "constant"
+    )
     if mode != "constant":
         return MODES[mode]
     value = float(stored(node, 2, constants)) if len(node.input) > 2 and node.input[2] else 0.0
     return Choice("constant", value=value) if value else ZEROS
 
 
-def _together(node: NodeProto, side: str, own: Added, other: Added, new: Added, length: int | None) -> Added:
-    """Return what one side is once a Pad adds to it, of which nothing may read what Pads before it added."""
+def _together(node: NodeProto, side: str, current: Added, other: Added, new: Added, length: int | None) -> Added:
+    """Return the padding of one side after another Pad; refuse a Pad that reads samples that earlier ones added."""
     if not new.width:
-        return own
-    if own.width and (own.mode != new.mode or new.mode.name not in ADDS_UP):
+        return current
+    if current.width and (current.mode != new.mode or new.mode.name not in ADDS_UP):
         raise refused(
             node,
-            f"must be the only Pad of its side, got {new.mode.name} on the {side} behind Pad node {_name(own.node)!r}, which adds "
-            f"{own.mode.name} there; merge the two.",
+            f"must be the only Pad of its side, got {new.mode.name} on the {side} after Pad node {_name(current.node)!r}, which adds "
+            f"{current.mode.name} there; merge the two.",
         )
     reads_far = new.mode.name == "circular"
     reads_near = new.mode.name == "reflect" and (length is None or length <= new.width)
     if other.width and (reads_far or reads_near):
-        where = "" if reads_far else f" of inputs of {new.width} samples or fewer"
+        when = "" if reads_far else f" if the input has {new.width} samples or fewer"
         fix = "put it first" if reads_far else "put it first, or give the input of the model a fixed length"
         raise refused(
             node,
-            f"must read nothing but samples of the input, got {new.mode.name} on the {side}, which{where} repeats what Pad node "
-            f"{_name(other.node)!r} added; {fix}.",
+            f"must read samples of the input only, got {new.mode.name} on the {side}, which repeats samples of Pad node "
+            f"{_name(other.node)!r}{when}; {fix}.",
         )
-    return Added(new.mode, own.width + new.width, node)
+    return Added(new.mode, current.width + new.width, node)
 
 
 def _of_both(left: Added, right: Added) -> Any:
-    """Return the padding mode of both sides; a side where nothing is added has that of the other."""
+    """Return the padding mode of both sides; a side without pads has the mode of the other one."""
     modes = [added.mode for added in (left, right) if added.width] or [ZEROS]
     if modes[0] == modes[-1]:
         return modes[0]
@@ -115,8 +118,8 @@ def _of_both(left: Added, right: Added) -> Any:
 
 
 def before(conv: NodeProto, nodes: Iterable[NodeProto]) -> list[NodeProto]:
-    """Return the Pad nodes in a row in front of a Conv, the first one first."""
-    makers = {found.output[0]: found for found in nodes if found.op_type == "Pad"}
+    """Return the consecutive Pad nodes before a Conv, in execution order."""
+    makers = {node.output[0]: node for node in nodes if node.op_type == "Pad"}
     chain: list[NodeProto] = []
     name = conv.input[0]
     while name in makers:
@@ -126,7 +129,7 @@ def before(conv: NodeProto, nodes: Iterable[NodeProto]) -> list[NodeProto]:
 
 
 def length_of(model: ModelProto, name: str) -> int | None:
-    """Return the length of a tensor (batch, channels, length) that the model says has one length only, else None."""
+    """Return the length of a tensor (batch, channels, length), or None where the model does not fix it."""
     for value in (*model.graph.input, *model.graph.value_info):
         if value.name == name:
             axes = value.type.tensor_type.shape.dim
@@ -135,10 +138,10 @@ def length_of(model: ModelProto, name: str) -> int | None:
 
 
 def stored(node: NodeProto, position: int, constants: Mapping[str, Array]) -> Array:
-    """Return an input of a node that the model holds.
+    """Return an input of a node that is a constant tensor of the model.
 
     Raises:
-        InvalidValueError: it is computed; holds the node.
+        InvalidValueError: the input is computed; the message contains the node.
     """
     name = node.input[position]
     if name not in constants:
@@ -146,9 +149,9 @@ def stored(node: NodeProto, position: int, constants: Mapping[str, Array]) -> Ar
     return constants[name]
 
 
-def refused(node: NodeProto, says: str) -> InvalidValueError:
-    """Return the error that says why a node is not read."""
-    return InvalidValueError(f"{node.op_type} node {_name(node)!r} {says}")
+def refused(node: NodeProto, message: str) -> InvalidValueError:
+    """Return the error for a node that cannot be read."""
+    return InvalidValueError(f"{node.op_type} node {_name(node)!r} {message}")
 
 
 def _name(node: NodeProto | None) -> str:

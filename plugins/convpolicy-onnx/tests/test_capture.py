@@ -112,9 +112,9 @@ def test_assign_refuses_other_shapes():
     """Nothing is broadcast, and the layer stays as it was."""
     layer = cp.Conv1d(4, 8, 3, bias=False, backend="onnx", seed=0)
     before = layer.weight
-    with pytest.raises(cp.InvalidValueError, match=r"weight must have shape \(8, 4, 3\), as the layer's, got \(8, 4, 1\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"weight must have shape \(8, 4, 3\), like the layer's, got \(8, 4, 1\)"):
         BACKEND.assign(layer, {"weight": np.ones((8, 4, 1), "float32"), "bias": None})
-    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, as the layer's, got \(8,\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, like the layer's, got \(8,\)"):
         BACKEND.assign(layer, {"weight": None, "bias": np.ones(8, "float32")})
     assert layer.weight is before
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_taken_apart():
         ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("input", nodes[-1].output[0])]
         return helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(weight, "w")]))
 
-    with pytest.raises(cp.InvalidValueError, match="nothing but one Conv and its padding, got Relu besides"):
+    with pytest.raises(cp.InvalidValueError, match="only one Conv and its padding, got also Relu"):
         cp.capture(model([conv, relu], np.ones((2, 2, 3), "float32")))
     with pytest.raises(cp.InvalidValueError, match="its weights are int8; convert them to one of float32"):
         cp.capture(model([conv], np.ones((2, 2, 3), "int8")))

@@ -64,19 +64,19 @@ def test_what_is_read(chain, widths, mode):
 REFUSED = {
     "reflect behind another side": (
         [("constant", 1.5, 3, 0), ("reflect", None, 0, 2)],
-        "got reflect on the right, which of inputs of 2 samples or fewer repeats what Pad node 'pad0' added; put it first, or give the input",
+        "got reflect on the right, which repeats samples of Pad node 'pad0' if the input has 2 samples or fewer; put it first, or give the input",
     ),
     "wrap behind another side": (
         [("reflect", None, 2, 0), ("wrap", None, 0, 3)],
-        "'pad1' must read nothing but samples of the input, got circular on the right, which repeats what Pad node 'pad0' added; put it first",
+        "'pad1' must read samples of the input only, got circular on the right, which repeats samples of Pad node 'pad0'; put it first",
     ),
     "two modes on one side": (
         [("reflect", None, 2, 0), ("constant", 0.0, 1, 3)],
-        "'pad1' must be the only Pad of its side, got zeros on the left behind Pad node 'pad0', which adds reflect there; merge the two",
+        "'pad1' must be the only Pad of its side, got zeros on the left after Pad node 'pad0', which adds reflect there; merge the two",
     ),
     "reflect twice": (
         [("reflect", None, 2, 0), ("reflect", None, 1, 0)],
-        "'pad1' must be the only Pad of its side, got reflect on the left behind Pad node 'pad0', which adds reflect there",
+        "'pad1' must be the only Pad of its side, got reflect on the left after Pad node 'pad0', which adds reflect there",
     ),
 }  # fmt: skip
 
@@ -93,7 +93,7 @@ def test_a_fixed_length_is_enough_for_a_reflection():
     """Of three samples the reflection of two reads the input alone, of two it reads the other Pad."""
     chain = REFUSED["reflect behind another side"][0]
     assert read(model_of(chain, 3)).policy.padding_mode == cp.policy("onnx").evolve(padding_mode=(Choice("constant", value=1.5), "reflect")).padding_mode  # fmt: skip
-    with pytest.raises(cp.InvalidValueError, match="must read nothing but samples of the input"):
+    with pytest.raises(cp.InvalidValueError, match="must read samples of the input only"):
         read(model_of(chain, 2))
 
 

@@ -158,17 +158,17 @@ def test_constant_nodes_pads_by_axis_and_named_nodes():
 
 
 UNREADABLE = {
-    "2-D": (model_of([conv()], {"w": W2}), "", r"Conv node 'output' must be a 1-D convolution with a weight of 3 axes, got one of shape \(2, 2, 3, 3\)"),
+    "2-D": (model_of([conv()], {"w": W2}), "", r"Conv node 'output' must be a 1-D convolution with a weight of 3 axes, got shape \(2, 2, 3, 3\)"),
     "computed weight": (model_of([conv(name="c")], {}, ["input", "w"]), "", "Conv node 'c' must have stored tensors, got 'w', which is computed or an input; fold"),
     "two": (model_of([conv(output="m"), conv("m")], {"w": W1}), "", "node must name one Conv of the model, got ''; it has 'm', 'output'"),
     "none": (model_of([helper.make_node("Relu", ["input"], ["output"])], {}), "", "node must name one Conv of the model, got ''; it has none"),
     "no such name": (model_of([conv()], {"w": W1}), "cnv", "node must name one Conv of the model, got 'cnv'; it has 'output'"),
-    "more than a Conv": (model_of([conv(output="m"), helper.make_node("Relu", ["m"], ["output"])], {"w": W1}), "", "nothing but one Conv and its padding, got Relu besides"),
+    "more than a Conv": (model_of([conv(output="m"), helper.make_node("Relu", ["m"], ["output"])], {"w": W1}), "", "only one Conv and its padding, got also Relu"),
     "pads of channels": (model_of([pad(), conv("padded")], {"w": W1, "pads": [0, 1, 1, 0, 0, 2]}), "", "Pad node 'padded' must add samples to the length only"),
     "a crop": (model_of([pad(), conv("padded")], {"w": W1, "pads": [0, 0, -1, 0, 0, 2]}), "", "Pad node 'padded' must add samples to the length only"),
-    "padded twice": (model_of([pad(), conv("padded", pads=[1, 0])], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must stand before a Conv without pads"),
-    "SAME after a Pad": (model_of([pad(), conv("padded", auto_pad="SAME_UPPER")], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must stand before a Conv without pads"),
-    "an index map": (cp.Conv1d(2, 2, 3, padding=1, padding_mode="symmetric", backend="onnx").model(5), "", "got Gather besides"),
+    "padded twice": (model_of([pad(), conv("padded", pads=[1, 0])], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must precede a Conv without pads"),
+    "SAME after a Pad": (model_of([pad(), conv("padded", auto_pad="SAME_UPPER")], {"w": W1, "pads": [0, 0, 1, 0, 0, 2]}), "", "must precede a Conv without pads"),
+    "an index map": (cp.Conv1d(2, 2, 3, padding=1, padding_mode="symmetric", backend="onnx").model(5), "", "got also Gather"),
 }  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def test_assign(backend):
     assert np.array_equal(part.parameters(layer)["weight"], 2 * before["weight"])
     assert np.array_equal(part.parameters(layer)["bias"], bias)
     plain = cp.Conv1d(4, 8, 3, policy=backend, backend=backend, bias=False)
-    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, as the layer's, got \(8,\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, like the layer's, got \(8,\)"):
         part.assign(plain, {"weight": before["weight"], "bias": bias})
 
 
@@ -197,34 +197,34 @@ EVERYWHERE = {
     "input_dilation": ({"input_dilation": 2}, "it dilates its input, as a transposed convolution does; set input_dilation to 1"),
     "precision": ({"precision": "highest"}, "its precision is not the default; set precision to None"),
     "precisions": ({"precision": (jax.lax.Precision.HIGH, jax.lax.Precision.DEFAULT)}, "its precision is not the default"),
-    "computation": ({"dtype": jnp.bfloat16}, "its weights and what it computes in are bfloat16, float32; convert both to one of float32"),
-    "promotion": ({"promote_dtype": lambda *arrays, dtype: arrays}, "it has a promote_dtype of its own; take Flax's own"),
-    "convolution": ({"conv_general_dilated": lambda *_, **__: None}, "it has a conv_general_dilated of its own; take jax.lax.conv"),
+    "computation": ({"dtype": jnp.bfloat16}, "the dtypes of its weights and its computation are bfloat16, float32; convert both to one of float32"),
+    "promotion": ({"promote_dtype": lambda *arrays, dtype: arrays}, "it has another promote_dtype; use Flax's own"),
+    "convolution": ({"conv_general_dilated": lambda *_, **__: None}, "it has another conv_general_dilated; use jax.lax.conv"),
     "two pairs": ({"padding": [(1, 2), (1, 2)]}, "Invalid padding format"),
     "a small word": ({"padding": "circular"}, "Flax has no padding 'circular'; correct its padding"),
     "a rule of convpolicy": ({"padding": "torch-left"}, "Flax has no padding 'torch-left'"),
     "preset": ({"precision": jax.lax.DotAlgorithmPreset.F32_F32_F32}, "its precision is not the default"),
     "strides": ({"strides": (1, 2)}, r"its strides are \(1, 2\) and its kernel_dilation \(1,\); pass one number for each"),
-    "mask": ({"mask": jnp.ones((3, 1, 8))}, r"its mask has shape \(3, 1, 8\); give it shape \(3, 4, 8\)"),
+    "mask": ({"mask": jnp.ones((3, 1, 8))}, r"its mask has shape \(3, 1, 8\); replace it with one of shape \(3, 4, 8\)"),
 }  # fmt: skip
 REFUSED = {
     **{f"{api}: {name}": ((lambda api=api, words=words: own(api, **words)), says) for name, (words, says) in EVERYWHERE.items() for api in ("nnx", "linen")},
-    "subclass": (lambda: Doubled(4, 8, (3,), rngs=nnx.Rngs(0)), "layer Doubled cannot be captured exactly: its class computes its call in a way of its own"),
-    "linen subclass": (lambda: DoubledLinen(8, (3,)).bind({"params": {}}), "its variables have no kernel; pass those that its init returned"),
+    "subclass": (lambda: Doubled(4, 8, (3,), rngs=nnx.Rngs(0)), "layer Doubled cannot be captured exactly: its class overrides __call__"),
+    "linen subclass": (lambda: DoubledLinen(8, (3,)).bind({"params": {}}), "its variables have no kernel; pass the variables that its init returned"),
     "linen subclass with variables": (
-        lambda: LinenConv1d(DoubledLinen(8, (3,)), own("linen").variables), "layer DoubledLinen cannot be captured exactly: its class computes its call"
+        lambda: LinenConv1d(DoubledLinen(8, (3,)), own("linen").variables), "layer DoubledLinen cannot be captured exactly: its class overrides __call__"
     ),
-    "element type": (lambda: own("nnx", preferred_element_type=jnp.float32), "its output has a dtype of its own; set preferred_element_type"),
-    "unbound": (lambda: linen.Conv(8, (3,)), r"a linen module by itself holds no weights; pass module.bind\(variables\)"),
+    "element type": (lambda: own("nnx", preferred_element_type=jnp.float32), "its output has another dtype than its input; set preferred_element_type"),
+    "unbound": (lambda: linen.Conv(8, (3,)), r"an unbound linen module has no weights; pass module.bind\(variables\)"),
     "no bias": (lambda: linen.Conv(8, (3,)).bind({"params": {"kernel": jnp.ones((3, 4, 8))}}), "its variables have no bias"),
-    "another module": (lambda: LinenConv1d(linen.Dense(8), {}), "layer Dense cannot be captured exactly: it is no flax.linen.Conv"),
-    "bias taken away": (lambda: changed(bias=None), "use_bias is set and there is no bias"),
-    "bias of another shape": (lambda: changed(bias=nnx.Param(jnp.ones(1))), r"its bias has shape \(1,\); give it shape \(8,\)"),
-    "groups": (lambda: changed(feature_group_count=2), r"its kernel has shape \(3, 4, 8\) and its sizes say \(3, 2, 8\); build it anew"),
-    "resized": (lambda: rewritten("strides", 2), "its sizes or padding were changed after it was built; build it anew"),
+    "another module": (lambda: LinenConv1d(linen.Dense(8), {}), "layer Dense cannot be captured exactly: its module is not a flax.linen.Conv"),
+    "bias taken away": (lambda: changed(bias=None), "use_bias is set, but it has no bias"),
+    "bias of another shape": (lambda: changed(bias=nnx.Param(jnp.ones(1))), r"its bias has shape \(1,\); replace it with one of shape \(8,\)"),
+    "groups": (lambda: changed(feature_group_count=2), r"its kernel has shape \(3, 4, 8\), but its sizes need \(3, 2, 8\); build a new layer"),
+    "resized": (lambda: rewritten("strides", 2), "its sizes or padding were changed after it was built; build a new layer"),
     "padded twice": (lambda: rewritten("padding", "SAME"), "its sizes or padding were changed after it was built"),
-    "abstract": (abstract, "its weights are of class ShapeDtypeStruct and hold no values; give it arrays"),
-    "integers": (lambda: changed(kernel=nnx.Param(jnp.ones((3, 4, 8), "int8")), bias=None, use_bias=False), "its weights and what it computes in are int8"),
+    "abstract": (abstract, "its weights are of class ShapeDtypeStruct and have no values; replace them with arrays"),
+    "integers": (lambda: changed(kernel=nnx.Param(jnp.ones((3, 4, 8), "int8")), bias=None, use_bias=False), "the dtypes of its weights and its computation are int8"),
 }  # fmt: skip
 
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_exact_is_refused(name):
 def test_while_tracing():
     """Weights that are being traced hold no values."""
     layer = LinenConv1d(linen.Conv(8, (3,)), dict(own("linen").variables))
-    with pytest.raises(cp.InvalidValueError, match=r"its weights are of class .*Tracer and hold no values"):
+    with pytest.raises(cp.InvalidValueError, match=r"its weights are of class .*Tracer and have no values"):
         jax.jit(lambda layer: cp.capture(layer).weight)(layer)
 
 

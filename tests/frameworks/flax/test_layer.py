@@ -175,7 +175,7 @@ REFUSED = {
     "axes": (lambda name: built(LAYERS["constant"], name)(random(4)), r"input must have shape \(\.\.\., length, 4\), got \(4,\)"),
     "too wide": (lambda name: built(LAYERS["reflect, pair"], name)(random(1, 2, 4)), "padding mode 'reflect' reaches at most 1 for length 2"),
     "short": (lambda name: built({"padding": (1, 0), "padding_mode": "replicate"}, name)(random(1, 1, 4)), "input of length 1 is too short"),
-    "weight of another shape": (lambda name: shaped(name, np.ones((8, 4, 2), "float32")), r"kernel must have shape \(3, 4, 8\), as the layer's, got \(2, 4, 8\)"),
+    "weight of another shape": (lambda name: shaped(name, np.ones((8, 4, 2), "float32")), r"kernel must have shape \(3, 4, 8\), like the layer's, got \(2, 4, 8\)"),
 }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_a_second_linen_module_needs_its_path():
     """One stream draws one module; the sentence says how to draw the next."""
     stream = cp.random_stream("flax-linen", 0)
     cp.policy("flax-linen").initial(3, 4, 3, stream=stream)
-    with pytest.raises(cp.ConvPolicyError, match=r"take stream.at\('Conv_1'\)"):
+    with pytest.raises(cp.ConvPolicyError, match=r"use stream.at\('Conv_1'\)"):
         cp.policy("flax-linen").initial(4, 6, 5, stream=stream)
 
 

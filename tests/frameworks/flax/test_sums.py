@@ -220,9 +220,9 @@ def reshaped(backend):
 @each_backend
 def test_refusals(backend):
     """Of another shape, absent, for a layer without one, for another number of channels, or for a length that is not known."""
-    with pytest.raises(cp.InvalidValueError, match=r"its padding_value has shape \(1,\); give it shape \(\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"its padding_value has shape \(1,\); replace it with one of shape \(\)"):
         cp.capture(reshaped(backend))
-    with pytest.raises(cp.InvalidValueError, match=r"padding_value must have shape None, as the layer's, got \(4,\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"padding_value must have shape None, like the layer's, got \(4,\)"):
         cp.backends()[backend].assign(built(LAYERS["per channel"], backend), {"padding_value": CHANNELS})
     with pytest.raises(cp.InvalidValueError, match="one for each of the 2 input channels, got 4 values"):
         cp.Conv1d(2, 8, 3, **LAYERS["per channel"], policy=backend, backend=backend)
@@ -232,7 +232,9 @@ def test_refusals(backend):
     if backend == "flax-linen":
         layer = built(LEARNED_LAYERS["a number"], backend)
         del layer.variables["params"]["padding_value"]
-        with pytest.raises(cp.InvalidValueError, match="its variables have no padding_value; pass those that its init returned"):
+        with pytest.raises(
+            cp.InvalidValueError, match="its variables have no padding_value; pass the variables that its init returned"
+        ):
             cp.capture(layer)
 
 

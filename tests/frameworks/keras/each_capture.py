@@ -145,15 +145,15 @@ def made(kind, *arguments, **words):
 
 
 REFUSED = {
-    "subclass": (lambda: made(Doubled, 8, 3), ValueError, "Doubled cannot be captured exactly: its call is a function of its own"),
-    "replaced": (replaced, ValueError, "its call is a function of its own; capture a plain Conv1D with its weights"),
+    "subclass": (lambda: made(Doubled, 8, 3), ValueError, "Doubled cannot be captured exactly: its class overrides call"),
+    "replaced": (replaced, ValueError, "its class overrides call; capture a plain Conv1D with its weights"),
     "activation": (lambda: made(Conv1D, 8, 3, activation="relu"), ValueError, "it applies the activation 'relu'; set activation to None"),
-    "not built": (lambda: Conv1D(8, 3), ValueError, "it is not built and holds no weights; call it once"),
+    "not built": (lambda: Conv1D(8, 3), ValueError, "it is not built and has no weights; call it once"),
     "LoRA": (adapted, ValueError, "LoRA adds to its kernel"),
-    "mixed": (lambda: made(Conv1D, 8, 3, dtype="mixed_bfloat16"), ValueError, "it holds float32 and computes in bfloat16; build it with one"),
-    "quantized": (quantized, ValueError, "it is quantized, int8_from_float32"),
+    "mixed": (lambda: made(Conv1D, 8, 3, dtype="mixed_bfloat16"), ValueError, "its weights are float32 and it computes in bfloat16; build it with one"),
+    "quantized": (quantized, ValueError, r"it is quantized \(int8_from_float32"),
     "separable": (lambda: made(keras.layers.SeparableConv1D, 8, 3), ValueError, "SeparableConv1D cannot be captured exactly: it is more than one"),
-    "transposed": (lambda: made(keras.layers.Conv1DTranspose, 8, 3), ValueError, "Conv1DTranspose cannot be captured exactly: it is no conv"),
+    "transposed": (lambda: made(keras.layers.Conv1DTranspose, 8, 3), ValueError, "Conv1DTranspose cannot be captured exactly: it is a transposed conv"),
     "Conv2D": (lambda: keras.layers.Conv2D(8, 3), TypeError, "got an object of class keras.src.layers.convolutional.conv2d.Conv2D"),
     "Dense": (lambda: keras.layers.Dense(8), TypeError, "got an object of class keras.src.layers.core.dense.Dense"),
 }  # fmt: skip

@@ -226,7 +226,7 @@ SEQUENCES = {  # layers -> pads
     "by length": (lambda: [Zeros((1, 0)), Conv1D(8, 3, padding="same", strides=2)], "its Conv1D pads by same_upper with mode zeros; set its"),
     "another mode": (lambda: [Zeros((1, 0)), built(LAYERS["reflect"][0])], "its PaddedConv1D pads by .* with mode reflect; set its"),
     "dtypes": (lambda: [Zeros(1), Conv1D(8, 3, dtype="float16")], "its input and layers are float16, float32; build all of them with one"),
-    "axes": (lambda: [Zeros(1, data_format="channels_first"), Conv1D(8, 3)], "its layers have different data_formats; give them one"),
+    "axes": (lambda: [Zeros(1, data_format="channels_first"), Conv1D(8, 3)], "its layers have different data_formats; build all of them with one"),
     "activation": (lambda: [Zeros(1), Conv1D(8, 3, activation="relu")], "Conv1D cannot be captured exactly: it applies the activation"),
 }  # fmt: skip
 

@@ -198,7 +198,7 @@ def test_other_laws_draw_from_keras_own_state(law):
 def test_a_law_that_keras_does_not_have():
     """Cut elsewhere than at two standard deviations: refused without a seed, the policy's own bits with one."""
     cut = Choice("truncated_normal", lower=-1.0, upper=1.0)
-    with pytest.raises(cp.InvalidValueError, match=r"Keras cuts a normal law at -2 and 2 only, got -1.0 and 1.0; pass a seed"):
+    with pytest.raises(cp.InvalidValueError, match=r"where Keras truncates a normal distribution, got -1.0 and 1.0; pass a seed"):
         built({}, weight_init=cut)
     expected = cp.policy("torch").evolve(weight_init=cut).initial(4, 8, 3, seed=2)["weight"]
     ours = built({}, policy=cp.policy("torch").evolve(weight_init=cut), seed=2)

@@ -186,7 +186,7 @@ def test_capture_keeps_the_trained_value(mode):
     with pytest.raises(cp.InvalidValueError, match="convert both to one of"):
         cp.capture(layer)
     layer.padding_value = mindspore.Parameter(Tensor(np.zeros((2, 2), "float32")), name=LEARNED)
-    with pytest.raises(cp.InvalidValueError, match="its sizes or its padding were changed after it was built; build it anew"):
+    with pytest.raises(cp.InvalidValueError, match="its sizes or its padding were changed after it was built; build a new layer"):
         cp.capture(layer)
 
 

@@ -171,7 +171,7 @@ def narrow():
 
 
 REFUSED = {
-    "subclass": (lambda: Doubled(4, 8, 3), "layer Doubled cannot be captured exactly: its class computes forward in a way of its own"),
+    "subclass": (lambda: Doubled(4, 8, 3), "layer Doubled cannot be captured exactly: its class overrides forward"),
     "replaced": (lambda: changed(forward=lambda x: x), "its forward was replaced; capture it before paddle.jit.to_static"),
     "post-hook": (lambda: hooked("register_forward_post_hook"), "a forward post-hook may change its output; remove the hook"),
     "pre-hook": (lambda: hooked("register_forward_pre_hook"), "a forward pre-hook may change its input; remove the hook"),
@@ -180,9 +180,9 @@ REFUSED = {
     "below 0": (lambda: own(padding=-1), "Invalid padding, all value should be larger than or equal to 0.*; correct its padding"),
     "a word": (lambda: own(padding="circular"), "Unknown padding: 'CIRCULAR'"),
     "no padding": (lambda: own(padding=1.5), "padding's type must be list or tuple"),
-    "data format": (lambda: own(data_format="NHWC"), "Paddle refuses data_format 'NHWC' for it; pass NCL or NLC"),
-    "groups": (lambda: changed(_groups=2), r"its weight has shape \(8, 4, 4\) and its sizes say \(8, 2, 4\); build it anew"),
-    "resized": (resized, "its sizes were changed after it was built; build it anew"),
+    "data format": (lambda: own(data_format="NHWC"), "Paddle refuses its data_format 'NHWC'; pass NCL or NLC"),
+    "groups": (lambda: changed(_groups=2), r"its weight has shape \(8, 4, 4\), but its sizes need \(8, 2, 4\); build a new layer"),
+    "resized": (resized, "its sizes were changed after it was built; build a new layer"),
 }  # fmt: skip
 
 
@@ -207,7 +207,7 @@ def test_what_is_no_convolution():
 def test_assign_refuses_other_shapes():
     """Nothing is broadcast."""
     layer = cp.Conv1d(4, 8, 3, bias=False, backend="paddle")
-    with pytest.raises(cp.InvalidValueError, match=r"weight must have shape \(8, 4, 3\), as the layer's, got \(8, 4, 1\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"weight must have shape \(8, 4, 3\), like the layer's, got \(8, 4, 1\)"):
         BACKEND.assign(layer, {"weight": np.ones((8, 4, 1), "float32"), "bias": None})
-    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, as the layer's, got \(8,\)"):
+    with pytest.raises(cp.InvalidValueError, match=r"bias must have shape None, like the layer's, got \(8,\)"):
         BACKEND.assign(layer, {"weight": None, "bias": np.ones(8, "float32")})

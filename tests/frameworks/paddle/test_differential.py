@@ -80,7 +80,7 @@ def test_same_that_resets_the_dilation():
     data = np.random.default_rng(0).standard_normal((1, 1, 9)).astype("float32")
     assert BACKEND.run(own, data).tobytes() == BACKEND.run(undilated, data).tobytes()
     with pytest.raises(
-        cp.ConvPolicyError, match=r"dilation must be 1, got 2, which Paddle's 'SAME' would silently take for 1; .*same_upper"
+        cp.ConvPolicyError, match=r"dilation must be 1, got 2, which Paddle's 'SAME' silently sets to 1; .*same_upper"
     ):
         cp.Conv1d(1, 1, 3, padding="SAME", dilation=2, policy="paddle", backend="paddle")
     meant = cp.Conv1d(1, 1, 3, 2, "same_upper", 2, policy="paddle", backend="paddle")

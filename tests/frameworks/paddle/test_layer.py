@@ -175,7 +175,10 @@ except cp.InvalidValueError as error:
 def test_to_static_without_the_length_it_needs():
     """Refused in a sentence; in a process of its own, as a translation that raised may break those after it."""
     result = subprocess.run([sys.executable, "-c", DYNAMIC], capture_output=True, text=True, check=True)
-    assert "length must be known to translate padding same_lower with mode zeros, got None; give the InputSpec" in result.stdout
+    assert (
+        "length must be a number to translate padding same_lower with mode zeros, got None; set a length in the InputSpec"
+        in result.stdout
+    )
 
 
 def test_saved_for_inference(tmp_path):

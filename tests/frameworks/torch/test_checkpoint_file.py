@@ -125,7 +125,7 @@ def test_expanded_tensors(tmp_path):
 def test_other_dictionaries(tmp_path):
     """What is written is a dict, or an OrderedDict where the source had one with its versions."""
     torch.save(collections.defaultdict(list, {"conv.weight": torch.randn(6, 3, 5)}), tmp_path / "a.pt")
-    with pytest.raises(cp.InvalidValueError, match="holds more than tensors"):
+    with pytest.raises(cp.InvalidValueError, match="contains more than tensors"):
         cp.convert(tmp_path / "a.pt", tmp_path / "b.pt", guess=True, **WORDS)
     torch.save(model().state_dict(), tmp_path / "c.pt")
     cp.convert(tmp_path / "c.pt", tmp_path / "d.pt", guess=True, source="torch", target="mindspore")

@@ -101,7 +101,7 @@ def test_initial_values_of_a_plain_layer():
     shallow = copy.copy(layer)
     del layer, each, twin
     assert dead() is None
-    with pytest.raises(cp.ConvPolicyError, match="deepcopy the layer"):
+    with pytest.raises(cp.ConvPolicyError, match=r"use copy\.deepcopy"):
         copy.deepcopy(shallow).reset_parameters()
 
 

@@ -142,7 +142,7 @@ def test_gradients(name):
 def shifted(data, weight, bias, work):
     """Keeps the outputs one further on."""
     plan = work.plan
-    wide, first = lowerings._alike(plan)
+    wide, first = lowerings._equal_pads(plan)
     both = F.conv1d(data, weight, bias, plan.stride, wide + plan.stride, plan.dilation, work.groups)
     return both.narrow(-1, first, plan.length_out).contiguous()
 
@@ -151,7 +151,7 @@ def one_edge(data, weight, bias, work):
     """Corrects the left edge alone."""
     plan = work.plan
     right = lowerings.edges(data, weight, bias, work)
-    wide, first = lowerings._alike(plan)
+    wide, first = lowerings._equal_pads(plan)
     zeros = F.conv1d(data, weight, bias, plan.stride, wide, plan.dilation, work.groups).narrow(-1, first, plan.length_out)
     return torch.cat([right[..., : plan.length_out // 2], zeros[..., plan.length_out // 2 :]], -1)
 
@@ -196,11 +196,11 @@ def test_a_lowering_that_is_not_legal_says_why():
     """Where a lowering cannot carry a plan out there is a reason to read."""
     plan = cp.policy("torch").evolve(padding=(3, 1)).plan(4, length=9)
     assert {name: lowering.why_not(plan, 4, 4) for name, lowering in LOWERINGS.items() if lowering.why_not(plan, 4, 4)} == {
-        "native": "pads are unequal or no zeros",
-        "same": "pads are not those of torch's own 'same'",
-        "gather": "pads are constants, sums or absent",
-        "edges": "pads are constants, sums, cut, absent or reach everywhere",
-        "windows": "every channel is a group, or the kernel is a matrix",
-        "channels_last": "every channel is a group of its own",
-        "matmul": "the kernel, the stride or the groups are more than one, or something is padded",
+        "native": "its pads are unequal or not zeros",
+        "same": "its pads differ from torch's own 'same'",
+        "gather": "it does not pad, or pads with constants or sums",
+        "edges": "it crops, or its pads are absent, constants, sums or in every window",
+        "windows": "it is depthwise or pointwise",
+        "channels_last": "it is depthwise",
+        "matmul": "its kernel, stride or groups are not 1, or it pads",
     }

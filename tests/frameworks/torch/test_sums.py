@@ -126,7 +126,7 @@ def test_a_length_that_is_not_reached_is_refused_in_programs_too(label):
 def test_zero_extended_sums_are_refused_for_a_dynamic_length():
     """In one sentence, and they are exported for one length."""
     layer = built({"padding": (9, 3), "padding_mode": Choice("odd", overflow="zero-extend")})
-    with pytest.raises(cp.ConvPolicyError, match="must have no overflow='zero-extend' for a sum where the length is dynamic"):
+    with pytest.raises(cp.ConvPolicyError, match="must not combine a sum with overflow='zero-extend' for a dynamic length"):
         torch.export.export(layer, (random(20),), dynamic_shapes=({2: Dim("length", min=7, max=99)},))
     assert torch.equal(torch.export.export(layer, (random(8),)).module()(random(8)), layer(random(8)))
 

@@ -75,9 +75,9 @@ def quantized():
 @pytest.mark.parametrize(("make", "says"), [
     (Causal, "Causal, which contains 'conv' and may compute more than that; pass one convolution"),
     (lambda: nn.ConvTranspose1d(4, 4, 3), "ConvTranspose1d cannot be captured: it is a transposed convolution"),
-    (lambda: torch.jit.script(nn.Conv1d(4, 4, 3)), "it is scripted or traced; capture the module that it was made of"),
+    (lambda: torch.jit.script(nn.Conv1d(4, 4, 3)), "it is scripted or traced; capture the module that it was made from"),
     (lambda: torch.jit.trace(nn.Conv1d(4, 4, 3), torch.zeros(1, 4, 9)), "it is scripted or traced"),
-    (lambda: torch.compile(nn.Conv1d(4, 4, 3)), "it is compiled; capture what was compiled, its attribute _orig_mod"),
+    (lambda: torch.compile(nn.Conv1d(4, 4, 3)), "it is compiled; capture the original module, its attribute _orig_mod"),
     (quantized, "it is quantized; capture it before it is quantized"),
 ])  # fmt: skip
 def test_the_sentence_that_fits(make, says):

@@ -1,4 +1,4 @@
-"""What the rules ask of a layer's sizes and policy, and of a call."""
+"""Conditions on a layer and on a call, for the table of `rules`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
 
 ZEROS = Choice("zeros")
-SLOW_DEPTHWISE_PAD = 7  # from here oneDNN leaves its depthwise kernel
+SLOW_DEPTHWISE_PAD = 7  # from this pad on oneDNN does not use its depthwise kernel
 
 
 class Call(NamedTuple):
-    """One call: sizes, plan, and items in the batch."""
+    """One call of a layer: sizes, plan and batch size."""
 
     spec: ConvSpec
     plan: Plan
@@ -23,17 +23,17 @@ class Call(NamedTuple):
 
     @property
     def inputs(self) -> int:
-        """Elements of the input."""
+        """Number of input elements."""
         return self.batch * self.spec.in_channels * self.plan.length
 
     @property
     def outputs(self) -> int:
-        """Elements of the output."""
+        """Number of output elements."""
         return self.batch * self.spec.out_channels * self.plan.length_out
 
     @property
     def columns(self) -> int:
-        """Elements of one item's windows, each copied into a column."""
+        """Number of elements in the windows of one item, when each window is copied to a column."""
         return self.spec.kernel_size * self.spec.in_channels * self.plan.length_out
 
 
@@ -43,65 +43,65 @@ def weights(spec: ConvSpec) -> int:
 
 
 def is_pointwise(request: LayerRequest) -> bool:
-    """Return True for a kernel of one sample that is a matrix."""
+    """Return True for a kernel of 1 whose convolution is one matrix product."""
     spec = request.spec
     return spec.kernel_size == spec.stride == spec.groups == 1 and request.static_pads() == (0, 0)
 
 
 def is_depthwise(request: LayerRequest) -> bool:
-    """Return True where every channel is a group."""
+    """Return True for a depthwise layer, where every channel is a group."""
     return request.spec.groups == request.spec.in_channels > 1
 
 
 def is_grouped(request: LayerRequest) -> bool:
-    """Return True for groups of several channels."""
+    """Return True for several groups of several channels."""
     return 1 < request.spec.groups < request.spec.in_channels
 
 
 def is_dense(request: LayerRequest) -> bool:
-    """Return True for one group and more than a matrix."""
+    """Return True for an ungrouped layer that is not pointwise."""
     return request.spec.groups == 1 and not is_pointwise(request)
 
 
 def has_zeros(request: LayerRequest) -> bool:
-    """Return True for mode zeros."""
+    """Return True for padding mode ``zeros``."""
     return request.policy.padding_mode == ZEROS
 
 
 def fits_inside(call: Call) -> bool:
-    """Return True when oneDNN keeps its kernel while it adds the zeros."""
+    """Return True when oneDNN can add the zeros without a slower kernel."""
     depthwise = call.spec.groups == call.spec.in_channels > 1
     return not depthwise or max(call.plan.left, call.plan.right) < SLOW_DEPTHWISE_PAD
 
 
 def has_samples(request: LayerRequest) -> bool:
-    """Return True when pads repeat samples of the input."""
+    """Return True for a layer that pads with something other than zeros."""
     return not has_zeros(request) and request.static_pads() != (0, 0)
 
 
 def has_unequal_zeros(request: LayerRequest) -> bool:
-    """Return True for zeros whose numbers differ, or may for some length."""
+    """Return True for zero padding whose sides differ, or may differ for some length."""
     pads = request.static_pads()
     return has_zeros(request) and (pads is None or pads[0] != pads[1])
 
 
 def native_padding(request: LayerRequest) -> int | str | None:
-    """Return the ``padding`` argument with which ``torch.nn.Conv1d`` itself does this, or None when it cannot."""
+    """Return the ``padding`` argument with which ``torch.nn.Conv1d`` pads by the policy, or None when it cannot."""
     pads = request.static_pads()
     if pads is None or min(pads) < 0 or request.policy.padding_mode not in NATIVE_MODES:
         return None
     spec = request.spec
     if pads[0] == pads[1]:
-        return pads[0]  # never "same", which torch takes longer to look at
+        return pads[0]  # never "same", for which torch needs more time
     return "same" if spec.stride == 1 and pads == split(static_total(spec.kernel_size, spec.dilation), "right") else None
 
 
 def is_padded(request: LayerRequest) -> bool:
-    """Return True when the layer is no ``torch.nn.Conv1d`` itself, which an exact layer stays wherever it can be."""
+    """Return True for a subclass of ``torch.nn.Conv1d``; an exact layer is a plain one wherever possible."""
     return request.execution == "fast" or native_padding(request) is None
 
 
 def slow_depthwise(request: LayerRequest) -> bool:
-    """Return True for a depthwise layer for which oneDNN leaves its depthwise kernel."""
+    """Return True for a depthwise layer whose pads are too wide for oneDNN's depthwise kernel."""
     pads = request.static_pads()
     return is_depthwise(request) and has_zeros(request) and pads is not None and max(pads) >= SLOW_DEPTHWISE_PAD

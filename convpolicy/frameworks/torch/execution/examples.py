@@ -1,4 +1,4 @@
-"""Calling a torch model on example inputs: what reaches its layers, and what it gives."""
+"""Calls of a torch model on example inputs: the inputs that reach its layers, and its outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
-DROPOUT_SEED = 0  # every call of the model draws the same
+DROPOUT_SEED = 0  # every call of the model has the same dropout
 Call: TypeAlias = "tuple[tuple[Any, ...], dict[str, Any]]"
 
 
@@ -19,11 +19,12 @@ def calls_of(example_inputs: Any) -> list[Call]:
     """Return positional and keyword arguments of every call; arrays become tensors.
 
     Raises:
-        InvalidTypeError, InvalidValueError: nothing that a model could be called with.
+        InvalidTypeError: an example is not a tensor, an array, a tuple or a mapping.
+        InvalidValueError: the list is empty.
     """
-    given = example_inputs if isinstance(example_inputs, list) else [example_inputs]
+    examples = example_inputs if isinstance(example_inputs, list) else [example_inputs]
     calls: list[Call] = []
-    for example in given:
+    for example in examples:
         if isinstance(example, (Tensor, np.ndarray)):
             calls.append(((_tensor(example),), {}))
         elif isinstance(example, tuple):
@@ -32,11 +33,13 @@ def calls_of(example_inputs: Any) -> list[Call]:
             calls.append(((), {name: _tensor(value) for name, value in example.items()}))
         else:
             raise InvalidTypeError(
-                f"example_inputs must be a tensor, a tuple, a mapping, or a list of such, got {type(example).__name__}; pass "
-                f"what one call of the model takes."
+                f"example_inputs must be a tensor, a tuple, a mapping, or a list of these, got {type(example).__name__}; pass "
+                f"the arguments of one call of the model."
             )
     if not calls:
-        raise InvalidValueError("example_inputs must hold at least one call, got an empty list; pass what the model takes.")
+        raise InvalidValueError(
+            "example_inputs must contain at least one call, got an empty list; pass the arguments of one call of the model."
+        )
     return calls
 
 
@@ -45,10 +48,13 @@ def _tensor(value: Any) -> Any:
 
 
 def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tuple[list[list[Tensor]], list[dict[Any, Tensor]]]:
-    """Call the model on every example; return its outputs, and for every layer one input of each shape that reached it.
+    """Call the model on every example.
+
+    Returns:
+        The outputs of each call, and for each layer one input of every shape that reached it.
 
     Raises:
-        InvalidValueError: the model does not take the inputs; holds what it said.
+        InvalidValueError: the model raised an error; the message contains its first line.
     """
     reached: list[dict[Any, Tensor]] = [{} for _ in layers]
     handles = []
@@ -62,9 +68,9 @@ def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tu
         handles.append(layer.register_forward_pre_hook(keep, with_kwargs=True))
     try:
         return [outputs(model, call) for call in calls], reached
-    except Exception as error:  # whatever the model says to inputs that do not fit
+    except Exception as error:  # a model may raise anything for unsuitable inputs
         raise InvalidValueError(
-            f"example_inputs must be what the model takes, which said to them: {first_line(error)}; pass others."
+            f"example_inputs must be accepted by the model, which raised: {first_line(error)}; pass other inputs."
         ) from error
     finally:
         for handle in handles:
@@ -72,34 +78,34 @@ def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tu
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its class."""
+    """Return the first line of an error's message, or its class name."""
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def outputs(model: nn.Module, call: Call) -> list[Tensor]:
-    """Return the floating tensors that the model gives in eval mode; its modes and the random state are as before."""
+    """Return the model's floating-point outputs in eval mode; its training modes and the random state do not change."""
     training = [module for module in model.modules() if module.training]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(DROPOUT_SEED)
         model.eval()
         try:
-            return list(_tensors(model(*call[0], **call[1])))
+            return list(_floating_tensors(model(*call[0], **call[1])))
         finally:
             for module in training:
                 module.training = True
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def _floating_tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield value.detach().clone()
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from _tensors(item)
+            yield from _floating_tensors(item)
     elif isinstance(value, Mapping):
-        yield from _tensors(tuple(value.values()))
+        yield from _floating_tensors(tuple(value.values()))
 
 
 def difference(before: list[Tensor], after: list[Tensor]) -> float:
-    """Return the largest absolute difference of two lists of outputs."""
+    """Return the largest absolute difference between two lists of outputs."""
     return max((float((a.double() - b.double()).abs().max()) for a, b in zip(before, after) if a.numel()), default=0.0)

@@ -1,8 +1,8 @@
-"""The equal ways in which torch can carry out one plan, each under a name, with what makes it legal and whether it keeps bits.
+"""The implementations of a plan in torch, each with a name, its conditions, and the implementation whose bits it has.
 
-Every lowering takes input (batch, in_channels, length), weight (out_channels, in_channels / groups, kernel_size), bias or None and
-a `Work`, and returns (batch, out_channels, length_out), contiguous but for `drop`. They differ in speed, in memory, and in the order in which
-they sum. Which one a layer takes is for the rules to say; every one of them can be asked for by name.
+All of them compute the same function. They differ in speed, in memory and in the order of their sums. `rules` selects one for each
+call. Each one takes an input (batch, in_channels, length), a weight (out_channels, in_channels / groups, kernel_size), a bias
+(out_channels,) or None, and a `Work`. It returns (batch, out_channels, length_out), contiguous except for `drop`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from convpolicy.arithmetic import split
 from convpolicy.core.plan import Plan
 from convpolicy.frameworks.torch.values import outlasting
 
-# padding modes that torch.nn.functional.pad has under another or the same name, with torch's own overflow rule
+# padding mode -> mode of torch.nn.functional.pad, which refuses pads that are too wide for the input
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
 
-# tensors of other classes, as those of per-sample gradients, know torch's own functions alone; fake ones must reach no cache
+# Other tensor classes get torch's own functions only: those of per-sample gradients support nothing else, and fake tensors must not
+# be cached.
 PLAIN = (Tensor, torch.nn.Parameter)
 
 
 class Work(NamedTuple):
-    """One plan for one layer.
+    """A plan for one layer.
 
     Attributes:
-        plan: what is done to the input's last axis.
-        groups: blocked connections.
-        pad: ``(input, left, right) -> padded input``, as the layer pads when it pads beforehand.
+        plan: the plan for the input's length.
+        groups: number of channel groups.
+        pad: ``(input, left, right) -> padded input``, the layer's own padding function.
     """
 
     plan: Plan
@@ -45,7 +46,7 @@ Lowered: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None", Work], Tensor]
 
 
 def native(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Let torch's convolution add the zeros by itself."""
+    """Convolve with the zero padding of torch's convolution."""
     plan = work.plan
     return F.conv1d(data, weight, bias, plan.stride, plan.left, plan.dilation, work.groups)
 
@@ -56,38 +57,38 @@ def pad_first(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> 
 
 
 def concatenate(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Join pads and input in one parallel copy, then convolve without padding."""
+    """Concatenate pads and input in one parallel copy, then convolve without padding."""
     return _valid(torch.cat([part for part in _parts(data, work.plan) if part.shape[-1]], -1), weight, bias, work)
 
 
 def gather(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Read the padded input through one index, then convolve without padding."""
+    """Gather the padded input by one index, then convolve without padding."""
     return _valid(data.index_select(-1, _index(work.plan.positions, data.device)), weight, bias, work)
 
 
 def overpad(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Let the convolution add zeros on both sides alike, and keep the outputs that were asked for."""
+    """Convolve with equal zero padding on both sides, and keep the outputs of the plan."""
     plan = work.plan
-    wide, first = _alike(plan)
+    wide, first = _equal_pads(plan)
     both = F.conv1d(data, weight, bias, plan.stride, wide, plan.dilation, work.groups)
     return both.narrow(-1, first, plan.length_out).contiguous()
 
 
 def same(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Say ``padding="same"``: torch adds the odd zero on the right beforehand, and the others inside the convolution."""
+    """Convolve with ``padding="same"``: torch adds the extra zero first, and the others inside the convolution."""
     return F.conv1d(data, weight, bias, work.plan.stride, "same", work.plan.dilation, work.groups)
 
 
 def drop(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Let the convolution add the left pad on both sides and drop the last outputs: a view, as code that does so by hand has it."""
+    """Convolve with the left pad on both sides, and return a view without the last outputs, as handwritten code does."""
     plan = work.plan
     return F.conv1d(data, weight, bias, plan.stride, plan.left, plan.dilation, work.groups)[..., : plan.length_out]
 
 
 def edges(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Convolve as if the pads were zeros, then compute the few outputs that touch them anew."""
+    """Convolve with zero padding, then recompute the few outputs that read the pads."""
     plan = work.plan
-    wide, first = _alike(plan)
+    wide, first = _equal_pads(plan)
     output = F.conv1d(data, weight, bias, plan.stride, wide, plan.dilation, work.groups)
     if output.shape[-1] != plan.length_out:
         output = output.narrow(-1, first, plan.length_out).contiguous()
@@ -99,7 +100,7 @@ def edges(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tens
 
 
 def windows(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Copy every window into a column and multiply: one matrix product per item and group."""
+    """Copy every window to a column, then compute one matrix product per item and group."""
     plan, groups = work.plan, work.groups
     data = _padded(data, work).contiguous()
     batch, channels, _ = data.shape
@@ -112,15 +113,15 @@ def windows(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Te
 
 
 def matmul(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Multiply: a kernel of one sample is a matrix."""
+    """Compute a matrix product, for a kernel of 1."""
     return _product(data, weight, bias, data.shape[0], 1)
 
 
 def channels_last(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    """Convolve a padded copy whose channels are innermost, as a convolution over two axes."""
+    """Copy the padded input with channels innermost, then run a 2-D convolution."""
     plan = work.plan
-    turned = _padded(data, work).transpose(1, 2).contiguous().transpose(1, 2)
-    output = F.conv2d(turned[:, :, None], weight[:, :, None], bias, (1, plan.stride), 0, (1, plan.dilation), work.groups)
+    channels_inside = _padded(data, work).transpose(1, 2).contiguous().transpose(1, 2)
+    output = F.conv2d(channels_inside[:, :, None], weight[:, :, None], bias, (1, plan.stride), 0, (1, plan.dilation), work.groups)
     return output.squeeze(2).contiguous()
 
 
@@ -150,7 +151,7 @@ def _product(columns: Tensor, weight: Tensor, bias: Tensor | None, batch: int, g
 
 
 def _parts(data: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the left pad, the input and the right pad; views but for mirrored ones."""
+    """Return left pad, input and right pad; all are views, except mirrored pads."""
     left, right, length, outer = plan.left, plan.right, plan.length, data.shape[:-1]
     if plan.is_constant:
         value = data.new_full((1,), plan.value)
@@ -164,7 +165,7 @@ def _parts(data: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
     return before.flip(-1), data, after.flip(-1)
 
 
-# how many elements a mode can add on one side before it has to fold, for an input of one length
+# mode -> the widest pad for an input of one length, in samples; a wider one would mirror or repeat the input twice
 REACH: dict[str, Callable[[int], int]] = {
     "reflect": lambda length: length - 1,
     "symmetric": lambda length: length,
@@ -173,14 +174,14 @@ REACH: dict[str, Callable[[int], int]] = {
 }
 
 
-def _alike(plan: Plan) -> tuple[int, int]:
-    """Return the pad for both sides that contains the plan's, on its grid of strides, and the first output to keep."""
+def _equal_pads(plan: Plan) -> tuple[int, int]:
+    """Return an equal pad for both sides whose outputs contain the plan's, and the index of the first output to keep."""
     more = max(-(-(plan.right - plan.left) // plan.stride), 0)
     return plan.left + more * plan.stride, more
 
 
 def _edge_counts(plan: Plan) -> tuple[int, int]:
-    """Return how many outputs read the left pad, and how many the right one."""
+    """Return how many outputs read the left pad, and how many read the right pad."""
     before = -(-plan.left // plan.stride)
     first = max(plan.left + plan.length - plan.effective_kernel, -1) // plan.stride + 1  # the first that reads the right pad
     return min(before, plan.length_out), max(plan.length_out - first, 0)
@@ -188,12 +189,12 @@ def _edge_counts(plan: Plan) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def _edge_index(plan: Plan, device: torch.device) -> tuple[Tensor, int, int]:
-    """Return the input positions of a short valid convolution whose outputs begin and end with those that touch the pads."""
+    """Return the positions of a short input that contains every window with pads, and the counts of `_edge_counts`."""
     before, after = _edge_counts(plan)
     positions = plan.positions
     head = positions[: (before - 1) * plan.stride + plan.effective_kernel] if before else ()
     tail = positions[(plan.length_out - after) * plan.stride : (plan.length_out - 1) * plan.stride + plan.effective_kernel]
-    gap = (0,) * (-len(head) % plan.stride)  # keeps the tail on the grid of strides
+    gap = (0,) * (-len(head) % plan.stride)  # aligns the tail with the stride
     return _index((*head, *gap, *(tail if after else ())), device), before, after
 
 
@@ -204,12 +205,12 @@ def _index(positions: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 class Lowering(NamedTuple):
-    """One way, when it is legal, and whether it has the bits of the framework's own code.
+    """One implementation.
 
     Attributes:
         run: the function.
-        why_not: ``(plan, in_channels, groups) -> reason`` why it cannot carry out a plan; empty when it can.
-        bits_of: the lowering whose every bit it has, because it only copies in another way; empty when it sums in another order.
+        why_not: ``(plan, in_channels, groups) -> reason`` why it cannot compute a plan; empty when it can.
+        bits_of: name of the implementation to which it is bit-identical; empty when its sums have another order.
     """
 
     run: Lowered
@@ -225,8 +226,8 @@ def _adds(plan: Plan) -> bool:
     return min(plan.left, plan.right) >= 0
 
 
-def _joins(plan: Plan, _channels: int, _groups: int) -> bool:
-    """A constant, or a mode that does not fold; something is added and nothing cut."""
+def _concatenates(plan: Plan, _channels: int, _groups: int) -> bool:
+    """Return True when the pads are a constant or slices of the input, and nothing is cropped."""
     added = max(plan.left, plan.right)
     reaches = plan.is_constant or (plan.copies and plan.mode in REACH and added <= REACH[plan.mode](plan.length))
     return _adds(plan) and added > 0 and reaches
@@ -245,7 +246,7 @@ def _drops(plan: Plan, _channels: int, _groups: int) -> bool:
 
 
 def _repeats(plan: Plan) -> bool:
-    """Nothing but samples is added."""
+    """Return True when every added sample is an input sample."""
     return plan.copies and min((*plan.left_sources, *plan.right_sources), default=0) >= 0
 
 
@@ -256,44 +257,42 @@ def _corrects(plan: Plan, _channels: int, _groups: int) -> bool:
 
 
 LOWERINGS = {
-    "same": Lowering(same, _unless("pads are not those of torch's own 'same'", lambda p, _c, _g: _is_same(p)), "same"),
-    "drop": Lowering(drop, _unless("pads are cut or no zeros, or the right one is larger", _drops), "drop"),
-    "native": Lowering(native, _unless("pads are unequal or no zeros", lambda p, _c, _g: is_symmetric(p)), "native"),
-    "pad_first": Lowering(pad_first, _unless("nothing is padded", lambda p, _c, _g: p.left or p.right), "pad_first"),
-    "concatenate": Lowering(concatenate, _unless("pads fold, cut, are sums or absent", _joins), "pad_first"),
+    "same": Lowering(same, _unless("its pads differ from torch's own 'same'", lambda p, _c, _g: _is_same(p)), "same"),
+    "drop": Lowering(drop, _unless("it does not pad with zeros, crops, or pads more on the right", _drops), "drop"),
+    "native": Lowering(native, _unless("its pads are unequal or not zeros", lambda p, _c, _g: is_symmetric(p)), "native"),
+    "pad_first": Lowering(pad_first, _unless("it does not pad", lambda p, _c, _g: p.left or p.right), "pad_first"),
+    "concatenate": Lowering(
+        concatenate, _unless("it crops, or its pads are absent, sums or too wide", _concatenates), "pad_first"
+    ),
     "gather": Lowering(
         gather,
-        _unless("pads are constants, sums or absent", lambda p, _c, _g: (p.left or p.right) and _repeats(p)),
+        _unless("it does not pad, or pads with constants or sums", lambda p, _c, _g: (p.left or p.right) and _repeats(p)),
         "pad_first",
     ),
     "overpad": Lowering(
         overpad,
-        _unless("pads are equal, cut or no zeros", lambda p, _c, _g: _adds(p) and p.left != p.right and is_zeros(p)),
+        _unless("its pads are equal, crop, or are not zeros", lambda p, _c, _g: _adds(p) and p.left != p.right and is_zeros(p)),
     ),
-    "edges": Lowering(edges, _unless("pads are constants, sums, cut, absent or reach everywhere", _corrects)),
+    "edges": Lowering(edges, _unless("it crops, or its pads are absent, constants, sums or in every window", _corrects)),
     "windows": Lowering(
         windows,
-        _unless(
-            "every channel is a group, or the kernel is a matrix", lambda p, c, g: (g == 1 or g < c) and not _is_matrix(p, c, g)
-        ),
+        _unless("it is depthwise or pointwise", lambda p, c, g: (g == 1 or g < c) and not _is_matrix(p, c, g)),
     ),
-    "matmul": Lowering(
-        matmul, _unless("the kernel, the stride or the groups are more than one, or something is padded", _is_matrix)
-    ),
-    "channels_last": Lowering(  # depthwise it never wins, and in bfloat16 torch 2.13 may not come back (8 channels, kernel 15)
-        channels_last, _unless("every channel is a group of its own", lambda _p, c, g: g == 1 or g < c)
+    "matmul": Lowering(matmul, _unless("its kernel, stride or groups are not 1, or it pads", _is_matrix)),
+    "channels_last": Lowering(  # never faster for depthwise layers, and in bfloat16 torch 2.13 may hang (8 channels, kernel 15)
+        channels_last, _unless("it is depthwise", lambda _p, c, g: g == 1 or g < c)
     ),
 }
 
 
-LENGTH_FREE = ("native", "pad_first", "matmul", "channels_last")  # read nothing of the plan that depends on the length
+LENGTH_FREE = ("native", "pad_first", "matmul", "channels_last")  # implementations that do not depend on the input's length
 
 
 def is_zeros(plan: Plan) -> bool:
-    """Return True when every added element is a positive zero."""
+    """Return True when every added sample is a positive zero."""
     return plan.is_constant and plan.value == 0 and not np.signbit(plan.value)
 
 
 def is_symmetric(plan: Plan) -> bool:
-    """Return True when torch's own convolution can add the pads by itself."""
+    """Return True when the padding of torch's own convolution equals the plan's."""
     return plan.left == plan.right >= 0 and (is_zeros(plan) or plan.left == 0)

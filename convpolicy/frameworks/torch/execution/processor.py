@@ -1,4 +1,4 @@
-"""Which processor this is: a rule of speed holds on the processors on which it was measured."""
+"""The kind of the current processor; a rule of `rules` applies only to the kinds on which it was measured."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 import torch
 
-CPU_INFO = Path("/proc/cpuinfo")  # of Linux
-FIRST = 4096  # characters, which hold the first core
-INTEL, AMD = "GenuineIntel", "AuthenticAMD"  # as processors name their makers
+CPU_INFO = Path("/proc/cpuinfo")  # on Linux
+FIRST = 4096  # characters; enough for the first core
+INTEL, AMD = "GenuineIntel", "AuthenticAMD"  # the names that processors report
 
 
 class Processor(NamedTuple):
     """A kind of processor.
 
     Attributes:
-        maker: ``"GenuineIntel"``, ``"AuthenticAMD"``, or empty for another and where the system does not say.
-        instructions: what torch computes with, e.g. ``"AVX2"``.
+        maker: ``"GenuineIntel"``, ``"AuthenticAMD"``, or empty for any other maker.
+        instructions: the instruction set that torch uses, e.g. ``"AVX2"``.
     """
 
     maker: str
@@ -37,5 +37,5 @@ def _maker() -> str:
         with CPU_INFO.open(encoding="utf-8", errors="replace") as file:
             text = file.read(FIRST)
     except OSError:
-        text = platform.processor()  # of Windows: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
+        text = platform.processor()  # on Windows: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
     return next((maker for maker in (INTEL, AMD) if maker in text), "")

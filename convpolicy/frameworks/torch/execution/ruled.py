@@ -1,4 +1,4 @@
-"""A ``torch.nn.Conv1d`` that computes its plans by the rules of its execution."""
+"""`RuledConv1d`: a ``torch.nn.Conv1d`` that selects its implementation by the rules for its ``execution``."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ from convpolicy.frameworks.torch.policy_layer import redraw, undrawn
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 
-MOST_WAYS = 256  # calls of different shapes that a layer remembers
+MOST_WAYS = 256  # input shapes for which a layer caches its implementation
 
 
 class RuledConv1d(nn.Conv1d):
-    """A ``torch.nn.Conv1d`` that looks up, for every shape of input once, which lowering computes it."""
+    """A ``torch.nn.Conv1d`` that selects an implementation once for every input shape."""
 
-    __jit_ignored_attributes__ = ("convolution", "padder", "uncut", "policy")  # properties, which torch.jit.trace would evaluate
+    __jit_ignored_attributes__ = (
+        "convolution",
+        "padder",
+        "uncut",
+        "policy",
+    )  # otherwise torch.jit.trace evaluates these properties
     _request: LayerRequest
     _stream: Stream | None
     _ways: dict[Any, tuple[Lowered, Work]]
     _traced_way: tuple[Lowered, Plan] | None
 
     def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
-        # plain values go past nn.Module.__setattr__, which looks for parameters; the first reset_parameters reads the stream once
+        # __dict__ avoids nn.Module.__setattr__, which looks for parameters. The constructor's reset_parameters draws from the stream.
         self.__dict__.update(_request=request, _stream=stream)
         super().__init__(**arguments, device=device)
         self._bind()
@@ -44,22 +49,25 @@ class RuledConv1d(nn.Conv1d):
 
     @property
     def policy(self) -> Any:
-        """The policy this layer follows."""
+        """The policy that the layer follows."""
         return self._request.policy
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, as the policy says, from torch's global random state."""
+        """Draw weight and bias from the policy's initializers and torch's global random state."""
         stream, self.__dict__["_stream"] = self._stream, None
         redraw(self, self._request, stream)
 
     @property
     def convolution(self) -> nn.Conv1d:
-        """A new ``torch.nn.Conv1d`` with the same parameters, for tools that know that class alone: all of this layer but its pads."""
+        """A new ``torch.nn.Conv1d`` with the same parameters, for tools that support only that class.
+
+        It equals this layer except for the padding of `padder`.
+        """
         return self._plain(self.padding, self.padding_mode)
 
     @property
     def padder(self) -> nn.Module | None:
-        """A new module that pads an input before `convolution` computes it, or None."""
+        """A new module that pads the input of `convolution`, or None when `convolution` pads it."""
         return None
 
     def _plain(self, padding: Any, padding_mode: str) -> nn.Conv1d:
@@ -84,15 +92,15 @@ class RuledConv1d(nn.Conv1d):
         return plain.train(self.training)
 
     def _symbolic(self, data: Proxy) -> Any:
-        """Write this layer into a torch.fx graph, as a call of a ``torch.nn.Conv1d``."""
+        """Add this layer to a torch.fx graph as a call of a ``torch.nn.Conv1d``."""
         return call_module(data, self, "convolution", data)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve (batch, in_channels, length) or (in_channels, length)."""
-        own = self._parameters  # past nn.Module.__getattr__, which costs as much as finding the lowering
-        weight = own.get("weight")
-        if weight is not None and "bias" in own:
-            return self._conv_forward(input, weight, own["bias"])
+        """Convolve an input (batch, in_channels, length) or (in_channels, length)."""
+        parameters = self._parameters  # avoids nn.Module.__getattr__, which is as slow as the rest of this lookup
+        weight = parameters.get("weight")
+        if weight is not None and "bias" in parameters:
+            return self._conv_forward(input, weight, parameters["bias"])
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -121,7 +129,7 @@ class RuledConv1d(nn.Conv1d):
         return way
 
     def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve under torch.compile or a trace, where the length is symbolic, or with weights of another class, as torch does."""
+        """Convolve where the length may be symbolic, under torch.compile or a trace, or with weights of another tensor class."""
         if (
             self._traced_way is None
             or type(weight) not in PLAIN
@@ -135,7 +143,7 @@ class RuledConv1d(nn.Conv1d):
         return run(data, weight, bias, Work(plan, self.groups, self._pad_by))
 
     def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
-        """Add elements as torch's own layer adds them."""
+        """Pad as torch's own layer pads."""
         return F.pad(data, (left, right), FUNCTIONAL_MODES[self.padding_mode])
 
     def _checked(self, data: Tensor) -> Plan:
@@ -147,7 +155,7 @@ class RuledConv1d(nn.Conv1d):
         return self._request.plan(data.shape[-1])
 
     def __prepare_scriptable__(self) -> nn.Conv1d:
-        """Return what ``torch.jit.script`` compiles: torch's own layer with the same parameters."""
+        """Return the layer that ``torch.jit.script`` compiles: a ``torch.nn.Conv1d`` with the same parameters."""
         if parametrize.is_parametrized(self):
             raise InvalidTypeError(
                 "torch.jit.script must get a layer without parametrizations, got one; call "
@@ -156,7 +164,7 @@ class RuledConv1d(nn.Conv1d):
         return self.convolution
 
     def extra_repr(self) -> str:
-        """Return torch's own text and the policy's name."""
+        """Return torch's own text, followed by the policy's name."""
         return f"{super().extra_repr()}, policy={self.policy.name!r}"  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -171,13 +179,13 @@ quantization.enter(RuledConv1d)
 
 
 def call_module(proxy: Proxy, layer: nn.Module, attribute: str, data: Any) -> Any:
-    """Write a call of a module that an attribute of a layer gives into the graph that a torch.fx proxy belongs to."""
+    """Add a call of the module ``layer.attribute`` to the graph of a torch.fx proxy."""
     tracer: Any = proxy.tracer
     path = tracer.path_of_module(layer)
     return tracer.create_proxy("call_module", f"{path}.{attribute}" if path else attribute, (data,), {})
 
 
 @registry.cached(maxsize=512)
-def _traced_way(request: LayerRequest, _this: processor.Processor) -> tuple[Lowered, Plan] | None:
-    found = traced(request)
-    return None if found is None else (LOWERINGS[found[0]].run, found[1])
+def _traced_way(request: LayerRequest, _processor: processor.Processor) -> tuple[Lowered, Plan] | None:
+    choice = traced(request)
+    return None if choice is None else (LOWERINGS[choice[0]].run, choice[1])

@@ -1,7 +1,10 @@
-"""Which lowering a torch layer takes: one table, each row with the reason measured for it; nothing is timed at run time.
+"""The table of rules that selects an implementation of `lowerings` for a torch layer; nothing is timed at run time.
 
-Measured on the CPU in float32, with AVX-512 and with AVX2, one item and eight, over the layers of tests/data/conv1d-layers.json; see
-docs/guides/speed.md. Anything else (another processor, device or dtype, autocast, one unbatched input) takes the default.
+Each rule contains the measurement behind it: on the CPU in float32, with AVX-512 and with AVX2, for batches of 1 and 8, over the
+layers of tests/data/conv1d-layers.json. See docs/guides/speed.md. Every other call uses the default: another processor, device or
+dtype, autocast, or an unbatched input.
+
+A ratio in a reason is the time of the implementation over the time of the default.
 """
 
 from __future__ import annotations
@@ -30,26 +33,28 @@ from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
 from convpolicy.frameworks.torch.execution.processor import AMD, INTEL, Processor
 from convpolicy.layers.backend import LayerRequest
 
-ON_INTEL = frozenset(Processor(INTEL, instructions) for instructions in ("AVX2", "AVX512"))  # the ratios of the table
+ON_INTEL = frozenset(Processor(INTEL, instructions) for instructions in ("AVX2", "AVX512"))  # the processors of the ratios below
 ON_BOTH = ON_INTEL | {Processor(AMD, instructions) for instructions in ("AVX2", "AVX512")}
-IM2COL_ELEMENTS = 20480  # up to here torch convolves one ungrouped item by im2col and a matrix product, above by oneDNN
-CACHED_ELEMENTS = 1 << 15  # columns that stay in a core's cache
+IM2COL_ELEMENTS = 20480  # up to this size torch convolves one ungrouped item by im2col and a matrix product, above it by oneDNN
+CACHED_ELEMENTS = 1 << 15  # columns of this size stay in the cache of a core
 FEW_WEIGHTS = 20_000
 LONG = 600  # samples
-JOINED_ELEMENTS = 1 << 17  # from here on joining mirrored or repeated samples beats torch's own serial loop
-JOINED_ZEROS = 1 << 19  # and joining zeros beats filling everything and copying over it
+JOINED_ELEMENTS = 1 << 17  # from this size on, concatenating mirrored or repeated samples is faster than torch's own serial loop
+JOINED_ZEROS = (
+    1 << 19
+)  # from this size on, concatenating zeros is faster than filling the whole array and copying the input into it
 
 
 class Rule(NamedTuple):
-    """One row.
+    """One rule of the table.
 
     Attributes:
-        lowering: name.
-        sizes: what the layer's sizes and policy must be.
-        call: what the call must be besides; None: any.
-        training: True when it was measured to win with the backward pass too.
-        reason: what was measured.
-        processors: where it was measured to win.
+        lowering: name of the implementation.
+        sizes: condition on the layer's request.
+        call: condition on the call, or None for every call.
+        training: True when the implementation is also faster with the backward pass.
+        reason: the measurement.
+        processors: the processors on which the implementation is faster.
     """
 
     lowering: str
@@ -66,7 +71,7 @@ FAST = (
         lambda r: is_pointwise(r) and weights(r.spec) <= 1 << 12,
         None,
         False,
-        "The same on AMD EPYC: 0.3 to 0.75 for few weights; 192 channels to 192 lose 0.07 there, 768 to 384 lose 0.24.",
+        "AMD EPYC, few weights: 0.3 to 0.75. More weights are slower there: 192 channels to 192 by 0.07, 768 to 384 by 0.24.",
         ON_BOTH,
     ),
     Rule(
@@ -74,85 +79,91 @@ FAST = (
         lambda r: is_pointwise(r) and weights(r.spec) <= 1 << 17,
         None,
         True,
-        "A kernel of one sample is a matrix product without a window: 0.1 to 0.96 of the convolution, with gradients 0.17 to 0.9.",
+        "A kernel of 1 needs no windows, only a matrix product: 0.1 to 0.96, with gradients 0.17 to 0.9.",
     ),
     Rule(
         "matmul",
         lambda r: is_pointwise(r) and weights(r.spec) <= 1 << 19,
         lambda c: c.plan.length >= LONG,
         True,
-        "More weights with gradients: 0.6 to 0.95 for long inputs; from 2^20 weights on several items lose.",
+        "More weights with gradients: 0.6 to 0.95 for long inputs. From 2^20 weights on, several items are slower.",
     ),
     Rule(
         "matmul",
         is_pointwise,
         lambda c: c.batch == 1 or c.plan.length % 16 == 0 or c.plan.length >= LONG,
         False,
-        "More weights: 0.6 to 0.98; several short items whose length is no multiple of 16 take up to 1.25.",
+        "More weights: 0.6 to 0.98. Several short items with a length that 16 does not divide: up to 1.25.",
     ),
     Rule(
         "pad_first",
         lambda r: slow_depthwise(r) and r.spec.kernel_size >= 15,
         None,
         True,
-        "oneDNN leaves its depthwise kernel at pads of 7: 0.12 to 0.26 when the input is padded first, with gradients 0.57 to 0.80.",
+        "oneDNN has no depthwise kernel for pads of 7 and more: 0.12 to 0.26 when padded first, with gradients 0.57 to 0.80.",
     ),
-    Rule("pad_first", slow_depthwise, None, False, "As above: kernel 3, dilation 9 at 0.76 to 1.0; with gradients no gain."),
+    Rule(
+        "pad_first",
+        slow_depthwise,
+        None,
+        False,
+        "As above, for smaller kernels: 0.76 to 1.0 for kernel 3 and dilation 9; no gain with gradients.",
+    ),
     Rule(
         "windows",
         lambda r: is_dense(r) and r.spec.dilation > 1 and weights(r.spec) <= 10**6,
         lambda c: c.batch == 1 and c.inputs <= IM2COL_ELEMENTS,
         False,
-        "torch's own dilated convolution of one small item: 0.2 to 0.7 with one matrix product.",
+        "A dilated convolution of one small item as one matrix product: 0.2 to 0.7.",
     ),
     Rule(
         "windows",
         lambda r: is_dense(r) and r.spec.stride % 4 == 0 and r.spec.out_channels >= 256 and weights(r.spec) >= 5 * 10**5,
         lambda c: c.batch == 1 and c.inputs > IM2COL_ELEMENTS,
         False,
-        "Strides of 4 and 8 with many weights: 0.17 to 0.85; of 5 and 10 up to 1.3.",
+        "Strides of 4 and 8 with many weights: 0.17 to 0.85. Strides of 5 and 10: up to 1.3.",
     ),
     Rule(
         "windows",
         lambda r: is_dense(r) and weights(r.spec) <= FEW_WEIGHTS,
         lambda c: c.batch > 1 and c.columns <= CACHED_ELEMENTS,
         False,
-        "Columns and weights that stay in the cache: 0.27 to 0.95, where oneDNN first reorders the weights; more weights up to 1.3.",
+        "Columns and weights in the cache, where oneDNN first reorders the weights: 0.27 to 0.95. More weights: up to 1.3.",
     ),
     Rule(
         "windows",
         lambda r: is_grouped(r) and r.spec.kernel_size <= 2,
         lambda c: c.batch == 1 and c.plan.length <= 1024 and (c.spec.kernel_size == 1 or c.columns <= 1 << 18),
         False,
-        "Next to nothing is copied: 0.28 to 0.93; two samples and more columns up to 1.1.",
+        "Little is copied: 0.28 to 0.93. A kernel of 2 and more columns: up to 1.1.",
     ),
     Rule(
         "channels_last",
         lambda r: is_grouped(r) and r.spec.kernel_size >= 64 and r.spec.stride == 1,
         lambda c: c.plan.length >= LONG,
         True,
-        "Grouped kernels of 64 samples and more: 0.5 to 1.0, with gradients 0.64 to 0.83; shorter inputs 0.7 to 1.7.",
+        "Grouped kernels of 64 samples and more: 0.5 to 1.0, with gradients 0.64 to 0.83. Shorter inputs: 0.7 to 1.7.",
     ),
     Rule(
         "channels_last",
         lambda r: is_grouped(r) and r.spec.kernel_size >= 64,
         lambda c: c.plan.length >= LONG,
         False,
-        "With a stride 0.5 to 1.0, with gradients no gain.",
+        "The same with a stride: 0.5 to 1.0; no gain with gradients.",
     ),
     Rule(
         "native",
         lambda r: has_unequal_zeros(r) and r.static_pads() is None,
         fits_inside,
         True,
-        "For this length both sides get the same, and nothing is copied: 0.75 to 1.0.",
+        "The pads are equal for this length, so nothing is copied: 0.75 to 1.0.",
     ),
     Rule(
         "overpad",
         has_unequal_zeros,
         lambda c: c.inputs >= c.outputs and fits_inside(c),
         True,
-        "The input is not copied, the smaller output is: 0.5 to 0.98.",
+        "The output, which is smaller, is copied instead of the input: 0.5 to 0.98.",
     ),
     Rule(
         "edges",
@@ -168,27 +179,27 @@ EXACT = (
         lambda r: has_samples(r) and r.policy.padding_mode.name != "circular" and r.spec.in_channels > 1 and is_padded(r),
         lambda c: c.inputs >= JOINED_ELEMENTS,
         False,
-        "torch pads mirrored and repeated samples in a loop over every element: 0.3 to 0.8 of it when parts are joined.",
+        "torch pads with mirrored and repeated samples in a serial loop: 0.3 to 0.8 of its time when parts are concatenated.",
     ),
     Rule(
         "concatenate",
         lambda r: has_unequal_zeros(r) and native_padding(r) is None,
         lambda c: c.inputs >= JOINED_ZEROS,
         False,
-        "Nothing is written twice: 0.4 to 0.9 of the padding.",
+        "Nothing is written twice: 0.4 to 0.9 of the time for padding.",
     ),
 )
 RULES = {"exact": EXACT, "fast": (*FAST, *EXACT)}
 
 
 def drops_outputs(request: LayerRequest) -> bool:
-    """Return True for a rule that stands for padding both sides and dropping outputs, and for its bits."""
+    """Return True for a padding rule of code that pads both sides and drops outputs, where an exact layer does the same."""
     rule, _ = request.policy.part("padding")
     return bool(rule.drops_outputs) and request.execution == "exact" and has_zeros(request)
 
 
 def default(request: LayerRequest) -> str:
-    """Return the lowering whose bits the framework's own code has."""
+    """Return the implementation that is bit-identical to the framework's own code."""
     if drops_outputs(request):
         return "drop"
     padding = native_padding(request) if has_zeros(request) else None
@@ -196,18 +207,18 @@ def default(request: LayerRequest) -> str:
 
 
 def applies(request: LayerRequest) -> bool:
-    """Return True when some rule may give this layer another lowering than its default."""
+    """Return True when a rule may select another implementation than the default for this layer."""
     return request.dtype == "float32" and any(rule.sizes(request) for rule in _rules(request))
 
 
 def choose(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) -> str:
-    """Return the lowering for one float32 call on the CPU: the first rule that holds and is legal, else the default."""
+    """Return the implementation for a float32 call on the CPU: that of the first matching rule, or the default."""
     rule = deciding(request, plan, batch, gradients=gradients)
     return default(request) if rule is None else rule.lowering
 
 
 def deciding(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) -> Rule | None:
-    """Return the first rule that holds for a call and is legal, if any."""
+    """Return the first rule that matches a call and whose implementation can compute it, or None."""
     usual, spec = default(request), request.spec
     call = Call(spec, plan, batch)
     for rule in _rules(request):
@@ -224,7 +235,11 @@ def deciding(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) 
 
 
 def traced(request: LayerRequest) -> tuple[str, Plan] | None:
-    """Return the lowering that wins for every call, with gradients and without, and its plan for some length; None: there is none."""
+    """Return an implementation that is faster for every call, with and without gradients, and a plan for some length.
+
+    Returns:
+        ``(name, plan)``, or None where no rule applies to every call.
+    """
     for rule in _rules(request) if request.dtype == "float32" else ():
         if rule.training and rule.call is None and rule.sizes(request):
             return rule.lowering, request.plan(request.spec.effective_kernel)
@@ -236,5 +251,5 @@ def _rules(request: LayerRequest) -> tuple[Rule, ...]:
 
 
 @lru_cache(maxsize=16)
-def _on(this: Processor, execution: str) -> tuple[Rule, ...]:
-    return tuple(rule for rule in RULES[execution] if this in rule.processors)
+def _on(kind: Processor, execution: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in RULES[execution] if kind in rule.processors)

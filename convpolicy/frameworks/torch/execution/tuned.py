@@ -17,9 +17,10 @@ ATTRIBUTE = "_conv_forward"
 
 
 class Tuned:
-    """Carries a layer's calls out by one lowering, where it was measured for such calls and is legal; else as the layer does.
+    """Runs a layer's calls with the implementation that `convpolicy.tune` selected.
 
-    It can be copied and pickled with its layer.
+    It runs the layer's own code for calls that were not measured and for plans that the implementation cannot compute. It can be
+    copied and pickled with its layer.
     """
 
     def __init__(self, layer: nn.Conv1d, request: LayerRequest, lowering: str, dtype: torch.dtype) -> None:
@@ -38,10 +39,10 @@ class Tuned:
             self._any_length = self.work(self.request.spec.effective_kernel + sum(map(abs, pads)))
 
     def __call__(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve, as ``nn.Conv1d._conv_forward``."""
+        """Convolve; replaces ``nn.Conv1d._conv_forward``."""
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:  # the length may be symbolic
-            measured = input.dim() == 3 and input.dtype == self.dtype and input.is_cpu and self.layer.training == self.training
-            work = self._any_length if measured else None
+            is_measured = input.dim() == 3 and input.dtype == self.dtype and input.is_cpu and self.layer.training == self.training
+            work = self._any_length if is_measured else None
         elif isinstance(input, torch.fx.Proxy) or type(weight) not in PLAIN:
             work = None
         else:
@@ -53,19 +54,19 @@ class Tuned:
         return LOWERINGS[self.lowering].run(input, weight, bias, work)
 
     def forget(self) -> None:
-        """Decide anew for every shape."""
+        """Clear the cache of implementations per input shape."""
         self._ways.clear()
 
     def _remember(self, key: Any) -> Work | None:
         shape, dtype, is_cpu, training, autocast = key
-        measured = len(shape) == 3 and shape[0] and dtype == self.dtype and is_cpu and training == self.training
+        is_measured = len(shape) == 3 and shape[0] and dtype == self.dtype and is_cpu and training == self.training
         if len(self._ways) >= MOST_WAYS:
             self._ways.clear()
-        self._ways[key] = self.work(shape[-1]) if measured and not autocast else None
+        self._ways[key] = self.work(shape[-1]) if is_measured and not autocast else None
         return self._ways[key]
 
     def work(self, length: int) -> Work | None:
-        """Return the plan for one length, or None when the layer itself shall refuse it or the lowering is not legal."""
+        """Return the work for one length, or None when the layer's own code must run or refuse it."""
         spec = self.request.spec
         try:
             plan = self.request.plan(length)
@@ -76,7 +77,7 @@ class Tuned:
         return Work(plan, spec.groups, self.pad)
 
     def pad(self, data: Tensor, left: int, right: int) -> Tensor:
-        """Pad as the layer pads."""
+        """Pad as the layer does."""
         if isinstance(self.layer, RuledConv1d):
             return self.layer._pad_by(data, left, right)
         return F.pad(data, (left, right), FUNCTIONAL_MODES[self.layer.padding_mode])

@@ -1,4 +1,4 @@
-"""Measuring the lowerings of a torch model's layers, and putting the fastest in place."""
+"""`convpolicy.tune` for torch: measures the implementations of each layer and installs the fastest."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from convpolicy.reference import tolerance
 from convpolicy.tuning import TunedLayer, Tuning, no_model
 from convpolicy.tuning.timing import FEWEST_ROUNDS, interleaved, ratio
 
-GAIN = 0.95  # a lowering is put in place from this ratio on
-OWN = "own"  # the layer's own way among the lowerings
+GAIN = 0.95  # an implementation is installed when its time is at most this fraction of the layer's own
+OWN = "own"  # name of the layer's own code among the implementations
 Progress = Callable[[str, int, int], None]
 
 
 @attrs.define(eq=False)
 class _Candidate:
-    """A layer that can be carried out in another way, and what reached it."""
+    """A layer that can be tuned, and the inputs that reached it."""
 
     path: str
     layer: nn.Conv1d
@@ -39,17 +39,19 @@ class _Candidate:
 
 
 def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Progress) -> Tuning:
-    """Measure, replace and compare; see `convpolicy.tuning.tune`."""
+    """Measure the layers of a model, install the fastest implementations and compare outputs; see `convpolicy.tuning.tune`."""
     if not isinstance(model, nn.Module):
         raise no_model(model)
     calls = calls_of(example_inputs)
-    if "_orig_mod" in model._modules:  # asking for its class would import the compiler
-        raise InvalidTypeError("model must not be compiled yet, got what torch.compile returned; tune it first, then compile it.")
+    if "_orig_mod" in model._modules:  # a test of its class would import the compiler
+        raise InvalidTypeError(
+            "model must not be compiled yet, got the result of torch.compile; tune the model first, then compile it."
+        )
     previous = _tuned_layers(model)
     try:
         with torch.random.fork_rng(devices=[]):
             return _measured(model, calls, execution, rounds, progress)
-    except BaseException:  # Ctrl-C too: the model is as it was
+    except BaseException:  # also after Ctrl-C: restore the model
         untune(model)
         for layer, tuned in previous:
             vars(layer)[ATTRIBUTE] = tuned
@@ -58,7 +60,7 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
 
 def _measured(model: nn.Module, calls: list[Call], execution: str, rounds: int, progress: Progress) -> Tuning:
     untune(model)
-    rows, candidates = _sorted_out(model, execution)
+    rows, candidates = _rows_and_candidates(model, execution)
     before, reached = observed(model, [candidate.layer for candidate in candidates], calls)
     measured: dict[Any, TunedLayer] = {}
     for done, (candidate, inputs) in enumerate(zip(candidates, reached)):
@@ -70,17 +72,17 @@ def _measured(model: nn.Module, calls: list[Call], execution: str, rounds: int, 
 
 
 def _tuned_outputs(model: nn.Module, calls: list[Call]) -> list[list[Tensor]]:
-    """Return the model's outputs in eval mode, with what was put in place for training too."""
+    """Return the tuned model's outputs in eval mode, also from layers that were tuned for training."""
     tuned = [way for _layer, way in _tuned_layers(model)]
     modes = [one.training for one in tuned]
     try:
         for one in tuned:
             one.training = False
         return [outputs(model, call) for call in calls]
-    except Exception as error:  # whatever the model says to a second call
+    except Exception as error:  # a model may raise anything in its second call
         raise InvalidValueError(
-            f"model must take the example inputs as often as it is called, but its last call raised {type(error).__name__}: "
-            f"{first_line(error)}; nothing was changed, repair it and tune it again."
+            f"model must accept the example inputs in every call, but its last call raised {type(error).__name__}: "
+            f"{first_line(error)}; the model was not changed; fix it and tune it again."
         ) from error
     finally:
         for one, mode in zip(tuned, modes):
@@ -94,7 +96,7 @@ def _tuned_layers(model: nn.Module) -> list[tuple[nn.Module, Tuned]]:
 
 
 def untune(model: Any) -> tuple[str, ...]:
-    """Take the lowerings out again; see `convpolicy.tuning.untune`."""
+    """Restore the layers' own code; see `convpolicy.tuning.untune`."""
     if not isinstance(model, nn.Module):
         raise no_model(model)
     tuned = [(path, module) for path, module in model.named_modules() if isinstance(vars(module).get(ATTRIBUTE), Tuned)]
@@ -106,37 +108,37 @@ def untune(model: Any) -> tuple[str, ...]:
 # -- what can be tuned ----------------------------------------------------------------------------------------------------
 
 
-def _sorted_out(model: nn.Module, execution: str) -> tuple[dict[str, TunedLayer], list[_Candidate]]:
-    """Return a row for every layer, in order, and those that can be measured; the rows of others hold the reason."""
+def _rows_and_candidates(model: nn.Module, execution: str) -> tuple[dict[str, TunedLayer], list[_Candidate]]:
+    """Return a row for every layer, in order, and the layers that can be tuned; the rows of others contain the reason."""
     places = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     rows: dict[str, TunedLayer] = {}
     candidates = []
-    captured = {convolution.path: taken for convolution, taken in convolutions(model)}
+    captured = {convolution.path: capture for convolution, capture in convolutions(model)}
     for path, module in model.named_modules():
         name = str(getattr(module, "original_name", type(module).__name__))
         reason = _why_not(module, captured.get(path), places[id(module)])
-        if path not in captured and not (isinstance(module, torch.jit.ScriptModule) and any(word in name for word in CALLED)):
+        if path not in captured and not (isinstance(module, torch.jit.ScriptModule) and any(part in name for part in CALLED)):
             continue
         rows[path] = TunedLayer(path, name, reason=reason)
-        taken = captured.get(path)
-        if not reason and isinstance(taken, Capture) and isinstance(module, nn.Conv1d):
-            candidates.append(_Candidate(path, module, LayerRequest(taken.spec, taken.policy, taken.dtype, execution)))
+        capture = captured.get(path)
+        if not reason and isinstance(capture, Capture) and isinstance(module, nn.Conv1d):
+            candidates.append(_Candidate(path, module, LayerRequest(capture.spec, capture.policy, capture.dtype, execution)))
     return rows, candidates
 
 
-def _why_not(module: nn.Module, taken: Any, places: int) -> str:
+def _why_not(module: nn.Module, capture: Any, places: int) -> str:
     if isinstance(module, torch.jit.ScriptModule):
-        return "it is scripted: TorchScript has its own copy of the code"
+        return "it is scripted, and TorchScript has a copy of its code"
     if ".quantized" in type(module).__module__ or ".qat" in type(module).__module__:
-        return "it is quantised, and computes with integers"
+        return "it is quantised and computes with integers"
     if places > 1:
         return f"it is shared by {places} places of the model, which may call it with other inputs"
-    if not isinstance(taken, Capture):
-        return str(taken).partition(": ")[2].partition("; ")[0] or str(taken)
+    if not isinstance(capture, Capture):
+        return str(capture).partition(": ")[2].partition("; ")[0] or str(capture)
     if getattr(module, "_backward_hooks", None) or getattr(module, "_backward_pre_hooks", None):
         return "a backward hook watches it"
     if any(parameter.device.type != "cpu" for parameter in module.parameters()):
-        return "it is not on the CPU, the only device whose lowerings were measured"
+        return "it is not on the CPU, the only device that was measured"
     return ""
 
 
@@ -144,13 +146,13 @@ def _why_not(module: nn.Module, taken: Any, places: int) -> str:
 
 
 def _tuned(candidate: _Candidate, rounds: int, measured: dict[Any, TunedLayer]) -> TunedLayer:
-    """Put the fastest lowering in place; layers of the same sizes that get the same shapes are measured once."""
+    """Install the fastest implementation; layers with equal sizes and input shapes are measured once."""
     layer, path = candidate.layer, candidate.path
     plain = TunedLayer(path, type(layer).__name__)
     if not candidate.inputs:
         return attrs.evolve(plain, reason="the example inputs do not reach it")
     if any(len(shape) != 3 or 0 in shape for shape in candidate.inputs):
-        return attrs.evolve(plain, reason="it gets unbatched or empty inputs, whose lowerings were not measured")
+        return attrs.evolve(plain, reason="it gets unbatched or empty inputs, which were not measured")
     key = (candidate.request, layer.training, tuple(candidate.inputs), *(x.dtype for x in candidate.inputs.values()))
     if key not in measured:
         measured[key] = _fastest(candidate, rounds)
@@ -169,48 +171,48 @@ def _ways(candidate: _Candidate, names: list[str]) -> dict[str, Any]:
 
 
 def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
-    """Return the row of the fastest lowering, measured anew after it was chosen; the layer's own way when none gains enough."""
+    """Return the row of the fastest implementation, measured again after its choice, or of the layer's own code."""
     spec, usual = candidate.request.spec, default(candidate.request)
     plans = [candidate.request.plan(shape[-1]) for shape in candidate.inputs]
     legal = [
         name
         for name, lowering in LOWERINGS.items()
-        if name not in (usual, "drop")  # what it does already, and what gives a view
+        if name not in (usual, "drop")  # the layer's own code, and an implementation that returns a view
         and (candidate.request.execution == "fast" or lowering.bits_of == usual)
         and not any(lowering.why_not(plan, spec.in_channels, spec.groups) for plan in plans)
     ]
     ways, expected = _ways(candidate, legal), _expected(candidate)
     right = [name for name, way in ways.items() if _checked(candidate, way, expected)[1]]
-    hopeful = _ratios(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)[0]
-    worst = {name: max(found) for name, found in hopeful.items() if max(found) < 1}
+    first_ratios = _ratios(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)[0]
+    worst = {name: max(values) for name, values in first_ratios.items() if max(values) < 1}
     if worst:
-        worst = {name: max(found) for name, found in _ratios(candidate, {n: ways[n] for n in worst}, rounds)[0].items()}
+        worst = {name: max(values) for name, values in _ratios(candidate, {n: ways[n] for n in worst}, rounds)[0].items()}
     best = min(worst, key=worst.__getitem__, default="")
     ratios, times = _ratios(candidate, {best: ways[best]} if best else {}, rounds)
     before = times[OWN]
     if not best or max(ratios[best]) > GAIN:
-        return TunedLayer("", "", before=before, reason="its own way is the fastest")
+        return TunedLayer("", "", before=before, reason="its own implementation is the fastest")
     return TunedLayer("", "", best, before, times[best], statistics.geometric_mean(ratios[best]))
 
 
 def _ratios(candidate: _Candidate, ways: dict[str, Any], rounds: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Return for every way the ratio to the layer's own way on each input, and microseconds summed over the inputs."""
+    """Return the times of every implementation: ratios to the layer's own for each input, and microseconds over all inputs."""
     ratios: dict[str, list[float]] = {name: [] for name in ways}
     times = dict.fromkeys([OWN, *ways], 0.0)
     layer = candidate.layer
     for data in candidate.inputs.values():
         own = type(layer)._conv_forward.__get__(layer)
         calls = {name: _timed(layer, way, data) for name, way in {OWN: own, **ways}.items()}
-        taken = interleaved(calls, rounds)
+        seconds = interleaved(calls, rounds)
         for name in ways:
-            ratios[name].append(ratio(taken[name], taken[OWN]))
+            ratios[name].append(ratio(seconds[name], seconds[OWN]))
         for name in times:
-            times[name] += statistics.median(taken[name]) * 1e6
+            times[name] += statistics.median(seconds[name]) * 1e6
     return ratios, times
 
 
 def _timed(layer: nn.Conv1d, way: Any, data: Tensor) -> Callable[[], object]:
-    """Return one call as the layer's mode has it: forward alone, or forward and backward."""
+    """Return a function that runs one call: forward in eval mode, forward and backward in training mode."""
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     if not layer.training:
 
@@ -220,46 +222,46 @@ def _timed(layer: nn.Conv1d, way: Any, data: Tensor) -> Callable[[], object]:
                 return output
 
         return forward
-    wanted = [value.detach().clone().requires_grad_() for value in (data, weight, bias) if value is not None]
+    leaves = [value.detach().clone().requires_grad_() for value in (data, weight, bias) if value is not None]
     upstream = torch.randn_like(way(data, weight, bias))
 
     def both() -> Any:
         with torch.enable_grad():
-            output = way(wanted[0], wanted[1], wanted[2] if len(wanted) == 3 else None)
-        return torch.autograd.grad(output, wanted, upstream)
+            output = way(leaves[0], leaves[1], leaves[2] if len(leaves) == 3 else None)
+        return torch.autograd.grad(output, leaves, upstream)
 
     return both
 
 
 @torch.no_grad()
 def _expected(candidate: _Candidate) -> list[tuple[Tensor, Tensor]]:
-    """Return for every input the layer's own output, and how far another order of summation may be from it."""
+    """Return for every input the layer's own output and the rounding bound for another order of sums."""
     layer, request, spec = candidate.layer, candidate.request, candidate.request.spec
     weight, bias = layer.weight, layer.bias
     large = weight.double().abs(), None if bias is None else bias.double().abs()
     pad = Tuned(layer, request, OWN, weight.dtype).pad
-    half = request.dtype in ("float16", "bfloat16")  # sums in float32 and rounds once more
-    found = []
+    is_half = request.dtype in ("float16", "bfloat16")  # torch sums in float32 and rounds the result
+    rows = []
     for data in candidate.inputs.values():
         plan = request.plan(data.shape[-1])
         padded = pad(data, plan.left, plan.right) if plan.left or plan.right else data
         magnitude = nn.functional.conv1d(padded.double().abs(), *large, spec.stride, 0, spec.dilation, spec.groups)
-        bound = 2 * tolerance("float32" if half else request.dtype, spec.fans.fan_in + 1, magnitude)
-        if half:
+        bound = 2 * tolerance("float32" if is_half else request.dtype, spec.fans.fan_in + 1, magnitude)
+        if is_half:
             bound += 2 * torch.finfo(weight.dtype).eps * magnitude
-        found.append((type(layer)._conv_forward(layer, data, weight, bias), bound))
-    return found
+        rows.append((type(layer)._conv_forward(layer, data, weight, bias), bound))
+    return rows
 
 
 @torch.no_grad()
 def _checked(candidate: _Candidate, way: Any, expected: list[tuple[Tensor, Tensor]]) -> tuple[float, bool]:
-    """Return the largest difference of a way on the inputs, and whether it is right: every bit, or within the bound."""
-    largest, right = 0.0, True
+    """Return the largest difference of an implementation, and True when it is bit-identical or, if fast, within the bound."""
+    largest, is_right = 0.0, True
     for data, (own, bound) in zip(candidate.inputs.values(), expected):
         other = way(data, candidate.layer.weight, candidate.layer.bias)
         if own.shape != other.shape or own.dtype != other.dtype or not other.is_contiguous():
             return float("inf"), False
-        apart = (own.double() - other.double()).abs()
-        right &= torch.equal(own, other) if candidate.request.execution == "exact" else bool((apart <= bound).all())
-        largest = max(largest, float(apart.max()))
-    return largest, right
+        differences = (own.double() - other.double()).abs()
+        is_right &= torch.equal(own, other) if candidate.request.execution == "exact" else bool((differences <= bound).all())
+        largest = max(largest, float(differences.max()))
+    return largest, is_right

@@ -1,4 +1,4 @@
-"""An ONNX Conv node in ONNX Runtime, with the ``auto_pad`` that each policy is named after; see `convpolicy.verification.native`."""
+"""Runs real ONNX Conv nodes in ONNX Runtime, for ``convpolicy verify``; see `convpolicy.verification.native`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from convpolicy import ConvSpec
 
-onnxruntime.set_default_logger_severity(4)  # a refusal is counted, not printed
+onnxruntime.set_default_logger_severity(4)  # do not print refusals; verify counts them
 PADDINGS = (0, 2, (2, 1))
 OPSET, IR_VERSION = 19, 9
 
@@ -21,23 +21,23 @@ def version() -> str:
 
 
 def padding_attributes(padding: Any) -> dict[str, Any]:
-    """Return ``auto_pad`` for a word, ``pads`` for a number or a pair, nothing for None."""
+    """Return ``auto_pad`` for a name, ``pads`` for a number or a pair, and nothing for None."""
     if padding is None or isinstance(padding, str):
         return {} if padding is None else {"auto_pad": padding}
     return {"pads": list(padding) if isinstance(padding, tuple) else [padding, padding]}
 
 
-def build(spec: ConvSpec, words: Mapping[str, Any], auto_pad: str | None = None) -> dict[str, Any]:
-    """Return a Conv node's attributes and its weights, which the node is given before each run."""
+def build(spec: ConvSpec, arguments: Mapping[str, Any], auto_pad: str | None = None) -> dict[str, Any]:
+    """Return the attributes and the weights of a Conv node."""
     attributes = {
         "kernel_shape": [spec.kernel_size],
         "strides": [spec.stride],
         "dilations": [spec.dilation],
         "group": spec.groups,
-        **padding_attributes(words.get("padding", auto_pad)),
+        **padding_attributes(arguments.get("padding", auto_pad)),
     }
     parameters = {"weight": np.zeros(spec.weight_shape, np.float32)}
-    if words.get("bias", False):
+    if arguments.get("bias", False):
         parameters["bias"] = np.zeros(spec.out_channels, np.float32)
     return {"attributes": attributes, "parameters": parameters}
 
@@ -48,11 +48,11 @@ def parameters(layer: Any) -> dict[str, Any]:
 
 def give(layer: Any, values: Mapping[str, Any]) -> None:
     layer["parameters"] = {name: np.array(values[name], np.float32) for name in layer["parameters"]}
-    layer.pop("session", None)  # the weights stand in its model
+    layer.pop("session", None)  # its model contains the old weights
 
 
 def model(layer: Any) -> ModelProto:
-    """Return the node, alone, as a model."""
+    """Return a model that contains only the node."""
     weights = layer["parameters"]
     node = helper.make_node("Conv", ["input", *weights], ["output"], **layer["attributes"])
     channels = weights["weight"].shape[1] * layer["attributes"]["group"], weights["weight"].shape[0]
