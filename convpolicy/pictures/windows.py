@@ -43,7 +43,7 @@ def picture(plans: Mapping[str, Any], *, most_columns: int = MOST_COLUMNS, most_
     - A constant contains its value and is hatched.
     - A sum contains Σ and is written out below.
     - A bar is the window of one output, with a dot at every tap.
-    - Cells that differ from the first plan are outlined.
+    - Cells that differ from the first plan are outlined; in the first plan, those that differ from any other plan.
 
     Args:
         plans: title -> `Plan`; the title may be empty.
@@ -58,11 +58,12 @@ def picture(plans: Mapping[str, Any], *, most_columns: int = MOST_COLUMNS, most_
     first = next(iter(plans))
     content, y, descriptions = [], float(TOP), []
     for title, plan in plans.items():
-        differs = _differences(cells[first], cells[title])
+        others = plans if title == first else [title]
+        differs = set[int]().union(*(_differences(cells[first], cells[other]) for other in others))
         rows, y = _plan_rows(title, plan, cells[title], ruler, differs, y, most_outputs)
         content += rows
         descriptions.append(describe(title, plan))
-    legend, y, width = _legend(cells.values(), len(plans) > 1, y)
+    legend, y, width = _legend(cells.values(), any(cells[first] != other for other in cells.values()), y)
     heading = " and ".join(f"{title}: {plan}" if title else str(plan) for title, plan in plans.items())
     return document([*content, *legend], max(ruler.width, width), y + TOP, heading, " ".join(descriptions))
 
@@ -196,7 +197,7 @@ def _legend(cells_of_plans: Any, compares: bool, y: float) -> tuple[list[str], f
         rows.append(
             element("rect", x=x, y=y + 2.0, width=12.0, height=12.0, fill="none", stroke=COLOURS["differs"], stroke_width=2.5)
         )
-        rows.append(label("differs from the first plan", x + 18, y + 12, "start"))
+        rows.append(label("differs between the plans", x + 18, y + 12, "start"))
         y += 17
     return rows, y, x + 290
 

@@ -39,6 +39,7 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "border": "replicate",
             "clamp": "replicate",
             "mirror": "reflect",
+            "mirrored": "reflect",
             "reflection": "reflect",
             "reflect101": "reflect",
             "wrap": "circular",

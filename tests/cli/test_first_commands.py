@@ -12,7 +12,7 @@ COMMANDS = {  # command line -> a word of the answer
     "help": "Commands:",
     "help compare": "--kernel-size",
     "list": "same_upper",
-    "list policies": "No padding, bias",
+    "list policies": "No padding; bias",
     "list rules": "causal",
     "show torch": "PyTorch default",
     "show reflect": "432|123456789a|987",

@@ -58,7 +58,7 @@ def test_they_have_no_place_in_h5(tmp_path):
     """HDF5 would need to know what they are."""
     np.savez(tmp_path / "a.npz", **{"conv.weight": HALF.view("V2")})
     with pytest.raises(
-        cp.InvalidValueError, match=r"an \.h5 file has no dtype \|V2, which 'conv/vars/0' is; this is how NumPy stores"
+        cp.InvalidValueError, match=r"an \.h5 file has no dtype \|V2, which 'conv/vars/0' needs; this is how NumPy stores"
     ):
         cp.convert(tmp_path / "a.npz", tmp_path / "c.weights.h5", source="torch", target="mindspore", guess=True)
 

@@ -103,7 +103,7 @@ def test_two_plans_on_one_ruler_show_what_differs():
     outlined = [rect for rect in root.iter(f"{SVG}rect") if rect.get("stroke-width") == "2.5" and rect.get("rx") is None]
     assert len(outlined) == 1 + 1  # the second zero on the right, and the legend
     texts = [text.text for text in root.iter(f"{SVG}text")]
-    assert {"torch", "keras", "differs from the first plan"} <= set(texts)
+    assert {"torch", "keras", "differs between the plans"} <= set(texts)
     same = parsed(picture({"a": plans["torch"], "b": plans["torch"]}))
     assert sum(rect.get("stroke-width") == "2.5" for rect in same.iter(f"{SVG}rect")) == 1  # the legend alone
 
