@@ -76,7 +76,7 @@ def same_pads(data: dict[str, Any], kernel: int, stride: int, dilation: int, len
     raise LookupError((kernel, stride, dilation, length))
 
 
-def law(policy: str, parameter: str) -> str:
+def distribution(policy: str, parameter: str) -> str:
     """Mean, standard deviation and range of what the policy draws, which test_golden.py proves to be the framework's bits."""
     values = cp.policy(policy).evolve(bias=True).initial(64, 128, 13, seed=0)[parameter].astype(float)
     if not values.any():
@@ -87,11 +87,11 @@ def law(policy: str, parameter: str) -> str:
     return f"normal: mean {values.mean():.4f}, std {values.std():.4f}"
 
 
-def laws(framework: str, found: Measured, parameter: str) -> str:
-    """`law` in every version."""
+def distributions(framework: str, found: Measured, parameter: str) -> str:
+    """`distribution` in every version."""
     groups: dict[str, list[str]] = {}
     for version in found:
-        groups.setdefault(law(f"{framework}@{version}", parameter), []).append(version)
+        groups.setdefault(distribution(f"{framework}@{version}", parameter), []).append(version)
     return "; ".join(f"{', '.join(versions)}: {text}" for text, versions in groups.items())
 
 
@@ -112,8 +112,8 @@ def rows() -> list[tuple[str, str, str]]:
     has_bias = lambda data: "bias" in data["page"]["parameters"]  # noqa: E731 - one reading among others
     output = lambda data: data["page"]["output"][2]  # noqa: E731 - one reading among others
     odd = (4, 1, 1, 4)
-    normal = {version: law(f"mindspore@{version}", "weight") for version in MINDSPORE}
-    zeros = {version: law(f"mindspore@{version}", "bias") for version in MINDSPORE}
+    normal = {version: distribution(f"mindspore@{version}", "weight") for version in MINDSPORE}
+    zeros = {version: distribution(f"mindspore@{version}", "bias") for version in MINDSPORE}
     channel = probe("Pad(((0,0),(1,1),(1,1)), REFLECT), channel 0")
     return [
         ("MindSpore does not add a bias by default, PyTorch does",
@@ -145,14 +145,14 @@ def rows() -> list[tuple[str, str, str]]:
          (f"(left, right) for kernel 4: {by_version(MINDSPORE, lambda d: same_pads(d, *odd))}; "
          f"kernel 3, stride 2, 4 samples: {by_version(MINDSPORE, lambda d: same_pads(d, 3, 2, 1, 4))}"),
          everywhere(MINDSPORE, lambda data: same_pads(data, *odd) == "(1, 2)" and same_pads(data, 3, 2, 1, 4) == "(0, 1)")),
-        ("MindSpore's weight is drawn from N(0, 1)", laws("mindspore", MINDSPORE, "weight"),
+        ("MindSpore's weight is drawn from N(0, 1)", distributions("mindspore", MINDSPORE, "weight"),
          "true" if all("std 1.0" in text for text in normal.values()) else "**false**"),
-        ("MindSpore's bias is zeros", laws("mindspore", MINDSPORE, "bias"),
+        ("MindSpore's bias is zeros", distributions("mindspore", MINDSPORE, "bias"),
          everywhere(MINDSPORE, lambda data: zeros[data["version"]] == "zeros")),
-        ("torch's weight is uniform within ±√k", laws("torch", TORCH, "weight"),
-         "true" if all(law(f"torch@{version}", "weight").startswith("uniform") for version in TORCH) else "**false**"),
-        ("torch's bias is uniform within ±√k", laws("torch", TORCH, "bias"),
-         "true" if all(law(f"torch@{version}", "bias").startswith("uniform") for version in TORCH) else "**false**"),
+        ("torch's weight is uniform within ±√k", distributions("torch", TORCH, "weight"),
+         "true" if all(distribution(f"torch@{version}", "weight").startswith("uniform") for version in TORCH) else "**false**"),
+        ("torch's bias is uniform within ±√k", distributions("torch", TORCH, "bias"),
+         "true" if all(distribution(f"torch@{version}", "bias").startswith("uniform") for version in TORCH) else "**false**"),
         ("MindSpore's stored weight has one more axis than torch's",
          (f"torch {by_version(TORCH, lambda d: d['page']['parameters']['weight'])}; "
          f"MindSpore {by_version(MINDSPORE, lambda d: d['page']['parameters']['weight'])}"),
