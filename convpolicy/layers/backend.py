@@ -71,7 +71,7 @@ class LayerRequest:
         """Check that constants per channel match the input channels, and that a learned constant is possible.
 
         Raises:
-            InvalidValueError: they do not match, or see `learned`.
+            InvalidValueError: they do not match; also the errors of `learned`.
         """
         for _mode, params in self.policy.modes():
             for side in SIDES:

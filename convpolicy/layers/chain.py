@@ -172,7 +172,7 @@ class Chain:
         """Return the first and last position that one output spans, which is padding outside ``0 … length - 1``.
 
         Raises:
-            InvalidTypeError, InvalidValueError: there is no such output, or see `plans`.
+            InvalidTypeError, InvalidValueError: there is no such output; also the errors of `plans`.
         """
         plans = self.plans(length)
         _check_output(output, plans)
@@ -185,7 +185,7 @@ class Chain:
         """Return the samples that one output depends on, sorted, including those that its padding copies.
 
         Raises:
-            InvalidTypeError, InvalidValueError: there is no such output, or see `plans`.
+            InvalidTypeError, InvalidValueError: there is no such output; also the errors of `plans`.
         """
         plans = self.plans(length)
         _check_output(output, plans)

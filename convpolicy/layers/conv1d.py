@@ -40,7 +40,7 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
 ) -> Any:
     """Build a 1-D convolution that behaves like a framework's own, as a native layer of the backend.
 
-    The signature matches ``torch.nn.Conv1d``, so existing calls work unchanged. ``None`` means that the policy decides.
+    Arguments up to ``padding_mode`` have the names and the order of ``torch.nn.Conv1d``. ``None`` means that the policy decides.
 
     Args:
         in_channels: number of input channels, divisible by ``groups``.

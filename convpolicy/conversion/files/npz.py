@@ -40,7 +40,7 @@ HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 class NpzReader(Reader):
     """Read a ``.npz`` file.
 
-    NumPy has no bfloat16. Libraries that have it store its two bytes as ``|V2``, and the file does not record what they mean. Such a
+    NumPy has no bfloat16. Other libraries store it as ``|V2``, and the file does not say that it is bfloat16. Such a
     tensor is copied, never cast. A subclass for a framework can define what its framework stores in this way.
 
     Attributes:
