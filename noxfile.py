@@ -94,6 +94,7 @@ def docs(session: nox.Session) -> None:
         with (ROOT / "docs" / page).open("w", encoding="utf-8") as file:
             session.run("python", f"docs/make_{name}.py", stdout=file, env={"CONVPOLICY_LOAD_PLUGINS": ""})
     session.run("python", "docs/make_papers.py", "docs/papers", env={"CONVPOLICY_LOAD_PLUGINS": ""})
+    session.run("python", "docs/make_tables.py", env={"CONVPOLICY_LOAD_PLUGINS": ""})
 
 
 @nox.session

@@ -1,11 +1,13 @@
-"""Measure what `convert` costs on a 2 GB safetensors file: time against the library alone, and peak memory.
+"""Measure time and peak memory of `convert` on a safetensors file of 2 GB, relative to the safetensors library.
 
     python benchmarks/convert.py [--rounds 5] [--json]
 
-Needs 6 GB of disk and 5 GB of memory, which the library takes for the whole file; everything written is deleted. Half of the bytes
-are Conv1d weights of 64 MiB each, half are matrices. Each run is a process of its own, which times itself, its imports not
-counted; peak memory is the kernel's VmHWM of that process. The library neither syncs nor keeps the old file, so a third row times
-it with the sync that `convert` does before it renames.
+- The file: half Conv1d weights, half matrices, 64 MiB each.
+- Time: each run is a separate process that times itself, without its imports.
+- Memory: VmHWM of that process, as the Linux kernel reports it.
+- Sync: `convert` syncs its output before renaming it, which the library does not. A second row times the library with a sync.
+
+The benchmark needs 6 GB of disk, and 5 GB of memory for the library, which loads the whole file. All files are deleted at the end.
 """
 
 from __future__ import annotations
@@ -29,28 +31,28 @@ START = """
 import os, sys, time
 import numpy, safetensors.numpy, convpolicy as cp
 cp.convert
-source, made = sys.argv[1:]
-begun = time.perf_counter()
+source, output = sys.argv[1:]
+start = time.perf_counter()
 """
 END = """
-seconds = time.perf_counter() - begun
+seconds = time.perf_counter() - start
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
-os.remove(made)
+os.remove(output)
 print(seconds, peak)
 """
-OURS = "cp.convert(source, made, source='torch', target={target!r}, guess=True)"
-LIBRARY = "safetensors.numpy.save_file(safetensors.numpy.load_file(source), made)"
-SYNCED = LIBRARY + "\nfile = os.open(made, os.O_RDONLY)\nos.fsync(file)"
+OURS = "cp.convert(source, output, source='torch', target={target!r}, guess=True)"
+LIBRARY = "safetensors.numpy.save_file(safetensors.numpy.load_file(source), output)"
+SYNCED = LIBRARY + "\nfile = os.open(output, os.O_RDONLY)\nos.fsync(file)"
 
 
 def write(path: Path, tensors: int) -> None:
-    """Write a file of random tensors, one after the other, without the code that is measured."""
+    """Write a safetensors file of random tensors without convpolicy and without the library."""
     generator = np.random.default_rng(0)
-    header, at = {}, 0
+    header, offset = {}, 0
     for number in range(tensors):
         kind, shape = list(SHAPES.items())[number % len(SHAPES)]
-        header[f"layers.{number:03}.{kind}"] = {"dtype": "F32", "shape": shape, "data_offsets": (at, at + LARGEST)}
-        at += LARGEST
+        header[f"layers.{number:03}.{kind}"] = {"dtype": "F32", "shape": shape, "data_offsets": (offset, offset + LARGEST)}
+        offset += LARGEST
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("xb") as file:
@@ -60,21 +62,21 @@ def write(path: Path, tensors: int) -> None:
 
 
 def run(code: str, source: Path) -> tuple[float, float]:
-    """Run code in a process of its own; return its seconds and its peak memory in bytes."""
-    made = source.with_name("made.safetensors")
-    made.unlink(missing_ok=True)
-    words = [sys.executable, "-c", START + code + END, str(source), str(made)]
-    seconds, peak = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    """Run code in a separate process and return its time in seconds and its peak memory in bytes."""
+    output = source.with_name("output.safetensors")
+    output.unlink(missing_ok=True)
+    arguments = [sys.executable, "-c", START + code + END, str(source), str(output)]
+    seconds, peak = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split()
     return float(seconds), float(peak)
 
 
 def seconds(code: str, source: Path) -> Callable[[], float]:
-    """Return what measures the time of code."""
+    """Return a function that measures the time of code."""
     return lambda: run(code, source)[0]
 
 
 def peak(code: str, source: Path) -> Callable[[], float]:
-    """Return what measures the peak memory of code."""
+    """Return a function that measures the peak memory of code."""
     return lambda: run(code, source)[1]
 
 
@@ -94,8 +96,8 @@ def rows(folder: Path) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    place = Path(tempfile.mkdtemp(prefix="convpolicy-convert-"))
+    folder = Path(tempfile.mkdtemp(prefix="convpolicy-convert-"))
     try:
-        command(lambda: rows(place))()
+        command(lambda: rows(folder))()
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(folder)

@@ -1,8 +1,9 @@
-"""Measure what drawing initial weights with NumPy alone costs, against the frameworks' own fills.
+"""Measure how long it takes to draw initial weights with NumPy, relative to the frameworks.
 
     python benchmarks/draws.py [--rounds 15] [--json]
 
-10 million elements; torch on one thread. Peak memory is NumPy's own allocations above what was there, over the size of the result.
+Each layer has 10 million weights. Torch runs on one thread. Peak memory is the peak of NumPy's allocations during the draw, relative
+to the size of the weights.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ LARGEST_TIME, LARGEST_MEMORY = 2.0, 4.0
 
 
 def drawing(policy: str) -> Callable[[], object]:
-    """Draw the default weight of a policy."""
-    wanted = cp.policy(policy).evolve(bias=False)
-    return lambda: wanted.initial(IN, OUT, KERNEL, seed=0)
+    """Return a function that draws the default weight of a policy."""
+    without_bias = cp.policy(policy).evolve(bias=False)
+    return lambda: without_bias.initial(IN, OUT, KERNEL, seed=0)
 
 
 def peak(policy: str) -> Callable[[], float]:
-    """Return the peak memory of a draw in bytes."""
+    """Return a function that measures the peak memory of a draw in bytes."""
     draw = drawing(policy)
 
     def measured() -> float:

@@ -1,6 +1,6 @@
-"""One case of a benchmark: several ways of doing one thing, timed in turn, as ratios to the first way.
+"""One case of a benchmark: several functions timed in turn, as ratios to the first.
 
-The first way is timed twice, as ``"again"``: its ratio to itself is the noise of the same run.
+The first function is timed a second time under the name ``"again"``. Its ratio to itself is the noise of the run.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import attrs
 from convpolicy.tuning.timing import interleaved, ratio
 
 AGAIN = "again"
-LIMIT = 1.03  # a ratio above this, and above the noise, is measured again with three times the rounds
+LIMIT = 1.03  # a ratio above this limit plus the noise is measured again with three times the rounds
 
 
 @attrs.frozen
 class Result:
-    """One case.
+    """Result of one case.
 
     Attributes:
-        section, name: what was timed.
-        microseconds: way -> median.
-        ratios: way -> median ratio to the first way.
-        facts: anything else worth a column.
+        section, name: section and name of the case in the report.
+        microseconds: function name -> median time of one call.
+        ratios: function name -> median ratio to the first function.
+        facts: additional columns of the report.
     """
 
     section: str
@@ -37,28 +37,28 @@ class Result:
 
     @property
     def noise(self) -> float:
-        """How far the first way is from itself."""
+        """Difference of the ratio ``"again"`` from 1."""
         return abs(self.ratios[AGAIN] - 1)
 
     def exceeds(self, way: str) -> bool:
-        """Return True when a way is slower than the limit, beyond the noise."""
+        """Return True if the ratio of a function is above the limit plus the noise."""
         return self.ratios[way] > LIMIT + self.noise
 
 
 def compare(section: str, name: str, ways: Mapping[str, Callable[[], object]], rounds: int, **facts: Any) -> Result:
-    """Time the ways in turn; where one exceeds the limit, a second and longer measurement is what counts."""
+    """Time functions in turn; if one exceeds the limit, repeat with three times the rounds and return the second result."""
     first = next(iter(ways))
     everything = {**ways, AGAIN: ways[first]}
 
-    def result(rounds: int) -> Result:
-        taken = interleaved(everything, rounds)
-        ratios = {way: ratio(times, taken[first]) for way, times in taken.items() if way != first}
-        return Result(section, name, {way: statistics.median(times) * 1e6 for way, times in taken.items()}, ratios, facts)
+    def measure(rounds: int) -> Result:
+        seconds = interleaved(everything, rounds)
+        ratios = {way: ratio(times, seconds[first]) for way, times in seconds.items() if way != first}
+        return Result(section, name, {way: statistics.median(times) * 1e6 for way, times in seconds.items()}, ratios, facts)
 
-    found = result(rounds)
-    return result(3 * rounds) if any(found.exceeds(way) for way in ways if way != first) else found
+    result = measure(rounds)
+    return measure(3 * rounds) if any(result.exceeds(way) for way in ways if way != first) else result
 
 
 def geometric_mean(ratios: list[float]) -> float:
-    """Return the geometric mean."""
+    """Return the geometric mean of ratios."""
     return exp(sum(map(log, ratios)) / len(ratios))

@@ -1,4 +1,4 @@
-"""The torch layers of 113 models, and the paddings that people write by hand, as cases for `speed.py`."""
+"""Cases for `speed.py`: the torch layers of 113 models, and padding code that people write by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEPTHWISE, GROUPED = "padded depthwise kernel ≥ 15", "grouped kernel 128"
 
 
 def describe(layer: dict[str, Any]) -> str:
-    """Return one layer's sizes in a few characters."""
+    """Return the sizes of a layer as a short text."""
     layer = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"} | layer
     text = f"{layer['in_channels']}→{layer['out_channels']} k{layer['kernel_size']}"
     for letter, name, usual in (("s", "stride", 1), ("p", "padding", 0), ("d", "dilation", 1), ("g", "groups", 1)):
@@ -30,49 +30,49 @@ def describe(layer: dict[str, Any]) -> str:
 
 
 def lowering(layer: nn.Module) -> str:
-    """Return how a layer carried out its last new shape."""
+    """Return the name of the implementation that a layer uses for the last new input shape."""
     ways = list(getattr(layer, "_ways", {}).values())
     return ways[-1][0].__name__ if ways else "native"
 
 
 def built(arguments: dict[str, Any], source: nn.Conv1d, execution: str, **policy: Any) -> nn.Conv1d:
-    """Return a layer of an execution with the very same parameters: copies elsewhere in memory differ in speed."""
+    """Return a convpolicy layer that shares its parameters with another, since copies at other addresses differ in speed."""
     layer: nn.Conv1d = cp.Conv1d(**arguments, backend="torch", execution=execution, **policy)
     layer.weight, layer.bias = source.weight, source.bias
     return layer.eval()
 
 
 def kind(layer: dict[str, Any]) -> str:
-    """Return the class of layers that has a target of its own, or nothing."""
+    """Return the group of layers with a separate target that a layer belongs to, or an empty text."""
     if layer["groups"] == layer["in_channels"] > 1 and layer["kernel_size"] >= 15 and layer["padding"]:
         return DEPTHWISE
     return GROUPED if layer["kernel_size"] == 128 else ""
 
 
 def mix(rounds: int) -> Iterator[Result]:
-    """Yield native, exact and fast for every layer and length, one item at a time."""
+    """Compare native, exact and fast layers for every layer and length, with batches of 1."""
     for length in LENGTHS:
         for layer in LAYERS:
             yield _layer("layers", layer, 1, length, rounds)
 
 
 def batches(rounds: int) -> Iterator[Result]:
-    """Yield the same for eight items."""
+    """Compare native, exact and fast layers with batches of 8."""
     for layer in LAYERS:
         yield _layer("batches of 8", layer, 8, LENGTHS[0], rounds)
 
 
 def training(rounds: int) -> Iterator[Result]:
-    """Yield forward and backward pass, native and fast, for the layers that take another lowering when gradients are recorded."""
+    """Compare forward and backward pass of native and fast layers, for layers that use another implementation with gradients."""
     for layer in LAYERS:
         native, _, fast, data = _built(layer, 4, LENGTHS[1])
         output = fast(data)
         if lowering(fast) in ("native", "same"):
             continue
-        wanted = [data.requires_grad_(), *native.parameters()]
+        inputs = [data.requires_grad_(), *native.parameters()]
         upstream = torch.randn_like(output)
         ways = {
-            name: lambda way=way, w=wanted, x=data, u=upstream: torch.autograd.grad(way(x), w, u)
+            name: lambda way=way, i=inputs, x=data, u=upstream: torch.autograd.grad(way(x), i, u)
             for name, way in (("native", native), ("fast", fast))
         }
         name = f"{describe(layer)}, 4 items of length {LENGTHS[1]}"
@@ -80,7 +80,7 @@ def training(rounds: int) -> Iterator[Result]:
 
 
 def _built(layer: dict[str, Any], batch: int, length: int) -> tuple[nn.Conv1d, nn.Conv1d, nn.Conv1d, Tensor]:
-    """Return native, exact and fast layer with the same parameters, and an input."""
+    """Return a native, an exact and a fast layer with the same parameters, and an input."""
     arguments = {name: layer[name] for name in SIZES}
     shortest = (layer["kernel_size"] - 1) * layer["dilation"] + 1
     native = nn.Conv1d(**arguments).eval()
@@ -99,7 +99,7 @@ def _layer(section: str, layer: dict[str, Any], batch: int, length: int, rounds:
 
 
 class SamePadded(nn.Conv1d):
-    """TensorFlow's SAME by hand, as image libraries write it: the pads computed from the length at every call."""
+    """TensorFlow's SAME as image libraries write it by hand: the padding is computed from the length in every call."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad, then convolve."""
@@ -111,7 +111,7 @@ class SamePadded(nn.Conv1d):
 
 
 class ModePadded(nn.Conv1d):
-    """A mode by hand: ``F.pad``, then a convolution without padding."""
+    """A padding mode as people write it by hand: ``F.pad``, then a convolution without padding."""
 
     def __init__(self, *arguments: Any, pads: tuple[int, int], mode: str, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -135,7 +135,7 @@ MODES = [  # in, out, kernel, stride, dilation, groups, pad, length
 
 
 def paddings(rounds: int) -> Iterator[Result]:
-    """Yield what people write by hand, exact and fast, for paddings that torch's layer has not, or has by copying."""
+    """Compare padding by hand with exact and fast layers, for paddings that torch's layer lacks or implements by copying."""
     for inner, outer, kernel, stride, groups, length in SAME:
         by_hand: nn.Conv1d = SamePadded(inner, outer, kernel, stride, groups=groups).eval()
         arguments = {"in_channels": inner, "out_channels": outer, "kernel_size": kernel, "stride": stride, "groups": groups}
@@ -160,7 +160,7 @@ def _padding(name: str, by_hand: nn.Conv1d, arguments: dict[str, Any], data: Ten
 
 
 def overhead(rounds: int) -> Iterator[Result]:
-    """Yield what a call and a construction cost beside the framework's own, where there is next to nothing to compute."""
+    """Compare the overhead of one call and of construction with the native layer, for layers with little to compute."""
     data = torch.randn(1, 8, 64)
     for options in ({}, {"padding": 1}, {"padding": 3, "kernel_size": 7, "groups": 8}):
         arguments = {"in_channels": 8, "out_channels": 8, "kernel_size": 3} | options

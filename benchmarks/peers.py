@@ -1,4 +1,4 @@
-"""What people use instead, against the same layer here: each framework in the process that `speed.py` starts for it."""
+"""Cases for `speed.py`: layers of other frameworks and packages compared with the same layer of convpolicy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LAYERS = [  # in, out, kernel, stride, length
 ]  # fmt: skip
 
 
-def _named(what: str, sizes: tuple[int, ...]) -> str:
+def _name(layer: str, sizes: tuple[int, ...]) -> str:
     inner, outer, kernel, stride, length = sizes
-    return f"{what}, {inner}→{outer} k{kernel} s{stride}, length {length}"
+    return f"{layer}, {inner}→{outer} k{kernel} s{stride}, length {length}"
 
 
 def keras_on_torch(rounds: int) -> Iterator[Result]:
-    """Keras 3 on its torch backend, SAME padding, against policy ``keras-torch``; both with Keras's weights."""
+    """Compare Keras 3 on its torch backend, with SAME padding, and the policy ``keras-torch`` with the same weights."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
     import torch
@@ -42,11 +42,11 @@ def keras_on_torch(rounds: int) -> Iterator[Result]:
             apart = float((theirs(channels_last).transpose(1, 2) - ours(data)).abs().max())
         with torch.inference_mode():
             ways = {"theirs": lambda t=theirs, x=channels_last: t(x), "fast": lambda o=ours, x=data: o(x)}
-            yield compare("Keras 3 on torch", _named("same", sizes), ways, rounds, apart=apart)
+            yield compare("Keras 3 on torch", _name("same", sizes), ways, rounds, apart=apart)
 
 
 def flax_under_jit(rounds: int) -> Iterator[Result]:
-    """flax.linen under jit, SAME padding, against policy ``flax`` on torch; both with Flax's weights."""
+    """Compare flax.linen under jit, with SAME padding, and the policy ``flax`` on torch with the same weights."""
     import flax.linen
     import jax
     import numpy as np
@@ -71,11 +71,11 @@ def flax_under_jit(rounds: int) -> Iterator[Result]:
                 "theirs": lambda c=call, p=parameters, x=placed: c(p, x).block_until_ready(),
                 "fast": lambda o=ours, x=tensor: o(x),
             }
-            yield compare("flax under jit", _named("SAME", sizes), ways, rounds, apart=apart)
+            yield compare("flax under jit", _name("SAME", sizes), ways, rounds, apart=apart)
 
 
 def codecs(rounds: int) -> Iterator[Result]:
-    """transformers' EncodecConv1d and MimiConv1d against the policies of their papers; both with the same weights."""
+    """Compare EncodecConv1d and MimiConv1d of transformers with the policies of their papers, with the same weights."""
     import torch
     from transformers.models.encodec.modeling_encodec import EncodecConfig, EncodecConv1d
     from transformers.models.mimi.modeling_mimi import MimiConfig, MimiConv1d
@@ -95,11 +95,11 @@ def codecs(rounds: int) -> Iterator[Result]:
             with torch.inference_mode():
                 apart = float((theirs(data) - ours(data)).abs().max())
                 ways = {"theirs": lambda t=theirs, x=data: t(x), "fast": lambda o=ours, x=data: o(x)}
-                yield compare("transformers", _named(name, sizes), ways, rounds, apart=apart)
+                yield compare("transformers", _name(name, sizes), ways, rounds, apart=apart)
 
 
 def mindspore_own(rounds: int) -> Iterator[Result]:
-    """MindSpore's own layer against exact and fast layers of the MindSpore backend, in PyNative mode."""
+    """Compare MindSpore's layer with exact and fast layers of the MindSpore backend, in PyNative mode."""
     os.environ.setdefault("GLOG_v", "3")
     import mindspore
     import numpy as np
@@ -136,7 +136,7 @@ def mindspore_own(rounds: int) -> Iterator[Result]:
 
 
 def numpy_beside_torch(rounds: int) -> Iterator[Result]:
-    """torch's own layer against the NumPy backend."""
+    """Compare torch's layer with the NumPy backend."""
     import numpy as np
     import torch
 
@@ -158,7 +158,7 @@ def numpy_beside_torch(rounds: int) -> Iterator[Result]:
 
 
 def stacks(rounds: int) -> Iterator[Result]:
-    """Whole models of transformers, built from their configuration, before and after `tune`."""
+    """Compare whole models of transformers before and after `tune`."""
     import copy
 
     import torch

@@ -1,8 +1,8 @@
-"""Measure what convpolicy costs, as ratios taken side by side in one run.
+"""Measure the overhead of convpolicy relative to native code.
 
     python benchmarks/ratios.py [--rounds 15] [--json]
 
-Each row times A (convpolicy) and B (what it is held against) in turn; see side_by_side.py. Torch runs on one thread; for the NumPy row set OPENBLAS_NUM_THREADS=1 (done here, before NumPy is imported).
+Each row times A (convpolicy) and B (the native code) in turn; see side_by_side.py. Torch and NumPy run on one thread.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ import convpolicy as cp
 
 
 def seconds_inside(code: str) -> Callable[[], float]:
-    """Return the seconds that code takes inside a fresh interpreter, its start not counted."""
+    """Return a function that times code in a new interpreter, without the start of the interpreter."""
     timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip installs
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }  # with .pyc files, as after pip install
     run = partial(subprocess.run, [sys.executable, "-c", timed], env=environment, check=True, capture_output=True, text=True)
     return lambda: float(run().stdout)
 

@@ -1,4 +1,4 @@
-"""What `speed.py` writes: targets and tables in Markdown, every number in JSON, and a plot."""
+"""The report of `speed.py`: targets and tables in Markdown, all numbers in JSON, and a plot."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ PACKAGES = ("torch", "mindspore", "numpy", "keras", "jax", "flax", "transformers
 
 @attrs.frozen
 class Target:
-    """One bound that the project sets itself: on the geometric mean of a way's ratios, or on the largest beyond the noise."""
+    """One performance target: a limit on the geometric mean of some ratios, or on the largest ratio beyond the noise."""
 
     name: str
     way: str
-    limit: float | None  # None: for information
+    limit: float | None  # None: reported without a target
     chosen: Callable[[Result], bool]
     worst: bool = False
 
     def line(self, results: list[Result]) -> str:
-        """Return one row of the table, or nothing when the section did not run."""
+        """Return one row of the table; empty if the section did not run."""
         cases = [result for result in results if self.chosen(result) and self.way in result.ratios]
         if not cases:
             return ""
@@ -49,7 +49,7 @@ class Target:
 
 
 def usual_noise(cases: list[Result]) -> float:
-    """Return what nineteen of twenty cases stay below: how far the first way is from itself in the same run."""
+    """Return the noise that 95 % of the cases stay below."""
     return sorted(result.noise for result in cases)[int(0.95 * len(cases))]
 
 
@@ -81,20 +81,20 @@ TARGETS = [
 
 
 def machine() -> dict[str, str]:
-    """Return what the numbers were taken on."""
+    """Return the processor, the number of threads and the versions of this measurement."""
     import torch
 
-    found = (
+    model = (
         re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         if Path("/proc/cpuinfo").exists()
         else None
     )
     return {
-        "processor": found[1] if found else platform.processor() or platform.machine(),
+        "processor": model[1] if model else platform.processor() or platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
-        **{package: found for package in PACKAGES if (found := _version(package))},
+        **{package: installed for package in PACKAGES if (installed := _version(package))},
     }
 
 
@@ -106,7 +106,7 @@ def _version(package: str) -> str:
 
 
 def write(results: list[Result], folder: Path) -> str:
-    """Write speed.json, speed.md and speed.png; return the Markdown of the targets."""
+    """Write speed.json, speed.md and speed.png, and return the Markdown of the targets."""
     about = machine()
     document = {"machine": about, "results": [attrs.asdict(result) for result in results]}
     (folder / "speed.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -119,7 +119,7 @@ def write(results: list[Result], folder: Path) -> str:
 
 
 def summary(about: dict[str, str], results: list[Result]) -> str:
-    """Return the machine and every target in Markdown."""
+    """Return the description of the machine and the table of targets in Markdown."""
     head = "Measured on " + ", ".join(f"{name} {value}" for name, value in about.items()) + ".\n"
     rows = [line for target in TARGETS if (line := target.line(results))]
     wrong = [result.name for result in results if result.facts.get("exact_bits") is False]
@@ -128,7 +128,7 @@ def summary(about: dict[str, str], results: list[Result]) -> str:
 
 
 def table(section: str, results: list[Result]) -> str:
-    """Return one section's cases in Markdown."""
+    """Return the table of one section in Markdown."""
     ways = list(results[0].microseconds)
     first, others = ways[0], [way for way in ways[1:] if way != AGAIN]
     facts = [name for name in results[0].facts if name not in ("length", "kind")]
@@ -145,11 +145,11 @@ def table(section: str, results: list[Result]) -> str:
 
 
 def plot(results: list[Result], path: Path) -> None:
-    """Draw the sorted ratios of every layer, fast to native, beside what native differs from itself."""
+    """Plot the sorted ratios of fast to native layers, and the noise of the native layers."""
     layers = [result for result in results if result.section == "layers"]
     if not layers:
         return
-    import matplotlib as mpl  # here: only this section needs it
+    import matplotlib as mpl  # imported here, because only this section needs it
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt

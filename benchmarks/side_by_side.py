@@ -1,6 +1,6 @@
-"""Ratios taken side by side in one run: A B A B …, the median of the pairwise ratios with the smallest and largest.
+"""Ratios of two functions timed in turn, A B A B …, reported as median, minimum and maximum of the pairwise ratios.
 
-The budget of a row is the one the project sets itself; nothing fails when it is missed.
+A row may have a budget, the largest ratio that the project accepts. Exceeding it is reported and is not an error.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-TARGET_SECONDS = 0.02  # one timing runs for about this long, so that the clock's own cost vanishes
+TARGET_SECONDS = 0.02  # one timing runs for about this long, so that the cost of the clock is negligible
 
 
 @attrs.frozen
 class Row:
-    """One comparison: what A and B do, and the largest ratio the project allows itself (None: for information)."""
+    """One comparison of the functions A and B. A budget of None means that there is no target."""
 
     name: str
     a: Callable[[], object]
-    b: Callable[[], object]
+    b: Callable[[], object] | None  # None: A times both and returns the ratio
     budget: float | None = None
-    subtract: bool = False  # A includes B: the ratio is (A - B) / B
+    subtract: bool = False  # True if A includes B; the ratio is then (A - B) / B
 
 
 def once(function: Callable[[], object], repeats: int) -> float:
-    """Return seconds per call; a function that returns a float has measured itself."""
+    """Return seconds per call; a function that returns a float returns its own measurement."""
     start = time.perf_counter()
     for _ in range(repeats):
         value = function()
@@ -41,6 +41,8 @@ def once(function: Callable[[], object], repeats: int) -> float:
 
 def measure(row: Row, rounds: int) -> list[float]:
     """Return one ratio per round, A and B in turn."""
+    if row.b is None:
+        return [once(row.a, 1) for _ in range(rounds)]
     with torch.inference_mode():
         first = max(once(row.b, 1), once(row.b, 1), 1e-6)
         repeats = max(int(TARGET_SECONDS / first), 1)
@@ -53,7 +55,7 @@ def measure(row: Row, rounds: int) -> list[float]:
 
 
 def command(rows: Callable[[], Iterable[Row]]) -> click.Command:
-    """Return the command that measures the rows and prints them."""
+    """Return a command that measures the rows and prints them."""
 
     @click.command()
     @click.option("--rounds", default=15, show_default=True, help="Pairs per row.")

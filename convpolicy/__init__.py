@@ -1,6 +1,7 @@
-"""convpolicy: how a 1-D convolution pads, initialises and lays out its weights, as a policy, on any framework.
+"""Build 1-D convolutions that behave exactly like those of PyTorch, MindSpore, TensorFlow, Keras, Flax or Paddle.
 
-Importing it imports no framework, no command line and no plotting library.
+A policy describes how a convolution pads its input, draws its initial weights and lays them out. Every policy runs on every
+backend. Importing this package imports no framework, no command line and no plotting library.
 """
 
 from __future__ import annotations
@@ -115,38 +116,38 @@ _registry.install(_PLUGINS)
 
 
 def padding_rules() -> Mapping[str, PaddingRule]:
-    """Return every registered padding rule, by name; each knows its ``provider``."""
+    """Return the registered padding rules by name; the ``provider`` of a rule is its plugin."""
     return _registry.current().parts("padding rule")
 
 
 def padding_modes() -> Mapping[str, PaddingMode]:
-    """Return every registered padding mode, by name; each knows its ``provider``."""
+    """Return the registered padding modes by name; the ``provider`` of a mode is its plugin."""
     return _registry.current().parts("padding mode")
 
 
 def initializers() -> Mapping[str, Initializer]:
-    """Return every registered initializer, by name; each knows its ``provider``."""
+    """Return the registered initializers by name; the ``provider`` of an initializer is its plugin."""
     return _registry.current().parts("initializer")
 
 
 def random_streams() -> Mapping[str, RandomStream]:
-    """Return every registered random stream, by name; each knows its ``provider``."""
+    """Return the registered random streams by name; the ``provider`` of a stream is its plugin."""
     return _registry.current().parts("random stream")
 
 
 def random_stream(name: str, seed: Any = 0) -> Stream:
-    """Start a random stream, to draw several layers in a row as a framework builds them.
+    """Start a random stream, to draw the weights of several layers in the order in which a framework builds them.
 
     Args:
-        name: a policy's name, for its own random stream, or a random stream's.
-        seed: what the framework's own seeding function takes.
+        name: name of a random stream, or of a policy to use its random stream.
+        seed: the seed, as the framework's own seeding function accepts it.
 
     Returns:
-        A `Stream` for `Policy.initial`.
+        A `Stream`; pass it to `Policy.initial` for one layer after another.
 
     Raises:
-        UnknownNameError: neither a random stream nor a policy.
-        InvalidTypeError, InvalidValueError: a seed that the framework refuses.
+        UnknownNameError: no random stream and no policy has this name.
+        InvalidTypeError, InvalidValueError: the framework refuses the seed.
     """
     from convpolicy.core.named import policy
     from convpolicy.parts.choice import Choice
@@ -156,31 +157,47 @@ def random_stream(name: str, seed: Any = 0) -> Stream:
 
 
 def layouts() -> Mapping[str, Layout]:
-    """Return every registered layout, by name; each knows its ``provider``."""
+    """Return the registered layouts by name; the ``provider`` of a layout is its plugin."""
     return _registry.current().parts("layout")
 
 
 def backends() -> Mapping[str, Backend]:
-    """Return every registered backend, by name; each knows its ``provider``."""
+    """Return the registered backends by name; the ``provider`` of a backend is its plugin."""
     return _registry.current().parts("backend")
 
 
 def plugins() -> list[PluginReport]:
-    """Return a report of every plugin, broken ones included."""
+    """Return a report on every plugin, including those that failed to load."""
     return _registry.current().reports()
 
 
 def register(plugin: object, name: str | None = None) -> PluginReport:
-    """Register a module or object with hook implementations, e.g. in a notebook; see `PluginRegistry.register`."""
+    """Register a plugin in this process, for example in a notebook.
+
+    Args:
+        plugin: a module or an object whose hook functions are marked with ``hookimpl``.
+        name: the plugin's name; its ``__name__`` or the name of its class if None.
+
+    Returns:
+        A `PluginReport` that lists what the plugin registered.
+
+    Raises:
+        PluginError: the plugin is broken, or the name is in use. Nothing of it stays registered.
+    """
     return _PLUGINS.register(plugin, name)
 
 
 def unregister(name: str) -> None:
-    """Remove what `register` added."""
+    """Remove a plugin that `register` added, with all its parts.
+
+    Raises:
+        UnknownNameError: no plugin has this name.
+        InvalidValueError: the plugin is built in.
+    """
     _PLUGINS.unregister(name)
 
 
-_HOMES = {  # name -> where it is defined; imported when it is asked for, so that the command line can begin before NumPy is there
+_HOMES = {  # name -> its module, imported on first use; the command line starts before NumPy is imported
     name: f"convpolicy.{module}"
     for module, names in {
         "comparison": "Comparison compare",

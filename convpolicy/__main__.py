@@ -1,4 +1,4 @@
-"""``python -m convpolicy`` is the command ``convpolicy``."""
+"""Run the command line as ``python -m convpolicy``."""
 
 from convpolicy.cli.start import main
 

@@ -1,6 +1,6 @@
-"""Integer arithmetic of one spatial axis: pure integers, no framework, no array.
+"""Integer arithmetic of one spatial axis.
 
-Words: ``kernel``, ``stride``, ``dilation`` and every length are in samples; ``e`` is the effective kernel.
+``kernel``, ``stride``, ``dilation`` and every length are in samples. ``e`` is the effective kernel.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from typing import Any, NamedTuple
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 
 SIDES = ("left", "right")
-LARGEST = 2**63 - 1  # what a framework's own integers hold
+LARGEST = 2**63 - 1  # the largest integer of the frameworks
 
 
 def integer(argument: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
-    """Check one integer argument at the edge.
+    """Check one integer argument of a caller.
 
     Args:
-        argument: its name, for the message.
-        value: what came; a Python or NumPy integer, never a bool, Python's or NumPy's, or a float.
+        argument: name of the argument, for the message.
+        value: a Python or NumPy integer; a bool or a float is refused.
         minimum: the smallest value allowed, or None.
-        maximum: the largest, or None.
+        maximum: the largest value allowed, or None.
 
     Returns:
         The value as a Python int.
 
     Raises:
-        InvalidTypeError: not an integer; holds the argument, the value and its type.
-        InvalidValueError: below the minimum or above the maximum; holds the argument, the value and the bound.
+        InvalidTypeError: not an integer. The message contains the argument, the value and its type.
+        InvalidValueError: out of range. The message contains the argument, the value and the bound.
     """
-    if type(value) is not int:  # the common case pays nothing more
+    if type(value) is not int:  # skips the checks below in the common case
         if isinstance(value, bool) or "bool" in type(value).__name__:
             raise InvalidTypeError(f"{argument} must be an integer, got {shown(value)} of type bool; pass a whole number.")
         try:
@@ -47,7 +47,7 @@ def integer(argument: str, value: Any, minimum: int | None = None, maximum: int 
 
 
 def single(argument: str, value: Any) -> Any:
-    """Accept ``3`` and ``(3,)``."""
+    """Return the number in ``3`` or ``(3,)``, and any other value that is no tuple or list unchanged."""
     if isinstance(value, (tuple, list)):
         if len(value) != 1:
             raise InvalidValueError(
@@ -58,7 +58,7 @@ def single(argument: str, value: Any) -> Any:
 
 
 def effective_kernel(kernel: int, dilation: int) -> int:
-    """Return ``e = (kernel - 1) * dilation + 1``, the samples one window spans.
+    """Return ``e = (kernel - 1) * dilation + 1``, the number of samples that one window spans.
 
     Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning, section 5.1.
     """
@@ -66,7 +66,7 @@ def effective_kernel(kernel: int, dilation: int) -> int:
 
 
 def output_length(length: int, kernel: int, stride: int, dilation: int, left: int, right: int) -> int:
-    """Return the number of whole windows in the padded input, 0 when not even one fits.
+    """Return the number of windows that fit into the padded input, 0 if none fits.
 
     Formula: ``(left + length + right - e) // stride + 1``.
     Source: Dumoulin & Visin, relationship 14.
@@ -88,17 +88,16 @@ def same_total(kernel: int, stride: int, dilation: int, length: int) -> int:
     Source: tensorflow/core/framework/common_shape_fns.cc, GetWindowedOutputSizeVerbose.
     """
     rest = (kernel - 1) * dilation - (length - 1) % stride
-    return (
-        rest if (kernel - 1) * dilation >= stride - 1 else max(rest, 0)
-    )  # the first is never negative, which a tracer cannot know
+    # in the first case the rest is never negative; a tracer with a symbolic length cannot prove that
+    return rest if (kernel - 1) * dilation >= stride - 1 else max(rest, 0)
 
 
 def split(total: int, odd_side: str) -> tuple[int, int]:
-    """Share a total between the two sides; an odd element goes to ``odd_side``.
+    """Split a total into pads on the left and on the right.
 
     Args:
-        total: elements to share.
-        odd_side: ``"left"`` or ``"right"``.
+        total: samples to add on both sides together.
+        odd_side: the side that gets the extra sample of an odd total, ``"left"`` or ``"right"``.
 
     Returns:
         ``(left, right)``, e.g. ``split(3, "right") == (1, 2)``.
@@ -109,7 +108,7 @@ def split(total: int, odd_side: str) -> tuple[int, int]:
 
 
 class Fans(NamedTuple):
-    """Connections per output (`fan_in`) and per input (`fan_out`) of a weight (out, in/groups, kernel)."""
+    """The fans of a weight (out, in/groups, kernel): connections per output, ``fan_in``, and per input, ``fan_out``."""
 
     fan_in: int
     fan_out: int
@@ -117,37 +116,38 @@ class Fans(NamedTuple):
 
     @property
     def fan_in_all_groups(self) -> int:
-        """``in_channels * kernel``: the inputs of all groups together."""
+        """``in_channels * kernel``, the fan-in that ignores groups."""
         return self.fan_in * self.groups
 
     @property
     def fan_avg(self) -> float:
-        """The mean of the two, as Glorot & Bengio (2010) use it."""
+        """The mean of ``fan_in`` and ``fan_out``, as in Glorot & Bengio (2010)."""
         return (self.fan_in + self.fan_out) / 2
 
     def of(self, rule: str) -> float:
-        """Return the fan named ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"``."""
+        """Return one fan by name: ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"``."""
         return float(getattr(self, rule))
 
 
 def fans(in_channels: int, out_channels: int, kernel: int, groups: int) -> Fans:
-    """Return the fans as most frameworks count them.
+    """Return the fans of a weight, as most frameworks count them.
 
-    ``fan_in = in_channels // groups * kernel``, ``fan_out = out_channels * kernel`` (not divided by groups).
+    ``fan_in = in_channels // groups * kernel`` and ``fan_out = out_channels * kernel``, which is not divided by groups.
     Source: torch/nn/init.py, _calculate_fan_in_and_fan_out, on a weight of shape (out, in/groups, kernel).
     """
     return Fans(in_channels // groups * kernel, out_channels * kernel, groups)
 
 
 def receptive_interval(output: int, kernel: int, stride: int, dilation: int, left: int) -> tuple[int, int]:
-    """Return the first and last input position one output reads.
+    """Return the first and the last input position that one output reads.
 
     Args:
-        output: output position, from 0.
-        kernel, stride, dilation, left: the plan, in samples.
+        output: index of the output, from 0.
+        kernel, stride, dilation: sizes of the convolution, in samples.
+        left: samples added on the left.
 
     Returns:
-        ``(first, last)``, both included; below 0 or from the length on, the position is padding.
+        ``(first, last)``, both included. A position below 0, or equal to or above the length, is padding.
     """
     first = output * stride - left
     return first, first + (kernel - 1) * dilation

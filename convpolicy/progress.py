@@ -1,4 +1,7 @@
-"""What long work shows on stderr while it runs, on a terminal only; each yields a function that takes what is done."""
+"""Progress displays for long work, on stderr and only on a terminal.
+
+Each is a context manager. It yields a function to call with the progress.
+"""
 
 from __future__ import annotations
 
@@ -25,28 +28,28 @@ DESCRIPTION = TextColumn("{task.description}")
 
 @contextmanager
 def spinner() -> Iterator[Callable[[str], None]]:
-    """Work of unknown length; the function takes the next thing done."""
-    with _shown(SpinnerColumn(), DESCRIPTION, TimeElapsedColumn()) as bar:
+    """Show work of unknown length; call the function with the name of the current step."""
+    with _display(SpinnerColumn(), DESCRIPTION, TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda done: bar.update(task, description=Text(done).plain)
+        yield lambda step: bar.update(task, description=Text(step).plain)
 
 
 def bytes_bar() -> AbstractContextManager[Callable[[str, int, int], None]]:
-    """How far a file is; the function takes its name, bytes done and all bytes."""
+    """Show progress through a file; call the function with its name, the bytes done and the total bytes."""
     return _bar(DownloadColumn(), TransferSpeedColumn())
 
 
 def count_bar() -> AbstractContextManager[Callable[[str, int, int], None]]:
-    """How many things are done; the function takes the name of the next one, how many are done and all."""
+    """Show progress through a list; call the function with the current item's name, the number done and the total."""
     return _bar(MofNCompleteColumn())
 
 
 @contextmanager
 def _bar(*numbers: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
-    with _shown(DESCRIPTION, BarColumn(), *numbers, TimeElapsedColumn()) as bar:
+    with _display(DESCRIPTION, BarColumn(), *numbers, TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda name, done, total: bar.update(task, description=Text(name).plain, completed=done, total=total)
 
 
-def _shown(*columns: ProgressColumn) -> Progress:
+def _display(*columns: ProgressColumn) -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=sys.stderr is None or not sys.stderr.isatty())

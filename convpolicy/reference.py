@@ -1,7 +1,7 @@
-"""The independent reference: plain float64 loops that share no code with any backend, rule or index map.
+"""The reference implementation: plain float64 loops that share no code with the backends, rules and modes that they check.
 
-It is slow on purpose. A padding mode is walked step by step, a window is summed element by element, and beside every
-output stands the sum of magnitudes that a rounding bound needs.
+It is slow on purpose. It follows a padding mode step by step and sums a window element by element. With every output it
+returns the sum of magnitudes that a rounding bound needs.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from convpolicy.errors import unknown_name
 
 # Unit roundoff of each dtype: half the distance from 1 to the next number (IEEE 754; bfloat16 has 8 significant bits).
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-# Smallest rounding step near zero: half the smallest subnormal number; all of it for float64, whose half is 0.0 in Python.
+# Smallest rounding step near zero: half the smallest subnormal number. float64 has all of it, since its half is 0.0 in Python.
 UNDERFLOW_STEP = {"float64": 2.0**-1074, "float32": 2.0**-150, "float16": 2.0**-25, "bfloat16": 2.0**-134}
 
 
-Element: TypeAlias = tuple[float, float]  # of a padded signal: its number, and the sum of magnitudes of what it is made of
+Element: TypeAlias = tuple[float, float]  # one element of a padded signal: its value, and the sum of magnitudes of its terms
 SUMS = ("odd", "odd_symmetric", "extrapolate")
-# how much longer than a pad the input has to be, for the modes that reach only so far
+# mode -> samples by which the input must be longer than the pad
 REACHES = {"reflect": 1, "odd": 1, "symmetric": 0, "odd_symmetric": 0, "circular": 0}
-LEAST = {"replicate": 1, "linear_ramp": 1, "extrapolate": 2}  # samples that the others need, whatever the pad
-SUM_ROUNDINGS = 8  # of one added element: three coefficients and their products and two sums
+LEAST = {"replicate": 1, "linear_ramp": 1, "extrapolate": 2}  # mode -> shortest input, for a pad of any width
+SUM_ROUNDINGS = 8  # roundings in one added element: three coefficients, their products and two sums
 
 
 class Reference(NamedTuple):
-    """What `conv1d` returns.
+    """The result of `conv1d`.
 
     Attributes:
-        output: float64 (batch, out, length_out).
-        magnitude: float64 of the same shape, the sum of |weight · input| plus |bias|.
+        output: float64 array (batch, out, length_out).
+        magnitude: float64 array of the same shape: the sum of ``|weight · input|`` plus ``|bias|``.
         terms: number of products summed per output, plus one for the bias.
     """
 
@@ -42,18 +42,18 @@ class Reference(NamedTuple):
 
 
 def tolerance(dtype: str, terms: int, magnitude: Any) -> Any:
-    """Bound the error of any summation order in a dtype.
+    """Return a bound on the rounding error of a sum, in any order of summation.
 
-    ``gamma_n · magnitude`` with ``gamma_n = n·u / (1 - n·u)`` and ``n = terms + 1`` (a product and n - 1 additions each),
-    plus one rounding of the smallest number per term.
+    The bound is ``gamma_n · magnitude`` plus one rounding of the smallest number per term. Here
+    ``gamma_n = n·u / (1 - n·u)``, ``u`` is the unit roundoff and ``n = terms + 1``.
 
     Args:
-        dtype: name of the dtype computed in, ``"float32"``, ….
+        dtype: name of the dtype of the computation, for example ``"float32"``.
         terms: products summed per output, bias included.
         magnitude: sum of absolute values, from `conv1d`.
 
     Returns:
-        The bound, of the shape of ``magnitude``. Two computations of the same sum differ by at most twice that.
+        The bound, in the shape of ``magnitude``. Two computations of the same sum differ by at most twice this bound.
 
     Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.
     """
@@ -61,17 +61,17 @@ def tolerance(dtype: str, terms: int, magnitude: Any) -> Any:
         raise unknown_name("dtype", dtype, UNIT_ROUNDOFF)
     rounding = (terms + 1) * UNIT_ROUNDOFF[dtype]
     if rounding >= 1:
-        raise ValueError(f"terms={terms} is too many for {dtype}: no bound holds; use a wider dtype.")
+        raise ValueError(f"terms={terms} is too many for {dtype}: there is no bound; use a wider dtype.")
     return rounding / (1 - rounding) * magnitude + (terms + 1) * UNDERFLOW_STEP[dtype]
 
 
 def walk(position: int, length: int, mode: str) -> int:
-    """Find, by stepping one sample at a time from the edge, the input position that a padded position repeats.
+    """Return the input position that an added element copies, found by stepping from the edge one sample at a time.
 
     Args:
-        position: below 0 or from ``length`` on.
+        position: position of the added element: below 0, or ``length`` and above.
         length: input length in samples.
-        mode: ``reflect``, ``symmetric``, ``replicate`` or ``circular``; zeros and constant give -1.
+        mode: ``reflect``, ``symmetric``, ``replicate`` or ``circular``. For ``zeros`` and ``constant`` the result is -1.
     """
     if mode in ("zeros", "constant"):
         return -1
@@ -97,16 +97,19 @@ def walk(position: int, length: int, mode: str) -> int:
 
 
 def summed(position: int, signal: list[float], mode: str) -> Element:
-    """Find an element of a mode that computes, from its defining equation at one distance after another.
+    """Return one element of a signal that is padded with sums, computed from the defining equation of the mode.
 
     Args:
-        position: below 0 or from ``len(signal)`` on; within, the sample itself.
+        position: position of the element; within the signal the result is the sample.
         signal: one channel.
-        mode: ``odd``, ``f(edge ± d) = 2 f(edge) - f(edge ∓ d)``; ``odd_symmetric``, the same about the border between the edge
-            sample and the one outside; ``extrapolate``, every element twice the one before it, minus the one before that.
+        mode: one of
+
+            - ``odd``: ``f(edge ± d) = 2 f(edge) - f(edge ∓ d)``
+            - ``odd_symmetric``: the same about the border between the edge sample and the first added element
+            - ``extrapolate``: each element is twice the previous one minus the one before that
 
     Returns:
-        The element and the sum of magnitudes of what it is made of.
+        The element and the sum of magnitudes of its terms.
     """
     last = len(signal) - 1
     if 0 <= position <= last:
@@ -124,7 +127,7 @@ def summed(position: int, signal: list[float], mode: str) -> Element:
 
 
 def ramp(position: int, signal: list[float], left: int, right: int, ends: tuple[float, float]) -> Element:
-    """Walk the straight line from the edge sample to an end value, which the outermost element is."""
+    """Return one element on the straight line from the edge sample to an end value, the outermost element."""
     edge, end, width, distance = (
         (signal[0], ends[0], left, -position) if position < 0 else (signal[-1], ends[1], right, position - len(signal) + 1)
     )
@@ -140,7 +143,7 @@ def pad(
     value: float | tuple[float, float] = 0.0,
     overflow: str = "error",
 ) -> list[float]:
-    """Pad one channel, as a list of floats; see `elements`."""
+    """Return one padded channel as a list of floats; see `elements`."""
     return [element for element, _magnitude in elements(signal, left, right, mode, value, overflow)]
 
 
@@ -152,19 +155,19 @@ def elements(
     value: float | tuple[float, float] = 0.0,
     overflow: str = "error",
 ) -> list[Element]:
-    """Pad one channel: every element and the sum of magnitudes of what it is made of.
+    """Return one padded channel, each element with the sum of magnitudes of its terms.
 
     Args:
-        signal: a list of floats.
-        left, right: pads in samples.
-        mode: of both sides, or a pair.
-        value: the constant of both sides, or a pair.
-        overflow: ``"zero-extend"`` writes EnCodec's three steps out; every other word folds at any distance.
+        signal: one channel, as floats.
+        left, right: samples to add.
+        mode: mode of both sides, or a pair.
+        value: constant of both sides, or a pair.
+        overflow: ``"zero-extend"`` follows EnCodec's three steps; with any other value a mode repeats at any distance.
     """
     before, after = mode if isinstance(mode, tuple) else (mode, mode)
     low, high = value if isinstance(value, tuple) else (value, value)
     if before != after:
-        halves = [elements(signal, left, right, one, value, overflow) for one in (before, after)]
+        halves = [elements(signal, left, right, side_mode, value, overflow) for side_mode in (before, after)]
         return halves[0][: left + len(signal)] + halves[1][left + len(signal) :]
     if overflow == "zero-extend" and max(left, right) and before in {**REACHES, **LEAST}:
         needed = max(left, right) + REACHES[before] if before in REACHES else LEAST[before]
@@ -198,15 +201,17 @@ def conv1d(
     dilation: int = 1,
     groups: int = 1,
 ) -> Reference:
-    """Cross-correlate, loop by loop, in float64.
+    """Compute a 1-D convolution in float64 with plain loops.
 
     Args:
-        data: (batch, channels, length).
-        weight: (out, in/groups, kernel).
-        bias: (out,) or None.
-        left, right, mode, overflow: the padding, in samples; see `elements`.
-        value: the constant: a number or (channels,), or a pair of them, one per side.
-        stride, dilation, groups: of the convolution.
+        data: array (batch, channels, length).
+        weight: array (out, in/groups, kernel).
+        bias: array (out,), or None.
+        left, right: samples to add.
+        mode, overflow: values of the added samples; see `elements`.
+        value: the constant, a number or an array (channels,); or a pair of them, one per side.
+        stride, dilation: in samples.
+        groups: groups of the convolution.
 
     Returns:
         A `Reference`.
@@ -220,7 +225,7 @@ def conv1d(
     outputs, magnitudes = [], []
     for channels in batches:
         pairs = value if isinstance(value, tuple) else (value, value)
-        constants = [np.broadcast_to(np.asarray(one, np.float64), (len(channels),)).tolist() for one in pairs]
+        constants = [np.broadcast_to(np.asarray(number, np.float64), (len(channels),)).tolist() for number in pairs]
         padded = [elements(channel, left, right, mode, pair, overflow) for channel, pair in zip(channels, zip(*constants))]
         starts = range(0, len(padded[0]) - (taps - 1) * dilation, stride)
         item, item_magnitude = [], []
@@ -240,6 +245,6 @@ def conv1d(
             item_magnitude.append(row_magnitude)
         outputs.append(item)
         magnitudes.append(item_magnitude)
-    computed = set(mode) if isinstance(mode, tuple) else {mode}
-    roundings = SUM_ROUNDINGS if computed & {*SUMS, "linear_ramp"} else 0
+    modes = set(mode) if isinstance(mode, tuple) else {mode}
+    roundings = SUM_ROUNDINGS if modes & {*SUMS, "linear_ramp"} else 0
     return Reference(np.array(outputs), np.array(magnitudes), in_per_group * taps + 1 + roundings)

@@ -48,4 +48,5 @@ html_theme = "furo"
 html_title = "convpolicy"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_show_sphinx = False

@@ -22,9 +22,14 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 PAGE = "https://www.mindspore.cn/docs/en/r2.0/note/api_mapping/pytorch_diff/Conv1d.html"
 HEAD = f"""# The page of differences, measured
 
-MindSpore's page [Function Differences with torch.nn.Conv1d]({PAGE}) (r2.0) says how its Conv1d differs from torch's. Here is every
-claim of it beside what the frameworks did. Made by `python docs/make_claims.py` from the measurements in `tests/golden/`;
-[examples/](../../examples/README.md) runs the page's code.
+MindSpore documents how its Conv1d differs from PyTorch's: [Function Differences with torch.nn.Conv1d]({PAGE}), release 2.0. This page puts
+every statement of it beside a measurement.
+
+- *measured*: what the frameworks did, by version.
+- *verdict*: whether the statement agrees with the measurement.
+
+`python docs/make_claims.py` writes the page from the measurements in `tests/golden/`. [The examples](../../examples/README.md) run the code
+of MindSpore's page.
 
 | the page says | measured | verdict |
 |---|---|---|"""
@@ -162,10 +167,13 @@ def rows() -> list[tuple[str, str, str]]:
 PAD_2, PAD_PAIR = "pad_mode='pad', padding=2", "pad_mode='pad', padding=(1, 2)"
 VALID_1, SAME_1 = "pad_mode='valid', padding=1", "pad_mode='same', padding=1"
 TAIL = """
-What follows for code: torch's own 'same' puts the odd element **right**, as MindSpore does at stride 1; `torch-left` is the rule the
-page describes and no measured torch follows. To reflect in MindSpore, pad the length axis only,
-`nn.Pad(((0,0),(0,0),(1,1)), "REFLECT")`, and keep the input channels. MindSpore's own pages show the newer default
-(`weight_init=None`) from 2.1 on; 2.7.0 is the oldest of the newer versions measured here."""
+## What follows for your code
+
+- PyTorch's `same` puts the extra sample on the **right**, as MindSpore's does at stride 1. The rule `torch-left` is the one that the page
+  describes; no measured version of PyTorch follows it.
+- To reflect in MindSpore, pad the length axis only, `nn.Pad(((0,0),(0,0),(1,1)), "REFLECT")`, and keep the input channels.
+- MindSpore's documentation shows the newer default, `weight_init=None`, from 2.1 on. 2.7.0 is the oldest of the newer versions that was
+  measured."""
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import convpolicy as cp
 from convpolicy.comparison import paper_text
+from convpolicy.core.initial_values import in_words
 from convpolicy.core.paper import OVERRIDES, SIZES, Paper
 
 EXAMPLE = """import numpy as np
@@ -27,20 +28,21 @@ print(layer(data).shape)
 LENGTHS = """for length in {lengths}:
     print(policy.plan({call}, length=length))
 """
-LAWS = """for word in ("as_written", "as_trained"):
-    layer = cp.Conv1d(64, 64, 7, policy=policy, weight_init=word, seed=0)
-    print(word, policy.evolve(weight_init=word).weight_init, "standard deviation", round(float(layer.weight.std()), 4))
+INITIALIZERS = """for name in ("as_written", "as_trained"):
+    layer = cp.Conv1d(64, 64, 7, policy=policy, weight_init=name, seed=0)
+    print(name, policy.evolve(weight_init=name).weight_init, "standard deviation", round(float(layer.weight.std()), 4))
 """
 INDEX = """# Papers
 
-The Conv1d of {count} models, as their reference code computes it. `cp.Conv1d(..., policy="paper/encodec", backend="torch")` has the
-bits of that code for the same weights; `convpolicy papers` prints this list, `convpolicy show paper/encodec` one of its pages. Made
-by `python docs/make_papers.py docs/papers` from the policies, which are data: `convpolicy/library/papers/*.toml`.
+These {count} policies reproduce the Conv1d of published models, as their reference code computes it. With the same weights,
+`cp.Conv1d(..., policy="paper/encodec", backend="torch")` returns the bits of that code.
 
-`weight_init="as_written"` is the law that a reference code calls, `"as_trained"` the one that its weights start from; they differ
-where the call comes after weight normalisation, which overwrites it. The policy starts as trained. Where it has weight
-normalisation, a torch layer carries `torch.nn.utils.parametrizations.weight_norm`; `weight_norm=False` builds the plain layer with
-the keys `weight` and `bias`.
+- `convpolicy papers` prints this list, and `convpolicy show paper/encodec` one of its pages.
+- [Reproduce a paper](../guides/reproduce_a_paper.md) shows how to use a policy.
+- `weight_init="as_written"` is the initializer that the reference code calls. `"as_trained"` is the distribution that training starts from,
+  and the default. They differ where weight normalization overwrites what the code initialized.
+- With weight normalization, a torch layer has `torch.nn.utils.parametrizations.weight_norm`. `weight_norm=False` builds the plain layer
+  with the keys `weight` and `bias`.
 
 | policy | model | differs from torch's Conv1d in |
 |---|---|---|
@@ -53,9 +55,13 @@ FOOT = """
 *
 ```
 
-Compared in an environment of their own: `pip install --no-deps -r requirements/papers.txt && pip install --no-deps . && pytest
-tests/papers` runs the packages; `tests/golden/papers/reads.json` holds which sample every tap of every output of them reads, and is
-held against the policies in every test run.
+## How they were compared
+
+- `pip install --no-deps -r requirements/papers.txt && pip install --no-deps . && pytest tests/papers` runs the packages of the papers, in
+  an environment for this purpose.
+- `tests/golden/papers/reads.json` contains which sample every tap of every output of them reads. Every test run compares it with the
+  policies.
+- `python docs/make_papers.py docs/papers` makes these pages from the policies, which are data: `convpolicy/library/papers/*.toml`.
 """
 
 
@@ -65,24 +71,26 @@ def page(policy: cp.Policy, paper: Paper) -> str:
     source = inspect.cleandoc(rule.pads.__doc__ or "").partition("\n")[2].strip().replace("``", "`")
     mode, _arguments = policy.part("padding_mode")
     plan = paper_text.drawn_plan(policy, paper)
-    laws = "\n".join(f"- `{word}`: `{law}`" for word, law in policy.words("weight_init").items())
+    initializers = "\n".join(
+        f"- `{name}`: {in_words(choice)}, `{choice}`" for name, choice in policy.words("weight_init").items()
+    )
     return f"""# {paper.model}
 
 `{policy.name}`: {policy.description}
 
-{paper.citation}. {paper.link}. Reference file: {policy.source}.
+- Paper: {paper.citation}. {paper.link}
+- Reference code: {policy.source}
+- Differs from torch's Conv1d in: {paper_text.differences(policy)}
 
-Differs from torch's Conv1d in: {paper_text.differences(policy)}.
+## Padding
 
-## The rule
-
-Padding `{policy.padding}`: {rule.description}
+Rule `{policy.padding}`: {rule.description}
 
 {source}
 
 Mode `{policy.padding_mode}`: {mode.description}
 
-## A layer of it
+## One of its layers
 
 `{paper.drawn_layer}`: {plan}
 
@@ -90,7 +98,7 @@ Mode `{policy.padding_mode}`: {mode.description}
 :drawn-layer:
 ```
 
-## The trap
+## How it is often reproduced wrongly
 
 {paper.trap}
 
@@ -98,7 +106,7 @@ Mode `{policy.padding_mode}`: {mode.description}
 
 {paper.numbers}
 
-{laws}
+{initializers}
 
 ## Evidence
 
@@ -114,7 +122,7 @@ Mode `{policy.padding_mode}`: {mode.description}
 
 def layers(paper: Paper) -> str:
     """A table of the paper's layers."""
-    lines = [f"| layer | {' | '.join(SIZES)} | otherwise than the policy |", "|---" * (len(SIZES) + 2) + "|"]
+    lines = [f"| layer | {' | '.join(SIZES)} | differs from the policy in |", "|---" * (len(SIZES) + 2) + "|"]
     for name in dict(paper.layers):
         arguments = paper.layer(name)
         sizes = " | ".join(str(arguments.get(size, 1)) for size in SIZES)
@@ -124,7 +132,7 @@ def layers(paper: Paper) -> str:
 
 
 def example(policy: cp.Policy, paper: Paper) -> str:
-    """A Python block and what it prints: the drawn layer, plans for short and uneven lengths, both laws where there are two."""
+    """A Python block and what it prints: the drawn layer, plans for short and uneven lengths, both initializers where there are two."""
     sizes = paper.sizes(paper.drawn_layer)
     window = (sizes["kernel_size"] - 1) * sizes["dilation"] + 1
     code = EXAMPLE.format(policy=policy.name, layer=paper.drawn_layer, length=paper.drawn_length)
@@ -132,7 +140,7 @@ def example(policy: cp.Policy, paper: Paper) -> str:
     lengths = [length for length in (1, window, 2 * window + 1) if reaches(policy, sizes, length)]
     code += "\n" + LENGTHS.format(lengths=lengths, call=call)
     if policy.init_names:
-        code += "\n" + LAWS
+        code += "\n" + INITIALIZERS
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(code, {})  # noqa: S102 - the code above
@@ -150,15 +158,15 @@ def reaches(policy: cp.Policy, sizes: dict[str, int], length: int) -> bool:
 
 def pages() -> dict[str, str]:
     """File name -> text."""
-    found = {}
+    texts = {}
     index = ""
     for policy in paper_text.papers():
         if policy.paper is None or not policy.name.startswith("paper/"):
             continue
         name = f"{policy.name.removeprefix('paper/')}.md"
-        found[name] = page(policy, policy.paper)
+        texts[name] = page(policy, policy.paper)
         index += f"| [{policy.name}]({name}) | {policy.paper.model} | {paper_text.differences(policy)} |\n"
-    return {"README.md": INDEX.format(count=len(found)) + index + FOOT, **found}
+    return {"README.md": INDEX.format(count=len(texts)) + index + FOOT, **texts}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Print docs/reference/parts.md: every registered part, in the words of its own docstring.
+"""Print docs/reference/parts.md: every registered part, with the description in its docstring.
 
 python docs/make_parts.py > docs/reference/parts.md
 """
@@ -14,24 +14,26 @@ from convpolicy.parts.mode import OVERFLOW
 SIZES = ((4, 1, 1, 10), (3, 2, 1, 10), (3, 2, 1, 11), (5, 3, 1, 10), (4, 1, 3, 10), (3, 2, 2, 10))
 LETTERS = "123456789abc"
 
-HEAD = """# Rules, modes, initializers, layouts, policies
+HEAD = """# Every part
 
-Every registered name, made by `python docs/make_parts.py` from what the parts say of themselves. Lengths are in samples, `e` is
-the effective kernel, `(kernel - 1) * dilation + 1`. `convpolicy list` prints the same list with your plugins in it.
+Every registered padding rule, padding mode, initializer, random stream, layout and policy. Lengths are in samples. `e` is the effective
+kernel, `(kernel - 1) * dilation + 1`. `convpolicy list` prints the same names with those of your plugins, and the [gallery](../gallery.md)
+draws them. `python docs/make_parts.py` makes this page from the descriptions of the parts.
 """
-RULES = """## Padding rules: how many elements on each side
+RULES = """## Padding rules: how many samples are added on each side
 
-Given as `padding=`: a name, an int for both sides, a pair `(left, right)`, or `cp.Choice("same_upper", odd_side="left")`. The
-table shows (left, right) → outputs for kernel, stride, dilation and length; – where the rule refuses. A negative number is cut
+Pass `padding=` a name, an int for both sides, a pair `(left, right)`, or `cp.Choice("same_upper", odd_side="left")`. The table shows
+(left, right) → outputs for kernel k, stride s, dilation d and length L. A dash means that the rule refuses these sizes. A negative number is cut
 away from the input before the convolution.
 """
 ALIASES = """## Aliases of padding rules
 
-Other names under which a rule can be given.
+Other names for a rule.
 """
-MODES = """## Padding modes: what the added elements are
+MODES = """## Padding modes: what the added samples are
 
-Given as `padding_mode=`. A pad wider than the mode reaches is decided by its parameter `overflow`:
+Pass `padding_mode=` a name, or a pair with one mode for each side. A pad wider than the mode reaches is decided by the parameter
+`overflow`:
 """
 OVERFLOWS = {
     "error": "refused, as `torch.nn.functional.pad` does",
@@ -40,25 +42,25 @@ OVERFLOWS = {
 }
 INITIALIZERS = """## Initializers: how fresh weights and biases are drawn
 
-Given as `weight_init=` and `bias_init=`: a name, a `cp.Choice("normal", std=0.02)`, a number, or an array. `weight_init` also takes
-`"as_written"` and `"as_trained"`: the initializer that a paper's code calls, and the one its weights start from.
+Pass `weight_init=` and `bias_init=` a name, a `cp.Choice("normal", std=0.02)`, a number, or an array. With a paper's policy `weight_init` also
+accepts `"as_written"` and `"as_trained"`: the initializer that the paper's code calls, and the one that training starts from.
 """
 STREAMS = """## Random streams: how a seed becomes numbers
 
-Every policy names one, as `random_stream`; `cp.random_stream(name, seed)` starts it, to draw several layers in a row. Each is NumPy alone and
-gives the bits of the framework's own Conv1d after it was seeded; `convpolicy verify` measures that on your machine.
+Every policy has one, its `random_stream`. `cp.random_stream(name, seed)` starts it, to draw several layers in a row. Each needs NumPy alone
+and returns the bits that the framework's own Conv1d has after seeding. `convpolicy verify` compares them on your machine.
 """
 LAYOUTS = """## Layouts: axes and names
 
 `O` output channels, `I` input channels of a group, `W` the kernel or the length, `M` outputs per input channel, `1` an axis of
 length 1, `N` the batch, `C` channels. `cp.layouts()["WIO"].from_oiw(weight)` and `.to_oiw(stored)` convert.
 """
-POLICIES = """## Policies: one of each, as a framework or a paper does it
+POLICIES = """## Policies: one part of each kind, as a framework or a paper does it
 """
 
 
-def words(part: object, function: object) -> str:
-    """What a part says of itself, then all but the first line of its function's docstring."""
+def description(part: object, function: object) -> str:
+    """A part's description, then all but the first line of its function's docstring."""
     rest = inspect.cleandoc(getattr(function, "__doc__", "") or "").partition("\n")[2].strip().replace("``", "`")
     return part.description + (f"\n\n{rest}" if rest else "")
 
@@ -75,20 +77,23 @@ def parameters(part: object) -> str:
 def section(parts: dict, attribute: str = "") -> str:
     """A heading for each part, its description, the docstring of the function in ``attribute``, its parameters."""
     return "\n".join(
-        f"### {name}\n\n{words(part, getattr(part, attribute, None))}{parameters(part)}\n" for name, part in parts.items()
+        f"### {name}\n\n{description(part, getattr(part, attribute, None))}{parameters(part)}\n" for name, part in parts.items()
     )
 
 
 def pads_table() -> str:
     """What every rule gives for a few sizes."""
-    lines = ["| rule | " + " | ".join(map(str, SIZES)) + " |", "|---" * (len(SIZES) + 1) + "|"]
+    lines = [
+        "| rule | " + " | ".join(f"k\u00a0{k}, s\u00a0{s}, d\u00a0{d}, L\u00a0{n}" for k, s, d, n in SIZES) + " |",
+        "|---" * (len(SIZES) + 1) + "|",
+    ]
     for name in cp.padding_rules():
         choice = cp.Choice("explicit", left=2, right=1) if name == "explicit" else cp.Choice(name)
         cells = []
         for kernel, stride, dilation, length in SIZES:
             try:
                 plan = cp.policy("torch").evolve(padding=choice).plan(kernel, stride, dilation, length=length)
-                cells.append(f"({plan.left}, {plan.right}) → {plan.length_out}")
+                cells.append(f"({plan.left},\u00a0{plan.right}) →\u00a0{plan.length_out}")
             except cp.ConvPolicyError:
                 cells.append("–")
         lines.append(f"| `{choice}` | " + " | ".join(cells) + " |")
@@ -123,11 +128,11 @@ def policies() -> str:
     blocks = []
     for name in cp.policies():
         policy = cp.policy(name)
-        bias = f"bias `{policy.bias_init}`" if policy.bias else f"no bias (`{policy.bias_init}` when asked for)"
+        bias = f"bias `{policy.bias_init}`" if policy.bias else f"no bias by default (`{policy.bias_init}` with `bias=True`)"
         modes = {word: f" in mode `{mode}`" for word, mode in policy.mode_names}
         own = ", ".join(f"`{word}` is `{rule}`{modes.get(word, '')}" for word, rule in policy.padding_names)
-        norm = "" if policy.weight_norm is None else f"weight normalisation over axis {policy.weight_norm}; "
-        about = f"Its own words for padding: {own}.\nFor {policy.framework} {policy.versions}; measured on {policy.measured}. Source: {policy.source}.\n"
+        norm = "" if policy.weight_norm is None else f"weight normalization over axis {policy.weight_norm}; "
+        about = f"Its own names for padding: {own}.\nFor {policy.framework} {policy.versions}; measured on {policy.measured}. Source: {policy.source}.\n"
         if policy.paper is not None:
             about = f"Paper, trap, evidence and layers: [papers/{name.partition('/')[2]}.md](../papers/{name.partition('/')[2]}.md).\n"
         blocks.append(

@@ -32,34 +32,38 @@ IDIOMS = (  # code, what is passed to cp.Conv1d, where it is seen
     ("`nn.ReflectionPad1d(1)` before the layer", {"padding": 1, "padding_mode": "reflect"}, "torch"),
     ("`nn.ReplicationPad1d(1)` before the layer", {"padding": 1, "padding_mode": "replicate"}, "torch"),
     ('`padding=1, padding_mode="circular"`', {"padding": 1, "padding_mode": "circular"}, "torch"),
+    ('`auto_pad="SAME_UPPER"`', {"padding": "same_upper"}, "the ONNX standard; for ONNX Runtime see its plugin"),
+    ('`auto_pad="SAME_LOWER"`', {"padding": "same_lower"}, "the ONNX standard; for ONNX Runtime see its plugin"),
     ("`keras.layers.ZeroPadding1D((2, 1))` before the layer", {"padding": (2, 1)}, "Keras"),
 )
 HEAD = """# Which rule is mine?
 
-Look for what is written in your code. The second column is what you pass to `cp.Conv1d`; the numbers are the samples added left and
-right, for kernel, stride, dilation and length. A dash stands where the framework refuses the sizes.
+Find the line that is in your code. The second column is what you pass to `cp.Conv1d`. The other columns show the number of samples
+added on the left and on the right, for kernel k, stride s, dilation d and length L. A dash means that the framework refuses these sizes.
 
-`convpolicy find "tf SAME"` searches the same words on the command line. [Every part](reference/parts.md) describes every rule.
+- On the command line: `convpolicy find "tf SAME"`.
+- With sliders: the [explorer](guides/explorer.md).
+- Every rule as a picture: the [gallery](gallery.md). Every parameter: [Every part](reference/parts.md).
 """
 EQUAL = """
 ## The same padding in another framework
 
-Words in one row give the same padding for every length, kernel, stride and dilation that they accept.
+The arguments in one row add the same padding for every length, kernel, stride and dilation that they accept.
 """
-LIMITS = {"stride 1 only": (3, 2, 1, 10), "dilation 1 only": (3, 1, 2, 10)}  # what is said of a word that refuses these sizes
+LIMITS = {"stride 1 only": (3, 2, 1, 10), "dilation 1 only": (3, 1, 2, 10)}  # named where an argument is refused for these sizes
 
 
 def pads(policy: cp.Policy, sizes: tuple[int, int, int, int]) -> str:
-    """Return ``(left, right)``, or a dash."""
+    """Return ``(left, right)`` that no line breaks, or a dash."""
     kernel, stride, dilation, length = sizes
     try:
         plan = policy.plan(kernel, stride, dilation, length=length)
     except cp.ConvPolicyError:
         return "–"
-    return f"({plan.left}, {plan.right})"
+    return f"({plan.left},\u00a0{plan.right})"
 
 
-def words() -> Iterator[tuple[str, str, Any, cp.Policy]]:
+def arguments() -> Iterator[tuple[str, str, Any, cp.Policy]]:
     """Yield framework, word, what convpolicy calls it, and the policy with it; a word that differs in case alone comes once."""
     for framework, name in POLICIES.items():
         policy, seen = cp.policy(name), set()
@@ -80,15 +84,15 @@ def call(policy: cp.Policy) -> str:
 
 def table(rows: list[tuple[str, ...]], first: tuple[str, ...]) -> str:
     """Return a table with the columns of pads at its end."""
-    heads = [*first, *(f"{k}, {s}, {d}, {n}" for k, s, d, n in SIZES)]
+    heads = [*first, *(f"k\u00a0{k}, s\u00a0{s}, d\u00a0{d}, L\u00a0{n}" for k, s, d, n in SIZES)]
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def groups() -> list[list[tuple[str, str, cp.Policy]]]:
-    """Return words in groups that pad alike."""
+    """Return the arguments in groups that add the same padding."""
     found: list[list[tuple[str, str, cp.Policy]]] = []
-    for framework, word, _choice, policy in words():
+    for framework, word, _choice, policy in arguments():
         for group in found:
             if _alike(policy, group[0][2]):
                 group.append((framework, word, policy))
@@ -112,8 +116,8 @@ def limits_of(policy: cp.Policy) -> list[str]:
     return [limit for limit, sizes in LIMITS.items() if pads(policy, sizes) == "–"]
 
 
-def said(framework: str, word: str, policy: cp.Policy) -> str:
-    """Return a word with what it refuses."""
+def limited(framework: str, word: str, policy: cp.Policy) -> str:
+    """Return an argument, and which sizes it refuses."""
     limits = limits_of(policy)
     return f"{framework} `{word}`" + (f" ({', '.join(limits)})" if limits else "")
 
@@ -121,14 +125,14 @@ def said(framework: str, word: str, policy: cp.Policy) -> str:
 def main() -> None:
     """Print the page."""
     print(HEAD)
-    print("## Words of the frameworks\n")
+    print("## Arguments of the frameworks\n")
     rows = [
         (
             f"{framework} `padding={word!r}`".replace("MindSpore `padding", "MindSpore `pad_mode"),
             call(policy),
             *(pads(policy, s) for s in SIZES),
         )
-        for framework, word, _choice, policy in words()
+        for framework, word, _choice, policy in arguments()
     ]
     print(table(rows, ("you write", "convpolicy")))
     print("\n## Common idioms\n")
@@ -139,10 +143,10 @@ def main() -> None:
         idioms.append((code, f"`{passed}`", where, *(pads(policy, sizes) for sizes in SIZES)))
     print(table(idioms, ("you write", "convpolicy", "seen in")))
     print(EQUAL)
-    print("| words | convpolicy |\n|---|---|")
+    print("| argument | convpolicy |\n|---|---|")
     for group in groups():
         print(
-            f"| {', '.join(said(*entry) for entry in group)} | {call(min((policy for *_word, policy in group), key=lambda policy: len(limits_of(policy))))} |"
+            f"| {', '.join(limited(*entry) for entry in group)} | {call(min((policy for *_word, policy in group), key=lambda policy: len(limits_of(policy))))} |"
         )
 
 

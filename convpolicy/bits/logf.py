@@ -25,12 +25,12 @@ OFFSET = np.int32(0x3F330000)
 
 
 def logf(x: Singles) -> Singles:
-    """Return the natural logarithm of positive normal float32 numbers, bit for bit as ``logf``."""
-    words = np.ascontiguousarray(x, np.float32).view(np.int32)
-    moved = words - OFFSET
-    interval = (moved >> np.int32(19)) & np.int32(15)
-    exponent = moved >> np.int32(23)
-    scaled = (words - (moved & np.int32(-(1 << 23)))).view(np.float32).astype(np.float64)
+    """Return the natural logarithm of positive normal float32 numbers, bit-identical to ``logf``."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.int32)
+    shifted = bits - OFFSET
+    interval = (shifted >> np.int32(19)) & np.int32(15)
+    exponent = shifted >> np.int32(23)
+    scaled = (bits - (shifted & np.int32(-(1 << 23)))).view(np.float32).astype(np.float64)
     r = scaled * INVERSES[interval] - 1.0
     base = LOGARITHMS[interval] + exponent * LN_2
     square = r * r

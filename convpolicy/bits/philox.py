@@ -13,23 +13,23 @@ from convpolicy.bits.pieces import chunks
 Words: TypeAlias = "NDArray[np.uint32]"
 
 ROUNDS = 10
-MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))  # of words 0 and 2
-APART = 2  # rounds after which no word is a lone number
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))  # for words 0 and 2
+SCALAR_ROUNDS = 2  # first rounds, in which some words of the counter may still be scalars
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 WORD = 0xFFFFFFFF
-CHUNK = 1 << 14  # blocks worked on at a time, to stay in the cache
+CHUNK = 1 << 14  # blocks computed at a time, so that they fit into the cache
 _LOW = np.uint64(WORD)
 _HALF = np.uint64(32)
 
 
 def words(key: tuple[int, int], first: int, count: int, high: tuple[int, int]) -> Words:
-    """Return the words of consecutive counters.
+    """Return the 32-bit words of consecutive counters.
 
     Args:
-        key: two words.
-        first: number of the first block of four words; the lower 64 bits of the counter.
-        count: words to draw.
-        high: the two upper words of the counter.
+        key: the two words of the key.
+        first: lower 64 bits of the first counter; each counter produces a block of four words.
+        count: number of words to draw.
+        high: the two upper words of every counter.
 
     Returns:
         uint32 array (count,).
@@ -41,13 +41,13 @@ def words(key: tuple[int, int], first: int, count: int, high: tuple[int, int]) -
 
 
 def write_blocks(key: tuple[int, int], numbers: NDArray[np.uint64], high: tuple[int, int], out: Words) -> None:
-    """Write the words of ascending counters, the numbers of their blocks, into ``out`` (count, 4)."""
-    upper = numbers >> _HALF if int(numbers[-1]) > WORD else np.uint64(0)  # lone numbers make two rounds cheaper
+    """Write the words of ascending counters, whose lower 64 bits are ``numbers``, into ``out`` (count, 4)."""
+    upper = numbers >> _HALF if int(numbers[-1]) > WORD else np.uint64(0)  # a scalar makes the first rounds cheaper
     _encrypt(key, (numbers & _LOW, upper, np.uint64(high[0]), np.uint64(high[1])), out)
 
 
 def block(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """Return the four words of one counter of four words."""
+    """Return the block of four words that one counter produces."""
     out = np.empty((1, 4), np.uint32)
     _encrypt(key, [np.array([word], np.uint64) for word in counter], out)
     first, second, third, fourth = out[0].tolist()
@@ -55,27 +55,27 @@ def block(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int
 
 
 def _encrypt(key: tuple[int, int], counter: Sequence[Any], out: Words) -> None:
-    """Write the output words of counters, each word held in 64 bits, into ``out`` (count, 4).
+    """Write the output words of counters into ``out`` (count, 4); each word of a counter is stored in 64 bits.
 
-    Words 0 and 2 are multiplied, words 1 and 3 exclusive-ored. While some of them are lone numbers they stay so; then each pair is
-    one array (2, count), worked on in place. Only what is multiplied is cut to 32 bits; a word that is merely exclusive-ored may
-    keep what stands above it.
+    A round multiplies words 0 and 2 and exclusive-ors words 1 and 3. In the first rounds words may be scalars. After those, each
+    pair is one array (2, count) that is updated in place. Only factors are cut to 32 bits: the upper bits of the other words do
+    not reach the result.
     """
-    keys = [[np.uint64((word + turn * step) & WORD) for word, step in zip(key, KEY_STEPS)] for turn in range(ROUNDS)]
+    keys = [[np.uint64((word + index * step) & WORD) for word, step in zip(key, KEY_STEPS)] for index in range(ROUNDS)]
     c0, c1, c2, c3 = counter
-    for k0, k1 in keys[:APART]:
+    for k0, k1 in keys[:SCALAR_ROUNDS]:
         left, right = (c0 & _LOW) * MULTIPLIERS[0], (c2 & _LOW) * MULTIPLIERS[1]
         c0, c1, c2, c3 = (right >> _HALF) ^ (c1 ^ k0), right, (left >> _HALF) ^ (c3 ^ k1), left
-    multiplied, others, spare = (np.empty((2, len(out)), np.uint64) for _ in range(3))
-    multiplied[0], multiplied[1], others[0], others[1] = c0, c2, c1, c3
-    factors = np.array(MULTIPLIERS)[:, None]
-    for pair in keys[APART:]:
-        multiplied &= _LOW
-        multiplied *= factors
-        products = multiplied[::-1]
+    factors, others, spare = (np.empty((2, len(out)), np.uint64) for _ in range(3))
+    factors[0], factors[1], others[0], others[1] = c0, c2, c1, c3
+    multipliers = np.array(MULTIPLIERS)[:, None]
+    for pair in keys[SCALAR_ROUNDS:]:
+        factors &= _LOW
+        factors *= multipliers
+        products = factors[::-1]
         others ^= np.array(pair)[:, None]
         np.right_shift(products, _HALF, out=spare)
         spare ^= others
-        multiplied, others, spare = spare, products, others
-    out[:, 0], out[:, 2] = multiplied
+        factors, others, spare = spare, products, others
+    out[:, 0], out[:, 2] = factors
     out[:, 1], out[:, 3] = others

@@ -28,7 +28,7 @@ TAIL = (
 
 
 def normal_quantile(p: Doubles) -> Doubles:
-    """Return x with ``P(X <= x) = p`` for a standard normal X, to about 1e-16 relative.
+    """Return the x with ``P(X <= x) = p`` for a standard normal X, to a relative error of about 1e-16.
 
     Source: Wichura (1988), Algorithm AS 241, PPND16.
     """

@@ -15,7 +15,7 @@ PARITY = 0x1BD11BDA
 
 
 def encrypt(key: Key, first: Words, second: Words) -> tuple[Words, Words]:
-    """Return the two output words of counters ``(first, second)`` under a key of two words."""
+    """Return the two output words of each counter ``(first, second)`` for a key of two words."""
     keys = [np.uint32(word) for word in (*key, key[0] ^ key[1] ^ PARITY)]
     x0, x1 = first + keys[0], second + keys[1]
     for group in range(5):

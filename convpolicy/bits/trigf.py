@@ -20,20 +20,20 @@ EIGHTH_TURN = F32(math.pi / 4)
 
 
 def sincosf(angle: Singles) -> tuple[Singles, Singles]:
-    """Return sine and cosine of float32 angles in [0, 120), bit for bit as ``sinf``, ``cosf`` and ``sincosf``.
+    """Return sine and cosine of float32 angles in [0, 120), bit-identical to ``sinf``, ``cosf`` and ``sincosf``.
 
-    An angle below 2**-12 is its own sine there; here the rounded polynomial says the same.
+    The C library returns an angle below 2**-12 as its sine. Here the rounded polynomial has the same value.
     """
     wide = angle.astype(np.float64)
     turns = ((wide * PER_QUARTER_TURN).astype(np.int32) + 0x800000) >> 24
     turns[angle < EIGHTH_TURN] = 0
     sine, cosine = _polynomials(wide - turns * QUARTER_TURN)
-    odd = (turns & 1).astype(bool)
-    return _turned(odd, cosine, sine, turns & 2), _turned(odd, sine, cosine, (turns + 1) & 2)
+    is_odd = (turns & 1).astype(bool)
+    return _rotated(is_odd, cosine, sine, turns & 2), _rotated(is_odd, sine, cosine, (turns + 1) & 2)
 
 
 def _polynomials(r: Doubles) -> tuple[Doubles, Doubles]:
-    """Return sine and cosine of angles within an eighth turn."""
+    """Return sine and cosine of angles in radians, of at most an eighth of a turn either way."""
     square = r * r
     cube, fourth = r * square, square * square
     sine = (r + cube * SINE[0]) + (cube * square) * (SINE[1] + square * SINE[2])
@@ -41,6 +41,7 @@ def _polynomials(r: Doubles) -> tuple[Doubles, Doubles]:
     return sine, cosine
 
 
-def _turned(odd: NDArray[np.bool_], other: Doubles, own: Doubles, minus: NDArray[np.int32]) -> Singles:
-    values = np.where(odd, other, own)
+def _rotated(is_odd: NDArray[np.bool_], at_odd: Doubles, at_even: Doubles, minus: NDArray[np.int32]) -> Singles:
+    """Return the values after an odd or even number of quarter turns, with their sign."""
+    values = np.where(is_odd, at_odd, at_even)
     return np.where(minus, -values, values).astype(F32)

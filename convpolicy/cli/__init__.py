@@ -1,3 +1,3 @@
-"""The command line: click and rich are imported here and nowhere else. `convpolicy.cli.start` is its start."""
+"""The command line, started by `convpolicy.cli.start`. No other package imports click or rich."""
 
-INTERRUPTED = 130  # the exit status after Ctrl-C: 128 and the number of the signal
+INTERRUPTED = 130  # exit status after Ctrl-C: 128 plus the number of the signal

@@ -1,4 +1,4 @@
-"""``convpolicy bench``: what `tune` would do to a model of one's own, measured on this machine."""
+"""``convpolicy bench``: measure what `tune` would change in a model."""
 
 from __future__ import annotations
 
@@ -25,41 +25,45 @@ from convpolicy.layers.backend import EXECUTIONS
     required=True,
     multiple=True,
     metavar="1,80,600|FILE.npy",
-    help="One positional argument of the model: the shape of random float32 numbers, or an array in a file. Repeatable.",
+    help="Positional argument of the model: a shape, filled with random float32 numbers, or a file. Repeatable.",
 )
-@click.option("--execution", default="fast", show_default=True, type=click.Choice(EXECUTIONS), help="exact keeps every bit.")
-@click.option("--train", is_flag=True, help="Measure with the backward pass.")
-@click.option("--rounds", default=15, show_default=True, type=int, help="Timings of each lowering, taken in turn.")
+@click.option(
+    "--execution", default="fast", show_default=True, type=click.Choice(EXECUTIONS), help="exact keeps every output bit."
+)
+@click.option("--train", is_flag=True, help="Measure forward and backward pass.")
+@click.option("--rounds", default=15, show_default=True, type=int, help="Number of timings of each implementation.")
 @arguments.as_json
 def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds: int, as_json: bool) -> None:
     """Time the Conv1d layers of a torch model.
 
-    The model is what FACTORY() of MODULE returns. Each of its Conv1d layers is timed with every faster implementation. MODULE is
-    imported, as `python -m MODULE` would find it: run this on your own code. Nothing is changed; `cp.tune` installs what is fastest.
+    FACTORY() in MODULE must return the model. Each of its Conv1d layers is timed with every implementation that may be faster. Your
+    code is not changed; call `cp.tune` to install the fastest.
+
+    MODULE is imported and run, so use this on code that you trust.
     """
-    examples = tuple(_example(word) for word in inputs)
-    built = _built(model)
-    if hasattr(built, "train"):
-        built.train(train)
+    examples = tuple(_example(text) for text in inputs)
+    network = _model(model)
+    if hasattr(network, "train"):
+        network.train(train)
     with progress.count_bar() as step:
-        found = tuning.measure(built, examples, execution, rounds, step)
+        result = tuning.measure(network, examples, execution, rounds, step)
     if as_json:
-        output.print_json(found.to_dict())
+        output.print_json(result.to_dict())
         return
-    if found.layers:
-        output.print_table(tuning.HEAD, [row.cells() for row in found.layers])
-    output.say(found.summary)
+    if result.layers:
+        output.print_table(tuning.HEAD, [row.cells() for row in result.layers])
+    output.say(result.summary)
 
 
-def _built(word: str) -> Any:
-    module, colon, factory = word.partition(":")
+def _model(text: str) -> Any:
+    module, colon, factory = text.partition(":")
     if not colon or not module or not factory:
-        raise InvalidValueError(f"MODULE:FACTORY must name a function in a module, got {word!r}; write for example models:build.")
+        raise InvalidValueError(f"MODULE:FACTORY must name a function in a module, got {text!r}; write for example models:build.")
     sys.path.insert(0, str(Path.cwd()))
     try:
         imported = importlib.import_module(module)
     except ImportError as error:
-        raise InvalidValueError(f"MODULE must be importable, got {module!r}: {error}; run this where it is.") from error
+        raise InvalidValueError(f"MODULE must be importable, got {module!r}: {error}; run this command in its folder.") from error
     function = getattr(imported, factory, None)
     if not callable(function):
         known = [name for name, value in vars(imported).items() if callable(value) and not name.startswith("_")]
@@ -67,11 +71,11 @@ def _built(word: str) -> Any:
     return function()
 
 
-def _example(word: str) -> Any:
-    if word.endswith(".npy"):
-        return arguments.array("--input", Path(word))
+def _example(text: str) -> Any:
+    if text.endswith(".npy"):
+        return arguments.array("--input", Path(text))
     try:
-        shape = tuple(int(number) for number in word.split(","))
+        shape = tuple(int(number) for number in text.split(","))
         return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     except ValueError:
-        raise InvalidValueError(f"--input must be a shape such as 1,80,600 or a .npy file, got {word!r}; write it so.") from None
+        raise InvalidValueError(f"--input must be a shape or a .npy file, got {text!r}; write for example 1,80,600.") from None

@@ -1,4 +1,4 @@
-"""``convpolicy chain``: layers in a row."""
+"""``convpolicy chain``: output length, receptive field, delay and causality of a stack of layers."""
 
 from __future__ import annotations
 
@@ -20,55 +20,55 @@ _NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
 @click.argument(
     "layers", nargs=-1, required=True, shell_complete=POLICIES, metavar="POLICY[:SETTINGS][:KERNEL_SIZE[:STRIDE[:DILATION]]] …"
 )
-@click.option("--length", type=int, help="Input length in samples; the shortest that gives an output, when left out.")
+@click.option("--length", type=int, help="Input length in samples; by default the shortest that gives an output.")
 @arguments.as_json
 def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> None:
     """Show lengths and causality of a stack of layers.
 
-    List the layers in the order of the signal: torch:10:5 torch:3:2, or keras:same:3. A layer without numbers has kernel size 4.
+    List the layers in order, first layer first: torch:10:5 torch:3:2, or keras:same:3. A layer without numbers has kernel size 4.
     You see the output length after each layer, the receptive field, the delay, and whether the stack is causal.
     """
-    made = chain([_layer(word) for word in layers])
-    length = made.shortest_length() if length is None else length
-    plans = made.plans(length)
-    causality = made.causality(length)
+    stack = chain([_layer(text) for text in layers])
+    length = stack.shortest_length() if length is None else length
+    plans = stack.plans(length)
+    causality = stack.causality(length)
     rows = [
         {
-            "layer": word,
+            "layer": text,
             "left": plan.left,
             "right": plan.right,
             "length_out": plan.length_out,
             "stride": part.stride,
             "receptive_field": part.receptive_field,
         }
-        for word, plan, part in zip(layers, plans, (Chain(made.layers[: n + 1]) for n in range(len(plans))))
+        for text, plan, part in zip(layers, plans, (Chain(stack.layers[: n + 1]) for n in range(len(plans))))
     ]
     totals = {
         "length": length,
         "length_out": plans[-1].length_out,
-        "stride": made.stride,
-        "receptive_field": made.receptive_field,
-        "delay": made.delay(length),
-        "shortest_length": made.shortest_length(),
+        "stride": stack.stride,
+        "receptive_field": stack.receptive_field,
+        "delay": stack.delay(length),
+        "shortest_length": stack.shortest_length(),
         "causal": bool(causality),
     }
     if as_json:
         output.print_json({"layers": rows, **totals, "causality": str(causality)})
         return
     output.print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
-    output.say(f"\nlength {length} -> {totals['length_out']}, at least {totals['shortest_length']} for an output")
-    output.say(f"each output spans {made.receptive_field} samples and waits for {totals['delay']} after its own place")
+    output.say(f"\nlength {length} -> {totals['length_out']}; shortest input with an output: {totals['shortest_length']}")
+    output.say(f"receptive field: {stack.receptive_field} samples; delay: {totals['delay']} samples")
     output.say(causality)
 
 
-def _layer(word: str) -> tuple[object, ...]:
-    """Read ``torch:10:5`` or ``keras:same:10``: a policy with its settings, then up to three sizes."""
-    pieces = arguments.split(word, ":")
+def _layer(text: str) -> tuple[object, ...]:
+    """Parse ``torch:10:5`` or ``keras:same:10``: a policy with settings, then up to three sizes."""
+    pieces = arguments.split(text, ":")
     sizes: list[int] = []
     while len(pieces) > 1 and _NUMBER.fullmatch(pieces[-1]):
         sizes.insert(0, int(pieces.pop()))
     if len(sizes) > MOST_SIZES:
         raise InvalidValueError(
-            f"a layer must read POLICY:KERNEL_SIZE, with :STRIDE and :DILATION behind it, got {word!r}; write for example torch:3:2."
+            f"a layer must have the form POLICY:KERNEL_SIZE:STRIDE:DILATION, got {text!r}; write for example torch:3:2."
         )
     return policy_of(":".join(pieces)), *(sizes or [arguments.KERNEL_SIZE])

@@ -1,4 +1,4 @@
-"""The built-in commands."""
+"""The commands ``plugins``, ``verify`` and ``init``, and the list of short built-in commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from convpolicy.verification import matrix
 @click.command()
 @arguments.as_json
 def plugins(as_json: bool) -> None:
-    """List the plugins and what is wrong with broken ones."""
+    """List plugins and the errors of broken ones."""
     reports = registry.current().reports()
     if as_json:
         output.print_json([attrs.asdict(report) for report in reports])
@@ -46,40 +46,40 @@ def plugins(as_json: bool) -> None:
 
 def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json: bool) -> None:
     with progress.spinner() as step:
-        found = matrix.matrix(policies or None, backends or None, progress=step)
+        result = matrix.matrix(policies or None, backends or None, progress=step)
     if as_json:
-        output.print_json(found.to_dict())
+        output.print_json(result.to_dict())
     else:
-        output.print_table(*found.table())
-    for cell in found.failed:
+        output.print_table(*result.table())
+    for cell in result.failed:
         output.say_beside(f"{cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}")
-    if found.failed:
+    if result.failed:
         raise SystemExit(1)
 
 
 @click.command()
 @click.argument("policies", nargs=-1, shell_complete=POLICIES)
-@click.option("--backend", "backends", multiple=True, help="Compare the layers of this backend too; may be repeated.")
-@click.option("--matrix", "as_matrix", is_flag=True, help="Every policy on every backend instead: the largest error, or exact.")
+@click.option("--backend", "backends", multiple=True, help="Compare layers of this backend only. Repeatable.")
+@click.option("--matrix", "as_matrix", is_flag=True, help="Print a table of policies and backends with the largest difference.")
 @arguments.as_json
 def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool, as_json: bool) -> None:
     """Compare policies with the installed frameworks.
 
-    Without POLICIES every installed framework runs. The exit status is 1 when a claim does not hold on this machine.
+    Without POLICIES every installed framework is compared. The exit status is 1 if a policy differs from its framework.
     """
     if as_matrix:
         _print_matrix(policies, backends, as_json)
         return
     with progress.spinner() as step:
-        found = verification.verify(
+        report = verification.verify(
             policies or None, backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}")
         )
     if as_json:
-        output.print_json(found.to_dict())
+        output.print_json(report.to_dict())
     else:
         head = ("policy", "version", "claim", "verdict", "cases", "detail")
-        output.print_table(head, (attrs.astuple(claim) for claim in found.claims))
-    if found.failed:
+        output.print_table(head, (attrs.astuple(claim) for claim in report.claims))
+    if report.failed:
         raise SystemExit(1)
 
 
@@ -88,11 +88,11 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
 @click.option("--in", "in_channels", default=16, show_default=True, type=int, help="Input channels.")
 @click.option("--out", "out_channels", default=32, show_default=True, type=int, help="Output channels.")
 @arguments.kernel_size
-@click.option("--groups", default=1, show_default=True, type=int, help="Blocked connections from input to output channels.")
-@click.option("--seed", default=0, show_default=True, type=int, help="What the framework would be seeded with.")
-@click.option("--dtype", default="float32", show_default=True, help="float32, float64, float16; bfloat16 for --stats only.")
-@click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Write a .safetensors file.")
-@click.option("--stats", is_flag=True, help="Print moments and bounds; the default without -o.")
+@click.option("--groups", default=1, show_default=True, type=int, help="Groups of channels.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed, as you would set it in the framework.")
+@click.option("--dtype", default="float32", show_default=True, help="float32, float64 or float16; bfloat16 with --stats only.")
+@click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Write the weights to a .safetensors file.")
+@click.option("--stats", is_flag=True, help="Print statistics of the weights; the default without -o.")
 @arguments.as_json
 def init(
     policy: str,
@@ -106,13 +106,14 @@ def init(
     stats: bool,
     as_json: bool,
 ) -> None:
-    """Draw the weights that a framework starts with.
+    """Draw the initial weights of a framework.
 
-    They are written to a file (-o), summarized (--stats), or both.
+    They are the weights that the framework draws for this seed. Write them to a file (-o), print their statistics (--stats), or
+    both.
     """
     stats = stats or path is None
     if as_json and not stats:
-        raise click.UsageError("--json says how statistics are printed; give --stats too.")
+        raise click.UsageError("--json is the format of the statistics; add --stats.")
     source = policy_of(policy)
     drawn = source.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
     if path is not None:

@@ -1,4 +1,4 @@
-"""``convpolicy completion``, and the names that a shell completes."""
+"""``convpolicy completion`` and the names that it completes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from convpolicy.cli import output
 from convpolicy.cli.kinds import LISTS
 
 PROGRAM = "convpolicy"
-VARIABLE = "_CONVPOLICY_COMPLETE"  # which click reads in the program of that name
+VARIABLE = "_CONVPOLICY_COMPLETE"  # click derives this name from the program name
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
-    """Print a script for completion by the Tab key.
+    """Print the script for Tab completion in a shell.
 
     bash: add eval "$(convpolicy completion bash)" to ~/.bashrc.
 
     zsh: add eval "$(convpolicy completion zsh)" to ~/.zshrc.
 
-    fish: convpolicy completion fish > ~/.config/fish/completions/convpolicy.fish
+    fish: run convpolicy completion fish > ~/.config/fish/completions/convpolicy.fish.
     """
     script = get_completion_class(shell)
     assert script is not None
@@ -33,7 +33,7 @@ def completion(shell: str) -> None:
 
 
 def completer(*kinds: str) -> Completer:
-    """Return what completes the names of some kinds of part, and files where no name fits."""
+    """Return a function that completes the names of some kinds of part, or file names when none matches."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
         names = sorted({name for kind in kinds for name in registry.current().parts(kind) if name.startswith(start)})

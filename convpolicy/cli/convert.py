@@ -1,4 +1,4 @@
-"""The command ``convert``."""
+"""``convpolicy convert``: rewrite a checkpoint file for another framework."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from convpolicy import progress
 from convpolicy.cli import arguments, output
 from convpolicy.conversion import Conversion, Converted, Prepared
 
-TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for it
+TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for SIGTERM
 
 
 @click.command()
 @click.argument("src", type=click.Path(dir_okay=False))
 @click.argument("dst", type=click.Path(dir_okay=False))
-@click.option("--source", required=True, metavar="POLICY|LAYOUT|FILE", help="What SRC is laid out as: torch, mindspore, WIO, ….")
-@click.option("--target", required=True, metavar="POLICY|LAYOUT|FILE", help="What DST is to be laid out as.")
-@click.option("--map", "mapping", type=click.Path(dir_okay=False), help="TOML or JSON: patterns of names and their layouts.")
-@click.option("--guess", is_flag=True, help="Take what its name, axes and bias say is a weight; prints it and wants --yes.")
-@click.option("--yes", is_flag=True, help="The guess is right.")
-@click.option("--dtype", help="Of every floating-point tensor: float64, float32, float16 or bfloat16.")
-@click.option("--fold-weight-norm", is_flag=True, help="One plain weight instead of the two tensors of weight normalisation.")
+@click.option("--source", required=True, metavar="POLICY|LAYOUT|FILE", help="Weight layout of SRC: torch, mindspore, WIO, ….")
+@click.option("--target", required=True, metavar="POLICY|LAYOUT|FILE", help="Weight layout of DST.")
+@click.option("--map", "mapping", type=click.Path(dir_okay=False), help="TOML or JSON file: name patterns and their layouts.")
+@click.option("--guess", is_flag=True, help="Find Conv1d weights by name, axes and bias. Prints them and asks for --yes.")
+@click.option("--yes", is_flag=True, help="Accept the guess.")
+@click.option("--dtype", help="Convert floating-point tensors to float64, float32, float16 or bfloat16.")
+@click.option("--fold-weight-norm", is_flag=True, help="Replace the two tensors of weight normalization by the weight.")
 @click.option("--force", is_flag=True, help="Replace DST if it exists.")
 @arguments.as_json
 def convert(
@@ -44,9 +44,9 @@ def convert(
 ) -> None:
     """Convert a checkpoint file to another framework.
 
-    SRC is rewritten as DST, with the Conv1d weights in the axes and names of the target.
+    Copies SRC to DST and changes axes and names of the Conv1d weights to those of the target.
 
-    Formats by suffix: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
+    The suffix selects the format: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
     """
     with (
         _stopped_cleanly(),
@@ -69,17 +69,17 @@ def convert(
             output.say_beside("convpolicy: this is a guess and nothing was written; if it is right, add --yes.")
             raise SystemExit(2)
         with progress.bytes_bar() as step:
-            done = prepared.run(step)
-    _print_done(done, as_json)
+            conversion = prepared.run(step)
+    _print_conversion(conversion, as_json)
 
 
-def _print_done(done: Conversion, as_json: bool) -> None:
+def _print_conversion(conversion: Conversion, as_json: bool) -> None:
     if as_json:
-        output.print_json(done.to_dict())
+        output.print_json(conversion.to_dict())
         return
-    _print_weights(done.tensors, as_json)
-    output.say(f"{len(done.tensors) - len(done.weights)} other tensors copied to {done.output}")
-    for note in done.notes:
+    _print_weights(conversion.tensors, as_json)
+    output.say(f"{len(conversion.tensors) - len(conversion.weights)} other tensors copied to {conversion.output}")
+    for note in conversion.notes:
         output.say(note)
 
 
@@ -97,7 +97,7 @@ def _print_weights(tensors: tuple[Converted, ...], as_json: bool) -> None:
 
 @contextmanager
 def _stopped_cleanly() -> Iterator[None]:
-    """Let SIGTERM end the command as an exception does, so that no hidden file is left."""
+    """Turn SIGTERM into an exception, so that the temporary output file is removed."""
     before = signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
     try:
         yield

@@ -1,4 +1,4 @@
-"""``convpolicy explore``: a page that shows two policies side by side, written and opened."""
+"""``convpolicy explore``: write an HTML page that compares two policies, and open it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convpolicy.cli.policies import policy_of
 from convpolicy.errors import InvalidValueError
 from convpolicy.files import whole
 
-START = {"ap": "1,1", "bp": "same"}  # of the policies that are shown without arguments
+START = {"ap": "1,1", "bp": "same"}  # paddings of the two default policies
 FILE = "convpolicy-explorer.html"
 
 
@@ -25,24 +25,22 @@ FILE = "convpolicy-explorer.html"
 @click.argument("a", metavar="[A]", default="torch")
 @click.argument("b", metavar="[B]", default="keras")
 @click.option(
-    "--save", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the page here; else to a new folder."
+    "--save", "path", type=click.Path(dir_okay=False, path_type=Path), help="Output file; by default in a new temporary folder."
 )
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
 @arguments.as_json
 def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> None:
     """Compare two policies in your browser.
 
-    A and B are names or files of policies. The page contains every registered policy, padding rule and padding mode. It needs no
-    network, and you can send it to others.
+    A and B are names or files of policies. The page contains every registered policy, padding rule and padding mode. It works
+    offline, and you can send it to others.
     """
     from convpolicy import explorer
 
-    policies = [policy_of(word) for word in (a, b)]
+    policies = [policy_of(text) for text in (a, b)]
     names = [policy.name for policy in policies]
     if names[0] == names[1] and policies[0] != policies[1]:
-        raise InvalidValueError(
-            f"A and B must have different names where they differ, got {names[0]!r} twice; rename one of them."
-        )
+        raise InvalidValueError(f"A and B must have different names if they differ, got {names[0]!r} twice; rename one of them.")
     start = {"a": names[0], "b": names[1], "version": convpolicy.__version__} | (START if names == ["torch", "keras"] else {})
     path = path or Path(tempfile.mkdtemp(prefix="convpolicy-")) / FILE
     target = path.absolute()
@@ -64,7 +62,7 @@ def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> 
 
 
 def _open(target: Path) -> bool:
-    """Return whether a browser took the page."""
+    """Open the page in a browser; return False if there is none."""
     with suppress(webbrowser.Error, OSError):
         return webbrowser.open(target.as_uri())
     return False

@@ -1,4 +1,4 @@
-"""``convpolicy find``: parts by their names, descriptions and the words of frameworks, nearest first."""
+"""``convpolicy find``: search parts by name, description and the names that frameworks use."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from convpolicy.cli import arguments, kinds, output
 from convpolicy.core.policy import Policy
 from convpolicy.registry.synonyms import SYNONYMS
 
-MOST = 12  # answers that are printed
-SIZES = {"kernel": "kernel-size", "stride": "stride", "dilation": "dilation", "length": "length"}  # word -> option
+MOST = 12  # answers printed
+SIZES = {"kernel": "kernel-size", "stride": "stride", "dilation": "dilation", "length": "length"}  # name in a query -> option
 _SIZE = re.compile(rf"\b({'|'.join(SIZES)})(?:[ _-]?size)?s?[ =:]*([0-9]+)")
 _TOKEN = re.compile(r"[^\s,;:()\"'=]+")
 FILLERS = frozenset(
@@ -46,20 +46,20 @@ FILLERS = frozenset(
         "with",
     ]
 )
-# how a token of the query meets a part -> its points, the best of them counts
-NAME, OWN_WORD, OWNER, PART_OF_NAME, SIMILAR, IN_DESCRIPTION = 10.0, 9.0, 6.0, 4.0, 3.0, 2.0
-CLOSE = 0.8  # ratio of equal signs of a misspelled name
+# points for each way in which a token of the query can match a part; the best match counts
+NAME, FRAMEWORK_NAME, POLICY, PART_OF_NAME, SIMILAR, IN_DESCRIPTION = 10.0, 9.0, 6.0, 4.0, 3.0, 2.0
+CLOSE = 0.8  # smallest similarity ratio of a misspelled name
 
 
 @attrs.frozen
 class Answer:
-    """One part that a query may mean.
+    """One result of a search.
 
     Attributes:
-        kind, name: of the part.
-        written: how a policy writes it, ``keras:same``; empty for the part itself.
-        description: its sentence.
-        call: the command that shows it.
+        kind, name: kind and name of the part.
+        written: name of the part in a framework, e.g. ``"keras:same"``; empty for the part itself.
+        description: description of the part.
+        call: the command that shows the part.
     """
 
     kind: str
@@ -69,13 +69,13 @@ class Answer:
     call: str
 
     def points(self, token: str) -> float:
-        """Return how well one token in lower case fits, 0 for not at all."""
-        name, (owner, _colon, word) = self.name.lower(), self.written.lower().partition(":")
+        """Return the points for one lower-case token, 0 for no match."""
+        name, (policy, _colon, framework_name) = self.name.lower(), self.written.lower().partition(":")
         pieces = {piece for piece in re.split(r"[^a-z0-9]+", name) if piece}
         hits = {
-            NAME: name == token or (not word and SYNONYMS.get(self.kind, {}).get(token) == name),
-            OWN_WORD: word == token,
-            OWNER: bool(owner) and owner in (token, SYNONYMS["policy"].get(token)),
+            NAME: name == token or (not framework_name and SYNONYMS.get(self.kind, {}).get(token) == name),
+            FRAMEWORK_NAME: framework_name == token,
+            POLICY: bool(policy) and policy in (token, SYNONYMS["policy"].get(token)),
             PART_OF_NAME: token in pieces or (len(token) > 2 and name.startswith(token)),
             SIMILAR: len(token) > 3 and difflib.SequenceMatcher(None, token, name).ratio() >= CLOSE,
             IN_DESCRIPTION: token in re.split(r"[^\w√±]+", self.description.lower()),
@@ -87,10 +87,10 @@ class Answer:
 @click.argument("query", nargs=-1, required=True)
 @arguments.as_json
 def find(query: tuple[str, ...], as_json: bool) -> None:
-    """Search parts by name or by a framework's own words.
+    """Search parts by name or by framework terms.
 
-    For example: convpolicy find "tf SAME stride 2". The nearest answer comes first, each with a command that shows it. Exit status 1
-    when nothing fits.
+    For example: convpolicy find "tf SAME stride 2". The best match comes first. Each match comes with a command that shows it. The
+    exit status is 1 if nothing matches.
     """
     text = " ".join(query)
     answers = search(text)
@@ -98,21 +98,21 @@ def find(query: tuple[str, ...], as_json: bool) -> None:
         output.print_json([attrs.asdict(answer) for answer in answers])
     elif answers:
         for number, answer in enumerate(answers[:MOST]):
-            written = f", written {answer.written}" if answer.written else ""
+            written = f", called {answer.written}" if answer.written else ""
             lines = [f"{answer.kind} {answer.name}{written}", output.wrapped(answer.description, "  "), f"  {answer.call}"]
             output.say("\n" * bool(number) + "\n".join(lines))
         if len(answers) > MOST:
-            output.say(f"\n{len(answers) - MOST} more; add a word, or --json for all")
+            output.say(f"\n{len(answers) - MOST} more; use more search terms, or --json for all")
     else:
-        output.say_beside(f"convpolicy: nothing is called or described as {text!r}; see convpolicy list.")
+        output.say_beside(f"convpolicy: no name or description matches {text!r}; see convpolicy list.")
     if not answers:
         raise SystemExit(1)
 
 
 def search(text: str) -> list[Answer]:
-    """Return the parts that a query may mean, nearest first; sizes in it, such as ``stride 2``, go into the commands."""
+    """Return the parts that match a query, best match first; sizes such as ``stride 2`` become options of the commands."""
     lower = text.lower()
-    sizes = "".join(f" --{SIZES[word]} {number}" for word, number in _SIZE.findall(lower))
+    sizes = "".join(f" --{SIZES[name]} {number}" for name, number in _SIZE.findall(lower))
     tokens = _TOKEN.findall(_SIZE.sub(" ", lower))
     tokens = [token for token in tokens if token not in FILLERS] or tokens
     scored: list[tuple[int, float, int, Answer]] = []
@@ -124,13 +124,13 @@ def search(text: str) -> list[Answer]:
 
 
 def _answers(sizes: str) -> Iterator[Answer]:
-    """Yield everything there is: first what policies write in their own words, then the parts themselves."""
+    """Yield every possible answer: the names that frameworks use, then the parts."""
     policies: dict[str, Policy] = kinds.parts("policy")
     rules = kinds.parts("padding rule")
     for policy in policies.values():
-        for word, rule in policy.padding_names:
+        for framework_name, rule in policy.padding_names:
             if rule in rules:
-                written = f"{policy.name}:{word}"
+                written = f"{policy.name}:{framework_name}"
                 yield Answer("padding rule", rule, written, rules[rule].description, f"convpolicy plan {written}{sizes}")
     for kind in kinds.LISTS.values():
         for name, part in kinds.parts(kind).items():
@@ -143,7 +143,7 @@ def _answers(sizes: str) -> Iterator[Answer]:
             )
 
 
-CALLS = {  # kind -> the command that draws a part of it
+CALLS = {  # kind -> command that draws a part of this kind
     "policy": "convpolicy plan {0}",
     "padding rule": "convpolicy plan torch:{0}",
     "padding mode": "convpolicy plan torch:padding=3,padding_mode={0}",

@@ -1,4 +1,4 @@
-"""The command group ``convpolicy``: its commands are those that plugins add, the built-in ones among them."""
+"""The command ``convpolicy``, a group of built-in commands and commands of plugins."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _Refusal(click.ClickException):
 
 
 class _Group(click.Group):
-    """Turns what the library refuses, and files that cannot be read, into one sentence on stderr and exit status 2."""
+    """Prints errors of the library and of files as one sentence on stderr, with exit status 2."""
 
     def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
         with _readable():
             return super().make_context(*arguments, **keywords)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, args or ["--help"])  # which click refuses with status 2
+        return super().parse_args(ctx, args or ["--help"])  # without arguments click would exit with status 2
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -42,7 +42,7 @@ class _Group(click.Group):
         except ConvPolicyError as error:
             raise _Refusal(str(error)) from error
         except OSError as error:
-            if error.filename is None:  # not about a file the user named, e.g. a closed pipe
+            if error.filename is None:  # e.g. a closed pipe
                 raise
             name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
             raise _Refusal(f"{name}: {error.strerror or 'failed'}.") from error
@@ -50,21 +50,21 @@ class _Group(click.Group):
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Write control characters out where click repeats a word."""
+    """Escape control characters in click's error messages, which repeat arguments."""
     try:
         yield
     except click.ClickException as error:
-        vars(error).update(message=visible(error.message))  # which click declares final
+        vars(error).update(message=visible(error.message))  # assigning raises a type error, since click declares it final
         raise
 
 
 def build() -> click.Group:
-    """Return the command group ``convpolicy`` with the built-in commands and those of plugins.
+    """Return the command group ``convpolicy`` with all commands.
 
     Raises:
-        ConvPolicyError: in strict mode, a broken plugin.
+        ConvPolicyError: a plugin is broken, in strict mode.
     """
-    group = _Group("convpolicy", help="Padding, initialization and weight layout of 1-D convolutions, as policies.")
+    group = _Group("convpolicy", help="Padding, initialization and weight layout of 1-D convolutions in every framework.")
     group = click.version_option(convpolicy.__version__, package_name="convpolicy")(group)
     with output.kept():
         PLUGINS.add_commands(group)
@@ -75,12 +75,12 @@ def main(ready: Callable[[], object] = lambda: None) -> None:
     """Run the command line.
 
     Args:
-        ready: called when the commands are there, before the one that is asked for runs.
+        ready: function that is called after all commands are loaded, before one runs.
     """
     _occupy()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without √ or … shows a question mark
+            stream.reconfigure(errors="replace")  # a terminal that cannot show √ or … shows a question mark
     try:
         group = build()
         for report in registry.current().reports():
@@ -97,7 +97,7 @@ def main(ready: Callable[[], object] = lambda: None) -> None:
 
 
 def _run(group: click.Group) -> int:
-    """Run the command that is asked for and return the exit status."""
+    """Run a command and return the exit status."""
     try:
         status = group.main(standalone_mode=False)
     except click.ClickException as error:
@@ -105,7 +105,7 @@ def _run(group: click.Group) -> int:
         return error.exit_code
     except click.Abort:  # Ctrl-C
         return INTERRUPTED
-    except OSError as error:  # of what click itself prints
+    except OSError as error:  # from click's own output
         if error.filename is not None or sys.stdout is None:
             raise
         output.drop(sys.stdout)
@@ -115,10 +115,10 @@ def _run(group: click.Group) -> int:
 
 
 def _occupy() -> None:
-    """Open the standard streams that are closed, on nothing, so that no file that is written gets the number of one."""
+    """Open closed standard streams on the null device, so that no output file gets their file number."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             with suppress(OSError):
-                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+                os.open(os.devnull, os.O_RDWR)  # gets the lowest free number

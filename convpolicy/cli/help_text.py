@@ -1,4 +1,4 @@
-"""``convpolicy help``: the help of a command, as ``--help`` prints it."""
+"""``convpolicy help``: print the help of a command."""
 
 from __future__ import annotations
 

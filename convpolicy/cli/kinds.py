@@ -1,4 +1,4 @@
-"""The kinds of part as the command line names them, every part by name, and how each is used."""
+"""Kinds of part on the command line, and functions to find and describe parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convpolicy.core.policy import Policy
 from convpolicy.layers.backend import Backend
 from convpolicy.parts.part import Part
 
-# the word on the command line -> the `kind` of part
+# name of a kind in `convpolicy list` -> `kind` of the parts
 LISTS = {
     "policies": "policy",
     "rules": "padding rule",
@@ -24,7 +24,7 @@ LISTS = {
     "dialects": "dialect",
     "formats": "file format",
 }
-# kind -> how a part of it is used, as a template of its name
+# kind -> example of use; {} is replaced by the name of the part
 CALLS = {
     "policy": 'cp.Conv1d(4, 8, 3, policy="{}")',
     "padding rule": 'cp.Conv1d(4, 8, 3, padding="{}")',
@@ -36,12 +36,12 @@ CALLS = {
     "dialect": "convpolicy translate model.py --to {}",
     "file format": "convpolicy convert --help",
 }
-# field of a policy with its own words -> the kind of part they stand for
-WORDS = {"padding_names": "padding rule", "mode_names": "padding mode", "init_names": "initializer"}
+# field of a policy with framework names -> kind of the parts that they refer to
+FRAMEWORK_NAMES = {"padding_names": "padding rule", "mode_names": "padding mode", "init_names": "initializer"}
 
 
 def parts(kind: str) -> dict[str, Any]:
-    """Return the parts of one kind that can be made; a new fault of a plugin is said on stderr."""
+    """Return the working parts of one kind by name; new errors of plugins are printed on stderr."""
     known = _errors()
     working = registry.current().working(kind)
     for error in [error for error in _errors() if error not in known]:
@@ -54,17 +54,17 @@ def _errors() -> list[str]:
 
 
 def named(name: str) -> dict[str, Any]:
-    """Return every part of a name, by kind, in the order of `LISTS`; other parts are not made.
+    """Return the parts with this name, by kind, in the order of `LISTS`. Other parts are not loaded.
 
     Raises:
-        ConvPolicyError: a part of that name cannot be made.
+        ConvPolicyError: a part with this name cannot be loaded.
     """
     registered = {kind: registry.current().parts(kind) for kind in LISTS.values()}
     return {kind: known[name] for kind, known in registered.items() if name in known}
 
 
 def description(part: Any) -> str:
-    """Return a part's sentence, and whether a backend's framework is not installed."""
+    """Return the description of a part; for a backend, also say if its framework is not installed."""
     if isinstance(part, Backend) and not part.is_installed():
         return f"{part.description} (not installed)".strip()
     return str(part.description)
@@ -76,16 +76,18 @@ def parameters(part: Any) -> dict[str, Any]:
 
 
 def uses(kind: str, name: str) -> Iterator[str]:
-    """Yield the policies that have a part, and those with a word for it, as ``keras:same``."""
+    """Yield the policies that use a part, and framework names that refer to it, e.g. ``keras:same``."""
     fields = [field for field, of_kind in PART_FIELDS.items() if of_kind == kind]
-    own_words = [field for field, of_kind in WORDS.items() if of_kind == kind]
+    tables = [field for field, of_kind in FRAMEWORK_NAMES.items() if of_kind == kind]
     policies: dict[str, Policy] = registry.current().working("policy")
     for policy_name, policy in policies.items():
         if any(getattr(policy, field).name == name for field in fields):
             yield policy_name
-        for field in own_words:
+        for field in tables:
             yield from (
-                f"{policy_name}:{word}" for word, meant in getattr(policy, field) if getattr(meant, "name", meant) == name
+                f"{policy_name}:{framework_name}"
+                for framework_name, part in getattr(policy, field)
+                if getattr(part, "name", part) == name
             )
 
 

@@ -1,4 +1,4 @@
-"""What every command prints: a table for people, JSON for programs; and what plugins print meanwhile, which goes to stderr."""
+"""Output of the commands: text, tables and JSON on stdout; whatever plugins print goes to stderr."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from rich.text import Text
 
 from convpolicy.errors import CONTROLS, visible
 
-UNBOUNDED = 10_000  # columns; a pipe or a file has no edge to wrap at
-COLUMNS = 80  # of a drawing that is printed to no terminal
+UNBOUNDED = 10_000  # columns of a table in a pipe or file, where nothing is wrapped
+COLUMNS = 80  # columns of a drawing in a pipe or file
 STDOUT = "standard output"  # its name in an error
-JSON_CONTROLS = {code: f"\\u{code:04x}" for code in CONTROLS if code > 126}  # which JSON allows and a terminal obeys
+JSON_CONTROLS = {
+    code: f"\\u{code:04x}" for code in CONTROLS if code > 126
+}  # JSON allows them unescaped, but a terminal obeys them
 _stdout: ContextVar[IO[str] | None] = ContextVar("stdout")
-_page: ContextVar[list[str] | None] = ContextVar("page", default=None)  # what a pager will show
+_page: ContextVar[list[str] | None] = ContextVar("page", default=None)  # text collected for a pager
 
 
 class _Stderr:
-    """stderr in the place of stdout; what closes it closes nothing."""
+    """Replacement of stdout that writes to stderr and cannot be closed."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """Ignore the call."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr or io.StringIO(), name)
@@ -44,7 +46,7 @@ class _Stderr:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Keep stdout for `say` and what is built on it; what anything else prints meanwhile goes to stderr."""
+    """Reserve stdout for `write` and `say`; all other output, e.g. of plugins, goes to stderr."""
     token = _stdout.set(sys.stdout)
     try:
         with redirect_stdout(cast("IO[str]", _Stderr())):
@@ -54,7 +56,7 @@ def kept() -> Iterator[None]:
 
 
 def keeping(command: click.Command) -> click.Command:
-    """Return a command that has stdout to itself and a pager; see `kept` and `paged`."""
+    """Return a copy of a command with reserved stdout and a pager; see `kept` and `paged`."""
     function = command.callback
     assert function is not None
 
@@ -69,21 +71,21 @@ def keeping(command: click.Command) -> click.Command:
 
 
 def say(text: object = "", *, end: str = "\n") -> None:
-    """Print on stdout, control characters written out.
+    """Print on stdout with control characters escaped.
 
     Raises:
-        OSError: stdout is closed or full; names it.
+        OSError: stdout is closed or full.
     """
     write(visible(str(text)) + end)
 
 
 def say_beside(text: object) -> None:
-    """Print on stderr, control characters written out."""
+    """Print on stderr with control characters escaped."""
     click.echo(visible(str(text)), err=True)
 
 
 def write(text: str) -> None:
-    """Print on stdout as it is; see `say`."""
+    """Print on stdout without escaping; see `say`."""
     page = _page.get()
     if page is not None:
         page.append(text)
@@ -94,21 +96,21 @@ def write(text: str) -> None:
     try:
         click.echo(text, file=stream, nl=False)
     except OSError as error:
-        if error.errno != errno.EPIPE:  # which is no fault: who reads has read enough
+        if error.errno != errno.EPIPE:  # a reader that stops early is not an error
             error.filename = STDOUT
             drop(stream)
         raise
 
 
 def drop(stream: IO[str]) -> None:
-    """Let what a stream still holds go nowhere, so that Python does not try again at its end."""
+    """Discard the buffer of a stream, so that Python does not try to write it again at exit."""
     with suppress(OSError, ValueError, io.UnsupportedOperation):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
 def paged() -> Iterator[None]:
-    """Keep what is printed on a terminal until the end, and show it in a pager if it is longer than the screen."""
+    """Collect the output for a terminal, and show it in a pager if it is longer than the screen."""
     if sys.stdout is None or not sys.stdout.isatty():
         yield
         return
@@ -126,19 +128,25 @@ def paged() -> Iterator[None]:
 
 
 def width() -> int:
-    """Return the columns of the terminal, or 80 where stdout is none."""
+    """Return the columns of the terminal, or 80 if stdout is not a terminal."""
     stream = _stdout.get(sys.stdout)
     on_terminal = stream is not None and stream.isatty()
     return shutil.get_terminal_size((COLUMNS, 24)).columns if on_terminal else COLUMNS
 
 
 def wrapped(text: str, indent: str = "") -> str:
-    """Return a text in lines that fit the terminal, each indented."""
+    """Wrap a text to the width of the terminal and indent every line."""
     return textwrap.fill(text, width(), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def print_table(head: Sequence[str], lines: Iterable[Sequence[object]], whole: int = 1) -> None:
-    """Print aligned columns under a heading; all but the first ``whole`` wrap at the edge of a terminal, none in a pipe."""
+    """Print a table with aligned columns.
+
+    Args:
+        head: titles of the columns.
+        lines: cells of each row.
+        whole: number of first columns that are not wrapped. The others wrap in a terminal, but not in a pipe or file.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, title in enumerate(head):
         table.add_column(title, overflow="fold", no_wrap=number < whole)
@@ -153,7 +161,7 @@ def print_table(head: Sequence[str], lines: Iterable[Sequence[object]], whole: i
 
 
 def print_json(data: Any) -> None:
-    """Print plain data as JSON; NaN and infinity, which JSON has not, as the text ``"nan"``, ``"inf"`` or ``"-inf"``."""
+    """Print plain data as JSON; NaN and infinity become the strings ``"nan"``, ``"inf"`` and ``"-inf"``."""
     text = json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False)
     write(text.translate(JSON_CONTROLS) + "\n")
 

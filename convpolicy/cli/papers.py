@@ -1,4 +1,4 @@
-"""The command ``papers``, and the text of ``show`` about a paper's policy."""
+"""``convpolicy papers``: list the policies of published models; `explain` describes one for ``show``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def papers(as_json: bool) -> None:
 
 
 def explain(policy: Policy) -> None:
-    """Print the texts about a paper's policy, with a drawing; nothing for any other policy."""
+    """Print the description of a paper's policy with a drawing; other policies print nothing."""
     for heading, text in paper_text.explained(policy):
         output.say(f"\n{heading}\n{text}")

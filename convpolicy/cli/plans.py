@@ -1,4 +1,4 @@
-"""``convpolicy plan`` and ``convpolicy compare``: what policies do to an input of one length, drawn."""
+"""``convpolicy plan`` and ``convpolicy compare``: draw the padding and windows of policies."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from convpolicy.comparison import Comparison, compare
 from convpolicy.comparison.drawing import draw
 
 GAP = "    "  # between two drawings side by side
-ROWS = 4  # windows of each of two drawings
+ROWS = 4  # windows in each of two drawings
 LEGEND = "between | |: the input; outside: padding; ^: what an output reads"
 
 
 @click.command()
 @click.argument("policy", metavar=METAVAR, shell_complete=POLICIES)
 @arguments.sizes
-@click.option("--padding", shell_complete=RULES, help="Instead of the policy's: 2, 3,1, same, 'same_static(odd_side=left)'.")
+@click.option("--padding", shell_complete=RULES, help="Replace the padding: 2, 3,1, same, 'same_static(odd_side=left)'.")
 @click.option(
     "--padding-mode",
     shell_complete=MODES,
-    help="Instead of the policy's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.",
+    help="Replace the padding mode: reflect, 'constant(value=1.5)', or reflect,zeros for left,right.",
 )
 @arguments.as_json
 def plan(
@@ -38,34 +38,34 @@ def plan(
     padding_mode: str | None,
     as_json: bool,
 ) -> None:
-    """Draw what one policy does to an input."""
+    """Draw the padding and windows of one policy."""
     changes: dict[str, Any] = {}
     if padding is not None:
         changes["padding"] = arguments.padding(padding)
     if padding_mode is not None:
         changes["padding_mode"] = arguments.padding_mode(padding_mode)
-    made = policy_of(policy).evolve(**changes).plan(kernel_size, stride, dilation, length=length)
+    result = policy_of(policy).evolve(**changes).plan(kernel_size, stride, dilation, length=length)
     if as_json:
-        output.print_json(made.to_dict())
+        output.print_json(result.to_dict())
         return
-    output.say(made)
+    output.say(result)
     output.say()
-    output.say(f"{draw(made)}\n\n{LEGEND}")
+    output.say(f"{draw(result)}\n\n{LEGEND}")
 
 
 @click.command("compare")
 @click.argument("a", metavar="A", shell_complete=POLICIES)
 @click.argument("b", metavar="B", shell_complete=POLICIES)
 @arguments.sizes
-@click.option("--all", "everything", is_flag=True, help="Also list what is the same.")
+@click.option("--all", "everything", is_flag=True, help="Also list aspects that are equal.")
 @arguments.as_json
 def compare_policies(
     a: str, b: str, kernel_size: int, stride: int, dilation: int, length: int, everything: bool, as_json: bool
 ) -> None:
-    """Compare two policies and draw what differs.
+    """Compare two policies and draw their padding.
 
-    A and B are policies, each with its own settings: torch, mine.toml, keras:same or torch:padding=1,padding_mode=reflect,bias=False.
-    A setting without a name is the padding, in the policy's own words.
+    A and B are policies, each with optional settings: torch, mine.toml, keras:same or torch:padding=1,padding_mode=reflect,bias=False.
+    A setting without a name is the padding, as the framework names it.
     """
     compared = compare(policy_of(a), policy_of(b), kernel_size=kernel_size, stride=stride, dilation=dilation, length=length)
     if as_json:
@@ -82,9 +82,13 @@ def compare_policies(
 
 
 def drawings(compared: Comparison, width: int) -> str:
-    """Draw both plans: side by side where they fit into ``width`` columns, once where they are equal, none that was refused."""
+    """Draw the plans of a comparison.
+
+    Two plans are drawn side by side if they fit into ``width`` columns. Equal plans are drawn once. A policy that refuses the sizes
+    has no drawing.
+    """
     names = (compared.a, compared.b)
-    drawn = [(name, draw(made, rows=ROWS)) for name, made in zip(names, compared.plans) if made is not None]
+    drawn = [(name, draw(plan, rows=ROWS)) for name, plan in zip(names, compared.plans) if plan is not None]
     if len(drawn) == 2 and drawn[0][1] == drawn[1][1]:
         return f"{names[0]} and {names[1]} read the same samples\n{drawn[0][1]}"
     blocks = [[name, *text.splitlines()] for name, text in drawn]

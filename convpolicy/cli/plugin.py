@@ -1,4 +1,4 @@
-"""The built-in commands, registered like a plugin's; click is imported when the command line starts."""
+"""The plugin that adds the built-in commands; click is imported when the command line starts."""
 
 from __future__ import annotations
 

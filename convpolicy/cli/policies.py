@@ -1,4 +1,4 @@
-"""A policy on the command line: a name or a file, with settings behind a colon."""
+"""Policies on the command line: a name or a file, optionally with settings after a colon."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ EXAMPLES = "torch, mine.toml, keras:same or torch:padding=1,padding_mode=reflect
 _FILE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, FORMATS))}))(?::(.*))?", re.DOTALL)
 
 
-def _flag(field: str, word: str) -> bool:
+def _flag(field: str, text: str) -> bool:
     flags = {"true": True, "false": False}
-    if word.lower() not in flags:
-        raise InvalidValueError(f"{field} must be True or False, got {word!r}; write one of them.")
-    return flags[word.lower()]
+    if text.lower() not in flags:
+        raise InvalidValueError(f"{field} must be True or False, got {text!r}; write one of them.")
+    return flags[text.lower()]
 
 
-def _axis(_field: str, word: str) -> Any:
-    return {"none": None, "false": False}.get(word.lower(), arguments.value(word))
+def _axis(_field: str, text: str) -> Any:
+    return {"none": None, "false": False}.get(text.lower(), arguments.value(text))
 
 
-def _initializer(field: str, word: str) -> Any:
-    number = arguments.value(word)
-    return arguments.choice(field, word) if "(" in word else number
+def _initializer(field: str, text: str) -> Any:
+    number = arguments.value(text)
+    return arguments.choice(field, text) if "(" in text else number
 
 
-# field of a policy -> how its text is read
+# field of a policy -> function (field, text) that parses its value
 SETTINGS: Mapping[str, Callable[[str, str], Any]] = {
-    "padding": lambda _field, word: arguments.padding(word),
-    "padding_mode": lambda _field, word: arguments.padding_mode(word),
+    "padding": lambda _field, text: arguments.padding(text),
+    "padding_mode": lambda _field, text: arguments.padding_mode(text),
     "bias": _flag,
     "weight_init": _initializer,
     "bias_init": _initializer,
@@ -48,52 +48,52 @@ SETTINGS: Mapping[str, Callable[[str, str], Any]] = {
 }
 
 
-def policy_of(word: str) -> Policy:
-    """Read a policy: a registered name or a policy file, and settings that replace its own.
+def policy_of(text: str) -> Policy:
+    """Return the policy that a text names, with its settings.
 
     Args:
-        word: ``"torch"``, ``"mine.toml"``, ``"torch:padding=1,bias=False"``; a setting without a name is the padding, in the
-            policy's own words first: ``"keras:same"``.
+        text: the name or file of a policy, optionally with settings: ``"torch"``, ``"mine.toml"``, ``"keras:same"`` or
+            ``"torch:padding=1,bias=False"``. A setting without a name is the padding, as the framework names it.
 
     Returns:
-        The policy. With settings it is named by ``word`` and no longer claims to be the framework.
+        The policy. With settings, its name is ``text``, and it is no longer verified against the framework.
 
     Raises:
-        ConvPolicyError: an unknown policy, a broken file, an unknown setting or a bad value.
+        ConvPolicyError: the policy or a setting is unknown, or a file or value is invalid.
     """
-    name, settings = _divided(word)
+    name, settings = _divided(text)
     base = load_policy(name) if Path(name).suffix in FORMATS else policy(name)
     if settings is None:
         return base
-    changes = {field: SETTINGS[field](field, text) for field, text in _fields(word, settings).items()}
+    changes = {field: SETTINGS[field](field, setting) for field, setting in _fields(text, settings).items()}
     return base.evolve(**changes).evolve(name=f"{base.name}:{settings}")
 
 
-def _divided(word: str) -> tuple[str, str | None]:
-    file = _FILE.fullmatch(word)
+def _divided(text: str) -> tuple[str, str | None]:
+    file = _FILE.fullmatch(text)
     if file is not None:
         return file[1], file[2]
-    name, colon, settings = word.partition(":")
+    name, colon, settings = text.partition(":")
     return name, settings if colon else None
 
 
-def _fields(word: str, settings: str) -> dict[str, str]:
-    """Return the text of each setting by field; a piece without a name continues the setting before it: ``padding=3,1``."""
+def _fields(policy_text: str, settings: str) -> dict[str, str]:
+    """Return the text of each setting by field; a piece without a name continues the previous setting, as in ``padding=3,1``."""
     texts: dict[str, str] = {}
     field = ""
     for piece in arguments.split(settings):
         name, equals, text = (part.strip() for part in piece.partition("="))
         if equals and "(" not in name:
             if name not in SETTINGS:
-                fault = f"a policy has no setting {name!r}, as in {word!r}"
+                fault = f"a policy has no setting {name!r}, as in {policy_text!r}"
                 raise InvalidValueError(with_hint(fault, "it has", SETTINGS, nearest(name, SETTINGS)))
             if name in texts:
-                raise InvalidValueError(f"{name!r} stands twice in {word!r}; write it once.")
+                raise InvalidValueError(f"{name!r} occurs twice in {policy_text!r}; write it once.")
             field, texts[name] = name, text
         else:
             field = field or "padding"
             texts[field] = f"{texts[field]},{piece.strip()}" if field in texts else piece.strip()
     empty = next((field for field, text in texts.items() if not text), None)
     if empty is not None:
-        raise InvalidValueError(f"{empty} needs a value in {word!r}; write for example {EXAMPLES}.")
+        raise InvalidValueError(f"{empty} needs a value in {policy_text!r}; write for example {EXAMPLES}.")
     return texts

@@ -1,4 +1,4 @@
-"""``convpolicy show``: one part, with what uses it and a drawing."""
+"""``convpolicy show``: describe one part, list the policies that use it, and draw it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from convpolicy.registry.report import PluginReport
 from convpolicy.registry.synonyms import synonym
 
 PLUGIN = "plugin"
-# kind -> the changes of the policy torch whose plan shows a part of it
+# kind -> changes of the policy torch, so that its plan shows a part of this kind
 DRAWN: dict[str, Any] = {
     "padding rule": lambda name: {"padding": name},
     "padding mode": lambda name: {"padding": 3, "padding_mode": name},
@@ -40,53 +40,54 @@ DRAWN: dict[str, Any] = {
     "--kind",
     type=click.Choice([*kinds.LISTS.values(), PLUGIN]),
     metavar="KIND",
-    help="Where several parts have the name, for example 'padding mode'.",
+    help="Kind of the part, if several have this name, for example 'padding mode'.",
 )
 @arguments.as_json
 def show(name: str, kind: str | None, as_json: bool) -> None:
     """Show a policy, padding rule, mode or any other part.
 
-    NAME is what `convpolicy list` or `convpolicy plugins` prints, a policy file, or a policy with settings such as keras:same. Rules and
-    modes are drawn, and a paper's policy is explained.
+    NAME is a name from `convpolicy list` or `convpolicy plugins`, a policy file, or a policy with settings such as keras:same. Padding
+    rules and modes are drawn. Policies of papers are explained.
     """
-    found = _found(name)
+    parts = _parts(name)
     if kind is not None:
-        found = {known: part for known, part in found.items() if known == kind}
-    if not found and kind is None and _says_policy(name):
-        found = {"policy": policy_of(name)}
-    if not found:
+        parts = {known: part for known, part in parts.items() if known == kind}
+    if not parts and kind is None and _is_policy(name):
+        parts = {"policy": policy_of(name)}
+    if not parts:
         raise _unknown(name, kind)
-    if "policy" in found:
-        _show_policy(found.pop("policy"), as_json)
-        if found and not as_json:
-            others = ", ".join(f'"{other}"' for other in found)
-            output.say(f"\n{name} is the name of other parts, too; add --kind: {others}")
+    if "policy" in parts:
+        _show_policy(parts.pop("policy"), as_json)
+        if parts and not as_json:
+            others = ", ".join(f'"{other}"' for other in parts)
+            output.say(f"\n{name} is also the name of other parts; to see them, add --kind: {others}")
         return
-    described = [_described(of_kind, part) for of_kind, part in found.items()]
+    descriptions = [_description(of_kind, part) for of_kind, part in parts.items()]
     if as_json:
-        output.print_json(described)
+        output.print_json(descriptions)
         return
-    for number, (data, part) in enumerate(zip(described, found.values())):
+    for number, (data, part) in enumerate(zip(descriptions, parts.values())):
         output.say("\n" * bool(number), end="")
         _print_part(data, part)
 
 
-def _found(name: str) -> dict[str, Any]:
-    found = kinds.named(name)
+def _parts(name: str) -> dict[str, Any]:
+    """Return everything with this name, by kind, plugins included."""
+    parts = kinds.named(name)
     report = next((report for report in registry.current().reports() if report.name == name), None)
-    return found if report is None else {**found, PLUGIN: report}
+    return parts if report is None else {**parts, PLUGIN: report}
 
 
-def _says_policy(name: str) -> bool:
-    """Return True for a file, a version or a policy with settings."""
+def _is_policy(name: str) -> bool:
+    """Return True for a policy file, a policy with a version and a policy with settings."""
     return Path(name).suffix in FORMATS or "@" in name or ":" in name
 
 
 def _unknown(name: str, kind: str | None) -> UnknownNameError:
-    """Return the error for a name that no part has.
+    """Return the error for an unknown name.
 
     Raises:
-        ConvPolicyError: two plugins offer the name, or the part cannot be made.
+        ConvPolicyError: two plugins offer the name, or the part cannot be loaded.
     """
     for listed in kinds.LISTS.values():
         with suppress(UnknownNameError):
@@ -95,8 +96,8 @@ def _unknown(name: str, kind: str | None) -> UnknownNameError:
     names[PLUGIN] = [report.name for report in registry.current().reports()]
     if kind is not None:
         return unknown_name(kind, name, names[kind])
-    meant = next(filter(None, (synonym(listed, name, known) for listed, known in names.items())), None)
-    hint = f" Did you mean {meant!r}?" if meant else nearest(name, sorted(chain.from_iterable(names.values())))
+    suggestion = next(filter(None, (synonym(listed, name, known) for listed, known in names.items())), None)
+    hint = f" Did you mean {suggestion!r}?" if suggestion else nearest(name, sorted(chain.from_iterable(names.values())))
     return UnknownNameError(f"unknown policy or part {shown(name)}.{hint} See convpolicy list, or search with convpolicy find.")
 
 
@@ -115,15 +116,15 @@ def _field(policy: Policy, field: str) -> tuple[str, str, str]:
         return field, str(value), in_words(value)
     if field in PART_FIELDS:
         return field, str(value), policy.part(field)[0].description
-    if field in kinds.WORDS:
-        return field, ", ".join(f"{word} = {part}" for word, part in value), "the policy's own words"
+    if field in kinds.FRAMEWORK_NAMES:
+        return field, ", ".join(f"{name} = {part}" for name, part in value), "names in the framework"
     if field == "weight_norm":
-        return field, str(value), "the axis of (out, in/groups, kernel) that keeps one norm per index, or None"
+        return field, str(value), "axis of (out, in/groups, kernel) with one norm per index, or None"
     return field, str(value), ""
 
 
-def _described(kind: str, part: Any) -> dict[str, Any]:
-    """Return a part as plain data."""
+def _description(kind: str, part: Any) -> dict[str, Any]:
+    """Return the description of a part as plain data."""
     if isinstance(part, PluginReport):
         return {"kind": kind, **attrs.asdict(part)}
     return {
@@ -152,7 +153,7 @@ def _text(value: Any) -> str:
 
 
 def _drawn(kind: str, name: str) -> str:
-    """Draw what a rule or a mode does at the default sizes, or say why it does nothing there."""
+    """Draw a padding rule or mode at the default sizes, or say why it cannot be drawn."""
     try:
         plan = named_policy("torch").evolve(**DRAWN[kind](name)).plan(arguments.KERNEL_SIZE, length=arguments.LENGTH)
     except ConvPolicyError as error:

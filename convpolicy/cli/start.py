@@ -1,4 +1,4 @@
-"""Where the command line starts: Ctrl-C ends it without a traceback, also while its modules are imported."""
+"""Entry point of the command line; Ctrl-C ends it without a traceback, even during imports."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from convpolicy.cli import INTERRUPTED
 def main() -> None:
     """Run the command line."""
     before = signal.getsignal(signal.SIGINT)
-    if (
-        before is signal.default_int_handler
-    ):  # nothing is open yet, and an import would hide the exception or report it as its own
+    if before is signal.default_int_handler:  # exit at once: an import might swallow KeyboardInterrupt, and nothing is open yet
         signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(INTERRUPTED))
     from convpolicy.cli import group
 

@@ -1,4 +1,4 @@
-"""``convpolicy translate``: a call, or every Conv1d of a file, in another framework's words; files stay as they are."""
+"""``convpolicy translate``: print Conv1d code of one framework as code of another."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ SUFFIX = ".py"
 
 @click.command()
 @click.argument("code", metavar="CODE|FILE|-")
-@click.option("--from", "source", default="torch", show_default=True, help="Framework of the code, also as mindspore@2.0.")
-@click.option("--to", "target", default="mindspore", show_default=True, help="Framework to write.")
-@click.option("--in-channels", type=int, help="For Keras calls, which do not hold it, where nothing else says it.")
-@click.option("--length", type=int, help="Input length in samples: pads that depend on it become numbers.")
+@click.option(
+    "--from", "source", default="torch", show_default=True, help="Framework of the code, e.g. mindspore or mindspore@2.0."
+)
+@click.option("--to", "target", default="mindspore", show_default=True, help="Framework of the output.")
+@click.option("--in-channels", type=int, help="Input channels of Keras calls, which do not contain them.")
+@click.option("--length", type=int, help="Input length in samples, to write length-dependent padding as numbers.")
 @arguments.as_json
 def translate(code: str, source: str, target: str, in_channels: int | None, length: int | None, as_json: bool) -> None:
     """Translate Conv1d code to another framework.
 
-    CODE is one call. A FILE ends in .py; of a file, or of stdin (-), every Conv1d is translated.
+    Pass one call as CODE, a FILE ending in .py, or - for stdin. Every Conv1d of a file is translated and printed. The file is not
+    changed.
     """
     file = code if code.endswith(SUFFIX) or _is_file(code) else ""
     text = sys.stdin.read() if code == "-" else _read(file) if file else code
@@ -45,10 +48,10 @@ def translate(code: str, source: str, target: str, in_channels: int | None, leng
         output.write(translated)
 
 
-def _is_file(word: str) -> bool:
+def _is_file(text: str) -> bool:
     try:
-        return Path(word).is_file()
-    except (OSError, ValueError):  # too long for a name, as a call may be
+        return Path(text).is_file()
+    except (OSError, ValueError):  # a long call is not a valid file name
         return False
 
 

@@ -1,4 +1,4 @@
-"""``convpolicy why``: what makes the outputs of two policies, or of a policy and a file, differ."""
+"""``convpolicy why``: explain why the outputs of two policies, or of a policy and a file, differ."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from convpolicy.diagnosis import why
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.capture import Capture
 
-CHANNELS, LENGTH = 8, 65  # of the input where none is given; an odd length shows what a stride does to padding
+CHANNELS, LENGTH = 8, 65  # of the random input; with an odd length, the stride affects SAME padding
 NPY = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @attrs.frozen
-class _Words:
-    """What the command line says of layers whose weights stand in no file."""
+class _Options:
+    """Options for layers whose weights are drawn."""
 
     out_channels: int
     kernel_size: int
@@ -40,22 +40,24 @@ class _Words:
 @click.command("why")
 @click.argument("a", metavar="A", shell_complete=POLICIES)
 @click.argument("b", metavar="[B]", required=False, shell_complete=POLICIES)
-@click.option("--input", "x", type=NPY, help="A .npy file of shape (batch, channels, length); random numbers if left out.")
-@click.option("--output-b", type=NPY, help="Instead of B: a .npy file of what the other layer gave, (batch, out, length).")
-@click.option("--weights-a", metavar="FILE[:PREFIX]", help="Weights of A: .safetensors, as `convpolicy init` writes them.")
-@click.option("--weights-b", metavar="FILE[:PREFIX]", help="Weights of B; those of A if left out.")
-@click.option("--own-weights", is_flag=True, help="B starts from its own initial weights, not from those of A.")
-@click.option("--padding-a", help="Instead of A's: 2, 3,1, same, 'same_static(odd_side=left)'.")
-@click.option("--padding-b", help="Instead of B's.")
-@click.option("--padding-mode-a", help="Instead of A's: reflect, 'constant(value=1.5)'; left,right: reflect,zeros.")
-@click.option("--padding-mode-b", help="Instead of B's.")
-@click.option("--out", "out_channels", default=8, show_default=True, type=int, help="Output channels, unless read from a file.")
+@click.option("--input", "x", type=NPY, help="Input, a .npy file (batch, channels, length); random by default.")
+@click.option("--output-b", type=NPY, help="Output of the other layer instead of B, a .npy file (batch, out, length).")
+@click.option("--weights-a", metavar="FILE[:PREFIX]", help="Weights of A, a .safetensors file as written by init.")
+@click.option("--weights-b", metavar="FILE[:PREFIX]", help="Weights of B; by default those of A.")
+@click.option("--own-weights", is_flag=True, help="Draw the initial weights of B instead of copying those of A.")
+@click.option("--padding-a", help="Replace the padding of A: 2, 3,1, same, 'same_static(odd_side=left)'.")
+@click.option("--padding-b", help="Replace the padding of B.")
+@click.option(
+    "--padding-mode-a", help="Replace the padding mode of A: reflect, 'constant(value=1.5)', or reflect,zeros for left,right."
+)
+@click.option("--padding-mode-b", help="Replace the padding mode of B.")
+@click.option("--out", "out_channels", default=8, show_default=True, type=int, help="Output channels of drawn weights.")
 @arguments.kernel_size
-@click.option("--stride", default=1, show_default=True, type=int, help="Samples from window to window.")
-@click.option("--dilation", default=1, show_default=True, type=int, help="Samples from tap to tap.")
-@click.option("--groups", default=1, show_default=True, type=int, help="Where no file of weights says them.")
-@click.option("--seed", default=0, show_default=True, type=int, help="What the frameworks would be seeded with.")
-@click.option("--dtype", default="float32", show_default=True, help="Of weights that are drawn.")
+@click.option("--stride", default=1, show_default=True, type=int, help="Samples between windows.")
+@click.option("--dilation", default=1, show_default=True, type=int, help="Samples between taps.")
+@click.option("--groups", default=1, show_default=True, type=int, help="Groups of drawn weights.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of drawn weights.")
+@click.option("--dtype", default="float32", show_default=True, help="Dtype of drawn weights.")
 @arguments.as_json
 def diagnose(
     a: str,
@@ -72,72 +74,74 @@ def diagnose(
     as_json: bool,
     **sizes: Any,
 ) -> None:
-    """Find out why two layers give different outputs.
+    """Explain why two layers give different outputs.
 
-    A and B are policies or files, and run with the same weights. The exit status is 1 when their outputs differ.
+    A and B are policies or policy files. Both layers get the same weights unless you choose others. The exit status is 1 if the
+    outputs differ.
     """
     if (b is None) == (output_b is None):
-        raise click.UsageError("Give either B or --output-b FILE.npy.")
+        raise click.UsageError("Pass either B or --output-b FILE.npy.")
     if weights_b is not None and (own_weights or b is None):
-        raise click.UsageError("--weights-b needs B, and no --own-weights.")
+        raise click.UsageError("--weights-b needs B and excludes --own-weights.")
     if output_b is not None and x is None:
         raise click.UsageError("--output-b needs --input FILE.npy, the input of that output.")
-    words = _Words(**sizes)
-    data = _random_input(words.groups) if x is None else arguments.array("--input", x)
-    one = _layer(_policy(a, padding_a, padding_mode_a), data, words, weights_a)
+    options = _Options(**sizes)
+    data = _random_input(options.groups) if x is None else arguments.array("--input", x)
+    one = _layer(_policy(a, padding_a, padding_mode_a), data, options, weights_a)
     if output_b is not None:
-        found = why(one, arguments.array("--output-b", output_b), data)
+        diagnosis = why(one, arguments.array("--output-b", output_b), data)
     else:
         assert b is not None
         policy = _policy(b, padding_b, padding_mode_b)
         shared = None if own_weights or weights_b is not None else one
-        found = why(one, _layer(policy, data, words, weights_b, shared), data)
+        diagnosis = why(one, _layer(policy, data, options, weights_b, shared), data)
     if as_json:
-        output.print_json(found.to_dict())
+        output.print_json(diagnosis.to_dict())
     else:
-        output.say(found)
-    if not found.equal:
+        output.say(diagnosis)
+    if not diagnosis.equal:
         raise SystemExit(1)
 
 
 def _random_input(groups: int) -> NDArray[Any]:
-    """Return random numbers of shape (2, channels, length), with 8 channels, or the next multiple of the groups."""
+    """Return random float32 numbers (2, channels, length); the channels are 8 or the next multiple of the groups."""
     channels = CHANNELS + -CHANNELS % max(groups, 1)
     return np.random.default_rng(0).standard_normal((2, channels, LENGTH), dtype=np.float32)
 
 
-def _policy(word: str, padding: str | None, mode: str | None) -> Policy:
+def _policy(text: str, padding: str | None, mode: str | None) -> Policy:
     changes: dict[str, Any] = {}
     if padding is not None:
         changes["padding"] = arguments.padding(padding)
     if mode is not None:
         changes["padding_mode"] = arguments.padding_mode(mode)
-    return policy_of(word).evolve(**changes)
+    return policy_of(text).evolve(**changes)
 
 
-def _layer(policy: Policy, data: NDArray[Any], words: _Words, file: str | None, shared: Capture | None = None) -> Capture:
-    """Return a layer with weights from a file, of another layer, or drawn."""
+def _layer(policy: Policy, data: NDArray[Any], options: _Options, file: str | None, shared: Capture | None = None) -> Capture:
+    """Return a layer with the weights of another layer, of a file, or drawn."""
     channels = data.shape[1] if data.ndim == 3 else 0
     drawn: dict[str, Any]
     if shared is not None:
         drawn = {"weight": shared.weight, "bias": shared.bias if policy.bias else None}
         if policy.bias and shared.bias is None:
-            drawn["bias"] = _drawn(policy, shared.spec, words)["bias"]
+            drawn["bias"] = _drawn(policy, shared.spec, options)["bias"]
         return Capture(shared.spec, policy.evolve(bias=drawn["bias"] is not None), drawn["weight"], drawn["bias"], shared.dtype)
     if file is not None:
         drawn, dtype = one_layer.load(file, policy)
         out, per, kernel = drawn["weight"].shape
-        spec = ConvSpec.of(max(channels, 1), out, kernel, words.stride, words.dilation, max(channels // per, 1))
+        spec = ConvSpec.of(max(channels, 1), out, kernel, options.stride, options.dilation, max(channels // per, 1))
         if per * spec.groups != channels:
             raise InvalidValueError(
-                f"--input must have a multiple of {per} channels, as the weights in {file!r} read, got shape {data.shape}; pass "
+                f"--input must have a multiple of {per} channels for the weights in {file!r}, got shape {data.shape}; pass "
                 f"(batch, channels, length)."
             )
     else:
-        spec = ConvSpec.of(max(channels, 1), words.out_channels, words.kernel_size, words.stride, words.dilation, words.groups)
-        drawn, dtype = _drawn(policy, spec, words), words.dtype
+        kernel, stride, dilation = options.kernel_size, options.stride, options.dilation
+        spec = ConvSpec.of(max(channels, 1), options.out_channels, kernel, stride, dilation, options.groups)
+        drawn, dtype = _drawn(policy, spec, options), options.dtype
     return Capture(spec, policy.evolve(bias=drawn["bias"] is not None), drawn["weight"], drawn["bias"], dtype)
 
 
-def _drawn(policy: Policy, spec: ConvSpec, words: _Words) -> dict[str, Any]:
-    return policy.initial(spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups, words.seed, dtype=words.dtype)
+def _drawn(policy: Policy, spec: ConvSpec, options: _Options) -> dict[str, Any]:
+    return policy.initial(spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups, options.seed, dtype=options.dtype)

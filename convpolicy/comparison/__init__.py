@@ -1,4 +1,4 @@
-"""`compare`: every difference between two policies, exactly."""
+"""`compare`: the exact differences between two policies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from convpolicy.parts.layout import Layout
 
 @attrs.frozen
 class Row:
-    """One aspect of both policies.
+    """One aspect of two policies.
 
     Attributes:
-        aspect: what is compared.
-        a, b: exactly what each policy has.
-        words: the same as text for people, where that is another.
+        aspect: name of the aspect, e.g. ``"padding rule"``.
+        a, b: exact values of the two policies.
+        words: both values as text for people, or None if that is ``str`` of the values.
     """
 
     aspect: str
@@ -32,24 +32,24 @@ class Row:
 
     @property
     def same(self) -> bool:
-        """True when both agree."""
+        """True if both values are equal."""
         return bool(self.a == self.b)
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Both as text for people, and exactly where the words for two different things are the same."""
+        """Both values as text for people; the exact values if two different values have the same text."""
         exact = str(self.a), str(self.b)
         return exact if self.words is None or (self.words[0] == self.words[1] and not self.same) else self.words
 
 
 @attrs.frozen(repr=False)
 class Comparison:
-    """Two policies side by side for one size and length.
+    """Two policies side by side, for one size and input length; print it to see the differences.
 
     Attributes:
-        a, b: the policies' names.
-        rows: every aspect, equal ones included.
-        plans: the two plans; None where a policy refuses the sizes.
+        a, b: names of the policies.
+        rows: all aspects, including the equal ones.
+        plans: plans of the two policies; None for a policy that refuses the sizes.
     """
 
     a: str
@@ -59,11 +59,11 @@ class Comparison:
 
     @property
     def differences(self) -> tuple[Row, ...]:
-        """The rows that differ."""
+        """The rows whose values differ."""
         return tuple(row for row in self.rows if not row.same)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON."""
+        """Return plain data for JSON."""
         return {
             "a": self.a,
             "b": self.b,
@@ -72,11 +72,11 @@ class Comparison:
         }
 
     def to_svg(self) -> str:
-        """Return a picture of both plans on one ruler; what differs is outlined, and equal plans are drawn once.
+        """Return an SVG picture of both plans, one below the other, with the differences outlined.
 
-        It is empty where both policies refuse the sizes.
+        Equal plans are drawn once. The result is empty if both policies refuse the sizes.
         """
-        from convpolicy.pictures.windows import picture  # here: only to show it
+        from convpolicy.pictures.windows import picture  # imported late: only pictures need it
 
         plans = {name: plan for name, plan in zip(self._titles(), self.plans) if plan is not None}
         if len(plans) == 2 and len(set(plans.values())) == 1:
@@ -87,7 +87,7 @@ class Comparison:
         return (self.a, self.b) if self.a != self.b else (f"{self.a} (a)", f"{self.b} (b)")
 
     def _repr_html_(self) -> str:
-        from convpolicy.pictures.table import table, text  # here: only to show it
+        from convpolicy.pictures.table import table, text  # imported late: only notebooks need it
 
         rows = [(row.aspect, *row.texts) for row in self.differences]
         return self.to_svg() + (table(("", *self._titles()), rows) if rows else text(self))
@@ -127,7 +127,7 @@ POLICY_ASPECTS: dict[str, Callable[[Policy], Any]] = {
     "bias name": lambda policy: _layout(policy).bias,
     "weight_norm": lambda policy: policy.weight_norm,
 }
-# aspects with a text for people
+# aspect -> function that returns its value as text for people
 IN_WORDS: dict[str, Callable[[Policy], str]] = {
     "weight_init": lambda policy: in_words(policy.weight_init),
     "bias_init": lambda policy: in_words(policy.bias_init),
@@ -135,18 +135,19 @@ IN_WORDS: dict[str, Callable[[Policy], str]] = {
 
 
 def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int = 1, dilation: int = 1, length: int) -> Comparison:
-    """List every difference between two policies for one size and length.
+    """Compare two policies for one size and input length.
 
     Args:
-        a, b: names or policies.
-        kernel_size, stride, dilation, length: in samples.
+        a, b: names of policies, or policies.
+        kernel_size, stride, dilation: sizes of the convolution, in samples.
+        length: input length in samples.
 
     Returns:
-        A printable `Comparison`. A policy that refuses the sizes shows its sentence instead of numbers.
+        A printable `Comparison`. If a policy refuses the sizes, it contains the reason instead of numbers.
 
     Raises:
-        UnknownNameError: an unknown policy.
-        InvalidTypeError, InvalidValueError: bad sizes.
+        UnknownNameError: a policy is not registered.
+        InvalidTypeError, InvalidValueError: a size is not allowed.
     """
     ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
     check_length(length)
@@ -162,8 +163,8 @@ def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int =
             refusals.append(str(error))
     rows = []
     for aspect, read_plan in PLAN_ASPECTS.items():
-        one, other = (f"refused: {refusal}" if plan is None else read_plan(plan) for plan, refusal in zip(plans, refusals))
-        rows.append(Row(aspect, one, other))
+        values = [f"refused: {refusal}" if plan is None else read_plan(plan) for plan, refusal in zip(plans, refusals)]
+        rows.append(Row(aspect, values[0], values[1]))
     for aspect, read in POLICY_ASPECTS.items():
         words = IN_WORDS.get(aspect)
         texts = None if words is None else (words(policies[0]), words(policies[1]))

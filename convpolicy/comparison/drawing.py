@@ -1,4 +1,4 @@
-"""A plan as text: where the pads lie, what they are, and which samples each window reads."""
+"""Draws a plan as text: the padded input and the samples that each window reads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from convpolicy.core.plan import Plan, values_text
 from convpolicy.parts.side import Side
 from convpolicy.pictures.columns import formula
 
-LABELS = "123456789abcdefghijklmnopqrstuvwxyz"  # the samples, from the first on, again and again
+LABELS = "123456789abcdefghijklmnopqrstuvwxyz"  # labels of the samples, repeated for a longer input
 ZERO = "0"
 OTHER_CONSTANT = "*"
 SUM = "+"
-MOST_SUMS = 4  # written out on each side
+MOST_SUMS = 4  # sums that are written out for each side
 EDGE = "|"
 TAP = "^"
 ELISION = " … "
@@ -21,28 +21,32 @@ NARROWEST = 24
 
 
 def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
-    """Draw the padded input of a plan and the windows below it.
+    """Draw the padded input of a plan, and the windows of its outputs below it.
 
-    Samples are labelled 1 to 9, a to z and again from 1. An added element carries the label of the sample it repeats, ``0`` for
-    zero, ``*`` for another constant, or ``+`` for a sum, written out below: ``1234, left 2, right 2 -> 32|1234|32``. Every ``^`` is
-    one element that an output reads.
+    Samples are labelled 1 to 9, then a to z, then again from 1. An added element has one of these labels:
+
+    - the label of the sample that it copies, e.g. ``32|1234|32``
+    - ``0`` for zero, ``*`` for another constant
+    - ``+`` for a sum, which is written out below
+
+    Every ``^`` is one element that an output reads.
 
     Args:
-        plan: what to draw.
-        width: columns to stay within, 24 or more; a longer input is cut in the middle.
-        rows: most windows to draw, 2 or more: the first ones and the last ones.
+        plan: the plan.
+        width: number of columns of the drawing, 24 or more; a longer input has a gap in the middle.
+        rows: largest number of windows to draw, 2 or more: the first and the last ones.
 
     Returns:
-        Lines joined by newlines, without one at the end.
+        The lines of the drawing, joined by newlines.
 
     Raises:
-        InvalidTypeError, InvalidValueError: ``width`` or ``rows`` is no integer or too small.
+        InvalidTypeError, InvalidValueError: ``width`` or ``rows`` is not an integer, or too small.
     """
     integer("width", width, NARROWEST)
     integer("rows", rows, 2)
     outputs = _ends(plan.length_out, rows)
     margin = len(f"output {plan.length_out - 1}") + 2 if outputs else 0
-    cells = sum(plan.added) + plan.length + 2  # every element, those cut away included, and the two edges
+    cells = sum(plan.added) + plan.length + 2  # all elements, including removed ones, and the two edges
     if margin + cells <= width:
         parts = [range(cells)]
     else:
@@ -61,7 +65,7 @@ def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
 
 
 def _ends(count: int, most: int) -> list[int]:
-    """Return the first and last of ``count`` numbers, at most ``most`` of them."""
+    """Return at most ``most`` of ``count`` indices: the first and the last ones."""
     if count <= most:
         return list(range(count))
     last = most // 2
@@ -69,7 +73,7 @@ def _ends(count: int, most: int) -> list[int]:
 
 
 def _taps(plan: Plan, output: int) -> Iterator[int]:
-    """Yield the cells that one output reads; the two edges are cells as well."""
+    """Yield the cells that one output reads; the two edges count as cells."""
     first, _last = plan.receptive_interval(output)
     for tap in range(plan.kernel_size):
         position = first + tap * plan.dilation
@@ -127,9 +131,9 @@ def _remarks(plan: Plan) -> Iterator[str]:
         if count:
             yield f"cut away: the {side} {count} samples"
     yield from _sums(plan)
-    held = [side for side in plan.sides if side.has_constant and side.has_value]
-    if held:
-        yield f"{OTHER_CONSTANT} is {values_text(tuple(held))}"
+    sides = tuple(side for side in plan.sides if side.has_constant and side.has_value)
+    if sides:
+        yield f"{OTHER_CONSTANT} is {values_text(sides)}"
     if not plan.length_out:
         yield f"no window of {plan.effective_kernel} fits into {plan.padded_length} samples"
         return

@@ -1,4 +1,4 @@
-"""A paper's policy as text: how it differs from the default, and one of its layers drawn."""
+"""Describes the policy of a published model as text: its differences from the default, and a drawing of a layer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from convpolicy.core.paper import OVERRIDES, Paper
 from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
 
-DEFAULT = "torch"  # the policy that a paper's policy is compared with
+DEFAULT = "torch"  # the policy that others are compared with
 DIFFERS = "differs from torch's Conv1d"
 
 
 def papers() -> list[Policy]:
-    """Return every registered policy of a paper, sorted by name."""
+    """Return the registered policies of published models, sorted by name."""
     return [policy for policy in map(named_policy, policies()) if policy.paper is not None]
 
 
 def differences(policy: Policy) -> str:
-    """Return in one line how a policy differs from the default one."""
+    """Return the differences between a policy and the default policy, in one line."""
     default = named_policy(DEFAULT)
     lines = [
         f"{name} {(IN_WORDS.get(name) or read)(policy)}" for name, read in POLICY_ASPECTS.items() if read(policy) != read(default)
@@ -32,18 +32,18 @@ def differences(policy: Policy) -> str:
 
 
 def of_layer(policy: Policy, paper: Paper, layer: str) -> Policy:
-    """Return the policy as one of the paper's layers has it, where that differs."""
+    """Return the policy of one of the model's layers, with the arguments of this layer that differ."""
     arguments = paper.layer(layer)
     return policy.evolve(**{name: arguments[name] for name in OVERRIDES if name in arguments})
 
 
 def drawn_plan(policy: Policy, paper: Paper) -> Plan:
-    """Return the plan of the layer and length that show best what the paper does."""
+    """Return the plan of the layer and input length that the paper's drawing shows."""
     return of_layer(policy, paper, paper.drawn_layer).plan(**paper.sizes(paper.drawn_layer), length=paper.drawn_length)
 
 
 def explained(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield headings and texts about a paper's policy; nothing for any other policy."""
+    """Yield pairs of a heading and a text about the policy of a published model; nothing for any other policy."""
     paper = policy.paper
     if paper is None:
         return
@@ -52,7 +52,7 @@ def explained(policy: Policy) -> Iterator[tuple[str, str]]:
     yield "trap", paper.trap
     yield (
         "initial weights",
-        f"{paper.numbers}\n" + "\n".join(f"{word}: {choice}" for word, choice in policy.words("weight_init").items()),
+        f"{paper.numbers}\n" + "\n".join(f"{name}: {choice}" for name, choice in policy.words("weight_init").items()),
     )
     yield "evidence", paper.evidence
     yield "layers", "\n".join(f"{name}: {_arguments(paper, name)}" for name in dict(paper.layers))

@@ -1,7 +1,10 @@
-"""Checkpoint files rewritten in another framework's layout; a plugin adds kinds of files with `Reader` and `Writer`.
+"""Convert checkpoint files between frameworks, and add file formats.
 
-A file format is a `FileFormat` with a `Reader`, which lists the tensors of a file as `Entry` objects and returns their bytes as
-`Piece` objects, and a `Writer`, which receives a `Job` and writes those tensors.
+`convert` rewrites a checkpoint file so that its convolution weights have another framework's axes and names. A plugin adds a kind of
+file as a `FileFormat`, which has two parts:
+
+- a `Reader` lists the tensors of a file as `Entry` objects and returns their bytes in pieces;
+- a `Writer` receives a `Job` and writes those tensors.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ __all__ = [
     "writing",
 ]
 
-_HOMES = {  # imported when asked for: a plugin that registers a format needs no conversion
+_HOMES = {  # imported on first use: registering a format does not need the code that converts
     name: f"convpolicy.conversion.{module}"
     for module, names in {
         "converting": "Prepared convert",

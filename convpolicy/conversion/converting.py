@@ -1,4 +1,4 @@
-"""`convert`: a whole checkpoint file rewritten in another framework's layout, tensor by tensor."""
+"""`convert` rewrites a checkpoint file in another framework's layout, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ Progress = Callable[[str, int, int], None]
 
 
 class Prepared:
-    """A conversion decided on but not done: the source is open and checked, nothing is written.
+    """Plan a conversion without writing it.
 
-    Use it in a ``with`` block, which closes the source. The arguments are those of `convert`.
+    The source file is opened and checked. Inspect ``tensors`` and ``notes``, then call `run` to write the output. Use the object in a
+    ``with`` block, which closes the source file. The arguments are those of `convert`.
 
     Attributes:
-        notes: what the result will lack or hold unexpectedly, as sentences.
+        notes: warnings about the output, as sentences.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Prepared:
 
     @property
     def tensors(self) -> tuple[Converted, ...]:
-        """What will become of every tensor."""
+        """One `Converted` per tensor of the output, in the order of the file."""
         return tuple(
             Converted(
                 row.new.name,
@@ -86,8 +87,8 @@ class Prepared:
         )
 
     def run(self, progress: Progress | None = None) -> Conversion:
-        """Write the result; see `convert`."""
-        total, done = sum(row.new.size for row in self._rows), 0
+        """Write the output file and return a `Conversion`; `convert` describes ``progress``."""
+        total, written = sum(row.new.size for row in self._rows), 0
         metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
         if self._stamp is not None:
             metadata[STAMP] = self._stamp.text()
@@ -106,20 +107,20 @@ class Prepared:
                     staged.remove_afterwards(path)
 
             hidden = staged.beside(self._dst)
-            kept = metadata if self._writes.keeps_metadata else {}
+            texts = metadata if self._writes.keeps_metadata else {}
             entries = tuple(row.new for row in self._rows)
-            job = Job(hidden, sibling, entries, kept, self._reader, name_of=staged.name_of, remove_afterwards=remove_afterwards)
+            job = Job(hidden, sibling, entries, texts, self._reader, name_of=staged.name_of, remove_afterwards=remove_afterwards)
             writer = self._writes.create(job)
             try:
                 for row in self._rows:
                     if progress is not None:
-                        progress(row.new.name, done, total)
+                        progress(row.new.name, written, total)
                     with named_faults(f"copying {row.old.name!r}", self._reads, self._writes):
                         if row.keeps_bytes:
                             writer.copy(row.new, self._reader, row.old)
                         else:
-                            writer.write(row.new, _made(self._reader, row))
-                    done += row.new.size
+                            writer.write(row.new, _new_bytes(self._reader, row))
+                    written += row.new.size
                 with named_faults(f"completing {self._dst.name!r}", self._writes):
                     writer.finish()
             finally:
@@ -127,28 +128,28 @@ class Prepared:
             if progress is not None:
                 progress("", total, total)
             names = {name: staged.name_of(path) for name, path in siblings.items()}
-        others = {name: new for name, new in names.items() if name != new}
-        more = [
-            f"{name!r} was there already, so its tensors are in {new!r}, which the new index names."
-            for name, new in others.items()
+        renamed = {name: new for name, new in names.items() if name != new}
+        renamed_notes = [
+            f"{name!r} exists already, so its tensors are in {new!r}, and the new index refers to that file."
+            for name, new in renamed.items()
         ]
-        return Conversion(self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *more))
+        return Conversion(self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *renamed_notes))
 
     def _check_texts(self) -> None:
-        """Refuse names and metadata that no file can hold: lone surrogates, and what a framework makes of broken UTF-8."""
+        """Refuse names and metadata that cannot be encoded as UTF-8, such as lone surrogates."""
         metadata = self._reader.metadata
         for text in (*(entry.name for entry in self._reader.entries), *metadata, *metadata.values()):
             try:
                 text.encode().decode()
             except UnicodeError as error:
                 raise InvalidValueError(
-                    f"{self._src} holds a name or metadata that is no Unicode text; fetch or save it anew."
+                    f"{self._src} contains a name or metadata that is not valid Unicode; download or save it again."
                 ) from error
 
     def _check_output(self, files: Iterable[Path], output: Path) -> None:
         for file in files:
             if output.exists() and file.exists() and output.samefile(file):
-                raise InvalidValueError(f"output {str(output)!r} is the input {str(file)!r} itself; write to another name.")
+                raise InvalidValueError(f"output {str(output)!r} is the input {str(file)!r}; choose another name.")
         if os.path.lexists(output) and not self._force:
             raise refuse_existing(output)
         if output.is_dir():
@@ -177,31 +178,38 @@ def convert(
 ) -> Conversion:
     """Rewrite a checkpoint file so that its Conv1d weights have another framework's axes and names.
 
-    Every other tensor is copied unchanged. Which tensors are Conv1d weights is told by one of ``layers``, ``mapping`` and
-    ``guess`` (a map comes first where it is joined with one of the others), or by the stamp of an earlier conversion. The result
-    gets its name when it is complete; until then, and after an error, there is none.
+    Every other tensor is copied unchanged. Say which tensors are Conv1d weights with ``layers``, ``mapping`` or ``guess``. A map can
+    be combined with either of the other two, and decides first. A file that `convert` wrote needs none of them, because its metadata
+    records what was converted. The output is written to a temporary file and renamed only when complete.
 
     Args:
-        src, dst: files whose suffix says their format: ``.safetensors``, ``.safetensors.index.json``, ``.npz``, or one that a
-            framework's or another plugin registers as a `FileFormat`.
-        source, target: a policy or layout, or its name: ``"torch"``, ``"mindspore"``, ``"keras"``, ``"WIO"``.
-        layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` or native layers.
-        mapping: a TOML or JSON file, or a table, of patterns and the layouts of the tensors they fit.
-        guess: True to take every tensor with the name and the axes of a weight whose path or bias says that it is a Conv1d's.
-        dtype: of every floating-point tensor of the result; None keeps each one's.
-        fold_weight_norm: True to make one plain weight of the two tensors of weight normalisation.
-        force: True to replace a file that exists.
-        progress: called before each tensor, and once at the end, with its name, the bytes written so far and all bytes.
+        src, dst: paths of the input and the output. The suffix selects the format: ``.safetensors``, ``.safetensors.index.json``,
+            ``.npz``, or the suffix of a `FileFormat` that a framework or another plugin registers.
+        source, target: what the input and the output are laid out as: a policy, a layout, or the name of either, such as
+            ``"torch"``, ``"mindspore"``, ``"keras"`` or ``"WIO"``.
+        layers: the layers that the file belongs to: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture`
+            objects or native layers.
+        mapping: patterns of tensor names and the layout of each, as a table or the path of a TOML or JSON file.
+        guess: True to select tensors by name and number of axes, where the path or the bias confirms that they are Conv1d weights.
+        dtype: dtype of every floating-point tensor of the output; None keeps each tensor's dtype.
+        fold_weight_norm: True to replace the two tensors of weight normalisation by the weight that they describe.
+        force: True to replace an existing output file.
+        progress: function called with a tensor's name, the bytes written so far and the total: before each tensor, and once at the
+            end with an empty name.
 
     Returns:
-        A `Conversion`.
+        A `Conversion`, which lists every tensor.
 
     Raises:
-        InvalidValueError, InvalidTypeError, UnknownNameError: a bad argument, a file that is damaged, holds code or leads out of
-            its folder, an output that exists or is the input, a tensor that the target cannot hold; names it and the file.
-        MissingFrameworkError: a format whose package is not installed; holds the command.
-        PluginError: a format that fails or that two plugins offer; holds the format and its plugin.
-        OSError: a file that cannot be read or written; holds its name.
+        InvalidValueError, InvalidTypeError, UnknownNameError: one of these, each named in the message:
+
+            - an invalid argument;
+            - an input that is damaged, contains code, or refers to files outside its folder;
+            - an output that exists already, or is the input;
+            - a tensor that the output format cannot store.
+        MissingFrameworkError: the format needs a package that is not installed; the message contains the install command.
+        PluginError: the format's plugin fails, or two plugins register the format; the message names both.
+        OSError: a file cannot be read or written; the message names it.
     """
     with Prepared(
         src, dst, source=source, target=target, layers=layers, mapping=mapping, guess=guess, dtype=dtype,
@@ -216,24 +224,26 @@ def _path(argument: str, value: Any) -> Path:
     except TypeError:
         raise InvalidTypeError(f"{argument} must be a path, got {value!r} of type {type(value).__name__}; pass one.") from None
     if "\0" in str(path):
-        raise InvalidValueError(f"{argument} must be a path, got {str(path)!r} with a zero in it; pass another.")
+        raise InvalidValueError(
+            f"{argument} must be a path, got {str(path)!r}, which contains a null character; pass another path."
+        )
     return path
 
 
 def _ordered(rows: list[Row]) -> list[Row]:
-    """Keep the order unless a dtype that changed leaves a tensor where its elements are not aligned; shards stay together."""
+    """Return the rows of each shard in an order that keeps every tensor aligned to the width of its elements."""
     parts: dict[str, list[Row]] = {}
     for row in rows:
         parts.setdefault(row.new.part, []).append(row)
-    made = []
+    ordered = []
     for part in parts.values():
-        of = {row.new.name: row for row in part}
-        made += [of[entry.name] for entry in in_order(row.new for row in part)]
-    return made
+        by_name = {row.new.name: row for row in part}
+        ordered += [by_name[entry.name] for entry in in_order(row.new for row in part)]
+    return ordered
 
 
-def _made(reader: Reader, row: Row) -> Iterator[Piece]:
-    """Yield the bytes of a tensor that changes."""
+def _new_bytes(reader: Reader, row: Row) -> Iterator[Piece]:
+    """Yield the bytes of a tensor whose values, axes or dtype change."""
     old, new = row.old, row.new
     if row.moves_bytes or row.norm is not None:
         array = reader.array(old)
@@ -247,18 +257,18 @@ def _made(reader: Reader, row: Row) -> Iterator[Piece]:
         return
     for piece in _whole_elements(pieces, holder(old.dtype).itemsize):
         try:
-            made = cast(np.frombuffer(piece, np.uint8).view(holder(old.dtype)), old.dtype, new.dtype)
+            values = cast(np.frombuffer(piece, np.uint8).view(holder(old.dtype)), old.dtype, new.dtype)
         except InvalidValueError as error:
             raise InvalidValueError(f"{old.name!r}: {error}") from error
-        yield from in_pieces(made)
+        yield from in_pieces(values)
 
 
 def _whole_elements(pieces: Iterable[Piece], width: int) -> Iterator[Piece]:
-    """Yield the same bytes in pieces that end between two elements.
+    """Yield the same bytes in pieces that contain whole elements only.
 
     Args:
-        pieces: the bytes of a tensor, cut anywhere.
-        width: bytes of an element.
+        pieces: bytes of a tensor, cut at any byte.
+        width: size of an element in bytes.
     """
     rest = b""
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Exceptions of the libraries that read and write files, turned into one sentence that names the file."""
+"""Turn the exceptions of file libraries into errors that name the file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from convpolicy.errors import InvalidValueError
 
 @contextmanager
 def reading(path: Path, title: str, *faults: type[BaseException]) -> Iterator[None]:
-    """Turn the exceptions of a library that cannot read a file into one sentence that names the file.
+    """Turn the exceptions that a library raises for a damaged file into an error that names the file.
+
+    Use it in a ``with`` block around the calls that read the file.
 
     Args:
-        path: of the file.
-        title: of the format.
-        faults: classes of exceptions that the library raises for a damaged file.
+        path: path of the file.
+        title: name of the format, used in the message.
+        faults: exception classes that the library raises for a damaged file.
 
     Raises:
-        InvalidValueError: in place of one of ``faults``.
-        OSError: the file cannot be read; holds its name.
+        InvalidValueError: the library raised one of ``faults``, or an `OSError` without an error number.
+        OSError: the file cannot be read; the message names it.
     """
     try:
         yield
@@ -31,17 +33,28 @@ def reading(path: Path, title: str, *faults: type[BaseException]) -> Iterator[No
     except OSError as error:
         if error.errno is None:
             raise InvalidValueError(
-                f"{path} is not a whole {title} file: {_first_line(error)}; fetch or save it anew."
+                f"{path} is not a whole {title} file: {_first_line(error)}; download or save it again."
             ) from error
         error.filename = error.filename or str(path)
         raise
     except faults as error:
-        raise InvalidValueError(f"{path} is not a whole {title} file: {_first_line(error)}; fetch or save it anew.") from error
+        raise InvalidValueError(
+            f"{path} is not a whole {title} file: {_first_line(error)}; download or save it again."
+        ) from error
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the exceptions of a library that cannot write a file into an `OSError` that names the file."""
+    """Turn the exceptions of a library that cannot write a file into an `OSError` that names the file.
+
+    Use it in a ``with`` block around the calls that write the file.
+
+    Args:
+        path: path of the file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -51,9 +64,9 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _cause(error: BaseException, path: Path) -> OSError:
-    for known in (error, error.__context__):
-        if isinstance(known, OSError) and known.errno is not None:
-            return OSError(known.errno, os.strerror(known.errno), str(path))  # HDF5 says it in several lines
+    for cause in (error, error.__context__):
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return OSError(cause.errno, os.strerror(cause.errno), str(path))  # HDF5's own message has several lines
     return OSError(errno.EIO, _first_line(error), str(path))
 
 

@@ -1,4 +1,4 @@
-"""Weight normalisation multiplied out: w = g · v / ‖v‖."""
+"""Compute the plain weight of weight normalisation: w = g · v / ‖v‖."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from convpolicy.conversion.tensors import cast
 
 
 def folded(directions: NDArray[Any], lengths: NDArray[Any], dtypes: tuple[str, str]) -> NDArray[Any]:
-    """Return the weight that weight normalisation computes.
+    """Return the plain weight that weight normalisation describes.
 
     Args:
-        directions: v, in the dtype that holds its bits.
-        lengths: g, of length 1 on every axis over which the norm is taken.
-        dtypes: of both.
+        directions: the tensor v, in the NumPy dtype that holds its bits.
+        lengths: the tensor g, whose length is 1 on every axis over which the norm is computed.
+        dtypes: names of the dtypes of v and g.
 
     Returns:
-        g · v / ‖v‖ in the dtype of v, computed in float64 and rounded once; NaN where v is zero, as in torch.
-        Source: torch/nn/utils/weight_norm.py; Salimans and Kingma 2016, equation 2.
+        The weight g · v / ‖v‖, of the shape and dtype of v. It is computed in float64 and rounded once; where v is zero it is NaN,
+        as in torch. Source: torch/nn/utils/weight_norm.py; Salimans and Kingma 2016, equation 2.
     """
     narrow = dtypes[0] in ("bfloat16", "float16")
     v = cast(directions, dtypes[0], "float32") if narrow else directions

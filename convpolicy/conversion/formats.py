@@ -1,4 +1,4 @@
-"""`FileFormat`: one kind of checkpoint file, registered by a plugin and selected by the end of a file's name."""
+"""`FileFormat` describes one kind of checkpoint file; the suffix of a file's name selects it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ KIND = "file format"
 
 @attrs.frozen
 class ParameterNames:
-    """How a kind of file names the parameters of a layer.
+    """Describe how a kind of file names the parameters of a layer.
 
     Args:
-        separator: between the parts of a name: ``"."`` as in ``"encoder.conv1.weight"``, or ``"/"``.
-        weight, bias: last part of the name of a weight and of a bias, e.g. ``"vars/0"``; empty: as the layout names them.
-        classes: of files whose paths name classes: a class, e.g. ``"depthwise_conv1d"``, and the name of the layout of its weight;
-            empty: its weights are none of a Conv1d. A number behind it, as in ``"depthwise_conv1d_1"``, does not count.
-        groups: True when the parts are groups that contain one another, so that no tensor may have the name of a group.
+        separator: character between the parts of a name: ``"."`` as in ``"encoder.conv1.weight"``, or ``"/"``.
+        weight, bias: last part of the name of a weight and of a bias, such as ``"vars/0"``. Empty: the name in the layout.
+        groups: True when the parts of a name are nested groups, as in HDF5. A tensor cannot have the name of a group.
+        classes: for files whose paths contain the names of layer classes: class name, such as ``"depthwise_conv1d"``, to the name of
+            the layout of its weight. An empty layout marks a class that is not a Conv1d. A number at the end of the name in the
+            path, as in ``"depthwise_conv1d_1"``, is ignored.
     """
 
     separator: str = attrs.field(default=".", validator=attrs.validators.in_((".", "/")))
@@ -53,32 +54,33 @@ def _can_be_called(file_format: Any, field: Any, function: Any) -> None:
         )
 
 
-def _of_a_format(words: Iterable[str]) -> frozenset[str]:
-    return declared(words, ("own-source",))
+def _declarations(names: Iterable[str]) -> frozenset[str]:
+    return declared(names, ("own-source",))
 
 
 @attrs.frozen(eq=False)
 class FileFormat(Part):
-    """One kind of checkpoint file.
+    """Describe one kind of checkpoint file for `convert`.
 
     Args:
-        name: the suffix, e.g. ``".safetensors"``; the longest suffix that fits a file's name decides. A framework before it, as in
-            ``"tide.npz"``, restricts the format to files converted from or to a policy of that framework, where it comes before
-            the format of the same suffix for everybody.
-        reader: a `Reader`, or ``lazy(module, class)``, which imports it when a file is opened; None with ``instead``.
-        writer: a `Writer`, likewise; None when such files are only read. Formats with the same writer also exchange entries
-            that are not tensors.
-        instead: of a kind of file that is neither read nor written: what it is and what to do in its own framework, e.g. ``"a saved
-            graph; load it with tide.load and save its weights with tide.save as .npz"``.
-        package: import name of the package that both need; empty when they need none.
-        install: what ``pip install`` installs for it, e.g. ``"convpolicy-tide[files]"``; empty: ``package``.
-        names: how parameters are called in such a file.
-        keeps_metadata: False when text cannot be written beside the tensors.
-        declares: what its writer cannot do, for the conformance kit: ``"own-source"``, it only rewrites a file of this format.
+        name: suffix of the files, such as ``".safetensors"``. The longest suffix that matches a file's name selects the format. With
+            a framework before it, as in ``"tide.npz"``, the format applies only when a policy of that framework is the source (of an
+            input) or the target (of an output). There it replaces the general format of that suffix.
+        reader: subclass of `Reader`, or ``lazy(module, class)``, which imports the class when a file is opened. None with
+            ``instead``.
+        writer: subclass of `Writer`, or a lazy one. None when such files can only be read. Between two formats that have the same
+            writer, entries that are not tensors are copied too.
         description: one sentence for lists and tables.
+        instead: for a kind of file that can be neither read nor written: what it is and what to do in its framework, such as
+            ``"a saved graph; load it with tide.load and save its weights with tide.save as .npz"``.
+        package: import name of the package that reader and writer need; empty when they need none.
+        install: argument of ``pip install`` for that package, such as ``"convpolicy-tide[files]"``; empty: ``package``.
+        names: names of parameters in such a file.
+        keeps_metadata: False when such a file cannot store text with the tensors.
+        declares: limits of the writer, for the conformance kit. ``"own-source"``: it can only rewrite a file of the same format.
 
     Raises:
-        InvalidValueError, InvalidTypeError: a name that is no suffix, or a reader that cannot be called.
+        InvalidValueError, InvalidTypeError: the name is not a suffix, or the reader or writer is not callable.
     """
 
     kind: ClassVar[str] = KIND
@@ -92,23 +94,23 @@ class FileFormat(Part):
         factory=ParameterNames, kw_only=True, validator=attrs.validators.instance_of(ParameterNames)
     )
     keeps_metadata: bool = attrs.field(default=True, kw_only=True)
-    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_format)
+    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_declarations)
 
     @property
     def suffix(self) -> str:
-        """How the names of its files end, e.g. ``".npz"``."""
+        """Suffix of the files, such as ``".npz"``."""
         return split_name(self.name)[1]
 
     def require(self, path: Path, *, writing: bool = False) -> None:
-        """Refuse a file that cannot be read or written here, before it is opened.
+        """Check that such a file can be read or written in this environment.
 
         Args:
-            path: of the file.
-            writing: True for a file that is to be written.
+            path: path of the file; it need not exist.
+            writing: True to check writing, False to check reading.
 
         Raises:
-            MissingFrameworkError: the package is not installed; holds the command.
-            InvalidValueError: such files are only read, or neither read nor written; holds what to do instead.
+            MissingFrameworkError: the package is not installed; the message contains the install command.
+            InvalidValueError: such files can only be read, or neither read nor written; the message says what to do instead.
         """
         if self.reader is None:
             raise InvalidValueError(f"{path.name!r} is {self.instead}.")
@@ -120,16 +122,19 @@ class FileFormat(Part):
             )
 
     def open(self, path: Path) -> Reader:
-        """Return a reader of a file.
+        """Open a file and return its reader.
+
+        Args:
+            path: path of the file.
 
         Raises:
-            InvalidValueError, OSError: a file that is damaged or cannot be read; holds its name.
-            PluginError: the reader fails in another way; holds the format and its plugin.
+            InvalidValueError, OSError: the file is damaged or cannot be read; the message names it.
+            PluginError: the reader raises something else; the message names the format and its plugin.
         """
         assert self.reader is not None
         with named_faults(f"reading {path.name!r}", self):
             reader = self.reader(path)
-            _checked(self, reader, Reader)
+            _check_class(self, reader, Reader)
             if not all(isinstance(entry, Entry) for entry in reader.entries):
                 raise PluginError(f"{_title(self)}: entries must be objects of class Entry, got {reader.entries!r}; use entry().")
             try:
@@ -140,34 +145,42 @@ class FileFormat(Part):
         return reader
 
     def create(self, job: Job) -> Writer:
-        """Return a writer for a job.
+        """Create a file and return its writer.
+
+        Args:
+            job: what to write, and where.
 
         Raises:
-            InvalidValueError, OSError: a tensor that such a file cannot hold, or a file that cannot be written.
-            PluginError: the writer fails in another way; holds the format and its plugin.
+            InvalidValueError, OSError: such a file cannot store one of the tensors, or cannot be written.
+            PluginError: the writer raises something else; the message names the format and its plugin.
         """
         assert self.writer is not None
         with named_faults(f"writing {job.path.name!r}", self):
             writer = self.writer(job)
-            _checked(self, writer, Writer)
+            _check_class(self, writer, Writer)
         return writer
 
 
-def _checked(file_format: FileFormat, made: Any, kind: type) -> None:
-    if not isinstance(made, kind):
+def _check_class(file_format: FileFormat, instance: Any, kind: type) -> None:
+    if not isinstance(instance, kind):
         raise PluginError(
-            f"{_title(file_format)} must return a {kind.__name__} of convpolicy.conversion, got {type(made).__name__}; subclass it."
+            f"{_title(file_format)} must return a {kind.__name__} of convpolicy.conversion, got {type(instance).__name__}; subclass it."
         )
 
 
 def _title(*formats: FileFormat) -> str:
-    titles = dict.fromkeys(f"{known.name!r} ({known.provider})" for known in formats)
+    titles = dict.fromkeys(f"{row.name!r} ({row.provider})" for row in formats)
     return f"file format{'s' if len(titles) > 1 else ''} {' and '.join(titles)}"
 
 
 @contextmanager
 def named_faults(work: str, *formats: FileFormat) -> Iterator[None]:
-    """Turn what a reader or writer raises unexpectedly into a `PluginError` that names the work, the format and its plugin."""
+    """Turn the unexpected exceptions of a reader or writer into a `PluginError`.
+
+    Args:
+        work: what the reader or writer does, such as ``"reading 'model.npz'"``, used in the message.
+        formats: formats that take part; the message names them and their plugins.
+    """
     try:
         yield
     except (ConvPolicyError, OSError, MemoryError):
@@ -177,22 +190,22 @@ def named_faults(work: str, *formats: FileFormat) -> Iterator[None]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return framework and suffix of a format's name: ``("", ".npz")``, or ``("tide", ".npz")`` for ``"tide.npz"``."""
+    """Split the name of a format into framework and suffix: ``"tide.npz"`` into ``("tide", ".npz")``."""
     framework, dot, rest = name.partition(".")
     return framework, dot + rest
 
 
 def format_of(argument: str, path: Path, framework: str = "") -> FileFormat:
-    """Return the format of a file by its suffix.
+    """Return the format that the suffix of a file selects.
 
     Args:
-        argument: named in the message.
-        path: of the file.
-        framework: of the policy that the file is converted from or to; empty for a layout alone.
+        argument: name of the caller's argument, used in the message.
+        path: path of the file.
+        framework: framework of the policy on this side of the conversion; empty for a layout alone.
 
     Raises:
-        InvalidValueError: no format has its suffix; holds the argument and every suffix.
-        PluginError: two plugins offer the format; holds both.
+        InvalidValueError: no format has the suffix; the message lists every suffix.
+        PluginError: two plugins register the format; the message names both.
     """
     candidates: dict[str, tuple[int, bool]] = {}
     suffixes: dict[str, None] = {}
@@ -206,8 +219,8 @@ def format_of(argument: str, path: Path, framework: str = "") -> FileFormat:
                 candidates[name] = (len(suffix), bool(owner))
     if not candidates:
         raise InvalidValueError(
-            f"{argument} must end in one of {', '.join(suffixes)}, got {path.name!r}; rename it if it is such a file, else save the "
-            "weights as one where they come from."
+            f"{argument} must end in one of {', '.join(suffixes)}, got {path.name!r}; rename the file if it has one of these formats, "
+            "otherwise save the weights in one of them with the framework that wrote it."
         )
     chosen: FileFormat = registry.current().get(KIND, max(candidates, key=candidates.__getitem__))
     return chosen

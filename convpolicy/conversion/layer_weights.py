@@ -1,4 +1,4 @@
-"""Which tensors are weights of the layers that a caller passed."""
+"""Find the weights of the layers that the caller passed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from convpolicy.parts.layout import Layout
 
 @attrs.frozen(eq=False)
 class _Layer:
-    """A layer whose weight is looked for in a file.
+    """A layer whose weight is looked up in a file.
 
     Attributes:
-        paths: names that it may have there.
-        spec: sizes; None for a layer that is not captured.
-        layer: the module, which may be in several places of a model.
-        layout: of its weight in its own framework; None where that is not known.
-        reason: why it is not captured.
+        paths: paths that the layer may have in the file.
+        spec: sizes of the layer; None when it cannot be captured.
+        layer: the module, which may occur at several paths of a model.
+        layout: layout of its weight in its framework; None when unknown.
+        reason: why the layer cannot be captured.
     """
 
     paths: tuple[str, ...]
@@ -40,22 +40,23 @@ class _Layer:
 
 
 def by_layers(
-    layers: Any, entries: Mapping[str, Entry], source: Side, target: Side, known: Callable[[str, Layout], Layout]
+    layers: Any, entries: Mapping[str, Entry], source: Side, target: Side, layout_in_file: Callable[[str, Layout], Layout]
 ) -> tuple[dict[str, Move], dict[str, str]]:
-    """Return the weights of layers, and the weights of modules that cannot be captured.
+    """Return the tensors that are weights of layers.
 
     Args:
-        layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` or native layers.
-        entries: of the file.
-        source, target: of the conversion.
-        known: ``(name of a tensor, layout of its layer) -> layout`` that the file says it has.
+        layers: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture` objects or native layers.
+        entries: tensors of the file by name.
+        source, target: the two sides of the conversion.
+        layout_in_file: ``(name of a tensor, layout of its layer) -> layout`` of that tensor in the file.
 
     Returns:
-        Name of a tensor -> its `Move`, and name of a tensor -> why it is copied as it is.
+        Two mappings by the name of a tensor: the `Move` of each weight, and the reason why the weight of a module that cannot be
+        captured is copied unchanged.
 
     Raises:
-        InvalidTypeError: something else; holds its class.
-        InvalidValueError: a layer that the file does not contain, or contains with other sizes; holds its path.
+        InvalidTypeError: ``layers`` is something else; the message names its class.
+        InvalidValueError: the file has no weight of a layer, or one of another shape; the message contains the layer's path.
     """
     stems: dict[str, list[tuple[str, str]]] = {}
     for name in entries:
@@ -71,16 +72,16 @@ def by_layers(
     for layer, stem in rows:
         if stem is None:
             if layer.spec is not None and id(layer.layer) not in present:
-                near = nearest(layer.paths[0], [known.rstrip("./") for known in stems])
+                near = nearest(layer.paths[0], [path.rstrip("./") for path in stems])
                 raise InvalidValueError(
-                    f"layers has {layer.paths[0]!r}, but the file has no {source.weight!r} of it; pass the layers of this file.{near}"
+                    f"layers has {layer.paths[0]!r}, for which the file has no {source.weight!r}.{near} Pass the layers of this file."
                 )
         elif layer.spec is None:
             refused |= {name: layer.reason for name, _part in stems[stem]}
         else:
             for name, part in stems[stem]:
                 own = layer.layout if layer.layout is not None and has_layout(source, layer.layout) else source.layout
-                layout = known(name, own)
+                layout = layout_in_file(name, own)
                 if part != "g":
                     _check_shape(layer, layer.spec, layout, entries[name])
                 moves[name] = Move(layout, kept_in(target, layout, source), stem, "layer", layer.spec.groups, part)
@@ -93,28 +94,28 @@ def _check_shape(layer: _Layer, spec: ConvSpec, layout: Layout, entry: Entry) ->
     shape = layout.from_oiw(oiw, spec.groups).shape if fits else None
     if entry.shape != shape:
         raise InvalidValueError(
-            f"layers has {layer.paths[0]!r} with a weight of shape {shape or spec.weight_shape} as {layout.name}, but {entry.name!r} has "
-            f"{entry.shape}; pass the layers of this file, and its own source."
+            f"layers has {layer.paths[0]!r} with a weight of shape {shape or spec.weight_shape} as {layout.name}, but {entry.name!r} has shape "
+            f"{entry.shape}; pass the layers of this file, and the source that wrote it."
         )
 
 
 def wrappers() -> set[str]:
-    """Return what wrappers of a model put before or into the names of its parameters, such as ``"module"``."""
+    """Return the parts that wrappers of a model add to the names of its parameters, such as ``"module"``."""
     return {name for backend in registry.current().working("backend").values() for name in backend.wrappers}
 
 
 def _places(stems: Iterable[str], around: Collection[str]) -> list[Mapping[str, str]]:
-    """Return spelling of a path -> stem: as it is, with dots, and without wrappers, where no two are the same."""
-    spelt = {stem.rstrip("./"): stem for stem in stems}
-    dotted = {path.replace("/", "."): stem for path, stem in spelt.items()}
+    """Return three mappings of paths to stems: as written, with dots, and without wrappers where that is unambiguous."""
+    written = {stem.rstrip("./"): stem for stem in stems}
+    dotted = {path.replace("/", "."): stem for path, stem in written.items()}
     bare = Counter(_bare(path, around) for path in dotted)
-    return [spelt, dotted, {_bare(path, around): stem for path, stem in dotted.items() if bare[_bare(path, around)] == 1}]
+    return [written, dotted, {_bare(path, around): stem for path, stem in dotted.items() if bare[_bare(path, around)] == 1}]
 
 
 def _stem_of(paths: tuple[str, ...], places: list[Mapping[str, str]], around: Collection[str]) -> str | None:
-    """Return the stem of a layer's names in a file, or None."""
-    spelt, dotted, bare = places
-    candidates = [spelt.get(path) for path in paths] + [dotted.get(path.replace("/", ".")) for path in paths]
+    """Return the stem of the names of a layer's parameters in the file, or None."""
+    written, dotted, bare = places
+    candidates = [written.get(path) for path in paths] + [dotted.get(path.replace("/", ".")) for path in paths]
     candidates += [bare.get(_bare(path.replace("/", "."), around)) for path in paths]
     return next((stem for stem in candidates if stem is not None), None)
 
@@ -124,7 +125,7 @@ def _bare(path: str, around: Collection[str]) -> str:
 
 
 def _layers_of(layers: Any) -> Iterator[_Layer]:
-    """Yield the layers in what was passed as ``layers``."""
+    """Yield the layers in the argument ``layers``."""
     if isinstance(layers, PortedModel):
         yield from (_of_layer(layers.origins.get(path, Convolution(path, None)), layer) for path, layer in layers.layers.items())
     elif listed_in(layers) is not None:  # first, as a model may be a mapping
@@ -146,7 +147,7 @@ def _of_layer(origin: Convolution, layer: Any) -> _Layer:
 
 
 def _layout_of(convolution: Convolution, captured: Any) -> Layout | None:
-    """Return the layout of a layer's own weight; None where nothing says it."""
+    """Return the layout of a layer's weight in its framework, or None when unknown."""
     if convolution.layout:
         own: Layout = registry.current().get("layout", convolution.layout)
         return own

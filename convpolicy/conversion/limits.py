@@ -1,4 +1,4 @@
-"""What a file may claim before it is believed: shapes that an array can have, and sizes in proportion to the file."""
+"""Limits on what a file claims to contain: shapes that an array can have, and sizes in proportion to the file."""
 
 from __future__ import annotations
 
@@ -10,70 +10,70 @@ from convpolicy.conversion.tensors import Entry, has_holder, holder
 from convpolicy.errors import InvalidValueError
 
 MAX_AXES = 32  # of an array in NumPy before 2.0, and of a dataset in HDF5
-MAX_BYTES = 2**63 - 1  # of an array, axes of length 0 left out; NumPy multiplies so
-EXPANSION = 100  # how many times larger than the file its tensors may be; weights that were trained hardly compress at all
-SMALL = 1 << 26  # bytes that tensors may always have: 64 MiB, e.g. zeros that compress a thousandfold
+MAX_BYTES = 2**63 - 1  # of an array; NumPy leaves axes of length 0 out of the product
+EXPANSION = 100  # how many times larger than the file its tensors may be; trained weights hardly compress
+SMALL = 1 << 26  # bytes that are always allowed, 64 MiB: zeros compress a thousandfold
 
 
 def check_claims(path: Path, entries: Iterable[Entry], files: Iterable[Path]) -> None:
-    """Refuse lengths that are no lengths, and tensors far larger than the files that contain them.
+    """Refuse invalid lengths, and tensors that are far larger than the files that contain them.
 
     Args:
-        path: of the file; named in the message.
-        entries: every tensor.
-        files: that are read.
+        path: path of the file, used in the message.
+        entries: every tensor of the file.
+        files: paths of the files that contain the tensors.
 
     Raises:
-        InvalidValueError: names the file and the tensor.
+        InvalidValueError: the message names the file and the tensor.
     """
     total = 0
     for row in entries:
         if any(not 0 <= length < 2**63 for length in row.shape):
             raise InvalidValueError(
-                f"{path} is not whole: {row.name!r} has the shape {row.shape}, and lengths are from 0 to 2**63 - 1; save it anew."
+                f"{path} is damaged: {row.name!r} has shape {row.shape}, and a length is from 0 to 2**63 - 1; save the file again."
             )
         total += row.size
     check_expansion(path, total, sum(file.stat().st_size for file in files if file.is_file()))
 
 
 def check_expansion(path: Path, claimed: int, present: int) -> None:
-    """Refuse content that is far larger than the bytes it comes from.
+    """Refuse content that is far larger than its file.
 
     Args:
-        path: of the file; named in the message.
-        claimed: bytes of the content.
-        present: bytes of the file.
+        path: path of the file, used in the message.
+        claimed: size of the content in bytes.
+        present: size of the file in bytes.
 
     Raises:
-        InvalidValueError: more than ``SMALL`` bytes, and more than ``EXPANSION`` times those that are there.
+        InvalidValueError: the content has more than ``SMALL`` bytes, and more than ``EXPANSION`` times the bytes of the file.
     """
     if claimed > max(SMALL, EXPANSION * present):
         raise InvalidValueError(
-            f"{path} has {present} bytes and claims {claimed} bytes of content, more than {EXPANSION} times as many; save it without "
-            "compression and without expanded tensors."
+            f"{path} has {present} bytes and claims to contain {claimed} bytes, more than {EXPANSION} times as many; save it "
+            "without compression and without expanded tensors."
         )
 
 
 def fits_array(row: Entry) -> bool:
-    """Whether an array in memory can have the shape and dtype of a tensor."""
+    """Return whether an array in memory can have the shape and dtype of a tensor."""
     width = holder(row.dtype).itemsize if has_holder(row.dtype) else 1
     return len(row.shape) <= MAX_AXES and math.prod(length for length in row.shape if length) * max(1, width) <= MAX_BYTES
 
 
-def check_array(row: Entry, place: str) -> None:
-    """Refuse a tensor whose shape no array can have.
+def check_array(row: Entry, container: str) -> None:
+    """Refuse a tensor whose shape an array cannot have.
 
     Args:
         row: the tensor.
-        place: what is written, e.g. ``"an .npz file"``.
+        container: the file to write, such as ``"an .npz file"``, used in the message.
 
     Raises:
-        InvalidValueError: names the tensor.
+        InvalidValueError: the message names the tensor.
     """
     if not fits_array(row):
         raise InvalidValueError(
-            f"{place} has no tensor of shape {_short(row.shape)}, which {row.name!r} has: at most {MAX_AXES} axes and 2**63 - 1 bytes; "
-            "choose another kind of file."
+            f"{container} cannot store {row.name!r} of shape {_short(row.shape)}: at most {MAX_AXES} axes and 2**63 - 1 bytes; choose "
+            "another file format."
         )
 
 

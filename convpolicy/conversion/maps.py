@@ -1,4 +1,4 @@
-"""A map in a file or a table: patterns of tensor names, and what each is a weight of."""
+"""Read a map: patterns of tensor names, and the layout of the tensors that each pattern matches."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ KEYS = ("layout", "target", "groups", "name")
 
 @attrs.frozen
 class Mapped:
-    """What a map says of the tensors of a file.
+    """The tensors of a file that a map matches.
 
     Attributes:
-        moves: name of a tensor -> its `Move`, where the map has its layout.
-        names: name of a tensor -> its new name, where the map has a name alone.
+        moves: name of each tensor for which the map has a layout, with its `Move`.
+        names: name of each tensor for which the map has only a new name, with that name.
     """
 
     moves: Mapping[str, Move]
@@ -33,21 +33,23 @@ class Mapped:
 
 
 def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> Mapped:
-    """Return what the first matching pattern of a map says of each tensor.
+    """Apply the first matching pattern of a map to each tensor.
 
     Args:
-        mapping: a TOML or JSON file with a table ``tensors``, or that table: pattern -> name of a layout or policy, or a table
-            with ``layout``, ``target``, ``groups`` and ``name``. ``*`` stands for any characters, ``?`` for one.
-        entries: names in the file.
-        source, target: of the conversion.
+        mapping: path of a TOML or JSON file with a table ``tensors``, or that table. Its keys are patterns, in which ``*`` matches
+            any characters and ``?`` matches one. A value is the name of a layout or policy, or a table with ``layout``, ``target``,
+            ``groups`` and ``name``.
+        entries: names of the tensors in the file.
+        source, target: the two sides of the conversion.
 
     Raises:
-        InvalidValueError, InvalidTypeError, UnknownNameError: a bad map, or a pattern that fits nothing; names it.
+        InvalidValueError, InvalidTypeError, UnknownNameError: the map is invalid, or a pattern matches no tensor; the message
+            contains the pattern.
     """
     if isinstance(mapping, (str, os.PathLike)):
         data = read_data(Path(mapping), "a map")
         if not isinstance(data, Mapping) or data.get("schema") != SCHEMA or set(data) != {"schema", "tensors"}:
-            raise InvalidValueError(f"{mapping} must hold schema = {SCHEMA} and a table 'tensors', nothing else; write it so.")
+            raise InvalidValueError(f"{mapping} must contain schema = {SCHEMA} and a table 'tensors' only; correct it.")
         mapping = data["tensors"]
     if not isinstance(mapping, Mapping):
         raise InvalidTypeError(f"mapping must be a file or a table of patterns, got {type(mapping).__name__}; pass one.")
@@ -67,23 +69,23 @@ def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> 
                 names[name] = str(renamed)
                 break
             stem, part = parts_of(name, source.weight) or ("", "weight")
-            kept = name if not stem and part == "weight" and name != source.weight else None
-            moves[name] = Move(rule["layout"], rule["target"], stem, f"map {text}", rule.get("groups"), part, renamed or kept)
+            old_name = name if not stem and part == "weight" and name != source.weight else None
+            moves[name] = Move(rule["layout"], rule["target"], stem, f"map {text}", rule.get("groups"), part, renamed or old_name)
             break
     for text, _pattern, _rule_of in rules:
         if text not in used:
-            raise InvalidValueError(f"mapping has {text!r}, which fits no tensor that is left; correct or drop it.")
+            raise InvalidValueError(f"mapping has {text!r}, which matches no remaining tensor; correct or remove it.")
     return Mapped(moves, names)
 
 
 def _rule(pattern: Any, value: Any, target: Side) -> dict[str, Any]:
-    """Return the rule of a pattern, its layouts looked up."""
+    """Return the checked rule of a pattern, with `Layout` objects instead of names."""
     if not isinstance(pattern, str):
-        raise InvalidTypeError(f"mapping must have patterns of names as its keys, got {pattern!r}; write texts.")
+        raise InvalidTypeError(f"mapping must have patterns of names as its keys, got {pattern!r}; write strings.")
     rule = {"layout": value} if isinstance(value, str) else value
     if not isinstance(rule, Mapping) or not rule or set(rule) - set(KEYS):
         raise InvalidValueError(
-            f"mapping {pattern!r} must be the name of a layout, or a table of {', '.join(KEYS)}, got {value!r}; write it so."
+            f"mapping {pattern!r} must be the name of a layout, or a table of {', '.join(KEYS)}, got {value!r}; write one of these."
         )
     for key in ("layout", "target", "name"):
         if key in rule and not isinstance(rule[key], str):
@@ -94,15 +96,15 @@ def _rule(pattern: Any, value: Any, target: Side) -> dict[str, Any]:
         integer(f"mapping {pattern!r}: groups", rule["groups"], 1)
     if "layout" not in rule:
         return dict(rule)
-    then = side(f"mapping {pattern!r}", rule["target"]).layout if "target" in rule else target.layout
-    return {**rule, "layout": side(f"mapping {pattern!r}", rule["layout"]).layout, "target": then}
+    target_layout = side(f"mapping {pattern!r}", rule["target"]).layout if "target" in rule else target.layout
+    return {**rule, "layout": side(f"mapping {pattern!r}", rule["layout"]).layout, "target": target_layout}
 
 
 class Pattern:
-    """A pattern of names: ``*`` stands for any characters, as many as can be, and ``?`` for one.
+    """A pattern of names, in which ``*`` matches as many characters as possible and ``?`` matches one.
 
-    It is matched from its end to its start, each fixed part as far to the right as it fits, so that the time is that of a few
-    searches in the name whatever the number of stars.
+    Matching runs from the end of the pattern to its start and puts each fixed part as far to the right as it fits. The time does not
+    grow with the number of stars.
 
     Args:
         text: the pattern.
@@ -113,7 +115,7 @@ class Pattern:
         self._fixed = text.split("*")
 
     def match(self, name: str) -> list[str] | None:
-        """Return what each ``*`` and ``?`` stands for in a name, in their order, or None where the pattern does not fit it."""
+        """Return the characters that each ``*`` and ``?`` matches in a name, in order, or None when the pattern does not match."""
         first, *others = self._fixed
         if not _is_at(first, name, 0) or (not others and len(name) != len(first)):
             return None
@@ -135,25 +137,29 @@ class Pattern:
                 yield name[start + len(fixed) : starts[number + 1]]
 
     def filled(self, name: str, wildcards: list[str]) -> str:
-        """Return a new name, each ``*`` and ``?`` in it replaced by what the same one in the pattern stands for.
+        """Return a new name with each ``*`` and ``?`` replaced by the characters that the pattern matched.
+
+        Args:
+            name: the new name; it has at most as many ``*`` and ``?`` as the pattern.
+            wildcards: result of `match`.
 
         Raises:
-            InvalidValueError: more of them than in the pattern; holds both.
+            InvalidValueError: the name has more ``*`` and ``?`` than the pattern; the message contains both.
         """
         if len(re.findall(r"[*?]", name)) > len(wildcards):
-            raise InvalidValueError(f"mapping {self._text!r}: name {name!r} has more * and ? than the pattern; take some out.")
+            raise InvalidValueError(f"mapping {self._text!r}: name {name!r} has more * and ? than the pattern; remove some.")
         values = iter(wildcards)
         return re.sub(r"[*?]", lambda _sign: next(values), name)
 
 
 def _is_at(fixed: str, name: str, start: int) -> bool:
-    """Whether a part of a pattern fits a name at a place; ``?`` fits every character."""
+    """Return whether a part of a pattern matches a name at an index; ``?`` matches every character."""
     part = name[start : start + len(fixed)] if start >= 0 else ""
     return len(part) == len(fixed) and all(sign in ("?", other) for sign, other in zip(fixed, part))
 
 
 def _last(fixed: str, name: str, end: int) -> int:
-    """Return the last place before ``end`` where a part of a pattern fits a name, or -1."""
+    """Return the last index at which a part of a pattern matches a name and ends at ``end`` or before, or -1."""
     if "?" not in fixed:
         return name.rfind(fixed, 0, end)
     return next((start for start in range(end - len(fixed), -1, -1) if _is_at(fixed, name, start)), -1)

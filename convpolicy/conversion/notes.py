@@ -1,4 +1,4 @@
-"""What the result of a conversion lacks or holds unexpectedly, as sentences."""
+"""Warnings about the output of a conversion, as sentences."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ def notes(
     rows: Sequence[Row], reader: Reader, formats: tuple[FileFormat, FileFormat], sides: tuple[Side, Side], left: Mapping[str, str],
     stamped: bool,
 ) -> Iterator[str]:  # fmt: skip
-    """Yield what a user should know before the result is used.
+    """Yield what a user should know before using the output.
 
     Args:
-        rows: what becomes of every tensor.
-        reader: of the source.
-        formats: of source and result.
+        rows: one `Row` per tensor of the output.
+        reader: reader of the input.
+        formats: formats of the input and the output.
         sides: source and target.
-        left: name of a tensor that looks like a weight -> why it is copied as it is.
-        stamped: whether the result has a stamp.
+        left: name of each tensor that resembles a weight, with the reason why it is copied unchanged.
+        stamped: whether the output has a stamp.
     """
     (reads, writes), (source, target) = formats, sides
     if reader.others and reads.writer is not writes.writer:
-        yield f"left out, for they are no tensors: {', '.join(reader.others)}."
+        yield f"left out, because they are not tensors: {', '.join(reader.others)}."
     if not writes.keeps_metadata and (stamped or reader.metadata):
-        yield f"a {writes.suffix} file holds no metadata, so it does not say what it was converted from."
+        yield f"a {writes.suffix} file has no metadata, so the output does not record what it was converted from."
     for reason in dict.fromkeys(left.values()):
-        name, *others = (name for name, said in left.items() if said == reason)
-        more = f", and so are {len(others)} others" if others else ""
-        yield f"{name!r} is copied as it is{more}: {reason}" + ("" if reason.endswith(".") else ".")
+        name, *others = (name for name, other_reason in left.items() if other_reason == reason)
+        more = f" (as are {len(others)} others)" if others else ""
+        yield f"{name!r} is copied unchanged{more}: {reason}" + ("" if reason.endswith(".") else ".")
     unnamed = [row.old for row in rows if is_unnamed(row.old.dtype)]
     if unnamed:
-        yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as are {len(unnamed) - 1} others, copied byte by byte: {UNNAMED}."
+        yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as are {len(unnamed) - 1} others, and is copied byte by byte: {UNNAMED}."
     normed = [row for row in rows if row.move is not None and row.move.part == "v"]
     if normed and source.name != target.name:
         yield (
-            f"weight normalisation of {len(normed)} weights is kept as two tensors each, their axes moved alike; "
-            "fold_weight_norm makes one plain weight of them."
+            f"weight normalisation of {len(normed)} weights is kept: each weight is two tensors, with the axes of both moved; "
+            "fold_weight_norm merges them into one plain weight."
         )
     yield from _of_wrappers(rows)
     if source.framework and target.framework and source.framework != target.framework:
@@ -56,13 +56,13 @@ def _of_wrappers(rows: Iterable[Row]) -> Iterator[str]:
     if len(first) == 1 and first <= wrappers():
         (wrapper,) = first
         yield (
-            f"every name begins with '{wrapper}.', which a wrapper of the model put there; mapping={{'{wrapper}.*': {{'name': '*'}}}} "
-            "takes it off."
+            f"every name begins with '{wrapper}.', which a wrapper of the model added; mapping={{'{wrapper}.*': {{'name': '*'}}}} "
+            "removes it."
         )
 
 
 def _of_other_layers(rows: Sequence[Row], left: Mapping[str, str], source: Side, target: Side) -> Iterator[str]:
-    """Yield a sentence for the tensors of other layers, whose names and axes stay the source's."""
+    """Yield a sentence about the tensors of other layers, which keep the names and axes of the source."""
     weights = [row for row in rows if row.move is not None and row.move.source is not None]
     stems = {row.new.name.removesuffix(target.weight) for row in weights}
     known = {row.new.name for row in weights} | {f"{stem}{name}" for stem in stems for name in (target.bias, LEARNED)}

@@ -1,4 +1,4 @@
-"""Drawn weights as a file, in the framework's own names and axes, and as statistics."""
+"""Save and load the weights of one layer, and compute their statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.bits.float32 import from_bfloat16
-from convpolicy.conversion.files.safetensors import WORDS, SafetensorsReader
+from convpolicy.conversion.files.safetensors import DTYPE_NAMES, SafetensorsReader
 from convpolicy.conversion.tensors import FLOATS, Entry
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
@@ -29,16 +29,21 @@ def save(
     seed: int = 0,
     dtype: str = "float32",
 ) -> None:
-    """Write weights under the policy's parameter names and in its axes; the file is written beside and then renamed.
+    """Write weights to a file, under the policy's parameter names and in its weight layout.
+
+    The file is written under a temporary name and renamed when complete. Its metadata contains ``policy`` as JSON, ``seed`` and
+    ``groups``.
 
     Args:
-        path: ends in ``.safetensors``.
-        policy: kept as JSON in the file's metadata under ``policy``, beside ``seed`` and ``groups``.
-        drawn: what `Policy.initial` returned.
-        groups, seed, dtype: they were drawn with.
+        path: path of the file; it ends in ``.safetensors``.
+        policy: policy that the weights were drawn with.
+        drawn: the weights, as returned by `Policy.initial`.
+        groups: number of groups of the layer.
+        seed: seed that the weights were drawn with.
+        dtype: dtype that the weights were drawn in.
 
     Raises:
-        InvalidValueError: another suffix, or bfloat16, which NumPy has not; nothing else is stored in its place.
+        InvalidValueError: the path has another suffix, or the dtype is bfloat16, which NumPy does not have.
         OSError: the file cannot be written.
     """
     from safetensors.numpy import save as serialised
@@ -48,7 +53,7 @@ def save(
         raise InvalidValueError(f"output must end in {SUFFIX}, got {target.name!r}; rename it.")
     if any(array is not None and array.dtype != dtype for array in drawn.values()):
         raise InvalidValueError(
-            f"dtype must be one that NumPy has for a file, got {dtype!r}; draw float32, or build a layer with seed= and save that."
+            f"dtype must be a NumPy dtype for a file, got {dtype!r}; draw float32, or build a layer with seed= and save that."
         )
     packed = policy.part("layout")[0].pack(drawn, groups)
     metadata = {"policy": json.dumps(policy.to_dict()), "seed": str(seed), "groups": str(groups)}
@@ -60,26 +65,28 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
     """Read the weights of one layer.
 
     Args:
-        path: a ``.safetensors`` file, or ``file.safetensors:prefix`` for the tensors whose names begin with ``prefix.``.
-        policy: names and axes are those of its layout, unless the file says its own policy, as `save` writes it.
+        path: path of a ``.safetensors`` file, or ``file.safetensors:prefix`` for the tensors whose names begin with ``prefix.``.
+        policy: policy whose layout has the names and axes of the tensors. If the metadata contains a policy, as in a file written by
+            `save`, that one is used instead.
 
     Returns:
-        ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}``, and the name of their dtype; bfloat16 comes as the
-        float32 numbers it holds.
+        ``{"weight": array (out, in/groups, kernel), "bias": array (out,) or None}``, and the name of their dtype. Tensors of
+        bfloat16 are returned as float32 arrays.
 
     Raises:
-        InvalidValueError: no such file format, a tensor that is missing or of other axes, or a dtype that is no real number.
+        InvalidValueError: the file is of another format, the weight is missing or has another number of axes, or its dtype is not
+            a floating-point one.
         OSError: the file cannot be read.
     """
     file, colon, prefix = path.rpartition(f"{SUFFIX}:")
     file, dot = (file + SUFFIX, f"{prefix}.") if colon else (path, "")
     if not Path(file).is_file():
-        raise InvalidValueError(f"weights must stand in a {SUFFIX} file, got {file!r}, which is no file; correct the path.")
+        raise InvalidValueError(f"weights must be in a {SUFFIX} file, got {file!r}, which does not exist; correct the path.")
     try:
         reader = SafetensorsReader(Path(file))
         try:
-            said = reader.metadata.get("policy")
-            layout = (policy if said is None else Policy.from_dict(json.loads(said))).part("layout")[0]
+            text = reader.metadata.get("policy")
+            layout = (policy if text is None else Policy.from_dict(json.loads(text))).part("layout")[0]
             entries = {entry.name: entry for entry in reader.entries}
             tensors = {name: entries[dot + name] for name in (layout.weight, layout.bias) if dot + name in entries}
             arrays = {name: _numbers(reader, entry) for name, entry in tensors.items() if entry.dtype in FLOATS}
@@ -87,28 +94,35 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
             reader.close()
     except (InvalidValueError, json.JSONDecodeError, RecursionError) as error:
         raise InvalidValueError(
-            f"{file!r} must be a {SUFFIX} file, got one that cannot be read: {error.__cause__ or error}; write it anew."
+            f"{file!r} must be a {SUFFIX} file, got one that cannot be read: {error.__cause__ or error}; write it again."
         ) from error
     if layout.weight not in tensors:
         raise InvalidValueError(
-            f"{file!r} must hold the tensor {dot + layout.weight!r}, it holds {', '.join(sorted(entries)) or 'none'}; name the layer as "
+            f"{file!r} must contain the tensor {dot + layout.weight!r}, got {', '.join(sorted(entries)) or 'none'}; name the layer as "
             f"{file}:prefix."
         )
     dtypes = {entry.dtype for entry in tensors.values()}
     if len(dtypes) > 1 or len(arrays) < len(tensors):
-        words = ", ".join(WORDS[name] for name in FLOATS)
-        raise InvalidValueError(f"weight and bias in {file!r} must both be of one of {words}; convert them.")
+        dtype_names = ", ".join(DTYPE_NAMES[name] for name in FLOATS)
+        raise InvalidValueError(f"weight and bias in {file!r} must both have one dtype of {dtype_names}; cast them.")
     return layout.unpack(arrays), dtypes.pop()
 
 
 def _numbers(reader: SafetensorsReader, entry: Entry) -> NDArray[Any]:
-    """Return a tensor; one of bfloat16 as float32 numbers."""
+    """Return a tensor as an array; bfloat16 becomes float32."""
     array = reader.array(entry)
     return from_bfloat16(array) if entry.dtype == "bfloat16" else array
 
 
 def statistics(drawn: Mapping[str, NDArray[Any] | None]) -> list[dict[str, Any]]:
-    """Return name, shape, count, mean, standard deviation, least and greatest of every parameter, in float64."""
+    """Return one dictionary of statistics per parameter, computed in float64.
+
+    Args:
+        drawn: the weights, as returned by `Policy.initial`.
+
+    Returns:
+        Dictionaries with ``parameter``, ``shape``, ``count``, ``mean``, ``std``, ``min`` and ``max``.
+    """
     rows = []
     for name, array in drawn.items():
         if array is not None:

@@ -1,4 +1,4 @@
-"""What `convert` returns: what became of every tensor."""
+"""The result of `convert`: a report about every tensor."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import attrs
 
 @attrs.frozen
 class Converted:
-    """What became of one tensor.
+    """Report of one converted tensor.
 
     Attributes:
-        name, old: new and old name; of a folded weight the directions' old one.
-        shape, dtype: new ones.
-        axes: e.g. ``"OIW -> OI1W"``; empty for what is no weight of a Conv1d.
-        why: how a weight was found: ``layer``, ``map PATTERN``, ``stamp`` or ``guessed``.
-        folded: True when weight normalisation was multiplied out.
+        name: name in the output.
+        old: name in the input. A folded weight was two tensors there; this is the name of the directions.
+        shape: shape in the output.
+        dtype: dtype in the output.
+        axes: axes of a Conv1d weight before and after, such as ``"OIW -> OI1W"``; empty for every other tensor.
+        why: how the weight was selected: ``layer``, ``map PATTERN``, ``stamp`` or ``guessed``.
+        folded: True when the two tensors of weight normalisation were replaced by the plain weight.
     """
 
     name: str
@@ -31,13 +33,13 @@ class Converted:
 
 @attrs.frozen(repr=False)
 class Conversion:
-    """What `convert` did.
+    """Report of a conversion; print it for a summary.
 
     Attributes:
-        output: the file written.
-        source, target: names of the policies or layouts.
-        tensors: one `Converted` for each, in the order of the file.
-        notes: what the result lacks or holds unexpectedly, as sentences.
+        output: path of the file that was written.
+        source, target: names of the policies or layouts of the input and the output.
+        tensors: one `Converted` per tensor, in the order of the file.
+        notes: warnings about the output, as sentences.
     """
 
     output: Path
@@ -48,17 +50,17 @@ class Conversion:
 
     @property
     def weights(self) -> tuple[Converted, ...]:
-        """The tensors that were selected as weights of a Conv1d."""
+        """The tensors that were converted as weights of a Conv1d."""
         return tuple(tensor for tensor in self.tensors if tensor.axes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the report as a dictionary of plain data, for JSON."""
         return attrs.asdict(self) | {"output": str(self.output)}
 
     def _repr_html_(self) -> str:
-        from convpolicy.pictures.table import table, text  # here: only to show it
+        from convpolicy.pictures.table import table, text  # here: only notebooks need it
 
-        rows = [(tensor.old, tensor.name, tensor.axes or "as it is", tensor.shape, tensor.dtype) for tensor in self.tensors]
+        rows = [(tensor.old, tensor.name, tensor.axes or "unchanged", tensor.shape, tensor.dtype) for tensor in self.tensors]
         return table(("from", "to", "axes", "shape", "dtype"), rows, repr(self)) + (
             text("\n".join(self.notes)) if self.notes else ""
         )

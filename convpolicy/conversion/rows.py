@@ -1,4 +1,4 @@
-"""What becomes of every tensor of a file, decided before anything is written."""
+"""Decide what to write for every tensor of a file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, entry, has_hol
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.parts.layout import Layout
 
-TILE = 64  # elements per axis that are transposed at once, so that reads and writes stay in the cache
+TILE = 64  # elements per axis that are transposed at once, small enough for the cache
 
 
 @attrs.frozen
 class Row:
-    """What becomes of one tensor.
+    """One tensor of the output, and where it comes from.
 
     Attributes:
-        old, new: entries of the source and of the result.
-        move: None when only its name or dtype changes, if anything.
-        norm: the lengths that are multiplied into the directions ``old``, when weight normalisation is folded.
+        old: entry of the tensor in the input.
+        new: entry of the tensor in the output.
+        move: how the tensor is selected and moved; None when at most its name or dtype changes.
+        norm: when weight normalisation is folded, the entry of the lengths; ``old`` is the entry of the directions.
     """
 
     old: Entry
@@ -37,23 +38,23 @@ class Row:
 
     @property
     def keeps_bytes(self) -> bool:
-        """True when the bytes are copied as they stand."""
+        """True when the bytes are copied unchanged."""
         return self.old.dtype == self.new.dtype and self.norm is None and not self.moves_bytes
 
     @property
     def moves_bytes(self) -> bool:
-        """True when the elements stand in another order afterwards."""
+        """True when the elements have another order in the output."""
         move = self.move
         return move is not None and move.source is not None and not _same_order(move.source, move.target, self.old.shape)
 
     @property
     def axes(self) -> str:
-        """E.g. ``"OIW -> OI1W"``; empty for what is no weight of a Conv1d."""
+        """Axes of a Conv1d weight before and after, such as ``"OIW -> OI1W"``; empty for every other tensor."""
         move = self.move
         return "" if move is None or move.source is None or move.target is None else f"{move.source.axes} -> {move.target.axes}"
 
     def values(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return a weight with its axes moved, contiguous."""
+        """Return the array of the input with its axes moved, as a contiguous array of the output's shape."""
         return _packed(_moved(self.move, array)) if self.moves_bytes else array.reshape(self.new.shape)
 
 
@@ -61,19 +62,20 @@ def plan(
     entries: tuple[Entry, ...], selection: Selection, source: Side, target: Side, stamp: Stamp | None, home: bool,
     dtype: str | None, fold: bool,
 ) -> list[Row]:  # fmt: skip
-    """Return what becomes of every tensor, in the order of the file.
+    """Return one `Row` per tensor of the output, in the order of the file.
 
     Args:
-        entries: of the source.
-        selection: which of them move, and which have another name in a map.
-        source, target: of the conversion.
-        stamp: of the source file.
-        home: True when the result is what the file was before its stamp; names and axes of the stamp then return.
-        dtype: of every floating-point tensor; None keeps each one's.
-        fold: True to multiply weight normalisation out.
+        entries: entries of the input.
+        selection: the tensors that move, and the new names that a map has.
+        source, target: the two sides of the conversion.
+        stamp: stamp of the input, or None.
+        home: True to convert a file back to what it was before its first conversion: its tensors get their old names and axes.
+        dtype: dtype of every floating-point tensor of the output; None keeps each tensor's dtype.
+        fold: True to replace the two tensors of weight normalisation by the plain weight.
 
     Raises:
-        InvalidValueError: a weight that its layout cannot hold, two tensors of one name, or lengths without directions.
+        InvalidValueError: a weight does not have the axes of its layout, two tensors get the same name, or one of the two tensors of
+            weight normalisation is missing.
     """
     moves, names = selection.moves, selection.names
     known = {row.name: row for row in entries}
@@ -90,14 +92,14 @@ def plan(
             move = attrs.evolve(move, part="weight")
         stored = old.name in origins and norm is None
         name = origins[old.name].name if stored else _name(names.get(old.name, old.name), move, biases, source, target)
-        kept = old.dtype if dtype is None or old.dtype not in FLOATS else dtype
+        new_dtype = old.dtype if dtype is None or old.dtype not in FLOATS else dtype
         if dtype is not None and is_unnamed(old.dtype):
             raise InvalidValueError(f"{old.name!r} is {old.dtype}, which cannot be cast to {dtype}: {UNNAMED}.")
         new = attrs.evolve(old, name=name, shape=_shape(move, old))
-        row = Row(old, new if kept == old.dtype else entry(name, new.shape, kept, old.part), move, norm)
+        row = Row(old, new if new_dtype == old.dtype else entry(name, new.shape, new_dtype, old.part), move, norm)
         if row.moves_bytes and not has_holder(old.dtype):
             raise InvalidValueError(
-                f"{old.name!r} is of dtype {old.dtype}, whose elements cannot be moved one by one; store it as float16 first."
+                f"{old.name!r} has dtype {old.dtype}, whose elements cannot be moved one by one; store it as float16 first."
             )
         rows.append(row)
     _check_names(rows, target)
@@ -105,7 +107,7 @@ def plan(
 
 
 def _biases(known: Mapping[str, Entry], selection: Selection, source: Side, target: Side) -> dict[str, str]:
-    """Return the names of biases, before and after: of the tensors beside a weight that have its number of outputs."""
+    """Return the new name of each bias: of each tensor beside a weight that has one element per output."""
     named = {selection.names.get(name, name): entry for name, entry in known.items()}
     biases = {}
     for name, move in selection.moves.items():
@@ -119,13 +121,13 @@ def _biases(known: Mapping[str, Entry], selection: Selection, source: Side, targ
 
 
 def _shape(move: Move | None, old: Entry) -> tuple[int, ...]:
-    """Return the shape of a tensor in the result."""
+    """Return the shape of a tensor in the output."""
     if move is None or move.source is None:
         return old.shape
     if len(old.shape) != len(move.source.axes) or not fits_array(old):
         raise InvalidValueError(
-            f"{old.name!r} is no weight of a Conv1d as {move.source.name} lays it out (axes {move.source.axes}): it has "
-            f"{len(old.shape)} axes of lengths {old.shape[:8]}; take it out of the map, or correct the layout."
+            f"{old.name!r} cannot be a Conv1d weight in the layout {move.source.name} (axes {move.source.axes}): it has "
+            f"{len(old.shape)} axes of lengths {old.shape[:8]}; remove it from the map, or correct the layout."
         )
     try:
         return _moved(move, np.broadcast_to(np.uint8(0), old.shape)).shape
@@ -134,38 +136,40 @@ def _shape(move: Move | None, old: Entry) -> tuple[int, ...]:
 
 
 def stamped(rows: list[Row], suffix: str, source: Side, target: Side, old: Stamp | None) -> Stamp | None:
-    """Return the stamp of the result, or None when every tensor is as it was in the original file, and so is the policy."""
+    """Return the stamp of the output, or None when its policy and every tensor are those of the original file."""
     origin = old or Stamp(suffix, source.name, source.name, {})
     tensors = {}
     for row in rows:
-        before = origin.tensors.get(row.old.name, Origin(row.old.name))
+        first = origin.tensors.get(row.old.name, Origin(row.old.name))
         move = row.move
         if move is not None and move.source is not None and move.target is not None:
-            was = before.source or move.source.name
-            before = Origin(before.name, was, move.target.name, move.groups or before.groups or _groups(row))
-        if row.norm is not None:  # its halves are gone for good; in the original layout it is called as a plain weight is
-            stem = (parts_of(before.name, PLAIN) or ("", ""))[0]
-            before = attrs.evolve(before, name=f"{stem}{PLAIN}")
-        if row.new.name != before.name or before.source != before.target:
-            tensors[row.new.name] = before
+            layout = first.source or move.source.name
+            first = Origin(first.name, layout, move.target.name, move.groups or first.groups or _groups(row))
+        if row.norm is not None:  # folding cannot be undone, so a conversion back makes a plain weight
+            stem = (parts_of(first.name, PLAIN) or ("", ""))[0]
+            first = attrs.evolve(first, name=f"{stem}{PLAIN}")
+        if row.new.name != first.name or first.source != first.target:
+            tensors[row.new.name] = first
     if not tensors and target.name == origin.source:
         return None
     return Stamp(origin.suffix, origin.source, target.name, tensors, None if target.policy is None else target.policy.to_dict())
 
 
 def _groups(row: Row) -> int | None:
-    """Return the groups of a depthwise weight, which its own axes tell."""
+    """Return the number of groups of a depthwise weight, which is the length of one of its axes, or None."""
     layout = row.move.source if row.move is not None else None
     return row.old.shape[layout.axes.index("I")] or None if layout is not None and "M" in layout.axes else None
 
 
 def _pairs(known: Mapping[str, Entry], moves: Mapping[str, Move]) -> dict[str, str]:
-    """Return directions -> lengths of every weight normalisation among the weights."""
+    """Return the names of the directions and the lengths of every weight normalisation."""
     pairs = {name: partner(name) for name, move in moves.items() if move.part == "v"}
-    alone = [name for name, move in moves.items() if move.part == "g" and name not in pairs.values()]
-    alone += [name for name, lengths in pairs.items() if lengths not in known or moves.get(lengths) is None]
-    if alone:
-        raise InvalidValueError(f"{alone[0]!r} cannot be folded: its other half is not among the weights; select both.")
+    unpaired = [name for name, move in moves.items() if move.part == "g" and name not in pairs.values()]
+    unpaired += [name for name, lengths in pairs.items() if lengths not in known or moves.get(lengths) is None]
+    if unpaired:
+        raise InvalidValueError(
+            f"{unpaired[0]!r} cannot be folded: the other tensor of its weight normalisation is not selected; select both."
+        )
     for directions, lengths in pairs.items():
         if known[directions].dtype not in FLOATS or known[lengths].dtype not in FLOATS:
             raise InvalidValueError(
@@ -188,37 +192,37 @@ def _name(old: str, move: Move | None, biases: Mapping[str, str], source: Side, 
 
 
 def _check_names(rows: list[Row], target: Side) -> None:
-    taken: dict[str, str] = {}
+    old_names: dict[str, str] = {}
     separator = target.names.separator
     for row in rows:
         parts = row.new.name.split(separator) if target.names.groups else [row.new.name]
         if any(part in ("", ".", "..") or not _is_text(part) for part in parts):
             raise InvalidValueError(
-                f"{row.old.name!r} would be called {row.new.name!r}, which not every file can hold; rename it in a map."
+                f"{row.old.name!r} would be called {row.new.name!r}, which not every file format can store; rename it in a map."
             )
-        if row.new.name in taken:
+        if row.new.name in old_names:
             raise InvalidValueError(
-                f"{taken[row.new.name]!r} and {row.old.name!r} would both be called {row.new.name!r}; rename one in a map."
+                f"{old_names[row.new.name]!r} and {row.old.name!r} would both be called {row.new.name!r}; rename one in a map."
             )
-        taken[row.new.name] = row.old.name
+        old_names[row.new.name] = row.old.name
     if target.names.groups:
-        for name, old in taken.items():
+        for name, old in old_names.items():
             parents = name.split(separator)[:-1]
             paths = (separator.join(parents[: n + 1]) for n in range(len(parents)))
-            inside = next((path for path in paths if path in taken), None)
-            if inside is not None:
+            dataset = next((path for path in paths if path in old_names), None)
+            if dataset is not None:
                 raise InvalidValueError(
-                    f"{taken[inside]!r} and {old!r} would be a dataset {inside!r} and a group of that name; rename one in a map."
+                    f"{old_names[dataset]!r} and {old!r} would be a dataset {dataset!r} and a group of that name; rename one in a map."
                 )
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name is Unicode without a zero, at which archives cut it."""
+    """Return whether a name is valid Unicode without a null character, at which archives cut it."""
     return "\0" not in name and not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def _same_order(source: Layout, target: Layout | None, shape: tuple[int, ...]) -> bool:
-    """Whether the elements of a weight stand in the same order in both layouts."""
+    """Return whether the elements of a weight have the same order in both layouts."""
     if target is None or source.axes == target.axes:
         return True
     if "M" in source.axes + target.axes:
@@ -228,7 +232,7 @@ def _same_order(source: Layout, target: Layout | None, shape: tuple[int, ...]) -
 
 
 def _moved(move: Move | None, array: NDArray[Any]) -> NDArray[Any]:
-    """Return a weight in the target's axes, as a view where one is enough."""
+    """Return a weight in the target's layout, as a view when possible."""
     if move is None or move.source is None or move.target is None or move.source.axes == move.target.axes:
         return array
     if "M" in move.target.axes and move.groups is None:
@@ -239,9 +243,9 @@ def _moved(move: Move | None, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _packed(view: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous copy of a view whose axes are moved, tile by tile."""
-    made = np.empty(view.shape, view.dtype)
+    """Return a contiguous copy of a transposed view, made tile by tile."""
+    copy = np.empty(view.shape, view.dtype)
     for corner in np.ndindex(*(-(-length // TILE) for length in view.shape)):
         tile = tuple(slice(at * TILE, (at + 1) * TILE) for at in corner)
-        made[tile] = view[tile]
-    return made
+        copy[tile] = view[tile]
+    return copy

@@ -1,4 +1,4 @@
-"""Which tensors of a file move: what its stamp says comes first, then a map, layers or a guess."""
+"""Select the tensors to convert: from the stamp of the file, a map, layers or a guess."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from convpolicy.parts.layout import Layout
 def select(
     reader: Reader, source: Side, target: Side, stamp: Stamp | None, *, layers: Any, mapping: Any, guess: bool
 ) -> Selection:
-    """Return which tensors move, and how.
+    """Return the tensors of a file that are Conv1d weights, and how each one moves.
 
     Args:
-        reader: of the file.
-        source, target: of the conversion.
-        stamp: of the file, or None.
-        layers, mapping, guess: see `convert`.
+        reader: reader of the file.
+        source, target: the two sides of the conversion.
+        stamp: stamp of the file, or None.
+        layers, mapping, guess: arguments of `convert`.
 
     Raises:
-        InvalidValueError: a source that the stamp contradicts, or nothing that tells which tensors are weights.
+        InvalidValueError: the stamp contradicts ``source``, or nothing says which tensors are weights.
         InvalidValueError, InvalidTypeError, UnknownNameError: see `by_layers` and `by_map`.
     """
     entries = {entry.name: entry for entry in reader.entries}
@@ -42,7 +42,7 @@ def select(
         if name in moves:
             stem, _part = parts_of(new, source.weight) or ("", "")
             moves[name] = attrs.evolve(moves[name], stem=stem, name=None if stem else new)
-    # those without a layout yet, under the names that they will have
+    # every tensor under its new name
     rest = {
         mapped.names.get(name, name): attrs.evolve(entry, name=mapped.names.get(name, name)) for name, entry in entries.items()
     }
@@ -57,24 +57,24 @@ def select(
     elif guess:
         free = {name: entry for name, entry in rest.items() if old[name] not in mapped.moves}
         result = by_guess(free, source, target)
-        as_it_was = "" if stamp is None else _as_it_was(reader, stamp)
+        unmoved = "" if stamp is None else _reason_unmoved(reader, stamp)
         for name, move in result.moves.items():
-            if stamp is not None and as_it_was and old[name] not in stamp.tensors:
-                left[old[name]] = as_it_was
+            if stamp is not None and unmoved and old[name] not in stamp.tensors:
+                left[old[name]] = unmoved
             elif old[name] not in known:
                 moves[old[name]] = move
         left |= {old[name]: reason for name, reason in result.left.items() if old[name] not in known}
     moves |= mapped.moves
     if not explicit and stamp is None and source.layout.axes != target.layout.axes:
         raise InvalidValueError(
-            "which tensors are weights of a Conv1d is not known; pass layers (a captured model), mapping (a map of names), or "
+            "convert does not know which tensors are Conv1d weights; pass layers (a captured model), mapping (a map of names), or "
             "guess=True (by names and shapes)."
         )
     if explicit and not moves and not (mapped.names and source.layout.axes == target.layout.axes):
-        why = next((f"; {name!r} is left as it is: {reason}" for name, reason in left.items()), "")
+        why = next((f"; {name!r} is copied unchanged: {reason}" for name, reason in left.items()), "")
         raise InvalidValueError(
-            f"{reader.path} has no weight of a Conv1d as {source.name} lays it out (axes {source.layout.axes}, name "
-            f"{source.weight!r}){why or '; correct the source or say which they are in a map'}."
+            f"{reader.path} has no Conv1d weight in the layout of {source.name} (axes {source.layout.axes}, name "
+            f"{source.weight!r}){why or '; correct the source, or name the weights in a map'}."
         )
     return Selection(moves, mapped.names, left)
 
@@ -82,42 +82,40 @@ def select(
 def _by_stamp(
     reader: Reader, stamp: Stamp | None, entries: Mapping[str, Entry], source: Side, target: Side, *, complete: bool
 ) -> dict[str, Move]:
-    """Return what the stamp knows of the tensors, after it has been compared with the source."""
+    """Return the weights that the stamp lists, after checking that it agrees with the source."""
     if stamp is None:
         return {}
-    now = side("the file's stamp", stamp.target)
-    if now.layout.axes != source.layout.axes:
+    stamped_side = side("the file's stamp", stamp.target)
+    if stamped_side.layout.axes != source.layout.axes:
         raise InvalidValueError(
-            f"source must be {stamp.target!r}, as {reader.path} says of itself, got {source.name!r}; pass that."
+            f"source must be {stamp.target!r}, as the metadata of {reader.path} records, got {source.name!r}; pass source={stamp.target!r}."
         )
     return dict(by_stamp(stamp, entries, source, target, complete=complete))
 
 
 def _check_map(reader: Reader, mapped: Mapped, stamp: Stamp | None) -> None:
     for name, move in mapped.moves.items():
-        said = "" if stamp is None or name not in stamp.tensors else stamp.tensors[name].target
-        if said and move.source is not None and side("the file's stamp", said).layout.axes != move.source.axes:
+        layout = "" if stamp is None or name not in stamp.tensors else stamp.tensors[name].target
+        if layout and move.source is not None and side("the file's stamp", layout).layout.axes != move.source.axes:
             raise InvalidValueError(
-                f"mapping lays {name!r} out as {move.source.name!r}, and {reader.path} says of itself that it is {said!r}; leave it out "
-                "of the map."
+                f"mapping has the layout {move.source.name!r} for {name!r}, and the metadata of {reader.path} records {layout!r}; remove "
+                "it from the map."
             )
 
 
 def _layout(stamp: Stamp | None, name: str, own: Layout) -> Layout:
-    """Return the layout that the file has for the weight of a layer: what its stamp says, or the layer's own."""
+    """Return the layout that a layer's weight has in the file: the one in its stamp, or the layer's own."""
     origin = None if stamp is None else stamp.tensors.get(name)
     if origin is not None and origin.target:
         return side("the file's stamp", origin.target).layout
-    if stamp is not None and stamp.source != stamp.target:  # still as in the original file
+    if stamp is not None and stamp.source != stamp.target:  # a tensor that the earlier conversion copied unchanged
         return side("the file's stamp", stamp.source).layout
     return own
 
 
-def _as_it_was(reader: Reader, stamp: Stamp) -> str:
-    """Return why a weight that the stamp does not name is not result, or an empty text where its layout is the same."""
-    before, now = (side("the file's stamp", name).layout for name in (stamp.source, stamp.target))
-    if before.axes == now.axes:
+def _reason_unmoved(reader: Reader, stamp: Stamp) -> str:
+    """Return the reason not to guess about a weight that the stamp does not list; empty when both its layouts agree."""
+    original, converted = (side("the file's stamp", name).layout for name in (stamp.source, stamp.target))
+    if original.axes == converted.axes:
         return ""
-    return (
-        f"{reader.path} says of itself that it is still as in the original file, laid out as {stamp.source}; pass layers or a map"
-    )
+    return f"according to the metadata of {reader.path} it is still in its original layout, that of {stamp.source}; pass layers or a map"

@@ -1,4 +1,4 @@
-"""The two sides of a conversion, and the weights that move between them: names, layouts, and what a stamp tells."""
+"""The two sides of a conversion, and the weights that move between them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueErr
 from convpolicy.parts.layout import Layout
 
 PLAIN = "weight"
-# weight normalisation keeps that as two: its lengths and its directions
+# the two tensors of weight normalisation: lengths, directions
 NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 
 
 @attrs.frozen
 class Side:
-    """Source or target of a conversion: a policy, or a layout alone.
+    """The source or the target of a conversion: a policy, or a layout alone.
 
     Attributes:
-        name: of the policy or layout.
-        layout: its layout of weights.
-        policy: None for a layout alone.
-        names: how the file names parameters.
+        name: name of the policy or layout.
+        layout: weight layout.
+        policy: the policy; None for a layout alone.
+        names: names of parameters in the file.
     """
 
     name: str
@@ -49,42 +49,46 @@ class Side:
 
     @property
     def framework(self) -> str:
-        """The policy's framework, else empty."""
+        """Framework of the policy; empty for a layout alone."""
         return "" if self.policy is None else self.policy.framework
 
 
 def side(argument: str, named: Any) -> Side:
-    """Return what a policy, a layout, or the name of either means.
+    """Return the side that a policy, a layout, or the name of either describes.
+
+    Args:
+        argument: name of the caller's argument, used in the message.
+        named: the policy, layout or name.
 
     Raises:
-        UnknownNameError, InvalidTypeError: neither; holds the argument.
+        UnknownNameError, InvalidTypeError: ``named`` is something else; the message contains the argument's name.
     """
     if isinstance(named, str) and named in registry.current().parts("layout"):
         named = registry.current().get("layout", named)
     if isinstance(named, Layout):
         if named.holds_data:
             raise InvalidTypeError(
-                f"{argument} must be a layout of weights, got {named.name!r}, which is of data; pick one of weights."
+                f"{argument} must be a weight layout, got the data layout {named.name!r}; choose a weight layout."
             )
         return Side(named.name, named)
     try:
-        found = policy(named)
+        chosen = policy(named)
     except ConvPolicyError as error:
         raise type(error)(f"{argument}: {error}") from error
-    return Side(found.name, found.part("layout")[0], found)
+    return Side(chosen.name, chosen.part("layout")[0], chosen)
 
 
 @attrs.frozen
 class Move:
-    """A weight of a Conv1d, or a tensor that only gets another name.
+    """A tensor selected as a Conv1d weight, and how it moves.
 
     Attributes:
-        source, target: layouts; None when only the name changes.
-        stem: its name without the parameter's, e.g. ``"encoder.conv1."``.
-        why: how it was found.
-        groups: for depthwise layouts.
-        part: ``"weight"``, or ``"g"`` or ``"v"`` of weight normalisation.
-        name: new name, when it is given.
+        source, target: layouts before and after; None when only the name changes.
+        stem: start of the name, without the parameter's name, such as ``"encoder.conv1."``.
+        why: how the tensor was selected; see `Converted`.
+        groups: number of groups, for depthwise layouts.
+        part: ``"weight"``, or ``"g"`` (lengths) or ``"v"`` (directions) of weight normalisation.
+        name: new name; None to build it from stem and layout.
     """
 
     source: Layout | None
@@ -98,12 +102,12 @@ class Move:
 
 @attrs.frozen
 class Selection:
-    """What is known of the tensors of a file.
+    """The tensors of a file that change, and those that only resemble weights.
 
     Attributes:
-        moves: name of a tensor -> its `Move`.
-        names: name of a tensor -> the name that a map has for it, where the map has a name alone.
-        left: name of a tensor that looks like a weight -> why it is copied as it is.
+        moves: name of each Conv1d weight, with its `Move`.
+        names: name of each tensor for which a map has only a new name, with that name.
+        left: name of each tensor that resembles a weight and is copied unchanged, with the reason.
     """
 
     moves: Mapping[str, Move]
@@ -112,7 +116,7 @@ class Selection:
 
 
 def parts_of(name: str, weight: str) -> tuple[str, str] | None:
-    """Return stem and part of the name of a weight, else None."""
+    """Split the name of a weight into its stem and the ``part`` of a `Move`; return None for other tensors."""
     endings = [(weight, "weight"), *((pair[i], "gv"[i]) for pair in NORMS for i in range(2) if weight == PLAIN)]
     for ending, part in endings:
         stem = name.removesuffix(ending)
@@ -122,7 +126,7 @@ def parts_of(name: str, weight: str) -> tuple[str, str] | None:
 
 
 def partner(name: str) -> str:
-    """Return the name of the lengths that belong to directions."""
+    """Return the name of the lengths that belong to directions of weight normalisation; empty for other tensors."""
     for lengths, directions in NORMS:
         if name.endswith(directions):
             return name.removesuffix(directions) + lengths
@@ -130,12 +134,12 @@ def partner(name: str) -> str:
 
 
 def has_layout(side: Side, layout: Layout) -> bool:
-    """Whether a layer of the side's framework has weights of a layout."""
+    """Return whether a layer of the side's framework has this weight layout."""
     return layout.name in _layouts(side.framework)
 
 
 def has_depthwise(side: Side) -> bool:
-    """Whether the side's framework has a layout for depthwise weights alone."""
+    """Return whether the side's framework has a separate layout for depthwise weights."""
     return any("M" in layout.axes for layout in _layouts(side.framework).values())
 
 
@@ -146,27 +150,35 @@ def _layouts(framework: str) -> dict[str, Layout]:
 
 
 def kept_in(target: Side, layout: Layout, source: Side) -> Layout:
-    """Return the target's layout of a weight: its own where that is another one than the source's and the target's framework has it."""
-    own = layout.name != source.layout.name and target.framework == source.framework and has_layout(target, layout)
-    return layout if own else target.layout
+    """Return the layout of a weight in the output: the target's or, for a depthwise layer of the same framework, its own."""
+    special = layout.name != source.layout.name and target.framework == source.framework and has_layout(target, layout)
+    return layout if special else target.layout
 
 
 def by_stamp(
     stamp: Stamp, entries: Mapping[str, Entry], source: Side, target: Side, *, complete: bool
 ) -> Iterator[tuple[str, Move]]:
-    """Yield the weights that an earlier conversion moved.
+    """Yield the name and the `Move` of each weight that an earlier conversion moved.
+
+    Args:
+        stamp: stamp of the file.
+        entries: tensors of the file by name.
+        source, target: the two sides of the conversion.
+        complete: True to refuse a stamp that lists a tensor that the file does not have.
 
     Raises:
-        InvalidValueError: a tensor that is no longer there, where the stamp must be ``complete``; holds its name.
+        InvalidValueError: the file does not have a tensor of the stamp; the message names it.
     """
     for name, origin in stamp.tensors.items():
         if name not in entries:
             if not complete:
                 continue
-            raise InvalidValueError(f"the file's stamp names {name!r}, which it has not; pass layers, mapping or guess instead.")
+            raise InvalidValueError(
+                f"the file's stamp lists {name!r}, which the file does not have; pass layers, mapping or guess instead."
+            )
         if origin.target:
             stem, part = parts_of(name, source.weight) or ("", "weight")
             own = side("the file's stamp", origin.target).layout
-            back = origin.source and stamp.source == target.name  # to the layout it had, which may be a depthwise one
-            then = side("the file's stamp", origin.source).layout if back else target.layout
-            yield name, Move(own, then, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)
+            back = origin.source and stamp.source == target.name  # the original layout may be a depthwise one
+            new = side("the file's stamp", origin.source).layout if back else target.layout
+            yield name, Move(own, new, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)

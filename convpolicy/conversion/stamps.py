@@ -1,4 +1,4 @@
-"""The stamp in a converted file's metadata: what it was, what it is, and each tensor that is no longer as it was."""
+"""The stamp in a converted file's metadata, which records what was converted so that it can be converted back."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ SCHEMA = 1
 
 @attrs.frozen
 class Origin:
-    """Where one tensor came from.
+    """The original name and layout of one tensor.
 
     Attributes:
-        name: in the original file.
-        source, target: names of the layouts that it had there and has now, both empty when it is no weight of a Conv1d.
-        groups: of a depthwise weight, else None.
+        name: name in the original file.
+        source: name of the layout in the original file; empty when the tensor is not a Conv1d weight.
+        target: name of the layout in this file; empty when the tensor is not a Conv1d weight.
+        groups: number of groups of a depthwise weight, else None.
     """
 
     name: str = attrs.field(validator=attrs.validators.instance_of(str))
@@ -36,13 +37,14 @@ class Origin:
 
 @attrs.frozen
 class Stamp:
-    """What a converted file says of itself.
+    """The record of a conversion in the metadata of its output.
 
     Attributes:
-        suffix: of the original file.
-        source, target: names of the policies, or layouts, that it had and has.
-        tensors: name now -> `Origin`, of those whose name or axes changed.
-        policy: the target as plain data, when it is a policy.
+        suffix: suffix of the original file.
+        source: name of the policy or layout of the original file.
+        target: name of the policy or layout of this file.
+        tensors: name in this file of each tensor whose name or axes changed, with its `Origin`.
+        policy: the target policy as plain data; None for a layout alone.
     """
 
     suffix: str = attrs.field(validator=attrs.validators.instance_of(str))
@@ -52,21 +54,25 @@ class Stamp:
     policy: Mapping[str, Any] | None = None
 
     def text(self) -> str:
-        """Return it as JSON."""
+        """Return the stamp as JSON."""
         tensors = {name: _filled(origin) for name, origin in self.tensors.items()}
         data = {"schema": SCHEMA, **_filled(self, "tensors"), "tensors": tensors}
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def _filled(value: Any, *left_out: str) -> dict[str, Any]:
-    return {name: kept for name, kept in attrs.asdict(value).items() if name not in left_out and kept not in ("", None)}
+    return {name: entry for name, entry in attrs.asdict(value).items() if name not in left_out and entry not in ("", None)}
 
 
 def read(metadata: Mapping[str, str], path: Path) -> Stamp | None:
     """Return the stamp of a file, or None.
 
+    Args:
+        metadata: metadata of the file.
+        path: path of the file, used in the message.
+
     Raises:
-        InvalidValueError: one that cannot be read; names the file.
+        InvalidValueError: the stamp is damaged; the message names the file.
     """
     if STAMP not in metadata:
         return None
@@ -77,7 +83,7 @@ def read(metadata: Mapping[str, str], path: Path) -> Stamp | None:
         tensors = {name: Origin(**origin) for name, origin in data.pop("tensors").items()}
         return Stamp(tensors=tensors, **data)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        said = error.args[0] if error.args else type(error).__name__
+        cause = error.args[0] if error.args else type(error).__name__
         raise InvalidValueError(
-            f"{path} has a stamp that cannot be read ({said}); take {STAMP!r} out of its metadata, or convert anew."
+            f"{path} has a stamp that cannot be read ({cause}); remove {STAMP!r} from its metadata, or convert the original file again."
         ) from error

@@ -1,4 +1,4 @@
-"""Whether a policy pads as another rule does, for a framework that has a name for that rule."""
+"""Tests whether a policy pads like another rule, so that a framework can use its name for that rule."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.padding import PaddingRule
 
-MOST_LENGTHS = 512  # compared one after another; a longer period than that is compared in part
+MOST_LENGTHS = 512  # consecutive lengths to compare; a longer period is compared in part
 LONG_LENGTHS = tuple(2**power + more for power in range(10, 24) for more in (-1, 0, 1))
 
 
 def pads_alike(policy: Policy, rule: str | Choice, spec: ConvSpec) -> bool:
-    """Return True when a framework's name for a rule means what the policy pads.
+    """Return True if a framework can use its name for a rule in a layer of the policy.
 
-    That is so when the policy's padding is this rule or an alias of it, and when it depends on the length and both give the same
-    pads: at each of the first lengths, over a period of the stride, and at long ones. Pads that do not depend on the length are
-    numbers, for which a framework needs no name.
+    This is the case if the policy's padding is this rule or an alias of it. It is also the case if both depend on the length
+    and their pads are equal at the first lengths, over a period of the stride, and at long lengths. The result is False for
+    other pads that do not depend on the length: the framework gets them as numbers.
 
     Args:
-        policy: whose padding rule is compared; its padding mode is not.
+        policy: the policy; its padding mode is not compared.
         rule: name of the other rule, or a `Choice` of it.
         spec: sizes of the layer.
     """
@@ -40,7 +40,7 @@ def _alike(padding: Choice, other: Choice, kernel: int, stride: int, dilation: i
     period = stride + (kernel - 1) * dilation + 1
     for length in (*range(1, min(2 * period, MOST_LENGTHS) + 1), *LONG_LENGTHS):
         try:
-            pads = {rule.resolve(kernel, stride, dilation, length, words) for rule, words in zip(rules, arguments)}
+            pads = {rule.resolve(kernel, stride, dilation, length, params) for rule, params in zip(rules, arguments)}
         except ConvPolicyError:
             return False
         if len(pads) > 1:

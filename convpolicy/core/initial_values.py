@@ -1,4 +1,4 @@
-"""Initial weights and biases: weight, then bias, from one random stream."""
+"""Draws the initial weight and bias of a layer from one random stream."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Values = dict[str, NDArray[Any] | None]
 
 @attrs.frozen
 class Fill:
-    """How one tensor of a layer gets its initial values.
+    """The initializer of one tensor of a layer.
 
     Args:
         choice: the initializer as the policy names it, for messages and comparisons.
         initializer: the registered initializer.
-        arguments: its parameters.
+        arguments: the initializer's parameters.
     """
 
     choice: Choice
@@ -42,20 +42,20 @@ class Fill:
 
 
 def in_words(choice: Choice) -> str:
-    """Return an initializer as text for people: its distribution, or the choice itself where none is known."""
+    """Return an initializer as text for people: its distribution, or the choice if the initializer declares none."""
     try:
         part, arguments = named_part("initializer", choice)
         text = in_words_of(part.distribution(**arguments)) if part.distribution is not None else ""
-    except Exception:  # of a plugin, or a name that is not registered: text is for reading, building the layer refuses it
+    except Exception:  # a plugin fails, or the name is not registered; building the layer raises the error
         text = ""
     return text or str(choice)
 
 
 def check_dtype(dtype: Any) -> None:
-    """Refuse a dtype in which no initial values are drawn.
+    """Refuse a dtype that initial values do not support.
 
     Raises:
-        InvalidValueError: holds those there are.
+        InvalidValueError: the dtype is not supported. The message lists the supported ones.
     """
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise InvalidValueError(f"dtype must be one of {', '.join(DTYPES)}, got {shown(dtype)}; pick one.")
@@ -66,17 +66,17 @@ def targets(spec: ConvSpec, fills: Mapping[str, Fill]) -> dict[str, Target]:
 
     Args:
         spec: checked sizes.
-        fills: role -> `Fill`; a layer without bias has none for ``"bias"``.
+        fills: a `Fill` for the role ``"weight"``, and for ``"bias"`` if the layer has a bias.
     """
     shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,)}
     return {role: Target(shapes[role], spec.fans, spec.groups) for role in fills}
 
 
 def require(spec: ConvSpec, fills: Mapping[str, Fill]) -> None:
-    """Ask every initializer whether it fits its tensor, before anything is built or drawn.
+    """Check that every initializer accepts its tensor, before anything is built or drawn.
 
     Raises:
-        InvalidValueError: an initializer that does not fit the shape; holds the field and the initializer's sentence.
+        InvalidValueError: an initializer refuses the shape. The message contains the field and the initializer's reason.
     """
     for role, target in targets(spec, fills).items():
         try:
@@ -93,42 +93,43 @@ def draw(
     stream: Stream,
     dtype: str = "float32",
 ) -> Values:
-    """Draw weight (out, in/groups, kernel), then bias (out,) or None.
+    """Draw a weight (out, in/groups, kernel), then a bias (out,) or None.
 
     Args:
-        fills: role -> `Fill`, in the order in which they are drawn.
-        constructed: what the framework's own constructor draws first; a tensor whose `Fill` names the same initializer keeps
-            these values, the others are drawn anew. Empty where nothing is drawn twice.
-        layout: of the weight; values are drawn in its axis order.
+        fills: role -> `Fill`, in the order in which the tensors are drawn.
+        constructed: role -> `Fill` of the framework's constructor, which draws first. A tensor with the same initializer in
+            ``fills`` keeps these values; the others are drawn again. Empty if the constructor draws nothing.
+        layout: layout of the weight; values are drawn in its axis order.
         spec: checked sizes.
         stream: the random stream.
-        dtype: ``"float32"``, ``"float64"``, ``"float16"``, or ``"bfloat16"``, which comes as the float32 numbers it holds.
+        dtype: ``"float32"``, ``"float64"``, ``"float16"`` or ``"bfloat16"``; bfloat16 values are returned as float32.
 
     Raises:
-        InvalidValueError: an initializer that does not fit, or values that ``dtype`` does not hold; holds the field.
+        InvalidValueError: an initializer refuses its tensor, or a value is out of the range of ``dtype``. The message contains
+            the field.
     """
     require(spec, fills)
     draws = Draws(stream, layout, spec.groups, dtype)
     values: Values = dict.fromkeys(ROLES)
     for role, target in targets(spec, constructed).items():
-        values[role] = _filled(role, constructed[role], target, draws, stream, dtype)
+        values[role] = _fill(role, constructed[role], target, draws, stream, dtype)
     for role, target in targets(spec, fills).items():
         if role not in constructed or fills[role].choice != constructed[role].choice:
-            values[role] = _filled(role, fills[role], target, draws, stream, dtype)
+            values[role] = _fill(role, fills[role], target, draws, stream, dtype)
     return values
 
 
-def _filled(role: str, fill: Fill, target: Target, draws: Draws, stream: Stream, dtype: str) -> NDArray[Any]:
+def _fill(role: str, fill: Fill, target: Target, draws: Draws, stream: Stream, dtype: str) -> NDArray[Any]:
     stream.begin(role)
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # refused below, in words
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below with a message
             values = rounded(fill.initializer.fill(draws, target, fill.arguments), dtype)
-            finite = math.isfinite(np.add.reduce(values, axis=None))  # one pass; a sum may overflow where no value does
+            finite = math.isfinite(np.add.reduce(values, axis=None))  # fast; the sum may overflow although no value does
     except InvalidValueError as error:
         raise InvalidValueError(f"{role}_init: {error}") from error
     if not (finite or np.isfinite(values).all()):
         raise InvalidValueError(
-            f"{role}_init: initializer {fill.initializer.name!r} must give values that {dtype} holds, got NaN or infinity with "
+            f"{role}_init: initializer {fill.initializer.name!r} must draw finite values of {dtype}, got NaN or infinity with "
             f"{fill.choice}; scale them down or pick a wider dtype."
         )
     return values

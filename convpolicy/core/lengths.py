@@ -1,4 +1,4 @@
-"""Input and output lengths of one layer, and whether it is causal: integers from its plan."""
+"""Computes input and output lengths of one layer, and whether it is causal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from convpolicy.core.plan import ConvSpec, Plan, require_a_window
 from convpolicy.errors import InvalidValueError
 
-DOUBLINGS = 32  # of the shortest input without pads: if that gives too few outputs, none gives enough
-PHASES = 8  # lengths modulo the stride at which causality is decided
-WINDOW_ELEMENTS = 2**20  # of the table of taps computed at once
+DOUBLINGS = 32  # of the shortest input without padding, before `Lengths.shortest` gives up
+PHASES = 8  # lengths modulo the stride at which causality is tested
+WINDOW_ELEMENTS = 2**20  # taps computed at once
 
 
 @attrs.frozen
@@ -21,7 +21,7 @@ class Lengths:
     """Input and output lengths of one layer.
 
     Args:
-        plan: input length in samples -> `Plan`; raises InvalidValueError where the layer takes no such input.
+        plan: function from an input length in samples to a `Plan`; it raises InvalidValueError if the layer refuses this input.
         spec: the layer's sizes.
     """
 
@@ -29,17 +29,17 @@ class Lengths:
     spec: ConvSpec
 
     def of_output(self, length: int) -> int:
-        """Return the output length, 0 where no window fits or the padding mode does not reach."""
+        """Return the output length, 0 if no window fits or the layer refuses the input."""
         try:
             return self.plan(length).length_out
         except InvalidValueError:
             return 0
 
     def shortest(self, outputs: int) -> int:
-        """Return the fewest samples that give ``outputs`` outputs or more; see `Chain.shortest_length`.
+        """Return the shortest input length in samples with at least ``outputs`` outputs; see `Chain.shortest_length`.
 
         Raises:
-            InvalidValueError: no input gives as many, or the rule refuses these sizes.
+            InvalidValueError: no input has so many outputs, or the rule refuses these sizes.
         """
         low, high = 0, (outputs - 1) * self.spec.stride + self.spec.effective_kernel
         for _ in range(DOUBLINGS):
@@ -47,22 +47,28 @@ class Lengths:
                 break
             low, high = high + 1, 2 * high
         else:
-            self.plan(high)  # a rule that refuses these sizes says so itself
-            raise InvalidValueError(f"length_out must be one that some input gives, got {outputs}, which none gives; pass less.")
+            self.plan(high)  # raises the error of a rule that refuses these sizes
+            raise InvalidValueError(f"length_out must be the output length of some input, got {outputs}; pass less.")
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if self._suffices(middle, outputs) else (middle + 1, high)
         return low
 
     def _suffices(self, length: int, outputs: int) -> bool:
-        """Whether this length, or one up to a stride shorter, gives enough; a rule may refuse all but multiples of the stride."""
-        return any(self.of_output(length - less) >= outputs for less in range(min(self.spec.stride, length + 1)))
+        """Return True if this length, or one shorter by less than the stride, has enough outputs.
+
+        Shorter lengths count because a rule may refuse all lengths but the multiples of the stride.
+        """
+        return any(self.of_output(length - offset) >= outputs for offset in range(min(self.spec.stride, length + 1)))
 
     def is_causal(self, length: int | None = None) -> bool:
-        """Return whether no output depends on a sample after its own hop, for one input length or for several.
+        """Return True if no output depends on a sample after its hop; see `late_output`.
+
+        Args:
+            length: input length in samples; None tests several lengths.
 
         Raises:
-            InvalidValueError: the input holds no window.
+            InvalidValueError: the input is too short for one window.
         """
         stride = self.spec.stride
         if length is not None:
@@ -72,14 +78,14 @@ class Lengths:
 
 
 def latest_samples(plans: Sequence[Plan]) -> NDArray[np.int64]:
-    """Return (outputs,): the last input position on which each output of layers in a row depends, -1 for none.
+    """Return the last input position on which each output of a stack of layers depends, int64 (outputs,), -1 for none.
 
     Args:
-        plans: of the layers, from the input on; each takes as many samples as the one before it gives.
+        plans: plans of the layers, the first layer first; the input length of each is the output length of the previous one.
     """
     latest = np.arange(plans[0].length)
     for plan in plans:
-        before = np.append(latest, -1)  # what reads the constant depends on no sample
+        before = np.append(latest, -1)  # position -1, the constant, depends on no sample
         latest = np.empty(plan.length_out, np.int64)
         step = max(WINDOW_ELEMENTS // plan.kernel_size, 1)
         for start in range(0, plan.length_out, step):
@@ -90,11 +96,13 @@ def latest_samples(plans: Sequence[Plan]) -> NDArray[np.int64]:
 
 
 def late_output(plans: Sequence[Plan], stride: int) -> int | None:
-    """Return the first output that depends on a sample after its own hop, or None.
+    """Return the index of the first output that depends on a sample after its hop, or None.
+
+    The hop of output i ends at sample ``(i + 1) * stride - 1``.
 
     Args:
-        plans: of the layers, from the input on.
-        stride: of all of them together; output i has the hop that ends at ``(i + 1) * stride - 1``.
+        plans: plans of the layers, the first layer first.
+        stride: stride of the whole stack, in samples.
     """
     latest = latest_samples(plans)
     late = np.flatnonzero(latest >= (np.arange(len(latest)) + 1) * stride)
@@ -102,6 +110,6 @@ def late_output(plans: Sequence[Plan], stride: int) -> int | None:
 
 
 def lengths_to_try(shortest: int, receptive_field: int, stride: int) -> list[int]:
-    """Return the input lengths at which causality is decided: the shortest, several phases of the stride, and longer ones."""
+    """Return the input lengths at which causality is tested: short and long ones, each with several phases of the stride."""
     phases = range(min(stride, PHASES))
     return [start + phase for start in (shortest, shortest + 2 * receptive_field + stride) for phase in phases]

@@ -1,4 +1,4 @@
-"""Policies by name and version, and from a file."""
+"""Look up a policy by name and version, or read one from a file."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ def policy(name: str | Policy) -> Policy:
     """Return a registered policy.
 
     Args:
-        name: ``"torch"``, ``"mindspore@2.0"``, …; ``"mindspore"`` is the newest, ``"mindspore@2.9.0"`` the one that holds
-            for that version; a Policy is given back as it is.
+        name: one of
+
+            - a name, e.g. ``"mindspore"``: for a framework, its newest policy
+            - a name and a version, e.g. ``"mindspore@2.9.0"``: the policy of that version of the framework
+            - a `Policy`, which is returned unchanged
 
     Raises:
-        UnknownNameError: lists what there is and the nearest name, or the versions known.
+        UnknownNameError: no such policy. The message suggests the nearest name and lists all, or lists the known versions.
     """
     if isinstance(name, Policy):
         return name
     known = registry.current().parts("policy")
     if isinstance(name, str) and name not in known and "@" in name:
         return _of_version(known, *name.split("@", 1))
-    found: Policy = registry.current().get("policy", name)
-    return found
+    registered: Policy = registry.current().get("policy", name)
+    return registered
 
 
 def _of_version(known: Mapping[str, Policy], framework: str, version: str) -> Policy:
-    """Return the policy of a framework whose ``versions`` hold the version, the framework's own name first."""
+    """Return the policy of a framework that covers a version; the policy without ``@`` in its name comes first."""
     candidates = [policy for name, policy in known.items() if name.partition("@")[0] == framework]
     if not candidates:
-        registry.current().get("policy", framework)  # raises, with a hint
+        registry.current().get("policy", framework)  # raises an error with a hint
     for policy in candidates:
         if policy.covers(version):
             return policy
@@ -50,14 +53,14 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     """Read a policy from a TOML or JSON file.
 
     Args:
-        path: ends in ``.toml`` or ``.json``.
+        path: path of the file; it ends in ``.toml`` or ``.json``.
 
     Raises:
-        InvalidValueError, InvalidTypeError, UnknownNameError: another suffix, broken syntax (holds the line), wrong
-            schema, unknown key (holds the nearest), or a bad value; each names the file.
+        InvalidValueError, InvalidTypeError, UnknownNameError: the file has another suffix, broken syntax, another schema, an
+            unknown key or a value that is not allowed. The message names the file, and the line or the nearest key.
         OSError: the file cannot be read.
     """
-    from convpolicy.files import data  # here: not needed to build a layer
+    from convpolicy.files import data  # imported late: not needed to build a layer
 
     source = data.path_of("path", path)
     data.format_of(source)
@@ -68,8 +71,8 @@ def read_policy(text: str | bytes, source: str) -> Policy:
     """Read a policy from the text of a file; see `load_policy`.
 
     Args:
-        text: what the file contains, UTF-8.
-        source: its name or path, for messages; ends in ``.toml`` or ``.json``.
+        text: content of the file, UTF-8.
+        source: name or path of the file, for messages; it ends in ``.toml`` or ``.json``.
     """
     from convpolicy.files import data
 

@@ -1,4 +1,4 @@
-"""`Paper`: where a policy of one paper's model comes from, what it avoids, and the sizes of the paper's own layers."""
+"""`Paper`: the source of a published model's policy, its common pitfall, and the sizes of its layers."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from convpolicy.parts.choice import Choice
 
 Arguments = tuple[tuple[str, Any], ...]
 SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
-# what a layer of the paper may say besides its sizes, where it differs from the policy: arguments of Conv1d
+# arguments of Conv1d that a layer of the paper may have besides its sizes, to differ from the policy
 OVERRIDES = ("padding", "padding_mode", "bias", "weight_init", "bias_init", "weight_norm")
 
 
 def _as_layers(value: Any) -> tuple[tuple[str, Arguments], ...]:
-    """Turn a table of layers, name -> arguments of Conv1d, into pairs that can be hashed."""
+    """Convert a table of layers, name -> arguments of Conv1d, to pairs that can be hashed."""
     layers = []
-    for name, arguments in _table("layers", value).items():
-        given = _table(f"layer {name!r}", arguments)
-        for argument in given:
+    for name, table in _table("layers", value).items():
+        arguments = _table(f"layer {name!r}", table)
+        for argument in arguments:
             if argument not in (*SIZES, *OVERRIDES):
                 fault, names = f"layer {name!r} has no argument {shown(argument)}", (*SIZES, *OVERRIDES)
                 raise InvalidValueError(with_hint(fault, "it has", names, nearest(argument, names)))
-        if missing := [size for size in SIZES[:3] if size not in given]:
-            raise InvalidValueError(f"layer {name!r} must have {' and '.join(missing)}, got {', '.join(given)}; add it.")
-        layers.append((name, tuple((key, _frozen(key, item)) for key, item in given.items())))
+        if missing := [size for size in SIZES[:3] if size not in arguments]:
+            raise InvalidValueError(f"layer {name!r} must have {' and '.join(missing)}, got {', '.join(arguments)}; add it.")
+        layers.append((name, tuple((key, _frozen(key, item)) for key, item in arguments.items())))
     return tuple(layers)
 
 
-def _table(what: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, (Mapping, tuple)):  # a tuple of pairs is what this module itself makes of a table
-        raise InvalidTypeError(f"{what} must be a table, got {shown(value)} of type {type(value).__name__}; write one.")
+def _table(title: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, (Mapping, tuple)):  # `_as_layers` returns tables as tuples of pairs
+        raise InvalidTypeError(f"{title} must be a table, got {shown(value)} of type {type(value).__name__}; write one.")
     return dict(value)
 
 
@@ -59,17 +59,18 @@ def _text() -> Any:
 
 @attrs.frozen(cache_hash=True)
 class Paper:
-    """Where a policy of one paper's model comes from.
+    """The source of the policy of a published model.
 
     Args:
-        model: what the policy is of, e.g. ``"EnCodec, 24 kHz"``.
-        citation: authors, year, title.
-        link: of the paper.
-        trap: how its convolution is commonly reproduced wrongly.
-        numbers: which initial weights the paper's numbers came from.
-        evidence: the reference implementations and versions it was compared with, and how.
-        drawn_layer, drawn_length: one of the layers, and an input length in samples, that show what it does in a drawing.
-        layers: the paper's own layers, name -> arguments of `Conv1d`: sizes, and what differs from the policy in that layer.
+        model: name of the model, e.g. ``"EnCodec, 24 kHz"``.
+        citation: authors, year and title of the paper.
+        link: address of the paper.
+        trap: common mistake in reproductions of its convolution.
+        numbers: initial weights with which the published results were obtained.
+        evidence: reference implementations and versions that the policy was compared with, and the result.
+        drawn_layer: name of the layer to draw.
+        drawn_length: input length of the drawing, in samples.
+        layers: layers of the model, name -> arguments of `Conv1d`: the sizes, and the arguments that differ from the policy.
     """
 
     model: str = _text()
@@ -86,10 +87,10 @@ class Paper:
         self.layer(self.drawn_layer)
 
     def layer(self, name: str) -> dict[str, Any]:
-        """Return the arguments of `Conv1d` for one of the paper's layers, all but ``policy``.
+        """Return the arguments of `Conv1d`, except ``policy``, for one of the model's layers.
 
         Raises:
-            UnknownNameError: no such layer; lists those there are.
+            UnknownNameError: the model has no such layer. The message lists its layers.
         """
         layers = dict(self.layers)
         if name not in layers:
@@ -97,16 +98,16 @@ class Paper:
         return dict(layers[name])
 
     def sizes(self, name: str) -> dict[str, int]:
-        """Return kernel_size, stride and dilation of one of the paper's layers.
+        """Return ``kernel_size``, ``stride`` and ``dilation`` of one of the model's layers, in samples.
 
         Raises:
-            UnknownNameError: no such layer; lists those there are.
+            UnknownNameError: the model has no such layer. The message lists its layers.
         """
-        found = self.layer(name)
-        return {size: found.get(size, 1) for size in ("kernel_size", "stride", "dilation")}
+        arguments = self.layer(name)
+        return {size: arguments.get(size, 1) for size in ("kernel_size", "stride", "dilation")}
 
     def to_data(self) -> dict[str, Any]:
-        """Return plain data, as it stands in a file."""
+        """Return plain data for a file; `as_paper` reads it."""
         data = {field.name: getattr(self, field.name) for field in attrs.fields(Paper)}
         data["layers"] = {name: {key: _plain(value) for key, value in arguments} for name, arguments in self.layers}
         return data
@@ -119,10 +120,10 @@ def _plain(value: Any) -> Any:
 
 
 def as_paper(value: Any) -> Paper | None:
-    """Turn plain data into a `Paper`; None and a `Paper` are given back.
+    """Convert plain data to a `Paper`; None and a `Paper` are returned unchanged.
 
     Raises:
-        InvalidTypeError, InvalidValueError: a key that is missing, unknown or of the wrong type; holds it.
+        InvalidTypeError, InvalidValueError: a key is missing, unknown or of the wrong type. The message contains it.
     """
     if value is None or isinstance(value, Paper):
         return value

@@ -1,4 +1,4 @@
-"""A policy as plain data and back: schema-versioned, unknown keys refused."""
+"""Converts a policy to plain data with a schema version, and back, and to text and HTML for people."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import attrs
 
 from convpolicy import registry
+from convpolicy.core.initial_values import in_words
 from convpolicy.core.paper import Paper
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, shown, with_hint
-from convpolicy.parts.arguments import as_choice, as_part_words, with_mode
+from convpolicy.parts.arguments import as_choice, as_named_choices, with_mode
 from convpolicy.parts.choice import Choice
 
 SCHEMA = 1
-WORDS = ("padding_names", "mode_names", "init_names")  # the fields of a framework's own words
-PART_WORDS = ("mode_names", "init_names")  # the fields that pair words with parts
+NAME_FIELDS = ("padding_names", "mode_names", "init_names")  # the fields with names that only this policy has
+CHOICE_FIELDS = ("mode_names", "init_names")  # those of them that map names to a `Choice`
 # field -> the kind of part it names
 PART_FIELDS = {
     "padding": "padding rule",
@@ -27,51 +28,64 @@ PART_FIELDS = {
     "data_layout": "layout",
     "random_stream": "random stream",
 }
-# what a policy says of the framework it is named after, and the value that says nothing
+# fields that describe the framework or paper that a policy reproduces -> the value of a policy that reproduces none
 CLAIMS = MappingProxyType(
     {"framework": "", "versions": "", "measured": "", "source": "", "description": "", "strided_dilation": True, "paper": None}
 )
-UNSAID: Mapping[str, Any] = MappingProxyType(  # values that a file leaves out
-    {"padding_names": {}, **{words: {} for words in PART_WORDS}, "weight_norm": None, **CLAIMS}
+OMITTED: Mapping[str, Any] = MappingProxyType(  # field -> value that is not written to a file
+    {"padding_names": {}, **{field: {} for field in CHOICE_FIELDS}, "weight_norm": None, **CLAIMS}
 )
 KINDS = {"name": str, "bias": bool, "strided_dilation": bool, **{field: str for field in CLAIMS if CLAIMS[field] == ""}}
 
 
 def require_own_name(policy: Any) -> None:
-    """Refuse a policy that has the name of a built-in one, a framework's or a paper's, and claims nothing of it.
+    """Refuse a policy that has the name of a built-in policy but does not claim to reproduce its framework or paper.
 
     Raises:
-        InvalidValueError: holds the name.
+        InvalidValueError: the name is in use. The message contains it.
     """
     built_in = registry.current().builtin("policy", policy.name)
-    if built_in is not None and all(getattr(policy, field) == nothing for field, nothing in CLAIMS.items()):
+    if built_in is not None and all(getattr(policy, field) == empty for field, empty in CLAIMS.items()):
         raise InvalidValueError(
-            f"name must be new, got {policy.name!r}, which is the name of a built-in policy that this is not; "
-            f"call convpolicy.policy({policy.name!r}) for that one, or pick another name."
+            f"name must be new, got {policy.name!r}, the name of a built-in policy; call convpolicy.policy({policy.name!r}) for "
+            f"that one, or pick another name."
         )
 
 
 def field_names(policy_class: type) -> tuple[str, ...]:
-    """Return the fields of a policy that callers and files may set."""
+    """Return the names of the fields that callers and files may set."""
     return tuple(field.name for field in attrs.fields(policy_class) if field.name != "provider")
 
 
 def to_data(policy: Any) -> dict[str, Any]:
-    """Return plain data: every field that is not empty, and the schema version; see `Policy.to_dict`."""
+    """Return the fields that are not empty, and the schema version, as plain data; see `Policy.to_dict`."""
     data = {field: _plain(getattr(policy, field)) for field in field_names(type(policy))}
     names = data["padding_names"] = dict(policy.padding_names)
     if names.get(data["padding"] if isinstance(data["padding"], str) else "", policy.padding.name) != policy.padding.name:
-        data["padding"] = {"name": policy.padding.name}  # the plain word would mean another rule
-    for words in PART_WORDS:
-        data[words] = {word: part.to_data() for word, part in getattr(policy, words)}
-    return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in UNSAID or value != UNSAID[key]}}
+        data["padding"] = {"name": policy.padding.name}  # the name alone means another rule under padding_names
+    for field in CHOICE_FIELDS:
+        data[field] = {name: choice.to_data() for name, choice in getattr(policy, field)}
+    return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in OMITTED or value != OMITTED[key]}}
+
+
+def to_text(policy: Any) -> str:
+    """Return a policy in one line, for people."""
+    weight, bias = (in_words(choice) for choice in (policy.weight_init, policy.bias_init))
+    bias = f"bias {bias}" if policy.bias else "no bias"
+    norm = "" if policy.weight_norm is None else f", weight_norm {policy.weight_norm}"
+    return (
+        f"{policy.name}: padding {policy.padding}, mode {policy.padding_mode}, weight {weight}{norm}, {bias}, "
+        f"layout {policy.layout}/{policy.data_layout}"
+    )
 
 
 def to_html(policy: Any) -> str:
-    """Return a table of the fields that say something, for notebooks."""
-    from convpolicy.pictures.table import table  # here: only to show it
+    """Return an HTML table of the fields that are not empty, for notebooks."""
+    from convpolicy.pictures.table import table  # imported late: only notebooks need it
 
-    fields = {field: getattr(policy, field) for field in field_names(type(policy)) if field not in ("name", "paper", *WORDS)}
+    fields = {
+        field: getattr(policy, field) for field in field_names(type(policy)) if field not in ("name", "paper", *NAME_FIELDS)
+    }
     rows = [(field, value) for field, value in fields.items() if value not in ("", None)]
     return table((), rows, f"policy {policy.name}")
 
@@ -81,10 +95,10 @@ def _plain(value: Any) -> Any:
 
 
 def from_data(policy_class: Any, data: Any) -> Any:
-    """Build a policy from plain data; its parts are not looked up yet. See `Policy.from_dict`.
+    """Return a policy from plain data, without a check that its parts are registered; see `Policy.from_dict`.
 
     Raises:
-        InvalidValueError, InvalidTypeError: wrong schema, unknown key (holds the nearest), or a bad value.
+        InvalidValueError, InvalidTypeError: another schema, an unknown key or a value that is not allowed.
     """
     keys = ("schema", *field_names(policy_class))
     if not isinstance(data, Mapping):
@@ -107,16 +121,16 @@ def from_data(policy_class: Any, data: Any) -> Any:
             _require_kind(key, value, KINDS[key])
     for rule in names.values():
         _require_kind("padding_names", rule, str)
-    fields |= {words: as_part_words(words, fields.get(words, {})) for words in PART_WORDS}
+    fields |= {field: as_named_choices(field, fields.get(field, {})) for field in CHOICE_FIELDS}
     fields = with_mode(fields, dict(fields["mode_names"]))
-    words_of = {"padding": names, "weight_init": dict(fields["init_names"])}
-    fields |= {field: as_choice(field, fields[field], words_of.get(field)) for field in PART_FIELDS if field in fields}
+    names_of = {"padding": names, "weight_init": dict(fields["init_names"])}
+    fields |= {field: as_choice(field, fields[field], names_of.get(field)) for field in PART_FIELDS if field in fields}
     return policy_class(**fields)
 
 
 def _require_kind(key: str, value: Any, kind: type) -> None:
     if type(value) is not kind:
         raise InvalidTypeError(
-            f"policy key {key!r} is not valid: got {shown(value)} of type {type(value).__name__}, wanted {kind.__name__}; "
+            f"policy key {key!r} must be of type {kind.__name__}, got {shown(value)} of type {type(value).__name__}; "
             f"write another value."
         )

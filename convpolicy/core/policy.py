@@ -1,4 +1,4 @@
-"""`Policy`: how a convolution behaves, without sizes. Plain data that names one part of each kind; frozen and hashable."""
+"""`Policy`: the padding, initialization and weight layout of a 1-D convolution of any size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from convpolicy.core.paper import Paper, as_paper
 from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
 from convpolicy.core.plan import ConvSpec, Plan, check_length
 from convpolicy.core.resolution import Mode, named_part
-from convpolicy.core.versions import holds
+from convpolicy.core.versions import includes
 from convpolicy.errors import InvalidValueError, nearest, shown, with_hint
 from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
@@ -26,7 +26,7 @@ from convpolicy.parts.layout import Layout
 from convpolicy.parts.stream import Stream
 from convpolicy.registry.offer import Offer
 
-INIT_WORDS = ("as_written", "as_trained")  # every policy has these two words for weight_init
+INIT_NAMES = ("as_written", "as_trained")  # names for weight_init that every policy has
 IS_CHOICE = accepted.of_type(Choice)
 
 
@@ -36,24 +36,28 @@ def _text(default: Any = "") -> Any:
 
 @attrs.frozen(cache_hash=True, repr=False)
 class Policy(Offer):
-    """How a 1-D convolution pads, initialises and lays out its weights.
+    """The padding, initialization and weight layout of a 1-D convolution; frozen, hashable and comparable.
+
+    It has no sizes and names one registered part of each kind. Use ``convpolicy.policy(name)`` to get a framework's policy.
 
     Args:
-        name: its name; a framework profile carries the framework's.
-        padding, padding_mode, weight_init, bias_init, layout, data_layout, random_stream: a `Choice` of one registered part each.
-        bias: whether a layer has a bias when the call does not say.
-        padding_names: the framework's own words for ``padding`` and the rules they stand for.
-        mode_names: those of the words that also say the padding mode, and the `Choice` of it.
-        init_names: words for ``weight_init`` and the `Choice` of each: ``"as_written"``, the initializer that the reference code
-            calls, and ``"as_trained"``, the one its weights start from. Without them both words are ``weight_init``.
+        name: name of the policy.
+        padding, padding_mode: padding rule and padding mode, each a `Choice` or a name.
+        bias: True if a layer has a bias by default.
+        weight_init, bias_init: initializers, each a `Choice` or a name.
+        layout, data_layout, random_stream: layouts of weight and data, and the random stream of the initial weights, likewise.
+        padding_names: the framework's names for ``padding`` -> the padding rules that they mean.
+        mode_names: names for ``padding`` that also imply a padding mode -> the `Choice` of this mode.
+        init_names: names for ``weight_init`` -> the `Choice` of the initializer. ``"as_written"`` is the initializer that the
+            reference code calls. ``"as_trained"`` is the one that its training starts from. Both default to ``weight_init``.
         weight_norm: axis of the weight (out, in/groups, kernel) along which weight normalisation keeps one norm per index, or None.
-        strided_dilation: False for a framework that refuses a stride and a dilation above 1 in one layer.
-        framework: the framework this policy claims to be, or empty.
-        versions: versions of the framework it holds for, a specifier such as ``">=2.1,<2.11"``.
-        measured: versions it was run against; the other edges of ``versions`` are documented only.
-        source: where the behaviour is defined.
+        strided_dilation: False if the framework refuses a stride and a dilation above 1 in one layer.
+        framework: name of the framework that the policy reproduces, or empty.
+        versions: versions of the framework that the policy reproduces, a specifier such as ``">=2.1,<2.11"``.
+        measured: versions that the policy was run against; for the rest of ``versions`` it relies on documentation.
+        source: place where the behaviour is defined, e.g. a file of the framework.
         description: one sentence.
-        paper: what a `Paper` holds, for a policy of one paper's model.
+        paper: a `Paper`, for the policy of a published model.
     """
 
     kind: ClassVar[str] = "policy"
@@ -66,9 +70,9 @@ class Policy(Offer):
     layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
     random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_words, eq=accepted.unordered)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_words, eq=accepted.unordered)
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_words, eq=accepted.unordered)
+    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_rule_names, eq=accepted.unordered)
+    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_names, eq=accepted.unordered)
+    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_names, eq=accepted.unordered)
     weight_norm: int | None = attrs.field(default=None, converter=accepted.as_axis)
     strided_dilation: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     framework: str = _text()
@@ -80,19 +84,19 @@ class Policy(Offer):
     provider: str = attrs.field(default="", eq=False)
 
     def __attrs_post_init__(self) -> None:
-        plain_data.require_own_name(self)  # and when a part is looked up: only then the registry is loaded
+        plain_data.require_own_name(self)  # `part` checks again, since the registry may not be loaded yet
 
     def evolve(self, **changes: Any) -> Policy:
-        """Return a changed copy; this one stays as it is. Under another name it no longer claims to be the framework.
+        """Return a modified copy.
+
+        A copy with another name no longer claims to reproduce the framework, so ``convpolicy verify`` does not test it.
 
         Args:
-            **changes: any field. ``padding`` takes an int, a pair, a name (the framework's own words first), or a Choice;
-                ``padding_mode`` a name, a Choice, or a pair of them, one per side; ``weight_init`` and ``bias_init`` also a number or an
-                array (out, in/groups, kernel).
+            **changes: new values of fields. ``padding`` can also be an int, a pair (left, right) or one of ``padding_names``;
+                ``padding_mode`` a pair (left, right); ``weight_init`` and ``bias_init`` a number or an array.
 
         Raises:
-            InvalidTypeError, InvalidValueError, UnknownNameError: before anything is built; holds the field, what came and
-                what is allowed.
+            InvalidTypeError, InvalidValueError, UnknownNameError: a value is not allowed. The message names field and fix.
         """
         if changes.get("name", self.name) != self.name:
             changes = CLAIMS | changes
@@ -106,7 +110,7 @@ class Policy(Offer):
         return attrs.evolve(self, **changes).checked(changes)
 
     def checked(self, fields: Any = PART_FIELDS) -> Policy:
-        """Return this policy when every part it names in ``fields`` is registered and takes the parameters given."""
+        """Check that the parts named in ``fields`` are registered and accept their parameters, and return the policy."""
         for field in fields:
             if field == "padding_mode":
                 self.modes()
@@ -120,76 +124,76 @@ class Policy(Offer):
         return self
 
     def words(self, field: str) -> Mapping[str, Any]:
-        """Return the policy's own words for a field of a part, and what they stand for."""
+        """Return the names that only this policy has for a field, and the parts that they mean."""
         if field == "weight_init":
-            return dict.fromkeys(INIT_WORDS, self.weight_init) | dict(self.init_names)
+            return dict.fromkeys(INIT_NAMES, self.weight_init) | dict(self.init_names)
         return dict(self.padding_names) if field == "padding" else {}
 
     def covers(self, version: str) -> bool:
-        """Return True when the policy holds for a version of its framework; without ``versions`` it holds for all.
+        """Return True if the policy reproduces a version of its framework; without ``versions`` it covers all.
 
         Raises:
-            InvalidValueError: not a version; holds what came.
+            InvalidValueError: ``version`` is not a version. The message contains it.
         """
-        return holds(self.versions, version)
+        return includes(self.versions, version)
 
     def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
         """Return the registered part that a field names, and its parameters.
 
         Raises:
-            UnknownNameError: the name is not registered.
-            InvalidValueError, InvalidTypeError: a parameter it does not have, or a bad value.
+            UnknownNameError: no such part is registered.
+            InvalidValueError, InvalidTypeError: the part has no such parameter, or its value is not allowed.
         """
         plain_data.require_own_name(self)
         return named_part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
 
     def modes(self) -> tuple[Mode, ...]:
-        """Return the padding mode and its parameters, or those of the left and of the right side where they differ."""
-        mode, words = self.part("padding_mode")
+        """Return the padding mode with its parameters; two modes, left and right, if the sides differ."""
+        mode, arguments = self.part("padding_mode")
         if not mode.is_per_side:
-            return ((mode, words),)
-        return tuple(named_part("padding mode", Choice.of(side, words[side])) for side in SIDES)
+            return ((mode, arguments),)
+        return tuple(named_part("padding mode", Choice.of(side, arguments[side])) for side in SIDES)
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
-        """Return ``(left, right)`` in samples when every length gets the same, else None.
+        """Return the pads ``(left, right)`` in samples if they are the same for every input length, else None.
 
         Raises:
-            InvalidValueError: sizes that the rule or the framework refuses; holds them.
+            InvalidValueError: the padding rule or the framework refuses the sizes. The message contains them.
         """
         resolution.check_strided_dilation(self, stride, dilation)
         return resolution.static_pads(*self.part("padding"), kernel_size, stride, dilation)
 
     def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Plan:
-        """Say exactly what will be done to an input of one length.
+        """Return the exact padding of one input length.
 
         Args:
             kernel_size, stride, dilation: in samples, 1 or more.
             length: input length in samples, 0 or more.
 
         Returns:
-            A `Plan`; its ``length_out`` is 0 when not even one window fits.
+            A `Plan`; its ``length_out`` is 0 if no window fits.
 
         Raises:
-            InvalidTypeError, InvalidValueError: bad sizes, a rule that refuses them, or a mode that does not reach.
+            InvalidTypeError, InvalidValueError: a size is not allowed, or the padding rule or the padding mode refuses it.
         """
         spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
         return _plan(self, spec, check_length(length))
 
     def length(self, length: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
-        """Return the outputs for an input of ``length`` samples, 0 where no window fits or the padding mode does not reach."""
+        """Return the output length for an input of ``length`` samples, 0 if no window fits or the input is refused."""
         return self._lengths(kernel_size, stride, dilation).of_output(check_length(length))
 
     def shortest_length(self, length_out: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
-        """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
+        """Return the shortest input length with at least ``length_out`` outputs; see `Chain.shortest_length`."""
         return self._lengths(kernel_size, stride, dilation).shortest(integer("length_out", length_out, 1))
 
     def is_causal(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int | None = None) -> bool:
-        """Return whether no output depends on a sample after its own hop, for one input length or several; see `Chain.causality`."""
+        """Return True if no output depends on a sample after its hop, at one input length or several; see `Chain.causality`."""
         return self._lengths(kernel_size, stride, dilation).is_causal(None if length is None else check_length(length))
 
     def _lengths(self, kernel_size: int, stride: int, dilation: int) -> Lengths:
         spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
-        self.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # a rule that refuses these sizes does so now
+        self.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # raises the error of a rule that refuses these sizes
         return Lengths(lambda length: _plan(self, spec, length), spec)
 
     def initial(
@@ -203,36 +207,36 @@ class Policy(Offer):
         stream: Stream | None = None,
         dtype: str = "float32",
     ) -> dict[str, NDArray[Any] | None]:
-        """Draw initial weights, with no framework.
+        """Draw initial weights with NumPy; with the framework's random stream they are bit-identical to the framework's.
 
         Args:
-            in_channels, out_channels, kernel_size, groups: sizes.
-            seed: what the policy's framework would be seeded with; the numbers are those its own layer then has.
-            stream: a random stream to go on drawing from, instead of ``seed``: layer after layer as the framework builds them.
-            dtype: ``"float32"``, ``"float64"``, ``"float16"``, or ``"bfloat16"``, which comes as the float32 numbers it holds.
+            in_channels, out_channels, kernel_size, groups: sizes of the layer; see `ConvSpec`.
+            seed: the seed, as the framework's own seeding function accepts it.
+            stream: a random stream to continue instead of ``seed``, to draw the layers of a model one after another.
+            dtype: ``"float32"``, ``"float64"``, ``"float16"`` or ``"bfloat16"``; bfloat16 values are returned as float32.
 
         Returns:
-            ``{"weight": (out, in/groups, kernel) array, "bias": (out,) array, or None without bias}``.
+            A dictionary with ``"weight"``, an array (out, in/groups, kernel), and ``"bias"``, an array (out,) or None.
 
         Raises:
-            InvalidTypeError, InvalidValueError: bad sizes, or an initializer that does not fit the shape.
+            InvalidTypeError, InvalidValueError: a size is not allowed, or an initializer refuses the shape.
         """
         spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
         initial_values.check_dtype(dtype)
         return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
 
     def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
-        """Draw weight (out, in/groups, kernel), then bias (out,) or None, for checked sizes; see `initial`.
+        """Draw a weight (out, in/groups, kernel), then a bias (out,) or None, for checked sizes; see `initial`.
 
         Raises:
-            InvalidValueError: an initializer that does not fit the shape, or values that ``dtype`` does not hold.
+            InvalidValueError: an initializer refuses the shape, or a value is out of the range of ``dtype``.
         """
         random_stream, arguments = self.part("random_stream")
         constructed = random_stream.constructed if arguments.get("redraws") else {}
         return initial_values.draw(self.fills(), self._fills(constructed), self.part("layout")[0], spec, stream, dtype)
 
     def fills(self) -> dict[str, Fill]:
-        """Return how each tensor of a layer gets its initial values, by role: ``"weight"``, and ``"bias"`` where there is one."""
+        """Return the initializers of a layer's tensors by role: ``"weight"``, and ``"bias"`` if there is a bias."""
         return self._fills({"weight": self.weight_init, "bias": self.bias_init})
 
     def _fills(self, choices: Mapping[str, Choice]) -> dict[str, Fill]:
@@ -240,36 +244,39 @@ class Policy(Offer):
         return {role: Fill(choices[role], *named_part("initializer", choices[role])) for role in roles}
 
     def start_stream(self, seed: Any) -> Stream:
-        """Return the policy's own random stream, as after the framework's own seeding function.
+        """Start the policy's random stream with a seed, as the framework's own seeding function accepts it.
 
         Raises:
-            InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
+            InvalidTypeError, InvalidValueError: the framework refuses the seed. The message contains the seed and the range.
         """
         part, arguments = self.part("random_stream")
         return cast("Stream", part.seeded(seed, arguments))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the policy as plain data with its schema version; `from_dict` reads it back."""
+        """Return the policy as plain data with a schema version; `from_dict` reads it."""
         return plain_data.to_data(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Policy:
-        """Read what `to_dict` gave.
+        """Return the policy of a dictionary that `to_dict` returned.
 
         Raises:
-            InvalidValueError, InvalidTypeError: wrong schema, unknown key (holds the nearest), or a bad value.
-            UnknownNameError: a part that is not registered.
+            InvalidValueError, InvalidTypeError: another schema, an unknown key or a value that is not allowed.
+            UnknownNameError: a part is not registered.
         """
         policy: Policy = plain_data.from_data(cls, data)
         return policy.checked()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy as TOML or JSON, by suffix; the file is written beside and then renamed.
+        """Write the policy to a TOML or JSON file; ``load_policy`` reads it.
+
+        Args:
+            path: ends in ``.toml`` or ``.json``; an existing file is replaced when the new one is complete.
 
         Raises:
-            InvalidTypeError, InvalidValueError: no path, another suffix, or a policy that no such file can hold.
+            InvalidTypeError, InvalidValueError: not a path, another suffix, or a value that the format cannot represent.
         """
-        from convpolicy.files import data, whole  # here: not needed to build a layer
+        from convpolicy.files import data, whole  # imported late: not needed to build a layer
 
         target = data.path_of("path", path)
         whole.write(target, data.text_of(self.to_dict(), target))
@@ -281,13 +288,7 @@ class Policy(Offer):
         return f"Policy({str(self)!r})"
 
     def __str__(self) -> str:
-        weight, bias = (initial_values.in_words(choice) for choice in (self.weight_init, self.bias_init))
-        bias = f"bias {bias}" if self.bias else "no bias"
-        norm = "" if self.weight_norm is None else f", weight_norm {self.weight_norm}"
-        return (
-            f"{self.name}: padding {self.padding}, mode {self.padding_mode}, weight {weight}{norm}, {bias}, "
-            f"layout {self.layout}/{self.data_layout}"
-        )
+        return plain_data.to_text(self)
 
 
 _FIELDS = plain_data.field_names(Policy)

@@ -1,4 +1,4 @@
-"""Names resolved into parts, and a padding rule and a padding mode into a plan for one size and one input length."""
+"""Resolves names to registered parts, and a padding rule and a padding mode to a plan for one input length."""
 
 from __future__ import annotations
 
@@ -14,30 +14,38 @@ from convpolicy.parts.mode import PaddingMode
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.side import Side
 
-Mode: TypeAlias = "tuple[PaddingMode, Mapping[str, Any]]"  # with its parameters
+Mode: TypeAlias = "tuple[PaddingMode, Mapping[str, Any]]"  # a padding mode and its parameters
 
 
 @registry.cached(maxsize=256)
-def named_part(kind: str, choice: Choice, words: tuple[tuple[str, str], ...] = ()) -> tuple[Any, Mapping[str, Any]]:
-    """Return the registered part that a choice names, and its parameters; ``words`` are named beside the parts where it is none."""
-    part = registry.current().get(kind, choice.name, [word for word, _rule in words])
+def named_part(kind: str, choice: Choice, aliases: tuple[tuple[str, str], ...] = ()) -> tuple[Any, Mapping[str, Any]]:
+    """Return the registered part that a choice names, and its parameters.
+
+    Args:
+        kind: kind of the part, e.g. ``"padding rule"``.
+        choice: the name and the parameters.
+        aliases: pairs of a framework's name and a part; an error for an unknown name lists these names, too.
+    """
+    part = registry.current().get(kind, choice.name, [alias for alias, _part in aliases])
     return part, MappingProxyType(part.arguments(choice))
 
 
 def static_pads(
     rule: PaddingRule, arguments: Mapping[str, Any], kernel: int, stride: int, dilation: int
 ) -> tuple[int, int] | None:
-    """Return ``(left, right)`` in samples when every length gets the same, else None; see `Policy.static_pads`."""
+    """Return ``(left, right)`` in samples if the pads are the same for every length, else None; see `Policy.static_pads`."""
     return rule.resolve(kernel, stride, dilation, None, arguments) if rule.is_static(kernel, stride, dilation) else None
 
 
 def resolve(rule: PaddingRule, arguments: Mapping[str, Any], modes: tuple[Mode, ...], spec: ConvSpec, length: int) -> Plan:
-    """Return the plan for checked sizes and an input length in samples; see `Policy.plan`.
+    """Return the plan for one input length; see `Policy.plan`.
 
     Args:
-        rule, arguments: how many elements, and the rule's parameters.
-        modes: what they are: one mode for both sides, or one for each.
-        spec, length: sizes.
+        rule: the padding rule.
+        arguments: the rule's parameters.
+        modes: one padding mode for both sides, or one for each side.
+        spec: checked sizes.
+        length: input length in samples.
     """
     kernel, stride, dilation = spec.kernel_size, spec.stride, spec.dilation
     left, right = rule.resolve(kernel, stride, dilation, length, arguments)
@@ -48,27 +56,28 @@ def resolve(rule: PaddingRule, arguments: Mapping[str, Any], modes: tuple[Mode, 
         dilation=dilation,
         left=left,
         right=right,
-        mode=MODE_SEPARATOR.join(mode.name for mode, _words in modes),
+        mode=MODE_SEPARATOR.join(mode.name for mode, _arguments in modes),
         length_out=arithmetic.output_length(length, kernel, stride, dilation, left, right),
         sides=_sides(modes, (max(left, 0), max(right, 0)), length),
     )
 
 
 def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple[Side, Side]:
-    widest = max(pads) if len(modes) == 1 else None  # one mode reaches for both of its pads together
-    (mode, words), (other, other_words) = modes[0], modes[-1]
-    return mode.side("left", pads[0], length, words, widest), other.side("right", pads[1], length, other_words, widest)
+    widest = max(pads) if len(modes) == 1 else None  # the limit of one mode applies to the wider pad
+    (before, before_arguments), (after, after_arguments) = modes[0], modes[-1]
+    left = before.side("left", pads[0], length, before_arguments, widest)
+    return left, after.side("right", pads[1], length, after_arguments, widest)
 
 
 def check_strided_dilation(policy: Any, stride: int, dilation: int) -> None:
-    """Refuse a stride and a dilation above 1 in one layer, for a policy whose framework refuses them.
+    """Refuse a stride and a dilation above 1 in one layer if the framework of the policy does.
 
     Args:
         policy: a `Policy`.
         stride, dilation: in samples.
 
     Raises:
-        InvalidValueError: both are above 1; holds them.
+        InvalidValueError: both are above 1. The message contains them.
     """
     if not policy.strided_dilation and stride > 1 and dilation > 1:
         raise InvalidValueError(

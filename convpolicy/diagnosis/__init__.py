@@ -1,4 +1,4 @@
-"""`why`: what makes the outputs of two layers differ, found by trying; the first differing position, and the change that helps."""
+"""`why`: the smallest change that makes one layer reproduce the output of another, found by trying changes."""
 
 from __future__ import annotations
 
@@ -12,39 +12,44 @@ from convpolicy.diagnosis.change import Change
 from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
 from convpolicy.diagnosis.observation import Observation, Side, check_input, observe
 from convpolicy.diagnosis.report import EQUAL, Alternative, Cause, Diagnosis, Difference, counted
-from convpolicy.diagnosis.search import Found, Steps, search
+from convpolicy.diagnosis.search import SearchResult, Steps, search
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 
 __all__ = ["Alternative", "Cause", "Diagnosis", "Difference", "why"]
 
-EDGE, ABOUT = 4, 2  # positions probed at each end, and to each side of a place of interest
+EDGE, ABOUT = 4, 2  # positions probed at each end, and on each side of an interesting position
 MANY = 16  # channels of the second probe
-LONGER = (0, 1, 2, 3, 5, 8)  # how much longer than x an input may be that tells two explanations apart
+LONGER = (0, 1, 2, 3, 5, 8)  # samples added to the length of x in search of an input on which two explanations differ
 
 
 def why(a: Any, b: Any, x: Any) -> Diagnosis:
-    """Find out why two layers give different outputs, by trying changes of one until it gives what the other gives.
+    """Find the smallest change that makes one layer reproduce the output of another.
 
-    What a layer's attributes say is believed only as far as it then computes that: where it does not, only its outputs count.
+    ``why`` tests behaviour and never trusts attributes: a layer whose output contradicts its attributes is compared by its output
+    only. Each layer is called once.
 
     Args:
-        a, b: each a native layer, a `Capture`, a function of a NumPy array (batch, channels, length), or the array
-            (batch, out, length_out) that it gave. One of them must be a layer that `capture` takes, or a `Capture`.
-            Layers are called once.
-        x: (batch, channels, length) real numbers, whatever axes the frameworks have; rounded to each layer's dtype.
+        a: the first layer, in one of these forms:
+
+            - a native layer or a `Capture`
+            - a function of a NumPy array (batch, channels, length)
+            - an output, as an array (batch, out, length_out)
+        b: the second layer, in one of these forms. `capture` must accept at least one of the two layers.
+        x: the input, real numbers (batch, channels, length), whatever axis order the frameworks use. It is rounded to the dtype of
+            each layer.
 
     Returns:
-        A printable `Diagnosis`.
+        A `Diagnosis`. Print it to read the explanation.
 
     Raises:
-        InvalidTypeError, InvalidValueError: x, or an output, of wrong axes or not finite (holds where), layers of different
-            channel counts, or no layer that can be captured; holds the argument, what came and the fix.
+        InvalidTypeError, InvalidValueError: ``x`` or an output has the wrong axes or is not finite, the layers have different
+            channel counts, or neither can be captured. The message names the argument, the value and the fix.
     """
-    given = check_input(x)
+    x = check_input(x)
     layers = Side.of("a", a), Side.of("b", b)
     if layers[0].capture is None and layers[1].capture is None:
         raise _nothing_to_try(layers[0].reason, layers[1].reason)
-    sides = observe(layers[0], given), observe(layers[1], given)
+    sides = observe(layers[0], x), observe(layers[1], x)
     base, goal = sides if sides[0].computation is not None else sides[::-1]
     if base.computation is None or base.values is None:
         raise _nothing_to_try(sides[0].reason, sides[1].reason)
@@ -56,28 +61,28 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
     if first.shape == base.output.shape and not readings[0][0] and (np.abs(base.output - first) <= bound).all():
         verdict = EQUAL[differences[1] is not None]
         return Diagnosis(verdict, largest_difference=differences[1], notes=notes)
-    found, answers = Found((), 0, complete=True), list[Steps]()
+    result, answers = SearchResult((), 0, complete=True), list[Steps]()
     for prefix, output in readings:
-        found, answers = _explained(base, goal, prefix, output)
+        result, answers = _explained(base, goal, prefix, output)
         if answers:
             break
-    if not found.complete:
-        notes += (f"stopped after {found.tried} changes: more may fit.",)
-    told = Diagnosis(
+    if not result.complete:
+        notes += (f"the search stopped after {result.tried} changes; other explanations may fit.",)
+    diagnosis = Diagnosis(
         verdict=counted(0),
         first_difference=differences[0],
         largest_difference=differences[1],
         where=_where(base, first, bound),
-        tried=found.tried,
+        tried=result.tried,
         notes=notes,
     )
-    return attrs.evolve(told, **_answered(base, goal, answers)) if answers else told
+    return attrs.evolve(diagnosis, **_answered(base, goal, answers)) if answers else diagnosis
 
 
 def _nothing_to_try(a: str, b: str) -> InvalidTypeError:
     return InvalidTypeError(
-        f"a or b must be a layer whose attributes can be tried, got none ({a}; {b}); "
-        f"pass the layer, or what convpolicy.capture gives, as one of them."
+        f"a or b must be a layer that convpolicy.capture accepts, got none ({a}; {b}); "
+        f"pass the layer itself, or its Capture, as one of them."
     )
 
 
@@ -85,27 +90,27 @@ def _nothing_to_try(a: str, b: str) -> InvalidTypeError:
 
 
 def _readings(base: Observation, goal: Observation) -> list[tuple[Steps, Doubles]]:
-    """Return the ways to read the other output, as it is or with its axes exchanged, and what is changed for it."""
+    """Return the possible readings of the other output, as passed or with exchanged axes, and the change for each."""
     assert base.computation is not None
     channels, output = base.computation.capture.spec.out_channels, goal.output
     if len(output) != len(base.output):
         raise InvalidValueError(
-            f"the output of {goal.name} must be for the {len(base.output)} items of x, got {len(output)}; pass the output for x."
+            f"the output of {goal.name} must have the {len(base.output)} batch items of x, got {len(output)}; pass the output for x."
         )
     swap = Change(f"read {goal.name}'s output as (batch, length, out)", base.computation)
-    ways: list[tuple[Steps, Doubles]] = [((), output)] if output.shape[1] == channels else []
+    readings: list[tuple[Steps, Doubles]] = [((), output)] if output.shape[1] == channels else []
     if goal.computation is None and output.shape[2] == channels:
-        ways.append(((("output axes", swap),), output.transpose(0, 2, 1)))
-    if not ways:
+        readings.append(((("output axes", swap),), output.transpose(0, 2, 1)))
+    if not readings:
         raise InvalidValueError(
-            f"a and b must give the same channels to be compared, got {channels} from {base.name} and an output {output.shape} from "
-            f"{goal.name}; compare layers of equal out_channels."
+            f"a and b must have the same number of output channels, got {channels} from {base.name} and an output of shape "
+            f"{output.shape} from {goal.name}; compare layers with equal out_channels."
         )
-    return ways
+    return readings
 
 
 def _bound(base: Observation, goal: Observation, output: Doubles) -> Doubles:
-    """Return how far rounding may set the two outputs apart, where both have one."""
+    """Return the largest difference that rounding explains, for every output that both layers have."""
     assert base.values is not None
     common = min(base.output.shape[2], output.shape[2])
     bound: Doubles = base.values.bound(base.dtype) + base.values.bound(goal.dtype)
@@ -115,7 +120,7 @@ def _bound(base: Observation, goal: Observation, output: Doubles) -> Doubles:
 def _differences(
     base: Observation, goal: Observation, output: Doubles, bound: Doubles
 ) -> tuple[Difference | None, Difference | None]:
-    """Return the first output that rounding does not explain, and the one that is farthest off."""
+    """Return the first output that differs by more than rounding, and the output with the largest difference."""
     common = bound.shape[2]
     pair = (base.output, output) if base.name == "a" else (output, base.output)
     apart = np.abs(pair[0][..., :common] - pair[1][..., :common])
@@ -134,38 +139,39 @@ def _differences(
 
 
 def _where(base: Observation, output: Doubles, bound: Doubles) -> str:
-    """Say what is common to the outputs that differ."""
+    """Describe which outputs differ."""
     assert base.computation is not None
     common, plan = bound.shape[2], base.computation.plan
     apart = np.abs(base.output[..., :common] - output[..., :common]) > bound
-    said = []
+    parts = []
     if output.shape != base.output.shape:
-        said.append(f"the lengths {base.output.shape[2]} of {base.name} and {output.shape[2]} differ")
+        name = "b" if base.name == "a" else "a"
+        parts.append(f"{base.name} has output length {base.output.shape[2]} and {name} has {output.shape[2]}")
     positions, channels = np.flatnonzero(apart.any((0, 1))), np.flatnonzero(apart.any((0, 2)))
     if not len(positions):
-        return "; ".join(said)
+        return "; ".join(parts)
     start = positions * plan.stride - plan.left
     reads_padding = (start < 0) | (start + plan.effective_kernel > plan.length)
-    share = f"{len(positions)} of {common} positions and {len(channels)} of {apart.shape[1]} channels"
-    said.append(f"{share}, {'only where windows read padding' if reads_padding.all() else 'also where no padding is read'}")
-    return "; ".join(said)
+    windows = "only in windows that read padding" if reads_padding.all() else "also in windows that read no padding"
+    parts.append(f"{len(positions)} of {common} positions and {len(channels)} of {apart.shape[1]} channels differ, {windows}")
+    return "; ".join(parts)
 
 
 # -- explaining -----------------------------------------------------------------------------------------------------------
 
 
-def _explained(base: Observation, goal: Observation, prefix: Steps, output: Doubles) -> tuple[Found, list[Steps]]:
+def _explained(base: Observation, goal: Observation, prefix: Steps, output: Doubles) -> tuple[SearchResult, list[Steps]]:
     computation = base.computation
     assert computation is not None
     target = Target(output, (goal.dtype, base.dtype), _probes(base.output, output))
     if prefix and target.met_by(computation):
-        return Found((), 1, complete=True), [prefix]
-    found = search(computation, goal.computation, target)
-    return found, [(*prefix, *answer) for answer in found.answers]
+        return SearchResult((), 1, complete=True), [prefix]
+    result = search(computation, goal.computation, target)
+    return result, [(*prefix, *answer) for answer in result.answers]
 
 
 def _probes(mine: Doubles, goal: Doubles) -> tuple[Grid, ...]:
-    """Return growing grids of places: the ends, and about the largest difference."""
+    """Return two grids, the second larger: positions at both ends and around the largest difference."""
     length, common = goal.shape[2], min(mine.shape[2], goal.shape[2])
     apart = np.abs(mine[..., :common] - goal[..., :common])
     item, channel, place = np.unravel_index(apart.argmax(), apart.shape)
@@ -179,13 +185,13 @@ def _probes(mine: Doubles, goal: Doubles) -> tuple[Grid, ...]:
 
 
 def _answered(base: Observation, goal: Observation, answers: list[Steps]) -> dict[str, Any]:
-    """Return the fields of a diagnosis that tell the explanations."""
+    """Return the fields of a diagnosis that contain the explanations."""
     best, *others = answers
     alternatives = []
     for other in others:
-        apart = _told_apart(best[-1][1].result, other[-1][1].result, (base.dtype, goal.dtype))
-        if apart:  # else the two do the same
-            alternatives.append(Alternative(_causes(other, goal), apart))
+        deciding = _deciding_input(best[-1][1].result, other[-1][1].result, (base.dtype, goal.dtype))
+        if deciding:  # else the two are equivalent
+            alternatives.append(Alternative(_causes(other, goal), deciding))
     decided = all(_aspects(best) == tuple(cause.aspect for cause in other.causes) for other in alternatives)
     return {
         "verdict": counted(len(best)) if decided else "undecided",
@@ -204,14 +210,14 @@ def _causes(steps: Steps, goal: Observation) -> tuple[Cause, ...]:
     return tuple(Cause(aspect, change.text.replace("the other's", f"{goal.name}'s")) for aspect, change in steps)
 
 
-def _told_apart(one: Computation, two: Computation, dtypes: tuple[str, str]) -> str:
-    """Return an input on which two computations differ, found by computing both, or nothing."""
+def _deciding_input(one: Computation, two: Computation, dtypes: tuple[str, str]) -> str:
+    """Return a NumPy expression of an input on which two computations differ; empty when none does."""
     channels, length = one.capture.spec.in_channels, one.plan.length
     for more in LONGER:
         shape = 1, channels, length + more
         data = np.random.default_rng(0).standard_normal(shape)
         try:
-            pair = [_on(computation, data) for computation in (one, two)]
+            pair = [_values(computation, data) for computation in (one, two)]
         except ConvPolicyError:  # this length is refused by one of them
             continue
         outputs = [values.output for values in pair]
@@ -223,8 +229,8 @@ def _told_apart(one: Computation, two: Computation, dtypes: tuple[str, str]) -> 
     return ""
 
 
-def _on(computation: Computation, data: NDArray[Any]) -> Any:
-    now = computation.given(data)
+def _values(computation: Computation, data: NDArray[Any]) -> Any:
+    now = computation.with_input(data)
     few = np.unique(np.linspace(0, now.capture.spec.out_channels - 1, MANY).astype(int))
     grid = now.everywhere()
     return now.at(attrs.evolve(grid, channels=few))

@@ -1,4 +1,4 @@
-"""Functions that may have been applied to the output of a convolution, number by number, in float64."""
+"""Activation functions that `why` tries on the output of a convolution, computed in float64."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et 
 
 @attrs.frozen(eq=False)
 class Activation:
-    """One function of a number.
+    """One elementwise function.
 
     Args:
-        name: as people call it.
-        function: of an array, number by number.
-        low, high: between which its results are.
-        slope: its steepest.
+        name: its usual name.
+        function: the function, applied to an array elementwise.
+        low, high: bounds of its results.
+        slope: its largest slope.
     """
 
     name: str
@@ -84,7 +84,7 @@ ACTIVATIONS = (
 
 
 def leaky_relu(negative_slope: float) -> Activation:
-    """Return leaky_relu with a slope below zero."""
+    """Return leaky_relu with this slope for negative inputs."""
     return Activation(
         f"leaky_relu(negative_slope={negative_slope:.7g})",
         lambda x: np.where(x > 0, x, negative_slope * x),

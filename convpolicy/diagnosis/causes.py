@@ -1,4 +1,4 @@
-"""The table of what may differ."""
+"""The aspects in which two layers may differ, and the function that proposes changes for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from convpolicy.diagnosis.weights import (
 from convpolicy.diagnosis.windows import dilations, odd_sides, padding_modes, shifts, strides, totals
 from convpolicy.errors import ConvPolicyError
 
-# Aspect -> what to try. In a pair the later is applied to what the earlier gave, so what is slow to make comes first.
+# Aspect -> function that yields changes. In a pair the second change applies to the result of the first, so slow ones come first.
 ASPECTS: dict[str, Finder] = {
     "flip": flips,
     "layout": layouts,
@@ -36,21 +36,21 @@ ASPECTS: dict[str, Finder] = {
     "padding mode": padding_modes,
     "scale": scales,
     "bias": biases,
-    "activation": activations,  # last: what is fitted above is fitted to sums
+    "activation": activations,  # last: the numbers fitted above are fitted to outputs without an activation
 }
-# Fits whatever the weights are, so it is asked only when nothing above explains the difference.
+# Other weights can explain almost any difference, so they are tried only when nothing above does.
 CATCH_ALL: dict[str, Finder] = {"kernel_size and groups": other_sizes, "initial weights": other_weights}
-EVERYTHING = {"kernel_size and groups": other_sizes} | ASPECTS | CATCH_ALL  # a total follows from the sizes
+EVERYTHING = {"kernel_size and groups": other_sizes} | ASPECTS | CATCH_ALL  # first: the amount of padding depends on the sizes
 
 
 def candidates(
     aspects: Iterable[str], now: Computation, other: Computation | None, target: Target
 ) -> Iterator[tuple[str, Change]]:
-    """Yield every change of some aspects whose sizes hold, with its aspect."""
+    """Yield every possible change of some aspects, with its aspect; sizes that a padding rule refuses are left out."""
     for aspect in aspects:
         for change in EVERYTHING[aspect](now, other, target):
             try:
-                change.result.plan  # noqa: B018 - a rule that refuses these sizes does so here
+                change.result.plan  # noqa: B018 - a padding rule raises here when it refuses these sizes
             except ConvPolicyError:
                 continue
             yield aspect, change

@@ -1,4 +1,4 @@
-"""`Change`: one aspect of a computation changed, to be tried."""
+"""`Change`: one change of a computation that `why` tries."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from convpolicy.diagnosis.computation import Computation, Target
 
 @attrs.frozen(eq=False)
 class Change:
-    """One thing done to a computation.
+    """One change of a computation.
 
     Args:
-        text: what the user does.
-        result: the computation changed so.
+        text: instruction for the user.
+        result: the computation after the change.
     """
 
     text: str
@@ -24,5 +24,5 @@ class Change:
 
 
 Candidates: TypeAlias = Iterator[Change]
-# (the computation, that of the other layer where it is known, the outputs to be met) -> changes to try
+# (the computation, the other layer's computation if known, the outputs to reproduce) -> changes to try
 Finder: TypeAlias = Callable[[Computation, Computation | None, Target], Candidates]

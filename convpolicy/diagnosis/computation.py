@@ -1,4 +1,4 @@
-"""`Computation`: what a capture computes of one input, in float64, at any of its outputs; and how far rounding may carry it off."""
+"""`Computation`: the outputs of a captured layer for one input, computed in float64, and their rounding bounds."""
 
 from __future__ import annotations
 
@@ -17,31 +17,29 @@ from convpolicy.reference import UNDERFLOW_STEP, UNIT_ROUNDOFF, tolerance
 
 Doubles: TypeAlias = "NDArray[np.float64]"
 Positions: TypeAlias = "NDArray[np.int64]"
-SUMMED_IN_FLOAT32 = (
-    "float16",
-    "bfloat16",
-)  # the sum is kept in float32; some frameworks round it once, others before and after the bias
-ACTIVATION_ROUNDOFFS = 16  # of a framework's exp, tanh or erf and what it makes of them
+# Sums of these dtypes are computed in float32. Some frameworks round once, others before and after adding the bias.
+SUMMED_IN_FLOAT32 = ("float16", "bfloat16")
+ACTIVATION_ROUNDOFFS = 16  # rounding errors of an activation, in unit roundoffs, exp, tanh and erf included
 BLOCK = 1 << 22  # numbers gathered at a time
 
 
 @attrs.frozen(eq=False)
 class Grid:
-    """Some outputs: every combination of these items of the batch, channels and positions."""
+    """A selection of outputs: every combination of these batch items, channels and positions."""
 
     items: Positions
     channels: Positions
     positions: Positions
 
     def of(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return these of (batch, out, length_out)."""
+        """Return the selected outputs of an array (batch, out, length_out)."""
         chosen: NDArray[Any] = outputs[np.ix_(self.items, self.channels, self.positions)]
         return chosen
 
 
 @attrs.frozen(eq=False)
 class Values:
-    """Sums at a `Grid`, float64, with the sums of magnitudes that a rounding bound needs, and what is applied to them."""
+    """Outputs at a `Grid`, float64, with the sums of magnitudes from which their rounding bound is computed."""
 
     summed: Doubles
     magnitude: Doubles
@@ -51,11 +49,11 @@ class Values:
 
     @property
     def output(self) -> Doubles:
-        """The outputs."""
+        """The outputs, after the activation."""
         return self.summed if self.activation is None else self.activation.function(self.summed)
 
     def bound(self, dtype: str) -> Doubles:
-        """Return how far a layer of a dtype may be off, whatever the order in which it sums."""
+        """Return the largest rounding error of a layer of this dtype, for any order of summation."""
         before = self._bound_of_sums(dtype)
         if self.activation is None:
             return before
@@ -76,13 +74,13 @@ class Values:
 
 @attrs.frozen(eq=False)
 class Computation:
-    """A capture and the input that it is given.
+    """A captured layer and its input.
 
     Args:
         capture: sizes, policy and weights.
-        data: float64 (batch, channels, length), as ``prepare`` left it.
-        prepare: what was done to the input, in order.
-        activation: what is applied to the output.
+        data: the input, float64 (batch, channels, length), after ``prepare``.
+        prepare: functions that were applied to the input, in order.
+        activation: function that is applied to the output.
     """
 
     capture: Capture
@@ -92,26 +90,27 @@ class Computation:
 
     @cached_property
     def plan(self) -> Plan:
-        """What is done to an input of this length; a search asks for it again and again.
+        """The plan for the length of the input.
 
         Raises:
-            ConvPolicyError: a rule that refuses these sizes, a mode that does not reach, or an input that holds no window.
+            ConvPolicyError: the padding rule refuses these sizes, the padding mode cannot fill the padding, or the input is shorter
+                than one window.
         """
         spec = self.capture.spec
         return require_a_window(self.capture.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=self.data.shape[2]))
 
     def evolve(self, **changes: Any) -> Computation:
-        """Return the same with fields of the capture changed; those of its spec by their own names."""
+        """Return a copy with other fields of the capture or of its spec."""
         sizes = {name: changes.pop(name) for name in ("kernel_size", "stride", "dilation", "groups") if name in changes}
         spec = attrs.evolve(self.capture.spec, **sizes)
         return attrs.evolve(self, capture=attrs.evolve(self.capture, spec=spec, **changes))
 
     def prepared(self, step: Callable[[Doubles], Doubles]) -> Computation:
-        """Return the same with one more step done to the input."""
+        """Return a copy with one more function applied to the input."""
         return attrs.evolve(self, data=step(self.data), prepare=(*self.prepare, step))
 
-    def given(self, data: Doubles) -> Computation:
-        """Return the same for another input, which is prepared alike."""
+    def with_input(self, data: Doubles) -> Computation:
+        """Return a copy for another input, prepared by the same functions."""
         for step in self.prepare:
             data = step(data)
         return attrs.evolve(self, data=data)
@@ -132,8 +131,8 @@ class Computation:
             kernels = capture.weight[grid.channels[mine]].astype(np.float64)
             rows = data[:, group * per : (group + 1) * per][:, :, index]  # (items, in/groups, positions, kernel)
             rows = np.where(index < 0, constant, rows)
-            for found, x, w in ((output, rows, kernels), (magnitude, np.abs(rows), np.abs(kernels))):
-                found[:, mine] = np.tensordot(x, w, ((1, 3), (1, 2))).transpose(0, 2, 1)
+            for total, x, w in ((output, rows, kernels), (magnitude, np.abs(rows), np.abs(kernels))):
+                total[:, mine] = np.tensordot(x, w, ((1, 3), (1, 2))).transpose(0, 2, 1)
         bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
         bias = bias[grid.channels]
         terms = per * plan.kernel_size + 1
@@ -153,7 +152,7 @@ class Computation:
         return attrs.evolve(values, summed=output, magnitude=magnitude)
 
     def blocks(self, grid: Grid) -> Iterator[Grid]:
-        """Cut a grid into parts that need little memory."""
+        """Split a grid into blocks of limited memory."""
         size = self.capture.spec.in_channels * self.capture.spec.kernel_size
         step = max(BLOCK // size, 1)
         for item in grid.items:
@@ -162,7 +161,16 @@ class Computation:
 
 
 def readable(plan: Plan, data: Doubles, outputs: Positions) -> tuple[Doubles, Positions, float]:
-    """Return what the windows of these outputs are read of, (…, channels, n), where, (outputs, kernel), and what -1 there stands for."""
+    """Return the data that the windows of these outputs read.
+
+    Args:
+        plan: the plan of the layer.
+        data: float64 (…, channels, length).
+        outputs: output positions.
+
+    Returns:
+        The samples (…, channels, n), the index of each tap (outputs, kernel), and the constant for index -1.
+    """
     if plan.copies:
         return data, plan.window_sources(outputs), plan.value
     read: Positions = plan.position(outputs[:, None], np.arange(plan.kernel_size)) + plan.left
@@ -171,12 +179,12 @@ def readable(plan: Plan, data: Doubles, outputs: Positions) -> tuple[Doubles, Po
 
 @attrs.frozen(eq=False)
 class Target:
-    """Outputs to be met.
+    """The outputs to reproduce.
 
     Args:
         output: float64 (batch, out, length_out).
-        dtypes: computed in, of the layer that gave them and of the one that is changed to meet them.
-        probes: growing grids; what misses the first is not asked for the rest.
+        dtypes: dtype of the layer that computed them, and of the layer that is changed to reproduce them.
+        probes: grids of growing size that are compared before everything else.
     """
 
     output: Doubles
@@ -184,17 +192,17 @@ class Target:
     probes: tuple[Grid, ...]
 
     def residual(self, tried: Computation, grid: Grid) -> Doubles:
-        """Return what is missing at a grid."""
+        """Return target minus computed outputs at a grid."""
         missing: Doubles = grid.of(self.output) - tried.at(grid).output
         return missing
 
     def bound(self, values: Values) -> Doubles:
-        """Return how far the two layers may be apart where they compute the same."""
+        """Return the largest difference that rounding in both layers explains."""
         both: Doubles = np.sum([values.bound(dtype) for dtype in self.dtypes], axis=0)
         return both
 
     def met_by(self, tried: Computation) -> bool:
-        """Return True when a computation gives these outputs within rounding."""
+        """Return True when a computation reproduces these outputs within rounding."""
         batch, channels, length_out = self.output.shape
         if (len(tried.data), tried.capture.spec.out_channels, tried.plan.length_out) != (batch, channels, length_out):
             return False

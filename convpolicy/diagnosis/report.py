@@ -1,7 +1,8 @@
-"""`Diagnosis`: what `why` found, as an object, as text and as plain data."""
+"""`Diagnosis`: the answer of `why`, as an object, as text and as plain data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -10,16 +11,28 @@ from convpolicy.layers.capture import Capture
 
 EQUAL = ("equal to the bit", "equal within rounding")
 COUNTED = ("unexplained", "one cause", "two causes")
+# Aspect -> its name in printed text; an aspect that is missing here is printed as it is.
+SUBJECTS = {
+    "flip": "direction of the kernel",
+    "layout": "weight layout",
+    "total": "amount of padding",
+    "odd side": "side of the extra padding sample",
+    "stride phase": "split of the padding between the two sides",
+    "split": "split of the padding between the two sides",
+    "scale": "scale of the weights",
+    "kernel_size and groups": "kernel size or groups",
+    "initial weights": "weights",
+}
 
 
 @attrs.frozen
 class Difference:
-    """One output of both layers.
+    """One output position and its value in both layers.
 
     Attributes:
-        batch, channel, position: where it is.
-        a, b: the two numbers; None where a layer gives no such output.
-        bound: how far rounding alone may set them apart.
+        batch, channel, position: indices of the output.
+        a, b: the two values; None where a layer has no such output.
+        bound: largest difference that rounding alone explains.
     """
 
     batch: int
@@ -30,8 +43,11 @@ class Difference:
     bound: float
 
     def __str__(self) -> str:
-        numbers = " and ".join("none" if number is None else f"{number:.9g}" for number in (self.a, self.b))
-        return f"batch {self.batch}, channel {self.channel}, position {self.position}: {numbers}"
+        values = ", ".join(
+            f"{name} has no output" if value is None else f"{name} = {value:.9g}"
+            for name, value in (("a", self.a), ("b", self.b))
+        )
+        return f"batch {self.batch}, channel {self.channel}, position {self.position}: {values}"
 
 
 @attrs.frozen
@@ -40,7 +56,7 @@ class Cause:
 
     Attributes:
         aspect: ``"total"``, ``"odd side"``, ``"padding mode"``, …; see `convpolicy.diagnosis.causes`.
-        change: what the user does about it.
+        change: what to do about it, e.g. ``"padding=(1, 2) instead of (0, 0)"``.
     """
 
     aspect: str
@@ -49,11 +65,11 @@ class Cause:
 
 @attrs.frozen
 class Alternative:
-    """Another explanation that fits this input as well.
+    """Another explanation that fits this input.
 
     Attributes:
-        causes: its changes.
-        told_apart_by: an input on which the two differ.
+        causes: its causes.
+        told_apart_by: NumPy expression of an input on which it differs from the first explanation.
     """
 
     causes: tuple[Cause, ...]
@@ -62,21 +78,27 @@ class Alternative:
 
 @attrs.frozen(eq=False, repr=False)
 class Diagnosis:
-    """Why two layers give different outputs.
+    """Explanation of why two layers give different outputs.
+
+    Print it to read the explanation. ``changed.build(backend)`` builds the corrected layer.
 
     Attributes:
-        verdict: ``"equal to the bit"``, ``"equal within rounding"``, ``"one cause"``, ``"two causes"``, ``"3 causes"`` and so on,
-            ``"undecided"`` where other aspects explain this input as well, or ``"unexplained"``.
-        causes: what differs; empty when the layers are equal or nothing fits.
-        alternatives: other explanations of as few changes.
-        changes_on: ``"a"`` or ``"b"``, the layer that the changes are made on.
-        changed: that layer with the changes made; its ``build`` gives a layer that equals the other one, where its output needs
-            no activation. None without causes.
-        first_difference: the first output, by batch, channel and position, that rounding does not explain; None when equal.
-        largest_difference: where the two are farthest apart; None when equal to the bit.
-        where: what is common to the outputs that differ.
+        verdict: one of
+
+            - ``"equal to the bit"``
+            - ``"equal within rounding"``
+            - ``"one cause"``, ``"two causes"``, ``"3 causes"``, …
+            - ``"undecided"``: causes of another kind explain this input too
+            - ``"unexplained"``
+        causes: what differs; empty when the layers are equal or nothing explains the difference.
+        alternatives: other explanations with the same number of changes.
+        changes_on: ``"a"`` or ``"b"``, the layer to change.
+        changed: that layer after the changes; None without causes. An activation is not part of it.
+        first_difference: the first output, by batch, channel and position, that differs by more than rounding; None when equal.
+        largest_difference: the output with the largest difference; None when equal to the bit.
+        where: which positions and channels differ.
         tried: number of changes tried.
-        notes: what else was noticed.
+        notes: warnings, e.g. that a layer could not be captured.
     """
 
     verdict: str
@@ -97,11 +119,11 @@ class Diagnosis:
 
     @property
     def change(self) -> str:
-        """What makes the outputs equal, in words; empty when they are, or when nothing does."""
+        """The changes that make the outputs equal, as one line of text, empty without causes."""
         return f"in {self.changes_on}: {' and '.join(cause.change for cause in self.causes)}" if self.causes else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON; ``changed`` as its text."""
+        """Return plain data for JSON, with ``changed`` as text."""
         plain = {field.name: getattr(self, field.name) for field in attrs.fields(Diagnosis)}
         plain["changed"] = None if self.changed is None else str(self.changed)
         return {"equal": self.equal, "change": self.change} | {name: _plain(value) for name, value in plain.items()}
@@ -109,27 +131,47 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         from convpolicy.pictures.table import table, text  # here: only to show it
 
-        rows = [(cause.aspect, f"in {self.changes_on}: {cause.change}") for cause in self.causes]
+        rows = [(_subject(cause), f"in {self.changes_on}: {cause.change}") for cause in self.causes]
         return text(self) + (table(("what differs", "the change that helps"), rows) if rows else "")
 
     def __repr__(self) -> str:
         return f"Diagnosis({self.verdict!r}, {self.change!r})"
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict}: {', '.join(cause.aspect for cause in self.causes)}" if self.causes else self.verdict]
+        lines = [*self._explanation()]
+        if self.where:
+            lines.append(f"Where: {self.where}.")
         if self.first_difference is not None:
-            lines.append(f"first difference at {self.first_difference}")
+            lines.append(f"First difference: {self.first_difference}.")
         largest = self.largest_difference
         if largest is not None:
-            apart = "" if largest.a is None or largest.b is None else f", {abs(largest.a - largest.b):.2e} apart"
-            lines.append(f"largest at {largest}{apart}; rounding explains {largest.bound:.1e}")
-        lines += [f"where: {self.where}"] if self.where else []
-        lines += [f"change {self.change}"] if self.causes else []
+            size = "" if largest.a is None or largest.b is None else f"{abs(largest.a - largest.b):.3g} at "
+            lines.append(f"Largest difference: {size}{largest}. Rounding explains up to {largest.bound:.2g}.")
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+    def _explanation(self) -> Iterable[str]:
+        """Yield the lines about the causes."""
+        if not self.causes:
+            unexplained = f"Unexplained: none of the {self.tried} changes tried, alone or in pairs, makes the outputs equal."
+            yield unexplained if self.verdict == COUNTED[0] else f"The outputs are {self.verdict}."
+            return
+        subjects = ", ".join(dict.fromkeys(map(_subject, self.causes)))
+        yield f"Most likely: {subjects}." if self.verdict == "undecided" else f"{self.verdict.capitalize()}: {subjects}."
+        yield from _steps(f"To make the outputs equal, change {self.changes_on}:", self.causes)
         for other in self.alternatives:
-            said = " and ".join(f"{cause.change} ({cause.aspect})" for cause in other.causes)
-            lines.append(f"or, as well on this input: {said}; told apart by {other.told_apart_by}")
-        lines += [f"{self.tried} changes tried, alone and in pairs"] if self.verdict == COUNTED[0] else []
-        return "\n".join([*lines, *self.notes])
+            yield from _steps("This fits the input too:", other.causes)
+            yield f"To decide, compare the layers on x = {other.told_apart_by}."
+
+
+def _subject(cause: Cause) -> str:
+    return SUBJECTS.get(cause.aspect, cause.aspect)
+
+
+def _steps(heading: str, causes: tuple[Cause, ...]) -> list[str]:
+    """Return a heading and its changes: on the same line when there is one change, else one line per change."""
+    if len(causes) == 1:
+        return [f"{heading} {causes[0].change}"]
+    return [heading, *(f"  {cause.change}" for cause in causes)]
 
 
 def _plain(value: Any) -> Any:

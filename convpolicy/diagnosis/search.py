@@ -1,4 +1,4 @@
-"""Which changes make one computation give the outputs of another: one at a time, then two together, then what remains."""
+"""The search for changes that make one computation reproduce another: single changes, then pairs, then more."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from convpolicy.diagnosis.weights import computed_in, other_sizes, with_bias
 from convpolicy.diagnosis.windows import padded
 from convpolicy.errors import ConvPolicyError
 
-Steps: TypeAlias = tuple[tuple[str, Change], ...]  # aspect and change, each applied to what the one before gave
+Steps: TypeAlias = tuple[tuple[str, Change], ...]  # pairs of aspect and change, each applied to the result of the previous one
 
 MOST_TRIED = 20_000
 MOST_ANSWERS = 8  # explanations kept
 
 
 @attrs.frozen(eq=False)
-class Found:
-    """What a search gave.
+class SearchResult:
+    """Result of a search.
 
     Attributes:
-        answers: explanations that fit, of as few changes as possible.
+        answers: the explanations that fit, with the fewest changes.
         tried: number of computations compared.
-        complete: False when it stopped at `MOST_TRIED`.
+        complete: False when the search stopped at `MOST_TRIED`.
     """
 
     answers: tuple[Steps, ...]
@@ -37,27 +37,27 @@ class Found:
     complete: bool
 
 
-def search(base: Computation, other: Computation | None, target: Target) -> Found:
-    """Find the fewest changes of ``base`` that meet the target.
+def search(base: Computation, other: Computation | None, target: Target) -> SearchResult:
+    """Find the fewest changes of ``base`` that reproduce the target.
 
     Args:
-        base: what is changed.
-        other: the computation that gave the target, where it is known; what it holds is tried first, and like all else by trying.
-        target: outputs to be met.
+        base: the computation to change.
+        other: the computation that produced the target, if known. Its settings are tried first, and are tested like all others.
+        target: the outputs to reproduce.
     """
     tried = 0
     for steps, aspects in ((_singles, ASPECTS), (_pairs, ASPECTS), (_singles, CATCH_ALL), (_pairs, EVERYTHING)):
         answers: list[Steps] = []
         for answer in steps(aspects, base, other, target):
             if tried == MOST_TRIED:
-                return Found(tuple(answers), tried, complete=False)
+                return SearchResult(tuple(answers), tried, complete=False)
             tried += 1
             if len(answers) < MOST_ANSWERS and target.met_by(answer[-1][1].result):
                 answers.append(answer)
         if answers:
-            return Found(tuple(_likeliest_first(answers, other)), tried, complete=True)
+            return SearchResult(tuple(_likeliest_first(answers, other)), tried, complete=True)
     several = () if other is None else _several(base, other, target)
-    return Found((several,) if several else (), tried, complete=True)
+    return SearchResult((several,) if several else (), tried, complete=True)
 
 
 def _singles(aspects: Iterable[str], base: Computation, other: Computation | None, target: Target) -> Iterator[Steps]:
@@ -74,7 +74,7 @@ def _pairs(aspects: Iterable[str], base: Computation, other: Computation | None,
 
 
 def _likeliest_first(answers: list[Steps], other: Computation | None) -> list[Steps]:
-    """Put first what then agrees with the other layer in most."""
+    """Sort explanations by the number of settings that then agree with the other layer."""
     if other is None:
         return answers
     return sorted(answers, key=lambda steps: -_agreement(steps[-1][1].result, other))
@@ -101,59 +101,60 @@ def _same_bias(mine: object, theirs: object) -> bool:
 
 
 def _several(base: Computation, other: Computation, target: Target) -> Steps:
-    """Return the fewest of the other's properties that meet the target together: all of them, less those not needed."""
-    needed = list(TAKEN)
+    """Copy all settings of the other layer, then leave out those that the target does not need."""
+    needed = list(COPIED)
     if not _meets(base, other, needed, target):
         return ()
-    for name in TAKEN:
+    for name in COPIED:
         fewer = [kept for kept in needed if kept != name]
         if _meets(base, other, fewer, target):
             needed = fewer
-    return _take(base, other, needed)
+    return _copy(base, other, needed)
 
 
 def _meets(base: Computation, other: Computation, names: list[str], target: Target) -> bool:
     try:
-        steps = _take(base, other, names)
+        steps = _copy(base, other, names)
         return bool(steps) and target.met_by(steps[-1][1].result)
-    except ConvPolicyError:  # this mixture of the two is no convolution
+    except ConvPolicyError:  # this mixture of the two is not a valid convolution
         return False
 
 
-def _take(base: Computation, other: Computation, names: list[str]) -> Steps:
+def _copy(base: Computation, other: Computation, names: list[str]) -> Steps:
     now = base.evolve(policy=base.capture.policy.evolve(padding=(base.plan.left, base.plan.right)))
     steps: list[tuple[str, Change]] = []
     for name in names:
-        change = TAKEN[name](now, other)
+        change = COPIED[name](now, other)
         steps.append((name, change))
         now = change.result
     return tuple(steps)
 
 
-def _taken_sizes(now: Computation, other: Computation, names: tuple[str, ...]) -> Change:
+def _copied_sizes(now: Computation, other: Computation, names: tuple[str, ...]) -> Change:
     sizes = {name: getattr(other.capture.spec, name) for name in names}
     text = ", ".join(f"{name}={value} instead of {getattr(now.capture.spec, name)}" for name, value in sizes.items())
     return Change(text, now.evolve(**sizes))
 
 
-def _taken_weight(now: Computation, other: Computation) -> Change:
+def _copied_weight(now: Computation, other: Computation) -> Change:
     same = now.capture.weight.shape == other.capture.weight.shape
-    return Change("take the other's weight", now.evolve(weight=other.capture.weight) if same else now)
+    return Change("load the other's weight", now.evolve(weight=other.capture.weight) if same else now)
 
 
-def _taken_mode(now: Computation, other: Computation) -> Change:
+def _copied_mode(now: Computation, other: Computation) -> Change:
     mine, theirs = now.capture.policy, other.capture.policy
     changed = now.evolve(policy=mine.evolve(padding_mode=theirs.padding_mode))
     return Change(f"padding_mode={theirs.padding_mode} instead of {mine.padding_mode}", changed)
 
 
-TAKEN: dict[str, Callable[[Computation, Computation], Change]] = {
+# Aspect -> function that copies the setting of the other layer.
+COPIED: dict[str, Callable[[Computation, Computation], Change]] = {
     "kernel_size and groups": lambda now, other: next(other_sizes(now, other), Change("", now)),
-    "initial weights": _taken_weight,
-    "stride": partial(_taken_sizes, names=("stride",)),
-    "dilation": partial(_taken_sizes, names=("dilation",)),
+    "initial weights": _copied_weight,
+    "stride": partial(_copied_sizes, names=("stride",)),
+    "dilation": partial(_copied_sizes, names=("dilation",)),
     "total": lambda now, other: padded(now, None, (other.plan.left, other.plan.right)),
-    "padding mode": _taken_mode,
-    "bias": lambda now, other: Change("take the other's bias", with_bias(now, other.capture.bias)),
+    "padding mode": _copied_mode,
+    "bias": lambda now, other: Change("load the other's bias", with_bias(now, other.capture.bias)),
     "precision": lambda now, other: computed_in(now, other.capture.dtype),
 }

@@ -1,4 +1,4 @@
-"""Changes of what is multiplied and added: weight, bias, their dtype, the axes of the input, and a function of the output."""
+"""Changes of weight, bias, dtype, input axes and activation."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target,
 
 
 def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Convolution instead of cross-correlation."""
+    """Flip the kernel: convolution instead of cross-correlation."""
     if now.capture.spec.kernel_size > 1:
         yield Change("flip the kernel, weight[:, :, ::-1]", now.evolve(weight=now.capture.weight[:, :, ::-1]))
 
 
 def layouts(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Weight axes taken for others, transposed or only reshaped; output channels ordered group by group or in turns."""
+    """Permute or reshape the weight axes, and reorder the output channels of grouped layers."""
     weight, groups = now.capture.weight, now.capture.spec.groups
     for order in list(permutations(range(3)))[1:]:
         axes = "".join("OIW"[axis] for axis in order)
         stored = weight.transpose(order)
         same = stored.shape == weight.shape
         text = f"weight.transpose{order}" + ("" if same else f".reshape{weight.shape}")
-        yield Change(f"take {text}: axes {axes} were read as OIW", now.evolve(weight=stored.reshape(weight.shape)))
+        yield Change(f"use {text}: axes {axes} were read as OIW", now.evolve(weight=stored.reshape(weight.shape)))
         if not same:
             text = f"weight.reshape{stored.shape}.transpose{tuple(np.argsort(order).tolist())}"
             read = weight.reshape(stored.shape).transpose(np.argsort(order))
-            yield Change(f"take {text}: OIW was read as axes {axes}", now.evolve(weight=read))
+            yield Change(f"use {text}: OIW was read as axes {axes}", now.evolve(weight=read))
     each = now.capture.spec.out_channels // groups
     if groups == 1 or each == 1:
         return
     for rows, columns in ((groups, each), (each, groups)):
         turns = np.arange(weight.shape[0]).reshape(rows, columns).T.ravel()
-        text = f"order = numpy.arange({weight.shape[0]}).reshape({rows}, {columns}).T.ravel(); take weight[order]"
+        text = f"order = numpy.arange({weight.shape[0]}).reshape({rows}, {columns}).T.ravel(); use weight[order]"
         yield Change(text, now.evolve(weight=weight[turns]))
         if now.capture.bias is not None:
             yield Change(f"{text} and bias[order]", now.evolve(weight=weight[turns], bias=now.capture.bias[turns]))
 
 
 def _narrow(values: Any, dtype: str) -> Any:
-    """Round to the numbers of a dtype; tf32 is float32 with 10 bits after the point."""
+    """Round values to a dtype; tf32 is float32 with a mantissa of 10 bits."""
     if dtype != "tf32":
         return np.asarray(rounded(values, dtype)).astype(np.asarray(values).dtype)
     mantissa, exponent = np.frexp(values)
@@ -54,18 +54,18 @@ def _narrow(values: Any, dtype: str) -> Any:
 
 
 def computed_in(now: Computation, dtype: str) -> Change:
-    """Return the change to a layer of another dtype."""
+    """Return the change to another compute dtype."""
     weight, bias = (None if value is None else _narrow(value, dtype) for value in (now.capture.weight, now.capture.bias))
     changed = now.evolve(weight=weight, bias=bias).prepared(partial(_narrow, dtype=dtype))
     return Change(f"compute in {dtype}: round input, weight and bias to it", changed)
 
 
-SLACK = 0.01  # how far rounding to 8 bits may put an output outside of a function's range
-NARROWER = ("float32", "float16", "bfloat16")  # what weights are stored in
+SLACK = 0.01  # distance by which rounding to 8 bits may push an output out of the range of an activation
+NARROWER = ("float32", "float16", "bfloat16")  # dtypes in which weights are stored
 
 
 def precisions(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Weights that went through a narrower dtype, or a layer that computes in one."""
+    """Round the weights to a narrower dtype, or compute in one."""
     capture = now.capture
     for dtype in NARROWER[capture.dtype != "float64" :]:
         weight, bias = (None if value is None else _narrow(value, dtype) for value in (capture.weight, capture.bias))
@@ -76,7 +76,7 @@ def precisions(now: Computation, other: Computation | None, target: Target) -> C
         if dtype == target.dtypes[0]:
             yield computed_in(now, dtype)
     multiplied = now.evolve(weight=_narrow(capture.weight, "tf32")).prepared(partial(_narrow, dtype="tf32"))
-    yield Change("multiply in tf32: round input and weight to it", multiplied)  # which sums, and adds the bias, in float32
+    yield Change("multiply in tf32: round input and weight to it", multiplied)  # sums and bias stay in float32
     for dtype in NARROWER[capture.dtype != "float64" :]:
         if dtype != target.dtypes[0]:
             yield computed_in(now, dtype)
@@ -85,10 +85,11 @@ def precisions(now: Computation, other: Computation | None, target: Target) -> C
     whole = other.capture
     for dtype in NARROWER:
         if not np.array_equal(whole.weight, capture.weight) and np.array_equal(_narrow(whole.weight, dtype), capture.weight):
-            text = f"take the other's weight, which is rounded to {dtype} here"
-            yield Change(text, now.evolve(weight=whole.weight))
+            reason = f"this weight is rounded to {dtype}"
+            yield Change(f"load the other's weight: {reason}", now.evolve(weight=whole.weight))
             if capture.bias is not None and whole.bias is not None:
-                yield Change(f"{text}, and its bias", now.evolve(weight=whole.weight, bias=whole.bias))
+                both = now.evolve(weight=whole.weight, bias=whole.bias)
+                yield Change(f"load the other's weight and bias: {reason}", both)
 
 
 def _transposed(data: Doubles) -> Doubles:
@@ -104,7 +105,7 @@ def _read_by_length(data: Doubles) -> Doubles:
 
 
 def input_axes(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Channels and length of the input exchanged, by transposing or by reshaping."""
+    """Exchange channels and length of the input, by transposing or reshaping."""
     batch, channels, length = now.data.shape
     if channels == length:
         yield Change("pass x.transpose(0, 2, 1): its axes are exchanged", now.prepared(_transposed))
@@ -115,27 +116,27 @@ def input_axes(now: Computation, other: Computation | None, target: Target) -> C
 
 
 def biases(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """No bias, the other's, or the one that is missing at every position alike."""
+    """Remove the bias, load the other's, or fit a constant offset per channel."""
     capture = now.capture
     if capture.bias is not None:
         yield Change("bias=False", with_bias(now, None))
     if other is not None and other.capture.bias is not None:
-        said = "bias=True, with the other's values" if capture.bias is None else "take the other's bias"
-        yield Change(said, with_bias(now, other.capture.bias))
+        text = "bias=True, with the other's values" if capture.bias is None else "load the other's bias"
+        yield Change(text, with_bias(now, other.capture.bias))
     if now.plan.length_out != target.output.shape[2] or now.plan.length_out < 2:
         return
     probe = target.residual(now, target.probes[0])
     if np.ptp(probe, (0, 2)).max() > 2 * target.bound(now.at(target.probes[0])).max():
-        return  # not the same at every position
+        return  # the offset differs between positions
     missing = target.residual(now, Grid(target.probes[0].items, now.everywhere().channels, target.probes[0].positions))
     offset = missing.mean((0, 2))
     values = offset if capture.bias is None else capture.bias + offset
-    said = "bias=True, with values" if capture.bias is None else "bias"
-    yield Change(f"{said} {_first(values)}", with_bias(now, values.astype(capture.weight.dtype)))
+    text = "bias=True, with values" if capture.bias is None else "set bias to"
+    yield Change(f"{text} {_first(values)}", with_bias(now, values.astype(capture.weight.dtype)))
 
 
 def with_bias(now: Computation, bias: Any) -> Computation:
-    """Return the same with this bias, or with none."""
+    """Return a copy with this bias, or without one."""
     return now.evolve(bias=bias, policy=now.capture.policy.evolve(bias=bias is not None))
 
 
@@ -145,19 +146,20 @@ def _first(values: Any) -> str:
 
 
 def scales(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Weight, or weight and bias, times one number."""
+    """Multiply the weight, or weight and bias, by one fitted factor."""
     if now.plan.length_out != target.output.shape[2]:
         return
     grid, capture = target.probes[0], now.capture
-    values, wanted = now.at(grid), grid.of(target.output)
+    values, goal = now.at(grid), grid.of(target.output)
     bias, kind = capture.bias, capture.weight.dtype
     offset = values.bias[:, None]
     for scaled_bias in (None,) if bias is None else (None, bias):
-        base, goal = (values.output - offset, wanted - offset) if scaled_bias is None else (values.output, wanted)
+        known = offset if scaled_bias is None else 0.0
+        base = values.output - known
         if not base.any():
             continue
-        fitted = float((base * goal).sum() / (base**2).sum())
-        for factor in dict.fromkeys((float(f"{fitted:.4g}"), fitted)):  # as it was written, if it was written short
+        fitted = float((base * (goal - known)).sum() / (base**2).sum())
+        for factor in dict.fromkeys((float(f"{fitted:.4g}"), fitted)):  # first rounded, as people write such a factor
             weighted = now.evolve(weight=(capture.weight * factor).astype(kind))
             if scaled_bias is None:
                 yield Change(f"multiply weight by {factor:.7g}", weighted)
@@ -167,7 +169,7 @@ def scales(now: Computation, other: Computation | None, target: Target) -> Candi
 
 
 def activations(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """A function of every output, of those whose results are in its range; leaky_relu with the slope that fits."""
+    """Apply each activation whose range contains the target; leaky_relu with the slope that fits."""
     if now.plan.length_out != target.output.shape[2]:
         return
     grid = target.probes[0]
@@ -182,19 +184,19 @@ def activations(now: Computation, other: Computation | None, target: Target) -> 
 
 
 def other_weights(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """The other's weight, as when each starts from initial weights of its own; without the other, the one that fits best."""
+    """Load the other's weight; if the other is not known, the weight that fits best."""
     if other is None:
         yield from _fitted_weights(now, target)
         return
     mine, theirs = now.capture, other.capture
     if theirs.weight.shape == mine.weight.shape and not np.array_equal(theirs.weight, mine.weight):
-        yield Change("take the other's weight", now.evolve(weight=theirs.weight))
+        yield Change("load the other's weight", now.evolve(weight=theirs.weight))
         if mine.bias is not None and theirs.bias is not None:
-            yield Change("take the other's weight and bias", now.evolve(weight=theirs.weight, bias=theirs.bias))
+            yield Change("load the other's weight and bias", now.evolve(weight=theirs.weight, bias=theirs.bias))
 
 
 def other_sizes(now: Computation, other: Computation | None, target: Target | None = None) -> Candidates:
-    """The other's kernel_size and groups, with its weight."""
+    """Copy the other's kernel_size and groups, with its weight."""
     if other is None or other.capture.weight.shape == now.capture.weight.shape:
         return
     mine, theirs = now.capture, other.capture
@@ -206,12 +208,12 @@ def other_sizes(now: Computation, other: Computation | None, target: Target | No
         yield Change(f"{text}, with the other's weight and bias", resized.evolve(bias=theirs.bias))
 
 
-MOST_PRODUCTS = 1 << 29  # of a fit by least squares
-ROWS = 4  # outputs that a fit reads, per unknown number; the rest judge it
+MOST_PRODUCTS = 1 << 29  # multiplications in one least-squares fit
+ROWS = 4  # outputs per unknown that a fit reads; the other outputs test the result
 
 
 def _fitted_weights(now: Computation, target: Target) -> Candidates:
-    """The weight, or weight and bias, that fits best, where there are twice as many outputs as unknown numbers."""
+    """Fit the weight, or weight and bias, by least squares; needs twice as many outputs as unknowns."""
     capture, spec, plan = now.capture, now.capture.spec, now.plan
     each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
     outputs, unknowns = len(now.data) * plan.length_out, per * spec.kernel_size + 1
@@ -226,17 +228,17 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
     bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
     ones = np.ones((rows, 1))
     for with_bias_too in (False, True)[: 1 if capture.bias is None else 2]:
-        found = []
+        solutions = []
         for group in range(spec.groups):
-            wanted = goal[:, group] - (0.0 if with_bias_too else bias.reshape(spec.groups, each)[group])
-            seen = np.hstack([windows[:, group], ones]) if with_bias_too else windows[:, group]
-            solved, _residuals, rank, _singular = np.linalg.lstsq(seen, wanted, rcond=None)
-            if rank < seen.shape[1]:
-                return  # more than one fits
-            solved += np.linalg.lstsq(seen, wanted - seen @ solved, rcond=None)[0]  # refined to what float64 can hold
-            found.append(solved.T)
-        all_found = np.concatenate(found).astype(capture.weight.dtype)
-        changed = now.evolve(weight=all_found[:, : unknowns - 1].reshape(spec.weight_shape))
+            right = goal[:, group] - (0.0 if with_bias_too else bias.reshape(spec.groups, each)[group])
+            left = np.hstack([windows[:, group], ones]) if with_bias_too else windows[:, group]
+            solution, _residuals, rank, _singular = np.linalg.lstsq(left, right, rcond=None)
+            if rank < left.shape[1]:
+                return  # the solution is not unique
+            solution += np.linalg.lstsq(left, right - left @ solution, rcond=None)[0]  # refined to full float64 precision
+            solutions.append(solution.T)
+        fitted = np.concatenate(solutions).astype(capture.weight.dtype)
+        changed = now.evolve(weight=fitted[:, : unknowns - 1].reshape(spec.weight_shape))
         if with_bias_too:
-            changed = changed.evolve(bias=all_found[:, -1])
+            changed = changed.evolve(bias=fitted[:, -1])
         yield Change(f"load the other's weight{' and bias' if with_bias_too else ''}: one that fits exists", changed)

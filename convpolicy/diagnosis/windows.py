@@ -1,4 +1,4 @@
-"""Changes of where the windows are, and of what stands where they leave the input."""
+"""Changes of stride, dilation, padding and padding mode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _pads(now: Computation) -> tuple[int, int]:
 
 
 def padded(now: Computation, other: Computation | None, pads: tuple[int, int]) -> Change:
-    """Return the change to other pads, by the other's rule where that gives them."""
+    """Return the change to other pads, named by the other's padding rule if that rule gives them."""
     padding: Any = pads
     plan = now.plan
     if other is not None:
@@ -29,12 +29,12 @@ def padded(now: Computation, other: Computation | None, pads: tuple[int, int]) -
             padding = other.capture.policy.padding if _pads(by_rule) == pads else pads
         except ConvPolicyError:
             padding = pads
-    name = "" if isinstance(padding, tuple) or padding.name == "explicit" else f", by rule {padding}"
+    name = "" if isinstance(padding, tuple) or padding.name == "explicit" else f" (rule {padding})"
     text = f"padding={pads} instead of {(plan.left, plan.right)}{name}"
     return Change(text, now.evolve(policy=now.capture.policy.evolve(padding=padding)))
 
 
-SMALL = 8  # strides and dilations up to here are tried whatever the length they give, since a pad may make up for it
+SMALL = 8  # strides and dilations up to this are always tried, since padding may compensate for another length
 
 
 def _sizes(field: str, now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -46,20 +46,20 @@ def _sizes(field: str, now: Computation, other: Computation | None, target: Targ
         if value == here:
             continue
         text = f"{field}={value} instead of {here}"
-        follows = now.evolve(**{field: value})
-        kept = now.evolve(**{field: value}, policy=explicit)
+        by_rule = now.evolve(**{field: value})
+        same_pads = now.evolve(**{field: value}, policy=explicit)
         try:
-            moved = _pads(follows)
+            new_pads = _pads(by_rule)
         except ConvPolicyError:
-            moved = pads
-        if moved != pads:
-            yield Change(f"{text}, and with it padding={moved}", follows)
-            text += f", padding={pads} kept"
-        yield Change(text, kept if moved != pads else follows)
+            new_pads = pads
+        if new_pads != pads:
+            yield Change(f"{text}, which makes padding={new_pads}", by_rule)
+            text += f", with padding={pads}"
+        yield Change(text, same_pads if new_pads != pads else by_rule)
 
 
 def _fitting(field: str, now: Computation, target: Target) -> list[int]:
-    """Return the values above `SMALL` that give as many outputs with the pads as they are."""
+    """Return the values above `SMALL` that give the target's output length with the present pads."""
     plan = now.plan
     sizes = {"kernel": plan.kernel_size, "stride": plan.stride, "dilation": plan.dilation, "left": plan.left, "right": plan.right}
     values = range(SMALL + 1, plan.padded_length + 1)
@@ -67,44 +67,44 @@ def _fitting(field: str, now: Computation, target: Target) -> list[int]:
 
 
 def strides(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Every stride that could give as many outputs."""
+    """Try every stride that could give the target's output length."""
     yield from _sizes("stride", now, other, target)
 
 
 def dilations(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Every dilation that could give as many outputs."""
+    """Try every dilation that could give the target's output length."""
     if now.capture.spec.kernel_size > 1:
         yield from _sizes("dilation", now, other, target)
 
 
 def totals(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Every total that gives as many outputs, shared as it is now: at one end, or evenly with the odd element on its side."""
+    """Try every amount of padding that gives the target's output length, on one side or split evenly as now."""
     spec, length, (left, right) = now.capture.spec, now.data.shape[2], _pads(now)
     least = (target.output.shape[2] - 1) * spec.stride + effective_kernel(spec.kernel_size, spec.dilation) - length
     even = abs(left - right) <= 1
     sides = ("left", "right") if left == right else ("left",) if left > right else ("right",)
-    wanted: dict[tuple[int, int], None] = {}
+    choices: dict[tuple[int, int], None] = {}
     for total in range(max(least, 0), max(least + spec.stride, 0)):
         if even:
-            wanted |= dict.fromkeys(split(total, side) for side in sides[::-1])
-        wanted |= dict.fromkeys(pads for pads in ((left, total - left), (total - right, right)) if min(pads) >= 0)
-    for pads in wanted:
+            choices |= dict.fromkeys(split(total, side) for side in sides[::-1])
+        choices |= dict.fromkeys(pads for pads in ((left, total - left), (total - right, right)) if min(pads) >= 0)
+    for pads in choices:
         if sum(pads) != left + right:
             yield padded(now, other, pads)
 
 
 def odd_sides(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """The odd element of the total on the other side."""
+    """Move the extra sample of an odd amount of padding to the other side."""
     left, right = _pads(now)
     if abs(left - right) == 1:
         yield padded(now, other, (right, left))
 
 
-MOST_SHIFTS = 64  # a total is split in every way up to here, beyond in the likely ones
+MOST_SHIFTS = 64  # up to this amount of padding every split is tried, beyond it only likely ones
 
 
 def shifts(now: Computation, other: Computation | None, target: Target, *, strided: bool) -> Candidates:
-    """The same total shared otherwise."""
+    """Split the same amount of padding differently between the two sides."""
     (left, right), stride = _pads(now), now.capture.spec.stride
     if (stride > 1) != strided:
         return
@@ -118,44 +118,44 @@ def shifts(now: Computation, other: Computation | None, target: Target, *, strid
             yield padded(now, other, (start, total - start))
 
 
-# -- what the pads are ----------------------------------------------------------------------------------------------------
+# -- values of the padding ------------------------------------------------------------------------------------------------
 
 
 def padding_modes(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Every registered padding mode, with every overflow rule where a pad is wider than the mode reaches; a constant as fitted."""
+    """Try every registered padding mode, with every overflow rule if the padding is wider than its limit, and a fitted constant."""
     if not any(_pads(now)):
         return
     policy, pads, length = now.capture.policy, _pads(now), now.data.shape[2]
-    wanted = [] if other is None else [other.capture.policy.padding_mode]
+    choices = [] if other is None else [other.capture.policy.padding_mode]
     for name, mode in registry.current().parts("padding mode").items():
-        if mode.is_per_side:  # which two is not known; the other layer's are among those wanted
+        if mode.is_per_side:  # its two modes are not known, except those of the other layer, which is tried first
             continue
         wide = mode.limit is not None and mode.limit(length) < max(pads)
-        wanted += [Choice(name, overflow=overflow) for overflow in OVERFLOW] if wide else [Choice(name)]
-    for choice in dict.fromkeys(wanted):
+        choices += [Choice(name, overflow=overflow) for overflow in OVERFLOW] if wide else [Choice(name)]
+    for choice in dict.fromkeys(choices):
         if choice != policy.padding_mode:
-            text = f"padding_mode={_said(choice)} instead of {_said(policy.padding_mode)}"
+            text = f"padding_mode={_text(choice)} instead of {_text(policy.padding_mode)}"
             yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))
     yield from _constants(now, target)
 
 
-def _said(choice: Choice) -> str:
+def _text(choice: Choice) -> str:
     return repr(choice) if choice.params else repr(choice.name)
 
 
 def _constants(now: Computation, target: Target) -> Candidates:
-    """The constant that fits best, as short as it can be written: outputs are linear in it."""
+    """Try the constant that fits best, first rounded to four digits; the outputs are linear in it."""
     policy = now.capture.policy
     by_value = [now.evolve(policy=policy.evolve(padding_mode=Choice("constant", value=value))) for value in (0.0, 1.0)]
     if now.plan.length_out != target.output.shape[2]:
         return
     grid = target.probes[0]
-    zero, one = (tried.at(grid).output for tried in by_value)
+    zero, one = (computation.at(grid).output for computation in by_value)
     slope = one - zero
     if not slope.any():
         return
     fitted = float(((grid.of(target.output) - zero) * slope).sum() / (slope**2).sum())
     for value in dict.fromkeys((float(f"{fitted:.4g}"), float(np.float32(fitted)))):
         choice = Choice("constant", value=value)
-        text = f"padding_mode={_said(choice)} instead of {_said(policy.padding_mode)}"
+        text = f"padding_mode={_text(choice)} instead of {_text(policy.padding_mode)}"
         yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))

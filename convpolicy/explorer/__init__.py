@@ -1,4 +1,4 @@
-"""The explorer: one page that shows the plans of two policies side by side, without a network."""
+"""The explorer: an HTML page that compares the plans of two policies and works offline."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SCRIPTS = ("plans.js", "drawing.js", "page.js")
 
 
 def page(start: Mapping[str, Any], extra: Sequence[Policy] = (), ranges: Ranges | None = None) -> str:
-    """Return the explorer as one HTML page that needs no other file.
+    """Return the explorer as one self-contained HTML page.
 
     Args:
-        start: what the page shows first, as its address says it: ``a`` and ``b``, names of policies, and ``version``.
-        extra: policies beside the registered ones, such as those of files.
-        ranges: sizes that the page contains; the default ones where None.
+        start: initial settings under the keys of the page's address: ``a`` and ``b``, names of policies, and ``version``.
+        extra: policies to show besides the registered ones, such as policies from files.
+        ranges: sizes that the page contains; None for the defaults.
     """
     return Template(_text("page.html")).substitute(
         style=Template(_text("page.css")).substitute(COLOURS),

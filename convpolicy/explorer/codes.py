@@ -1,4 +1,4 @@
-"""The call in each framework's code, with placeholders where sizes and pads go; `translation` writes all of it."""
+"""Code of a layer in each framework, as templates with placeholders for sizes and pads; `translation` writes the code."""
 
 from __future__ import annotations
 
@@ -21,71 +21,74 @@ from convpolicy.translation.writing import write
 
 CHANNELS = {"in_channels": 16, "out_channels": 32, "groups": 1}
 NAMES = ("kernel_size", "stride", "dilation", "left", "right")
-PROBES = ((61, 67, 71, 73, 79), (83, 89, 97, 53, 59))  # numbers that no code contains by itself, as long as real ones
+PROBES = ((61, 67, 71, 73, 79), (83, 89, 97, 53, 59))  # values for NAMES that occur nowhere else in generated code
 SIGNS = {1: "+", 0: "0", -1: "-"}
-INITIAL = "initial values:"  # how the comment starts that speaks of another generator
-UNEVEN = "translate writes different code for different sizes here; run convpolicy translate."
+INITIAL = "initial values:"  # start of the comment about initial values, which the page omits
+UNEVEN = "The code depends on the sizes here; run convpolicy translate."
 
 
 def targets() -> dict[str, Dialect]:
-    """Return the frameworks whose code can be written, by name."""
+    """Return the dialects that can write code, by name."""
     return {name: dialect for name, dialect in registry.current().working("dialect").items() if dialect.writer is not None}
 
 
 def code(dialect: Dialect, changes: Mapping[str, Any], kernel: int, stride: int, dilation: int) -> str:
-    """Return the code of one layer of a framework, with its own bias and initial values.
+    """Return the code of one layer of a framework, with the framework's default bias and initial values.
 
     Args:
-        dialect: of the framework.
-        changes: ``padding`` and ``padding_mode``, as `Policy.evolve` takes them.
+        dialect: dialect of the framework.
+        changes: ``padding`` and ``padding_mode``, as `Policy.evolve` accepts them.
         kernel, stride, dilation: in samples.
 
     Raises:
-        ConvPolicyError: the framework cannot express it; holds the reason.
+        ConvPolicyError: the framework has no such layer. The message contains the reason.
     """
-    own = named_policy(dialect.policy)
-    policy: Policy = own.evolve(**changes)
+    default = named_policy(dialect.policy)
+    policy: Policy = default.evolve(**changes)
     sizes = {"kernel_size": kernel, "stride": stride, "dilation": dilation, **CHANNELS}
-    snippet = write(Request(dialect.name, sizes, policy, bias=own.bias), dialect)
+    snippet = write(Request(dialect.name, sizes, policy, bias=default.bias), dialect)
     notes = tuple(note for note in snippet.notes if not note.startswith(INITIAL))
     return attrs.evolve(snippet, notes=notes).code
 
 
 def rendered(template: str, numbers: Mapping[str, int]) -> str:
-    """Return a template's code for these numbers; of pads it contains the size without the sign."""
+    """Return a template with its placeholders replaced by numbers; pads are written without their sign."""
     return re.sub(r"⟨(\w+)⟩", lambda match: str(abs(numbers[match[1]])) if match[1] in numbers else match[0], template)
 
 
 def _template(text: str, numbers: Mapping[str, int]) -> str:
-    """Return code with placeholders for the numbers that occur in it."""
+    """Return code in which each of the numbers is replaced by a placeholder."""
     names = {str(abs(number)): name for name, number in reversed(list(numbers.items()))}
     return re.sub(r"(?<![\w.])\d+(?![\w.])", lambda match: f"⟨{names[match[0]]}⟩" if match[0] in names else match[0], text)
 
 
 def shape_of(left: int, right: int, stride: int, dilation: int) -> str:
-    """Return what of the numbers decides how code is written: signs, equal pads, and whether stride and dilation are said."""
+    """Return a key for the form of the code.
+
+    It contains the signs of the pads, and 0 or 1 for equal pads, for a stride above 1 and for a dilation above 1.
+    """
     signs = "".join(SIGNS[(pad > 0) - (pad < 0)] for pad in (left, right))
     return f"{signs}{int(left == right)}{int(stride > 1)}{int(dilation > 1)}"
 
 
 def by_numbers(dialect: Dialect, mode: Choice, tables: Tables, templates: Any) -> dict[str, int]:
-    """Return `shape_of` -> number of a template, or the entry of a refusal, for pads that are numbers.
+    """Return `shape_of` -> number of a template, or entry of a refusal, for pads as numbers.
 
-    `translation` may write a framework's word where numbers happen to be those of the word; a template always has the numbers.
+    `translation` may write a framework's name, such as "same", for numbers that equal it. A template always has the numbers.
     """
-    found = {}
+    entries = {}
     for signs in product((1, 0, -1), repeat=2):
         for equal in {signs[0] == signs[1], False} if signs[0] else {signs[0] == signs[1]}:
             for strided, dilated in product((False, True), repeat=2):
                 try:
-                    texts = {_probed(dialect, mode, probe, signs, equal, strided, dilated) for probe in PROBES}
+                    texts = {_probe_template(dialect, mode, probe, signs, equal, strided, dilated) for probe in PROBES}
                     entry = templates.number(texts.pop()) if len(texts) == 1 else tables.refusal(UNEVEN)
                 except ConvPolicyError as error:
                     entry = tables.refusal(_refusal(error))
                 kernel, stride, dilation = 1, 1 + strided, 1 + dilated
                 left, right = _pads((kernel, stride, dilation, 1, 2), signs, equal)
-                found[shape_of(left, right, stride, dilation)] = entry
-    return found
+                entries[shape_of(left, right, stride, dilation)] = entry
+    return entries
 
 
 def _pads(numbers: tuple[int, ...], signs: tuple[int, ...], equal: bool) -> tuple[int, int]:
@@ -93,7 +96,7 @@ def _pads(numbers: tuple[int, ...], signs: tuple[int, ...], equal: bool) -> tupl
     return left * signs[0], right * signs[1]
 
 
-def _probed(
+def _probe_template(
     dialect: Dialect, mode: Choice, probe: tuple[int, ...], signs: tuple[int, ...], equal: bool, strided: bool, dilated: bool
 ) -> str:
     left, right = _pads(probe, signs, equal)
@@ -104,38 +107,39 @@ def _probed(
 
 
 def _refusal(error: ConvPolicyError) -> str:
-    """Return a refusal with placeholders for the numbers of a probe."""
+    """Return the text of a refusal, with placeholders for the numbers of a probe."""
     text = str(error)
     for probe in PROBES:
         text = _template(text, dict(zip(NAMES, probe)))
     return text
 
 
-def by_rule(dialect: Dialect, rule: Choice, is_word: bool, ranges: Ranges, templates: Any) -> list[int]:
-    """Return for each window the number of a template for a rule of zeros, or -1 where only numbers can be written.
+def by_rule(dialect: Dialect, rule: Choice, has_name: bool, ranges: Ranges, templates: Any) -> list[int]:
+    """Return, for each window, the number of a template for a rule that adds zeros, or -1 if the code has to use numbers.
 
     Args:
-        dialect: of the framework.
+        dialect: dialect of the framework.
         rule: the padding.
-        is_word: True for a rule that some framework has a word for, which is then written also where the pads are known numbers.
-        ranges: the sizes.
+        has_name: True if a framework has a name for the rule; its code is then included also for pads that do not depend on the
+            length.
+        ranges: sizes that the page contains.
         templates: a `Store` of templates.
     """
-    own: list[str] = []  # templates of this rule, tried first: one mostly fits all sizes
-    found = []
-    for window in reversed(ranges.windows()):  # large sizes first, which are seldom other numbers of the code
+    rule_templates: list[str] = []  # templates of this rule; usually one fits all sizes
+    entries = []
+    for window in reversed(ranges.windows()):  # large sizes first: small ones may equal other numbers in the code
         try:
             pads = named_policy(dialect.policy).evolve(padding=rule).static_pads(*window)
-            text = code(dialect, {"padding": rule, "padding_mode": PLAIN}, *window) if is_word or pads is None else None
+            text = code(dialect, {"padding": rule, "padding_mode": PLAIN}, *window) if has_name or pads is None else None
         except ConvPolicyError:
             text = None
         if text is None:
-            found.append(-1)
+            entries.append(-1)
             continue
         numbers = dict(zip(NAMES, (*window, *(pads or ()))))
-        fitting = next((template for template in own if rendered(template, numbers) == text), None)
-        if fitting is None:
-            fitting = _template(text, numbers)
-            own.append(fitting)
-        found.append(templates.number(fitting))
-    return found[::-1]
+        match = next((template for template in rule_templates if rendered(template, numbers) == text), None)
+        if match is None:
+            match = _template(text, numbers)
+            rule_templates.append(match)
+        entries.append(templates.number(match))
+    return entries[::-1]

@@ -1,4 +1,4 @@
-"""All data of a page as plain Python, and as compressed text."""
+"""Collects the data of a page as plain Python, and packs it into compressed text."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from convpolicy.registry import current
 
 
 def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
-    """Return everything that a page shows, as plain data.
+    """Return the data of a page as plain data.
 
     Args:
-        extra: policies beside the registered ones, such as those of files.
-        ranges: the sizes.
+        extra: policies to show besides the registered ones, such as policies from files.
+        ranges: sizes that the page contains.
     """
     offered = policies_of(extra)
     paddings, modes = paddings_of(offered), modes_of(offered)
     tables = Tables(ranges)
     rules = [
-        {"name": name, "description": _described("padding rule", choice), **tables.padding(choice)}
+        {"name": name, "description": _description("padding rule", choice), **tables.padding(choice)}
         for name, choice in paddings.items()
     ]
     policies = [_policy(policy, list(paddings), list(modes), tables) for policy in offered]
     outputs, widths = tables.outputs(), tables.widths
-    kinds = [
-        {"name": name, "description": _described("padding mode", choice), "added": tables.mode(choice, widths)}
+    mode_tables = [
+        {"name": name, "description": _description("padding mode", choice), "added": tables.mode(choice, widths)}
         for name, choice in modes.items()
     ]
-    words = {rule for policy in offered for _word, rule in policy.padding_names}
+    named_rules = {rule for policy in offered for _name, rule in policy.padding_names}
     templates = Store()
-    written = {}
+    code_tables = {}
     for name, dialect in targets().items():
         numbers = [by_numbers(dialect, mode, tables, templates) for mode in modes.values()]
         rows = [
-            tables.row(by_rule(dialect, rule, rule.name in words and not rule.params, ranges, templates))
+            tables.row(by_rule(dialect, rule, rule.name in named_rules and not rule.params, ranges, templates))
             for rule in paddings.values()
         ]
-        written[name] = {"numbers": numbers, "rules": rows}
+        code_tables[name] = {"numbers": numbers, "rules": rows}
     return {
         "ranges": {name: list(getattr(ranges, name)) for name in ranges._fields},
         "policies": policies,
         "rules": rules,
-        "modes": kinds,
+        "modes": mode_tables,
         "plain": list(modes).index(PLAIN.name),
-        "codes": written,
+        "codes": code_tables,
         "outputs": outputs,
         "widths": widths,
         **{name: getattr(tables, name).values for name in ("texts", "pairs", "rows", "sides", "ends", "added")},
@@ -65,18 +65,18 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
 
 
 def packed(data: dict[str, Any]) -> str:
-    """Return plain data as JSON, compressed with zlib and written in base64."""
+    """Return plain data as JSON, compressed with zlib and encoded in base64."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
 
 
 def unpacked(text: str) -> dict[str, Any]:
-    """Return what `packed` was given, as JSON reads it."""
+    """Return the plain data in a text that `packed` returned."""
     data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
     return data
 
 
-def _described(kind: str, choice: Choice) -> str:
+def _description(kind: str, choice: Choice) -> str:
     try:
         return str(current().get(kind, choice.name).description)
     except ConvPolicyError as error:
@@ -84,23 +84,26 @@ def _described(kind: str, choice: Choice) -> str:
 
 
 def _policy(policy: Policy, paddings: list[str], modes: list[str], tables: Tables) -> dict[str, Any]:
-    """Return a policy's padding, its words and what its framework refuses; a rule or mode by its place in the lists."""
-    mode_words = dict(policy.mode_names)
+    """Return a policy's padding, its names for padding, and the sizes that its framework refuses.
+
+    Rules and modes are indices into the lists ``paddings`` and ``modes``.
+    """
+    mode_names = dict(policy.mode_names)
     return {
         "name": policy.name,
         "description": policy.description,
         "padding": _padding(policy.padding, paddings),
         "mode": modes.index(str(policy.padding_mode)),
         "words": [
-            [word, paddings.index(rule), modes.index(str(mode_words[word])) if word in mode_words else -1]
-            for word, rule in policy.padding_names
+            [name, paddings.index(rule), modes.index(str(mode_names[name])) if name in mode_names else -1]
+            for name, rule in policy.padding_names
         ],
         "refused": refused_windows(policy, tables.ranges, tables.refusal),
     }
 
 
 def _padding(choice: Choice, paddings: list[str]) -> int | list[int]:
-    """Return the place of a rule in the list, or its two numbers."""
+    """Return the index of a rule in the list, or the two numbers of the rule `NUMBERS`."""
     if choice.name != NUMBERS:
         return paddings.index(str(choice))
     pads = dict(choice.params)

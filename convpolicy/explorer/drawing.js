@@ -34,7 +34,7 @@ function drawn(plan, other, view, first, last, name) {
     rows.push(`<g class="bar" data-output="${output}"><rect class="hit" x="0" y="${y}" width="${x(last) + CELL}" height="${ROW}"/>` +
       `<text x="${MARGIN - 8}" y="${y + 12}" text-anchor="end">output ${output}</text>` +
       `<rect class="span" x="${start}" y="${y + 3}" width="${end - start}" height="12" rx="6"/>` +
-      `<path class="taps" d="${taps.map((tap) => `M${x(tap)} ${y + 9}h0`).join("")}"/></g>`);  // one element, as drawings are made anew often
+      `<path class="taps" d="${taps.map((tap) => `M${x(tap)} ${y + 9}h0`).join("")}"/></g>`);  // one element for all taps, since the drawing is replaced often
   }
   if (!plan.outputs) {
     rows.push(`<text x="${MARGIN}" y="${y + 12}">no window of ${(view.kernel - 1) * view.dilation + 1} fits</text>`);

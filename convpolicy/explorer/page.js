@@ -1,4 +1,4 @@
-// The controls, the address, what is pointed at, and the texts.
+// The controls, the address of the page, pointing at outputs and samples, and the texts.
 
 const SIZES = { kernel: "kernel", stride: "stride", dilation: "dilation", length: "length" };
 const LETTERS = { kernel: "k", stride: "s", dilation: "d", length: "n" };
@@ -8,42 +8,42 @@ const byId = (id) => document.getElementById(id);
 const state = { a: {}, b: {}, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null };
 let plans = {};
 
-const clamped = (value, [first, last], otherwise) => Math.min(Math.max(Number.isInteger(value) ? value : otherwise, first), last);
+const clamped = (value, [first, last], fallback) => Math.min(Math.max(Number.isInteger(value) ? value : fallback, first), last);
 
 function readAddress() {
-  const words = new URLSearchParams(location.hash.slice(1));
+  const params = new URLSearchParams(location.hash.slice(1));
   const first = location.hash.length > 1 ? {} : START;
-  const word = (name) => (words.has(name) ? words.get(name) : first[name]);
+  const setting = (name) => (params.has(name) ? params.get(name) : first[name]);
   for (const name of SIDES) {
-    const known = DATA.policies.find((policy) => policy.name === word(name)) || DATA.policies.find((policy) => policy.name === START[name]) || DATA.policies[0];
-    const padding = word(`${name}p`) || "", mode = word(`${name}m`) || "";
+    const known = DATA.policies.find((policy) => policy.name === setting(name)) || DATA.policies.find((policy) => policy.name === START[name]) || DATA.policies[0];
+    const padding = setting(`${name}p`) || "", mode = setting(`${name}m`) || "";
     state[name] = { policy: known.name, padding: isPadding(known, padding) ? padding : "", mode: DATA.modes.some((one) => one.name === mode) ? mode : "" };
   }
   for (const size in SIZES) {
-    const text = word(LETTERS[size]);
+    const text = setting(LETTERS[size]);
     state[size] = clamped(text === undefined ? NaN : Number(text), DATA.ranges[size], state[size]);
   }
-  state.framework = word("code") in DATA.codes ? word("code") : "convpolicy";
-  state.pointed = words.has("o") ? { output: +words.get("o") } : words.has("i") ? { sample: +words.get("i") - 1 } : null;
+  state.framework = setting("code") in DATA.codes ? setting("code") : "convpolicy";
+  state.pointed = params.has("o") ? { output: +params.get("o") } : params.has("i") ? { sample: +params.get("i") - 1 } : null;
 }
 
-function isPadding(policy, word) {
-  if (policy.words.some((known) => known[0] === word) || DATA.rules.some((rule) => rule.name === word)) return true;
-  const numbers = word.split(",");
-  return /^-?\d+(,-?\d+)?$/.test(word) && numbers.map(Number).every((pad) => pad === clamped(pad, DATA.ranges.pad, 0));
+function isPadding(policy, padding) {
+  if (policy.words.some((known) => known[0] === padding) || DATA.rules.some((rule) => rule.name === padding)) return true;
+  const numbers = padding.split(",");
+  return /^-?\d+(,-?\d+)?$/.test(padding) && numbers.map(Number).every((pad) => pad === clamped(pad, DATA.ranges.pad, 0));
 }
 
 function address() {
-  const words = new URLSearchParams();
+  const params = new URLSearchParams();
   for (const name of SIDES) {
-    words.set(name, state[name].policy);
-    if (state[name].padding) words.set(`${name}p`, state[name].padding);
-    if (state[name].mode) words.set(`${name}m`, state[name].mode);
+    params.set(name, state[name].policy);
+    if (state[name].padding) params.set(`${name}p`, state[name].padding);
+    if (state[name].mode) params.set(`${name}m`, state[name].mode);
   }
-  for (const size in SIZES) words.set(LETTERS[size], state[size]);
-  if (state.framework !== "convpolicy") words.set("code", state.framework);
-  if (state.pointed) words.set(...("output" in state.pointed ? ["o", state.pointed.output] : ["i", state.pointed.sample + 1]));
-  return `#${words}`;
+  for (const size in SIZES) params.set(LETTERS[size], state[size]);
+  if (state.framework !== "convpolicy") params.set("code", state.framework);
+  if (state.pointed) params.set(...("output" in state.pointed ? ["o", state.pointed.output] : ["i", state.pointed.sample + 1]));
+  return `#${params}`;
 }
 
 const option = (value, text, chosen, title = "") =>
@@ -54,9 +54,9 @@ const ruleText = (rule) => (Array.isArray(rule) ? rule.join(", ") : DATA.rules[r
 function sideControls(name) {
   const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy);
   const isNumbers = /^-?\d/.test(side.padding);
-  const words = policy.words.map(([word, rule]) => option(word, word === DATA.rules[rule].name ? word : `${word} (${DATA.rules[rule].name})`, side.padding));
-  const own = new Set(policy.words.map(([word]) => word));
-  const rules = DATA.rules.filter((rule) => !own.has(rule.name)).map((rule) => option(rule.name, rule.name, side.padding, rule.description));
+  const names = policy.words.map(([own, rule]) => option(own, own === DATA.rules[rule].name ? own : `${own} (${DATA.rules[rule].name})`, side.padding));
+  const ownNames = new Set(policy.words.map(([own]) => own));
+  const rules = DATA.rules.filter((rule) => !ownNames.has(rule.name)).map((rule) => option(rule.name, rule.name, side.padding, rule.description));
   const meant = paddingOf(policy, side.padding);
   const choice = (label, key, content) =>
     `<label>${label}<select data-side="${name}" data-key="${key}" aria-label="${label} of ${name.toUpperCase()}">${content}</select></label>`;
@@ -65,7 +65,7 @@ function sideControls(name) {
     `min="${DATA.ranges.pad[0]}" max="${DATA.ranges.pad[1]}" aria-label="Samples added on the ${label} of ${name.toUpperCase()}"></label>`;
   const described = [Array.isArray(meant.rule) ? `${meant.rule.join(" and ")} on the left and right; a negative number cuts.` : DATA.rules[meant.rule].description];
   return choice("policy", "policy", DATA.policies.map((known) => option(known.name, known.name, side.policy, known.description)).join("")) +
-    choice("padding", "padding", option("", `its default: ${ruleText(policy.padding)}`, side.padding) + optionGroup(`Words of ${policy.name}`, words) +
+    choice("padding", "padding", option("", `its default: ${ruleText(policy.padding)}`, side.padding) + optionGroup(`Names in ${policy.name}`, names) +
       optionGroup("Numbers", [option(isNumbers ? side.padding : "1,1", "left, right as numbers", isNumbers ? side.padding : "-")]) + optionGroup("Padding rules", rules)) +
     (isNumbers ? `<div class="numbers">${number("left", left)}${number("right", right)}</div>` : "") +
     choice("mode", "mode", option("", `its default: ${DATA.modes[meant.mode].name}`, side.mode) +
@@ -124,7 +124,7 @@ function cellText(cell) {
 }
 
 function outputsThatDiffer() {
-  // the outputs that both plans have and that do not read the same
+  // the outputs that both plans have and that read different values
   if (!plans.a.cells || !plans.b.cells) return [];
   const read = (plan, output) => JSON.stringify(reads(plan, state, output).map((position) => {
     const { kind, text, terms } = plan.cells.get(position);
@@ -148,23 +148,23 @@ function showComparison() {
   byId("comparison").innerHTML = `<table><thead><tr><th scope="col">plan</th><th scope="col">A</th><th scope="col">B</th></tr></thead><tbody>` +
     rows.map(([aspect, a, b]) => `<tr${a === b ? "" : ' class="differs"'}><th scope="row">${aspect}</th><td>${escaped(a)}</td><td>${escaped(b)}</td></tr>`).join("") + "</tbody></table>";
   const facts = (name) => { const plan = plans[name]; return plan.cells ? `${name.toUpperCase()}: left ${plan.left} | right ${plan.right} | outputs ${plan.outputs}` : `${name.toUpperCase()}: –`; };
-  byId("facts").textContent = `${SIDES.map(facts).join("; ")}. ${reasons.length ? "Refused sizes have a dash." : different.length ? `Differs in: ${different.join(", ")}.${read}` : "Both plans are the same."}`;
+  byId("facts").textContent = `${SIDES.map(facts).join("; ")}. ${reasons.length ? "A dash marks refused sizes." : different.length ? `Differs in: ${different.join(", ")}.${read}` : "Both plans are the same."}`;
 }
 
 function conv1dCall(name) {
-  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy), words = ["16", "32", state.kernel];
-  if (state.stride > 1) words.push(`stride=${state.stride}`);
-  if (state.dilation > 1) words.push(`dilation=${state.dilation}`);
-  words.push(`policy="${policy.name}"`);
-  if (side.padding) words.push(`padding=${pythonOf(side.padding)}`);
-  if (side.mode) words.push(`padding_mode=${pythonOf(side.mode)}`);
-  return `import convpolicy as cp\n\nlayer = cp.Conv1d(${words.join(", ")})`;
+  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy), parts = ["16", "32", state.kernel];
+  if (state.stride > 1) parts.push(`stride=${state.stride}`);
+  if (state.dilation > 1) parts.push(`dilation=${state.dilation}`);
+  parts.push(`policy="${policy.name}"`);
+  if (side.padding) parts.push(`padding=${pythonOf(side.padding)}`);
+  if (side.mode) parts.push(`padding_mode=${pythonOf(side.mode)}`);
+  return `import convpolicy as cp\n\nlayer = cp.Conv1d(${parts.join(", ")})`;
 }
 
-function pythonOf(word) {
-  if (/^-?\d/.test(word)) return `(${word.split(",").length > 1 ? word.split(",").join(", ") : `${word}, ${word}`})`;
-  const match = word.match(/^([^()]+)\((.*)\)$/);
-  if (!match) return `"${word}"`;
+function pythonOf(text) {
+  if (/^-?\d/.test(text)) return `(${text.split(",").length > 1 ? text.split(",").join(", ") : `${text}, ${text}`})`;
+  const match = text.match(/^([^()]+)\((.*)\)$/);
+  if (!match) return `"${text}"`;
   const settings = match[2].split(", ").map((setting) => setting.replace(/=(.*)$/, (_, value) => `=${/^(-?[\d.e+-]+|True|False)$/.test(value) ? value : `"${value}"`}`));
   return `cp.Choice("${match[1]}", ${settings.join(", ")})`;
 }
@@ -239,8 +239,8 @@ function walk(key) {
   return { sample: next(now.sample, state.length) };
 }
 
-async function copy(text, said) {
-  try { await navigator.clipboard.writeText(text); byId("copied").textContent = said; }
+async function copy(text, message) {
+  try { await navigator.clipboard.writeText(text); byId("copied").textContent = message; }
   catch { byId("copied").textContent = "The browser did not allow copying; select the text instead."; }
 }
 
@@ -297,7 +297,7 @@ async function start() {
   showControls();
   const { kernel, stride, dilation, length, pad } = DATA.ranges, text = ([first, last]) => `${first} to ${last}`;
   byId("ranges").textContent = `This page contains kernel ${text(kernel)}, stride ${text(stride)}, dilation ${text(dilation)}, length ${text(length)} and pads as numbers from ${text(pad)}. ` +
-    `For other sizes run: convpolicy compare A B --kernel-size 400 --length 16000. Made by convpolicy ${START.version} with the plugins installed there.`;
+    `For other sizes run: convpolicy compare A B --kernel-size 400 --length 16000. Made by convpolicy ${START.version} and the plugins that were installed with it.`;
   listen();
   show();
   document.documentElement.dataset.ready = "yes";

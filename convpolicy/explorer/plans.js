@@ -1,5 +1,5 @@
 "use strict";
-// Looks plans up in the tables that Python made; nothing is computed here but where windows lie.
+// Looks plans up in the tables that Python made; only the positions of windows are computed here.
 
 let DATA;
 
@@ -18,14 +18,14 @@ function windowNumber(view) {
 const rowEntry = (row, place) => (row.length === 1 ? row[0] : row[place]);
 const refusal = (entry) => ({ reason: DATA.texts[-1 - entry] });
 
-function paddingOf(policy, word) {
-  // what a padding means under a policy: its own words first, then rules, then numbers
-  if (word === "") return { rule: policy.padding, mode: policy.mode };
-  const own = policy.words.find((known) => known[0] === word);
+function paddingOf(policy, padding) {
+  // the rule and the mode of a padding under a policy: its names first, then rules, then numbers
+  if (padding === "") return { rule: policy.padding, mode: policy.mode };
+  const own = policy.words.find((name) => name[0] === padding);
   if (own) return { rule: own[1], mode: own[2] < 0 ? policy.mode : own[2] };
-  const rule = DATA.rules.findIndex((known) => known.name === word);
+  const rule = DATA.rules.findIndex((known) => known.name === padding);
   if (rule >= 0) return { rule, mode: policy.mode };
-  const numbers = word.split(",").map(Number);
+  const numbers = padding.split(",").map(Number);
   return { rule: numbers.length === 1 ? [numbers[0], numbers[0]] : numbers.slice(0, 2), mode: policy.mode };
 }
 
@@ -60,7 +60,7 @@ function planOf(side, view) {
 }
 
 function cellsOf(left, right, length, before, after) {
-  // position -> what stands there; a position below 0 or from the length on was added
+  // position -> cell; a position below 0, or equal to or above the length, is an added element
   const cells = new Map();
   for (let place = 1; place < before.length; place += 1) cells.set(place - 1 - left, added(before[0], before[place], (source) => source));
   for (let position = 0; position < length; position += 1) {
@@ -94,13 +94,13 @@ function reads(plan, view, output) {
 }
 
 function readers(plan, view, sample) {
-  // outputs that read a sample, itself or through an added element
-  const found = [];
+  // outputs that read a sample or an added element that depends on it
+  const outputs = [];
   for (let output = 0; output < plan.outputs; output += 1) {
     const taps = reads(plan, view, output).map((position) => plan.cells.get(position));
-    if (taps.some((cell) => cell && cell.terms.some(([, source]) => source === sample))) found.push(output);
+    if (taps.some((cell) => cell && cell.terms.some(([, source]) => source === sample))) outputs.push(output);
   }
-  return found;
+  return outputs;
 }
 
 function codeOf(framework, plan, view) {

@@ -1,4 +1,4 @@
-"""Every plan of the page as tables: pads of each rule, outputs of each padded length, elements that each mode adds."""
+"""Every plan of the page, as tables: pads of each rule, outputs of each padded length, elements that each mode adds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
 from convpolicy.pictures.columns import constant
 
-BASE = Policy("explorer")  # refuses no sizes itself
-PLAIN = Choice("zeros")  # a mode that reaches any width
+BASE = Policy("explorer")  # a policy that refuses no sizes
+PLAIN = Choice("zeros")  # a mode without a limit
 
 
 class Ranges(NamedTuple):
-    """The sizes that a page contains, each as first and last."""
+    """The sizes that a page contains, each as a pair (first, last), in samples."""
 
     kernel: tuple[int, int] = (1, 8)
     stride: tuple[int, int] = (1, 4)
@@ -28,36 +28,38 @@ class Ranges(NamedTuple):
     pad: tuple[int, int] = (-2, 6)
 
     def values(self, name: str) -> range:
-        """Return every size of one kind."""
+        """Return all values of one size, e.g. of ``"kernel"``."""
         first, last = getattr(self, name)
         return range(first, last + 1)
 
     def windows(self) -> list[tuple[int, int, int]]:
-        """Return every ``(kernel, stride, dilation)``, the kernel slowest."""
+        """Return every ``(kernel, stride, dilation)``; the kernel varies slowest."""
         return list(product(self.values("kernel"), self.values("stride"), self.values("dilation")))
 
 
 class Store:
-    """Different values, each once, in the order in which they came."""
+    """A list of distinct values, numbered in the order in which they were added."""
 
     def __init__(self) -> None:
         self._numbers: dict[Any, int] = {}
 
     def number(self, value: Any) -> int:
-        """Return the number of a value, a new one where it has none yet."""
+        """Return the number of a value; add the value if it is new."""
         return self._numbers.setdefault(value, len(self._numbers))
 
     @property
     def values(self) -> list[Any]:
-        """All values, by number."""
+        """All values, sorted by their number."""
         return list(self._numbers)
 
 
 class Tables:
-    """Tables of numbers that a page looks plans up in; a negative entry is a refusal, ``-1 - number`` in ``texts``.
+    """Tables of integers in which a page looks plans up.
+
+    A negative entry is a refusal: ``-1 - number``, where ``number`` is the number of its text in ``texts``.
 
     Args:
-        ranges: the sizes.
+        ranges: sizes that the page contains.
     """
 
     def __init__(self, ranges: Ranges) -> None:
@@ -73,16 +75,16 @@ class Tables:
         return -1 - self.texts.number(str(error))
 
     def entry(self, policy: Policy, window: tuple[int, int, int], length: int, read: Callable[[Plan], int]) -> int:
-        """Return what ``read`` makes of a plan, or the entry for the refusal of these sizes."""
+        """Return ``read(plan)`` for the plan of these sizes, or the entry for their refusal."""
         try:
             return read(policy.plan(*window, length=length))
         except ConvPolicyError as error:
             return self.refusal(error)
 
     def padding(self, choice: Choice) -> dict[str, Any]:
-        """Return the pads of one rule: a row for each window, and whether they hold for every length.
+        """Return the pads of one rule: a row for each window, and whether the pads are the same for every length.
 
-        A row contains an entry for each length, or one alone where all are the same.
+        A row contains an entry for each length, or one entry if all are equal.
         """
         try:
             policy = BASE.evolve(padding=choice)
@@ -109,7 +111,10 @@ class Tables:
         return self.pairs.number((plan.left, plan.right))
 
     def outputs(self) -> list[int]:
-        """Return for each window the number of a row: outputs by padded length, from 0 on; call it after every `padding`."""
+        """Return, for each window, the number of a row of output lengths, indexed by the padded length.
+
+        Call it after every call of `padding`.
+        """
         policy = BASE.evolve(padding="valid")
         longest = max(self.longest, self.ranges.length[1] + 2 * self.ranges.pad[1])
         return [
@@ -119,13 +124,13 @@ class Tables:
 
     @property
     def widths(self) -> list[tuple[int, int]]:
-        """Every pair of widths to which something is added; a negative pad adds nothing."""
+        """Every pair of numbers of added elements, left and right; a negative pad counts as 0."""
         return list(dict.fromkeys((max(left, 0), max(right, 0)) for left, right in self.pairs.values))
 
     def mode(self, choice: Choice, widths: Iterable[tuple[int, int]]) -> int | list[int]:
-        """Return what one mode adds: for each length the number of a table of `added`, an entry for each pair of widths.
+        """Return the elements that one mode adds: for each length, the number of a table in ``added``.
 
-        An entry is a number in ``ends``, a pair of numbers in ``sides``.
+        The table has an entry for each pair of widths. The entry is a number in ``ends``, and that is a pair of numbers in ``sides``.
         """
         try:
             policies = [BASE.evolve(padding=pads, padding_mode=choice) for pads in widths]
@@ -150,9 +155,10 @@ def _is_static(policy: Policy, window: tuple[int, int, int]) -> bool:
 
 
 def _elements(side: Any, length: int, from_end: bool) -> tuple[Any, ...]:
-    """Return the constant of a side as text, then each element: a position, -1 for the constant, or pairs of a sum.
+    """Return the constant of a side as text, followed by its elements.
 
-    Positions on the right are counted from the last sample backwards, so that most of them are the same for every length.
+    An element is an input position, -1 for the constant, or a tuple of pairs (coefficient, position) for a sum. Positions on the
+    right are counted backwards from the last sample, so that most of them are the same for every length.
     """
     if not side.width:
         return ("",)
@@ -168,11 +174,11 @@ def _elements(side: Any, length: int, from_end: bool) -> tuple[Any, ...]:
 
 
 def refused_windows(policy: Policy, ranges: Ranges, refusal: Callable[[ConvPolicyError], int]) -> Mapping[str, int]:
-    """Return ``"stride,dilation"`` -> the entry of the refusal, where a policy's framework refuses both together."""
-    refused = {}
+    """Return ``"stride,dilation"`` -> entry of the refusal, for the pairs that a policy's framework refuses."""
+    entries = {}
     for stride, dilation in product(ranges.values("stride"), ranges.values("dilation")):
         try:
             policy.evolve(padding=0, padding_mode=PLAIN).plan(1, stride, dilation, length=1)
         except ConvPolicyError as error:
-            refused[f"{stride},{dilation}"] = refusal(error)
-    return refused
+            entries[f"{stride},{dilation}"] = refusal(error)
+    return entries

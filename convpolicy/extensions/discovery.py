@@ -1,4 +1,4 @@
-"""Which plugins there are: the built-in ones, registered through the same hooks as a stranger's, and the installed ones."""
+"""Finds plugins: the built-in ones and the installed ones; both use the same hooks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUILTIN_PLUGINS = {
 
 
 def installed(group: str) -> tuple[list[importlib.metadata.EntryPoint], list[str]]:
-    """Return the entry points to load, and the names that ``CONVPOLICY_LOAD_PLUGINS`` lists but nobody installed."""
+    """Return the entry points to load, and the names in ``CONVPOLICY_LOAD_PLUGINS`` that are not installed."""
     import importlib.metadata
 
     entries = sorted(importlib.metadata.entry_points(group=group), key=lambda entry: (entry.name, entry.value))

@@ -1,14 +1,15 @@
-"""How plugins come in: pluggy finds and calls their hooks, the registry keeps their parts; broken ones are reported by name."""
+"""Loads plugins: imports them, calls their hooks with pluggy, adds their parts to the registry and reports broken ones by name."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, PluginError, nearest, raised, said, shown, unknown_name
 from convpolicy.extensions.discovery import BUILTIN_PLUGINS, installed
@@ -16,71 +17,76 @@ from convpolicy.extensions.turn import Turn
 from convpolicy.registry import Registry
 from convpolicy.registry.report import LOAD_PLUGINS, PROJECT, PluginReport
 
-if TYPE_CHECKING:  # pluggy is imported when plugins are first needed, not by `import convpolicy`
+if TYPE_CHECKING:  # pluggy is imported on the first use of a plugin, not by `import convpolicy`
     import importlib.metadata
 
-    from convpolicy.extensions.hooks import Implementations, PluginManager
+    import pluggy
 
 STRICT = "CONVPOLICY_STRICT"
+FAILED = object()  # the result of a hook that failed
 
 
 class PluginRegistry(Registry):
-    """The registry of built-in and installed plugins; loaded once, when a name is first looked up, by one thread.
+    """The registry of built-in and installed plugins.
 
-    What a plugin raises, all but KeyboardInterrupt, is reported by its name; what it changes in the process stays changed.
+    One thread loads all plugins when a name is first looked up. Every exception of a plugin except KeyboardInterrupt is added to
+    its report. Changes that a plugin makes to the process are not undone.
 
     Args:
-        entry_points: True to load installed plugins of the entry-point group ``convpolicy`` as well.
-        strict: True to raise at the first broken plugin instead of reporting it; None reads ``CONVPOLICY_STRICT``.
+        entry_points: True also loads installed plugins, from the entry-point group ``convpolicy``.
+        strict: True raises an error at the first broken plugin; False adds the fault to its report; None reads
+            ``CONVPOLICY_STRICT``.
     """
 
     def __init__(self, entry_points: bool = True, strict: bool | None = None) -> None:
         self._entry_points = entry_points
         self._turn = Turn()
         self._forking = threading.local()
-        self._running = ""  # the plugin whose code runs
-        self._manager: PluginManager
+        self._running = ""  # name of the plugin that is being loaded
+        self._manager: pluggy.PluginManager
         super().__init__(strict=os.environ.get(STRICT, "") not in ("", "0") if strict is None else strict)
 
     def clear(self) -> None:
-        """Forget every plugin."""
+        """Remove every plugin."""
         super().clear()
         self._origins: dict[str, str] = {}  # name of an installed plugin -> its entry point
-        self._distributions: dict[str, Any] = {}  # whose metadata is read when a report is asked for
+        self._commands: list[tuple[str, Callable[..., Any]]] = []  # name of a plugin that adds commands, and its function
+        self._distributions: dict[str, Any] = {}  # name of an installed plugin -> its distribution, read by `reports`
         self._loaded = False
         self._loading = False
 
     def reports(self) -> list[PluginReport]:
-        """Return a report of every plugin, built-in ones first, in loading order."""
+        """Return a report on every plugin in loading order, built-in plugins first."""
         reports = super().reports()
         for name, distribution in self._distributions.items():
             self._reports[name].version = getattr(distribution, "version", "") or ""
         return reports
 
     def add_commands(self, cli: Any) -> None:
-        """Let every plugin add commands to the click group ``cli``; one that fails is reported, the rest go on.
+        """Let every plugin add commands to the click group ``cli``; a failure is reported and does not stop other plugins.
 
-        A command that is there stays: a plugin that replaces or removes one is reported.
+        A plugin cannot replace or remove a command: the command is restored, and the plugin is reported.
         """
         self.load()
-        for name, plugin in self._manager.list_name_plugin():
-            report = self._reports[name]
-            if "convpolicy_commands" not in report.hooks:
-                continue
-            before = dict(cli.commands)
-            self._call(report, cast("Implementations", plugin), "convpolicy_commands", cli=cli)
-            for command, kept in before.items():
-                if cli.commands.get(command) is not kept:
-                    cli.commands[command] = kept
-                    self.fail(report, f"plugin {name!r}: command {command!r} is there already; add one of another name.")
+        for name, function in list(self._commands):
+            report, before = self._reports[name], dict(cli.commands)
+            self._call(report, "convpolicy_commands", function, cli=cli)
+            for command, original in before.items():
+                if cli.commands.get(command) is not original:
+                    cli.commands[command] = original
+                    self.fail(report, f"plugin {name!r}: command {command!r} exists already; use another name.")
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
     def register(self, plugin: Any, name: str | None = None) -> PluginReport:
-        """Register a module or object as a plugin, e.g. in a notebook or a test.
+        """Register a module or an object as a plugin, e.g. in a notebook or a test.
+
+        Args:
+            plugin: a module or an object whose hook functions are marked with ``hookimpl``.
+            name: the plugin's name; its ``__name__`` or the name of its class if None.
 
         Raises:
-            PluginError: the plugin is broken; nothing of it stays registered.
+            PluginError: the plugin is broken, or the name is in use. Nothing of it stays registered.
         """
         with self._alone():
             self.load()
@@ -97,34 +103,44 @@ class PluginRegistry(Registry):
                 self._add_plugin(report, plugin)
                 if report.errors:
                     raise PluginError(" ".join(report.errors))
-            except BaseException:  # Ctrl-C among them: a plugin registered by hand is whole or absent
+            except BaseException:  # including Ctrl-C: a plugin is registered completely or not at all
                 self._forget(report.name)
                 raise
             return report
 
     def unregister(self, name: str) -> None:
-        """Remove a plugin that was registered by hand, and its parts."""
+        """Remove a plugin that `register` added, with all its parts.
+
+        Raises:
+            UnknownNameError: no plugin has this name.
+            InvalidValueError: the plugin is built in.
+        """
         with self._alone():
             if not isinstance(name, str) or name not in self._reports:
                 raise unknown_name("plugin", name, self._reports)
             if self._reports[name].builtin:
-                raise InvalidValueError(f"plugin {name!r} is built in and cannot be removed; remove another.")
+                raise InvalidValueError(
+                    f"plugin {name!r} is built in and cannot be removed; pass the name of a plugin that you registered."
+                )
             self._forget(name)
 
     def _forget(self, name: str) -> None:
-        self._drop(name)
+        self._commands = [(plugin, function) for plugin, function in self._commands if plugin != name]
         self._distributions.pop(name, None)
         self.remove(name)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let no other thread load or register meanwhile.
+        """Keep other threads from loading or registering plugins.
 
         Raises:
-            PluginError: the thread that does waits for this one; holds the plugin whose code it is in.
+            PluginError: the loading thread waits for this thread. The message names the plugin that is being loaded.
         """
         if not self._turn.take():
-            fault = f"plugin {self._running!r} waits, while it is loaded, for a thread that looks names up; start it later."
+            fault = (
+                f"plugin {self._running!r} waits, while it is being loaded, for a thread that uses the registry; start the "
+                f"thread later."
+            )
             report = self._reports.get(self._running)
             if report is not None and fault not in report.errors:
                 report.errors.append(fault)
@@ -137,11 +153,11 @@ class PluginRegistry(Registry):
     # -- forks ------------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """Wait until no other thread loads or registers, so that the child has a whole registry."""
+        """Wait until no other thread loads or registers a plugin, so that the child gets a complete registry."""
         self._forking.taken = self._turn.take()
 
     def after_fork(self, *, child: bool) -> None:
-        """Go on in the parent, or in the child, which loads afresh when a thread that it does not have was loading."""
+        """Release the lock of `before_fork`; clear the registry of a child if another thread was loading at the fork."""
         if self._forking.taken:
             self._turn.leave()
         elif child:
@@ -157,7 +173,7 @@ class PluginRegistry(Registry):
                 self._load_once()
 
     def _load_once(self) -> None:
-        if self._loaded or self._loading:  # a plugin that reads the registry from a hook sees what is loaded before it
+        if self._loaded or self._loading:  # a hook that uses the registry gets the plugins loaded before its own
             return
         self._loading = True
         from convpolicy.extensions import hooks
@@ -172,86 +188,84 @@ class PluginRegistry(Registry):
                 for name in missing:
                     report = self._reports[name] = PluginReport(name)
                     self.fail(report, f"plugin {name!r} is listed in {LOAD_PLUGINS} but not installed.")
-                for entry_point in entry_points:
-                    self._load_entry_point(entry_point)
+                # first every import, then every hook: this order is kinder to the processor's caches
+                imported = [self._import(entry_point) for entry_point in entry_points]
+                for report, plugin in filter(None, imported):
+                    if self._reports.get(report.name) is report:  # unless a hook of another plugin has unregistered it
+                        self._add_plugin(report, plugin)
         except BaseException:
-            self.clear()  # strict mode stops here; a later call starts afresh
+            self.clear()  # e.g. a fault in strict mode; the next call loads everything again
             raise
         self._loaded = True
         self.changed()
 
-    def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
+    def _import(self, entry_point: importlib.metadata.EntryPoint) -> tuple[PluginReport, Any] | None:
+        """Return an installed plugin and its report; report a failure and return None."""
         name = entry_point.name
         if name in self._reports:
             first = self._origins.get(name, "convpolicy itself")
             self.fail(self._reports[name], f"two plugins are named {name!r}: {first} and {entry_point.value}; uninstall one.")
-            return
+            return None
         self._origins[name] = entry_point.value
         report = self._reports[name] = PluginReport(name)
         self._distributions[name] = entry_point.dist
         self._running = name
         try:
-            plugin = entry_point.load()
+            return report, entry_point.load()
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a script among plugins must not end the caller's process
+        except BaseException as error:  # including SystemExit: a plugin must not end the process
             self.fail(report, f"plugin {name!r} ({entry_point.value}) failed to import: {raised(error)}")
-        else:
-            self._add_plugin(report, plugin)
+            return None
 
     def _add_plugin(self, report: PluginReport, plugin: Any) -> None:
-        from convpolicy.extensions.hooks import ALL_HOOKS, KINDS, Implementations
+        from convpolicy.extensions import hooks
 
         self._running = report.name
         try:
-            implementations = Implementations(plugin, self._manager)
-            implemented = implementations.hooks()
-            for hook in implemented:
-                if hook not in ALL_HOOKS:
-                    raise LookupError(f"unknown hook {hook!r}.{nearest(hook, ALL_HOOKS)}")
-            if implemented:
-                self._manager.register(implementations, name=report.name)
+            implemented = hooks.implementations(plugin, self._manager)
+            for hook, function in implemented:
+                if hook not in hooks.ALL_HOOKS:
+                    raise LookupError(f"unknown hook {hook!r}.{nearest(hook, hooks.ALL_HOOKS)}")
+                if hook not in hooks.KINDS:  # called by `add_commands`; its signature is checked here
+                    inspect.signature(function).bind(cli=None)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._drop(report.name)
             self.fail(report, f"plugin {report.name!r} does not fit the hooks: {said(error) or type(error).__name__}")
             return
-        report.hooks = implemented
+        report.hooks = [hook for hook, _function in implemented]
         if not implemented:
             self.fail(
                 report,
-                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(ALL_HOOKS)} "
+                f"plugin {report.name!r} implements no hook; mark functions named {', '.join(hooks.ALL_HOOKS)} "
                 f"with convpolicy.hookimpl.",
             )
             return
-        for hook in filter(KINDS.__contains__, implemented):
-            results = self._call(report, implementations, hook)
-            if results is not None:
-                parts = results[0] if results else None  # pluggy leaves out None
-                self.add(report, KINDS[hook], hook, parts, loading=not self._loaded)
+        for hook, function in implemented:
+            if hook not in hooks.KINDS:
+                self._commands.append((report.name, function))
+                continue
+            parts = self._call(report, hook, function)
+            if parts is not FAILED:
+                self.add(report, hooks.KINDS[hook], hook, parts, loading=not self._loaded)
         self.changed()
-        if self._strict and report.errors:  # what another thread found
+        if self._strict and report.errors:  # a fault that another thread has reported
             raise PluginError(report.errors[0])
 
-    def _call(self, report: PluginReport, plugin: Implementations, hook: str, **arguments: Any) -> list[Any] | None:
-        """Let pluggy call one plugin's implementation of a hook; a failure is reported and gives None."""
-        others = self._manager.get_plugins() - {plugin}
+    def _call(self, report: PluginReport, hook: str, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Return what one plugin's function for a hook returns; report a failure and return `FAILED`."""
         try:
-            results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+            results = getattr(self._manager.hook, hook).call_extra([function], arguments)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self.fail(report, f"plugin {report.name!r}: {hook} raised {raised(error)}.")
-            return None
-        return results
-
-    def _drop(self, name: str) -> None:
-        if self._manager.has_plugin(name):
-            self._manager.unregister(name=name)
+            return FAILED
+        return results[0] if results else None  # pluggy omits a result of None
 
 
-PLUGINS = PluginRegistry()  # of this process
+PLUGINS = PluginRegistry()  # the registry of this process
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=PLUGINS.before_fork,

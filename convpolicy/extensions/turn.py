@@ -1,4 +1,4 @@
-"""`Turn`: one thread at a time loads or registers plugins; the others wait, unless that thread waits for them."""
+"""`Turn`: a lock for loading plugins that detects when the loading thread waits for the thread that needs the lock."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import sys
 import threading
 from types import FrameType
 
-LOOK = 0.05  # seconds from one look at the thread that has the turn to the next
-LOOKS = 200  # alike, after which a thread that the plugin may have started is taken for one that it waits for
+INTERVAL = 0.05  # seconds between two inspections of the thread that has the lock
+LIMIT = 200  # inspections without progress, after which the owner is assumed to wait for a thread that it may have started
 
 
 class Turn:
-    """A lock that a thread may take again while it has it, and that does not wait for the thread that waits for it."""
+    """A reentrant lock; a thread does not wait for it if the owner waits for that thread."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Be free, whoever had the turn: in a forked process its thread does not exist."""
+        """Release the lock whoever owns it: in a forked process the owner may not exist."""
         self._lock = threading.RLock()
         self._depth = 0
         self._owner = 0
-        self._elders: frozenset[int | None] = frozenset()  # the threads there were when the turn was taken
+        self._elders: frozenset[int | None] = frozenset()  # the threads that existed when the owner took the lock
 
     def take(self) -> bool:
-        """Wait for the turn; False, without it, when the thread that has it waits for this one."""
-        place, alike = None, 0
-        while not self._lock.acquire(timeout=LOOK):
+        """Wait for the lock and return True; return False without it if its owner waits for this thread."""
+        last_position, repeats = None, 0
+        while not self._lock.acquire(timeout=INTERVAL):
             frame = sys._current_frames().get(self._owner)
             if frame is None or frame.f_code.co_filename != threading.__file__:
-                place, alike = None, 0
+                last_position, repeats = None, 0
                 continue
-            here = (id(frame), frame.f_lasti)
-            place, alike = here, alike + 1 if here == place else 0
-            me = threading.current_thread()
-            if _joins(frame, me) or (alike >= LOOKS and me.ident not in self._elders):
+            position = (id(frame), frame.f_lasti)
+            last_position, repeats = position, repeats + 1 if position == last_position else 0
+            thread = threading.current_thread()
+            if _joins(frame, thread) or (repeats >= LIMIT and thread.ident not in self._elders):
                 return False
         self._depth += 1
         if self._depth == 1:
@@ -43,12 +43,13 @@ class Turn:
         return True
 
     def leave(self) -> None:
-        """Let the next thread have the turn."""
+        """Release the lock."""
         self._depth -= 1
         self._lock.release()
 
 
 def _joins(frame: FrameType | None, thread: threading.Thread) -> bool:
+    """Return True if a frame of the module ``threading`` is within ``thread.join()``."""
     while frame is not None and frame.f_code.co_filename == threading.__file__:
         if frame.f_code.co_name == "join" and frame.f_locals.get("self") is thread:
             return True

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under a hidden name beside their own, synced, then renamed."""
+"""Writes files atomically: to a temporary file in the same folder, which is synced and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -12,72 +12,74 @@ from types import TracebackType
 
 from convpolicy.errors import InvalidValueError
 
-NAME_BYTES = 255  # of one name, on the file systems in use
-ROOM = 24  # bytes of a hidden name that stay free for what a writer puts behind it
+NAME_BYTES = 255  # longest name of a file on common file systems
+ROOM = 24  # bytes of a temporary name that stay free for a suffix that a writer appends
 
 
 def refuse_existing(path: Path) -> InvalidValueError:
-    """Return the error for an output that is there already."""
+    """Return the error for an output that exists already."""
     return InvalidValueError(f"output {str(path)!r} exists already; pass force to replace it, or another name.")
 
 
 class Staged:
-    """Files that get their names together, when the ``with`` block ends without an error; else none of them is left.
+    """An output file, and files that it refers to, that appear together when the ``with`` block ends without an error.
 
-    One is the output, the others are what the output refers to, such as the shards of an index. They get their names before it,
-    and never the name of a file that exists, so that a process that is killed at any moment leaves the old output whole or the
-    new one. It leaves at most hidden names ``.NAME.HEX``, and files that no output refers to.
+    The other files are, for example, the shards of an index; they are called siblings. They are renamed before the output and
+    never replace an existing file. If the process is killed, either the old or the new output is complete. At most, temporary
+    files ``.NAME.HEX`` and siblings to which no output refers are left over.
 
     Args:
-        force: replace an output that exists; False refuses every file that exists, also those that appear while the block runs.
+        force: True replaces an existing output. False refuses existing files, also those that appear while the block runs.
     """
 
     def __init__(self, *, force: bool) -> None:
         self._force = force
-        self._files: list[tuple[Path, Path]] = []  # hidden name, final name
+        self._files: list[tuple[Path, Path]] = []  # temporary name, final name
         self._siblings: list[tuple[Path, Path]] = []
         self._obsolete: list[Path] = []
 
     def beside(self, path: str | os.PathLike[str]) -> Path:
-        """Return the hidden name to write instead of ``path``.
+        """Return the temporary file to write instead of the output ``path``.
 
         Raises:
-            FileNotFoundError: its folder does not exist.
-            InvalidValueError: it exists, without ``force``.
-            OSError: the file system cannot have such a name.
+            FileNotFoundError: the folder does not exist.
+            InvalidValueError: the output exists, and ``force`` is False.
+            OSError: the file system does not allow the name.
         """
         final = Path(path)
         if not final.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
         if _is_there(final) and not self._force:
             raise refuse_existing(final)
-        hidden = _hidden(final)
-        self._files.append((hidden, final))
-        return hidden
+        temporary = _temporary_path(final)
+        self._files.append((temporary, final))
+        return temporary
 
     def sibling(self, path: str | os.PathLike[str]) -> Path:
-        """Return the hidden name to write instead of ``path``, a file that the output refers to by the name that `name_of` returns.
+        """Return the temporary file to write instead of the sibling ``path``.
+
+        If ``path`` exists, the sibling gets another name; `name_of` returns it.
 
         Raises:
-            InvalidValueError: it exists, without ``force``.
-            OSError: the file system cannot have such a name.
+            InvalidValueError: ``path`` exists, and ``force`` is False.
+            OSError: the file system does not allow the name.
         """
         final = Path(path)
         if _is_there(final) and not self._force:
             raise refuse_existing(final)
-        reserved = {known for _hidden_name, known in self._siblings}
+        reserved = {name for _temporary_name, name in self._siblings}
         names = (final if number == 0 else final.with_name(f"{final.stem}.{number}{final.suffix}") for number in count())
         free = next(name for name in names if name not in reserved and not _is_there(name))
-        hidden = _hidden(free)
-        self._siblings.append((hidden, free))
-        return hidden
+        temporary = _temporary_path(free)
+        self._siblings.append((temporary, free))
+        return temporary
 
-    def name_of(self, hidden: Path) -> str:
-        """Return the name that a file gets in its folder."""
-        return dict(self._files + self._siblings)[hidden].name
+    def name_of(self, temporary: Path) -> str:
+        """Return the final name of a temporary file, without its folder."""
+        return dict(self._files + self._siblings)[temporary].name
 
     def remove_afterwards(self, path: Path) -> None:
-        """Remove a file once the output has its name: one that only the replaced output referred to."""
+        """Remove a file after the output is in place, such as a sibling of the output that was replaced."""
         self._obsolete.append(path)
 
     def __enter__(self) -> Staged:  # noqa: PYI034 - typing.Self is newer than the oldest Python
@@ -87,63 +89,63 @@ class Staged:
         try:
             if error is None:
                 self._place()
-        except OSError as failed:
-            self._name(failed)
+        except OSError as fault:
+            self._use_final_name(fault)
             raise
         finally:
-            for hidden, _final in self._files + self._siblings:
-                hidden.unlink(missing_ok=True)
+            for temporary, _final in self._files + self._siblings:
+                temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            self._name(error)
+            self._use_final_name(error)
 
     def _place(self) -> None:
-        for hidden, _final in self._siblings + self._files:
-            with hidden.open("rb") as file:
+        for temporary, _final in self._siblings + self._files:
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
         links: list[tuple[Path, Path]] = []
         try:
-            for hidden, final in self._siblings:
-                links.append((hidden, final))
-                _link(hidden, final)
+            for temporary, final in self._siblings:
+                links.append((temporary, final))
+                _link(temporary, final)
             if links:
                 _sync_folder(links[0][1].parent)
-            for hidden, final in self._files:  # last: from here on the output refers to its siblings
+            for temporary, final in self._files:  # last, since the output refers to its siblings
                 if self._force:
-                    hidden.replace(final)
+                    temporary.replace(final)
                 else:
-                    links.append((hidden, final))
-                    _link(hidden, final)
+                    links.append((temporary, final))
+                    _link(temporary, final)
         except BaseException:
-            if not all(_has_name(hidden, final) for hidden, final in self._files):
-                for hidden, final in links:
-                    if _has_name(hidden, final):
+            if not all(_has_name(temporary, final) for temporary, final in self._files):
+                for temporary, final in links:
+                    if _has_name(temporary, final):
                         final.unlink(missing_ok=True)
             raise
         for path in self._obsolete:
-            with contextlib.suppress(OSError):  # the result is whole without it
+            with contextlib.suppress(OSError):  # the output is complete even if this fails
                 path.unlink(missing_ok=True)
 
-    def _name(self, error: OSError) -> None:
-        """Let an error of writing, such as a full disk, name the file that was to be written."""
-        names = {str(hidden): str(final) for hidden, final in self._files + self._siblings}
-        said = None if error.filename is None else str(error.filename)
-        if error.errno is not None and (said is None or said in names):
-            error.filename = names.get(said or "", str(self._files[0][1]) if self._files else "")
+    def _use_final_name(self, error: OSError) -> None:
+        """Replace the temporary name in an error of writing, such as a full disk, by the final name."""
+        names = {str(temporary): str(final) for temporary, final in self._files + self._siblings}
+        name = None if error.filename is None else str(error.filename)
+        if error.errno is not None and (name is None or name in names):
+            error.filename = names.get(name or "", str(self._files[0][1]) if self._files else "")
             if error.filename2 is not None:
-                del error.filename2  # None would be printed
+                del error.filename2  # setting it to None would print "None"
 
 
-def _hidden(final: Path) -> Path:
+def _temporary_path(final: Path) -> Path:
     end = f".{uuid.uuid4().hex}"
-    kept = os.fsencode(final.name)[: NAME_BYTES - ROOM - len(end) - 1].decode(errors="ignore")
-    return final.with_name(f".{kept}{end}")
+    start = os.fsencode(final.name)[: NAME_BYTES - ROOM - len(end) - 1].decode(errors="ignore")
+    return final.with_name(f".{start}{end}")
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a name is taken, be it by a link that leads nowhere.
+    """Return True if a name is in use, also by a broken link.
 
     Raises:
-        OSError: a name that the file system cannot have.
+        OSError: the file system does not allow the name.
     """
     try:
         path.lstat()
@@ -155,27 +157,27 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _has_name(hidden: Path, final: Path) -> bool:
-    """Whether a hidden file has been given its name."""
-    if not os.path.lexists(hidden):
+def _has_name(temporary: Path, final: Path) -> bool:
+    """Return True if a temporary file has its final name."""
+    if not os.path.lexists(temporary):
         return True
-    return os.path.lexists(final) and os.path.samestat(hidden.lstat(), final.lstat())
+    return os.path.lexists(final) and os.path.samestat(temporary.lstat(), final.lstat())
 
 
-def _link(hidden: Path, final: Path) -> None:
-    """Give a file its name unless that name is taken; where the disk knows no hard links, after a look."""
+def _link(temporary: Path, final: Path) -> None:
+    """Rename a temporary file unless the final name is in use; on disks without hard links this is checked beforehand."""
     try:
-        os.link(hidden, final)
+        os.link(temporary, final)
     except FileExistsError:
         raise refuse_existing(final) from None
     except OSError:
         if os.path.lexists(final):
             raise refuse_existing(final) from None
-        hidden.replace(final)
+        temporary.replace(final)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the names in a folder to the disk, where the system can."""
+    """Sync the names in a folder to the disk, if the system supports it."""
     with contextlib.suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -185,10 +187,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write(target: Path, data: bytes) -> None:
-    """Write one file, in place of one that is there, with the permissions of any new file.
+    """Write one file atomically and replace an existing one; the file has the default permissions of new files.
 
     Raises:
-        OSError: the file cannot be written; names the target.
+        OSError: the file cannot be written. The error contains the target.
     """
     with Staged(force=True) as staged:
         staged.beside(target).write_bytes(data)

@@ -1,4 +1,4 @@
-"""What a backend is: a registered part that turns a `LayerRequest` into a native layer of its framework."""
+"""`Backend`: a registered part that builds native layers of one framework from a `LayerRequest`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from convpolicy.parts.side import require_channels, value_of
 from convpolicy.parts.stream import Stream
 
 EXECUTIONS = ("exact", "fast")
-LEARNED = "padding_value"  # name of the parameter that a learned constant is
+LEARNED = "padding_value"  # parameter name of a learned constant
 
 
 @attrs.frozen(cache_hash=True)
 class LayerRequest:
-    """Everything a backend needs to build a layer, checked; plain data, so a layer may keep and pickle it.
+    """Description of a layer that a backend builds.
+
+    All values are checked. The object is plain data, so a layer can keep and pickle it.
 
     Args:
         spec: sizes.
-        policy: with every override of the call already in it.
+        policy: the policy, including the overrides of the call.
         dtype: canonical name, e.g. ``"float32"``.
         execution: ``"exact"`` or ``"fast"``.
     """
@@ -39,59 +41,62 @@ class LayerRequest:
     execution: str = "exact"
 
     def draw(self, stream: Stream) -> dict[str, NDArray[Any] | None]:
-        """Return weight (out, in/groups, kernel) and bias (out,), or None, in the layer's dtype; see `Policy.draw`."""
+        """Draw the initial weight (out, in/groups, kernel) and bias (out,) or None in the dtype of the layer."""
         return self.policy.draw(self.spec, stream, self.dtype)
 
     def static_pads(self) -> tuple[int, int] | None:
-        """Return ``(left, right)`` when every length gets the same pads, else None."""
+        """Return ``(left, right)`` if the padding is the same for every input length, else None."""
         return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
     def learned(self) -> NDArray[np.float64] | None:
-        """Return what the learned constant starts from, a scalar () or (in_channels,), or None where no constant is learned.
+        """Return the initial value of the learned constant, or None if no constant is learned.
+
+        Its shape is () or (in_channels,).
 
         Raises:
-            InvalidValueError: two sides that would learn two constants, which have one name.
+            InvalidValueError: the two sides would learn different constants. A layer has only one.
         """
-        learning = [(mode, words) for mode, words in self.policy.modes() if words.get("learned")]
+        learning = [(mode, params) for mode, params in self.policy.modes() if params.get("learned")]
         if not learning:
             return None
-        values = {value_of(words, side) for _mode, words in learning for side in SIDES}
+        values = {value_of(params, side) for _mode, params in learning for side in SIDES}
         if len(values) > 1:
             raise InvalidValueError(
-                f"padding_mode must learn one constant, {LEARNED!r}, got {str(self.policy.padding_mode)!r}, which has one for each side; "
-                f"give both sides the same value."
+                f"padding_mode must learn one constant, {LEARNED!r}, got {str(self.policy.padding_mode)!r} with a different one on each "
+                f"side; use the same value on both sides."
             )
         return np.array(values.pop(), dtype=np.float64)
 
     def require_constants(self) -> None:
-        """Refuse constants per channel of another number than the input's channels, and learned ones that cannot be.
+        """Check that constants per channel match the input channels, and that a learned constant is possible.
 
         Raises:
-            InvalidValueError: holds both numbers, or the reason.
+            InvalidValueError: they do not match, or see `learned`.
         """
-        for _mode, words in self.policy.modes():
+        for _mode, params in self.policy.modes():
             for side in SIDES:
-                require_channels(value_of(words, side), self.spec.in_channels)
+                require_channels(value_of(params, side), self.spec.in_channels)
         self.learned()
 
     def plan(self, length: int) -> Plan:
-        """Say exactly what will be done to an input of one length in samples.
+        """Return the plan for an input length in samples.
 
         Raises:
-            InvalidTypeError, InvalidValueError: a bad length, a mode that does not reach, or an input that holds no window.
+            InvalidTypeError, InvalidValueError: the length is not a positive integer, the padding mode cannot fill the padding, or
+                the input is shorter than one window.
         """
         spec = self.spec
         return require_a_window(self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
 
 
-def _of_a_backend(words: Iterable[str]) -> frozenset[str]:
-    return declared(words, ("no-empty-batch",))
+def _limits(names: Iterable[str]) -> frozenset[str]:
+    return declared(names, ("no-empty-batch",))
 
 
 def _text_of(value: Any) -> str:
     try:
         return str(value)
-    except Exception:  # anything may come as a dtype
+    except Exception:  # a caller may pass any object as a dtype
         return ""
 
 
@@ -116,36 +121,39 @@ def _write(layer: Any, values: Mapping[str, NDArray[Any] | None]) -> None:
 
 @attrs.frozen(eq=False)
 class Backend(Part):
-    """Where layers run.
+    """A framework in which layers run.
+
+    Values of a bfloat16 layer are passed as float32 arrays that bfloat16 represents exactly.
 
     Args:
         name: unique name.
-        build: ``(request, stream, device) -> native layer``; imports its framework inside. ``stream`` is what the initial
-            values are drawn from, or None: the framework's own global random state decides; ``device`` is whatever the
-            framework calls a device, or None.
-        dtypes: canonical names of the dtypes it computes in.
-        default_dtype: ``() -> canonical name`` of what the framework builds layers in where nothing else is said, as its user set it.
+        build: ``(request, stream, device) -> native layer``. Import the framework inside this function. Draw the initial values
+            from ``stream``; if it is None, use the framework's global random state. ``device`` is a device of the framework or None.
+        dtypes: canonical names of the supported dtypes.
+        default_dtype: ``() -> canonical name`` of the framework's current default dtype.
         framework: import name of the framework.
-        install: what ``pip install`` installs for it, for the message when the framework is missing; empty: ``framework``.
+        install: argument of ``pip install`` in the message for a missing framework; empty means ``framework``.
         layout: name of the layout in which its layers store their weights.
-        run: ``(layer, data) -> output``, NumPy arrays (batch, channels, length) whatever axes the framework has; calls the
-            layer with the array when not given. Here and below numbers of a bfloat16 layer are float32 arrays that bfloat16 holds.
-        parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, NumPy arrays; reads ``.weight``
-            and ``.bias`` when not given.
-        assign: ``(layer, {"weight": …, "bias": …}) -> None``, arrays of the same axes written into the layer; writes into
-            ``.weight`` and ``.bias`` when not given.
-        capture: ``layer -> Capture``, or None for anything but a 1-D convolution of this framework; see `convpolicy.layers.capture`.
-        convolutions: ``(model, every_path) -> iterator of Convolution``, or None for anything but a model of this framework; see
-            `convpolicy.layers.whole_models`. None when the framework's models are not walked.
+        run: ``(layer, data) -> output``, NumPy arrays (batch, channels, length) whatever axis order the framework uses. By default
+            the layer is called with the array.
+        parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, NumPy arrays. By default ``.weight``
+            and ``.bias`` are read.
+        assign: ``(layer, {"weight": …, "bias": …}) -> None`` writes such arrays into the layer. By default they are written into
+            ``.weight`` and ``.bias``.
+        capture: ``layer -> Capture``. The function returns None for every object that is not a 1-D convolution of this framework.
+            See `convpolicy.layers.capture`.
+        convolutions: ``(model, every_path) -> iterator of Convolution``. The function returns None for every object that is not a
+            model of this framework. See `convpolicy.layers.whole_models`. None if models of the framework are not supported.
         gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``, NumPy arrays of the gradients of
-            ``sum(output * upstream)``; None when the backend does not differentiate.
-        tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``, and ``untune``: ``model -> paths``; see
-            `convpolicy.tuning`. None when a backend's models cannot be tuned.
-        declares: what its layers cannot do, for the conformance kit: ``"no-empty-batch"``, an input of no items.
-        learns: True where a layer can hold a learned constant, `LayerRequest.learned`, as one more parameter, ``padding_value``;
-            ``parameters``, ``assign`` and ``gradients`` then have it by that name.
-        wrappers: names that wrappers of a model put before or into the names of its parameters in a file, e.g. ``("module",)``.
-        environment: variables that the framework needs to be set before it is imported; for ``convpolicy verify``.
+            ``sum(output * upstream)``. None if the backend has no gradients.
+        tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``; see `convpolicy.tuning`. None if models of the
+            backend cannot be tuned.
+        untune: ``model -> paths`` reverts ``tune``.
+        declares: limits of its layers, for the conformance kit. ``"no-empty-batch"``: an input without batch items fails.
+        learns: True if a layer can store a learned constant (`LayerRequest.learned`) as the parameter ``padding_value``.
+            ``parameters``, ``assign`` and ``gradients`` then use this name too.
+        wrappers: names that wrappers of a model add to its parameter names in a file, e.g. ``("module",)``.
+        environment: environment variables that must be set before the framework is imported, for ``convpolicy verify``.
     """
 
     kind: ClassVar[str] = "backend"
@@ -165,22 +173,27 @@ class Backend(Part):
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
-    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_backend)
+    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_limits)
     learns: bool = attrs.field(default=False, kw_only=True)
     wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def is_installed(self) -> bool:
-        """Return True when the framework can be found, without importing it."""
-        import importlib.util  # here: a fiftieth of importing the package
+        """Return True if the framework is installed, without importing it."""
+        import importlib.util  # imported here, because it would be a fiftieth of the package's import time
 
         return importlib.util.find_spec(self.framework) is not None
 
     def layer(self, request: LayerRequest, stream: Stream | None, device: Any) -> Any:
-        """Build the layer.
+        """Build a native layer.
+
+        Args:
+            request: the layer to build.
+            stream: source of the initial values; None uses the framework's global random state.
+            device: a device of the framework, or None.
 
         Raises:
-            MissingFrameworkError: the framework is not installed; holds the install command.
+            MissingFrameworkError: the framework is not installed. The message contains the install command.
         """
         try:
             return self.build(request, stream, device)
@@ -193,10 +206,10 @@ class Backend(Part):
             ) from error
 
     def require_learning(self, request: LayerRequest) -> None:
-        """Refuse a learned constant where layers have no parameter for it.
+        """Check that layers of this backend can store the learned constant of a request, if it has one.
 
         Raises:
-            InvalidValueError: holds the backends that have one.
+            InvalidValueError: they cannot. The message lists the backends that can.
         """
         if self.learns or request.learned() is None:
             return
@@ -207,13 +220,13 @@ class Backend(Part):
         )
 
     def check_dtype(self, dtype: Any) -> str:
-        """Return the canonical name of a dtype, however the caller spelt it.
+        """Return the canonical name of a dtype.
 
         Args:
-            dtype: a name, a NumPy dtype, or a framework's own dtype object.
+            dtype: a name, a NumPy dtype, or a dtype object of a framework.
 
         Raises:
-            InvalidValueError: not a dtype of this backend; holds those it has.
+            InvalidValueError: the backend does not support the dtype. The message lists the supported ones.
         """
         name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or _text_of(dtype)
         name = str(name).rpartition(".")[2].lower()

@@ -1,4 +1,4 @@
-"""`capture`: a native layer of any framework taken apart into sizes, policy and weights; `port`: the same function elsewhere."""
+"""`capture`: read sizes, policy and weights of a native layer; `port`: build the same layer in another framework."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueErr
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.parts.choice import Choice
 
-MOST_NAMED = 3  # convolutions of a model that a message names
+MOST_NAMED = 3  # a message names up to this many convolutions of a model
 TRANSPOSED = ("it is a transposed convolution, which is not captured", "port it by hand")
-INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # what a layer holds before it is given the captured weights
+INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # values of a new layer before the captured weights are assigned
 
 
 @attrs.frozen(eq=False, repr=False)
 class Capture:
-    """A 1-D convolution without its framework.
+    """Sizes, policy and weights of a 1-D convolution, independent of its framework.
+
+    Use `build` to get a native layer from it.
 
     Args:
         spec: sizes.
-        policy: padding, mode, bias and layout as the layer has them; its initializers and stream are its framework's.
-        weight: (out, in/groups, kernel), in the layer's dtype; bfloat16 as the float32 numbers it holds.
-        bias: (out,) or None.
+        policy: padding, padding mode, bias and layout of the layer; initializers and random stream of its framework.
+        weight: (out, in/groups, kernel), in the dtype of the layer; bfloat16 is stored as float32.
+        bias: (out,), in the same dtype, or None.
         dtype: canonical name, e.g. ``"float32"``.
-        backend: name of the backend that took the layer apart.
+        backend: name of the backend that captured the layer.
     """
 
     spec: ConvSpec
@@ -44,20 +46,21 @@ class Capture:
     backend: str = ""
 
     def build(self, backend: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:
-        """Build the same function as a layer of a backend, with the same weights.
+        """Build a native layer with the same behaviour and weights.
 
         Args:
-            backend: name.
-            dtype: of the new layer; None keeps it.
-            device: whatever the framework calls a device, or None for its default.
-            execution: ``"exact"`` or ``"fast"``.
+            backend: name of the backend.
+            dtype: dtype of the new layer; None keeps the dtype.
+            device: a device of the framework; None uses its default.
+            execution: ``"exact"`` or ``"fast"``; see `Conv1d`.
 
         Returns:
-            A native layer.
+            A native layer of the backend.
 
         Raises:
-            UnknownNameError, InvalidValueError, MissingFrameworkError: an unknown backend, a dtype it does not compute in, or a
-                framework that is not installed.
+            UnknownNameError: the backend is unknown.
+            InvalidValueError: the backend does not support the dtype.
+            MissingFrameworkError: the framework is not installed.
         """
         target: Backend = registry.current().get("backend", backend)
         if not isinstance(execution, str) or execution not in EXECUTIONS:
@@ -102,29 +105,29 @@ class Capture:
 
 
 def capture(layer: Any) -> Capture:
-    """Take a native layer apart into sizes, policy and weights.
+    """Read sizes, policy and weights of a native layer.
 
     Args:
-        layer: a Conv1d of any framework that a registered backend can take apart. It is not changed.
+        layer: a Conv1d of any supported framework. It is not changed.
 
     Returns:
         A `Capture`.
 
     Raises:
-        InvalidTypeError: not a 1-D convolution of a registered framework; holds its class.
-        InvalidValueError: one that cannot be expressed exactly; holds the reason.
+        InvalidTypeError: the object is not a 1-D convolution of a supported framework.
+        InvalidValueError: no policy describes the layer exactly. The message says why.
     """
     backends = backends_of(layer)
     for backend in backends:
-        found = _captured(backend, layer) if backend.capture is not None else None
-        if found is not None:
-            plain = found.policy.evolve(weight_norm=None)  # the weight is the effective one
-            named: Capture = attrs.evolve(found, backend=backend.name, policy=plain)
+        captured = _captured(backend, layer) if backend.capture is not None else None
+        if captured is not None:
+            plain = captured.policy.evolve(weight_norm=None)  # the captured weight is already normalized
+            named: Capture = attrs.evolve(captured, backend=backend.name, policy=plain)
             return named
     if inside := _inside(layer, backends):
         raise InvalidTypeError(
-            f"layer must be a 1-D convolution, got {_title(layer)}, which contains {inside} and may compute more than that; take "
-            f"the convolutions alone, as convpolicy.port_model does, and port by hand what is around them."
+            f"layer must be a 1-D convolution, got {_title(layer)}, which contains {inside} and may compute more than that; pass "
+            f"one convolution, or use convpolicy.port_model for all of them, and port the rest of the model by hand."
         )
     known = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.capture is not None)
     raise InvalidTypeError(
@@ -145,10 +148,10 @@ def _captured(backend: Backend, layer: Any) -> Any:
 
 
 def _inside(layer: Any, backends: list[Backend]) -> str:
-    """Return the paths of the convolutions in a module, the first ones of many; nothing where there are none."""
+    """Return the paths of the first convolutions in a module; empty when there is none."""
     for backend in backends:
         paths: list[str] = []
-        with suppress(Exception):  # why a backend cannot list them is not the question here
+        with suppress(Exception):  # the paths only improve an error message
             listed = backend.convolutions(layer, False) if backend.convolutions is not None else None
             paths = [repr(convolution.path) for convolution in listed or () if convolution.path]
         if paths:
@@ -157,9 +160,10 @@ def _inside(layer: Any, backends: list[Backend]) -> str:
 
 
 def backends_of(layer: Any) -> list[Backend]:
-    """Return the backends whose name, framework or package a class of the layer comes from; nothing is imported.
+    """Return the backends that may have built a layer, without importing anything.
 
-    One that is known by its package alone can only have built the layer when its framework is imported already.
+    A class of the layer comes from a module named like the backend or its framework, or from the package that registered the
+    backend. In the last case the framework must be imported already.
     """
     roots = {kind.__module__.partition(".")[0] for kind in type(layer).__mro__}
 
@@ -171,17 +175,17 @@ def backends_of(layer: Any) -> list[Backend]:
 
 
 def backend_of(layer: Any) -> Backend | None:
-    """Return the backend that a layer or model is of; None for what is of none.
+    """Return the backend of a layer or model, or None.
 
-    Of several that may be, as one framework on several others, it is the one that captures or refuses it, or lists its
-    convolutions.
+    If several are possible, as for Keras on several frameworks, it is the first that captures or refuses the layer, or that lists
+    the convolutions of the model.
     """
     backends = backends_of(layer)
     for backend in backends:
         try:
             knows = backend.capture is not None and backend.capture(layer) is not None
             knows = knows or (backend.convolutions is not None and backend.convolutions(layer, False) is not None)
-        except Exception:  # a refusal is an answer
+        except Exception:  # a backend that refuses the layer recognizes it
             return backend
         if knows:
             return backend
@@ -189,15 +193,15 @@ def backend_of(layer: Any) -> Backend | None:
 
 
 def port(layer: Any, to: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:
-    """Build the same function as a layer of another framework, with the same weights.
+    """Convert a native layer to a layer of another framework with the same outputs and weights.
 
     Args:
-        layer: see `capture`.
-        to: name of the backend.
+        layer: a Conv1d of any supported framework; see `capture`.
+        to: name of the target backend.
         dtype, device, execution: see `Capture.build`.
 
     Returns:
-        A native layer of ``to``.
+        A native layer of the target backend.
 
     Raises:
         ConvPolicyError: see `capture` and `Capture.build`.
@@ -211,24 +215,24 @@ def _title(layer: Any) -> str:
 
 
 def one(sizes: Any) -> int:
-    """Return the only number of a size, given alone or in a tuple of one."""
+    """Return a size as an int; frameworks store it as a number or as a tuple of one."""
     return int(sizes[0] if isinstance(sizes, (tuple, list)) and len(sizes) == 1 else sizes)
 
 
 def refuse(layer: Any, reason: str, fix: str) -> InvalidValueError:
-    """Return the error that says why a layer is not captured and what to do."""
+    """Return the error for a layer that cannot be captured, with the reason and the fix."""
     return InvalidValueError(f"layer {type(layer).__qualname__} cannot be captured exactly: {reason}; {fix}.")
 
 
 def refuse_others(layer: Any, others: Mapping[type, tuple[str, str]]) -> None:
-    """Refuse a layer of one of these classes.
+    """Raise an error if a layer is an instance of an unsupported class.
 
     Args:
-        layer: what was passed.
-        others: class -> why it is not captured and what to do.
+        layer: any object.
+        others: class -> (reason, fix).
 
     Raises:
-        InvalidTypeError: holds the class, the reason and the fix.
+        InvalidTypeError: the layer is an instance of one of the classes.
     """
     for kind, (reason, fix) in others.items():
         if isinstance(layer, kind):
@@ -236,24 +240,24 @@ def refuse_others(layer: Any, others: Mapping[type, tuple[str, str]]) -> None:
 
 
 def with_learned(policy: Policy, value: Any) -> Policy:
-    """Return a policy whose learned constant starts from another value.
+    """Return a policy with another initial value of its learned constant.
 
     Args:
-        policy: one whose padding mode has a learned constant, on one side or on both.
-        value: a number, or (in_channels,).
+        policy: a policy whose padding mode has a learned constant, on one side or on both.
+        value: a number, or an array (in_channels,).
     """
-    given = np.asarray(value, dtype=np.float64)
+    array = np.asarray(value, dtype=np.float64)
 
     def learned(mode: Choice) -> Choice:
-        words = dict(mode.params)
-        if words.get("learned"):
-            return Choice(mode.name, **words | {"value": float(given) if given.ndim == 0 else given})
-        nested = {side: learned(word) for side, word in words.items() if isinstance(word, Choice)}
-        return Choice(mode.name, **words | nested)
+        params = dict(mode.params)
+        if params.get("learned"):
+            return Choice(mode.name, **params | {"value": float(array) if array.ndim == 0 else array})
+        nested = {side: learned(param) for side, param in params.items() if isinstance(param, Choice)}
+        return Choice(mode.name, **params | nested)
 
     return policy.evolve(padding_mode=learned(policy.padding_mode))
 
 
 def as_given(values: Any) -> NDArray[Any]:
-    """Return a copy that later training does not change."""
+    """Return a copy, so that later training does not change the captured values."""
     return np.array(values)

@@ -1,4 +1,4 @@
-"""Layers in a row: lengths, which samples an output reads, its delay and causality, all integers from each layer's plan."""
+"""`Chain`: output length, receptive field, delay and causality of a stack of layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from convpolicy.layers.capture import Capture, capture
 
 @attrs.frozen
 class ChainLayer:
-    """One layer of a chain: a policy and the sizes of its one spatial axis, in samples."""
+    """One layer of a chain: a policy and its sizes in samples."""
 
     policy: Policy
     kernel_size: int
@@ -30,26 +30,29 @@ class ChainLayer:
     dilation: int = 1
 
     def plan(self, length: int) -> Plan:
-        """Return what is done to an input of one length; see `Policy.plan`."""
+        """Return the plan for one input length; see `Policy.plan`."""
         return self.policy.plan(self.kernel_size, self.stride, self.dilation, length=length)
 
     def length(self, length: int) -> int:
-        """Return the output length, 0 where no window fits or the padding mode does not reach."""
+        """Return the output length, or 0 if the input is too short for a window or for the padding mode."""
         return self.policy.length(length, self.kernel_size, self.stride, self.dilation)
 
     def shortest_length(self, length_out: int) -> int:
-        """Return the fewest samples that give ``length_out`` outputs or more; see `Chain.shortest_length`."""
+        """Return the shortest input length with at least ``length_out`` outputs; see `Chain.shortest_length`."""
         return self.policy.shortest_length(length_out, self.kernel_size, self.stride, self.dilation)
 
 
 @attrs.frozen
 class Causality:
-    """Whether every output depends only on samples up to the end of its own hop; true or false as it is causal or not.
+    """Result of `Chain.causality`: true if the chain is causal, else a counterexample.
+
+    A chain is causal if output ``i`` depends on samples up to ``(i + 1) * stride - 1`` only, the end of its hop.
 
     Attributes:
-        output, length: an output that depends on a later sample, and the input length at which it does; None when none does.
+        output: an output that depends on a later sample; None if the chain is causal.
+        length: the input length at which it does.
         sample: the last sample that this output reads.
-        hop_end: the last sample of the output's own hop, ``(output + 1) * stride - 1``.
+        hop_end: the last sample of its hop, ``(output + 1) * stride - 1``.
     """
 
     output: int | None = None
@@ -62,16 +65,19 @@ class Causality:
 
     def __str__(self) -> str:
         if self:
-            return "causal: no output changes with a sample after its own hop"
+            return "causal: no output depends on a sample after its hop"
         return (
-            f"not causal: of an input of {self.length} samples, output {self.output} reads sample {self.sample}, after its own hop, "
-            f"which ends at {self.hop_end}"
+            f"not causal: with {self.length} input samples, output {self.output} depends on sample {self.sample}, after its hop "
+            f"ends at sample {self.hop_end}"
         )
 
 
 @attrs.frozen(repr=False)
 class Chain:
-    """Layers in a row, from the input on; made by `chain`. All lengths and positions in samples of the chain's input."""
+    """A stack of layers, built with `chain`.
+
+    All lengths and positions are in samples of the input of the chain.
+    """
 
     layers: tuple[ChainLayer, ...]
 
@@ -81,17 +87,17 @@ class Chain:
         rows = [
             (
                 number,
-                layer.policy.name,
-                layer.kernel_size,
-                layer.stride,
-                layer.dilation,
-                layer.policy.padding,
-                layer.policy.padding_mode,
+                each.policy.name,
+                each.kernel_size,
+                each.stride,
+                each.dilation,
+                each.policy.padding,
+                each.policy.padding_mode,
             )
-            for number, layer in enumerate(self.layers)
+            for number, each in enumerate(self.layers)
         ]
         head = ("layer", "policy", "kernel_size", "stride", "dilation", "padding", "padding mode")
-        return table(head, rows, f"stride {self.stride}, receptive field {self.receptive_field}, in samples of the input")
+        return table(head, rows, f"stride {self.stride}, receptive field {self.receptive_field} (input samples)")
 
     def __repr__(self) -> str:
         return f"Chain({len(self.layers)} layers, stride {self.stride}, receptive field {self.receptive_field})"
@@ -107,28 +113,27 @@ class Chain:
 
     @property
     def stride(self) -> int:
-        """Samples from one output to the next: the product of the strides."""
+        """Samples between outputs, the product of all strides."""
         return math.prod(layer.stride for layer in self.layers)
 
     @property
     def receptive_field(self) -> int:
-        """Samples from the first to the last that one output spans, pads included.
+        """Samples that one output spans, padding included.
 
-        Formula: ``1 + Σ (e - 1) · stride so far``. Source: Araujo et al., Computing Receptive Fields of CNNs (2019), equation 2.
+        Formula: ``1 + Σ (e - 1) · stride of the layers before``, where ``e`` is the effective kernel of a layer.
+        Source: Araujo et al., Computing Receptive Fields of CNNs (2019), equation 2.
         """
         strides = accumulate((layer.stride for layer in self.layers), int.__mul__, initial=1)
         spans = (arithmetic.static_total(layer.kernel_size, layer.dilation) for layer in self.layers)
         return 1 + sum(span * stride for span, stride in zip(spans, strides))
 
     def plans(self, length: int) -> tuple[Plan, ...]:
-        """Return the plan of every layer for an input of one length.
+        """Return the plan of every layer for one input length.
 
         Raises:
-            InvalidTypeError, InvalidValueError: a bad length, a layer whose input holds no window, or a mode that does not
-                reach; holds the layer's number.
+            InvalidTypeError, InvalidValueError: the length is not a positive integer, or too short for a layer.
         """
-        plans = []
-        length = check_length(length)
+        plans, length = [], check_length(length)
         for number, layer in enumerate(self.layers):
             try:
                 plan = require_a_window(layer.plan(length))
@@ -139,7 +144,7 @@ class Chain:
         return tuple(plans)
 
     def length(self, length: int) -> int:
-        """Return the output length for an input length; 0 where a layer's input holds no window or its mode does not reach."""
+        """Return the output length for an input length, or 0 if the input of a layer is too short."""
         length = check_length(length)
         for layer in self.layers:
             length = layer.length(length)
@@ -148,17 +153,15 @@ class Chain:
         return length
 
     def shortest_length(self, length_out: int = 1) -> int:
-        """Return the fewest samples that give ``length_out`` outputs or more.
+        """Return the shortest input length with at least ``length_out`` outputs.
+
+        It is found by bisection. A longer input must not give fewer outputs, which holds for every built-in padding rule.
 
         Args:
-            length_out: outputs, 1 or more.
-
-        Returns:
-            The inverse of `length`, found by halving: an input that is longer must not give fewer outputs, as holds for
-            every built-in rule, but it may be refused.
+            length_out: number of outputs, 1 or more.
 
         Raises:
-            InvalidTypeError, InvalidValueError: not a number of 1 or more, or sizes that a layer's rule refuses.
+            InvalidTypeError, InvalidValueError: ``length_out`` is not an integer of 1 or more, or a padding rule refuses its sizes.
         """
         needed = integer("length_out", length_out, 1)
         for layer in reversed(self.layers):
@@ -166,10 +169,10 @@ class Chain:
         return needed
 
     def receptive_interval(self, output: int, length: int) -> tuple[int, int]:
-        """Return the first and last position one output spans; below 0 or from ``length`` on it is padding.
+        """Return the first and last position that one output spans, which is padding outside ``0 … length - 1``.
 
         Raises:
-            InvalidTypeError, InvalidValueError: no such output, or see `plans`.
+            InvalidTypeError, InvalidValueError: there is no such output, or see `plans`.
         """
         plans = self.plans(length)
         _check_output(output, plans)
@@ -179,27 +182,27 @@ class Chain:
         return first, last
 
     def reads(self, output: int, length: int) -> tuple[int, ...]:
-        """Return the samples that one output depends on, sorted: those that its pads repeat among them.
+        """Return the samples that one output depends on, sorted, including those that its padding copies.
 
         Raises:
-            InvalidTypeError, InvalidValueError: no such output, or see `plans`.
+            InvalidTypeError, InvalidValueError: there is no such output, or see `plans`.
         """
         plans = self.plans(length)
         _check_output(output, plans)
-        wanted = np.array([output])
+        positions = np.array([output])
         for plan in reversed(plans):
-            read = [sources[(coefficients != 0) & (sources >= 0)] for coefficients, sources in plan.window_terms(wanted)]
-            wanted = np.unique(np.concatenate(read))
-        return tuple(wanted.tolist())
+            read = [sources[(coefficients != 0) & (sources >= 0)] for coefficients, sources in plan.window_terms(positions)]
+            positions = np.unique(np.concatenate(read))
+        return tuple(positions.tolist())
 
     def delay(self, length: int | None = None) -> int:
-        """Return how many samples after its own place, ``output * stride``, an output waits for; below `stride` where it is causal.
+        """Return how many samples after ``output * stride`` an output needs, less than `stride` in a causal chain.
 
         Args:
-            length: input length, where a layer's pads depend on it.
+            length: input length; required only if the padding of a layer depends on it.
 
         Raises:
-            InvalidTypeError: pads that depend on the length, which is not given; holds the layer's number.
+            InvalidTypeError: the length is None but the padding of a layer depends on it. The message has the number of the layer.
         """
         if length is not None:
             return self.receptive_interval(0, length)[1]
@@ -208,20 +211,20 @@ class Chain:
             pads = layer.policy.static_pads(layer.kernel_size, layer.stride, layer.dilation)
             if pads is None:
                 raise InvalidTypeError(
-                    f"length must be an integer where pads depend on it, as those of layer {number} of the chain do, got None; "
+                    f"length must be an integer because the padding of layer {number} of the chain depends on it, got None; "
                     f"pass the input length in samples."
                 )
             _first, last = arithmetic.receptive_interval(last, layer.kernel_size, layer.stride, layer.dilation, pads[0])
         return last
 
     def causality(self, length: int | None = None) -> Causality:
-        """Find out whether an output depends on a sample after its own hop, from what each tap of each layer's plan reads.
+        """Test whether an output depends on a sample after the end of its hop.
 
-        In a stream that gives one output every `stride` samples, output i comes when sample ``(i + 1) * stride - 1`` has come;
-        it is causal when it needs nothing later.
+        A stream computes output ``i`` once sample ``(i + 1) * stride - 1`` has arrived. The chain is causal if no output needs a
+        later sample.
 
         Args:
-            length: input length; None for the shortest one, several phases of the stride, and twice the receptive field.
+            length: input length. None tests the shortest length, several phases of the stride, and twice the receptive field.
 
         Returns:
             A `Causality`, true or false.
@@ -240,58 +243,57 @@ class Chain:
         return Causality()
 
     def is_causal(self, length: int | None = None) -> bool:
-        """Return whether `causality` finds no output that changes with a later sample."""
+        """Return True if `causality` finds the chain causal."""
         return bool(self.causality(length))
 
 
 def _check_output(output: Any, plans: tuple[Plan, ...]) -> None:
-    last = plans[-1].length_out
-    if integer("output", output, 0) >= last:
+    if integer("output", output, 0) >= (last := plans[-1].length_out):
         raise InvalidValueError(f"output must be below length_out={last}, got {output}; pass 0 or more.")
 
 
 def chain(layers: Iterable[Any]) -> Chain:
-    """Put layers in a row, to ask for lengths, receptive intervals, delay and causality.
+    """Stack layers to compute their output length, receptive field, delay and causality.
 
     Args:
-        layers: from the input on, each a native layer or `Capture`, or ``(policy, kernel_size)`` with ``stride`` and
-            ``dilation`` behind it; a policy is a name or a `Policy`.
+        layers: the layers in order, each a native layer, a `Capture`, or a tuple ``(policy, kernel_size)``,
+            ``(policy, kernel_size, stride)`` or ``(policy, kernel_size, stride, dilation)``. A policy is a name or a `Policy`.
 
     Returns:
         A `Chain`.
 
     Raises:
-        InvalidTypeError, InvalidValueError, UnknownNameError: no layers, or one that is none of these; holds its number.
+        InvalidTypeError, InvalidValueError, UnknownNameError: the list is empty, or a layer is invalid. The message has its number.
     """
     if isinstance(layers, (str, bytes)) or not isinstance(layers, Iterable):
         raise InvalidTypeError(f"layers must be a list of layers, got {shown(layers)}; pass for example [('torch', 3)].")
-    found = tuple(_read(layers))
-    if not found:
-        raise InvalidValueError("layers must hold at least one layer, got none; pass for example [('torch', 3)].")
-    return Chain(found)
+    chain_layers = tuple(_read(layers))
+    if not chain_layers:
+        raise InvalidValueError("layers must contain at least one layer, got none; pass for example [('torch', 3)].")
+    return Chain(chain_layers)
 
 
 def _read(layers: Iterable[Any]) -> Iterator[ChainLayer]:
-    for number, given in enumerate(layers):
+    for number, layer in enumerate(layers):
         try:
-            yield _layer(given)
+            yield _layer(layer)
         except ConvPolicyError as error:
             raise type(error)(f"layer {number} of the chain: {error}") from error
 
 
-def _layer(given: Any) -> ChainLayer:
-    if isinstance(given, ChainLayer):
-        return given
-    if isinstance(given, (tuple, list)):
-        if not 2 <= len(given) <= 4:
+def _layer(layer: Any) -> ChainLayer:
+    if isinstance(layer, ChainLayer):
+        return layer
+    if isinstance(layer, (tuple, list)):
+        if not 2 <= len(layer) <= 4:
             raise InvalidValueError(
-                f"it must be (policy, kernel_size, stride, dilation), got {shown(given)}; the last two may be left out."
+                f"it must be (policy, kernel_size, stride, dilation), got {shown(layer)}; the last two may be left out."
             )
-        name, *sizes = given
+        name, *sizes = layer
         kernel, stride, dilation = (*sizes, 1, 1)[:3]
         spec, policy = ConvSpec.of(1, 1, kernel, stride, dilation, 1), named_policy(name)
     else:
-        taken = given if isinstance(given, Capture) else capture(given)
-        spec, policy = taken.spec, taken.policy
-    policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # a rule that refuses these sizes does so now
+        captured = layer if isinstance(layer, Capture) else capture(layer)
+        spec, policy = captured.spec, captured.policy
+    policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # raises if the padding rule refuses these sizes
     return ChainLayer(policy, spec.kernel_size, spec.stride, spec.dilation)

@@ -1,4 +1,4 @@
-"""`Conv1d`: a policy in, a real native layer out."""
+"""`Conv1d`: build a native layer that follows a policy."""
 
 from __future__ import annotations
 
@@ -38,38 +38,51 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     execution: str = "exact",
     weight_norm: Any = None,
 ) -> Any:
-    """Build a 1-D convolution that follows a policy, as a native layer of a backend.
+    """Build a 1-D convolution that behaves like a framework's own, as a native layer of the backend.
+
+    The signature matches ``torch.nn.Conv1d``, so existing calls work unchanged. ``None`` means that the policy decides.
 
     Args:
-        in_channels, out_channels: channels, each divisible by ``groups``.
-        kernel_size, stride, dilation: samples, 1 or more.
-        padding: None (the policy decides), an int (both sides), a pair (left, right), of which a negative number cuts samples
-            away, a rule's name, the policy's own word (``"same"``), or a `Choice`.
-        groups: blocked connections from input to output channels.
-        bias: None (the policy decides), True or False.
-        padding_mode: None (the policy decides), a mode's name, a `Choice` such as ``Choice("constant", value=1.5)``, whose value
-            may be an array (in_channels,), or a pair of them, one per side: ``("reflect", "zeros")``.
-        policy: name, ``"name@version"`` or a `Policy`.
-        backend: where it runs: ``"numpy"`` or a framework's name; see `convpolicy.backends`.
-        weight_init, bias_init: None (the policy decides), an initializer's name, a `Choice`, a number, or an array
-            (out, in/groups, kernel) or (out,). ``weight_init`` also takes ``"as_written"`` and ``"as_trained"``.
-        seed: what the policy's framework would be seeded with: its own weights, on every backend; None: the backend's own
-            global random state.
-        dtype: ``"float32"``, ``"float64"``, … or the framework's own dtype object; None: the framework's default, float32 unless it
-            was changed, as by ``torch.set_default_dtype``.
-        device: whatever the framework calls a device, or None for its default.
-        execution: ``"exact"``, the framework's own bits; ``"fast"``, the fastest equal way.
-        weight_norm: None (the policy decides), False, or the axis of the weight (out, in/groups, kernel) along which weight
-            normalisation keeps one norm per index. On torch the layer then carries ``parametrizations.weight_norm``, put on
-            after the initial values; elsewhere it has the plain weight.
+        in_channels: number of input channels, divisible by ``groups``.
+        out_channels: number of output channels, divisible by ``groups``.
+        kernel_size: number of taps, 1 or more.
+        stride: samples between windows, 1 or more.
+        padding: one of
+
+            - an int, the number of samples on both sides
+            - a pair ``(left, right)``; a negative number removes samples
+            - the name of a padding rule, or a name that the policy's framework uses, e.g. ``"same"``
+            - a `Choice`
+        dilation: samples between taps, 1 or more.
+        groups: number of groups of channels.
+        bias: True or False.
+        padding_mode: the name of a padding mode, a `Choice` such as ``Choice("constant", value=1.5)``, or a pair of them, one for
+            each side, e.g. ``("reflect", "zeros")``. The constant may be an array (in_channels,).
+        policy: a name, ``"name@version"`` or a `Policy`.
+        backend: ``"numpy"`` or the name of a framework; see `convpolicy.backends`.
+        weight_init: the name of an initializer, a `Choice`, a number, or an array (out, in/groups, kernel).
+            ``"as_written"`` is the initializer in the reference code of a paper, ``"as_trained"`` the one that took effect.
+        bias_init: the name of an initializer, a `Choice`, a number, or an array (out,).
+        seed: an integer makes the initial weights bit-identical to those that the policy's framework draws for this seed, on every
+            backend. None uses the global random state of the backend.
+        dtype: a name such as ``"float32"``, or a dtype object of the framework. None uses the framework's default: float32, or
+            what was set by ``torch.set_default_dtype``.
+        device: a device of the framework; None uses its default.
+        execution: ``"exact"`` reproduces the bits of the framework; ``"fast"`` uses the fastest implementation that is equal up to
+            rounding.
+        weight_norm: False, or the axis of the weight (out, in/groups, kernel) that keeps one norm per index. On torch the layer
+            gets ``parametrizations.weight_norm`` after its initial values are set. Other backends store the plain weight.
 
     Returns:
-        For torch a ``torch.nn.Conv1d`` or a subclass, for MindSpore a ``mindspore.nn.Cell``, for NumPy a callable with
-        ``.weight`` and ``.bias``. Data is in the backend's own axis order.
+        A native layer, which expects data in the axis order of its framework.
+
+        - torch: a ``torch.nn.Conv1d`` or a subclass of it
+        - MindSpore: a ``mindspore.nn.Cell``
+        - NumPy: a callable with the arrays ``.weight`` (out, in/groups, kernel) and ``.bias`` (out,)
 
     Raises:
-        ConvPolicyError: always also a ValueError, TypeError or LookupError; before any work, one sentence that names the
-            argument, what came, what is allowed and the fix.
+        ConvPolicyError: an argument is wrong. The error is also a ValueError, TypeError or LookupError. Its message names the
+            argument, the value, what is allowed and the fix.
     """
     arguments = (
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
@@ -80,7 +93,7 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        target, request = _resolve.__wrapped__(*arguments)  # type: ignore[attr-defined]  # an array, a list or a mapping among them
+        target, request = _resolve.__wrapped__(*arguments)  # type: ignore[attr-defined]  # an array or a list cannot be a cache key
     if dtype is None and (default := target.default_dtype()) != request.dtype:
         request = attrs.evolve(request, dtype=target.check_dtype(default))
     stream = None if seed is None else request.policy.start_stream(seed)
@@ -106,7 +119,7 @@ def _resolve(
     execution: Any,
     weight_norm: Any,
 ) -> tuple[Backend, LayerRequest]:
-    """Check everything that does not depend on the seed, once per distinct call."""
+    """Check all arguments except the seed and the device; cached, so that equal calls are checked once."""
     spec = ConvSpec.of(in_channels, out_channels, kernel_size, stride, dilation, groups)
     overrides = {
         "padding": padding,
@@ -116,14 +129,14 @@ def _resolve(
         "bias_init": bias_init,
         "weight_norm": weight_norm,
     }
-    wanted = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
-    wanted.checked()
+    complete = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
+    complete.checked()
     target: Backend = registry.current().get("backend", backend)
     if not isinstance(execution, str) or execution not in EXECUTIONS:
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
-    request = LayerRequest(spec, wanted, target.check_dtype("float32" if dtype is None else dtype), execution)
-    request.static_pads()  # a rule that refuses these sizes does so now,
-    request.require_constants()  # and constants that do not fit the channels
+    request = LayerRequest(spec, complete, target.check_dtype("float32" if dtype is None else dtype), execution)
+    request.static_pads()  # raises if the padding rule refuses these sizes
+    request.require_constants()
     target.require_learning(request)
-    initial_values.require(spec, wanted.fills())  # or an initializer
+    initial_values.require(spec, complete.fills())
     return target, request

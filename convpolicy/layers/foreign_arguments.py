@@ -1,4 +1,4 @@
-"""Arguments as other frameworks call them: refused with the name that they have here."""
+"""Errors for argument names of other frameworks, which name the right argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convpolicy.errors import InvalidTypeError, nearest, with_hint
 
 Arguments = ParamSpec("Arguments")
 Layer = TypeVar("Layer")
-# names that no dialect pairs with an argument of Conv1d
+# name elsewhere -> argument of Conv1d, for names that are not in the tables of any dialect
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "pad_mode": "padding",
@@ -32,10 +32,13 @@ NAMES: Mapping[str, str] = MappingProxyType(
 
 
 def refusing_foreign(function: Callable[Arguments, Layer]) -> Callable[Arguments, Layer]:
-    """Return a layer factory that names the right argument where another framework's is passed.
+    """Make a layer factory suggest the right argument when it gets the name that another framework uses.
 
-    Raises:
-        InvalidTypeError: an argument that the function does not have; holds the one meant, or all it has.
+    Args:
+        function: the factory.
+
+    Returns:
+        The factory. For an unknown argument it raises an `InvalidTypeError` that suggests the right one, or lists all.
     """
     own = tuple(inspect.signature(function).parameters)
 
@@ -51,7 +54,7 @@ def refusing_foreign(function: Callable[Arguments, Layer]) -> Callable[Arguments
 
 
 def _unknown(function: str, name: str, own: tuple[str, ...]) -> InvalidTypeError:
-    """Return the error for an argument that a function does not have."""
+    """Return the error for an unknown argument of a function."""
     classes = [
         (dialect.name, source)
         for dialect in registry.current().working("dialect").values()
@@ -63,7 +66,7 @@ def _unknown(function: str, name: str, own: tuple[str, ...]) -> InvalidTypeError
     if names:
         meant = next(iter(names.values()))
         frameworks = " and ".join(framework for framework, other in names.items() if other == meant)
-        return InvalidTypeError(f"{fault}, a name of {frameworks}; pass {meant}=.")
+        return InvalidTypeError(f"{fault}, which is the name in {frameworks}; pass {meant}=.")
     if name in NAMES:
         return InvalidTypeError(f"{fault}; pass {NAMES[name]}=.")
     return InvalidTypeError(with_hint(fault, "it has", own, "" if classes else nearest(name, own)))

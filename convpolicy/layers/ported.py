@@ -1,4 +1,4 @@
-"""`PortedModel`: what `port_model` made of the layers of a model, and what became of each."""
+"""`PortedModel`: the result of `port_model`, with a report on every layer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import attrs
 
 @attrs.frozen
 class Ported:
-    """What became of one module.
+    """Report on one module of a model.
 
     Attributes:
-        path: its name in the model, e.g. ``"encoder.conv1"``.
-        class_name: of the original.
-        reason: why it was not ported, empty when it was.
-        wrapper: class of the module around it that is called a convolution too and was not ported: what it does around this one,
-            such as padding, is missing. Empty when there is none.
+        path: name of the module in the model, e.g. ``"encoder.conv1"``.
+        class_name: class of the original module.
+        reason: why it was not ported; empty when it was.
+        wrapper: class of an enclosing convolution that was not ported, so that its own work, such as padding, is missing; empty
+            when there is none.
     """
 
     path: str
@@ -27,20 +27,20 @@ class Ported:
 
     @property
     def state(self) -> str:
-        """What became of it, in words."""
+        """The result as text: ``"ported"``, a warning, or the reason."""
         if self.wrapper and not self.reason:
-            return f"ported, but not usable as it stands: what {self.wrapper} does around it, such as padding, is not ported"
+            return f"ported, but incomplete: the work of the enclosing {self.wrapper}, such as padding, is not ported"
         return self.reason or "ported"
 
 
 @attrs.frozen
 class Renamed:
-    """The new name of one parameter of the original model.
+    """New name and axes of one parameter of the original model.
 
     Attributes:
-        name: in the ported layers, e.g. ``"encoder.conv1.weight"``.
-        axes: axes before and after, e.g. ``"OIW -> OI1W"``; equal when nothing moves, and empty for a number.
-        computed: True when the new values are computed from this parameter and others, as weight normalisation does.
+        name: name in the ported layers, e.g. ``"encoder.conv1.weight"``.
+        axes: axes before and after, e.g. ``"OIW -> OI1W"``; empty for a scalar.
+        computed: True when the new values are computed from this parameter and others, e.g. under weight normalization.
     """
 
     name: str
@@ -50,13 +50,15 @@ class Renamed:
 
 @attrs.frozen(eq=False, repr=False)
 class PortedModel:
-    """The Conv1d layers of a model on another framework.
+    """The Conv1d layers of a model, converted to another framework.
+
+    Print it to see which layers were ported. You port every other layer, and the forward pass, yourself.
 
     Attributes:
         layers: path -> native layer.
-        report: one `Ported` for every module that is a Conv1d or is called one, in the model's order.
+        report: one `Ported` for every module that is a Conv1d or has Conv1d in its class name, in the order of the model.
         parameters: old parameter name -> `Renamed`.
-        origins: path -> `Convolution` that the layer was ported from, without its module.
+        origins: path -> the original `Convolution`, without its module.
     """
 
     layers: Mapping[str, Any]
@@ -79,7 +81,7 @@ class PortedModel:
 
     def __str__(self) -> str:
         paths: dict[tuple[str, str, str], list[str]] = {}
-        for row in self.report:  # a reason that many share is printed once
+        for row in self.report:  # rows with the same reason are printed as one line
             alone = "" if row.reason or row.wrapper else row.path
             paths.setdefault((row.class_name, row.state, alone), []).append(row.path)
         return "\n".join(f"{', '.join(rows)} ({class_name}): {state}" for (class_name, state, _alone), rows in paths.items())

@@ -1,7 +1,7 @@
-"""Whole models: the 1-D convolutions of a model of any framework, found by its backend; `port_model` builds them elsewhere.
+"""`port_model` and the list of 1-D convolutions of a model of any framework.
 
-A backend lists them in ``Backend.convolutions``: a function ``(model, every_path)`` that returns an iterator of `Convolution`, or None
-for anything but a model of its framework. `walk` does most of the work:
+A backend supports models through ``Backend.convolutions``, a function ``(model, every_path)``. It returns an iterator of
+`Convolution`, or None for every object that is not a model of its framework. Write it with `walk`::
 
     def convolutions(model, every_path):
         if not isinstance(model, nn.Module):
@@ -25,24 +25,23 @@ from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.ported import Ported, PortedModel, Renamed
 from convpolicy.parts.layout import Layout
 
-CALLED = ("Conv1d", "Conv1D", "ConvTranspose1d")  # a class with one of these in its name is reported, with the reason if it stays
+CALLED = ("Conv1d", "Conv1D", "ConvTranspose1d")  # classes with one of these in their name are reported, ported or not
 Children: TypeAlias = Callable[[Any], Iterable[tuple[str, Any]]]
 
 
 @attrs.frozen(eq=False)
 class Convolution:
-    """A module of a model that is a 1-D convolution, or whose class is called one.
+    """A module of a model that is a 1-D convolution or has Conv1d in its class name.
 
     Args:
-        path: its name in the model, e.g. ``"encoder.conv1"``; empty for the model itself.
+        path: name of the module in the model, e.g. ``"encoder.conv1"``; empty for the model itself.
         module: the module.
-        parameters: name in the module -> ``"weight"``, ``"bias"`` or ``"padding_value"``, the one that it is or that is computed from
-            it; see `roles`.
-        separator: between the parts of a path, ``"."`` or ``"/"``.
-        layout: name of the layout in which the module stores its weight; empty: the backend's.
-        aliases: other names of the module, e.g. the one in its framework's own checkpoint files.
-        spec: sizes of a module that does more than a convolution, as one with an activation does, so that its weights can be
-            converted although it cannot be captured; else None.
+        parameters: parameter name -> role: ``"weight"``, ``"bias"`` or ``"padding_value"``. A parameter from which the weight is
+            computed has the role ``"weight"``. See `roles`.
+        separator: ``"."`` or ``"/"``, the separator of paths.
+        layout: name of the layout of its weight; empty means the layout of the backend.
+        aliases: other names of the module, e.g. in checkpoint files of its framework.
+        spec: sizes of a module that cannot be captured but whose weights can be converted, e.g. one with an activation; else None.
     """
 
     path: str
@@ -55,24 +54,24 @@ class Convolution:
 
 
 def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[str], None] | None = None) -> PortedModel:
-    """Build every Conv1d of a model as a layer of another framework, with the same weights.
+    """Convert every Conv1d of a model to a layer of another framework with the same weights.
+
+    Only convolutions are converted. You port every other layer, and the forward pass, yourself.
 
     Args:
-        model: of any backend that lists the convolutions of its models; it is not changed. A module that is in several places of the
-            model is ported once.
-        to: name of the backend.
-        dtype: of the new layers; None keeps each layer's own.
-        progress: called with every path before it is ported.
+        model: a model of a supported framework. It is not changed. A module that occurs several times is converted once.
+        to: name of the target backend.
+        dtype: dtype of the new layers; None keeps the dtype of each layer.
+        progress: function that is called with the path of each layer before it is converted.
 
     Returns:
-        A `PortedModel`. A layer that cannot be captured or built is refused in its report, and the others are ported.
+        A `PortedModel`. A layer that cannot be converted is listed in its report with the reason.
 
     Raises:
-        InvalidTypeError: not a model of such a backend; holds its class.
-        InvalidValueError: two modules with the same path; holds it.
-        PluginError: a backend that fails to list the convolutions; holds the backend and its plugin.
+        InvalidTypeError: the object is not a model of a supported framework.
+        InvalidValueError: two modules have the same path, or the backend does not support the dtype.
+        PluginError: a backend fails to list the convolutions. The message names the backend and its plugin.
         UnknownNameError, MissingFrameworkError: see `Capture.build`.
-        InvalidValueError: a dtype that the backend does not compute in.
     """
     backend: Backend = registry.current().get("backend", to)
     if dtype is not None:
@@ -98,10 +97,10 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
 
 
 def _built(captured: Capture, to: str, dtype: Any) -> Any:
-    """Return the layer, or the reason why there is none."""
+    """Return the new layer, or the error that explains why it cannot be built."""
     try:
         return captured.build(to, dtype=dtype)
-    except MissingFrameworkError:  # of every layer
+    except MissingFrameworkError:  # the same for every layer
         raise
     except ConvPolicyError as error:
         return error
@@ -112,12 +111,12 @@ def _built(captured: Capture, to: str, dtype: Any) -> Any:
 def convolutions(
     model: Any, *, every_path: bool = False, progress: Callable[[str], None] | None = None
 ) -> Iterator[tuple[Convolution, Capture | ConvPolicyError]]:
-    """Return an iterator of every convolution of a model and its capture, or the reason why there is none.
+    """Iterate over the convolutions of a model, each with its capture or the error that explains why there is none.
 
     Args:
-        model: of any backend that lists the convolutions of its models.
-        every_path: True to list a module that is in several places at each of them.
-        progress: called with every path before it is captured.
+        model: a model of a supported framework.
+        every_path: True lists a module that occurs several times once for each path.
+        progress: function that is called with the path of each layer before it is captured.
 
     Raises:
         InvalidTypeError, InvalidValueError, PluginError: see `port_model`.
@@ -127,7 +126,7 @@ def convolutions(
         kind = type(model)
         raise InvalidTypeError(
             f"model must be a model of one of the backends {', '.join(walking())}, got an object of class {kind.__module__}."
-            f"{kind.__qualname__}; pass the model itself."
+            f"{kind.__qualname__}; pass the model object."
         )
     return _captured(listed, progress)
 
@@ -139,7 +138,7 @@ def _captured(
     for convolution in listed:
         path, module = convolution.path, convolution.module
         if path in modules and modules[path] is not module:
-            raise InvalidValueError(f"the model has two layers with the path {path!r}; give each a name of its own.")
+            raise InvalidValueError(f"the model has two layers with the path {path!r}; give them different names.")
         if path in modules:
             continue
         modules[path] = module
@@ -152,15 +151,15 @@ def _captured(
 
 
 def walking() -> list[str]:
-    """Return the sorted names of the backends that list the convolutions of their models."""
+    """Return the sorted names of the backends that support whole models."""
     return sorted(backend.name for backend in registry.current().parts("backend").values() if backend.convolutions is not None)
 
 
 def listed_in(model: Any, *, every_path: bool = False) -> Iterator[Convolution] | None:
-    """Return the convolutions of a model as its backend lists them; None for anything but a model of some backend.
+    """Return the convolutions that the backend of a model lists, or None if no backend recognizes the model.
 
     Raises:
-        PluginError: a backend that fails; holds the backend, its plugin and the fault.
+        PluginError: a backend fails. The message names the backend, its plugin and the error.
     """
     for backend in backends_of(model):
         if backend.convolutions is not None:
@@ -194,26 +193,28 @@ def _failed(backend: Backend, error: Exception) -> PluginError:
 
 
 def is_called_convolution(module: Any) -> bool:
-    """Whether the name of a module's class, or of a class that it inherits from, says that it is a 1-D convolution."""
-    return any(word in kind.__name__ for kind in type(module).__mro__ for word in CALLED)
+    """Return True if the class of a module, or one of its base classes, has Conv1d in its name."""
+    return any(name in kind.__name__ for kind in type(module).__mro__ for name in CALLED)
 
 
 def roles(names: Iterable[str]) -> dict[str, str]:
-    """Return ``"padding_value"`` and ``"bias"`` for every parameter name with that word in it, and ``"weight"`` for every other."""
+    """Map each parameter name to ``"padding_value"`` or ``"bias"`` if it contains that text, else to ``"weight"``."""
     return {name: next((role for role in (LEARNED, "bias") if role in name), "weight") for name in names}
 
 
 def walk(
     model: Any, children: Children, is_convolution: Callable[[Any], bool], every_path: bool = False, separator: str = "."
 ) -> Iterator[tuple[str, Any]]:
-    """Yield path and module of everything in a model that is a convolution or is called one, outer modules first.
+    """Iterate over path and module of every convolution in a model, outer modules first.
+
+    A module counts as a convolution if ``is_convolution`` says so or if it has Conv1d in its class name.
 
     Args:
         model: a module.
-        children: ``module -> pairs of name and module``: what is directly inside a module, in order.
-        is_convolution: whether a module is one; what is inside it is not listed.
-        every_path: True to list a module that is in several places at each of them; else it is listed at the first.
-        separator: between the names of a path.
+        children: ``module -> pairs of name and module``, the direct submodules in order.
+        is_convolution: ``module -> bool``. The submodules of a convolution are not visited.
+        every_path: True lists a module that occurs several times once for each path, False only once.
+        separator: separator of paths.
     """
     seen: set[int] = set()
 
@@ -221,10 +222,10 @@ def walk(
         if id(module) in above or (not every_path and id(module) in seen):
             return
         seen.add(id(module))
-        found = is_convolution(module)
-        if found or is_called_convolution(module):
+        is_leaf = is_convolution(module)
+        if is_leaf or is_called_convolution(module):
             yield path, module
-        if not found:
+        if not is_leaf:
             for name, child in children(module):
                 yield from inside(f"{path}{separator}{name}" if path else str(name), child, (*above, id(module)))
 
@@ -232,7 +233,7 @@ def walk(
 
 
 def renamed(convolution: Convolution, captured: Capture, to: str) -> dict[str, Renamed]:
-    """Return old name -> `Renamed` of every parameter of one module that was ported to a backend."""
+    """Map each parameter name of a ported module to its `Renamed`."""
     source = _layout_of(captured.backend) if not convolution.layout else registry.current().get("layout", convolution.layout)
     target = _layout_of(to)
     prefix = f"{convolution.path}{convolution.separator}" if convolution.path else ""

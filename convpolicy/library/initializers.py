@@ -1,4 +1,7 @@
-"""Initializers: a distribution × a scale rule. The shape is (out, in/groups, kernel), or (out,) for a bias."""
+"""The built-in initializers: a distribution and a scale rule.
+
+The shape is (out, in/groups, kernel) for a weight and (out,) for a bias.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from convpolicy.registry.marks import hookimpl
 
 Values: TypeAlias = "NDArray[Any]"
 FANS = ("fan_in", "fan_out", "fan_avg", "fan_in_all_groups")
-STEEPEST = 1e150  # its square is a float
-LEAST_MASS = 1e-3  # a narrower cut is drawn by rejection for too long
+STEEPEST = 1e150  # largest negative slope, whose square is still finite
+LEAST_MASS = 1e-3  # least probability within the bounds; below it, drawing by rejection takes too long
 
 
 def zeros(draws: Draws, target: Target) -> Values:
@@ -39,25 +42,27 @@ def constant(draws: Draws, target: Target, *, value: float) -> Values:
 
 
 def normal(draws: Draws, target: Target, *, mean: float, std: float) -> Values:
-    """N(mean, std²), default N(0, 1) as MindSpore's page says; MindSpore 2.0's 'normal' was measured as N(0, 0.01²)."""
+    """N(mean, std²), by default N(0, 1) as MindSpore documents it; MindSpore 2.0 was measured to draw N(0, 0.01²)."""
     return draws.normal(target.shape, mean, std)
 
 
 def truncated_normal(draws: Draws, target: Target, *, mean: float, std: float, lower: float, upper: float) -> Values:
-    """N(mean, std²) redrawn until within mean + [lower, upper] · std, bounds in standard deviations."""
+    """N(mean, std²) truncated to mean + [lower, upper] · std, with the bounds in standard deviations."""
     return draws.truncated_normal(target.shape, mean, std, lower, upper)
 
 
 def check_cut(target: Target, *, mean: float, std: float, lower: float, upper: float) -> None:
-    """The bounds are in order and hold enough of the law."""
+    """Check that the bounds are in order and contain enough of the distribution."""
     if not lower < upper:
         raise ValueError(f"lower must be below upper, got {lower} and {upper}; swap them.")
     if (math.erf(upper / math.sqrt(2)) - math.erf(lower / math.sqrt(2))) / 2 < LEAST_MASS:
-        raise ValueError(f"[lower, upper] must hold at least {LEAST_MASS} of the law, got [{lower}, {upper}]; widen it.")
+        raise ValueError(
+            f"[lower, upper] must contain at least {LEAST_MASS} of the distribution, got [{lower}, {upper}]; widen it."
+        )
 
 
 def uniform(draws: Draws, target: Target, *, low: float | None, high: float | None) -> Values:
-    """U(low, high); without bounds U(-√k, √k) with k = 1/fan_in, torch's default for weight and bias.
+    """Uniform from low to high; without bounds uniform ±√(1/fan_in), PyTorch's default for weight and bias.
 
     Source: torch/nn/modules/conv.py, _ConvNd.reset_parameters.
     """
@@ -68,22 +73,22 @@ def uniform(draws: Draws, target: Target, *, low: float | None, high: float | No
 
 
 def uniform_distribution(low: float | None, high: float | None) -> Distribution:
-    """What `uniform` draws: ±√(1/fan_in) is the uniform distribution of variance 1/3 over fan_in."""
+    """Return the distribution of `uniform`; uniform ±√(1/fan_in) has the variance 1/(3 fan_in)."""
     if low is None or high is None:
         return Distribution("scaled", scale=1.0 / 3.0, fan="fan_in", distribution="uniform")
     return Distribution("uniform", low=low, high=high)
 
 
 def check_range(target: Target, *, low: float | None, high: float | None) -> None:
-    """Both bounds or neither, in order, and a range that a float holds."""
+    """Check that both bounds or none are set, that they are in order, and that their range is finite."""
     if (low is None) != (high is None):
-        raise ValueError("low and high must be given together, or neither for ±sqrt(1/fan_in).")
+        raise ValueError("low and high must be passed together, or neither for ±sqrt(1/fan_in).")
     if low is not None and high is not None and not 0 <= high - low < math.inf:
         raise ValueError(f"low must be at most high and not infinitely far from it, got {low} and {high}; correct them.")
 
 
 def variance_scaling(draws: Draws, target: Target, *, fan: str, gain: float, distribution: str) -> Values:
-    """Standard deviation gain / √fan, drawn from a normal, truncated normal (±2σ, corrected) or uniform law.
+    """Standard deviation gain / √fan; the distribution is normal, truncated normal (±2σ, corrected) or uniform.
 
     Source: He et al. (2015), Glorot & Bengio (2010), LeCun et al. (1998); keras VarianceScaling with scale = gain².
     """
@@ -91,45 +96,46 @@ def variance_scaling(draws: Draws, target: Target, *, fan: str, gain: float, dis
 
 
 def variance_scaling_distribution(fan: str, gain: float, distribution: str) -> Distribution:
-    """What `variance_scaling` draws."""
+    """Return the distribution of `variance_scaling`."""
     return Distribution("scaled", scale=gain * gain, fan=fan, distribution=distribution)
 
 
 def he(draws: Draws, target: Target, *, fan: str, negative_slope: float, distribution: str) -> Values:
-    """Standard deviation √(2 / (1 + negative_slope²) / fan), before a leaky ReLU of that slope.
+    """Standard deviation √(2 / (1 + negative_slope²) / fan), for a layer before a leaky ReLU of that slope.
 
-    Source: He et al. (2015); torch/nn/init.py, kaiming_uniform_, whose ``a`` is the slope; √5 gives ±√(1/fan_in).
+    A uniform distribution with the slope √5 is uniform ±√(1/fan_in), PyTorch's default.
+    Source: He et al. (2015); torch/nn/init.py, ``kaiming_uniform_``, whose parameter ``a`` is the slope.
     """
     return draws.scaled(target.shape, target.fans, fan, math.sqrt(2.0 / (1 + negative_slope**2)), distribution)
 
 
 def he_distribution(fan: str, negative_slope: float, distribution: str) -> Distribution:
-    """What `he` draws."""
+    """Return the distribution of `he`."""
     return Distribution("scaled", scale=2.0 / (1 + negative_slope**2), fan=fan, distribution=distribution)
 
 
 def check_slope(target: Target, *, fan: str, negative_slope: float, distribution: str) -> None:
-    """The slope has a square."""
+    """Check that the square of the slope is finite."""
     if abs(negative_slope) > STEEPEST:
-        raise ValueError(f"negative_slope must be at most {STEEPEST:g} either way, got {negative_slope}; pass less.")
+        raise ValueError(f"negative_slope must be at most {STEEPEST:g} in magnitude, got {negative_slope}; pass less.")
 
 
 def orthogonal(draws: Draws, target: Target, *, gain: float) -> Values:
-    """Rows (or columns) of the weight as (out, in/groups · kernel) orthonormal, times gain.
+    """Orthogonal matrix (out, in/groups · kernel), with orthonormal rows or columns, times gain.
 
-    Source: Saxe et al. (2014); torch/nn/init.py, orthogonal_.
+    Source: Saxe et al. (2014); torch/nn/init.py, ``orthogonal_``.
     """
     rows, columns = target.shape[0], math.prod(target.shape[1:])
     flat = draws.normal((max(rows, columns), min(rows, columns)), 0.0, 1.0)
     q, r = np.linalg.qr(flat)
-    signed: Values = gain * q * np.sign(np.diag(r))  # the signs make the law uniform over orthogonal matrices
+    signed: Values = gain * q * np.sign(np.diag(r))  # the signs make the distribution uniform over orthogonal matrices
     return (signed if rows >= columns else signed.T).reshape(target.shape)
 
 
 def dirac(draws: Draws, target: Target) -> Values:
-    """Identity: output channel i passes input channel i of its group, at kernel position kernel // 2.
+    """Identity: output channel i copies input channel i of its group; the 1 is at kernel position kernel // 2.
 
-    Source: torch/nn/init.py, dirac_.
+    Source: torch/nn/init.py, ``dirac_``.
     """
     out, inputs, kernel = target.shape
     weight = np.zeros(target.shape)
@@ -141,55 +147,57 @@ def dirac(draws: Draws, target: Target) -> Values:
 
 
 def from_array(draws: Draws, target: Target, *, values: FrozenArray) -> Values:
-    """The given numbers, axes (out, in/groups, kernel) for a weight and (out,) for a bias."""
+    """The numbers of an array, (out, in/groups, kernel) for a weight and (out,) for a bias."""
     return np.array(values.array)
 
 
 def check_shape(target: Target, *, values: FrozenArray | None) -> None:
-    """The array has the target's shape."""
+    """Check that the array has the shape of the target."""
     if values is None or values.array.shape != target.shape:
-        got = None if values is None else values.array.shape
-        raise ValueError(f"values must have shape {target.shape}, got {got}; pass an array of that shape.")
+        shape = None if values is None else values.array.shape
+        raise ValueError(f"values must have shape {target.shape}, got {shape}; pass an array of that shape.")
 
 
 def check_weight(target: Target, **_params: Any) -> None:
-    """The target is a weight."""
+    """Check that the target is a weight."""
     if len(target.shape) != 3:
         raise ValueError(f"it needs a weight of three axes, got shape {target.shape}; pick another one for the bias.")
 
 
-# name -> draw, the parameter it scales by, fan, source
-SCALED: dict[str, tuple[Callable[..., Values], dict[str, Param], str, str]] = {
-    "he": (he, {"negative_slope": Param(0.0)}, "fan_in", "He et al. (2015): std √(2/fan_in)"),
-    "kaiming": (he, {"negative_slope": Param(0.0)}, "fan_in", "He et al. (2015) under torch's name: std √(2/fan_in)"),
-    "xavier": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", "Glorot & Bengio (2010): std √(1/fan_avg)"),
-    "glorot": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", "Glorot & Bengio (2010) under Keras's name: std √(1/fan_avg)"),
-    "lecun": (variance_scaling, {"gain": Param(1.0)}, "fan_in", "LeCun et al. (1998): std √(1/fan_in)"),
+# name -> draw function, parameter of the scale, fan, numerator of the variance, source
+SCALED: dict[str, tuple[Callable[..., Values], dict[str, Param], str, int, str]] = {
+    "he": (he, {"negative_slope": Param(0.0)}, "fan_in", 2, "He et al. (2015)"),
+    "kaiming": (he, {"negative_slope": Param(0.0)}, "fan_in", 2, "He et al. (2015), PyTorch's name"),
+    "xavier": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", 1, "Glorot & Bengio (2010)"),
+    "glorot": (variance_scaling, {"gain": Param(1.0)}, "fan_avg", 1, "Glorot & Bengio (2010), Keras's name"),
+    "lecun": (variance_scaling, {"gain": Param(1.0)}, "fan_in", 1, "LeCun et al. (1998)"),
 }
-OF_LAW = {
-    "normal": "normal, not truncated, as torch.",
-    "truncated_normal": "truncated normal at ±2σ, corrected, as Keras and Flax *_normal.",
-    "uniform": "uniform ±√3·std.",
+# distribution -> (factor of the variance, text); a uniform distribution on ±b has the variance b² / 3
+DISTRIBUTIONS = {
+    "normal": (1, "normal with std {}, as in PyTorch"),
+    "truncated_normal": (1, "normal with std {}, truncated at ±2σ and corrected, as in Keras and Flax"),
+    "uniform": (3, "uniform ±{}"),
 }
 
 
-def _scaled(name: str, law: str) -> Initializer:
-    draw, scale, fan, source = SCALED[name]
+def _scaled(name: str, distribution: str) -> Initializer:
+    draw, scale, fan, variance, source = SCALED[name]
+    factor, text = DISTRIBUTIONS[distribution]
     return Initializer(
-        f"{name}_{law}",
+        f"{name}_{distribution}",
         draw,
         check=check_slope if draw is he else None,
         distribution=he_distribution if draw is he else variance_scaling_distribution,
-        params=_scale_params(fan, scale, law),
-        description=f"{source}, {OF_LAW[law]}",
+        params=_scale_params(fan, scale, distribution),
+        description=f"{source}: {text.format(f'√({factor * variance}/{fan})')}.",
     )
 
 
-def _scale_params(fan: str, scale: dict[str, Param], law: str) -> dict[str, Param]:
+def _scale_params(fan: str, scale: dict[str, Param], distribution: str) -> dict[str, Param]:
     return {
         "fan": Param(fan, kind="name", allowed=FANS),
         **scale,
-        "distribution": Param(law, kind="name", allowed=tuple(OF_LAW)),
+        "distribution": Param(distribution, kind="name", allowed=tuple(DISTRIBUTIONS)),
     }
 
 
@@ -222,7 +230,7 @@ def convpolicy_initializers() -> list[Initializer]:
             distribution=variance_scaling_distribution,
             params=_scale_params("fan_in", {"gain": Param(1.0)}, "normal"),
         ),
-        *(_scaled(name, law) for name in SCALED for law in OF_LAW),
+        *(_scaled(name, distribution) for name in SCALED for distribution in DISTRIBUTIONS),
         Initializer(
             "orthogonal",
             orthogonal,

@@ -1,4 +1,4 @@
-"""Layouts of weights and data, with the frameworks that use them."""
+"""The built-in layouts of weights and data, with the frameworks that use them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def convpolicy_layouts() -> list[Layout]:
     """Return the built-in layouts."""
     return [
         Layout("OIW", "OIW", description="Weight (out, in/groups, kernel): torch, Paddle, ONNX."),
-        Layout("OI1W", "OI1W", description="Weight (out, in/group, 1, kernel): mindspore.nn.Conv1d, a Conv2d inside."),
+        Layout("OI1W", "OI1W", description="Weight (out, in/groups, 1, kernel): mindspore.nn.Conv1d, which uses a Conv2d."),
         Layout("WIO", "WIO", weight="kernel", description="Kernel (kernel, in/groups, out): TensorFlow, Keras, Flax."),
         Layout("OWI", "OWI", description="Weight (out, kernel, in/groups): MLX."),
         Layout("WIM", "WIM", weight="kernel", description="Kernel (kernel, in, multiplier): Keras DepthwiseConv1D."),

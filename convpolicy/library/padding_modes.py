@@ -1,4 +1,7 @@
-"""Padding modes: index maps, and sums of them. Each drawing pads 1234 by 2 on both sides."""
+"""The built-in padding modes: index maps and sums of index maps.
+
+The example in each description pads four samples by 2 on both sides.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def constant(positions: Indices, length: int) -> Any:
 
 
 def reflect(positions: Indices, length: int) -> Any:
-    """Mirrored about the edge sample, which is not repeated: 1234, left 2, right 2 -> 32|1234|32.
+    """Mirror image about the edge sample: 1234, left 2, right 2 -> 32|1234|32.
 
     Period ``2 * length - 2``. Source: numpy.pad(mode="reflect"), torch.nn.functional.pad(mode="reflect").
     """
@@ -29,7 +32,7 @@ def reflect(positions: Indices, length: int) -> Any:
 
 
 def symmetric(positions: Indices, length: int) -> Any:
-    """Mirrored about the edge, whose sample is repeated: 1234, left 2, right 2 -> 21|1234|43.
+    """Mirror image that repeats the edge sample: 1234, left 2, right 2 -> 21|1234|43.
 
     Period ``2 * length``. Source: numpy.pad(mode="symmetric"), tf.pad(mode="SYMMETRIC").
     """
@@ -38,7 +41,7 @@ def symmetric(positions: Indices, length: int) -> Any:
 
 
 def replicate(positions: Indices, length: int) -> Any:
-    """The edge sample repeated: 1234, left 2, right 2 -> 11|1234|44.
+    """Copies of the edge sample: 1234, left 2, right 2 -> 11|1234|44.
 
     Source: torch.nn.functional.pad(mode="replicate"), numpy.pad(mode="edge").
     """
@@ -46,7 +49,7 @@ def replicate(positions: Indices, length: int) -> Any:
 
 
 def circular(positions: Indices, length: int) -> Any:
-    """Wrapped around: 1234, left 2, right 2 -> 34|1234|12.
+    """Samples from the opposite end: 1234, left 2, right 2 -> 34|1234|12.
 
     Period ``length``. Source: torch.nn.functional.pad(mode="circular"), numpy.pad(mode="wrap").
     """
@@ -54,56 +57,55 @@ def circular(positions: Indices, length: int) -> Any:
 
 
 def _outwards(positions: Indices, length: int) -> tuple[Any, Any, Any, Any]:
-    """Return per position how far it is from the edge sample, the index of that and of the other edge, and the way inwards."""
+    """Return, for each position, its distance from the near edge, the index of the near and of the far edge, and the inward step."""
     left = positions < 0
     far = length - 1
     return np.where(left, -positions, positions - far), np.where(left, 0, far), np.where(left, far, 0), np.where(left, 1, -1)
 
 
-def _turned(positions: Indices, length: int, reach: int, skipped: int) -> Any:
-    """Mirror about the edge and turn upside down there, again after every ``reach`` elements.
+def _odd_terms(positions: Indices, length: int, reach: int, skipped: int) -> Any:
+    """Return the terms of an odd reflection, ``f(edge + d) = 2 f(edge) - f(edge - d)``.
 
-    ``f(edge + d) = 2 f(edge) - f(edge - d)``, so that a second fold moves by twice the difference of the edges.
+    The signal is folded at each edge after every ``reach`` elements. A second fold adds twice the difference of the edges.
     """
     distance, near, far, inwards = _outwards(positions, length)
     folds, step = np.divmod(distance - 1, max(reach, 1))
-    odd = folds % 2 == 1
-    inner = np.clip(np.where(odd, reach - 1 - step, step + skipped), 0, length - 1)
-    terms = [(2.0 * (folds // 2 + 1), near), (np.where(odd, 1.0, -1.0), near + inwards * inner)]
-    moved = folds // 2 + odd
-    return [*terms, (-2.0 * moved, far)] if moved.any() else terms
+    is_odd = folds % 2 == 1
+    inner = np.clip(np.where(is_odd, reach - 1 - step, step + skipped), 0, length - 1)
+    terms = [(2.0 * (folds // 2 + 1), near), (np.where(is_odd, 1.0, -1.0), near + inwards * inner)]
+    far_folds = folds // 2 + is_odd
+    return [*terms, (-2.0 * far_folds, far)] if far_folds.any() else terms
 
 
 def odd(positions: Indices, length: int) -> Any:
-    """Turned about the edge sample, twice it minus its mirror image: 4556, left 2, right 2 -> 33|4556|77.
+    """Twice the edge sample minus the mirror image: 4556, left 2, right 2 -> 33|4556|77.
 
     Source: scipy.signal's padtype "odd" (odd_ext), numpy.pad(mode="reflect", reflect_type="odd").
     """
-    return _turned(positions, length, length - 1, 1)
+    return _odd_terms(positions, length, length - 1, 1)
 
 
 def odd_symmetric(positions: Indices, length: int) -> Any:
-    """Turned about the edge, whose sample is repeated: 4556, left 2, right 2 -> 34|4556|67.
+    """Twice the edge sample minus the mirror image that repeats it: 4556, left 2, right 2 -> 34|4556|67.
 
     Source: numpy.pad(mode="symmetric", reflect_type="odd").
     """
-    return _turned(positions, length, length, 0)
+    return _odd_terms(positions, length, length, 0)
 
 
 def extrapolate(positions: Indices, length: int) -> Any:
-    """The straight line through the two samples at the edge: 4556, left 2, right 2 -> 23|4556|78.
+    """Straight line through the two samples at the edge: 4556, left 2, right 2 -> 23|4556|78.
 
-    One sample alone is repeated.
+    An input of one sample is repeated.
     """
     distance, near, _far, inwards = _outwards(positions, length)
     return [(1.0 + distance, near), (-1.0 * distance, np.clip(near + inwards, 0, length - 1))]
 
 
 def linear_ramp(positions: Indices, length: int, width: int) -> Any:
-    """A straight line from the edge sample to an end value, here 0: 2468, left 2, right 2 -> 01|2468|40.
+    """Straight line from the edge sample to an end value, here 0: 2468, left 2, right 2 -> 01|2468|40.
 
-    The outermost element is the end value.
-
+    The outermost element has the end value.
     Source: numpy.pad(mode="linear_ramp").
     """
     distance, near, _far, _inwards = _outwards(positions, length)
@@ -111,11 +113,11 @@ def linear_ramp(positions: Indices, length: int, width: int) -> Any:
 
 
 def per_side(positions: Indices, length: int) -> Any:
-    """One mode for each side, here reflect and zeros: 1234, left 2, right 2 -> 32|1234|00.
+    """A mode for each side, here reflect and zeros: 1234, left 2, right 2 -> 32|1234|00.
 
-    Written ``padding_mode=("reflect", "zeros")``.
+    Written as ``padding_mode=("reflect", "zeros")``.
     """
-    raise NotImplementedError("the modes of its sides are read instead")
+    raise NotImplementedError("a plan uses the modes of the two sides")
 
 
 def _two_samples(length: int) -> int:
@@ -134,7 +136,7 @@ def _any_unless_empty(length: int) -> int:
     return 2**62 if length else 0
 
 
-CONSTANTS = {  # a number, or one per channel; for one side alone
+CONSTANTS = {  # each is a number, or one number per channel; left and right override value on one side
     "value": Param(0.0, kind="values", finite=False),
     "left": Param(None, kind="values", finite=False),
     "right": Param(None, kind="values", finite=False),
@@ -144,7 +146,7 @@ ENDS = {name: Param(param.default, kind="values") for name, param in CONSTANTS.i
 
 @hookimpl
 def convpolicy_padding_modes() -> list[PaddingMode]:
-    """Return the built-in modes."""
+    """Return the built-in padding modes."""
     return [
         PaddingMode("zeros", constant, declares={"causal", "linear"}, description="Zeros: 1234, left 2, right 2 -> 00|1234|00."),
         PaddingMode("constant", constant, declares={"causal"}, params=CONSTANTS | {"learned": Param(False, kind="flag")}),

@@ -1,4 +1,7 @@
-"""Padding rules. ``e = (kernel - 1) * dilation + 1``; every number is in samples."""
+"""Padding rules that several frameworks and papers share.
+
+All numbers are in samples. ``e`` is the effective kernel, ``(kernel - 1) * dilation + 1``.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ KEEPS = frozenset({"length-preserving"})
 def valid(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
     """No padding: (0, 0).
 
-    Source: torch.nn.Conv1d's default; ``VALID`` of TensorFlow, Flax and ONNX.
+    Source: default of torch.nn.Conv1d; ``VALID`` of TensorFlow, Flax and ONNX.
     """
     return 0, 0
 
 
 def explicit(kernel: int, stride: int, dilation: int, length: int | None, *, left: int, right: int) -> tuple[int, int]:
-    """Given numbers: (left, right); a plain int is both sides, a pair is (left, right).
+    """Fixed numbers: (left, right); also written as an int for both sides, or as a pair (left, right).
 
-    Source: ``pads`` of ONNX Conv; torch takes only left == right.
+    Source: ``pads`` of ONNX Conv; torch accepts only left == right.
     """
     return left, right
 
@@ -31,28 +34,29 @@ def same_upper(kernel: int, stride: int, dilation: int, length: int | None, *, o
 
     Source: TensorFlow, MindSpore and Flax ``SAME``, ONNX ``SAME_UPPER``; tensorflow/core/framework/common_shape_fns.cc.
     """
-    # with stride 1 the length drops out: (length - 1) % 1 == 0
+    # with stride 1 the result does not depend on the length, since (length - 1) % 1 == 0
     return split(same_total(kernel, stride, dilation, 1 if length is None else length), odd_side)
 
 
 def same_static(kernel: int, stride: int, dilation: int, length: int | None, *, odd_side: str) -> tuple[int, int]:
-    """Total e - 1 whatever the stride and the length, extra sample right.
+    """Total padding e - 1 for every stride and length, extra sample right.
 
-    Source: Flax ``CIRCULAR`` and ``REFLECT``; returnn ``same_static``; the rule of a batch-invariant "same".
+    Source: Flax ``CIRCULAR`` and ``REFLECT``; RETURNN ``same_static``.
     """
     return split(static_total(kernel, dilation), odd_side)
 
 
 def half(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """kernel // 2 on both sides, dilation not counted: the idiom padding=kernel_size//2.
+    """kernel // 2 on both sides, without regard to dilation: the common padding=kernel_size//2.
 
-    Source: torch code at large; with an even kernel it gives one output more than the length at stride 1.
+    With an even kernel and stride 1 there is one output more than input samples.
+    Source: widespread in code for torch.
     """
     return kernel // 2, kernel // 2
 
 
 def full(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """e - 1 on both sides: every window that touches the input.
+    """e - 1 on both sides: one output for every window that overlaps the input.
 
     Source: numpy.convolve(mode="full").
     """
@@ -69,7 +73,7 @@ def causal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple
 
 
 def semicausal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(e - stride, stride - 1): each output reads no sample after its own block of stride; (0, e - 1) for stride > e.
+    """(e - stride, stride - 1): output o reads no sample after (o + 1) * stride - 1; (0, e - 1) for stride > e.
 
     Source: Google sequence-layers 0.2, convolution_explicit_padding, SEMICAUSAL.
     """
@@ -79,7 +83,7 @@ def semicausal(kernel: int, stride: int, dilation: int, length: int | None) -> t
 
 
 def reverse_causal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(0, e - 1): output o reads nothing before sample o * stride.
+    """(0, e - 1): output o reads no sample before o * stride.
 
     Source: Google sequence-layers 0.2, convolution_explicit_padding, REVERSE_CAUSAL.
     """
@@ -87,14 +91,14 @@ def reverse_causal(kernel: int, stride: int, dilation: int, length: int | None) 
 
 
 def semicausal_full(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(e - stride, e - 1): semicausal, and every window that a sample is in, so that overlap-add gives all of the input back.
+    """(e - stride, e - 1): semicausal, with all windows that overlap the input, so that overlap-add restores it.
 
     Source: Google sequence-layers 0.2, convolution_explicit_padding, SEMICAUSAL_FULL.
     """
     return semicausal(kernel, stride, dilation, length)[0], static_total(kernel, dilation)
 
 
-def _odd(side: str) -> dict[str, Param]:
+def _odd_side(side: str) -> dict[str, Param]:
     return {"odd_side": Param(side, kind="name", allowed=SIDES)}
 
 
@@ -102,26 +106,26 @@ def _same_needs_length(kernel: int, stride: int, dilation: int) -> bool:
     return stride > 1 and kernel > 1
 
 
-SAME_UPPER = PaddingRule("same_upper", same_upper, needs_length=_same_needs_length, declares=KEEPS, params=_odd("right"))
+SAME_UPPER = PaddingRule("same_upper", same_upper, needs_length=_same_needs_length, declares=KEEPS, params=_odd_side("right"))
 SAME_LOWER = PaddingRule(
     "same_lower",
     same_upper,
     needs_length=_same_needs_length,
     declares=KEEPS,
-    params=_odd("left"),
+    params=_odd_side("left"),
     description="Least padding for ceil(length/stride) outputs, extra sample left: ONNX SAME_LOWER, lax SAME_LOWER.",
 )
 
 
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
-    """Return the rules that several frameworks and papers share."""
+    """Return the padding rules that several frameworks and papers share."""
     return [
         PaddingRule("valid", valid),
         PaddingRule("explicit", explicit, params={"left": Param(0, kind="integer"), "right": Param(0, kind="integer")}),
         SAME_UPPER,
         SAME_LOWER,
-        PaddingRule("same_static", same_static, declares=KEEPS, params=_odd("right")),
+        PaddingRule("same_static", same_static, declares=KEEPS, params=_odd_side("right")),
         PaddingRule("half", half),
         PaddingRule("full", full, declares={"causal"}),
         PaddingRule("causal", causal, declares={"causal", *KEEPS}),

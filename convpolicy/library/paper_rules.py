@@ -1,4 +1,7 @@
-"""Padding rules of particular reference codes. ``e = (kernel - 1) * dilation + 1``, ``L`` the length; all in samples."""
+"""Padding rules of the reference code of individual papers.
+
+All numbers are in samples. ``e`` is the effective kernel, ``(kernel - 1) * dilation + 1``, and ``L`` is the input length.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +12,35 @@ from convpolicy.registry.marks import hookimpl
 
 
 def same_symmetric(kernel: int, stride: int, dilation: int, length: int | None, *, odd_only: bool) -> tuple[int, int]:
-    """(e - 1) // 2 on both sides: the idiom padding=dilation*(kernel_size-1)//2; an odd total loses its odd element.
+    """(e - 1) // 2 on both sides: the common padding=dilation*(kernel_size-1)//2, which drops the extra sample of an odd total.
 
-    With ``odd_only`` an even kernel is refused, as reference codes that assert an odd one do.
+    With ``odd_only`` an even kernel is refused, as in reference code that asserts an odd one.
     Source: NVIDIA/tacotron2 layers.py; jik876/hifi-gan utils.py, get_padding; NeMo jasper.py, get_same_padding.
     """
     if odd_only and kernel % 2 == 0:
-        raise ValueError(f"kernel must be odd, got {kernel}, as the reference code demands; use 'same_static' for an even one.")
+        raise ValueError(f"kernel must be odd, got {kernel}, as the reference code requires; use 'same_static' for an even one.")
     side = static_total(kernel, dilation) // 2
     return side, side
 
 
 def same_drop_last(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """kernel // 2 on both sides, then the last output dropped for an even kernel: (k // 2, k // 2 - 1), the extra one left.
+    """kernel // 2 on both sides; for an even kernel the last output is dropped: (kernel // 2, kernel // 2 - 1), extra sample left.
 
-    Dilation is not counted. Source: fairseq and transformers, SamePad.
+    The rule does not regard dilation. Source: fairseq and transformers, SamePad.
     """
     if stride != 1:
-        raise ValueError(f"stride must be 1, got {stride}, as in the layers that drop an output; use 'same_lower' with a stride.")
+        raise ValueError(f"stride must be 1, got {stride}, as in the reference code; use 'same_lower' with a stride.")
     return kernel // 2, kernel // 2 - (kernel % 2 == 0)
 
 
 def chomp(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """e - 1 on both sides, then the last e - 1 outputs dropped: (e - 1, 0) at stride 1; a cut on the right with a stride.
+    """e - 1 on both sides; the last e - 1 outputs are dropped: (e - 1, 0) at stride 1; with a stride, right is negative.
 
-    A kernel of 1 is refused: the reference's ``[..., :-0]`` drops everything.
+    A kernel of 1 is refused: ``[..., :-0]`` in the reference code drops everything.
     Source: locuslab/TCN, TCN/tcn.py, Chomp1d.
     """
     if kernel == 1:
-        raise ValueError("kernel must be at least 2, got 1, for which chomping drops every output; use 'causal'.")
+        raise ValueError("kernel must be at least 2, got 1, for which the reference code drops every output; use 'causal'.")
     dropped = static_total(kernel, dilation)
     if length is None:  # stride 1
         return dropped, 0
@@ -46,12 +49,12 @@ def chomp(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[
 
 
 def causal_keep(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """e - 1 on both sides, then only the first L outputs kept: (e - 1, 0), as causal, in the bits of code that pads both sides.
+    """e - 1 on both sides; only the first L outputs are kept: (e - 1, 0), bit-identical to code that pads both sides.
 
     Source: state-spaces/mamba, mamba_ssm/modules/mamba_simple.py, ``conv1d(x)[..., :seqlen]``.
     """
     if stride != 1:
-        raise ValueError(f"stride must be 1, got {stride}, as in the layers that keep as many outputs as inputs; use 'causal'.")
+        raise ValueError(f"stride must be 1, got {stride}, as in the reference code, which keeps L outputs; use 'causal'.")
     return static_total(kernel, dilation), 0
 
 
@@ -60,35 +63,35 @@ def dac(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[in
 
     Source: descriptinc/descript-audio-codec, dac/model/dac.py, ResidualUnit and EncoderBlock.
     """
-    _require_a_whole_stride(kernel, stride, dilation)
+    _require_no_skipped_samples(kernel, stride, dilation)
     side = (effective_kernel(kernel, dilation) - stride + 1) // 2
     return side, side
 
 
-def _require_a_whole_stride(kernel: int, stride: int, dilation: int) -> None:
+def _require_no_skipped_samples(kernel: int, stride: int, dilation: int) -> None:
     effective = effective_kernel(kernel, dilation)
     if stride > effective:
         raise ValueError(f"stride must be at most the effective kernel {effective}, got {stride}; pass less.")
 
 
 def encodec(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """Total e - stride, right total // 2 + extra, left the rest; extra = (kernel - e - L) % stride fills the last window.
+    """Total e - stride: right total // 2 + extra, left the rest; extra = (kernel - e - L) % stride fills the last window.
 
-    Source: facebookresearch/encodec, encodec/modules/conv.py, SConv1d with causal=False; the extra is counted with the kernel
-    and not with e, which only matters where stride and dilation are both above 1.
+    The reference code computes ``extra`` from the kernel instead of e. This matters only if stride and dilation are both above 1.
+    Source: facebookresearch/encodec, encodec/modules/conv.py, SConv1d with causal=False.
     """
-    _require_a_whole_stride(kernel, stride, dilation)
+    _require_no_skipped_samples(kernel, stride, dilation)
     total = effective_kernel(kernel, dilation) - stride
     return total - total // 2, total // 2 + _extra(kernel, stride, dilation, length)
 
 
 def encodec_causal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(e - stride, extra); extra = (kernel - e - L) % stride fills the last window.
+    """(e - stride, extra): extra = (kernel - e - L) % stride fills the last window.
 
-    Causal only in a mode that adds constants: in mode reflect the first outputs read later samples.
+    The rule is causal only with a mode that adds constants: with reflect, the first outputs read later samples.
     Source: facebookresearch/encodec, encodec/modules/conv.py, SConv1d with causal=True.
     """
-    _require_a_whole_stride(kernel, stride, dilation)
+    _require_no_skipped_samples(kernel, stride, dilation)
     return effective_kernel(kernel, dilation) - stride, _extra(kernel, stride, dilation, length)
 
 
@@ -97,27 +100,27 @@ def _extra(kernel: int, stride: int, dilation: int, length: int | None) -> int:
 
 
 def mimi(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(e - stride, -L % stride): EnCodec's causal padding with the extra counted with e.
+    """(e - stride, -L % stride): like encodec_causal, with the extra on the right computed from e.
 
     Source: transformers, modeling_mimi.py, MimiConv1d with use_causal_conv; moshi, pad_for_conv1d.
     """
-    _require_a_whole_stride(kernel, stride, dilation)
+    _require_no_skipped_samples(kernel, stride, dilation)
     return effective_kernel(kernel, dilation) - stride, 0 if length is None else -length % stride
 
 
 def moshi(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(e - stride, 0), for lengths that are a multiple of the stride only.
+    """(e - stride, 0): only for lengths that are a multiple of the stride.
 
     Source: kyutai-labs/moshi, moshi/modules/conv.py, StreamingConv1d.
     """
-    _require_a_whole_stride(kernel, stride, dilation)
+    _require_no_skipped_samples(kernel, stride, dilation)
     if length is not None and length % stride:
         raise ValueError(f"length must be a multiple of the stride {stride}, got {length}; use 'mimi' or pad the input first.")
     return effective_kernel(kernel, dilation) - stride, 0
 
 
 def nemo_causal(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(kernel - 1, stride - 1), dilation not counted.
+    """(kernel - 1, stride - 1), without regard to dilation.
 
     Source: NVIDIA NeMo, asr/parts/submodules/causal_convs.py, CausalConv1D with padding=None.
     """
@@ -125,10 +128,11 @@ def nemo_causal(kernel: int, stride: int, dilation: int, length: int | None) -> 
 
 
 def nemo_future(kernel: int, stride: int, dilation: int, length: int | None, *, future: int) -> tuple[int, int]:
-    """(kernel - 1 - future, future), and (kernel · dilation - 1 - future · dilation, future · dilation) for a dilation above 1.
+    """(kernel - 1 - future, future); for a dilation above 1 (kernel · dilation - 1 - future · dilation, future · dilation).
 
-    A dilated layer so gains dilation - 1 outputs. For ``future`` of kernel or more it is same_symmetric; stride and dilation must
-    not both be above 1. Source: NVIDIA NeMo, asr/parts/submodules/jasper.py, get_asymtric_padding.
+    A dilated layer has dilation - 1 outputs more than input samples. If ``future`` is at least the kernel, the pads are those of
+    same_symmetric. Stride and dilation must not both be above 1.
+    Source: NVIDIA NeMo, asr/parts/submodules/jasper.py, get_asymtric_padding.
     """
     if stride > 1 and dilation > 1:
         raise ValueError(f"stride and dilation must not both be above 1, got {stride} and {dilation}; set one to 1.")
@@ -140,7 +144,7 @@ def nemo_future(kernel: int, stride: int, dilation: int, length: int | None, *, 
 
 
 def speechbrain_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
-    """(e - 1) // 2 on both sides at stride 1, kernel // 2 with a stride, dilation then not counted.
+    """(e - 1) // 2 on both sides at stride 1; with a stride kernel // 2 on both sides, without regard to dilation.
 
     Source: speechbrain, nnet/CNN.py, get_padding_elem.
     """
@@ -149,7 +153,7 @@ def speechbrain_same(kernel: int, stride: int, dilation: int, length: int | None
 
 
 def to_multiple(kernel: int, stride: int, dilation: int, length: int | None, *, of: int) -> tuple[int, int]:
-    """(0, -L % of): up to the next multiple, on the right; ``of`` 0 is the stride.
+    """(0, -L % of): pads on the right to the next multiple of the parameter 'of', by default of the stride.
 
     Source: lucidrains/enformer-pytorch, AttentionPool; asteroid and espnet before an encoder.
     """
@@ -158,31 +162,31 @@ def to_multiple(kernel: int, stride: int, dilation: int, length: int | None, *, 
 
 
 def crop(kernel: int, stride: int, dilation: int, length: int | None, *, left: int, right: int) -> tuple[int, int]:
-    """(-left, -right): that many samples cut away before the convolution, which then never reads them.
+    """(-left, -right): removes samples from the input before the convolution.
 
-    A negative number is added instead: ``padding=(1, -1)`` stands for ``Choice("crop", left=-1, right=1)``.
+    A negative number adds samples: ``padding=(1, -1)`` means ``Choice("crop", left=-1, right=1)``.
     Source: a negative pad of torch.nn.functional.pad and of jax.lax.conv_general_dilated.
     """
     return -left, -right
 
 
-def _strided(kernel: int, stride: int, dilation: int) -> bool:
+def _has_stride(kernel: int, stride: int, dilation: int) -> bool:
     return stride > 1
 
 
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
-    """Return the rules of reference codes."""
+    """Return the padding rules of reference code."""
     return [
         PaddingRule("same_symmetric", same_symmetric, params={"odd_only": Param(False, kind="flag")}),
         PaddingRule("same_drop_last", same_drop_last, drops_outputs=True),
-        PaddingRule("chomp", chomp, needs_length=_strided, drops_outputs=True, declares={"causal"}),
+        PaddingRule("chomp", chomp, needs_length=_has_stride, drops_outputs=True, declares={"causal"}),
         PaddingRule("causal_keep", causal_keep, drops_outputs=True, declares={"causal", "length-preserving"}),
         PaddingRule("dac", dac),
-        PaddingRule("encodec", encodec, needs_length=_strided),
-        PaddingRule("encodec_causal", encodec_causal, needs_length=_strided, declares={"causal"}),
-        PaddingRule("mimi", mimi, needs_length=_strided, declares={"causal", "length-preserving"}),
-        PaddingRule("moshi", moshi, needs_length=_strided, declares={"causal", "length-preserving"}),
+        PaddingRule("encodec", encodec, needs_length=_has_stride),
+        PaddingRule("encodec_causal", encodec_causal, needs_length=_has_stride, declares={"causal"}),
+        PaddingRule("mimi", mimi, needs_length=_has_stride, declares={"causal", "length-preserving"}),
+        PaddingRule("moshi", moshi, needs_length=_has_stride, declares={"causal", "length-preserving"}),
         PaddingRule("nemo_causal", nemo_causal),
         PaddingRule("nemo_future", nemo_future, params={"future": Param(0, kind="integer")}),
         PaddingRule("speechbrain_same", speechbrain_same),

@@ -1,4 +1,4 @@
-"""What callers and files may say for a part, turned into a `Choice`: numbers, pairs, arrays, a framework's own words."""
+"""Converts arguments of callers and values of files to a `Choice`: numbers, pairs, arrays and names of a framework."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from convpolicy.parts.part import number
 
 
 def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
-    """Turn what a caller may pass as ``padding`` into a Choice.
+    """Convert the argument ``padding`` to a Choice.
 
     Args:
-        padding: an int (both sides), a pair (left, right), of which a negative number cuts samples away, a name, a Choice or a mapping.
-        names: the framework's own words, e.g. ``{"same": "same_upper"}``.
+        padding: one of
+
+            - an int: samples to add on both sides
+            - a pair of ints (left, right); a negative number removes samples
+            - the name of a padding rule, a Choice or a mapping
+        names: the framework's names of rules, e.g. ``{"same": "same_upper"}``.
 
     Raises:
-        InvalidTypeError, InvalidValueError: holds what came and what is allowed.
+        InvalidTypeError, InvalidValueError: any other value. The message contains it and what is allowed.
     """
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
         left, right = (integer(f"padding {side}", pad, -LARGEST, LARGEST) for side, pad in zip(SIDES, padding))
@@ -36,10 +40,10 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
 
 
 def as_padding_mode(padding_mode: Any) -> Choice:
-    """Turn a name, a Choice, a mapping, or a pair of them, one per side, into a Choice.
+    """Convert the argument ``padding_mode`` to a Choice: a name, a Choice, a mapping, or a pair of them, left and right.
 
     Raises:
-        InvalidTypeError, InvalidValueError: anything else; holds what came and what is allowed.
+        InvalidTypeError, InvalidValueError: any other value. The message contains it and what is allowed.
     """
     if not isinstance(padding_mode, (tuple, list)):
         return Choice.of("padding_mode", padding_mode)
@@ -52,10 +56,15 @@ def as_padding_mode(padding_mode: Any) -> Choice:
 
 
 def as_initializer(argument: str, value: Any, names: Mapping[str, Any] | None = None) -> Choice:
-    """Turn a name, Choice, mapping, number (constant) or array of axes OIW into a Choice; the policy's words first.
+    """Convert an initializer to a Choice.
+
+    Args:
+        argument: name of the argument, for the message.
+        value: a name, a Choice, a mapping, a number (a constant) or an array of axes OIW.
+        names: the policy's names of initializers; they take precedence over registered names.
 
     Raises:
-        InvalidTypeError, InvalidValueError: holds the argument, what came and what is allowed.
+        InvalidTypeError, InvalidValueError: any other value. The message contains the argument, the value and what is allowed.
     """
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         return Choice("constant", value=number(argument, value))
@@ -67,46 +76,55 @@ def as_initializer(argument: str, value: Any, names: Mapping[str, Any] | None = 
     return Choice.of(argument, (names or {}).get(value, value) if isinstance(value, str) else value)
 
 
-def as_words(value: Any) -> tuple[tuple[str, str], ...]:
-    """Turn ``padding_names``, a mapping or pairs of a framework's word and the rule it stands for, into pairs.
+def as_rule_names(value: Any) -> tuple[tuple[str, str], ...]:
+    """Convert ``padding_names`` to pairs of a framework's name and the padding rule that it means.
+
+    Args:
+        value: a mapping, or pairs.
 
     Raises:
-        InvalidTypeError: anything else; holds what came.
+        InvalidTypeError: any other value. The message contains it.
     """
-    words = _pairs("padding_names", value)
-    if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in words):
+    pairs = _pairs("padding_names", value)
+    if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs):
         raise InvalidTypeError(
-            f"padding_names must pair words with rules, got {shown(value)}; pass for example (('same', 'same_upper'),)."
+            f"padding_names must map names to padding rules, got {shown(value)}; pass for example {{'same': 'same_upper'}}."
         )
-    return words
+    return pairs
 
 
-def as_mode_words(value: Any) -> tuple[tuple[str, Choice], ...]:
-    """Turn ``mode_names``, a mapping or pairs of a word for ``padding`` and the padding mode it also says, into pairs.
+def as_mode_names(value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Convert ``mode_names`` to pairs of a name for ``padding`` and the padding mode that this name implies.
 
-    Raises:
-        InvalidTypeError: anything else; holds what came.
-    """
-    return as_part_words("mode_names", value)
-
-
-def as_init_words(value: Any) -> tuple[tuple[str, Choice], ...]:
-    """Turn ``init_names``, a mapping or pairs of a word for ``weight_init`` and the initializer it stands for, into pairs.
+    Args:
+        value: a mapping, or pairs.
 
     Raises:
-        InvalidTypeError: anything else; holds what came.
+        InvalidTypeError: any other value. The message contains it.
     """
-    return as_part_words("init_names", value)
+    return as_named_choices("mode_names", value)
 
 
-def as_part_words(argument: str, value: Any) -> tuple[tuple[str, Choice], ...]:
-    """Turn a mapping or pairs of a word and a part into pairs; ``argument`` is named in the message."""
-    words = _pairs(argument, value)
-    if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in words):
+def as_init_names(value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Convert ``init_names`` to pairs of a name for ``weight_init`` and the initializer that it means.
+
+    Args:
+        value: a mapping, or pairs.
+
+    Raises:
+        InvalidTypeError: any other value. The message contains it.
+    """
+    return as_named_choices("init_names", value)
+
+
+def as_named_choices(argument: str, value: Any) -> tuple[tuple[str, Choice], ...]:
+    """Convert a mapping, or pairs, to pairs of a name and a Choice; ``argument`` is for the message."""
+    pairs = _pairs(argument, value)
+    if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
         raise InvalidTypeError(
-            f"{argument} must pair words with parts, got {shown(value)}; pass for example (('CIRCULAR', 'circular'),)."
+            f"{argument} must map names to parts, got {shown(value)}; pass for example {{'CIRCULAR': 'circular'}}."
         )
-    return tuple((word, Choice.of(argument, part)) for word, part in words)
+    return tuple((name, Choice.of(argument, part)) for name, part in pairs)
 
 
 def _pairs(argument: str, value: Any) -> tuple[tuple[Any, ...], ...]:
@@ -114,32 +132,32 @@ def _pairs(argument: str, value: Any) -> tuple[tuple[Any, ...], ...]:
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         pairs = [value]
     pairs = tuple(tuple(pair) if isinstance(pair, (tuple, list)) else () for pair in pairs)
-    words = [pair[0] for pair in pairs if pair and isinstance(pair[0], str)]
-    if len(set(words)) < len(words):
-        twice = next(word for word in words if words.count(word) > 1)
-        raise InvalidValueError(f"{argument} must have every word once, got {shown(twice)} more than once; keep one.")
+    names = [pair[0] for pair in pairs if pair and isinstance(pair[0], str)]
+    if len(set(names)) < len(names):
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise InvalidValueError(f"{argument} must have every name once, got {shown(duplicate)} more than once; keep one.")
     return pairs
 
 
 def unordered(pairs: tuple[tuple[str, Any], ...]) -> frozenset[tuple[str, Any]]:
-    """Return pairs as they are compared: a file may put them in another order."""
+    """Return pairs in the form in which policies compare them: their order does not matter."""
     return frozenset(pairs)
 
 
 def with_mode(fields: Mapping[str, Any], mode_names: Mapping[str, Choice]) -> dict[str, Any]:
-    """Add the ``padding_mode`` that a word for ``padding`` also says, unless one is given."""
-    word = fields.get("padding")
-    mode = mode_names.get(word) if isinstance(word, str) else None
+    """Add the ``padding_mode`` that the name in ``padding`` implies, unless ``fields`` contains one."""
+    name = fields.get("padding")
+    mode = mode_names.get(name) if isinstance(name, str) else None
     return {"padding_mode": mode, **fields} if mode is not None else dict(fields)
 
 
 def as_choice(field: str, value: Any, names: Mapping[str, Any] | None = None) -> Choice:
-    """Turn what a caller or a file may say for one field of a policy into a Choice.
+    """Convert the value of one field of a policy to a Choice.
 
     Args:
-        field: ``padding``, ``weight_init``, …; named in the message.
-        value: see `as_padding` and `as_initializer`; elsewhere a name, a Choice or a mapping.
-        names: the policy's own words for ``padding`` or ``weight_init``.
+        field: name of the field, e.g. ``"padding"``.
+        value: see `as_padding`, `as_padding_mode` and `as_initializer`; for other fields a name, a Choice or a mapping.
+        names: the policy's names for ``padding`` or ``weight_init``.
     """
     if field == "padding":
         return as_padding(value, names)
@@ -151,25 +169,25 @@ def as_choice(field: str, value: Any, names: Mapping[str, Any] | None = None) ->
 
 
 def named(value: Any) -> Any:
-    """Turn a name or a mapping into a Choice and leave the rest to the field's validator, which names the field."""
+    """Convert a name or a mapping to a Choice; the validator of the field checks any other value."""
     return Choice.of("part", value) if isinstance(value, (str, Mapping)) else value
 
 
 def named_mode(value: Any) -> Any:
-    """Turn a padding mode, or a pair of them, into a Choice; see `named`."""
+    """Convert a padding mode, or a pair of them, to a Choice; see `named`."""
     return as_padding_mode(value) if isinstance(value, (str, Mapping, tuple, list)) else value
 
 
 def plain_bool(value: Any) -> Any:
-    """Turn NumPy's bool into Python's."""
+    """Convert a NumPy bool to a Python bool."""
     return bool(value) if isinstance(value, np.bool_) else value
 
 
 def as_axis(value: Any) -> int | None:
-    """Turn ``weight_norm`` into an axis of the weight (out, in/groups, kernel), or None for None and False.
+    """Convert ``weight_norm`` to an axis of the weight (out, in/groups, kernel), or to None if it is None or False.
 
     Raises:
-        InvalidTypeError, InvalidValueError: anything else; holds what came and the axes.
+        InvalidTypeError, InvalidValueError: any other value. The message contains it and the axes.
     """
     if value is None or value is False:
         return None
@@ -182,7 +200,7 @@ def as_axis(value: Any) -> int | None:
 
 
 def of_type(kind: type) -> Callable[[Any, Any, Any], None]:
-    """Return a validator that a field holds a ``kind``."""
+    """Return an attrs validator that requires an instance of ``kind``."""
 
     def check(policy: Any, attribute: Any, value: Any) -> None:
         if not isinstance(value, kind):

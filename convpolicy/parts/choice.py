@@ -1,4 +1,4 @@
-"""`Choice`: one registered part, named, with some of its parameters set."""
+"""`Choice`: the name of a registered part, with values for some of its parameters."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import numpy as np
 
 from convpolicy.errors import InvalidTypeError, shown
 
-MOST_WRITTEN = 8  # numbers of an array that its repr holds
+MOST_WRITTEN = 8  # numbers of an array that its repr contains
 
 
 def require_unmasked(argument: str, value: Any) -> None:
-    """Refuse a masked array, whose masked numbers would be read like the others.
+    """Refuse a masked array: NumPy would use its masked numbers.
 
     Raises:
-        InvalidTypeError: holds the argument.
+        InvalidTypeError: the array has a mask. The message names the argument.
     """
     if isinstance(value, np.ma.MaskedArray):
         raise InvalidTypeError(f"{argument} must be an array without a mask, got a masked array; pass array.filled(number).")
 
 
 class FrozenArray:
-    """A read-only copy of an array that can be hashed and compared, so that a policy may hold one."""
+    """A read-only float64 copy of an array that can be hashed and compared, for use in a policy."""
 
     __slots__ = ("_key", "array")
 
@@ -45,17 +45,18 @@ class FrozenArray:
     def __repr__(self) -> str:
         if self.array.ndim == 1 and self.array.size <= MOST_WRITTEN:
             return f"array({self.array.tolist()})"
-        return f"array(shape={self.array.shape}, crc32={zlib.crc32(self.array.tobytes()):08x})"  # the checksum differs where the numbers do
+        return f"array(shape={self.array.shape}, crc32={zlib.crc32(self.array.tobytes()):08x})"  # shows that two arrays differ
 
     def __reduce__(self) -> tuple[type[FrozenArray], tuple[Any]]:
         return FrozenArray, (np.array(self.array),)
 
 
-def _kept(argument: str, value: Any) -> Any:
-    """Return a parameter in the one form that can be hashed, compared and written to a file.
+def _canonical(argument: str, value: Any) -> Any:
+    """Convert a parameter to the form that can be hashed, compared and written to a file.
 
-    Lists and arrays become `FrozenArray`, NumPy scalars Python's, every NaN the same NaN and -0.0 becomes 0.0. A mapping becomes
-    the `Choice` it says, and a `Choice` without parameters its name.
+    - A list or an array becomes a `FrozenArray`.
+    - A NumPy scalar becomes a Python number, every NaN the same NaN, and -0.0 becomes 0.0.
+    - A mapping with a name becomes a `Choice`, and a `Choice` without parameters becomes its name.
     """
     if isinstance(value, Mapping) and isinstance(value.get("name"), str):
         value = Choice.of(argument, value)
@@ -66,7 +67,9 @@ def _kept(argument: str, value: Any) -> Any:
         try:
             array = np.asarray(value)
         except ValueError:  # rows of different lengths
-            raise InvalidTypeError(f"{argument} must be an array of numbers, got rows of different lengths; even them.") from None
+            raise InvalidTypeError(
+                f"{argument} must be an array of numbers, got rows of different lengths; make them equally long."
+            ) from None
         if array.dtype.kind not in "fiu":
             raise InvalidTypeError(f"{argument} must be an array of real numbers, got dtype {array.dtype}; pass floats.")
         return FrozenArray(array)
@@ -88,47 +91,50 @@ def _as_data(value: Any) -> Any:
     return value.to_data() if isinstance(value, Choice) else value
 
 
-def _key(params: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
+def _comparable(params: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
     return tuple((name, isinstance(value, bool), value) for name, value in params)  # True is not 1
 
 
 @attrs.frozen(init=False, repr=False, eq=False)
 class Choice:
-    """One registered part, chosen by name, with some of its parameters set.
+    """The name of a registered part, with values for some of its parameters.
 
-    ``Choice("same_upper", odd_side="left")``, ``Choice("constant", value=1.5)``, ``Choice("normal", std=0.01)``.
+    For example ``Choice("same_upper", odd_side="left")`` or ``Choice("normal", std=0.01)``. Pass it wherever a name is accepted.
 
     Args:
-        name: the registered name.
-        **params: parameters of that part; those left out, or None, keep the part's defaults.
+        name: name of a registered part.
+        **params: parameters of the part. A parameter that is missing or None has the part's default.
 
     Raises:
-        InvalidTypeError: the name is no text, or a value is neither a number, a name, an array nor another Choice.
+        InvalidTypeError: the name is not text, or a value is not a number, a name, an array or another Choice.
     """
 
     name: str
     params: tuple[tuple[str, Any], ...]
-    _compared: tuple[Any, ...]  # made once: every look-up of a part or a plan compares choices
+    _key: tuple[Any, ...]  # for == and hash, which every look-up of a part or a plan uses
 
     def __init__(self, name: str, /, **params: Any) -> None:
         if not isinstance(name, str):
             raise InvalidTypeError(f"a Choice's name must be text, got {shown(name)} of type {type(name).__name__}; pass a name.")
-        items = ((k, _kept(f"{name}: {k}", v)) for k, v in params.items() if v is not None)
-        kept = tuple(sorted(items))
-        self.__attrs_init__(name, kept, (name, *_key(kept)))
+        items = tuple(sorted((k, _canonical(f"{name}: {k}", v)) for k, v in params.items() if v is not None))
+        self.__attrs_init__(name, items, (name, *_comparable(items)))
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Choice) and self._compared == other._compared)
+        return self is other or (isinstance(other, Choice) and self._key == other._key)
 
     def __hash__(self) -> int:
-        return hash(self._compared)
+        return hash(self._key)
 
     @classmethod
     def of(cls, argument: str, value: Any) -> Choice:
-        """Turn a name, a mapping with ``name`` or a Choice into a Choice.
+        """Convert a name, a mapping with the key ``name``, or a Choice to a Choice.
+
+        Args:
+            argument: name of the argument, for the message.
+            value: the value to convert.
 
         Raises:
-            InvalidTypeError: anything else; holds the argument and the type that came.
+            InvalidTypeError: any other value. The message contains the argument and the type of the value.
         """
         if isinstance(value, Choice):
             return value
@@ -142,7 +148,7 @@ class Choice:
         )
 
     def to_data(self) -> str | dict[str, Any]:
-        """Return the name alone, or a mapping of name and parameters, as files contain it."""
+        """Return plain data for a file: the name, or a mapping of the name and the parameters."""
         if not self.params:
             return self.name
         return {

@@ -1,4 +1,4 @@
-"""`Distribution`: what an initializer draws, as a name and numbers, so that translation can write it as code."""
+"""`Distribution`: the distribution of an initializer as a name and numbers, which translation writes as code."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @attrs.frozen(init=False, repr=False)
 class Distribution:
-    """What an initializer draws: ``Distribution("normal", mean=0.0, std=0.01)``.
+    """The distribution from which an initializer draws, for example ``Distribution("normal", mean=0.0, std=0.01)``.
 
-    The kinds that translation knows:
+    Translation can write these kinds in every framework:
 
-    - ``constant``: value
-    - ``normal``: mean, std
-    - ``uniform``: low, high
-    - ``truncated_normal``: mean, std, and the bounds lower and upper in standard deviations
-    - ``scaled``: variance scale / fan; fan is ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"`` of the weight,
-      distribution is ``"normal"``, ``"truncated_normal"`` (±2σ, corrected) or ``"uniform"``
-    - ``orthogonal``: gain
-    - ``dirac``
+    - ``constant``: ``value``
+    - ``normal``: ``mean`` and ``std``
+    - ``uniform``: ``low`` and ``high``
+    - ``truncated_normal``: ``mean``, ``std``, and the bounds ``lower`` and ``upper`` in standard deviations
+    - ``scaled``: a distribution of variance ``scale / fan``. ``fan`` is ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or
+      ``"fan_in_all_groups"`` of the weight. ``distribution`` is ``"normal"``, ``"truncated_normal"`` (cut at ±2σ, with its
+      standard deviation corrected) or ``"uniform"``
+    - ``orthogonal``: ``gain``
+    - ``dirac``: no parameters
 
-    Any other kind is written only by dialects that know it.
+    A dialect may define further kinds.
 
     Args:
-        kind: its name.
-        **parameters: numbers, by name.
+        kind: name of the kind.
+        **parameters: the parameters of the kind, as numbers.
 
     Raises:
-        InvalidValueError: a known kind with other parameters; holds both.
+        InvalidValueError: the parameters are not those of the kind. The message contains both.
     """
 
     kind: str

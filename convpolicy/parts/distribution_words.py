@@ -8,7 +8,7 @@ from typing import Any
 
 from convpolicy.parts.distribution import Distribution
 
-# scale, fan and distribution -> whose it is; scales are compared to nine digits
+# scale (rounded to nine digits), fan and distribution -> the customary name
 KNOWN: Mapping[tuple[float, str, str], str] = MappingProxyType(
     {
         (round(1 / 3, 9), "fan_in", "uniform"): "PyTorch default",
@@ -29,8 +29,8 @@ def _truncated(mean: float, std: float, lower: float, upper: float) -> str:
 
 def _scaled(scale: float, fan: str, distribution: str) -> str:
     shape = SHAPES[distribution].format(f"√({scale * FACTORS.get(distribution, 1.0):.6g}/{fan})")
-    owner = KNOWN.get((round(scale, 9), fan, distribution))
-    return f"{shape} ({owner})" if owner else shape
+    name = KNOWN.get((round(scale, 9), fan, distribution))
+    return f"{shape} ({name})" if name else shape
 
 
 SHAPES = {
@@ -38,8 +38,8 @@ SHAPES = {
     "normal": "normal with std {}",
     "truncated_normal": "truncated normal with std {}",
 }
-FACTORS = {"uniform": 3.0}  # a uniform distribution within ±b has the variance b² / 3
-# kind of distribution -> (its parameters) -> text
+FACTORS = {"uniform": 3.0}  # a uniform distribution on ±b has the variance b² / 3
+# kind of distribution -> function from its parameters to text
 TEXTS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
         "constant": lambda value: {0.0: "zeros", 1.0: "ones"}.get(value, f"constant {value:g}"),
@@ -54,7 +54,7 @@ TEXTS: Mapping[str, Callable[..., str]] = MappingProxyType(
 
 
 def in_words(distribution: Distribution) -> str:
-    """Return a distribution as text for people, or an empty string for a kind that is not known here."""
+    """Return a distribution as text for people, or an empty string if its kind has no text."""
     text = TEXTS.get(distribution.kind)
     parameters: Mapping[str, Any] = distribution.parameters
     return "" if text is None else text(**parameters)

@@ -1,4 +1,4 @@
-"""Initial values: a distribution and a scale rule, drawn from a random stream that is a part of its own."""
+"""`Initializer`: the distribution of a new weight or bias, drawn from a random stream."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part, first_sentence
 from convpolicy.parts.stream import Draws
 
-# uniform ±√(1/fan_in), which two frameworks write as He's with a negative slope of √5
+# uniform ±√(1/fan_in); two frameworks write it as He uniform with a negative slope of √5
 FAN_IN_UNIFORM = Choice("he_uniform", negative_slope=math.sqrt(5))
 
 
 @attrs.frozen
 class Target:
-    """The tensor to fill.
+    """The tensor that an initializer fills.
 
     Args:
         shape: ``(out, in/groups, kernel)`` for a weight, ``(out,)`` for a bias.
-        fans: of the weight, also when the target is the bias.
+        fans: fans of the weight, also if the target is the bias.
         groups: groups of the convolution.
     """
 
@@ -38,15 +38,15 @@ class Target:
 
 @attrs.frozen(eq=False)
 class Initializer(Part):
-    """How the numbers of a fresh weight or bias are drawn.
+    """A rule for the initial values of a weight or bias.
 
     Args:
         name: unique name.
-        draw: ``(draws, target, **params) -> array`` of ``target.shape``; see `Draws` and `Target`.
-        check: ``(target, **params) -> None``, run before anything is built or drawn; raises ValueError for a target or
-            parameters that do not go together.
-        distribution: ``(**params) -> Distribution``, what ``draw`` draws, so that ``translate`` can write it as code of another
-            framework; without it translated code has the target's default and a comment.
+        draw: function ``(draws, target, **params) -> array`` of ``target.shape``; see `Draws` and `Target`.
+        check: function ``(target, **params) -> None`` that raises ValueError for a target or parameters that it does not
+            allow. It runs before anything is built or drawn.
+        distribution: function ``(**params) -> Distribution`` that describes the result of ``draw``, so that ``translate`` can
+            write it as code of another framework. Without it, translated code has the target's default and a comment.
         params: see `Part`.
     """
 
@@ -60,10 +60,11 @@ class Initializer(Part):
             object.__setattr__(self, "description", first_sentence(self.draw))
 
     def require(self, target: Target, arguments: Mapping[str, Any]) -> None:
-        """Refuse a target or parameters that do not go together.
+        """Refuse a target or parameters that the initializer does not allow.
 
         Raises:
-            InvalidValueError: holds the initializer's own sentence.
+            InvalidValueError: the check refuses them. The message contains its reason.
+            PluginError: the check fails.
         """
         try:
             if self.check is not None:
@@ -80,11 +81,11 @@ class Initializer(Part):
             ) from error
 
     def fill(self, draws: Draws, target: Target, arguments: Mapping[str, Any]) -> NDArray[Any]:
-        """Return values of ``target.shape``, in the floating-point dtype that the stream draws.
+        """Return values of ``target.shape``, in the floating-point dtype of the stream.
 
         Raises:
-            InvalidValueError: the initializer refuses this shape; holds its own sentence.
-            PluginError: it fails, or returns another shape.
+            InvalidValueError: the initializer refuses the target. The message contains its reason.
+            PluginError: the initializer fails, or returns an array of another shape.
         """
         self.require(target, arguments)
         try:
@@ -104,4 +105,4 @@ class Initializer(Part):
             raise PluginError(
                 f"initializer {self.name!r} ({self.provider}) must return shape {target.shape}, got {values.shape}."
             )
-        return values if values.flags.writeable else np.array(values)  # a broadcast view: a layer writes into its weights
+        return values if values.flags.writeable else np.array(values)  # a broadcast view is copied: weights must be writable

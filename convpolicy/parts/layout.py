@@ -1,4 +1,4 @@
-"""Axis order and parameter names of weights and data, in both directions."""
+"""`Layout`: the axis order and the parameter names of weights, or the axis order of data."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ DATA_AXES = frozenset("NCW")
 
 @attrs.frozen(eq=False)
 class Layout(Part):
-    """Axis order of a weight (letters O, I, W, M, 1) or of data (letters N, C, W).
+    """The axis order of a weight or of data; it converts arrays to and from ``OIW`` or ``NCW``.
 
-    Weights are spoken of as ``OIW``: (out, in/groups, kernel). ``1`` is an axis of length 1; a layout with ``M`` is
-    depthwise, with I the input channels and M the outputs per input channel (O = I * M).
+    Each axis is a letter:
+
+    - weights: ``O`` output channels, ``I`` input channels per group, ``W`` kernel, ``1`` an axis of length 1
+    - depthwise weights: ``I`` input channels, ``M`` outputs per input channel (O = I * M), ``W`` kernel
+    - data: ``N`` batch, ``C`` channels, ``W`` length
 
     Args:
-        name: unique name, usually the axes themselves.
+        name: unique name, usually the same as ``axes``.
         axes: the letters in storage order, e.g. ``"WIO"``.
-        weight, bias: parameter names in the framework; empty for data layouts.
+        weight, bias: names of the parameters in the framework; empty for a layout of data.
     """
 
     kind: ClassVar[str] = "layout"
@@ -42,21 +45,21 @@ class Layout(Part):
 
     @property
     def holds_data(self) -> bool:
-        """True for layouts of data, False for layouts of weights."""
+        """True for a layout of data, False for a layout of weights."""
         return set(self.axes) == DATA_AXES
 
     def from_oiw(self, weight: Any, groups: int = 1) -> NDArray[Any]:
-        """Bring a weight (out, in/groups, kernel) into this layout.
+        """Convert a weight (out, in/groups, kernel) to this layout.
 
         Args:
             weight: array of axes OIW, any dtype.
-            groups: groups of the convolution; a depthwise layout needs groups == in_channels.
+            groups: groups of the convolution; a depthwise layout requires groups == in_channels.
 
         Returns:
-            A view or copy with this layout's axes.
+            A view or a copy with the axes of this layout.
 
         Raises:
-            InvalidValueError: not three axes, or not depthwise for a depthwise layout.
+            InvalidValueError: the weight does not have three axes, or the layout is depthwise and the weight is not.
         """
         array = self._check(weight, "OIW", data=False)
         if "M" in self.axes:
@@ -72,10 +75,10 @@ class Layout(Part):
         return np.expand_dims(stored, tuple(i for i, a in enumerate(self.axes) if a == "1"))
 
     def to_oiw(self, weight: Any) -> NDArray[Any]:
-        """Bring a weight of this layout back to (out, in/groups, kernel); the inverse of `from_oiw`.
+        """Convert a weight of this layout to (out, in/groups, kernel), the inverse of `from_oiw`.
 
         Raises:
-            InvalidValueError: wrong number of axes, or an axis ``1`` that is longer than 1.
+            InvalidValueError: the weight has another number of axes, or an axis ``1`` is longer than 1.
         """
         array = self._check(weight, self.axes, data=False)
         ones = tuple(i for i, a in enumerate(self.axes) if a == "1")
@@ -87,32 +90,32 @@ class Layout(Part):
         return array.reshape(array.shape[0] * array.shape[1], 1, array.shape[2]) if "M" in letters else array
 
     def pack(self, parameters: Mapping[str, Any], groups: int = 1) -> dict[str, Any]:
-        """Turn ``{"weight", "bias"}`` in OIW into the framework's own names and axes; a bias of None is left out."""
+        """Convert ``{"weight": …, "bias": …}`` in OIW to the framework's names and axes, without a bias that is None."""
         packed = {self.weight: self.from_oiw(parameters["weight"], groups)}
         if parameters.get("bias") is not None:
             packed[self.bias] = np.asarray(parameters["bias"])
         return packed
 
     def unpack(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn the framework's own names and axes into ``{"weight", "bias"}`` in OIW; the inverse of `pack`."""
+        """Convert the framework's names and axes to ``{"weight": …, "bias": …}`` in OIW, the inverse of `pack`."""
         if self.weight not in parameters:
             raise InvalidValueError(f"layout {self.name!r} needs the parameter {self.weight!r}, got {sorted(parameters)}.")
         bias = parameters.get(self.bias)
         return {"weight": self.to_oiw(parameters[self.weight]), "bias": None if bias is None else np.asarray(bias)}
 
     def from_ncw(self, data: Any) -> NDArray[Any]:
-        """Bring data (batch, channels, length) into this layout."""
+        """Convert data (batch, channels, length) to this layout."""
         return self._check(data, "NCW", data=True).transpose(["NCW".index(a) for a in self.axes])
 
     def to_ncw(self, data: Any) -> NDArray[Any]:
-        """Bring data of this layout back to (batch, channels, length)."""
+        """Convert data of this layout to (batch, channels, length)."""
         return self._check(data, self.axes, data=True).transpose([self.axes.index(a) for a in "NCW"])
 
     def _check(self, array: Any, axes: str, *, data: bool) -> NDArray[Any]:
         if self.holds_data != data:
             raise InvalidTypeError(f"layout {self.name!r} is of {'data' if self.holds_data else 'weights'}; pick the other kind.")
         require_unmasked("array", array)
-        checked: NDArray[Any] = np.asarray(array)
-        if checked.ndim != len(axes):
-            raise InvalidValueError(f"axes {axes} need an array of {len(axes)} axes, got shape {checked.shape}.")
-        return checked
+        values: NDArray[Any] = np.asarray(array)
+        if values.ndim != len(axes):
+            raise InvalidValueError(f"axes {axes} need an array of {len(axes)} axes, got shape {values.shape}.")
+        return values

@@ -1,4 +1,4 @@
-"""How many elements are added on each side: `PaddingRule`. What they are is another idea: see `convpolicy.parts.mode`."""
+"""`PaddingRule`: the number of elements added on each side. `convpolicy.parts.mode` defines their values."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, r
 from convpolicy.parts.part import Part, declared, first_sentence
 
 
-def _of_a_rule(words: Iterable[str]) -> frozenset[str]:
-    return declared(words, ("causal", "length-preserving"))
+def _rule_properties(properties: Iterable[str]) -> frozenset[str]:
+    return declared(properties, ("causal", "length-preserving"))
 
 
 @attrs.frozen(eq=False)
 class PaddingRule(Part):
-    """How many elements go on each side, as pure integers.
+    """A rule for the number of elements that padding adds on each side, as integers.
 
     Args:
         name: unique name.
-        pads: ``(kernel, stride, dilation, length, **params) -> (left, right)``, all in samples; ``length`` is None
-            when the rule does not need it. A negative number is cut away instead of added. Raise ValueError for sizes that
-            the rule does not allow.
-        drops_outputs: True for a rule that stands for ``left`` on both sides and outputs dropped at the end, which a backend need
-            not compute; one whose bits depend on it may compute them all the same.
-        needs_length: True, or a function of ``(kernel, stride, dilation)``, when the result depends on the length; otherwise the
-            rule is static.
-        declares: what holds for all sizes and parameters: ``"causal"``, with constant elements output ``o`` reads no sample
-            after its own hop, ``(o + 1) * stride - 1``; ``"length-preserving"``, there are ``ceil(length / stride)`` outputs.
-        alias_of: name of the rule that this one is another name of; empty for a rule itself.
-        params: see `Part`; a rule that splits an odd total has ``odd_side``.
+        pads: function ``(kernel, stride, dilation, length, **params) -> (left, right)``. All numbers are in samples.
+            ``length`` is None if the rule does not need it. A negative result removes samples. The function raises ValueError
+            for sizes that the rule does not allow.
+        drops_outputs: True if the reference code pads ``left`` on both sides and drops outputs at the end. A backend may skip
+            the dropped outputs, or compute them to reproduce the bits of that code.
+        needs_length: True if the pads depend on the input length, or a function ``(kernel, stride, dilation) -> bool``.
+        declares: properties that are true for all sizes and parameters:
+
+            - ``"causal"``: with constant padding, output ``o`` reads no sample after ``(o + 1) * stride - 1``
+            - ``"length-preserving"``: there are ``ceil(length / stride)`` outputs
+        alias_of: name of the rule for which this one is an alias; empty if it is not an alias.
+        params: see `Part`. A rule that splits an odd total has the parameter ``odd_side``.
     """
 
     kind: ClassVar[str] = "padding rule"
     pads: Callable[..., tuple[int, int]] = attrs.field()
     needs_length: bool | Callable[[int, int, int], bool] = attrs.field(default=False, kw_only=True)
     drops_outputs: bool = attrs.field(default=False, kw_only=True)
-    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_of_a_rule)
+    declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_rule_properties)
     alias_of: str = attrs.field(default="", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -47,21 +48,21 @@ class PaddingRule(Part):
             object.__setattr__(self, "description", first_sentence(self.pads))
 
     def alias(self, name: str, description: str, **defaults: Any) -> PaddingRule:
-        """Return this rule under another name.
+        """Return an alias of this rule.
 
         Args:
-            name: the other name.
-            description: what the name stands for; the part's own description names this rule before it.
-            **defaults: parameters whose default differs under this name.
+            name: name of the alias.
+            description: meaning of the name; ``"Alias of RULE: "`` is put before it.
+            **defaults: parameters that have another default in the alias.
         """
         params = {key: attrs.evolve(param, default=defaults.get(key, param.default)) for key, param in self.params.items()}
-        said = f"({', '.join(f'{key}={value}' for key, value in defaults.items())})" if defaults else ""
+        settings = f"({', '.join(f'{key}={value}' for key, value in defaults.items())})" if defaults else ""
         return attrs.evolve(
-            self, name=name, params=params, alias_of=self.name, description=f"Alias of {self.name}{said}: {description}"
+            self, name=name, params=params, alias_of=self.name, description=f"Alias of {self.name}{settings}: {description}"
         )
 
     def is_static(self, kernel: int, stride: int, dilation: int) -> bool:
-        """Return True when every length gets the same pads."""
+        """Return True if the pads are the same for every input length."""
         needs = self.needs_length
         try:
             return not (needs(kernel, stride, dilation) if callable(needs) else needs)
@@ -76,23 +77,23 @@ class PaddingRule(Part):
     def resolve(
         self, kernel: int, stride: int, dilation: int, length: int | None, arguments: Mapping[str, Any]
     ) -> tuple[int, int]:
-        """Return ``(left, right)``, checked.
+        """Return the pads ``(left, right)`` in samples for one input length.
 
         Args:
-            kernel, stride, dilation: in samples.
-            length: input length in samples; may be None where the rule is static.
+            kernel, stride, dilation: sizes of the convolution, in samples.
+            length: input length in samples; may be None if the rule is static.
             arguments: the rule's parameters, from `Part.arguments`.
 
         Raises:
-            InvalidValueError: the rule refuses these sizes; holds the rule's own sentence.
-            PluginError: the function fails or returns something else than two integers.
+            InvalidValueError: the rule refuses these sizes. The message contains its reason.
+            PluginError: the function fails or does not return two integers.
         """
         known_length = None if self.is_static(kernel, stride, dilation) else length
         try:
             left, right = self.pads(kernel, stride, dilation, known_length, **arguments)
             return integer("left", left), integer("right", right)
         except ConvPolicyError as error:
-            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must give two integers: {error}") from error
+            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must return two integers: {error}") from error
         except ValueError as error:
             raise InvalidValueError(f"padding rule {self.name!r}: {said(error)}") from error
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`Part`, what plugins register, and `Param`, one parameter of it."""
+"""`Part`, the base class of everything that plugins register, and `Param`, a parameter of a part."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from convpolicy.registry.offer import Offer
 
 
 def number(argument: str, value: Any) -> float:
-    """Check one real number at the edge; NaN and infinity are numbers.
+    """Check one real number of a caller and return it as a float; NaN and infinity are allowed.
 
     Raises:
-        InvalidTypeError: not a number, or a bool; holds the argument, the value and its type.
-        InvalidValueError: an integer that no float can hold.
+        InvalidTypeError: the value is a bool or not a number. The message contains the argument, the value and its type.
+        InvalidValueError: the value is an integer beyond the range of a float.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidTypeError(f"{argument} must be a number, got {shown(value)} of type {type(value).__name__}; pass a float.")
@@ -44,12 +44,12 @@ def _array(argument: str, value: Any) -> FrozenArray:
             f"{argument} must be an array of numbers, got {shown(value)} of type {type(value).__name__}; pass a numpy array."
         )
     if not np.isfinite(value.array).all():
-        raise InvalidValueError(f"{argument} must hold finite numbers only, got NaN or infinity; clean the array first.")
+        raise InvalidValueError(f"{argument} must contain only finite numbers, got NaN or infinity; clean the array first.")
     return value
 
 
 def _values(argument: str, value: Any) -> float | FrozenArray:
-    """Check one number, or an array of one axis: one per channel."""
+    """Check one number, or an array (channels,)."""
     if not isinstance(value, FrozenArray):
         return number(argument, value)
     if value.array.ndim != 1 or not value.array.size:
@@ -63,8 +63,8 @@ def _mode(argument: str, value: Any) -> Choice:
     return Choice.of(argument, value)
 
 
-def _is_finite(checked: float | FrozenArray) -> bool:
-    return bool(np.isfinite(checked.array if isinstance(checked, FrozenArray) else checked).all())
+def _is_finite(value: float | FrozenArray) -> bool:
+    return bool(np.isfinite(value.array if isinstance(value, FrozenArray) else value).all())
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -89,12 +89,20 @@ class Param:
     """One parameter of a part.
 
     Args:
-        default: used when a choice does not set it; None means that the part decides.
-        kind: ``"number"`` (float), ``"integer"`` (0 or more), ``"offset"`` (an integer of any sign), ``"flag"``, ``"array"``,
-            ``"name"``, ``"values"`` (a number, or one per channel) or ``"mode"`` (a padding mode).
-        allowed: for ``"name"``, the names allowed.
-        minimum: for ``"number"``, the smallest value allowed.
-        finite: for ``"number"`` and ``"values"``, whether NaN and infinity are refused.
+        default: value if a `Choice` does not set the parameter; with None the part's function decides.
+        kind: type of the value:
+
+            - ``"number"``: a float
+            - ``"integer"``: an integer of 0 or more
+            - ``"offset"``: an integer of any sign
+            - ``"flag"``: True or False
+            - ``"array"``: an array of finite numbers
+            - ``"name"``: one of ``allowed``
+            - ``"values"``: a number, or one number per channel
+            - ``"mode"``: a padding mode
+        allowed: the names that a parameter of kind ``"name"`` accepts.
+        minimum: the smallest number that a parameter of kind ``"number"`` accepts.
+        finite: True refuses NaN and infinity for the kinds ``"number"`` and ``"values"``.
     """
 
     default: Any = None
@@ -104,26 +112,30 @@ class Param:
     finite: bool = True
 
     def check(self, argument: str, value: Any) -> Any:
-        """Return the value, checked.
+        """Check a value and return it in the type of the parameter.
+
+        Args:
+            argument: name of the argument, for the message.
+            value: the value to check.
 
         Raises:
-            InvalidTypeError, InvalidValueError: holds the argument, the value and what is allowed.
+            InvalidTypeError, InvalidValueError: not allowed. The message contains the argument, the value and what is allowed.
         """
-        checked = _CHECKS[self.kind](argument, value)
-        if self.kind in ("number", "values") and self.finite and not _is_finite(checked):
-            raise InvalidValueError(f"{argument} must be finite, got {shown(value)}; pass an ordinary number.")
-        if self.allowed and checked not in self.allowed:
+        result = _CHECKS[self.kind](argument, value)
+        if self.kind in ("number", "values") and self.finite and not _is_finite(result):
+            raise InvalidValueError(f"{argument} must be finite, got {shown(value)}; pass a finite number.")
+        if self.allowed and result not in self.allowed:
             raise InvalidValueError(f"{argument} must be one of {', '.join(self.allowed)}, got {shown(value)}; pick one.")
-        if self.minimum is not None and checked < self.minimum:
+        if self.minimum is not None and result < self.minimum:
             raise InvalidValueError(f"{argument} must be at least {self.minimum:g}, got {shown(value)}; pass more.")
-        return checked
+        return result
 
 
 def _read_only(params: Mapping[str, Param]) -> Mapping[str, Param]:
-    """Return a copy of a part's parameters.
+    """Return a read-only copy of a part's parameters.
 
     Raises:
-        InvalidTypeError: anything but a mapping of names to `Param`; holds what came.
+        InvalidTypeError: not a mapping of names to `Param`. The message contains the value.
     """
     if not isinstance(params, Mapping) or not all(isinstance(k, str) and isinstance(v, Param) for k, v in params.items()):
         raise InvalidTypeError(f"params must map names to Param, got {shown(params)}; pass for example {{'gain': Param(1.0)}}.")
@@ -139,13 +151,13 @@ def _text(part: Any, _field: Any, name: Any) -> None:
 
 @attrs.frozen(eq=False)
 class Part(Offer):
-    """Base of everything a plugin registers.
+    """Base class of everything that a plugin registers.
 
     Args:
-        name: unique among its kind.
-        params: parameter name -> `Param`; passed by keyword to the part's function.
-        description: one sentence for lists and tables; taken from the function's docstring when empty.
-        provider: the plugin it came from; filled in by the registry.
+        name: a name that no other part of the same kind has.
+        params: parameter name -> `Param`; the parameters are passed to the part's function by keyword.
+        description: one sentence for lists and tables; if empty, the first line of the function's docstring.
+        provider: name of the plugin that registered the part; set by the registry.
     """
 
     kind: ClassVar[str] = "part"
@@ -154,18 +166,25 @@ class Part(Offer):
     description: str = attrs.field(default="", kw_only=True)
     provider: str = attrs.field(default="", kw_only=True)
 
+    def __copy__(self) -> Any:
+        """Return a copy; `copy.copy` would go by way of pickling, and take twice as long."""
+        twin: Any = object.__new__(type(self))
+        for field in type(self).__attrs_attrs__:
+            object.__setattr__(twin, field.name, getattr(self, field.name))
+        return twin
+
     def arguments(self, choice: Choice) -> dict[str, Any]:
-        """Merge a choice's parameters into the defaults.
+        """Return the value of every parameter: from a choice, or the default.
 
         Args:
             choice: a Choice of this part.
 
         Returns:
-            Parameter name -> checked value, defaults included.
+            A mapping of parameter names to checked values.
 
         Raises:
-            InvalidValueError: a parameter the part does not have (holds the nearest name), or a bad value.
-            InvalidTypeError: a value of the wrong type.
+            InvalidValueError: a value is not allowed, or the part has no such parameter; the message suggests the nearest name.
+            InvalidTypeError: a value has the wrong type.
         """
         merged = {name: param.default for name, param in self.params.items()}
         for name, value in choice.params:
@@ -182,16 +201,18 @@ def first_sentence(function: Any) -> str:
     return doc.split("\n", 1)[0].strip()
 
 
-def declared(words: Iterable[str], allowed: tuple[str, ...]) -> frozenset[str]:
-    """Return the words in which a part says what holds of it.
+def declared(properties: Iterable[str], allowed: tuple[str, ...]) -> frozenset[str]:
+    """Check the properties that a part declares and return them as a set.
 
     Raises:
-        InvalidTypeError, InvalidValueError: no set of words, or another word; holds those allowed.
+        InvalidTypeError, InvalidValueError: not a set of names, or an unknown name. The message contains the names allowed.
     """
-    if isinstance(words, str) or not isinstance(words, Iterable):
-        raise InvalidTypeError(f"declares must be a set of words, got {shown(words)}; pass for example {{{allowed[0]!r}}}.")
-    found = frozenset(words)
-    for word in found:
-        if word not in allowed:
-            raise InvalidValueError(f"declares must be of {', '.join(allowed)}, got {shown(word)}.{nearest(word, allowed)}")
-    return found
+    if isinstance(properties, str) or not isinstance(properties, Iterable):
+        raise InvalidTypeError(f"declares must be a set of names, got {shown(properties)}; pass for example {{{allowed[0]!r}}}.")
+    names = frozenset(properties)
+    for name in names:
+        if name not in allowed:
+            raise InvalidValueError(
+                f"declares must contain only {', '.join(allowed)}, got {shown(name)}.{nearest(name, allowed)}"
+            )
+    return names

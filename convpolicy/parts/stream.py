@@ -1,4 +1,4 @@
-"""Random streams: how a seed becomes the numbers that one framework's layers start with."""
+"""Random streams: they reproduce the numbers that a framework draws for its initial weights after a seed."""
 
 from __future__ import annotations
 
@@ -18,30 +18,34 @@ from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.parts.part import Param, Part, first_sentence
 
-REDRAWS = "redraws"  # the parameter of a stream whose framework draws when it builds a layer
+REDRAWS = "redraws"  # parameter of a stream whose framework draws weights while it builds a layer
 
 
 class Stream:
-    """A random stream with state: tensors drawn one after another are those of layers built one after another.
+    """A seeded random stream that draws one tensor after another, in the order in which a framework builds its layers.
 
-    A subclass draws in the framework's own axis order, element by element in C order, and rounds as the framework rounds.
-    Every method returns an array of ``shape`` in the dtype asked for; bfloat16 comes as float32 numbers that bfloat16 holds.
+    A subclass reproduces one framework. It draws in the framework's axis order, element by element in C order, and rounds as the
+    framework rounds. Every method returns an array of ``shape`` and ``dtype``; bfloat16 values are returned as float32.
 
     Args:
-        seed: what the framework's own seeding function takes.
+        seed: the seed, as the framework's own seeding function accepts it.
 
     Raises:
-        InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
+        InvalidTypeError, InvalidValueError: the framework refuses the seed. The message contains the seed and the range.
     """
 
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
 
     def begin(self, role: str) -> None:
-        """Hear that the next tensor of a layer is filled: ``"weight"``, then ``"bias"``, also when no number is drawn for it."""
+        """Prepare for the next tensor of a layer; called before each tensor, even if no number is drawn for it.
+
+        Args:
+            role: ``"weight"``, then ``"bias"``.
+        """
 
     def uniform(self, shape: Shape, low: float, high: float, dtype: str = "float32") -> Values:
-        """Draw uniformly in ``[low, high)``."""
+        """Draw from a uniform distribution on ``[low, high)``."""
         raise self._lacks("uniform")
 
     def normal(self, shape: Shape, mean: float, std: float, dtype: str = "float32") -> Values:
@@ -51,13 +55,21 @@ class Stream:
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """Draw from a normal distribution cut to ``mean + [lower, upper] * std``, bounds in standard deviations."""
+        """Draw from a normal distribution truncated to ``mean + [lower, upper] * std``; the bounds are in standard deviations."""
         raise self._lacks("truncated_normal")
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
-        """Draw with standard deviation ``gain / sqrt(fan)`` from a ``"normal"``, ``"truncated_normal"`` or ``"uniform"`` distribution.
+        """Draw from a distribution with the standard deviation ``gain / sqrt(fan)``.
 
-        A framework rounds this scale in its own order of operations; that order is the reason this is a method.
+        A subclass overrides this method if its framework computes the scale in another order of operations.
+
+        Args:
+            shape: shape of the tensor, in the framework's axis order.
+            fans: fans of the weight.
+            fan: name of the fan to scale by, e.g. ``"fan_in"``.
+            gain: factor of the standard deviation.
+            distribution: ``"normal"``, ``"truncated_normal"`` or ``"uniform"``.
+            dtype: name of the dtype.
         """
         std = gain / math.sqrt(fans.of(fan))
         if distribution == "uniform":
@@ -72,7 +84,11 @@ class Stream:
         )
 
     def check_dtype(self, dtype: str) -> str:
-        """Return the dtype, or refuse one in which this stream was not measured."""
+        """Return the dtype if the stream supports it.
+
+        Raises:
+            InvalidValueError: any other dtype. The message lists the supported ones.
+        """
         if dtype not in self.dtypes:
             raise InvalidValueError(
                 f"random stream {self.name!r} draws {', '.join(self.dtypes)}, got dtype {dtype!r}; pick one of these or random_stream='numpy'."
@@ -80,37 +96,40 @@ class Stream:
         return dtype
 
 
-TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut to [-2, 2]
+TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal distribution truncated to [-2, 2]
 
 
 def seed_between(seed: Any, low: int, high: int) -> int:
-    """Check a seed against the range that a framework takes.
+    """Check a seed against the range that a framework accepts.
 
     Raises:
-        InvalidTypeError, InvalidValueError: not an integer, or outside ``[low, high]``; holds the seed and the range.
+        InvalidTypeError, InvalidValueError: not an integer, or outside ``[low, high]``. The message contains seed and range.
     """
     return integer("seed", seed, low, high)
 
 
 def variance_scale(gain: float) -> float:
-    """Return ``gain**2``: of the numbers next to it whose root the gain is, the shortest, He's 2 and not 2.0000000000000004."""
+    """Return ``gain**2`` without its rounding error: the shortest decimal nearby whose square root is ``gain``.
+
+    For He initialization the result is 2, where ``gain * gain`` is 2.0000000000000004.
+    """
     square = float(gain) * gain
-    near = [square + steps * math.ulp(square) for steps in (0, 1, -1, 2, -2)]
+    nearby = [square + steps * math.ulp(square) for steps in (0, 1, -1, 2, -2)]
     return min(
-        (scale for scale in near if scale >= 0 and math.sqrt(scale) == gain), key=lambda scale: len(repr(scale)), default=square
+        (scale for scale in nearby if scale >= 0 and math.sqrt(scale) == gain), key=lambda scale: len(repr(scale)), default=square
     )
 
 
 @attrs.frozen(eq=False)
 class RandomStream(Part):
-    """How one framework turns a seed into numbers.
+    """The random number generator of one framework, from a seed to initial weights.
 
     Args:
-        name: unique name, usually the policy's.
-        start: ``(seed, **params) -> Stream``; raises for a seed that the framework refuses.
-        constructed: what the framework's own layer draws when it is built, ``"weight"`` and ``"bias"`` -> the initializer. The
-            stream then has the parameter ``redraws``: True for code that builds that layer first and then draws anew whatever
-            it wants to differ, so that the stream gives both. ``start`` does not get it.
+        name: unique name, usually the same as the policy's.
+        start: function ``(seed, **params) -> Stream``; it raises an error for a seed that the framework refuses.
+        constructed: mapping of ``"weight"`` and ``"bias"`` to the initializers that the constructor of the framework's layer
+            uses. The stream then has the parameter ``redraws``. True reproduces code that builds the layer and afterwards draws
+            its weights again: both draws use numbers of the stream. ``redraws`` is not passed to ``start``.
         params: see `Part`.
     """
 
@@ -125,19 +144,19 @@ class RandomStream(Part):
             object.__setattr__(self, "description", first_sentence(self.start))
 
     def seeded(self, seed: Any, arguments: Mapping[str, Any]) -> Stream:
-        """Return the stream as it is after seeding.
+        """Return a stream that starts from a seed.
 
         Args:
-            seed: what the framework's own seeding function takes.
-            arguments: parameters of this part.
+            seed: the seed, as the framework's own seeding function accepts it.
+            arguments: the part's parameters, from `Part.arguments`.
 
         Raises:
-            InvalidTypeError, InvalidValueError: a seed that the framework refuses; holds the seed and the range.
+            InvalidTypeError, InvalidValueError: the framework refuses the seed. The message contains the seed and the range.
             PluginError: the function fails.
         """
-        passed = {name: value for name, value in arguments.items() if name != REDRAWS or not self.constructed}
+        params = {name: value for name, value in arguments.items() if name != REDRAWS or not self.constructed}
         try:
-            return self.start(seed, **passed)
+            return self.start(seed, **params)
         except (ConvPolicyError, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -147,13 +166,13 @@ class RandomStream(Part):
 
 
 class Draws:
-    """The numbers one tensor is filled from, in axes OIW whatever order the framework draws in.
+    """Draws tensors from a stream in the framework's axis order and returns them in the axis order OIW.
 
     Args:
-        stream: where they come from.
-        layout: weights are drawn in its axis order.
+        stream: the random stream.
+        layout: the framework's layout of weights; numbers are drawn in its axis order.
         groups: groups of the convolution.
-        dtype: of the tensor.
+        dtype: name of the dtype of the tensors.
     """
 
     def __init__(self, stream: Stream, layout: Layout, groups: int, dtype: str) -> None:
@@ -163,22 +182,22 @@ class Draws:
         self._dtype = dtype
 
     def uniform(self, shape: Shape, low: float, high: float) -> Values:
-        """Draw uniformly in ``[low, high)``."""
-        return self._drawn(shape, self._stream.uniform, low, high)
+        """Draw from a uniform distribution on ``[low, high)``."""
+        return self._draw(shape, self._stream.uniform, low, high)
 
     def normal(self, shape: Shape, mean: float, std: float) -> Values:
         """Draw from a normal distribution."""
-        return self._drawn(shape, self._stream.normal, mean, std)
+        return self._draw(shape, self._stream.normal, mean, std)
 
     def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float) -> Values:
-        """Draw from a normal distribution cut to ``mean + [lower, upper] * std``."""
-        return self._drawn(shape, self._stream.truncated_normal, mean, std, lower, upper)
+        """Draw from a normal distribution truncated to ``mean + [lower, upper] * std``."""
+        return self._draw(shape, self._stream.truncated_normal, mean, std, lower, upper)
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str) -> Values:
-        """Draw with standard deviation ``gain / sqrt(fan)`` from the distribution ``normal``, ``truncated_normal`` or ``uniform``."""
-        return self._drawn(shape, self._stream.scaled, fans, fan, gain, distribution)
+        """Draw from a distribution with the standard deviation ``gain / sqrt(fan)``; see `Stream.scaled`."""
+        return self._draw(shape, self._stream.scaled, fans, fan, gain, distribution)
 
-    def _drawn(self, shape: Shape, draw: Callable[..., Values], *distribution: Any) -> Values:
+    def _draw(self, shape: Shape, draw: Callable[..., Values], *distribution: Any) -> Values:
         if len(shape) != len("OIW"):
             return draw(shape, *distribution, self._dtype)
         return self._layout.to_oiw(draw(_stored(self._layout, shape, self._groups), *distribution, self._dtype))
@@ -186,5 +205,5 @@ class Draws:
 
 @lru_cache(maxsize=512)
 def _stored(layout: Layout, shape: Shape, groups: int) -> Shape:
-    """Return the shape that a layout gives a weight (out, in/groups, kernel)."""
+    """Return the shape of a weight (out, in/groups, kernel) in a layout."""
     return layout.from_oiw(np.broadcast_to(np.float32(0), shape), groups).shape

@@ -1,4 +1,4 @@
-"""The columns of a picture: samples, added elements, and samples that are cut away."""
+"""The columns of a picture: samples, added elements and removed samples."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ GAP = "…"
 
 
 class Column(NamedTuple):
-    """One element.
+    """One sample or added element of a picture.
 
     Attributes:
         kind: ``"sample"``, ``"cut"``, ``"copy"``, ``"constant"`` or ``"sum"``.
-        text: what is written into it: the number of a sample from 1 on, or a constant.
-        terms: coefficients and input positions, -1 for the constant.
+        text: text of the cell: the number of a sample, from 1, or a constant.
+        terms: pairs of a coefficient and an input position, -1 for the constant.
     """
 
     kind: str
@@ -22,16 +22,16 @@ class Column(NamedTuple):
     terms: tuple[tuple[float, int], ...] = ()
 
     def formula(self) -> str:
-        """Return the sum in numbers of samples from 1 on: ``2·1 - 3``."""
+        """Return the sum as text, with samples numbered from 1, for example ``2·1 - 3``."""
         return formula(self.terms, lambda source: "c" if source < 0 else str(source + 1))
 
 
 def formula(terms: Iterable[tuple[float, int]], name: Callable[[int], str]) -> str:
-    """Return a sum in words.
+    """Return a sum as text.
 
     Args:
-        terms: coefficients and sources.
-        name: ``source -> text``.
+        terms: pairs of a coefficient and an input position, -1 for the constant.
+        name: function from an input position to text.
     """
     text = ""
     for coefficient, source in terms:
@@ -42,13 +42,13 @@ def formula(terms: Iterable[tuple[float, int]], name: Callable[[int], str]) -> s
 
 
 def extent(plan: Any) -> range:
-    """Return the positions that have a column: the input, and the added elements below 0 and from the length on."""
+    """Return the positions of all columns of a `Plan`: the input, added elements below 0, and those at ``length`` and above."""
     left, right = plan.added
     return range(-left, plan.length + right)
 
 
 def columns(plan: Any, positions: Iterable[int] | None = None) -> dict[int, Column]:
-    """Return position -> `Column` of a `Plan`, for some positions of its `extent` or for all."""
+    """Return position -> `Column` of a `Plan`, for some positions of its `extent`, or for all if None."""
     return {position: _column(plan, position) for position in (extent(plan) if positions is None else positions)}
 
 
@@ -72,9 +72,10 @@ def _added(side: Any, place: int) -> Column:
 
 
 def constant(side: Any, share: float = 1.0) -> str:
-    """Return a share of a side's constant as it fits a cell: one number, ``c`` for one per channel, ``w`` for a learned one.
+    """Return a share of a side's constant as text for a cell.
 
-    It is empty for a share of what is not one number.
+    The text is a number, ``c`` for one constant per channel, or ``w`` for a learned constant. It is empty if the share is not 1
+    and the constant is not one number.
     """
     if not share:
         return "0"
@@ -84,7 +85,7 @@ def constant(side: Any, share: float = 1.0) -> str:
 
 
 def kept(positions: Sequence[int], most: int) -> list[int | None]:
-    """Return the positions that are shown, the first and the last of many, None for what is left out between them."""
+    """Return at most ``most`` positions to show: the first and the last ones, with None for the gap between them."""
     if len(positions) <= most:
         return list(positions)
     half = (most - 1) // 2

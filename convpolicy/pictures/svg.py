@@ -1,4 +1,4 @@
-"""SVG as text: elements, attributes and styles, without a library, a script or a font."""
+"""Writes SVG as text, without a library, a script or a font."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-# Okabe & Ito, Color Universal Design (2008): everyone can distinguish them. Fills are translucent, so that they suit light and dark pages.
+# Colours that colour-blind people can distinguish (Okabe & Ito, 2008). Fills are translucent, for light and dark pages.
 COLOURS = {
     "sample": "#56B4E9",
     "copy": "#E69F00",
@@ -18,9 +18,15 @@ COLOURS = {
 
 
 def element(tag: str, text: str = "", **attributes: object) -> str:
-    """Return one element; ``text`` is content that is escaped already, and ``class_`` and ``stroke_width`` are written with a dash."""
-    words = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(_number(value))}"' for name, value in attributes.items())
-    return f"<{tag}{words}>{text}</{tag}>" if text else f"<{tag}{words}/>"
+    """Return one element.
+
+    Args:
+        tag: name of the element.
+        text: content, already escaped.
+        **attributes: attributes of the element; ``stroke_width`` is written as ``stroke-width`` and ``class_`` as ``class``.
+    """
+    settings = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(_number(value))}"' for name, value in attributes.items())
+    return f"<{tag}{settings}>{text}</{tag}>" if text else f"<{tag}{settings}/>"
 
 
 def _number(value: object) -> str:
@@ -28,23 +34,23 @@ def _number(value: object) -> str:
 
 
 def label(text: str, x: float, y: float, anchor: str = "middle", **attributes: Any) -> str:
-    """Return text whose middle, start or end is at (x, y)."""
+    """Return a text element at (x, y); ``anchor`` is ``"start"``, ``"middle"`` or ``"end"``."""
     return element("text", escape(text), x=float(x), y=float(y), text_anchor=anchor, **attributes)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: Any) -> str:
-    """Return a straight line."""
+    """Return a line element."""
     return element("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), **attributes)
 
 
 def document(content: Iterable[str], width: float, height: float, title: str, description: str) -> str:
-    """Return a picture that shrinks with the page, with its text alternative.
+    """Return an SVG document that shrinks with the page, with a text alternative.
 
     Args:
-        content: elements.
+        content: elements, as text.
         width, height: in pixels.
-        title: what it shows, one line; read out and shown when the mouse rests on it.
-        description: the same in words.
+        title: one line; browsers show it as a tooltip and screen readers read it.
+        description: the picture as text, for screen readers.
     """
     head = element("title", escape(title)) + element("desc", escape(description))
     body = "".join(content)

@@ -1,4 +1,4 @@
-"""Tables and text as HTML for notebooks, in the page's own colours."""
+"""Writes tables and text as HTML for notebooks, in the colours of the page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top"
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """Return a table.
+    """Return an HTML table.
 
     Args:
-        head: titles of the columns; empty for none.
-        rows: cells, as text.
-        caption: one line above it.
+        head: titles of the columns, or empty.
+        rows: rows of cells.
+        caption: one line above the table, or empty.
     """
     above = f'<caption style="text-align:left">{escape(caption)}</caption>' if caption else ""
     titles = "".join(f'<th scope="col" style="{CELL}">{escape(str(title))}</th>' for title in head)
@@ -27,5 +27,5 @@ def _cell(cell: object) -> str:
 
 
 def text(lines: object) -> str:
-    """Return lines in which spaces count."""
+    """Return preformatted text, in which spaces and line breaks are kept."""
     return f"<pre>{escape(str(lines))}</pre>"

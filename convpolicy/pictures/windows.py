@@ -1,4 +1,4 @@
-"""A picture of plans: the padded input as cells, arcs from added elements to their samples, and a bar for every output."""
+"""Draws plans as SVG: the padded input as cells, arcs from added elements to their samples, and a bar for every output."""
 
 from __future__ import annotations
 
@@ -8,71 +8,74 @@ from typing import Any, NamedTuple
 from convpolicy.pictures.columns import GAP, Column, columns, extent, kept
 from convpolicy.pictures.svg import COLOURS, document, element, label, line
 
-CELL, ROW, MARGIN, TOP = 30, 20, 78, 8  # pixels: width of a cell, height of a bar's row, room for row titles and above
-HEIGHT = 26  # of a cell
-HATCH = 6  # from one stripe of a constant to the next
-ARCS = 44  # room for arcs above the cells
+CELL, ROW, MARGIN, TOP = 30, 20, 78, 8  # pixels: width of a cell, height of a row, left margin for titles, top margin
+HEIGHT = 26  # height of a cell in pixels
+HATCH = 6  # pixels between two stripes of a constant
+ARCS = 44  # height above the cells for arcs, in pixels
 MOST_COLUMNS, MOST_OUTPUTS = 30, 8
-MOST_SAID = 10  # elements of each side that the text alternative names
+MOST_DESCRIBED = 10  # elements of each side that the text alternative lists
 
 
 class Ruler(NamedTuple):
-    """Where positions stand: shared by all plans of a picture."""
+    """The horizontal scale of a picture, which all its plans share."""
 
     shown: list[int | None]
 
     def x(self, position: int) -> float:
-        """Return the middle of a position's cell; of one that is left out, the gap's."""
+        """Return the middle of a position's cell, or of the gap if the position is not shown."""
         return MARGIN + (self.shown.index(position) + 0.5) * CELL if position in self.shown else self.x_of_gap
 
     @property
     def x_of_gap(self) -> float:
-        """The middle of what is left out."""
+        """The middle of the gap."""
         return MARGIN + (self.shown.index(None) + 0.5) * CELL
 
     @property
     def width(self) -> float:
-        """Of all cells, with the margin."""
+        """The width of all cells and the margin."""
         return MARGIN + len(self.shown) * CELL + TOP
 
 
 def picture(plans: Mapping[str, Any], *, most_columns: int = MOST_COLUMNS, most_outputs: int = MOST_OUTPUTS) -> str:
-    """Return an SVG of one plan, or of several one above the other on one ruler.
+    """Return an SVG of one plan, or of several plans on the same scale, one below the other.
 
-    Every cell contains the number of the input sample, from 1 on, that it repeats; constants contain their value and are hatched, sums
-    contain Σ and are written out below. A bar is the window of one output, with a dot at every tap. In several plans whatever differs
-    from the first one is outlined.
+    - A cell contains the number of an input sample, from 1. An added element has the number of the sample that it copies.
+    - A constant contains its value and is hatched.
+    - A sum contains Σ and is written out below.
+    - A bar is the window of one output, with a dot at every tap.
+    - Cells that differ from the first plan are outlined; in the first plan, those that differ from any other plan.
 
     Args:
-        plans: title -> `Plan`; an empty title is left out.
-        most_columns: cells shown; a longer input is abbreviated in the middle.
-        most_outputs: windows shown of each plan, the first and the last.
+        plans: title -> `Plan`; the title may be empty.
+        most_columns: number of cells to show; a longer input has a gap in the middle.
+        most_outputs: number of windows to show for each plan, the first and the last ones.
     """
     extents = [extent(plan) for plan in plans.values()]
     ruler = Ruler(kept(range(min(e.start for e in extents), max(e.stop for e in extents)), most_columns))
-    everything = {
+    cells = {
         title: columns(plan, [p for p in ruler.shown if p is not None and p in extent(plan)]) for title, plan in plans.items()
     }
     first = next(iter(plans))
-    content, y, said = [], float(TOP), []
+    content, y, descriptions = [], float(TOP), []
     for title, plan in plans.items():
-        differs = _differences(everything[first], everything[title])
-        rows, y = _drawn(title, plan, everything[title], ruler, differs, y, most_outputs)
+        others = plans if title == first else [title]
+        differs = set[int]().union(*(_differences(cells[first], cells[other]) for other in others))
+        rows, y = _plan_rows(title, plan, cells[title], ruler, differs, y, most_outputs)
         content += rows
-        said.append(describe(title, plan))
-    legend, y, width = _legend(everything.values(), len(plans) > 1, y)
+        descriptions.append(describe(title, plan))
+    legend, y, width = _legend(cells.values(), any(cells[first] != other for other in cells.values()), y)
     heading = " and ".join(f"{title}: {plan}" if title else str(plan) for title, plan in plans.items())
-    return document([*content, *legend], max(ruler.width, width), y + TOP, heading, " ".join(said))
+    return document([*content, *legend], max(ruler.width, width), y + TOP, heading, " ".join(descriptions))
 
 
 def _differences(first: Mapping[int, Column], other: Mapping[int, Column]) -> set[int]:
     return {position for position in {*first, *other} if first.get(position) != other.get(position)}
 
 
-def _drawn(
+def _plan_rows(
     title: str, plan: Any, cells: Mapping[int, Column], ruler: Ruler, differs: set[int], y: float, most: int
 ) -> tuple[list[str], float]:
-    """Return the elements of one plan, and where the next one begins."""
+    """Return the elements of one plan, and the vertical position below it."""
     has_arcs = any(cell.kind in ("copy", "sum") for cell in cells.values())
     rows = []
     if title:
@@ -165,9 +168,9 @@ LEGEND = {
 }
 
 
-def _legend(everything: Any, compares: bool, y: float) -> tuple[list[str], float, float]:
-    """Return the legend of what occurs, where it ends, and how wide it is."""
-    kinds = {cell.kind for cells in everything for cell in cells.values()}
+def _legend(cells_of_plans: Any, compares: bool, y: float) -> tuple[list[str], float, float]:
+    """Return the legend of the kinds of cells in the picture, the vertical position below it, and its width."""
+    kinds = {cell.kind for cells in cells_of_plans for cell in cells.values()}
     rows, x = [], float(MARGIN)
     for kind, text in LEGEND.items():
         if kind in kinds:
@@ -194,21 +197,21 @@ def _legend(everything: Any, compares: bool, y: float) -> tuple[list[str], float
         rows.append(
             element("rect", x=x, y=y + 2.0, width=12.0, height=12.0, fill="none", stroke=COLOURS["differs"], stroke_width=2.5)
         )
-        rows.append(label("differs from the first plan", x + 18, y + 12, "start"))
+        rows.append(label("differs between the plans", x + 18, y + 12, "start"))
         y += 17
     return rows, y, x + 290
 
 
 def describe(title: str, plan: Any) -> str:
-    """Return the picture in words."""
+    """Return the picture of one plan as text, for screen readers."""
     parts = [f"{title}: {plan}." if title else f"{plan}."]
-    everywhere = extent(plan)
-    for side, positions in (("left", range(everywhere.start, 0)), ("right", range(plan.length, everywhere.stop))):
-        shown = kept(positions, MOST_SAID)
+    positions_of_plan = extent(plan)
+    for side, positions in (("left", range(positions_of_plan.start, 0)), ("right", range(plan.length, positions_of_plan.stop))):
+        shown = kept(positions, MOST_DESCRIBED)
         cells = columns(plan, [position for position in shown if position is not None])
-        said = [GAP if p is None else cells[p].formula() if cells[p].kind == "sum" else cells[p].text for p in shown]
-        if said:
-            parts.append(f"Added on the {side}: {', '.join(said)}.")
+        texts = [GAP if p is None else cells[p].formula() if cells[p].kind == "sum" else cells[p].text for p in shown]
+        if texts:
+            parts.append(f"Added on the {side}: {', '.join(texts)}.")
     if plan.length_out:
         for output in dict.fromkeys((0, plan.length_out - 1)):
             first, last = plan.receptive_interval(output)

@@ -1,4 +1,4 @@
-"""The registry: parts by kind and name, which plugin each came from, and two plugins that offer the same name."""
+"""The registry of parts: each part by kind and name, the plugin that offers it, and names that two plugins offer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ NAMED_IN_A_CALL = ("padding rule", "padding mode", "initializer", "layout", "pol
 
 
 class Registry:
-    """Parts by kind and name. It knows no hook and no plugin: a subclass overrides `load` and adds what it finds.
+    """A collection of parts by kind and name.
+
+    A subclass overrides `load`, calls the hooks of plugins and passes their results to `add`.
 
     Args:
-        strict: True to raise at the first fault of a plugin instead of reporting it.
+        strict: True raises an error at the first fault of a plugin; False adds the fault to the plugin's report.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -30,58 +32,63 @@ class Registry:
         self.clear()
 
     def clear(self) -> None:
-        """Forget every part and report."""
+        """Remove every part and report."""
         self._reports: dict[str, PluginReport] = {}
         self._parts: dict[str, dict[str, Any]] = {}
         self._conflicts: dict[tuple[str, str], list[str]] = {}
 
     def load(self) -> None:
-        """Load what there is to load, once; called before every look-up."""
+        """Load all plugins on the first call; every look-up calls this method."""
 
     @property
     def generation(self) -> int:
-        """A number that grows with every change, so that caches of resolved parts can tell."""
-        self.load()  # a change, too: what is resolved before it would be resolved again after
+        """A number that grows with every change; caches of resolved parts compare it."""
+        self.load()  # first, since loading is a change that would make the number out of date
         return self._generation
 
     def changed(self) -> None:
-        """Note that parts came or went."""
+        """Record that parts were added or removed."""
         self._generation += 1
 
     def parts(self, kind: str) -> Parts:
-        """Return the parts of one kind, name -> part, sorted by name, read-only."""
+        """Return a read-only mapping, name -> part, of the parts of one kind, sorted by name."""
         self.load()
         return Parts(self._parts.get(kind, {}))
 
     def builtin(self, kind: str, name: str) -> Any:
-        """Return what convpolicy itself offers under a name, a `Deferred` not made, as far as it is loaded; else None."""
+        """Return the built-in part of a name, or None; a `Deferred` is not made, and plugins are not loaded."""
         part = self._parts.get(kind, {}).get(name)
         report = None if part is None else self._reports.get(part.provider)
         return part if report is not None and report.builtin else None
 
     def working(self, kind: str) -> dict[str, Any]:
-        """Return the parts of one kind that can be made, name -> part, sorted by name; a failure is reported and leaves one out."""
+        """Return name -> part, sorted by name, without the parts whose plugin fails to make them; each failure is reported."""
         parts, working = self.parts(kind), {}
         for name in parts:
             try:
                 working[name] = parts[name]
             except ConvPolicyError as error:
                 report = self._reports.get(parts.provider(name))
-                if report is not None:  # else its plugin has gone meanwhile
+                if report is not None:  # None if another thread has removed the plugin
                     self.fail(report, str(error))
         return working
 
     def names(self, kind: str) -> list[str]:
-        """Return every name of one kind in the order of loading, and then those that two plugins offer, for which `get` raises."""
+        """Return the names of one kind in loading order, followed by the names that two plugins offer, which `get` refuses."""
         self.load()
         return [*self._parts.get(kind, {}), *(name for known, name in list(self._conflicts) if known == kind)]
 
-    def get(self, kind: str, name: Any, words: Iterable[str] = ()) -> Any:
-        """Return one part; ``words`` are other names that the caller would have taken.
+    def get(self, kind: str, name: Any, aliases: Iterable[str] = ()) -> Any:
+        """Return one part.
+
+        Args:
+            kind: kind of the part, e.g. ``"padding rule"``.
+            name: name of the part.
+            aliases: further names that the caller accepts, for the message.
 
         Raises:
-            UnknownNameError: no such name; lists what there is and the nearest.
-            PluginError: two plugins offer the name; holds both.
+            UnknownNameError: no such part. The message suggests the nearest name and lists all.
+            PluginError: two plugins offer the name. The message names both.
         """
         self.load()
         parts = self._parts.get(kind, {})
@@ -89,59 +96,59 @@ class Registry:
             if providers := self._conflicts.get((kind, name)):
                 raise PluginError(
                     f"{kind} {name!r} is offered by two plugins, {' and '.join(map(repr, providers))}; uninstall one or set "
-                    f"{LOAD_PLUGINS} to the plugins wanted."
+                    f"{LOAD_PLUGINS} to the plugins you need."
                 )
             part = parts.get(name)
             if part is not None:
                 return part.part if isinstance(part, Deferred) else part
-        known = {*parts, *words}
+        known = {*parts, *aliases}
         raise unknown_name(kind, name, known, self._hint(kind, name, known))
 
     def _hint(self, kind: str, name: Any, known: set[str]) -> str:
-        """Return the hint at a name that another library has, or that is a part of another kind; else nothing."""
-        meant = synonym(kind, name, known)
-        if meant is not None:
-            return f" Did you mean {meant!r}?"
+        """Return a hint if another library uses the name, or if a part of another kind has it; else an empty string."""
+        suggestion = synonym(kind, name, known)
+        if suggestion is not None:
+            return f" Did you mean {suggestion!r}?"
         if kind in NAMED_IN_A_CALL and isinstance(name, str):
             for other in NAMED_IN_A_CALL:
                 parts = self._parts.get(other, {})
-                meant = name if name in parts else synonym(other, name, parts)
-                if meant is not None:
-                    return f" Did you mean the {other} {meant!r}?"
+                suggestion = name if name in parts else synonym(other, name, parts)
+                if suggestion is not None:
+                    return f" Did you mean the {other} {suggestion!r}?"
         return ""
 
     def reports(self) -> list[PluginReport]:
-        """Return a report of every plugin, built-in ones first, in loading order."""
+        """Return a report on every plugin in loading order, built-in plugins first."""
         self.load()
         return list(self._reports.values())
 
     def add(self, report: PluginReport, kind: str, hook: str, parts: Any, *, loading: bool) -> None:
-        """Add what one hook of a plugin returned; what does not fit is reported and does not stop the rest.
+        """Add the parts that one hook of a plugin returned; report a faulty part and go on with the next.
 
         Args:
-            report: of the plugin.
-            kind: of part that the hook returns.
-            hook: its name, for messages.
-            parts: what it returned.
-            loading: True while plugins are loaded: of two strangers that offer a name neither wins, whichever came first. Later
-                the one that is there stays.
+            report: report on the plugin.
+            kind: kind of part that the hook returns.
+            hook: name of the hook, for messages.
+            parts: the hook's result.
+            loading: True while plugins are loaded. If two installed plugins then offer the same name, neither gets it, whatever
+                their order. Afterwards the existing part stays.
         """
         if not is_list(parts):
             self.fail(report, f"plugin {report.name!r}: {hook} must return a list, got {type(parts).__name__}.")
             return
-        found, fault = list[Any](), ""
-        try:  # a hook may be a generator, which runs, and fails, while its parts are read
+        offers, fault = list[Any](), ""
+        try:  # a hook may be a generator, whose code runs, and may fail, in this loop
             for part in parts:
-                found.append(part)
-                if len(found) > MOST_PARTS:
-                    found, fault = [], f"must return at most {MOST_PARTS} parts, got more; end the list."
+                offers.append(part)
+                if len(offers) > MOST_PARTS:
+                    offers, fault = [], f"must return at most {MOST_PARTS} parts, got more; end the list."
                     break
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             fault = f"raised {raised(error)}."
-        for part in found:
-            self._add_one(report, kind, hook, part, loading=loading)
+        for offer in offers:
+            self._add_one(report, kind, hook, offer, loading=loading)
         if fault:
             self.fail(report, f"plugin {report.name!r}: {hook} {fault}")
 
@@ -149,10 +156,10 @@ class Registry:
         part: Any = None
         try:
             fault = fault_of(offer, kind)
-            part = None if fault else _offered_by(report.name, offer)
+            part = None if fault else _with_provider(offer, report.name)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a class may override whatever is read
+        except BaseException as error:  # reading an attribute of the offer may run the plugin's code
             fault = f"returned a {type(offer).__name__} that raised {raised(error)}."
         if fault:
             self.fail(report, f"plugin {report.name!r}: {hook} {fault}")
@@ -165,7 +172,7 @@ class Registry:
             return
         message = f"{kind} {part.name!r} is offered by two plugins, {providers[0]!r} and {report.name!r}"
         if not self._reports[providers[0]].builtin and loading:
-            # neither stranger wins: asking for the name raises, naming both
+            # neither plugin gets the name: `get` raises an error that names both
             self._conflicts[(kind, part.name)] = [*providers, report.name]
             if known.pop(part.name, None) is not None:
                 self._reports[providers[0]].parts.remove(f"{kind} {part.name}")
@@ -181,20 +188,20 @@ class Registry:
         self.changed()
 
     def fail(self, report: PluginReport, message: str) -> None:
-        """Report what is wrong with a plugin.
+        """Add a fault to the report on a plugin.
 
         Raises:
-            PluginError: in strict mode.
+            PluginError: the registry is strict.
         """
         message = visible(" ".join(message.split()))
-        if message not in report.errors:  # commands are added anew to every command line
+        if message not in report.errors:  # a hook for commands runs, and fails, once per command line
             report.errors.append(message)
         if self._strict:
             raise PluginError(message)
 
 
-def _offered_by(provider: str, part: Any) -> Any:
-    """Return a copy that knows its plugin; `attrs.evolve` would check everything again, which is half of loading a plugin."""
+def _with_provider(part: Any, provider: str) -> Any:
+    """Return a copy with its provider set; `attrs.evolve` would run all checks again, half of the time to load a plugin."""
     part = copy.copy(part)
     object.__setattr__(part, "provider", provider)
     return part
@@ -204,32 +211,32 @@ _current = Registry()
 
 
 def current() -> Registry:
-    """Return the registry that every public call reads."""
+    """Return the registry that all public functions use."""
     return _current
 
 
 def install(registry: Registry) -> None:
-    """Make a registry the one that every public call reads."""
+    """Set the registry that all public functions use."""
     global _current  # noqa: PLW0603 - one registry in a process
     _current = registry
 
 
 def cached(maxsize: int) -> Callable[[Function], Function]:
-    """Return a decorator that keeps results for as long as no plugin comes or goes.
+    """Return a decorator that caches results until a plugin is added or removed.
 
     Args:
-        maxsize: results kept, the least recently used one goes first. ``3`` and ``3.0`` are different arguments.
+        maxsize: number of results to keep; the least recently used is dropped first. ``3`` and ``3.0`` are different arguments.
 
     Returns:
-        A decorator; the function itself is the result's ``__wrapped__``.
+        A decorator. The undecorated function is the ``__wrapped__`` of the decorated one.
     """
 
     def decorate(function: Function) -> Function:
-        keep = lru_cache(maxsize=maxsize, typed=True)(lambda _generation, *arguments: function(*arguments))
+        cache = lru_cache(maxsize=maxsize, typed=True)(lambda _generation, *arguments: function(*arguments))
 
         @wraps(function)
         def call(*arguments: Any) -> Any:
-            return keep(_current.generation, *arguments)
+            return cache(_current.generation, *arguments)
 
         return cast("Function", call)
 

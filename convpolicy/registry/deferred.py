@@ -1,4 +1,4 @@
-"""Parts that are made when their name is first asked for, and functions imported when first called."""
+"""Parts that are made on first use, and functions that are imported on the first call."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from convpolicy.registry.offer import Offer, fault_of
 
 @attrs.frozen(eq=False, slots=False)
 class Deferred(Offer):
-    """A part that is made when its name is first asked for; a plugin's hook may return it in place of the part.
+    """A part that is made on first use; a plugin's hook can return it in place of a part that is expensive to make.
 
     Args:
-        kind: of the part, e.g. ``"policy"``.
-        name: of the part.
-        make: returns the part.
-        provider: the plugin it came from; filled in by the registry.
+        kind: kind of the part, e.g. ``"policy"``.
+        name: name of the part.
+        make: function without arguments that returns the part.
+        provider: name of the plugin that registered the part; set by the registry.
     """
 
     kind: str
@@ -30,15 +30,15 @@ class Deferred(Offer):
 
     @property
     def part(self) -> Any:
-        """The part itself, made once.
+        """The part; it is made on first use.
 
         Raises:
-            PluginError: it cannot be made, or is not what was announced; holds its kind, name and plugin.
+            PluginError: ``make`` fails, or returns a part of another kind or name. The message contains kind, name and plugin.
         """
-        made = vars(self)
-        if "_part" not in made:  # no lock: of two threads that make it at once the first one's stays
-            made.setdefault("_part", self._make())
-        return made["_part"]
+        attributes = vars(self)
+        if "_part" not in attributes:  # no lock: if two threads make the part at once, the first one is kept
+            attributes.setdefault("_part", self._make())
+        return attributes["_part"]
 
     def _make(self) -> Any:
         title = f"{self.kind} {self.name!r} of plugin {self.provider!r}"
@@ -52,14 +52,14 @@ class Deferred(Offer):
             raise
         except BaseException as error:
             raise PluginError(f"{title} failed to load: {raised(error)}") from error
-        raise PluginError(f"{title} must be one of that name, got {shown(part)}.")
+        raise PluginError(f"{title} must have the kind {self.kind!r} and the name {self.name!r}, got {shown(part)}.")
 
 
 class Parts(Mapping[str, Any]):
-    """Parts by name, sorted, read-only; a deferred one is made when it is looked at."""
+    """A read-only mapping of parts by name, sorted by name; reading an item makes a deferred part."""
 
     def __init__(self, parts: dict[str, Any]) -> None:
-        self._parts = dict(sorted(parts.copy().items()))  # one step, so that another thread may change them meanwhile
+        self._parts = dict(sorted(parts.copy().items()))  # copy() is atomic: another thread may change the parts
 
     def __getitem__(self, name: str) -> Any:
         part = self._parts[name]
@@ -78,24 +78,24 @@ class Parts(Mapping[str, Any]):
         return f"{len(self._parts)} parts: {', '.join(self._parts)}"
 
     def _repr_html_(self) -> str:
-        from convpolicy.pictures.table import table  # here: only to show it
+        from convpolicy.pictures.table import table  # imported late: only notebooks need it
 
         return table(("name", "plugin", "description"), [(name, part.provider, part.description) for name, part in self.items()])
 
     def provider(self, name: str) -> str:
-        """Return the plugin that a part came from, without making the part."""
+        """Return the name of the plugin that registered a part, without making the part."""
         return str(self._parts[name].provider)
 
 
 def lazy(module: str, function: str) -> Callable[..., Any]:
-    """Return a function that imports its module when it is first called, so that a plugin imports its framework late.
+    """Return a function that imports a module on its first call, so that a plugin does not import its framework while it loads.
 
     Args:
         module: import path, e.g. ``"my_plugin.layer"``.
-        function: its name there; a class will do.
+        function: name of a function or class in the module.
 
     Returns:
-        A function that passes every argument on.
+        A function that passes all arguments on and returns the result.
     """
 
     def call(*arguments: Any, **keywords: Any) -> Any:

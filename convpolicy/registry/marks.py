@@ -1,4 +1,4 @@
-"""The pluggy markers: `hookimpl` for plugins, ``hookspec`` for the specifications in `convpolicy.extensions.hooks`."""
+"""The pluggy markers: `hookimpl` for hook functions of plugins, ``hookspec`` for `convpolicy.extensions.hooks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Offer`: what a hook may return, and a look at each one before it is believed."""
+"""`Offer`, the base class of all objects that hooks return, and the check that each object must pass."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 from convpolicy.errors import shown
 
-MOST_PARTS = 10_000  # that one hook may return; a generator without end is stopped here
+MOST_PARTS = 10_000  # parts that one hook may return; this stops an endless generator
 
 
 class Offer:
-    """Base of everything that a hook may return."""
+    """Base class of all objects that hooks may return."""
 
     __slots__ = ()
 
 
 def is_list(result: Any) -> bool:
-    """Whether what a hook returned is a list, a generator or the like; not one part, a text or a mapping."""
+    """Return True if the result of a hook is a list, a generator or another iterable that is no text and no mapping."""
     return isinstance(result, Iterable) and not isinstance(result, (str, bytes, Mapping))
 
 
 def fault_of(offer: Any, kind: str) -> str:
-    """Return what is wrong with one thing that a hook for parts of a kind returned; nothing when it can be registered."""
+    """Return why an object cannot be registered as a part of a kind, or an empty string if it can."""
     if not isinstance(offer, Offer) or getattr(offer, "kind", None) != kind:
         return f"must return objects of kind {kind!r}, got {shown(offer)}."
     name = getattr(offer, "name", None)

@@ -1,4 +1,4 @@
-"""`PluginReport`: one plugin, what it registered and what is wrong with it."""
+"""`PluginReport`: the parts and the faults of one plugin."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ LOAD_PLUGINS = "CONVPOLICY_LOAD_PLUGINS"
 
 @attrs.define
 class PluginReport:
-    """One plugin as ``convpolicy plugins`` lists it.
+    """A report on one plugin, as ``convpolicy plugins`` prints it.
 
     Attributes:
-        name: entry-point or module name.
-        version: of the distribution, empty when unknown.
-        builtin: True for convpolicy's own.
-        hooks: names of the hooks it implements.
-        parts: ``"kind name"`` of everything it registered.
-        errors: what is wrong with it, one sentence each.
+        name: name of the plugin's entry point or module.
+        version: version of the plugin's distribution, empty if unknown.
+        builtin: True for a plugin that is part of convpolicy.
+        hooks: names of the hooks that the plugin implements.
+        parts: the registered parts, each as ``"kind name"``.
+        errors: the faults, one sentence each; empty for a working plugin.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Names that other libraries use for the parts that convpolicy has, to suggest the right one."""
+"""Names of parts in other libraries, for the suggestion in an error message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FRAMEWORKS = {
     "paddlepaddle": "paddle",
     "onnxruntime": "onnx",
 }
-# kind of part -> another library's name in lower case -> the name here
+# kind of part -> name in another library, in lower case -> name in convpolicy
 SYNONYMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "policy": _FRAMEWORKS,
@@ -39,6 +39,7 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "border": "replicate",
             "clamp": "replicate",
             "mirror": "reflect",
+            "mirrored": "reflect",
             "reflection": "reflect",
             "reflect101": "reflect",
             "wrap": "circular",
@@ -65,16 +66,16 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 
 def synonym(kind: str, name: object, known: Collection[str]) -> str | None:
-    """Return the name that another spelling or another library's name stands for, or None.
+    """Return the known name for another spelling or for a name of another library, or None.
 
     Args:
-        kind: of part, e.g. ``"padding mode"``.
-        name: what came; upper and lower case do not matter.
-        known: the names that there are; no other is returned.
+        kind: kind of part, e.g. ``"padding mode"``.
+        name: the unknown name; case does not matter.
+        known: the names that may be returned.
     """
     if not isinstance(name, str):
         return None
     lower = name.lower()
-    respelled = (word for word in sorted(known) if word.lower() == lower and word != name)
+    same_letters = (candidate for candidate in sorted(known) if candidate.lower() == lower and candidate != name)
     other = SYNONYMS.get(kind, {}).get(lower)
-    return next(respelled, other if other in known else None)
+    return next(same_letters, other if other in known else None)

@@ -1,6 +1,7 @@
-"""The conformance kit: what convpolicy asks of a plugin's parts, as checks that its author runs.
+"""Conformance kit: checks that the author of a plugin runs on its parts.
 
-``pip install 'convpolicy[testing]'`` brings hypothesis and pytest.
+`check` runs the checks of one part. `parametrize_with_checks` runs those of several parts as pytest cases. The kit needs hypothesis and
+pytest: ``pip install 'convpolicy[testing]'``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gradients of ``sum(output * upstream)`` of a padded convolution, summed tap by tap from the plan, in float64."""
+"""Reference gradients of a padded convolution: those of ``sum(output * upstream)``, in float64, summed tap by tap."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Array = NDArray[Any]
 def adjoint(
     spec: ConvSpec, plan: Plan, weight: Array, data: Array, upstream: Array, *, absolute: bool = False
 ) -> dict[str, Array]:
-    """Return the gradients to input, weight and bias.
+    """Return the gradients with respect to input, weight, bias and learned padding constant.
 
     Args:
-        spec, plan: sizes and padding.
-        weight: (out, in/groups, kernel).
-        data: (batch, channels, length).
-        upstream: (batch, out, length_out).
-        absolute: True for the same sums of absolute values.
+        spec, plan: sizes and padding of the layer.
+        weight: array (out, in/groups, kernel).
+        data: array (batch, channels, length).
+        upstream: array (batch, out, length_out), the gradient with respect to the output.
+        absolute: True to return the same sums of absolute values, for error bounds.
 
     Returns:
-        ``{"input": (batch, channels, length), "weight": (out, in/groups, kernel), "bias": (out,), "padding_value": (channels,)}``,
-        float64; the last one to the constant of the sides that learn it.
+        Float64 arrays: ``{"input": (batch, channels, length), "weight": (out, in/groups, kernel), "bias": (out,), "padding_value":
+        (channels,)}``.
     """
     size = np.abs if absolute else np.asarray
     weight, data, upstream = (size(array.astype(np.float64)) for array in (weight, data, upstream))
@@ -39,7 +39,7 @@ def adjoint(
     places = np.arange(plan.length_out) * spec.stride
     for out, offset, tap in np.ndindex(weight.shape):
         channel = out * spec.groups // spec.out_channels * weight.shape[1] + offset
-        at = places + tap * spec.dilation  # every element at most once
+        at = places + tap * spec.dilation  # each index occurs once
         to_weight[out, offset, tap] = (upstream[:, out] * padded[:, channel, at]).sum()
         to_padded[:, channel, at] += upstream[:, out] * weight[out, offset, tap]
     return {
@@ -51,31 +51,31 @@ def adjoint(
 
 
 def counts(spec: ConvSpec, plan: Plan) -> dict[str, int]:
-    """Return the most terms that any number of each gradient is a sum of, for a batch of two."""
+    """Return, for each gradient, the largest number of terms in any of its elements, for a batch of two."""
     matrix, _constants = _padding(plan, spec.in_channels)
     windows = np.arange(plan.length_out)[:, None] * spec.stride + np.arange(spec.kernel_size) * spec.dilation
     reads = np.bincount(windows.ravel(), minlength=plan.padded_length)  # how often each padded sample is read
     outs, summed = spec.out_channels // spec.groups, 0 if plan.copies else SUM_ROUNDINGS
-    everything = 2 * plan.length_out
+    positions = 2 * plan.length_out
     return {
         "input": int(((matrix != 0) @ reads).max(initial=1)) * outs + summed,
-        "weight": everything + summed,
-        "bias": everything,
+        "weight": positions + summed,
+        "bias": positions,
         LEARNED: 2 * int((_learned_shares(plan) != 0) @ reads) * spec.in_channels * outs + summed,
     }
 
 
 def _learned_shares(plan: Plan) -> Array:
-    """Return (padded_length,): how much of the learned constant is in each element that is convolved."""
+    """Return the coefficient of the learned constant in each padded sample, an array (padded_length,)."""
     before, after = (
-        np.zeros(side.width) if not side.learned or (shares := side.shares()) is None else shares for side in plan.sides
+        np.zeros(side.width) if not side.learned or (added := side.shares()) is None else added for side in plan.sides
     )
-    everything = np.concatenate([before, np.zeros(plan.length), after])
-    return everything[plan.cut[0] : len(everything) - plan.cut[1]]
+    shares = np.concatenate([before, np.zeros(plan.length), after])
+    return shares[plan.cut[0] : len(shares) - plan.cut[1]]
 
 
 def _padding(plan: Plan, channels: int) -> tuple[Array, Array]:
-    """Return padding as the affine function it is: (length, padded_length), what is read, and (channels, padded_length), what is added."""
+    """Return the padding as an affine function: a matrix (length, padded_length) and constants (channels, padded_length)."""
     left, right = plan.added
     matrix, constants = np.zeros((plan.length, left + plan.length + right)), np.zeros((channels, left + plan.length + right))
     matrix[:, left : left + plan.length] = np.eye(plan.length)
@@ -89,5 +89,5 @@ def _padding(plan: Plan, channels: int) -> tuple[Array, Array]:
                 else:
                     matrix[source, place] += share
     first, last = plan.cut
-    kept = slice(first, matrix.shape[1] - last)
-    return matrix[:, kept], constants[:, kept]
+    columns = slice(first, matrix.shape[1] - last)
+    return matrix[:, columns], constants[:, columns]

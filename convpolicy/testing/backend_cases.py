@@ -1,4 +1,4 @@
-"""Layers for a backend to build: every rule with every mode in turn, smallest first, and the float64 judge of what they give."""
+"""Test layers for backends, and the comparison of their outputs with the float64 reference."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from convpolicy.testing.ladder import ConformanceError
 
 Array = NDArray[Any]
 IN, OUT = 4, 8
-POLICY = "torch"  # of the layers that need any policy
-FEW = 6  # layers where one of each kind is enough
-TWO_COMPUTATIONS = 2  # the reference rounds too, in the other direction at worst
-MIRRORS = ("reflect", "symmetric", "circular")  # the modes that reach only so far
+POLICY = "torch"  # policy of layers for which the policy does not matter
+FEW = 6  # number of layers for checks that need only a few
+TWO_COMPUTATIONS = 2  # factor of the tolerance, because the layer and the reference both round
+MIRRORS = ("reflect", "symmetric", "circular")  # modes with a limited width
 RULES = (
     *(Choice(name) for name in ("valid", "half", "full", "causal", "semicausal", "torch_same", "torch-left", "paddle_same")),
     *(Choice(name, odd_side=side) for name in ("same_upper", "same_lower", "same_static") for side in ("left", "right")),
     Choice("explicit", left=2, right=1),
     Choice("explicit", left=0, right=5),
-    Choice("crop", left=-1, right=1),  # one sample added, another cut away
+    Choice("crop", left=-1, right=1),  # adds one sample, removes another
 )
-SUMS = ("odd", "odd_symmetric")  # those that also compute
+SUMS = ("odd", "odd_symmetric")  # modes whose added samples are sums
 PER_CHANNEL = np.arange(1.0, IN + 1)
 MODES = (
     Choice("zeros"),
@@ -58,7 +58,7 @@ MODES = (
 
 
 class Case(NamedTuple):
-    """One layer and one input length."""
+    """One layer, one input length and one batch size; ``str()`` is used in messages."""
 
     spec: ConvSpec
     bias: bool
@@ -70,22 +70,22 @@ class Case(NamedTuple):
     batch: int = 1
 
     def policy(self) -> Policy:
-        """Return the policy, without its framework's claims."""
+        """Return the policy of the layer; it does not claim to be a framework."""
         return _policy(self.base, self.spec.groups == self.spec.in_channels, self.rule, self.mode, self.bias)
 
     def plan(self) -> Plan | None:
-        """Return the plan, or None where the rule, the mode or the length do not allow one."""
+        """Return the plan, or None if the rule, the mode or the length do not allow one."""
         spec = self.spec
         plan: Plan | None = refuses(lambda: self.policy().plan(spec.kernel_size, spec.stride, spec.dilation, length=self.length))
         return plan if plan is not None and plan.length_out else None
 
     def request(self, values: dict[str, Array | None], dtype: str) -> LayerRequest:
-        """Return what a backend is asked to build, with these weights."""
+        """Return the request to build the layer with these weights."""
         inits = {f"{role}_init": array for role, array in values.items() if array is not None}
         return LayerRequest(self.spec, self.policy().evolve(**inits), dtype, self.execution)
 
     def size(self) -> tuple[int, ...]:
-        """Return what cases are sorted by."""
+        """Return the key by which cases are sorted."""
         spec = self.spec
         return spec.effective_kernel + self.length, spec.kernel_size, spec.stride, spec.dilation, spec.groups, self.bias
 
@@ -97,17 +97,17 @@ class Case(NamedTuple):
         )
 
     def line(self, backend: str, dtype: str) -> str:
-        """Return one line of Python that builds such a layer, with other weights, and runs it."""
+        """Return one line of Python that builds and runs such a layer, with random weights."""
         spec, policy = self.spec, self.policy()
         arguments = {
             "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups, "bias": self.bias, "padding": policy.padding,
             "padding_mode": policy.padding_mode, "policy": self.base, "backend": backend, "dtype": dtype,
             "execution": self.execution, "weight_norm": False, "seed": 0,
         }  # fmt: skip
-        words = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        keywords = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         return (
             f"from numpy import array, ones; import convpolicy; from convpolicy import Choice; "
-            f"layer = convpolicy.Conv1d({IN}, {OUT}, {spec.kernel_size}, {words}); "
+            f"layer = convpolicy.Conv1d({IN}, {OUT}, {spec.kernel_size}, {keywords}); "
             f"print(convpolicy.backends()[{backend!r}].run(layer, ones(({self.batch}, {IN}, {self.length}), {numpy_dtype(dtype)!r})))"
         )
 
@@ -116,31 +116,29 @@ class Case(NamedTuple):
 def _policy(base: str, depthwise: bool, rule: Choice, mode: Choice, bias: bool) -> Policy:
     named = named_policy(base)
     if "M" in named.part("layout")[0].axes and not depthwise:
-        named = named.evolve(layout="OIW")  # no layer of these groups has a depthwise layout
-    plain = named.evolve(
-        name="any", random_stream="numpy", weight_norm=None
-    )  # under a norm weights are equal within rounding only
+        named = named.evolve(layout="OIW")  # a depthwise layout needs depthwise groups
+    plain = named.evolve(name="any", random_stream="numpy", weight_norm=None)  # weight normalisation rounds the weights
     return plain.evolve(padding=rule, padding_mode=mode, bias=bias)
 
 
 def _shuffled(draw: random.Random, items: Sequence[Any]) -> Iterator[Any]:
-    """Yield all items in random order, again and again."""
+    """Yield all items in random order, endlessly; each item comes once per round."""
     while True:
         yield from draw.sample(list(items), len(items))
 
 
 def sample(count: int, seed: str, rules: Sequence[Choice] = RULES, modes: Sequence[Choice] = MODES) -> list[Case]:
-    """Draw cases, the same for the same seed, smallest first; no rule or mode comes again before all have come."""
+    """Draw cases that depend on the seed only, and return the smallest first; every rule and mode occurs about equally often."""
     draw = random.Random(seed)  # noqa: S311 - cases, not secrets
     bases, executions = itertools.cycle(policies()), itertools.cycle(EXECUTIONS)
-    found = [
-        _defined(draw, rule, mode, next(bases), next(executions))
+    cases = [
+        _valid_case(draw, rule, mode, next(bases), next(executions))
         for rule, mode, _number in zip(_shuffled(draw, rules), _shuffled(draw, modes), range(count))
     ]
-    return sorted(found, key=Case.size)
+    return sorted(cases, key=Case.size)
 
 
-def _defined(draw: random.Random, rule: Choice, mode: Choice, base: str, execution: str) -> Case:
+def _valid_case(draw: random.Random, rule: Choice, mode: Choice, base: str, execution: str) -> Case:
     while True:
         kernel, dilation = draw.randint(1, 6), draw.randint(1, 2)
         spec = ConvSpec(IN, OUT, kernel, draw.randint(1, 3), dilation, draw.choice((1, 2, IN)))
@@ -152,7 +150,7 @@ def _defined(draw: random.Random, rule: Choice, mode: Choice, base: str, executi
 
 
 def arrays(seed: Any, case: Case, dtype: str) -> tuple[dict[str, Array | None], Array]:
-    """Return random weight and bias (or None), and data, as a backend takes numbers of the dtype."""
+    """Return random weights by name (a bias may be None) and random data, in NumPy's dtype for the backend's dtype."""
     draw = np.random.default_rng(seed)
     shapes = case.spec.weight_shape, (OUT,), (case.batch, IN, case.length)
     weight, bias, data = (rounded(draw.standard_normal(shape), dtype) for shape in shapes)
@@ -160,51 +158,51 @@ def arrays(seed: Any, case: Case, dtype: str) -> tuple[dict[str, Array | None], 
 
 
 def numpy_dtype(dtype: str) -> str:
-    """Return the dtype of the arrays in which a backend takes and gives numbers: float32 for bfloat16, which NumPy lacks."""
+    """Return the NumPy dtype of a backend's arrays: float32 for bfloat16, which NumPy lacks, else the dtype itself."""
     return "float32" if dtype == "bfloat16" else dtype
 
 
 def judge(case: Case, values: dict[str, Array | None], data: Array, output: Any, dtype: str) -> None:
-    """Require that an output is what the float64 reference computes, up to rounding in the dtype."""
+    """Require that an output equals the float64 reference up to rounding in the dtype."""
     plan = case.plan()
     assert plan is not None
     spec = case.spec
     ideal = reference.conv1d(
-        data, values["weight"], values["bias"], left=plan.left, right=plan.right, **reference_words(case.policy()),
+        data, values["weight"], values["bias"], left=plan.left, right=plan.right, **reference_arguments(case.policy()),
         stride=spec.stride, dilation=spec.dilation, groups=spec.groups,
     )  # fmt: skip
     compare(case, output, ideal, dtype)
 
 
-def reference_words(policy: Policy) -> dict[str, Any]:
-    """Return mode, value and overflow of a policy in the words of `reference.conv1d`."""
+def reference_arguments(policy: Policy) -> dict[str, Any]:
+    """Return the mode, value and overflow of a policy as arguments of `reference.conv1d`."""
     modes = policy.modes()
     return {
-        "mode": modes[0][0].name if len(modes) == 1 else tuple(mode.name for mode, _words in modes),
-        "value": tuple(value_of(words, side) for side, words in zip(SIDES, (modes[0][1], modes[-1][1]))),
+        "mode": modes[0][0].name if len(modes) == 1 else tuple(mode.name for mode, _params in modes),
+        "value": tuple(value_of(params, side) for side, params in zip(SIDES, (modes[0][1], modes[-1][1]))),
         "overflow": modes[0][1].get("overflow", "error"),
     }
 
 
 def compare(case: Case, output: Any, ideal: reference.Reference, dtype: str) -> None:
-    """Require the shape and dtype of the reference's output, and its numbers up to rounding."""
+    """Require that an output has the shape and dtype of the reference's output, and equals it up to rounding."""
     check_array(case, "the output", output, ideal.output.shape, dtype)
     bound = TWO_COMPUTATIONS * reference.tolerance(dtype, ideal.terms, ideal.magnitude)
     within(case, "the output", output, ideal.output, bound)
 
 
-def check_array(case: Case, what: str, found: Any, shape: tuple[int, ...], dtype: str) -> None:
-    """Require a NumPy array of this shape and of the dtype."""
-    require(isinstance(found, np.ndarray), f"{what} must be a NumPy array, got {type(found).__name__}, for {case}.")
-    require(found.shape == shape, f"{what} must have shape {shape}, got {found.shape}, for {case}.")
-    wanted = numpy_dtype(dtype)
-    require(found.dtype == wanted, f"{what} of a {dtype} layer must be {wanted}, got {found.dtype}, for {case}.")
+def check_array(case: Case, what: str, array: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Require that an array is a NumPy array of this shape and dtype."""
+    require(isinstance(array, np.ndarray), f"{what} must be a NumPy array, got {type(array).__name__}, for {case}.")
+    require(array.shape == shape, f"{what} must have shape {shape}, got {array.shape}, for {case}.")
+    expected = numpy_dtype(dtype)
+    require(array.dtype == expected, f"{what} of a {dtype} layer must be {expected}, got {array.dtype}, for {case}.")
 
 
-def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> None:
-    """Require that every number is as near to the reference as the bound says."""
-    wide = found.astype(np.float64)
-    far = ~(np.abs(wide - ideal) <= bound)  # a NaN is far
+def within(case: Case, what: str, values: Array, ideal: Array, bound: Array) -> None:
+    """Require that every number differs from the reference by at most the bound."""
+    wide = values.astype(np.float64)
+    far = ~(np.abs(wide - ideal) <= bound)  # also True for NaN
     if far.any():
         at = tuple(int(axis[0]) for axis in np.nonzero(far))
         require(
@@ -216,22 +214,22 @@ def within(case: Case, what: str, found: Array, ideal: Array, bound: Array) -> N
 
 @contextmanager
 def trying(case: Case, backend: Backend, dtype: str) -> Iterator[None]:
-    """Say with which layer a part's own code failed, and how to run such a layer again."""
-    again = f" To run such a layer: {case.line(backend.name, dtype)}"
+    """Add the layer, and a line that builds and runs such a layer, to any error in a ``with`` block."""
+    reproduction = f" To run such a layer: {case.line(backend.name, dtype)}"
     try:
         yield
     except ConformanceError as error:
-        raise ConformanceError(f"{error}{again}") from error.__cause__
+        raise ConformanceError(f"{error}{reproduction}") from error.__cause__
     except Exception as error:
-        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}.{again}") from error
+        raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {case}.{reproduction}") from error
 
 
 def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: str) -> Any:
-    """Return the layer with these weights."""
+    """Build the layer of a case with these weights."""
     request = case.request(values, dtype)
     return backend.layer(request, request.policy.start_stream(0), None)
 
 
 def each_dtype(backend: Backend, count: int, seed: str) -> list[tuple[Case, str]]:
-    """Return ``count`` cases for every dtype of a backend, dtype after dtype in turn."""
+    """Return ``count`` cases for each dtype of a backend, with alternating dtypes."""
     return list(zip(sample(count * len(backend.dtypes), seed), itertools.cycle(backend.dtypes)))

@@ -1,4 +1,4 @@
-"""What a backend keeps: layers that are the float64 reference's, forward and backward, with weights that go in and come out."""
+"""Checks of a backend: its layers equal the float64 reference in outputs and gradients, and return the weights written to them."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from convpolicy.testing.ladder import Check, ConformanceError
 from convpolicy.testing.learned import learned, learned_gradient
 from convpolicy.testing.strangers import STRANGERS, stranger
 
-MAX_EXAMPLES = 60  # layers per dtype: each rule and mode a few times
-FUNCTIONS = {  # what a backend calls with which arguments
+MAX_EXAMPLES = 60  # layers per dtype, so that each rule and mode occurs a few times
+FUNCTIONS = {  # functions of a backend, with their arguments
     "build": ("request", "stream", "device"),
     "run": ("layer", "data"),
     "parameters": ("layer",),
@@ -54,8 +54,8 @@ OPTIONAL = ("gradients", "capture")
 
 
 def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
-    """Return the checks of a backend, lowest rung first; those of functions that it does not have do not apply."""
-    found = [
+    """Return the checks of a backend, lowest rung first; optional functions are checked if the backend has them."""
+    rows = [
         ("names", "names", partial(_names, backend)),
         ("signatures", "signatures", partial(_signatures, backend)),
         ("shapes", "shapes and dtypes", partial(_shapes, backend)),
@@ -68,15 +68,15 @@ def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("assign", "values", partial(assign, backend)),
     ]
     if backend.learns:
-        found.append(("learned", "values", partial(learned, backend)))
+        rows.append(("learned", "values", partial(learned, backend)))
     if backend.capture is not None:
-        found.append(("capture", "values", partial(capture, backend)))
+        rows.append(("capture", "values", partial(capture, backend)))
     if backend.gradients is not None:
         few = max(max_examples // 4, 1)
         if backend.learns:
-            found.append(("learned-gradient", "gradients", partial(learned_gradient, backend)))
-        found += [(f"gradients-{dtype}", "gradients", partial(_gradients, backend, dtype, few)) for dtype in backend.dtypes]
-    return [Check(backend, *check) for check in found]
+            rows.append(("learned-gradient", "gradients", partial(learned_gradient, backend)))
+        rows += [(f"gradients-{dtype}", "gradients", partial(_gradients, backend, dtype, few)) for dtype in backend.dtypes]
+    return [Check(backend, *check) for check in rows]
 
 
 # -- names and signatures -------------------------------------------------------------------------------------------------
@@ -92,8 +92,8 @@ def _names(backend: Backend) -> None:
         require(dtype in reference.UNIT_ROUNDOFF, f"dtypes must be of {known}, got {dtype!r}.")
         require(backend.dtypes.count(dtype) == 1, f"dtypes must name {dtype!r} once, got {backend.dtypes!r}.")
     layout: Layout = current().get("layout", backend.layout)
-    require(not layout.holds_data, f"layout must name a layout of weights, got {backend.layout!r}, which is of data.")
-    require(backend.is_installed(), f"its framework {backend.framework!r} is not installed here; install it to check it.")
+    require(not layout.holds_data, f"layout must be a weight layout, got the data layout {backend.layout!r}.")
+    require(backend.is_installed(), f"its framework {backend.framework!r} is not installed; install it to check the backend.")
 
 
 def _signatures(backend: Backend) -> None:
@@ -113,34 +113,37 @@ def _shapes(backend: Backend) -> None:
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
-            found = backend.parameters(layer)
-            require(set(found) == {"weight", "bias"}, f"parameters must give weight and bias, got {sorted(found)}, for {case}.")
+            parameters = backend.parameters(layer)
+            require(
+                set(parameters) == {"weight", "bias"},
+                f"parameters must return weight and bias, got {sorted(parameters)}, for {case}.",
+            )
             for role, value in values.items():
                 if value is None:
-                    require(found[role] is None, f"parameters gives a {role} to a layer that has none, for {case}.")
+                    require(parameters[role] is None, f"parameters must return no {role} for a layer without one, for {case}.")
                 else:
-                    check_array(case, f"its {role}", found[role], value.shape, dtype)
+                    check_array(case, f"its {role}", parameters[role], value.shape, dtype)
             plan = case.plan()
             assert plan is not None
-            before = data.copy()
+            original = data.copy()
             whole = backend.run(layer, data)
-            require(bool((data == before).all()), f"run writes into the caller's array, for {case}.")
+            require(bool((data == original).all()), f"run must not write into the caller's array, for {case}.")
         for batch in batches:
-            now = case._replace(batch=batch)
-            with trying(now, backend, dtype):
+            batched = case._replace(batch=batch)
+            with trying(batched, backend, dtype):
                 output = whole if batch == 2 else backend.run(layer, data[:batch].copy())
-                check_array(now, f"the output for a batch of {batch}", output, (batch, OUT, plan.length_out), dtype)
+                check_array(batched, f"the output for a batch of {batch}", output, (batch, OUT, plan.length_out), dtype)
 
 
 def _is_frameworks_own(backend: Backend, error: Exception) -> bool:
-    """Return True for an error that the framework raised and not the plugin."""
+    """Return whether an error was raised by the framework, not by the plugin."""
     frames = list(traceback.walk_tb(error.__traceback__))
     raised_by = str(frames[-1][0].f_globals.get("__name__")).partition(".")[0]
     return backend.framework != "numpy" and raised_by not in ("convpolicy", "numpy", backend.build.__module__.partition(".")[0])
 
 
 def _refusals(backend: Backend) -> None:
-    """What cannot be done is refused by a `ConvPolicyError`, or by the framework itself in its own way."""
+    """Invalid input raises a `ConvPolicyError`, or an error of the framework itself."""
     spec = ConvSpec(IN, OUT, 3, 1, 1, 1)
     refused = {
         "an input shorter than the kernel": (Case(spec, True, Choice("valid"), Choice("zeros"), 2, POLICY), IN),
@@ -161,7 +164,7 @@ def _refusals(backend: Backend) -> None:
                 _is_frameworks_own(backend, error),
                 f"{what} must be refused by a ConvPolicyError, got {type(error).__name__}: {error}, for {case}.",
             )
-        else:  # a framework's own layer may give an empty output instead of refusing
+        else:  # a framework's own layer may return an empty output instead of raising
             require(not np.size(output), f"{what} must be refused, got an output of shape {np.shape(output)}, for {case}.")
     request = LayerRequest(spec, case.policy(), dtype)
     _must_raise("a dtype that it does not have", partial(backend.check_dtype, "complex64"), ConvPolicyError)
@@ -173,7 +176,7 @@ def _must_raise(what: str, call: Any, kind: type[Exception]) -> None:
         call()
     except kind:
         return
-    raise ConformanceError(f"{what} must be refused, and is taken.")
+    raise ConformanceError(f"{what} must be refused, but is accepted.")
 
 
 # -- values ---------------------------------------------------------------------------------------------------------------
@@ -188,17 +191,17 @@ def _values(backend: Backend, dtype: str, count: int) -> None:
 
 
 def _strided_input(backend: Backend) -> None:
-    """An array that does not lie in memory row by row is read as its shape says."""
+    """An array that is not contiguous in memory is read correctly."""
     for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "strided")):
         case = one._replace(batch=2)
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
-            turned = data.transpose(2, 1, 0).copy().transpose(2, 1, 0)
-            judge(case, values, turned, backend.run(build(backend, case, values, dtype), turned), dtype)
+            strided = data.transpose(2, 1, 0).copy().transpose(2, 1, 0)
+            judge(case, values, strided, backend.run(build(backend, case, values, dtype), strided), dtype)
 
 
 def _lengths(backend: Backend) -> None:
-    """One layer takes inputs of several lengths, each with its own pads."""
+    """One layer accepts inputs of several lengths and pads each one correctly."""
     dtype = backend.dtypes[0]
     rules = [rule for rule in RULES if rule.name in ("same_upper", "same_lower", "causal")]
     for number, case in enumerate(sample(FEW, "lengths", rules)):
@@ -206,26 +209,26 @@ def _lengths(backend: Backend) -> None:
             values, _data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
             for length in (case.length, case.length + 1, case.length + 2, case.length):
-                now = case._replace(length=length)
-                _values, data = arrays(length, now, dtype)
-                judge(now, values, data, backend.run(layer, data), dtype)
+                resized = case._replace(length=length)
+                _values, data = arrays(length, resized, dtype)
+                judge(resized, values, data, backend.run(layer, data), dtype)
 
 
 # -- gradients ------------------------------------------------------------------------------------------------------------
 
 
 def _gradients(backend: Backend, dtype: str, count: int) -> None:
-    """The gradients to input, weight and bias are the float64 adjoint's, through every padding."""
+    """The gradients with respect to input, weight and bias equal the float64 reference, for every padding."""
     assert backend.gradients is not None
     for number, any_case in enumerate(sample(count, f"gradients {dtype}")):
-        case = any_case._replace(bias=any_case.bias or number == 0, batch=2)  # one has a bias, however few there are
+        case = any_case._replace(bias=any_case.bias or number == 0, batch=2)  # at least one layer has a bias
         with trying(case, backend, dtype):
             plan = case.plan()
             assert plan is not None
             values, data = arrays(number, case, dtype)
             draw = np.random.default_rng([7, number])
             upstream = rounded(draw.standard_normal((2, OUT, plan.length_out)), dtype)
-            found: Any = backend.gradients(build(backend, case, values, dtype), data, upstream)
+            gradients: Any = backend.gradients(build(backend, case, values, dtype), data, upstream)
             weight = values["weight"]
             assert weight is not None
             ideal = adjoint(case.spec, plan, weight, data, upstream)
@@ -233,8 +236,10 @@ def _gradients(backend: Backend, dtype: str, count: int) -> None:
             terms = counts(case.spec, plan)
             for role in ("input", "weight", "bias"):
                 if role == "bias" and not case.bias:
-                    require(found["bias"] is None, f"the gradient to a bias that is not there must be None, for {case}.")
+                    require(
+                        gradients["bias"] is None, f"the gradient to the bias of a layer without one must be None, for {case}."
+                    )
                     continue
-                check_array(case, f"the gradient to the {role}", found[role], ideal[role].shape, dtype)
+                check_array(case, f"the gradient to the {role}", gradients[role], ideal[role].shape, dtype)
                 bound = reference.tolerance(dtype, terms[role] + 1, magnitude[role])
-                within(case, f"the gradient to the {role}", found[role], ideal[role], TWO_COMPUTATIONS * bound)
+                within(case, f"the gradient to the {role}", gradients[role], ideal[role], TWO_COMPUTATIONS * bound)

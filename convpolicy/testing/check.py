@@ -1,4 +1,4 @@
-"""`check`: every check of one part, whatever its kind."""
+"""`check` runs every check of one part of any kind."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from convpolicy.testing.parametrize import checks_of
 
 
 def check(part: Any, *, max_examples: int | None = None, report: str | os.PathLike[str] | None = None) -> Report:
-    """Run every check that applies to a part, from names and signatures up to values.
+    """Run every check that applies to a part.
 
     Args:
         part: a padding rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect or file
-            format. The framework of a backend, a native framework or a file format is imported in this process.
-        max_examples: sizes, shapes or layers tried per check; None for the kind's own number.
-        report: JSON file to add the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+            format. If the part needs a framework, it is imported in this process.
+        max_examples: number of sizes, shapes or layers per check; None for the default of the kind of part.
+        report: path of a JSON file to add the results to; None for the path in ``CONVPOLICY_CONFORMANCE_REPORT``, if it is set.
 
     Returns:
         A printable `Report` in which every check passed.
 
     Raises:
-        ConformanceError: a check failed; holds the part, the check and the smallest case that shows it.
-        InvalidTypeError: no part; holds its type.
+        ConformanceError: a check failed; the message names the part and the check, and contains the smallest failing case.
+        InvalidTypeError: ``part`` is something else; the message names its type.
     """
     return climb(part, checks_of(part, max_examples), report)
 
 
 def _check_of(kind: str) -> Callable[..., Report]:
-    """Return `check` for parts of one kind, which also takes the name of a registered part."""
+    """Return a variant of `check` for one kind of part, which also accepts the name of a registered part."""
 
     def check_part(part: Any, *, max_examples: int | None = None, report: str | os.PathLike[str] | None = None) -> Report:
         if isinstance(part, str):
@@ -40,7 +40,7 @@ def _check_of(kind: str) -> Callable[..., Report]:
         return check(part, max_examples=max_examples, report=report)
 
     check_part.__name__ = check_part.__qualname__ = f"check_{kind.removesuffix(' framework').replace(' ', '_')}"
-    check_part.__doc__ = f"Run every check that applies to a {kind}, given itself or by its registered name; see `check`."
+    check_part.__doc__ = f"Run every check that applies to a {kind}, passed as an object or by its registered name; see `check`."
     return check_part
 
 

@@ -1,4 +1,4 @@
-"""What the checks of every kind of part share: names, signatures, parameters, the smallest failing case, a part on trial."""
+"""Functions that the checks of every kind of part share."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from convpolicy.registry.marks import hookimpl
 from convpolicy.testing.ladder import ConformanceError
 
 MAX_EXAMPLES = 100
-ON_TRIAL = "convpolicy.testing"  # the plugin that offers a part while it is checked
+ON_TRIAL = "convpolicy.testing"  # name of the plugin that registers a part while it is checked
 HOOKS = {kind: hook for hook, kind in KINDS.items()}
 
 
 class Sizes(NamedTuple):
-    """One convolution and one input length, all in samples; prints as a message says it."""
+    """Sizes of a convolution and an input length, all in samples; ``str()`` is used in messages."""
 
     kernel: int
     stride: int
@@ -37,29 +37,29 @@ class Sizes(NamedTuple):
         return f"kernel_size {self.kernel}, stride {self.stride}, dilation {self.dilation}, length {self.length}"
 
 
-# hypothesis shrinks towards the smallest of each
+# hypothesis shrinks each size towards its smallest value
 SIZES = some.builds(Sizes, some.integers(1, 7), some.integers(1, 4), some.integers(1, 3), some.integers(1, 24))
 
 
-def require(holds: bool, message: str) -> None:
-    """Raise `ConformanceError` with a message unless something holds."""
-    if not holds:
+def require(condition: bool, message: str) -> None:
+    """Raise `ConformanceError` with a message unless a condition is true."""
+    if not condition:
         raise ConformanceError(message)
 
 
 def smallest(
     check: Callable[..., None], max_examples: int = MAX_EXAMPLES, *, line: Callable[..., str] | None = None, **strategies: Any
 ) -> None:
-    """Call a check with examples of the strategies, by keyword; raise what it raises for the smallest example that fails.
+    """Run a check on many examples, and report the smallest one that fails.
 
     Args:
-        check: what is called.
-        max_examples: how often.
-        line: the example, by keyword, as one line of Python that shows it again.
-        **strategies: of the example.
+        check: function that is called with each example as keyword arguments.
+        max_examples: number of examples.
+        line: function that turns an example into one line of Python that reproduces the failure.
+        **strategies: hypothesis strategy of each keyword argument.
 
     Raises:
-        ConformanceError: with the message of the smallest failure, or that the same example fails and passes.
+        ConformanceError: an example fails, or the same example fails and passes; the message is that of the smallest failure.
     """
     last: dict[str, Any] = {}
 
@@ -79,7 +79,7 @@ def smallest(
             check(**example)
         except ConvPolicyError:
             raise
-        except Exception as error:  # of the part's own code, which says nothing of the example
+        except Exception as error:  # raised by the code of the part, without the example in its message
             about = ", ".join(f"{name} {value}" if isinstance(value, int) else str(value) for name, value in example.items())
             raise ConformanceError(f"it raises {type(error).__name__}: {error}, for {about}.") from error
 
@@ -87,16 +87,16 @@ def smallest(
         run()
     except Flaky:
         raise ConformanceError(
-            "it fails and passes with the same arguments, so it keeps state between calls or draws at random; let it depend on its "
-            "arguments alone."
+            "it fails and passes with the same arguments, so it keeps state between calls or is random; let it depend on its "
+            "arguments only."
         ) from None
     except ConvPolicyError as error:
-        again = f" To see it again: {line(**last)}" if line is not None else ""
-        raise ConformanceError(f"{error}{again}") from error.__cause__
+        reproduction = f" To reproduce it: {line(**last)}" if line is not None else ""
+        raise ConformanceError(f"{error}{reproduction}") from error.__cause__
 
 
 def _values(param: Param) -> Any:
-    """Return a strategy for what a parameter may be."""
+    """Return a strategy for the values of a parameter."""
     if param.allowed:
         return some.sampled_from(param.allowed)
     if param.kind == "integer":
@@ -106,7 +106,7 @@ def _values(param: Param) -> Any:
     if param.kind in ("number", "values"):
         least = -4.0 if param.minimum is None else param.minimum
         return some.integers(0, 16).map(lambda step: least + step / 2)
-    return some.just(param.default)  # an array: only its author knows of which shape
+    return some.just(param.default)  # an array, whose shape only its author knows
 
 
 def choices(part: Any) -> Any:
@@ -116,13 +116,13 @@ def choices(part: Any) -> Any:
 
 
 def check_names(part: Any) -> None:
-    """The part has a name of one word, says in one line what it is, and its parameters have names and fitting defaults."""
-    named = isinstance(part.name, str) and part.name.isprintable() and part.name.strip() and len(part.name.split()) == 1
-    require(bool(named), f"its name must be one printable word, got {part.name!r}.")
-    said = part.description
+    """Check the name, the description and the parameters of a part."""
+    is_name = isinstance(part.name, str) and part.name.isprintable() and part.name.strip() and len(part.name.split()) == 1
+    require(bool(is_name), f"its name must be printable and without spaces, got {part.name!r}.")
+    description = part.description
     require(
-        isinstance(said, str) and bool(said.strip()) and "\n" not in said,
-        f"its description must be one line, got {said!r}; give its function a docstring or pass description=.",
+        isinstance(description, str) and bool(description.strip()) and "\n" not in description,
+        f"its description must be one line, got {description!r}; give its function a docstring or pass description=.",
     )
     for name, param in getattr(part, "params", {}).items():
         require(isinstance(param, Param), f"its parameter {name!r} must be a Param, got {type(param).__name__}.")
@@ -131,25 +131,25 @@ def check_names(part: Any) -> None:
             try:
                 param.check(f"{part.name}: {name}", param.default)
             except ConvPolicyError as error:
-                raise ConformanceError(f"the default of its parameter {name!r} is not allowed by itself: {error}") from None
+                raise ConformanceError(f"the default of its parameter {name!r} is not an allowed value: {error}") from None
 
 
 def check_signature(what: str, function: Any, positional: tuple[str, ...], params: Any = ()) -> None:
-    """A function of a part takes these positional arguments, and every parameter by keyword."""
+    """Check that a function of a part accepts these positional arguments, and the parameters as keywords."""
     require(callable(function), f"{what} must be a function of ({', '.join(positional)}), got {type(function).__name__}.")
     try:
         signature = inspect.signature(function)
-    except (ValueError, TypeError):  # some of C's have none
+    except (ValueError, TypeError):  # some functions written in C have no signature
         return
     try:
         signature.bind(*positional, **dict.fromkeys(params))
     except TypeError as error:
-        wanted = ", ".join([*positional, *(f"{name}=" for name in params)])
-        raise ConformanceError(f"{what} must take ({wanted}), but has the signature {signature}: {error}.") from None
+        arguments = ", ".join([*positional, *(f"{name}=" for name in params)])
+        raise ConformanceError(f"{what} must take ({arguments}), but has the signature {signature}: {error}.") from None
 
 
 def refuses(call: Callable[[], Any]) -> Any:
-    """Return what a call gives, or None where it refuses in a sentence; a part that breaks its contract is no refusal."""
+    """Return the result of a call, or None if it raises a `ConvPolicyError` other than `PluginError`."""
     try:
         return call()
     except PluginError:
@@ -159,15 +159,15 @@ def refuses(call: Callable[[], Any]) -> Any:
 
 
 class _OnTrial:
-    """A plugin of one part; its only hook has the name of the part's kind."""
+    """A plugin with one part, whose only hook is the one for that kind of part."""
 
 
 @contextmanager
 def offered(part: Any) -> Iterator[str]:
-    """Register a part for a while, unless it is registered, and yield the name under which it is found."""
+    """Register a part during a ``with`` block, unless it is registered already, and yield its name in the registry."""
     known = PLUGINS.parts(part.kind)
-    found: Any = known.get(part.name)
-    if found is part:
+    registered: Any = known.get(part.name)
+    if registered is part:
         yield part.name
         return
     name = part.name if part.name not in known else f"{part.name} on trial"

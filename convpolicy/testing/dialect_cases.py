@@ -1,4 +1,4 @@
-"""Layers for a dialect to write, and how what it wrote is read again and compared; no framework is needed."""
+"""Test layers for dialects, and the comparison of the code they write with what they read back; no framework is needed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from convpolicy.translation.values import Expression, code_of
 from convpolicy.translation.writing import Snippet, write
 
 CHANNELS = 4
-LENGTHS = (9, 10, 11, 12)  # at which two paddings are compared
-FEW = 7  # samples of an input of known length
+LENGTHS = (9, 10, 11, 12)  # input lengths at which paddings are compared
+FEW = 7  # samples, for layers with a known input length
 PADDINGS = (
     0, 1, 2, (1, 2), (2, 0), "valid", "same_upper", "same_lower", "torch_same", "same_static", "half", "full", "causal", "semicausal",
     Choice("crop", left=1, right=1), Choice("crop", left=0, right=2),
@@ -46,11 +46,11 @@ INITIALIZERS = (
 )  # fmt: skip
 DTYPES = (None, "float32", "float64", "float16", "bfloat16")
 ACTIVATIONS = (None, "relu", "tanh", "gelu", "no_such_function")
-NAME = "conv"  # what the layer is bound to
+NAME = "conv"  # the variable that the layer is assigned to
 
 
-class Wanted(NamedTuple):
-    """One layer to write; prints as a message says it."""
+class LayerCase(NamedTuple):
+    """One layer to write; ``str()`` is used in messages."""
 
     kernel: int
     stride: int
@@ -67,18 +67,18 @@ class Wanted(NamedTuple):
     channels: Any
 
     def __str__(self) -> str:
-        said = [f"{name}={value}" for name, value in self._asdict().items() if value is not None]
-        return f"a layer of {', '.join(said)}"
+        arguments = [f"{name}={value}" for name, value in self._asdict().items() if value is not None]
+        return f"a layer with {', '.join(arguments)}"
 
     def request(self, dialect: Dialect) -> Request | None:
-        """Return what is asked for, or None where no layer can be so."""
-        made: Request | None = refuses(lambda: self._request(dialect))
-        return made
+        """Return the request, or None if there is no such layer."""
+        request: Request | None = refuses(lambda: self._request(dialect))
+        return request
 
     def _request(self, dialect: Dialect) -> Request:
-        words = {"padding": self.padding, "padding_mode": self.mode, "weight_init": self.weight_init, "bias_init": self.bias_init}
-        policy = named_policy(dialect.policy).evolve(**words, bias=bool(self.bias))
-        policy.modes()  # refuses those that do not go together
+        parts = {"padding": self.padding, "padding_mode": self.mode, "weight_init": self.weight_init, "bias_init": self.bias_init}
+        policy = named_policy(dialect.policy).evolve(**parts, bias=bool(self.bias))
+        policy.modes()  # raises for modes that cannot be combined
         values = (self.channels, 2 * CHANNELS, self.kernel, self.stride, self.dilation, self.groups)
         return Request(
             dialect.name, dict(zip(SIZES, values)), policy, bias=self.bias, length=self.length, activation=self.activation,
@@ -86,8 +86,8 @@ class Wanted(NamedTuple):
         )  # fmt: skip
 
 
-PLAIN = Wanted(3, 1, 1, 1, True, 0, "zeros", "uniform", "uniform", None, None, None, CHANNELS)
-SINGLES = (  # everything that can be said, once
+PLAIN = LayerCase(3, 1, 1, 1, True, 0, "zeros", "uniform", "uniform", None, None, None, CHANNELS)
+SINGLES = (  # the plain layer with one change each
     *(PLAIN._replace(padding=padding) for padding in PADDINGS),
     *(PLAIN._replace(mode=mode, padding=padding) for mode in MODES for padding in (1, (1, 2))),
     *(PLAIN._replace(weight_init=initial) for initial in INITIALIZERS),
@@ -99,8 +99,8 @@ SINGLES = (  # everything that can be said, once
     PLAIN._replace(groups=2),
     PLAIN._replace(bias=False),
 )
-WANTED = some.builds(
-    Wanted,
+CASES = some.builds(
+    LayerCase,
     some.integers(1, 5),
     some.integers(1, 3),
     some.integers(1, 3),
@@ -117,24 +117,29 @@ WANTED = some.builds(
 )
 
 
-def written(dialect: Dialect, wanted: Wanted) -> tuple[Request, Snippet] | None:
-    """Return what is asked for and its code, or None where it is refused in a sentence."""
-    request = wanted.request(dialect)
+def written(dialect: Dialect, case: LayerCase) -> tuple[Request, Snippet] | None:
+    """Return the request of a layer and the code that the dialect writes, or None if it refuses the layer."""
+    request = case.request(dialect)
     snippet: Snippet | None = None if request is None else refuses(lambda: write(request, dialect, NAME))
     return None if request is None or snippet is None else (request, snippet)
 
 
-def plainly(dialect: Dialect, wanted: Wanted) -> Wanted:
-    """Return a layer with the initial values of the dialect's policy, for which nothing is written."""
-    own = named_policy(dialect.policy)
-    return wanted._replace(weight_init=own.weight_init, bias_init=own.bias_init)
+def plainly(dialect: Dialect, case: LayerCase) -> LayerCase:
+    """Return the layer with the initializers of the dialect's policy, which need no code."""
+    policy = named_policy(dialect.policy)
+    return case._replace(weight_init=policy.weight_init, bias_init=policy.bias_init)
 
 
 def read(dialect: Dialect, code: str, in_channels: Any = CHANNELS) -> list[Request]:
-    """Return what every call in a file of a dialect asks for.
+    """Return one request per call in a file of a dialect.
+
+    Args:
+        dialect: the dialect.
+        code: text of the file.
+        in_channels: number of input channels, for classes whose calls do not contain it.
 
     Raises:
-        ConvPolicyError: a call that is refused, or none.
+        ConvPolicyError: a call is refused, or the file has none.
     """
     context = Context(dialect=dialect, framework=dialect.name, policy=named_policy(dialect.policy))
     pair = Pair(context, dialect, known_paths([dialect], dialect))
@@ -142,7 +147,7 @@ def read(dialect: Dialect, code: str, in_channels: Any = CHANNELS) -> list[Reque
 
 
 def unbound(tree: ast.Module) -> set[str]:
-    """Return the names that code reads and nothing in it binds."""
+    """Return the names that code uses and does not define."""
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     bound = {node.id for node in names if isinstance(node.ctx, ast.Store)}
     bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
@@ -152,50 +157,53 @@ def unbound(tree: ast.Module) -> set[str]:
 
 
 def imports(tree: ast.Module) -> list[ast.alias]:
-    """Return what code imports."""
+    """Return everything that code imports."""
     return [alias for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names]
 
 
 # -- the meaning of what was written --------------------------------------------------------------------------------------
 
 
-def judge(dialect: Dialect, request: Request, snippet: Snippet, found: Request, about: str) -> None:
-    """Require that a layer that was read means what was written, but for what a comment says of it."""
+def judge(dialect: Dialect, request: Request, snippet: Snippet, result: Request, about: str) -> None:
+    """Require that the layer read back is the one that was written, apart from differences stated in a comment."""
     target = dialect.target_class(request.layer)
     for name in SIZES:
-        _same(name, request.values[name], found.values[name], about)
-    _same("bias", request.bias, found.bias, about)
-    said = (*snippet.notes, *found.notes)
-    if not any("dtype" in note for note in said):
-        _same("dtype", request.dtype or "float32", found.dtype or "float32", about)
-    if found.activation is not None or "activation" in target.names:
-        _same("activation", request.activation, found.activation, about)
+        _same(name, request.values[name], result.values[name], about)
+    _same("bias", request.bias, result.bias, about)
+    notes = (*snippet.notes, *result.notes)
+    if not any("dtype" in note for note in notes):
+        _same("dtype", request.dtype or "float32", result.dtype or "float32", about)
+    if result.activation is not None or "activation" in target.names:
+        _same("activation", request.activation, result.activation, about)
     before = bool(target.padding(request).before)
-    if not any(note.startswith("pads:") for note in found.notes):
-        _same_pads(request, found, about, before=before)
+    if not any(note.startswith("pads:") for note in result.notes):
+        _same_pads(request, result, about, before=before)
     for role in ("weight", "bias") if request.bias is not False else ("weight",):
         tensor = getattr(named_policy(dialect.policy).part("layout")[0], role)
-        if not any("initial" in note or f".{tensor}" in note for note in found.notes):  # else a comment says it
+        if not any(
+            "initial" in note or f".{tensor}" in note for note in result.notes
+        ):  # otherwise a comment states the difference
             default = any(note.startswith(f"initial {role}:") for note in snippet.notes)
-            _same_values(role, attrs.evolve(request, policy=named_policy(dialect.policy)) if default else request, found, about)
+            _same_values(role, attrs.evolve(request, policy=named_policy(dialect.policy)) if default else request, result, about)
 
 
-def _same(name: str, wanted: Any, found: Any, about: str) -> None:
-    one, two = (value if isinstance(value, (str, type(None))) else code_of(value) for value in (wanted, found))
-    require(one == two, f"it writes {name} {one} so that it is read as {two}, {about}.")
+def _same(name: str, expected: Any, actual: Any, about: str) -> None:
+    one, two = (value if isinstance(value, (str, type(None))) else code_of(value) for value in (expected, actual))
+    require(one == two, f"it writes {name} {one}, but reads it back as {two}, {about}.")
 
 
-def _same_pads(request: Request, found: Request, about: str, *, before: bool) -> None:
-    """Compare the samples on each side at some lengths; where a layer before pads, the convolution itself must not."""
+def _same_pads(request: Request, result: Request, about: str, *, before: bool) -> None:
+    """Compare the padding at several lengths; if a layer before the convolution pads, the convolution must not."""
     for length in (request.length,) if request.length is not None else LENGTHS:
-        wanted = (0, 0, None) if before else _added(request, length)
-        got = _added(found, length)
-        if wanted is None:
+        expected = (0, 0, None) if before else _added(request, length)
+        actual = _added(result, length)
+        if expected is None:
             continue
-        where = "in a layer before, and again in the convolution" if before else "so"
+        where = " in a layer before the convolution" if before else ""
         require(
-            got == wanted,
-            f"it writes the padding {where} that the convolution has (left, right, mode) {got} in place of {wanted} at length {length}, {about}.",
+            actual == expected,
+            f"it writes the padding{where}, but the convolution itself pads (left, right, mode) {actual} instead of {expected} at length {length}, "
+            f"{about}.",
         )
 
 
@@ -205,22 +213,22 @@ def _added(request: Request, length: int) -> tuple[Any, ...] | None:
     if plan is None:
         return None
     mode = policy.padding_mode
-    said = (mode.name, tuple((name, value) for name, value in mode.params if name != "overflow"))
-    return plan.left, plan.right, said if plan.left > 0 or plan.right > 0 else None
+    description = (mode.name, tuple((name, value) for name, value in mode.params if name != "overflow"))
+    return plan.left, plan.right, description if plan.left > 0 or plan.right > 0 else None
 
 
-def _same_values(role: str, request: Request, found: Request, about: str) -> None:
-    one, two = (distribution_of(each.policy, role) for each in (request, found))
+def _same_values(role: str, request: Request, result: Request, about: str) -> None:
+    one, two = (distribution_of(each.policy, role) for each in (request, result))
     if one is not None and two is not None and one.kind != two.kind:
-        one, two = in_numbers(one, request), in_numbers(two, found)
+        one, two = in_numbers(one, request), in_numbers(two, result)
     require(
         one is not None and two is not None and _alike(one, two),
-        f"it writes the initial {role} {_shown(one)} so that it is read as {_shown(two)}, {about}; say in a comment what it cannot write.",
+        f"it writes the initial {role} {_shown(one)}, but reads it back as {_shown(two)}, {about}; write a comment if it differs.",
     )
 
 
 def _shown(distribution: Distribution | None) -> str:
-    return "of no known distribution" if distribution is None else f"{distribution.kind} {dict(distribution.parameters)}"
+    return "of unknown distribution" if distribution is None else f"{distribution.kind} {dict(distribution.parameters)}"
 
 
 def _alike(one: Distribution, two: Distribution) -> bool:
@@ -234,12 +242,12 @@ def _alike(one: Distribution, two: Distribution) -> bool:
 
 
 def parsed(code: str, about: str) -> ast.Module:
-    """Return the tree of code that was written.
+    """Return the syntax tree of code that a dialect wrote.
 
     Raises:
-        ConformanceError: it is no Python; holds the line.
+        ConformanceError: the code is not valid Python; the message contains the line.
     """
     try:
         return ast.parse(code)
     except SyntaxError as error:
-        raise ConformanceError(f"it writes {error.text!r}, which is no Python: {error.msg}, {about}.") from error
+        raise ConformanceError(f"it writes {error.text!r}, which is not valid Python: {error.msg}, {about}.") from error

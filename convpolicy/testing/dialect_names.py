@@ -1,4 +1,4 @@
-"""The names and signatures of a dialect: aliases, classes, tables, imports and functions."""
+"""Checks of a dialect's names and signatures: aliases, classes, tables, imports and functions."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from convpolicy.translation.dialect import Dialect, Reader, SourceClass, Writer
 from convpolicy.translation.reading import REQUIRED, SIZES
 
 COMMON = {*SIZES, "bias", "padding", "padding_mode", "weight_init", "bias_init", "dtype", "device", "activation", "data_format"}
-NEEDED = ("out_channels", "kernel_size")  # what every class says
+NEEDED = ("out_channels", "kernel_size")  # parameters of every class
 
 
 def names(dialect: Dialect) -> None:
-    """The part is named once, and says what it can do."""
+    """Its name and aliases are valid and unique, and it has a reader or a writer."""
     check_names(dialect)
     require(dialect.reader is not None or dialect.writer is not None, "it must have a reader or a writer; pass one.")
-    named_policy(dialect.policy)  # refuses in a sentence a policy that is not there
+    named_policy(dialect.policy)  # raises for an unknown policy
     others = [other for other in current().parts("dialect").values() if other.name != dialect.name]
-    taken = {name: other.name for other in others for name in (other.name, *other.aliases)}
+    owners = {name: other.name for other in others for name in (other.name, *other.aliases)}
     require(isinstance(dialect.aliases, tuple), f"aliases must be a tuple of names, got {dialect.aliases!r}.")
     for alias in dialect.aliases:
-        word = isinstance(alias, str) and alias.isprintable() and len(alias.split()) == 1 and "@" not in alias
-        require(word, f"an alias must be one printable word without '@', got {alias!r}.")
-        require(alias != dialect.name, f"an alias must be another name than its own, got {alias!r}; take it out.")
+        is_name = isinstance(alias, str) and alias.isprintable() and len(alias.split()) == 1 and "@" not in alias
+        require(is_name, f"an alias must be printable and without spaces and '@', got {alias!r}.")
+        require(alias != dialect.name, f"an alias must differ from the name of the dialect, got {alias!r}; remove it.")
         require(
-            alias not in taken, f"alias {alias!r} must be no name of another dialect, but is of {taken.get(alias)!r}; rename it."
+            alias not in owners, f"alias {alias!r} must be unique, but dialect {owners.get(alias)!r} has that name; rename it."
         )
 
 
 def classes(dialect: Dialect, reader: Reader) -> None:
-    """Every class that is read has another name, and tables of its parameters."""
+    """The classes of the reader have unique names and valid tables of parameters."""
     require(bool(reader.classes), "its reader must have a class; list one, or pass reader=None.")
     paths = [path for source in reader.classes for path in (source.title, *source.paths)]
     for path in paths:
         require(
-            all(word.isidentifier() for word in path.split(".")) and "." in path,
+            all(part.isidentifier() for part in path.split(".")) and "." in path,
             f"a class must have a dotted name such as 'mylib.nn.Conv1d', got {path!r}.",
         )
         require(paths.count(path) == 1, f"a class must be listed once, got {path!r} twice.")
     for source in reader.classes:
         _class(source)
-        named_policy(dialect.policy).evolve(**source.policy)  # refuses in a sentence what no policy has
+        named_policy(dialect.policy).evolve(**source.policy)  # raises for what a policy does not have
     for name in reader.initializers:
-        plain = name == name.lower().replace("_", "")
-        require(plain, f"initializers must have names in lower case without underscores, got {name!r}; it is never found.")
+        is_plain = name == name.lower().replace("_", "")
+        require(is_plain, f"initializers must have names in lower case without underscores, got {name!r}, which never matches.")
 
 
 def _class(source: SourceClass) -> None:
@@ -65,11 +65,11 @@ def _class(source: SourceClass) -> None:
     doubled = [name for name in common if common.count(name) > 1]
     require(not doubled, f"{title} must have one parameter for {doubled[:1]}, got two.")
     lost = [name for name in names if source.parameters[name] is REQUIRED and source.names.get(name, name) not in COMMON]
-    require(not lost, f"parameter {lost[:1]} of {title} must have a common name, as a call always says it; add it to names.")
+    require(not lost, f"parameter {lost[:1]} of {title} must have a common name, as every call has it; add it to names.")
 
 
-def words(writer: Writer) -> None:
-    """Every class that is written has words for what is common, and its names an import."""
+def tables(writer: Writer) -> None:
+    """The classes of the writer have valid tables of names and templates, and each name in the code has an import."""
     for target in writer.classes:
         strange = [name for name in target.names if name not in COMMON]
         require(not strange, f"names of {target.code} must have common names as keys, got {strange[:1]}.")
@@ -81,14 +81,14 @@ def words(writer: Writer) -> None:
             ) from error
     for name, line in writer.imports.items():
         bound = {(alias.asname or alias.name).partition(".")[0] for alias in imports(parsed(line, f"as the import of {name!r}"))}
-        require(name in bound, f"imports must bring the name that they are listed under, got {line!r} for {name!r}.")
+        require(name in bound, f"imports must define the name that they are listed under, got {line!r} for {name!r}.")
     for template in ("sequence", "dtype", "has_bias"):
         text = getattr(writer, template)
-        require("{}" in text, f"{template} must hold {{}}, got {text!r}.")
+        require("{}" in text, f"{template} must contain {{}}, got {text!r}.")
 
 
 def signatures(dialect: Dialect) -> None:
-    """Every function takes what it is called with."""
+    """Every function accepts the arguments that it is called with."""
     if dialect.reader is not None:
         for source in dialect.reader.classes:
             check_signature(f"meaning of {source.title}", source.meaning, ("arguments",))

@@ -1,4 +1,4 @@
-"""A backend with one fault, for every fault that a backend may have: each is rejected, or the checks could not fail."""
+"""Deliberately broken variants of a backend, which the checks must reject."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
 from convpolicy.parts.choice import Choice, FrozenArray
 
 OTHER_SIDE = {"left": "right", "right": "left"}
-COPIED = {"odd": "reflect", "odd_symmetric": "symmetric", "linear_ramp": "constant"}  # a sum -> a mode that adds less
+COPIED = {"odd": "reflect", "odd_symmetric": "symmetric", "linear_ramp": "constant"}  # mode -> a mode with fewer terms
 
 
 def _other_side(policy: Policy) -> Policy:
@@ -42,12 +42,12 @@ def _sides_exchanged(policy: Policy) -> Policy:
 
 
 def _channels_reversed(policy: Policy) -> Policy:
-    def turned(value: Any) -> Any:
+    def reversed_value(value: Any) -> Any:
         if isinstance(value, Choice):
-            return Choice(value.name, **{name: turned(inner) for name, inner in value.params})
+            return Choice(value.name, **{name: reversed_value(inner) for name, inner in value.params})
         return value.array[::-1] if isinstance(value, FrozenArray) else value
 
-    return policy.evolve(padding_mode=turned(policy.padding_mode))
+    return policy.evolve(padding_mode=reversed_value(policy.padding_mode))
 
 
 def _copied(policy: Policy) -> Policy:
@@ -64,10 +64,10 @@ def _of_policy(change: Callable[[Policy], Policy]) -> Callable[[LayerRequest], L
     return lambda request: attrs.evolve(request, policy=change(request.policy))
 
 
-# fault -> what is built in place of what was asked for
+# fault -> the change to the layer that is built
 BUILT: dict[str, Callable[[LayerRequest], LayerRequest]] = {
     "sides swapped": _swapped,
-    "odd element on the other side": _of_policy(_other_side),
+    "extra sample on the other side": _of_policy(_other_side),
     "zeros whatever the mode": _of_policy(lambda policy: policy.evolve(padding_mode="zeros")),
     "pads 1e-3 more": _of_policy(_raised),
     "modes and constants of the sides exchanged": _of_policy(_sides_exchanged),
@@ -78,7 +78,7 @@ BUILT: dict[str, Callable[[LayerRequest], LayerRequest]] = {
     "stride ignored": lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, stride=1)),
     "dilation ignored": lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, dilation=1)),
 }
-# fault -> what is computed in place of ``run(layer, data)``
+# fault -> the function that replaces ``run(layer, data)``
 RUN: dict[str, Callable[[Backend, Any, Any], Any]] = {
     "input reversed": lambda backend, layer, data: backend.run(layer, data[..., ::-1].copy()),
     "input channels reversed": lambda backend, layer, data: backend.run(layer, data[:, ::-1].copy()),
@@ -92,24 +92,24 @@ RUN: dict[str, Callable[[Backend, Any, Any], Any]] = {
 
 
 def faults_of(backend: Backend) -> dict[str, Backend]:
-    """Return the backend with one fault each: a suite that accepts one of them proves nothing of the backend.
+    """Return deliberately broken variants of a backend, so that you can confirm that your checks reject them.
 
     Args:
-        backend: one that passes `check_backend`.
+        backend: a backend that passes `check_backend`.
 
     Returns:
-        What is wrong -> a backend; those of functions that it does not have are left out.
+        Broken backends by a description of the fault. Faults of functions that the backend does not have are left out.
     """
-    found = {fault: attrs.evolve(backend, build=_building(backend, change)) for fault, change in BUILT.items()}
-    found |= {fault: attrs.evolve(backend, run=_running(backend, change)) for fault, change in RUN.items()}
-    found["seed ignored"] = attrs.evolve(backend, build=lambda request, _stream, device: backend.build(request, None, device))
-    found["assign ignored"] = attrs.evolve(backend, assign=lambda _layer, _values: None)
+    variants = {fault: attrs.evolve(backend, build=_building(backend, change)) for fault, change in BUILT.items()}
+    variants |= {fault: attrs.evolve(backend, run=_running(backend, change)) for fault, change in RUN.items()}
+    variants["seed ignored"] = attrs.evolve(backend, build=lambda request, _stream, device: backend.build(request, None, device))
+    variants["assign ignored"] = attrs.evolve(backend, assign=lambda _layer, _values: None)
     roles = ("input", "weight", "bias", *([LEARNED] if backend.learns else []))
     if backend.learns:
-        found["learned constant taken as 1"] = attrs.evolve(backend, run=_running(backend, _as_one))
+        variants["learned constant taken as 1"] = attrs.evolve(backend, run=_running(backend, _as_one))
     for role in roles if backend.gradients is not None else ():
-        found[f"gradient to the {role} doubled"] = attrs.evolve(backend, gradients=_doubling(backend, role))
-    return found
+        variants[f"gradient to the {role} doubled"] = attrs.evolve(backend, gradients=_doubling(backend, role))
+    return variants
 
 
 def _building(backend: Backend, change: Callable[[LayerRequest], LayerRequest]) -> Callable[..., Any]:
@@ -133,8 +133,8 @@ def _running(backend: Backend, change: Callable[[Backend, Any, Any], Any]) -> Ca
 def _doubling(backend: Backend, role: str) -> Callable[..., Any]:
     def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
         assert backend.gradients is not None
-        found = dict(backend.gradients(layer, data, upstream))
-        gradient = found.get(role)
-        return found if gradient is None else found | {role: np.multiply(gradient, 2, dtype=gradient.dtype)}
+        all_gradients = dict(backend.gradients(layer, data, upstream))
+        gradient = all_gradients.get(role)
+        return all_gradients if gradient is None else all_gradients | {role: np.multiply(gradient, 2, dtype=gradient.dtype)}
 
     return gradients

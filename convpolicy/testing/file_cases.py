@@ -1,4 +1,4 @@
-"""Tensors for a file format to write, and what it does with them: written and read, or refused before there is a file."""
+"""Test tensors for file formats, and functions that write and read them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from convpolicy.errors import ConvPolicyError, PluginError
 from convpolicy.testing.common import require
 from convpolicy.testing.ladder import ConformanceError
 
-FIRST = 8  # bytes of the widest real number
-PIECE = 7  # bytes that a writer gets at once: no multiple of any element
-FDS = Path("/proc/self/fd")  # where there is one, the open files of this process
+FIRST = 8  # bytes of the widest real dtype
+PIECE = 7  # bytes that a writer gets at a time, which is not a multiple of any element size
+FDS = Path("/proc/self/fd")  # the open files of this process, on systems that list them
 ODD = ("<U3", "|V2", "no_such_dtype")  # dtypes that most files do not have
 
 
 class Tensor(NamedTuple):
-    """One tensor; prints as a message says it."""
+    """One tensor; ``str()`` is used in messages."""
 
     name: str
     shape: tuple[int, ...]
@@ -35,14 +35,14 @@ class Tensor(NamedTuple):
 
     @property
     def entry(self) -> Entry:
-        """The entry that a writer gets."""
+        """The `Entry` of the tensor."""
         if has_holder(self.dtype):
             return entry(self.name, self.shape, self.dtype)
         return Entry(self.name, self.shape, self.dtype, len(self.data))
 
 
 def tensor(name: str = "weight", shape: tuple[int, ...] = (2, 3), dtype: str = "float32", seed: int = 0) -> Tensor:
-    """Return a tensor of random bits, the first of them 1, which is a NaN of floating-point numbers; a bool's are 0 and 1."""
+    """Return a tensor of random bits. The first floating-point number is a NaN; booleans are 0 and 1."""
     size = entry(name, shape, dtype).size if has_holder(dtype) else int(np.prod(shape))
     bits = np.random.default_rng(seed).integers(0, 2 if dtype == "bool" else 256, size, dtype=np.uint8)
     bits[:FIRST] = np.maximum(bits[:FIRST], 1 if dtype == "bool" else 255)
@@ -51,7 +51,7 @@ def tensor(name: str = "weight", shape: tuple[int, ...] = (2, 3), dtype: str = "
 
 
 class Memory(Reader):
-    """Tensors in memory, as a writer gets them: in small pieces, each valid until the next one."""
+    """Read tensors from memory in small pieces, each of which is valid until the next one."""
 
     title = "memory"
 
@@ -61,7 +61,7 @@ class Memory(Reader):
         self.entries = tuple(each.entry for each in tensors)
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
-        """Yield the bytes of a tensor from one buffer, which each piece overwrites."""
+        """Yield the bytes of a tensor from one buffer, which every piece overwrites."""
         data = self.data[entry.name]
         buffer = bytearray(max(PIECE, len(data) // PIECE))
         for at in range(0, len(data), len(buffer)):
@@ -73,7 +73,7 @@ class Memory(Reader):
 
 @contextmanager
 def folder(part: FileFormat) -> Iterator[Path]:
-    """Yield the path of a file of a format that is not there yet, in a new folder."""
+    """Yield a path for a new file of a format, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="convpolicy-") as name:
         yield Path(name).resolve() / f"weights{part.suffix}"
 
@@ -85,30 +85,30 @@ def write(
     metadata: Mapping[str, str] | None = None,
     reader: Reader | None = None,
 ) -> bool:
-    """Write a file; return False where its writer refuses it, in a sentence and before there is a file.
+    """Write a file, and return whether the format accepted the tensors.
 
     Args:
         part: the format.
-        path: of the file, which is not there yet.
-        tensors: what to write.
+        path: path of the file, which must not exist.
+        tensors: tensors to write.
         metadata: text for the whole file.
-        reader: of the same format, whose entries are copied; None: the tensors are written from memory.
+        reader: reader of the same format, to copy the tensors from; None to write them from memory.
 
     Raises:
-        ConformanceError: it refuses too late, or leaves something behind; holds the first tensor.
-        PluginError: it fails.
+        ConformanceError: the writer refuses a tensor after it has created a file; the message names the first tensor.
+        PluginError: the writer fails.
     """
     rows = list(tensors)
     source = Memory(rows) if reader is None else reader
-    about = f"for {rows[0]}" if rows else "for no tensor"
+    about = f"for {rows[0]}" if rows else "without tensors"
     job = Job(path, path.with_name, tuple(row.entry for row in rows), metadata or {}, source)
     try:
         writer = part.create(job)
     except PluginError:
         raise
     except ConvPolicyError as error:
-        left = sorted(file.name for file in path.parent.iterdir())
-        require(not left, f"it leaves {left} behind when it refuses to write, {about}; refuse before the file is created.")
+        files = sorted(file.name for file in path.parent.iterdir())
+        require(not files, f"it leaves {files} behind when it refuses to write, {about}; refuse before the file is created.")
         require(
             len(rows) != 1 or repr(rows[0].name)[1:10] in str(error) or "own-source" in part.declares,
             f"it must name the tensor that it refuses, got {str(error)!r}, {about}.",
@@ -127,58 +127,58 @@ def write(
         raise
     except ConvPolicyError as error:
         raise ConformanceError(
-            f"it refuses what it has begun to write, {about}: {error} Refuse before the file is created, in __init__."
+            f"it refuses a tensor after it has created the file, {about}: {error} Refuse before that, in __init__."
         ) from error
     finally:
         writer.close()
-    require(path.is_file(), f"it must write the file it is asked for, which is not there, {about}.")
+    require(path.is_file(), f"it must write the file at job.path, which does not exist, {about}.")
     require(not opened(path), f"it keeps the file open after close, {about}.")
     return True
 
 
 def read(part: FileFormat, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the metadata of a file; the last tensor is read first.
+    """Return the tensors and the metadata of a file. The tensors are read in reverse order.
 
     Raises:
         ConvPolicyError, OSError: the file is refused.
-        ConformanceError: the reader keeps the file open, or gives other bytes than its entries say.
+        ConformanceError: the reader keeps the file open, or yields another number of bytes than an entry has.
     """
     reader = part.open(path)
-    found = {}
+    tensors = {}
     try:
         for row in reversed(reader.entries):
             with named_faults(f"reading {row.name!r}", part):
                 data = b"".join(map(bytes, reader.pieces(row)))
             require(
                 len(data) == row.size,
-                f"pieces must give the {row.size} bytes of {row.name!r}, shape {row.shape}, {row.dtype}, got {len(data)}.",
+                f"pieces must return the {row.size} bytes of {row.name!r}, shape {row.shape}, {row.dtype}, got {len(data)}.",
             )
-            found[row.name] = Tensor(row.name, row.shape, row.dtype, data)
+            tensors[row.name] = Tensor(row.name, row.shape, row.dtype, data)
         metadata = dict(reader.metadata)
     finally:
         reader.close()
-    require(not opened(path), "it keeps the file open after close; close what it opened.")
-    return found, metadata
+    require(not opened(path), "it keeps the file open after close; close every file.")
+    return tensors, metadata
 
 
-def judge(tensors: Iterable[Tensor], found: Mapping[str, Tensor], *, bits: bool) -> None:
-    """Require that the tensors that were read are those that were written."""
+def judge(tensors: Iterable[Tensor], result: Mapping[str, Tensor], *, bits: bool) -> None:
+    """Require that the tensors that were read are those that were written; ``bits`` also compares their bytes."""
     rows = {row.name: row for row in tensors}
-    require(set(found) == set(rows), f"it must read the tensors {sorted(rows)} that it wrote, got {sorted(found)}.")
+    require(set(result) == set(rows), f"it must read the tensors {sorted(rows)} that it wrote, got {sorted(result)}.")
     for name, row in rows.items():
-        got = found[name]
-        require((got.shape, got.dtype) == (row.shape, row.dtype), f"it must read {row} as it was written, got {got}.")
-        require(not bits or got.data == row.data, f"it must read the bits that were written, got others for {row}.")
+        actual = result[name]
+        require((actual.shape, actual.dtype) == (row.shape, row.dtype), f"it must read back {row}, got {actual}.")
+        require(not bits or actual.data == row.data, f"it must read the bits that were written, actual others for {row}.")
 
 
 def opened(path: Path) -> bool:
-    """Whether this process has a file of the path's folder open, where that can be told."""
+    """Return whether this process has a file in the folder of a path open; False on systems that do not list open files."""
     if not FDS.is_dir():
         return False
     places: list[Path] = []
     for number in FDS.iterdir():
         try:
             places.append(number.readlink())
-        except OSError:  # closed meanwhile
+        except OSError:  # the file has been closed meanwhile
             continue
     return any(path.parent in place.parents for place in places)

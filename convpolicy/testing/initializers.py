@@ -1,4 +1,4 @@
-"""What an initializer keeps: fresh finite numbers of the target's shape, drawn from the stream it is given and nothing else."""
+"""Checks of an initializer: it draws new, finite numbers of the right shape, and only from the stream that it gets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPECS = some.builds(
 
 def checks(initializer: Initializer, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of an initializer, lowest rung first."""
-    found = [
+    rows = [
         ("names", "names", partial(check_names, initializer)),
         ("signature", "signatures", partial(_signature, initializer)),
         ("shapes", "shapes and dtypes", partial(_each, initializer, max_examples, _shapes)),
@@ -39,7 +39,7 @@ def checks(initializer: Initializer, max_examples: int = MAX_EXAMPLES) -> list[C
         ("repeatable", "values", partial(_each, initializer, max_examples, _repeatable)),
         ("fresh", "values", partial(_each, initializer, max_examples, _fresh)),
     ]
-    return [Check(initializer, *check) for check in found]
+    return [Check(initializer, *check) for check in rows]
 
 
 def _each(initializer: Initializer, max_examples: int, check: Any) -> None:
@@ -55,15 +55,15 @@ def _signature(initializer: Initializer) -> None:
 
 
 def _filled(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice, seed: int = 0) -> NDArray[Any] | None:
-    """Return what it draws in float64, or None where it refuses; a parameter that is an array gets one of the target's shape."""
+    """Return the initial values in float64, or None if the initializer refuses; array parameters get the target's shape."""
     shape = spec.weight_shape if role == "weight" else (spec.out_channels,)
     target = Target(shape, spec.fans, spec.groups)
-    given = {
+    array_params = {
         name: np.arange(float(np.prod(shape))).reshape(shape)
         for name, param in initializer.params.items()
         if param.kind == "array" and param.default is None
     }
-    arguments = initializer.arguments(Choice(choice.name, **{**dict(choice.params), **given}))
+    arguments = initializer.arguments(Choice(choice.name, **{**dict(choice.params), **array_params}))
     layout: Layout = current().get("layout", "OIW")
     draws = Draws(NumpyStream(seed), layout, spec.groups, "float64")
     drawn: NDArray[Any] | None = refuses(lambda: initializer.fill(draws, target, arguments))
@@ -76,15 +76,15 @@ def _about(spec: ConvSpec, role: str, choice: Choice) -> str:
 
 
 def _shapes(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
-    _filled(initializer, spec, role, choice)  # a wrong shape or dtype is a PluginError, which says what came
+    _filled(initializer, spec, role, choice)  # a wrong shape or dtype raises a PluginError
 
 
 def _accepts(initializer: Initializer) -> None:
     tried = [ConvSpec(channels, channels, kernel, 1, 1, 1) for channels in (1, 2, 4) for kernel in (1, 3)]
-    taken = [_filled(initializer, spec, role, Choice(initializer.name)) for spec in tried for role in ROLES]
+    results = [_filled(initializer, spec, role, Choice(initializer.name)) for spec in tried for role in ROLES]
     require(
-        any(values is not None for values in taken),
-        "it refuses every weight and every bias tried; raise ValueError only for shapes that it cannot fill.",
+        any(values is not None for values in results),
+        "it refuses every weight and every bias; raise ValueError only for shapes that it cannot fill.",
     )
 
 
@@ -97,25 +97,25 @@ def _finite(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice)
 
 
 def _repeatable(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
-    """The numbers come from ``draws`` and from nothing that others share, which stays as it was."""
+    """The numbers depend on ``draws`` only, and the global random states do not change."""
     about = _about(spec, role, choice)
     one, two = twice(lambda: _filled(initializer, spec, role, choice), about, "draw from draws")
     require(
         one is None or two is None or one.tobytes() == two.tobytes(),
-        f"it draws other numbers after the same seed {about}; draw from draws and from nothing else.",
+        f"it draws other numbers after the same seed {about}; draw only from draws.",
     )
 
 
 def _fresh(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice) -> None:
-    """Training writes into what is drawn: the next layer does not see it."""
+    """A new array is returned each time, so that training one layer does not change the next one."""
     one = _filled(initializer, spec, role, choice)
     if one is None:
         return
-    kept = one.copy()
+    original = one.copy()
     if one.flags.writeable:
         one += 1
     two = _filled(initializer, spec, role, choice)
     require(
-        two is not None and two.tobytes() == kept.tobytes() and not np.shares_memory(one, two),
-        f"it gives the same array again {_about(spec, role, choice)}, so that two layers share their numbers; return a new one.",
+        two is not None and two.tobytes() == original.tobytes() and not np.shares_memory(one, two),
+        f"it returns the same array twice {_about(spec, role, choice)}, so that two layers share their numbers; return a new one.",
     )

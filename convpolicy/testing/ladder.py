@@ -1,4 +1,4 @@
-"""The ladder: checks in rungs, each rung reached only when all below it hold; what is found, as text and as JSON."""
+"""The ladder of checks: a rung is reached only if every check below it passes. Results are text and JSON."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import attrs
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 
 RUNGS = ("names", "signatures", "shapes and dtypes", "values", "gradients")
-REPORT = "CONVPOLICY_CONFORMANCE_REPORT"  # the file that every check is written to
+REPORT = "CONVPOLICY_CONFORMANCE_REPORT"  # environment variable with the path of the report
 SCHEMA = 1
 PASSED, FAILED, EXPECTED, NOT_REACHED = "passed", "failed", "expected failure", "not reached"
 
 
 class ConformanceError(AssertionError, ConvPolicyError):
-    """A part that does not keep what convpolicy asks of it; the message names the part, the check, the fault and the smallest
-    case found.
+    """Raised when a part fails a check.
+
+    The message names the part, the check, the fault and the smallest failing case.
 
     Attributes:
-        report: the `Report` of the whole ladder, or None from a single check.
+        report: `Report` of all checks of the part, or None if a single check was run.
     """
 
     report: Report | None = None
@@ -32,8 +33,13 @@ class ConformanceError(AssertionError, ConvPolicyError):
 
 @attrs.frozen
 class Result:
-    """One check of one part: its name, its rung, the verdict (``passed``, ``failed``, ``expected failure`` or ``not reached``)
-    and what was found.
+    """Result of one check.
+
+    Attributes:
+        check: name of the check.
+        rung: one of `RUNGS`.
+        verdict: ``passed``, ``failed``, ``expected failure`` or ``not reached``.
+        message: the fault and the smallest failing case; empty if the check passed.
     """
 
     check: str
@@ -44,11 +50,13 @@ class Result:
 
 @attrs.frozen
 class Report:
-    """What the checks of one part found.
+    """Results of the checks of one part; print it for a table.
 
     Attributes:
-        kind, name, provider: of the part.
-        results: one for every check, lowest rung first.
+        kind: kind of the part, such as ``"padding rule"``.
+        name: name of the part.
+        provider: plugin that registered the part.
+        results: one `Result` per check, lowest rung first.
     """
 
     kind: str
@@ -58,11 +66,11 @@ class Report:
 
     @property
     def failures(self) -> tuple[Result, ...]:
-        """The checks that failed."""
+        """Results of the checks that failed."""
         return tuple(result for result in self.results if result.verdict == FAILED)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON."""
+        """Return the report as a dictionary of plain data, for JSON."""
         return attrs.asdict(self)
 
     def __str__(self) -> str:
@@ -73,15 +81,18 @@ class Report:
 
 @attrs.frozen(eq=False, repr=False)
 class Check:
-    """One check of one part; call it with nothing, and it raises `ConformanceError` or does not.
+    """One check of one part.
+
+    Call it without arguments. It raises `ConformanceError` if the part fails.
 
     Attributes:
-        part: what is checked.
-        name: e.g. ``"values"``.
+        part: the part to check.
+        name: name of the check, such as ``"values"``.
         rung: one of `RUNGS`.
-        reason: why it is expected to fail, or empty.
-        report: the file that its result is written to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``, which may name one.
-        others: name -> what the checks of the part found that ran before this one; a check above one that failed is not reached.
+        run: function that performs the check.
+        reason: why the check is expected to fail, or empty.
+        report: path of a JSON file to add the result to; None for the path in ``CONVPOLICY_CONFORMANCE_REPORT``, if it is set.
+        others: results of the checks of the part that ran before, by name. If one of a lower rung failed, this check is not run.
     """
 
     part: Any
@@ -94,39 +105,41 @@ class Check:
 
     @property
     def id(self) -> str:
-        """``part-check``, as pytest shows it and ``expected_failures`` names it."""
+        """Identifier ``part-check``, shown by pytest and used in ``expected_failures``."""
         return f"{self.part.name}-{self.name}"
 
     def __repr__(self) -> str:
         return f"Check({self.id})"
 
     def result(self) -> Result:
-        """Run the check and return what it found; nothing is written."""
+        """Run the check and return its result, without adding it to a report."""
         try:
             self.run()
-        except Exception as error:  # whatever a part raises is its fault, reported under its name
+        except Exception as error:  # any exception of the part is a failure
             kind = "" if isinstance(error, (ConformanceError, ConvPolicyError)) else f"{type(error).__name__}: "
             return Result(self.name, self.rung, EXPECTED if self.reason else FAILED, f"{kind}{error}")
         return Result(self.name, self.rung, PASSED)
 
     def __call__(self) -> None:
-        """Run the check.
+        """Run the check, and add its result to the report.
+
+        In a test of `parametrize_with_checks`, the check is skipped if one of a lower rung failed.
 
         Raises:
-            ConformanceError: it fails; holds the part, the check and the smallest case found.
+            ConformanceError: the part fails; the message names the part and the check, and contains the smallest failing case.
         """
         below = next((other for other in (self.others or {}).values() if _failed_below(other, self.rung)), None)
         if below is not None:
             write(attrs.evolve(_empty(self.part), results=(Result(self.name, self.rung, NOT_REACHED),)), self.report)
-            import pytest  # whoever shares results runs it
+            import pytest  # checks share results under pytest only
 
             pytest.skip(f"not reached: check {below.check!r} of {self.part.name!r} failed")
-        found = self.result()
+        result = self.result()
         if self.others is not None:
-            self.others[self.name] = found
-        write(attrs.evolve(_empty(self.part), results=(found,)), self.report)
-        if found.verdict != PASSED:
-            raise ConformanceError(_sentence(self.part, found))
+            self.others[self.name] = result
+        write(attrs.evolve(_empty(self.part), results=(result,)), self.report)
+        if result.verdict != PASSED:
+            raise ConformanceError(_sentence(self.part, result))
 
 
 def _failed_below(other: Result, rung: str) -> bool:
@@ -137,57 +150,61 @@ def _empty(part: Any) -> Report:
     return Report(part.kind, str(part.name), part.provider, ())
 
 
-def _sentence(part: Any, found: Result) -> str:
-    return f"{part.kind} {part.name!r} fails check {found.check!r}: {found.message}"
+def _sentence(part: Any, result: Result) -> str:
+    return f"{part.kind} {part.name!r} fails check {result.check!r}: {result.message}"
 
 
 def climb(part: Any, checks: Iterable[Check], report: str | os.PathLike[str] | None = None) -> Report:
-    """Run the checks rung by rung and stop above the first rung that does not hold.
+    """Run checks rung by rung, and stop after the first rung with a failure.
 
     Args:
-        part: what is checked.
-        checks: in any order.
-        report: file to write the result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+        part: the part to check.
+        checks: checks of the part, in any order.
+        report: path of a JSON file to add the results to; None for the path in ``CONVPOLICY_CONFORMANCE_REPORT``, if it is set.
 
     Returns:
         A `Report` in which every check passed.
 
     Raises:
-        ConformanceError: one failed; holds every failure of the rung, and the whole `Report` as ``report``.
+        ConformanceError: checks failed; the message contains every failure of the rung, and ``report`` is the whole `Report`.
     """
     results: list[Result] = []
     for check in sorted(checks, key=lambda check: RUNGS.index(check.rung)):
-        lower_failed = any(found.verdict == FAILED and found.rung != check.rung for found in results)
+        lower_failed = any(result.verdict == FAILED and result.rung != check.rung for result in results)
         results.append(Result(check.name, check.rung, NOT_REACHED) if lower_failed else check.result())
-    climbed = attrs.evolve(_empty(part), results=tuple(results))
-    write(climbed, report)
-    if climbed.failures:
-        error = ConformanceError("\n".join(_sentence(part, found) for found in climbed.failures))
-        error.report = climbed
+    full_report = attrs.evolve(_empty(part), results=tuple(results))
+    write(full_report, report)
+    if full_report.failures:
+        error = ConformanceError("\n".join(_sentence(part, result) for result in full_report.failures))
+        error.report = full_report
         raise error
-    return climbed
+    return full_report
 
 
 def write(report: Report, path: str | os.PathLike[str] | None = None) -> None:
-    """Add what was found to a JSON file, in place of what it said of the same checks; nothing without a file.
+    """Add results to a JSON file, where they replace earlier results of the same checks.
+
+    Args:
+        report: the results.
+        path: path of the file; None for the path in ``CONVPOLICY_CONFORMANCE_REPORT``. Without either, nothing is written.
 
     Raises:
-        InvalidValueError: the file is there and no such report; holds its path.
+        InvalidValueError: the file exists and is not such a report; the message contains its path.
     """
-    named = path or os.environ.get(REPORT, "")
-    if not named:
+    location = path or os.environ.get(REPORT, "")
+    if not location:
         return
-    target = Path(named)
+    target = Path(location)
     parts = _read(target)
     entry = parts.setdefault(f"{report.kind} {report.name}", {"provider": report.provider, "checks": {}})
     for result in report.results:
         entry["checks"][result.check] = {"rung": result.rung, "verdict": result.verdict, "message": result.message}
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        beside.write_text(json.dumps({"schema": SCHEMA, "parts": parts}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        beside.replace(target)
+        temporary.write_text(json.dumps({"schema": SCHEMA, "parts": parts}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(target)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -201,4 +218,6 @@ def _read(target: Path) -> dict[str, Any]:
             return parts
     except (ValueError, LookupError, TypeError):
         pass
-    raise InvalidValueError(f"report must be a new file or an earlier conformance report, got {str(target)!r}; remove it.")
+    raise InvalidValueError(
+        f"report must be a new file or an earlier conformance report, got {str(target)!r}; remove it, or name another file."
+    )

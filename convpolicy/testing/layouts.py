@@ -1,4 +1,4 @@
-"""What a layout keeps: every number where its axes say, there and back, under names that differ."""
+"""Checks of a layout: it moves every number to the right place and back, and names the parameters differently."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SMALL = some.integers(1, 4)
 
 
 def checks(layout: Layout, max_examples: int = MAX_EXAMPLES) -> list[Check]:
-    """Return the checks of a layout, lowest rung first; those of names are for weights."""
+    """Return the checks of a layout, lowest rung first; packing is checked for weight layouts only."""
     each = _data if layout.holds_data else _weight
-    found = [
+    rows = [
         ("names", "names", partial(_names, layout)),
         ("axes", "shapes and dtypes", partial(_each, layout, max_examples, partial(each, values=False))),
         ("values", "values", partial(_each, layout, max_examples, partial(each, values=True))),
     ]
     if not layout.holds_data:
-        found.append(("pack", "values", partial(_pack, layout)))
-    return [Check(layout, *check) for check in found]
+        rows.append(("pack", "values", partial(_pack, layout)))
+    return [Check(layout, *check) for check in rows]
 
 
 def _names(layout: Layout) -> None:
@@ -43,23 +43,25 @@ def _each(layout: Layout, max_examples: int, check: Any) -> None:
 
 
 def _weight(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:
-    """Number by number: the index of each letter is where the axes say; O = I · M in a depthwise layout."""
+    """Every element is at the index that the axes define. In a depthwise layout, O = I · M."""
     depthwise, kernel = "M" in layout.axes, third
     weight = np.arange(first * second * kernel).reshape((first * second, 1, kernel) if depthwise else (first, second, kernel))
     stored = layout.from_oiw(weight, groups=first if depthwise else 1)
     back = layout.to_oiw(stored)
     lengths = {"I": first, "M": second, "W": kernel} if depthwise else {"O": first, "I": second, "W": kernel}
-    wanted = tuple(lengths.get(axis, 1) for axis in layout.axes)
+    expected = tuple(lengths.get(axis, 1) for axis in layout.axes)
     about = f"for a weight of shape {weight.shape}"
-    require(stored.shape == wanted, f"from_oiw must give axes {layout.axes} of shape {wanted}, got {stored.shape}, {about}.")
-    require(back.shape == weight.shape, f"to_oiw must give the shape back, got {back.shape}, {about}.")
+    require(
+        stored.shape == expected, f"from_oiw must return axes {layout.axes} of shape {expected}, got {stored.shape}, {about}."
+    )
+    require(back.shape == weight.shape, f"to_oiw must return the shape back, got {back.shape}, {about}.")
     if not values:
         return
     for index in np.ndindex(weight.shape):
-        at = {"O": index[0], "I": index[1], "W": index[2]}
+        indices = {"O": index[0], "I": index[1], "W": index[2]}
         if depthwise:
-            at |= dict(zip("IM", divmod(index[0], second)))
-        place = tuple(at.get(axis, 0) for axis in layout.axes)
+            indices |= dict(zip("IM", divmod(index[0], second)))
+        place = tuple(indices.get(axis, 0) for axis in layout.axes)
         require(
             stored[place] == weight[index],
             f"from_oiw must put element {index} at {place} of axes {layout.axes}, {about}.",
@@ -72,27 +74,31 @@ def _data(layout: Layout, first: int, second: int, third: int, *, values: bool) 
     data = np.arange(batch * channels * length).reshape(batch, channels, length)
     stored, lengths = layout.from_ncw(data), {"N": batch, "C": channels, "W": length}
     back = layout.to_ncw(stored)
-    wanted = tuple(lengths[axis] for axis in layout.axes)
+    expected = tuple(lengths[axis] for axis in layout.axes)
     about = f"for data of shape {data.shape}"
-    require(stored.shape == wanted, f"from_ncw must give axes {layout.axes} of shape {wanted}, got {stored.shape}, {about}.")
-    require(back.shape == data.shape, f"to_ncw must give the shape back, got {back.shape}, {about}.")
+    require(
+        stored.shape == expected, f"from_ncw must return axes {layout.axes} of shape {expected}, got {stored.shape}, {about}."
+    )
+    require(back.shape == data.shape, f"to_ncw must return the shape back, got {back.shape}, {about}.")
     if not values:
         return
     for index in np.ndindex(data.shape):
-        at = dict(zip("NCW", index))
-        place = tuple(at[axis] for axis in layout.axes)
+        indices = dict(zip("NCW", index))
+        place = tuple(indices[axis] for axis in layout.axes)
         require(stored[place] == data[index], f"from_ncw must put element {index} at {place} of axes {layout.axes}, {about}.")
     require(bool((back == data).all()), f"to_ncw must be the inverse of from_ncw, got {back.tolist()}, {about}.")
 
 
 def _pack(layout: Layout) -> None:
-    """Weight and bias, in a framework's names and axes and back; without a bias there is none."""
+    """`pack` returns weight and bias under the framework's names, and `unpack` reverses it, also without a bias."""
     for bias in (np.arange(4.0), None):
-        given = {"weight": np.arange(12.0).reshape(4, 1, 3), "bias": bias}
-        packed = layout.pack(given, groups=4 if "M" in layout.axes else 1)
+        values = {"weight": np.arange(12.0).reshape(4, 1, 3), "bias": bias}
+        packed = layout.pack(values, groups=4 if "M" in layout.axes else 1)
         names = {layout.weight} | ({layout.bias} if bias is not None else set())
-        require(set(packed) == names, f"pack must give {sorted(names)}, got {sorted(packed)}.")
-        found = layout.unpack(packed)
-        for role, value in given.items():
-            same = found[role] is None if value is None else found[role] is not None and np.array_equal(found[role], value)
-            require(same, f"unpack must give back the {role} that was packed, got {found[role]!r}.")
+        require(set(packed) == names, f"pack must return {sorted(names)}, got {sorted(packed)}.")
+        unpacked = layout.unpack(packed)
+        for role, value in values.items():
+            same = (
+                unpacked[role] is None if value is None else unpacked[role] is not None and np.array_equal(unpacked[role], value)
+            )
+            require(same, f"unpack must return the {role} that was packed, got {unpacked[role]!r}.")

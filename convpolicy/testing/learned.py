@@ -1,4 +1,4 @@
-"""A learned constant: one more parameter of a layer, which starts from the policy's value and has a gradient."""
+"""Checks of a learned padding constant, a parameter of the layer that starts from the policy's value and has a gradient."""
 
 from __future__ import annotations
 
@@ -44,50 +44,52 @@ def _cases(backend: Backend) -> Iterator[tuple[int, Case, str]]:
             yield number, Case(spec, True, Choice("explicit", left=3, right=2), mode, 6, POLICY, batch=2), dtype
 
 
-def _is_value(found: Any, wanted: Any, dtype: str) -> bool:
-    return np.array_equal(np.asarray(found), np.asarray(wanted).astype(numpy_dtype(dtype)))
+def _is_value(value: Any, expected: Any, dtype: str) -> bool:
+    return np.array_equal(np.asarray(value), np.asarray(expected).astype(numpy_dtype(dtype)))
 
 
 def learned(backend: Backend) -> None:
-    """It is among the parameters by its name, starts from the policy's value, can be written, and is what the layer pads with."""
+    """The constant is a named parameter, starts from the policy's value, can be written, and is what the layer pads with."""
     for number, case, dtype in _cases(backend):
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
             start = case.request(values, dtype).learned()
             assert start is not None
-            found = backend.parameters(layer)
+            parameters = backend.parameters(layer)
             require(
-                set(found) == {"weight", "bias", LEARNED},
-                f"parameters must also give {LEARNED!r}, got {sorted(found)}, for {case}.",
+                set(parameters) == {"weight", "bias", LEARNED},
+                f"parameters must also return {LEARNED!r}, got {sorted(parameters)}, for {case}.",
             )
             require(
-                _is_value(found[LEARNED], start, dtype), f"{LEARNED} must start from {start}, got {found[LEARNED]}, for {case}."
+                _is_value(parameters[LEARNED], start, dtype),
+                f"{LEARNED} must start from {start}, got {parameters[LEARNED]}, for {case}.",
             )
             for value in (start, rounded(start * -2.0 - 1.0, dtype)):
                 backend.assign(layer, {LEARNED: value.astype(numpy_dtype(dtype))})
-                found = backend.parameters(layer)
+                parameters = backend.parameters(layer)
                 require(
-                    _is_value(found[LEARNED], value, dtype), f"assign must write {LEARNED}, got {found[LEARNED]}, for {case}."
+                    _is_value(parameters[LEARNED], value, dtype),
+                    f"assign must write {LEARNED}, got {parameters[LEARNED]}, for {case}.",
                 )
                 plan = case.plan()
                 assert plan is not None
                 mode = ("reflect", "constant") if case.mode.name == "per_side" else "constant"
-                words: dict[str, Any] = {"stride": case.spec.stride, "groups": case.spec.groups, "mode": mode, "value": value}
-                ideal = reference.conv1d(data, values["weight"], values["bias"], left=plan.left, right=plan.right, **words)
+                arguments: dict[str, Any] = {"stride": case.spec.stride, "groups": case.spec.groups, "mode": mode, "value": value}
+                ideal = reference.conv1d(data, values["weight"], values["bias"], left=plan.left, right=plan.right, **arguments)
                 compare(case, backend.run(layer, data), ideal, dtype)
             if backend.capture is not None:
-                taken = backend.capture(layer)
-                require(taken is not None, f"capture must take its own layers apart, got None, for {case}.")
-                again = case.request(values, dtype).__class__(taken.spec, taken.policy, dtype).learned()
+                captured = backend.capture(layer)
+                require(captured is not None, f"capture must accept layers that the backend built, got None, for {case}.")
+                value_again = case.request(values, dtype).__class__(captured.spec, captured.policy, dtype).learned()
                 require(
-                    again is not None and _is_value(again, value, dtype),
-                    f"capture must keep the learned constant, {value}, got {again}, for {case}.",
+                    value_again is not None and _is_value(value_again, value, dtype),
+                    f"capture must keep the learned constant, {value}, got {value_again}, for {case}.",
                 )
 
 
 def learned_gradient(backend: Backend) -> None:
-    """Its gradient is the float64 adjoint's: what comes back to each element that holds it, summed."""
+    """The gradient equals the float64 reference, summed over every sample that contains the constant."""
     assert backend.gradients is not None
     for number, case, dtype in _cases(backend):
         with trying(case, backend, dtype):
@@ -96,16 +98,16 @@ def learned_gradient(backend: Backend) -> None:
             values, data = arrays(number, case, dtype)
             draw = np.random.default_rng([11, number])
             upstream = rounded(draw.standard_normal((case.batch, OUT, plan.length_out)), dtype)
-            found: Any = backend.gradients(build(backend, case, values, dtype), data, upstream)
-            require(LEARNED in found, f"gradients must also give {LEARNED!r}, got {sorted(found)}, for {case}.")
+            gradients: Any = backend.gradients(build(backend, case, values, dtype), data, upstream)
+            require(LEARNED in gradients, f"gradients must also return {LEARNED!r}, got {sorted(gradients)}, for {case}.")
             weight = values["weight"]
             assert weight is not None
             ideal, magnitude = (
                 adjoint(case.spec, plan, weight, data, upstream, absolute=absolute)[LEARNED] for absolute in (False, True)
             )
-            if np.ndim(found[LEARNED]) == 0:
+            if np.ndim(gradients[LEARNED]) == 0:
                 ideal, magnitude = ideal.sum(), magnitude.sum()
-            check_array(case, f"the gradient to {LEARNED}", np.asarray(found[LEARNED]), np.shape(ideal), dtype)
+            check_array(case, f"the gradient to {LEARNED}", np.asarray(gradients[LEARNED]), np.shape(ideal), dtype)
             bound = reference.tolerance(dtype, counts(case.spec, plan)[LEARNED] + 1, magnitude)
-            flat, wanted = np.atleast_1d(found[LEARNED]), np.atleast_1d(ideal)
-            within(case, f"the gradient to {LEARNED}", flat, wanted, np.atleast_1d(TWO_COMPUTATIONS * bound))
+            flat, expected = np.atleast_1d(gradients[LEARNED]), np.atleast_1d(ideal)
+            within(case, f"the gradient to {LEARNED}", flat, expected, np.atleast_1d(TWO_COMPUTATIONS * bound))

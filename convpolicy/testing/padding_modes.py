@@ -1,4 +1,4 @@
-"""What a padding mode keeps: an index map, position by position, within the input, and every property it declares."""
+"""Checks of a padding mode: its function maps each position to samples of the input, and its declared properties are true."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from convpolicy.testing.probe import PROPERTIES, layer_of, plan_of
 
 PADS = some.integers(0, 9)
 LENGTHS = some.integers(1, 9)
-NO_LIMIT = 2**31  # samples: wider than any pad
-GROWS = range(1, 65)  # lengths between which a limit has to grow
+NO_LIMIT = 2**31  # samples, more than any padding adds
+GROWS = range(1, 65)  # input lengths over which a limit must grow
 
 
 def checks(mode: PaddingMode, max_examples: int = MAX_EXAMPLES) -> list[Check]:
-    """Return the checks of a padding mode, lowest rung first; its properties decide which of them apply."""
-    found = [("names", "names", partial(check_names, mode))]
-    if not mode.is_per_side:  # which has no function
-        found += [
+    """Return the checks of a padding mode, lowest rung first, with one for each property that it declares."""
+    rows = [("names", "names", partial(check_names, mode))]
+    if not mode.is_per_side:  # such a mode has no function
+        rows += [
             ("signature", "signatures", partial(_signature, mode)),
             ("indices", "shapes and dtypes", partial(_each, mode, max_examples, _indices)),
             ("repeatable", "values", partial(_each, mode, max_examples, _repeatable)),
@@ -47,9 +47,9 @@ def checks(mode: PaddingMode, max_examples: int = MAX_EXAMPLES) -> list[Check]:
             ("values", "values", partial(_each, mode, max_examples, _values)),
         ]
     if mode.limit is not None:
-        found.append(("limit", "shapes and dtypes", partial(_limit, mode)))
-    found += [(name, "values", partial(_probed, mode, name, max_examples)) for name in sorted(mode.declares)]
-    return [Check(mode, *check) for check in found]
+        rows.append(("limit", "shapes and dtypes", partial(_limit, mode)))
+    rows += [(name, "values", partial(_probed, mode, name, max_examples)) for name in sorted(mode.declares)]
+    return [Check(mode, *check) for check in rows]
 
 
 def _each(mode: PaddingMode, max_examples: int, check: Any) -> None:
@@ -63,53 +63,53 @@ def _line(left: int, right: int, length: int, choice: Choice) -> str:
     )
 
 
-def _own(mode: PaddingMode) -> list[str]:
-    """Return the parameters that the function of a mode gets by keyword."""
+def _keywords(mode: PaddingMode) -> list[str]:
+    """Return the names of the keyword arguments of a mode's function."""
     return [*(name for name in mode.params if name not in RESERVED), *(["width"] if mode.needs_width else [])]
 
 
 def _signature(mode: PaddingMode) -> None:
-    check_signature("source", mode.source, ("positions", "length"), _own(mode))
+    check_signature("source", mode.source, ("positions", "length"), _keywords(mode))
     if mode.limit is not None:
         check_signature("limit", mode.limit, ("length",))
 
 
 def _source(mode: PaddingMode, positions: Any, length: int, choice: Choice, width: int) -> Any:
-    words = {name: value for name, value in mode.arguments(choice).items() if name not in RESERVED}
-    return mode.source(positions, length, **words, **({"width": width} if mode.needs_width else {}))
+    arguments = {name: value for name, value in mode.arguments(choice).items() if name not in RESERVED}
+    return mode.source(positions, length, **arguments, **({"width": width} if mode.needs_width else {}))
 
 
-def _terms(given: Any) -> list[tuple[Any, Any]]:
-    return given if isinstance(given, list) else [(1.0, given)]
+def _terms(sources: Any) -> list[tuple[Any, Any]]:
+    return sources if isinstance(sources, list) else [(1.0, sources)]
 
 
-def _elements(given: Any, count: int) -> list[dict[int, float]]:
-    """Return what each element is: source -> coefficient, those of 0 left out."""
-    found: list[dict[int, float]] = []
+def _elements(sources: Any, count: int) -> list[dict[int, float]]:
+    """Return, for each added sample, the coefficients by source index, without coefficients of 0."""
+    elements: list[dict[int, float]] = []
     for place in range(count):
         element: dict[int, float] = {}
-        for coefficient, index in _terms(given):
+        for coefficient, index in _terms(sources):
             source, share = int(index[place]), float(np.broadcast_to(coefficient, (count,))[place])
             element[source] = element.get(source, 0.0) + share
-        found.append({source: share for source, share in element.items() if share})
-    return found
+        elements.append({source: share for source, share in element.items() if share})
+    return elements
 
 
 def _limit(mode: PaddingMode) -> None:
     assert mode.limit is not None
-    found = [mode.limit(length) for length in (0, *GROWS)]
-    for length, limit in enumerate(found):
-        whole = isinstance(limit, (int, np.integer)) and not isinstance(limit, bool) and limit >= 0
-        require(whole, f"limit must give an integer of 0 or more, got {limit!r} for length {length}.")
+    limits = [mode.limit(length) for length in (0, *GROWS)]
+    for length, limit in enumerate(limits):
+        is_valid = isinstance(limit, (int, np.integer)) and not isinstance(limit, bool) and limit >= 0
+        require(is_valid, f"limit must return an integer of 0 or more, got {limit!r} for length {length}.")
     for length in GROWS:
         require(
-            found[length] >= found[length - 1],
-            f"limit must not fall with the length, got {found[length - 1]} for length {length - 1} and {found[length]} for {length}.",
+            limits[length] >= limits[length - 1],
+            f"limit must not decrease with the length, got {limits[length - 1]} for length {length - 1} and {limits[length]} for {length}.",
         )
     require(
-        found[-1] > found[1] or found[1] >= NO_LIMIT,
-        f"limit must grow with the length, got {found[1]} for length {GROWS[0]} and for {GROWS[-1]}: overflow='zero-extend' would "
-        f"extend the input for ever; leave limit out where every width is defined.",
+        limits[-1] > limits[1] or limits[1] >= NO_LIMIT,
+        f"limit must grow with the length, got {limits[1]} for length {GROWS[0]} and for {GROWS[-1]}: overflow='zero-extend' would "
+        f"extend the input endlessly; leave limit out if the mode is defined for every width.",
     )
 
 
@@ -118,30 +118,30 @@ def _positions(left: int, right: int, length: int) -> Any:
 
 
 def _indices(mode: PaddingMode, left: int, right: int, length: int, choice: Choice) -> None:
-    """At any distance, also beyond the limit, as overflow='periodic' asks for."""
+    """The indices are valid at any distance, also beyond the limit, which overflow='periodic' needs."""
     positions = _positions(left, right, length)
-    before = positions.copy()
-    given = _source(mode, positions, length, choice, max(left, right))
-    at = f"for positions {before.tolist()}, length {length}"
-    require(np.array_equal(positions, before), f"source writes into the positions it is given, {at}; work on a copy.")
-    is_sum = isinstance(given, list) and bool(given) and all(isinstance(term, tuple) and len(term) == 2 for term in given)
+    original = positions.copy()
+    sources = _source(mode, positions, length, choice, max(left, right))
+    at = f"for positions {original.tolist()}, length {length}"
+    require(np.array_equal(positions, original), f"source must not write into positions, {at}; work on a copy.")
+    is_sum = isinstance(sources, list) and bool(sources) and all(isinstance(term, tuple) and len(term) == 2 for term in sources)
     require(
-        is_sum or isinstance(given, np.ndarray),
-        f"source must give an array, or a list of (coefficient, indices), got {type(given).__name__}, {at}.",
+        is_sum or isinstance(sources, np.ndarray),
+        f"source must return an array, or a list of (coefficient, indices), got {type(sources).__name__}, {at}.",
     )
-    for coefficient, found in _terms(given):
+    for coefficient, indices in _terms(sources):
         share = np.asarray(coefficient)
         require(
             share.dtype.kind in "iuf" and bool(np.isfinite(share).all()) and share.shape in ((), positions.shape),
             f"a coefficient must be a finite number, or an array of them of shape {positions.shape}, got {share.tolist()}, {at}.",
         )
-        require(isinstance(found, np.ndarray), f"source must give an array, got {type(found).__name__}, {at}.")
-        require(found.dtype.kind in "iu", f"source must give integers, got dtype {found.dtype}, {at}; round down with //.")
-        require(found.shape == positions.shape, f"source must give shape {positions.shape}, got {found.shape}, {at}.")
-        outside = found[(found < CONSTANT) | (found >= length)]
+        require(isinstance(indices, np.ndarray), f"source must return an array, got {type(indices).__name__}, {at}.")
+        require(indices.dtype.kind in "iu", f"source must return integers, got dtype {indices.dtype}, {at}; round down with //.")
+        require(indices.shape == positions.shape, f"source must return shape {positions.shape}, got {indices.shape}, {at}.")
+        outside = indices[(indices < CONSTANT) | (indices >= length)]
         require(
             not outside.size,
-            f"source must give indices in [0, {length}) or -1 for the constant, got {found.tolist()}, {at}.",
+            f"source must return indices in [0, {length}) or -1 for the constant, got {indices.tolist()}, {at}.",
         )
 
 
@@ -152,32 +152,32 @@ def _repeatable(mode: PaddingMode, left: int, right: int, length: int, choice: C
     again = _elements(_source(mode, positions.copy(), length, choice, width), positions.size)
     require(
         first == again,
-        f"source gives {_text(first)} and then {_text(again)} for positions {positions.tolist()}, length {length}; let it "
-        f"depend on its arguments alone.",
+        f"source returns {_text(first)} and then {_text(again)} for positions {positions.tolist()}, length {length}; let it "
+        f"depend on its arguments only.",
     )
 
 
 def _text(elements: list[dict[int, float]]) -> str:
-    """Return elements as a list of sources, or of sums where there are any."""
-    plain = all(len(element) == 1 and set(element.values()) == {1.0} for element in elements)
-    return str([next(iter(element)) for element in elements] if plain else elements)
+    """Return elements as text: a list of indices or, if there are sums, of coefficients by index."""
+    are_copies = all(len(element) == 1 and set(element.values()) == {1.0} for element in elements)
+    return str([next(iter(element)) for element in elements] if are_copies else elements)
 
 
 def _each_position(mode: PaddingMode, left: int, right: int, length: int, choice: Choice) -> None:
-    """Left and right side are asked for apart, and a shard of a signal asks for few: a position's index is its own."""
+    """The source of a position does not depend on the other positions, because each side is computed separately."""
     positions, width = _positions(left, right, length), max(left, right)
     together = _elements(_source(mode, positions.copy(), length, choice, width), positions.size)
     for position, element in zip(positions, together):
         alone = _elements(_source(mode, np.array([position]), length, choice, width), 1)
         require(
             alone == [element],
-            f"source gives {_text([element])[1:-1]} for position {position} among {positions.tolist()} and {_text(alone)[1:-1]} alone, "
-            f"length {length}; map every position by itself.",
+            f"source returns {_text([element])[1:-1]} for position {position} among {positions.tolist()} and {_text(alone)[1:-1]} alone, "
+            f"length {length}; map every position independently.",
         )
 
 
 def _hand_padded(mode: PaddingMode, signal: list[float], left: int, right: int, choice: Choice) -> list[tuple[float, float]]:
-    """Pad element by element, as the overflow rule's words say; with the sum of magnitudes that each element is made of."""
+    """Pad sample by sample, with the overflow rule, and return each sample with the sum of the magnitudes of its terms."""
     arguments = mode.arguments(choice)
     values = [value_of(arguments, side) for side in SIDES]
     extra = 0
@@ -199,22 +199,22 @@ def _hand_padded(mode: PaddingMode, signal: list[float], left: int, right: int, 
 
 
 def _values(mode: PaddingMode, left: int, right: int, length: int, choice: Choice) -> None:
-    """A layer with this mode is the float64 reference of the signal padded by hand."""
+    """A layer with this mode equals the float64 reference of the signal padded by hand."""
     sizes = Sizes(2, 1, 1, length)
     with offered(mode) as name:
         policy = _policy(name, choice, Choice("explicit", left=left, right=right))
-        if plan_of(policy, sizes) is None:  # the mode does not reach
+        if plan_of(policy, sizes) is None:  # the mode cannot pad this much
             return
         signal = [float(number) for number in range(1, length + 1)]
-        found = layer_of(policy, sizes)([signal])
+        output = layer_of(policy, sizes)([signal])
     padded = _hand_padded(mode, signal, left, right, choice)
     ones = np.ones((1, 1, sizes.kernel))
-    ideal, large = (reference.conv1d([[numbers]], ones) for numbers in map(list, zip(*padded)))
-    bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms + reference.SUM_ROUNDINGS, large.output)
-    same = found.shape == ideal.output[0].shape and bool((np.abs(found - ideal.output[0]) <= bound[0]).all())
+    ideal, magnitudes = (reference.conv1d([[numbers]], ones) for numbers in map(list, zip(*padded)))
+    bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms + reference.SUM_ROUNDINGS, magnitudes.output)
+    same = output.shape == ideal.output[0].shape and bool((np.abs(output - ideal.output[0]) <= bound[0]).all())
     require(
         same,
-        f"a layer gives {found[0].tolist()}, the signal padded by hand {ideal.output[0, 0].tolist()}, for {choice}, left {left}, "
+        f"a layer returns {output[0].tolist()}, and {ideal.output[0, 0].tolist()} is expected, for {choice}, left {left}, "
         f"right {right}, length {length}.",
     )
 
@@ -233,14 +233,12 @@ def _sized_line(rule: Choice, sizes: Sizes, choice: Choice) -> str:
 
 def _probed(mode: PaddingMode, name: str, max_examples: int) -> None:
     rule = Choice("causal") if name == "causal" else Choice("full")
-    with offered(mode) as offer:
+    with offered(mode) as registered_name:
 
         def check(sizes: Sizes, choice: Choice) -> None:
-            PROPERTIES[name](_policy(offer, choice, rule), sizes)
+            PROPERTIES[name](_policy(registered_name, choice, rule), sizes)
 
-        policy = _policy(offer, Choice(mode.name), rule)
+        policy = _policy(registered_name, Choice(mode.name), rule)
         plans = [plan_of(policy, Sizes(2, 1, 1, length)) for length in range(1, 9)]
-        require(
-            any(plan is not None for plan in plans), f"declared {name}, but it refuses to pad by one element at every length."
-        )
+        require(any(plan is not None for plan in plans), f"declared {name}, but it refuses to pad one sample at every length.")
         smallest(check, max_examples, line=partial(_sized_line, rule), sizes=SIZES, choice=choices(mode))

@@ -1,4 +1,4 @@
-"""What a padding rule keeps: two integers of 0 or more, the same for the same sizes, and every property it declares."""
+"""Checks of a padding rule: it returns two integers that depend on the sizes only, and its declared properties are true."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SIGNATURE = ("kernel", "stride", "dilation", "length")
 
 
 def checks(rule: PaddingRule, max_examples: int = MAX_EXAMPLES) -> list[Check]:
-    """Return the checks of a padding rule, lowest rung first; its properties decide which of them apply."""
-    found = [
+    """Return the checks of a padding rule, lowest rung first, with one for each property that it declares."""
+    rows = [
         ("names", "names", partial(check_names, rule)),
         ("signature", "signatures", partial(_signature, rule)),
         ("pads", "shapes and dtypes", partial(_each, rule, max_examples, _pads)),
@@ -42,9 +42,9 @@ def checks(rule: PaddingRule, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("values", "values", partial(_each, rule, max_examples, _values)),
     ]
     if rule.needs_length is not True:
-        found.append(("static", "values", partial(_each, rule, max_examples, _static)))
-    found += [(name, "values", partial(_probed, rule, name, max_examples)) for name in sorted(rule.declares)]
-    return [Check(rule, *check) for check in found]
+        rows.append(("static", "values", partial(_each, rule, max_examples, _static)))
+    rows += [(name, "values", partial(_probed, rule, name, max_examples)) for name in sorted(rule.declares)]
+    return [Check(rule, *check) for check in rows]
 
 
 def _each(rule: PaddingRule, max_examples: int, check: Any) -> None:
@@ -66,20 +66,20 @@ def _signature(rule: PaddingRule) -> None:
 
 
 def _resolved(rule: PaddingRule, sizes: Sizes, choice: Choice) -> tuple[int, int] | None:
-    """Return the pads, or None where the rule refuses these sizes."""
-    found: tuple[int, int] | None = refuses(lambda: rule.resolve(*sizes, rule.arguments(choice)))
-    return found
+    """Return the padding as (left, right), or None if the rule refuses these sizes."""
+    pads: tuple[int, int] | None = refuses(lambda: rule.resolve(*sizes, rule.arguments(choice)))
+    return pads
 
 
 def _pads(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
-    _resolved(rule, sizes, choice)  # a fault is a PluginError, which says what came
+    _resolved(rule, sizes, choice)  # raises a PluginError if the function is wrong
 
 
 def _accepts(rule: PaddingRule) -> None:
     tried = [Sizes(kernel, stride, 1, length) for kernel in (1, 2, 3) for stride in (1, 2) for length in (5, 8)]
     require(
         any(_resolved(rule, sizes, Choice(rule.name)) is not None for sizes in tried),
-        f"it refuses every size tried, from {tried[0]} to {tried[-1]}; raise ValueError only for sizes that it cannot pad.",
+        f"it refuses every size, from {tried[0]} to {tried[-1]}; raise ValueError only for sizes that it cannot pad.",
     )
 
 
@@ -87,22 +87,22 @@ def _repeatable(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
     first = _resolved(rule, sizes, choice)
     _resolved(rule, sizes._replace(kernel=sizes.kernel + 1, length=sizes.length + 3), choice)
     again = _resolved(rule, sizes, choice)
-    require(first == again, f"it gives {first} and then {again} for {choice}, {sizes}; let it depend on its arguments alone.")
+    require(first == again, f"it returns {first} and then {again} for {choice}, {sizes}; let it depend on its arguments only.")
 
 
 def _static(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
-    """With the length in sight, which the library does not give to a static rule, the pads are the same."""
+    """The padding is the same with and without the input length, which a static rule does not get."""
     kernel, stride, dilation, length = sizes
-    unseen = _resolved(rule, sizes, choice)
-    if unseen is None or not rule.is_static(kernel, stride, dilation):
+    without_length = _resolved(rule, sizes, choice)
+    if without_length is None or not rule.is_static(kernel, stride, dilation):
         return
     try:
-        seen = tuple(int(pad) for pad in rule.pads(kernel, stride, dilation, length, **rule.arguments(choice)))
+        with_length = tuple(int(pad) for pad in rule.pads(kernel, stride, dilation, length, **rule.arguments(choice)))
     except ValueError as error:
         require(False, f"declared static, but refuses one length: {error} for {sizes}; set needs_length=True.")
     require(
-        seen == unseen,
-        f"declared static, but pads {seen} for {sizes} and {unseen} without the length; set needs_length=True.",
+        with_length == without_length,
+        f"declared static, but pads {with_length} for {sizes} and {without_length} without the length; set needs_length=True.",
     )
 
 
@@ -111,28 +111,28 @@ def _policy(name: str, choice: Choice) -> Policy:
 
 
 def _values(rule: PaddingRule, sizes: Sizes, choice: Choice) -> None:
-    """A layer with this rule is the float64 reference with the pads that the rule gives."""
+    """A layer with this rule equals the float64 reference with the padding that the rule returns."""
     pads = _resolved(rule, sizes, choice)
     with offered(rule) as name:
         policy = _policy(name, choice)
         if pads is None or plan_of(policy, sizes) is None:
             return
         data = np.random.default_rng(sizes.length).integers(-9, 9, (1, 1, sizes.length))
-        found = layer_of(policy, sizes)(data[0])
+        output = layer_of(policy, sizes)(data[0])
     ideal = reference.conv1d(
         data, np.ones((1, 1, sizes.kernel)), left=pads[0], right=pads[1], stride=sizes.stride, dilation=sizes.dilation
     )
     bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms, ideal.magnitude)
-    same = found.shape == ideal.output[0].shape and bool((np.abs(found - ideal.output[0]) <= bound[0]).all())
-    require(same, f"a layer gives {found.tolist()}, the reference with pads {pads} {ideal.output[0].tolist()}, for {sizes}.")
+    same = output.shape == ideal.output[0].shape and bool((np.abs(output - ideal.output[0]) <= bound[0]).all())
+    require(same, f"a layer returns {output.tolist()}, and with pads {pads} {ideal.output[0].tolist()} is expected, for {sizes}.")
 
 
 def _probed(rule: PaddingRule, name: str, max_examples: int) -> None:
-    with offered(rule) as offer:
+    with offered(rule) as registered_name:
 
         def check(sizes: Sizes, choice: Choice) -> None:
             try:
-                PROPERTIES[name](_policy(offer, choice), sizes)
+                PROPERTIES[name](_policy(registered_name, choice), sizes)
             except ConvPolicyError as error:
                 raise type(error)(f"{choice}: {error}") if choice.params else error from None
 

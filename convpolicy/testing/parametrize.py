@@ -1,4 +1,4 @@
-"""Every check of every part as a pytest case, in the manner of scikit-learn's ``parametrize_with_checks``."""
+"""Run every check of several parts as pytest cases, like scikit-learn's ``parametrize_with_checks``."""
 
 from __future__ import annotations
 
@@ -40,11 +40,14 @@ def checks_of(part: Any, max_examples: int | None = None) -> list[Check]:
     """Return the checks that apply to a part, lowest rung first.
 
     Args:
-        part: of any kind in `CHECKS`.
-        max_examples: of each check; None for its kind's own number.
+        part: a part of any kind in `CHECKS`.
+        max_examples: number of examples per check; None for the default of the kind of part.
+
+    Returns:
+        `Check` objects, each of which you can call.
 
     Raises:
-        InvalidTypeError: anything else; holds its type.
+        InvalidTypeError: ``part`` is something else; the message names its type.
     """
     kind = getattr(type(part), "kind", None)
     if kind not in CHECKS:
@@ -62,23 +65,25 @@ def parametrize_with_checks(
     max_examples: int | None = None,
     report: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Mark a test with one argument ``check`` that runs every check of every part; its body is ``check()``.
+    """Parametrize a pytest test with every check of several parts.
 
-    Where a check of a part has failed, those on higher rungs are skipped as not reached.
+    Use it as a decorator of a test with one argument ``check``, whose body is ``check()``. After a check of a part has failed, the
+    checks of that part on higher rungs are skipped.
 
     Args:
-        parts: of any kinds in `CHECKS`.
-        expected_failures: id of a check, e.g. ``"same_upper-values"``, -> why it fails; one that passes after all is a failure.
-        max_examples: of each check; None for its kind's own number.
-        report: JSON file to add every result to; None reads ``CONVPOLICY_CONFORMANCE_REPORT``.
+        parts: parts of any kind in `CHECKS`.
+        expected_failures: identifier of each check that is expected to fail, such as ``"same_upper-values"``, with the reason. If such
+            a check passes, the test fails.
+        max_examples: number of examples per check; None for the default of the kind of part.
+        report: path of a JSON file to add the results to; None for the path in ``CONVPOLICY_CONFORMANCE_REPORT``, if it is set.
 
     Returns:
-        A ``pytest.mark.parametrize`` with ids ``part-check``.
+        A ``pytest.mark.parametrize`` with identifiers ``part-check``.
 
     Raises:
-        InvalidValueError: an id in ``expected_failures`` that no check has (holds the nearest), without a reason, or two parts
-            of one name.
-        InvalidTypeError: something that is no part.
+        InvalidValueError: an identifier in ``expected_failures`` is unknown (the message suggests the nearest) or has no reason, or two
+            parts have the same name.
+        InvalidTypeError: one of ``parts`` is not a part.
         MissingExtraError: pytest is not installed.
     """
     if importlib.util.find_spec("pytest") is None:
@@ -88,21 +93,21 @@ def parametrize_with_checks(
     import pytest
 
     reasons = dict(expected_failures or {})
-    found: dict[str, Check] = {}
+    checks: dict[str, Check] = {}
     for part in parts:
-        results: dict[str, Result] = {}  # of this part, as far as its checks have run
+        results: dict[str, Result] = {}  # of the checks of this part that have run
         for check in checks_of(part, max_examples):
-            if check.id in found:
+            if check.id in checks:
                 raise InvalidValueError(f"parts must have different names, got two named {part.name!r}; check them in two tests.")
-            found[check.id] = attrs.evolve(check, reason=reasons.get(check.id, ""), report=report, others=results)
+            checks[check.id] = attrs.evolve(check, reason=reasons.get(check.id, ""), report=report, others=results)
     for id, reason in reasons.items():
-        if id not in found:
+        if id not in checks:
             raise InvalidValueError(
-                f"expected_failures must name checks, got {id!r}; there is none of this id.{nearest(id, found)}"
+                f"expected_failures must name checks, got {id!r}; there is no check with this identifier.{nearest(id, checks)}"
             )
         if not isinstance(reason, str) or not reason.strip():
             raise InvalidValueError(f"expected_failures must say why, got {reason!r} for {id!r}; write the reason.")
-    cases = [pytest.param(check, id=id, marks=_marks(pytest, check)) for id, check in found.items()]
+    cases = [pytest.param(check, id=id, marks=_marks(pytest, check)) for id, check in checks.items()]
     return pytest.mark.parametrize("check", cases)
 
 

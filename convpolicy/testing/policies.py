@@ -1,4 +1,4 @@
-"""What a policy keeps: parts that are registered, a file that gives it back, layers that are its plan, and its properties."""
+"""Checks of a policy: its parts exist, it can be saved and loaded, its layers follow its plan, and its properties are true."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SHAPES = ((4, 8, 3, 1), (4, 8, 3, 2), (4, 4, 1, 4))  # in, out, kernel, groups
 
 
 def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
-    """Return the checks of a policy, lowest rung first; what its rule and its mode declare decides which properties apply."""
-    found: list[tuple[str, str, Any]] = [
+    """Return the checks of a policy, lowest rung first, with one for each property that its rule and mode declare."""
+    rows: list[tuple[str, str, Any]] = [
         ("names", "names", partial(_names, policy)),
         ("parts", "names", partial(_parts, policy)),
-        ("words", "names", partial(_words, policy)),
+        ("words", "names", partial(_argument_names, policy)),
         ("file", "shapes and dtypes", partial(_file, policy)),
         ("accepts", "shapes and dtypes", partial(_accepts, policy)),
         ("initial-weights", "shapes and dtypes", partial(_initial, policy)),
@@ -39,10 +39,10 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     ]
     try:
         properties = declared(policy)
-    except ConvPolicyError:  # a part that is not there; check "parts" says which
+    except ConvPolicyError:  # a part is missing; check "parts" says which
         properties = []
-    found += [(name, "values", partial(_each, policy, PROPERTIES[name], max_examples)) for name in properties]
-    return [Check(policy, *check) for check in found]
+    rows += [(name, "values", partial(_each, policy, PROPERTIES[name], max_examples)) for name in properties]
+    return [Check(policy, *check) for check in rows]
 
 
 def _each(policy: Policy, check: Any, max_examples: int) -> None:
@@ -73,56 +73,56 @@ def _names(policy: Policy) -> None:
             versions = SpecifierSet(policy.versions)
         except InvalidSpecifier:
             raise ConformanceError(f"versions must be a specifier such as '>=2.1,<3', got {policy.versions!r}.") from None
-        for version in filter(None, (word.strip() for word in policy.measured.replace(" and ", ",").split(","))):
+        for version in filter(None, (version.strip() for version in policy.measured.replace(" and ", ",").split(","))):
             require(
                 versions.contains(version, prereleases=True),
-                f"versions must hold what was measured, got {policy.versions!r} and measured {version!r}.",
+                f"versions must include every measured version, got {policy.versions!r} and measured {version!r}.",
             )
 
 
 def _parts(policy: Policy) -> None:
     for field in PART_FIELDS:
-        policy.checked([field])  # refuses in a sentence what is not registered, or is given a parameter it lacks
+        policy.checked([field])  # raises for a part that is not registered or a parameter that it does not have
 
 
-def _words(policy: Policy) -> None:
+def _argument_names(policy: Policy) -> None:
     modes = dict(policy.mode_names)
-    words = dict(policy.padding_names)
-    for word in modes:
-        require(word in words, f"mode_names must use words of padding_names, got {word!r}, which is none.")
-    for word, rule in words.items():
-        meant = policy.evolve(padding=word)
-        require(meant.padding == Choice(rule), f"padding={word!r} must mean {rule}, got {meant.padding}.")
-        wanted = modes.get(word, policy.padding_mode)
-        require(meant.padding_mode == wanted, f"padding={word!r} must mean mode {wanted}, got {meant.padding_mode}.")
+    names = dict(policy.padding_names)
+    for name in modes:
+        require(name in names, f"mode_names must use names of padding_names, got {name!r}.")
+    for name, rule in names.items():
+        result = policy.evolve(padding=name)
+        require(result.padding == Choice(rule), f"padding={name!r} must mean {rule}, got {result.padding}.")
+        expected = modes.get(name, policy.padding_mode)
+        require(result.padding_mode == expected, f"padding={name!r} must mean mode {expected}, got {result.padding_mode}.")
 
 
 # -- shapes and dtypes ----------------------------------------------------------------------------------------------------
 
 
 def _file(policy: Policy) -> None:
-    """TOML, JSON, plain data and a pickle all give the same policy back."""
-    ours = policy.evolve()
+    """A policy that is saved as TOML, JSON, plain data or a pickle is loaded unchanged."""
+    copy = policy.evolve()
     with tempfile.TemporaryDirectory() as folder:
         for suffix in ("toml", "json"):
             path = Path(folder) / f"policy.{suffix}"
             policy.save(path)
-            require(load_policy(path) == ours, f"a {suffix} file must give the policy back, got {load_policy(path)}.")
-    require(Policy.from_dict(policy.to_dict()) == ours, "from_dict must give back what to_dict wrote.")
-    again: Policy = pickle.loads(pickle.dumps(policy))  # noqa: S301 - written one line above
-    require(again == policy and hash(again) == hash(policy), "a pickle must give the policy back, with the same hash.")
+            require(load_policy(path) == copy, f"a {suffix} file must return the same policy, got {load_policy(path)}.")
+    require(Policy.from_dict(policy.to_dict()) == copy, "from_dict must return the policy that to_dict wrote.")
+    unpickled: Policy = pickle.loads(pickle.dumps(policy))  # noqa: S301 - pickled by this line
+    require(unpickled == policy and hash(unpickled) == hash(policy), "a pickle must return the same policy, with the same hash.")
 
 
 def _accepts(policy: Policy) -> None:
     tried = [Sizes(kernel, stride, 1, length) for kernel in (1, 2, 3) for stride in (1, 2) for length in (5, 8)]
     require(
         any(plan_of(policy, sizes) is not None for sizes in tried),
-        f"it refuses every size tried, from {tried[0]} to {tried[-1]}; see policy.plan(3, length=8) for the reason.",
+        f"it refuses every size, from {tried[0]} to {tried[-1]}; see policy.plan(3, length=8) for the reason.",
     )
 
 
 def _initial(policy: Policy) -> None:
-    """The same seed gives the same finite numbers, of the weight's and the bias's shape."""
+    """The initial weights are finite, have the right shapes, and depend on the seed only."""
     accepted = 0
     for shape in SHAPES:
         drawn: Any = [refuses(partial(policy.initial, *shape, seed=seed)) for seed in (0, 0)]
@@ -132,21 +132,21 @@ def _initial(policy: Policy) -> None:
         in_channels, out_channels, kernel, groups = shape
         shapes = {"weight": (out_channels, in_channels // groups, kernel), "bias": (out_channels,) if policy.bias else None}
         about = f"for in_channels {in_channels}, out_channels {out_channels}, kernel_size {kernel}, groups {groups}"
-        for role, wanted in shapes.items():
+        for role, expected in shapes.items():
             one, two = (values[role] for values in drawn)
-            found = None if one is None else one.shape
-            require(found == wanted, f"the initial {role} must have shape {wanted}, got {found}, {about}.")
+            shape_drawn = None if one is None else one.shape
+            require(shape_drawn == expected, f"the initial {role} must have shape {expected}, got {shape_drawn}, {about}.")
             if one is not None:
-                require(bool(np.isfinite(one).all()), f"the initial {role} holds a NaN or an infinity, {about}.")
-                require(one.tobytes() == two.tobytes(), f"the same seed must give the same {role}, {about}.")
-    require(accepted > 0, "it has no initial weights for any size tried; see policy.initial(4, 8, 3) for the reason.")
+                require(bool(np.isfinite(one).all()), f"the initial {role} contains NaN or infinity, {about}.")
+                require(one.tobytes() == two.tobytes(), f"the same seed must result in the same {role}, {about}.")
+    require(accepted > 0, "it has no initial weights for any size; see policy.initial(4, 8, 3) for the reason.")
 
 
 # -- values ---------------------------------------------------------------------------------------------------------------
 
 
 def _values(policy: Policy, sizes: Sizes) -> None:
-    """A layer is the float64 reference of the signal as the plan pads it, and as long as the plan says."""
+    """A layer equals the float64 reference of the signal that the plan pads, and has the output length of the plan."""
     plan = plan_of(policy, sizes)
     if plan is None:
         return
@@ -154,9 +154,9 @@ def _values(policy: Policy, sizes: Sizes) -> None:
     padded = plan.padded(signal[None])[0]
     bias = np.ones(1) if policy.bias else None
     ideal = reference.conv1d([[padded]], np.ones((1, 1, sizes.kernel)), bias, stride=sizes.stride, dilation=sizes.dilation)
-    found = layer_of(policy, sizes)([signal])
+    output = layer_of(policy, sizes)([signal])
     bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms, ideal.magnitude)
     length = output_length(sizes.length, sizes.kernel, sizes.stride, sizes.dilation, plan.left, plan.right)
-    require(plan.length_out == length, f"its plan must give {length} outputs, got {plan.length_out}, for {sizes}.")
-    same = found.shape == ideal.output[0].shape and bool((np.abs(found - ideal.output[0]) <= bound[0]).all())
-    require(same, f"a layer gives {found[0].tolist()}, the reference {ideal.output[0, 0].tolist()}, for {sizes}.")
+    require(plan.length_out == length, f"its plan must have length_out {length}, got {plan.length_out}, for {sizes}.")
+    same = output.shape == ideal.output[0].shape and bool((np.abs(output - ideal.output[0]) <= bound[0]).all())
+    require(same, f"a layer returns {output[0].tolist()}, and {ideal.output[0, 0].tolist()} is expected, for {sizes}.")

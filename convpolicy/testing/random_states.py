@@ -1,4 +1,4 @@
-"""The random states that a process shares: what a part draws neither reads nor changes them."""
+"""Check that a part does not use or change the global random states of NumPy and Python."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from convpolicy.testing.common import require
 
 
 def twice(draw: Callable[[], Any], about: str, fix: str) -> list[Any]:
-    """Return what a function gives with one and with another state of NumPy and Python, which it must leave as they are.
+    """Call a function under two different global random states of NumPy and Python, and return both results.
 
     Args:
         draw: the function.
-        about: what is drawn, for the message.
-        fix: what to draw from instead, for the message.
+        about: what the function draws, used in the message.
+        fix: what to draw from instead, used in the message.
 
     Raises:
-        ConformanceError: it changes one of the states; holds which.
+        ConformanceError: the function changes a global state; the message says which.
     """
-    drawn, shared = [], (np.random.get_state(), random.getstate())  # noqa: NPY002 - the states that are not to be read
+    drawn, shared = [], (np.random.get_state(), random.getstate())  # noqa: NPY002 - the global states are tested
     try:
         for other in (1, 2):
             np.random.seed(other)  # noqa: NPY002 - as above

@@ -1,4 +1,4 @@
-"""What a random stream keeps: a seed decides every number, and the numbers are of the distribution that was asked for."""
+"""Checks of a random stream: the numbers depend on the seed only, and have the requested distribution."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from convpolicy.testing.stream_cases import DRAWS, UNIFORM, Draw
 
 MAX_EXAMPLES = 40
 SHAPES = some.lists(some.integers(0, 5), min_size=1, max_size=3).map(tuple)
-TENSOR = (4, 3, 5)  # of a layer
-MANY = 4096  # numbers from which a distribution is judged
-SIGMAS = 6  # standard errors that they may be off
-METHODS = {  # arguments between shape and dtype
+TENSOR = (4, 3, 5)  # shape of a layer's weight
+MANY = 4096  # numbers drawn to estimate mean and standard deviation
+SIGMAS = 6  # allowed difference in standard errors
+METHODS = {  # arguments of each method between shape and dtype
     "uniform": ("low", "high"),
     "normal": ("mean", "std"),
     "truncated_normal": ("mean", "std", "lower", "upper"),
@@ -57,7 +57,7 @@ SEEDS = (
 
 def checks(part: RandomStream, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a random stream, lowest rung first."""
-    found: list[tuple[str, str, Any]] = [
+    rows: list[tuple[str, str, Any]] = [
         ("names", "names", partial(check_names, part)),
         ("signature", "signatures", partial(_signature, part)),
         ("shapes", "shapes and dtypes", partial(_each, part, max_examples, _shapes)),
@@ -71,8 +71,8 @@ def checks(part: RandomStream, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         ("distribution", "values", partial(_distribution, part)),
     ]
     if part.constructed:
-        found.insert(1, ("constructed", "names", partial(_constructed, part)))
-    return [Check(part, *check) for check in found]
+        rows.insert(1, ("constructed", "names", partial(_constructed, part)))
+    return [Check(part, *check) for check in rows]
 
 
 def _each(part: RandomStream, max_examples: int, check: Any) -> None:
@@ -91,7 +91,7 @@ def _each(part: RandomStream, max_examples: int, check: Any) -> None:
 
 
 def _started(part: RandomStream, seed: Any = 0, choice: Choice | None = None) -> Stream:
-    """Return the stream after a seed; the first of `SEEDS` is one that every framework takes."""
+    """Return the stream after a seed; every framework accepts the default seed."""
     return part.seeded(seed, part.arguments(choice or Choice(part.name)))
 
 
@@ -110,13 +110,13 @@ def _constructed(part: RandomStream) -> None:
     for role, choice in part.constructed.items():
         require(role in ROLES, f"constructed must have the keys {' and '.join(ROLES)}, got {role!r}.")
         initializer = current().get("initializer", choice.name)
-        initializer.arguments(choice)  # refuses in a sentence a parameter that it does not have
+        initializer.arguments(choice)  # raises for a parameter that it does not have
 
 
 def _signature(part: RandomStream) -> None:
     check_signature("start", part.start, ("seed",), [name for name in part.params if name != REDRAWS or not part.constructed])
     stream = _started(part)
-    require(isinstance(stream, Stream), f"start must give a Stream, got {type(stream).__name__}; subclass convpolicy.Stream.")
+    require(isinstance(stream, Stream), f"start must return a Stream, got {type(stream).__name__}; subclass convpolicy.Stream.")
     check_signature("begin", stream.begin, ("role",))
     for method, arguments in METHODS.items():
         check_signature(method, getattr(stream, method), ("shape", *arguments, "dtype"))
@@ -135,30 +135,30 @@ def _shapes(part: RandomStream, shape: tuple[int, ...], draw: Draw, dtype: str, 
         return
     require(isinstance(drawn, np.ndarray), f"it must draw a NumPy array, got {type(drawn).__name__}, {about}.")
     require(drawn.shape == shape, f"it must draw shape {shape}, got {drawn.shape}, {about}.")
-    wanted = numpy_dtype(dtype)
-    require(drawn.dtype == np.dtype(wanted), f"it must draw {wanted}, got {drawn.dtype}, {about}.")
-    held = dtype != "bfloat16" or np.array_equal(drawn, rounded(drawn, dtype), equal_nan=True)
-    require(held, f"it must draw numbers that bfloat16 holds, got others, {about}.")
+    expected = numpy_dtype(dtype)
+    require(drawn.dtype == np.dtype(expected), f"it must draw {expected}, got {drawn.dtype}, {about}.")
+    is_exact = dtype != "bfloat16" or np.array_equal(drawn, rounded(drawn, dtype), equal_nan=True)
+    require(is_exact, f"it must draw numbers that bfloat16 can represent, got others, {about}.")
 
 
 def _accepts(part: RandomStream) -> None:
     for dtype in _dtypes(part):
-        taken = [draw for draw in DRAWS if draw.of(_started(part), (3,), dtype) is not None]
-        require(bool(taken), f"it refuses every distribution in {dtype}, which its dtypes have; take it out of dtypes.")
+        accepted = [draw for draw in DRAWS if draw.of(_started(part), (3,), dtype) is not None]
+        require(bool(accepted), f"it refuses every distribution in {dtype}, which is in its dtypes; remove it from dtypes.")
 
 
 def _refusals(part: RandomStream) -> None:
-    """A dtype that is not declared is refused, and a seed is taken or refused in a sentence."""
+    """A dtype that is not in its dtypes is refused, and every seed is accepted or refused with a `ConvPolicyError`."""
     stream = _started(part)
     for dtype in (*(name for name in reference.UNIT_ROUNDOFF if name not in stream.dtypes), "int8"):
         drawn = UNIFORM.of(stream, (3,), dtype)
         require(drawn is None, f"a dtype that is not in its dtypes must be refused, got numbers for {dtype!r}; call check_dtype.")
     for seed in SEEDS:
-        started = refuses(partial(_started, part, seed))  # one that breaks `start` is a PluginError, which is no refusal
+        started = refuses(partial(_started, part, seed))  # raises a PluginError if `start` fails
         drawn = None if started is None else UNIFORM.of(started, (3,))
         require(
             drawn is None or bool(np.isfinite(drawn).all()),
-            f"a seed must be refused or draw numbers, got {drawn} after seed {seed!r}.",
+            f"a seed must be refused, or result in finite numbers, got {drawn} after seed {seed!r}.",
         )
 
 
@@ -175,20 +175,22 @@ def _interval(part: RandomStream, shape: tuple[int, ...], draw: Draw, dtype: str
     drawn, about = draw.of(_started(part, 0, choice), shape, dtype), _about(shape, draw, dtype, choice)
     if drawn is None:
         return
-    require(bool(np.isfinite(drawn).all()), f"it draws a NaN or an infinity {about}.")
+    require(bool(np.isfinite(drawn).all()), f"it draws NaN or infinity {about}.")
     low, high = draw.bounds
     outside = drawn[(drawn < low) | (drawn > high)]
     require(not outside.size, f"it must draw numbers from {low} to {high}, got {outside[:1]}, {about}.")
 
 
 def _repeatable(part: RandomStream, shape: tuple[int, ...], draw: Draw, dtype: str, choice: Choice) -> None:
-    """The numbers come from the seed and from nothing that others share, which stays as it was."""
+    """The numbers depend on the seed only, and the global random states do not change."""
     about = _about(shape, draw, dtype, choice)
     one, two = twice(lambda: draw.of(_started(part, 7, choice), shape, dtype), about, "keep a generator in the stream")
     if one is None or two is None:
         return
-    require(one.tobytes() == two.tobytes(), f"it draws other numbers after the same seed {about}; draw from the seed alone.")
-    require(not np.shares_memory(one, two) or not one.size, f"it gives the same array again {about}; return a new one.")
+    require(
+        one.tobytes() == two.tobytes(), f"it draws other numbers after the same seed {about}; let them depend on the seed only."
+    )
+    require(not np.shares_memory(one, two) or not one.size, f"it returns the same array twice {about}; return a new one.")
 
 
 def _seeds(part: RandomStream, max_examples: int) -> None:
@@ -199,7 +201,7 @@ def _seed(part: RandomStream, seed: int, step: int) -> None:
     one, two = (refuses(partial(_seeded_layer, part, number)) for number in (seed, seed + step))
     require(
         not one or not two or one[0].tobytes() != two[0].tobytes(),
-        f"it draws the same numbers after seed {seed} and after seed {seed + step}; let every seed give others.",
+        f"it draws the same numbers after seed {seed} and after seed {seed + step}; draw different numbers for every seed.",
     )
 
 
@@ -208,7 +210,7 @@ def _seeded_layer(part: RandomStream, seed: int) -> list[NDArray[Any]]:
 
 
 def _layer(stream: Stream) -> list[NDArray[Any]]:
-    """Return weight and bias of one layer, or fewer where the stream refuses."""
+    """Return the weight and the bias of one layer, without those that the stream refuses to draw."""
     drawn = []
     for role in ROLES:
         stream.begin(role)
@@ -218,7 +220,7 @@ def _layer(stream: Stream) -> list[NDArray[Any]]:
 
 
 def _layers(part: RandomStream) -> None:
-    """Tensors drawn one after another differ, and two streams know nothing of each other."""
+    """Tensors drawn one after another differ, and two streams are independent."""
     alone = [_tensors(_started(part, seed)) for seed in (0, 1)]
     streams = [_started(part, seed) for seed in (0, 1)]
     side_by_side: list[list[NDArray[Any]]] = [[], []]
@@ -229,25 +231,25 @@ def _layers(part: RandomStream) -> None:
         same = len(one) == len(two) and all(a.tobytes() == b.tobytes() for a, b in zip(one, two))
         require(
             same,
-            f"it draws other numbers after seed {number} while a stream of another seed is drawn from; keep the state in the object.",
+            f"it draws other numbers after seed {number} when a second stream is in use; keep the state in the stream object.",
         )
     for tensors in alone:
         bits = [tensor.tobytes() for tensor in tensors]
         repeated = next((at for at, own in enumerate(bits) if own in bits[:at]), None)
         require(
             repeated is None,
-            f"it draws the same numbers for tensor {repeated} as for one before it; go on where the tensor before ended.",
+            f"it draws the same numbers for tensor {repeated} as for an earlier one; continue after the previous tensor.",
         )
 
 
 def _tensors(stream: Stream) -> list[NDArray[Any]]:
-    """Return the tensors of two layers in a row; a stream may refuse the second."""
+    """Return the tensors of two layers drawn one after the other, or of one if the stream refuses the second."""
     first = _layer(stream)
     return [*first, *(refuses(partial(_layer, stream)) or [])]
 
 
 def _order(part: RandomStream) -> None:
-    """Elements are drawn in C order: the axes do not change the numbers."""
+    """Elements are drawn in C order, so that the shape does not change the numbers."""
     flat, shaped = (UNIFORM.of(_started(part), shape) for shape in ((math.prod(TENSOR),), TENSOR))
     require(
         flat is None or shaped is None or flat.tobytes() == shaped.tobytes(),
@@ -256,17 +258,17 @@ def _order(part: RandomStream) -> None:
 
 
 def _distribution(part: RandomStream) -> None:
-    """Mean and standard deviation are those asked for, as far as many numbers tell."""
+    """Mean and standard deviation of many numbers are the requested ones, up to statistical error."""
     for draw in DRAWS:
         drawn = draw.of(_started(part), (MANY,))
         if drawn is None:
             continue
         mean, std = draw.moments
-        for name, found, wanted, error in (
+        for name, estimate, expected, error in (
             ("mean", float(drawn.mean(dtype=np.float64)), mean, std / math.sqrt(MANY)),
             ("standard deviation", float(drawn.std(dtype=np.float64)), std, std / math.sqrt(2 * MANY)),
         ):
             require(
-                abs(found - wanted) <= SIGMAS * error,
-                f"{draw} must have the {name} {wanted:.4g}, got {found:.4g} over {MANY} numbers.",
+                abs(estimate - expected) <= SIGMAS * error,
+                f"{draw} must have the {name} {expected:.4g}, got {estimate:.4g} over {MANY} numbers.",
             )

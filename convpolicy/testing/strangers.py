@@ -1,4 +1,4 @@
-"""Padding modes of a stranger, by which a backend is checked: nothing is known of them but their functions."""
+"""Padding modes like those of a third-party plugin, to check a backend with: it knows only their functions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from convpolicy.testing.common import offered
 
 
 def _every_other(positions: Any, length: int) -> Any:
-    """Every other sample, and the constant in between."""
+    """Return every other sample, alternating with the constant."""
     return np.where(positions % 2, -1, np.clip(positions // 2 * 2, 0, length - 1))
 
 
 def _affine(positions: Any, length: int) -> Any:
-    """Half of one sample, a quarter of the next one and twice the constant, which is another one for each channel."""
+    """Return a sum of half a sample, a quarter of the next one, and twice the constant of the channel."""
     first = np.clip(positions // 2 * 2, 0, length - 1)
     return [
         (0.5, first),
@@ -32,7 +32,7 @@ def _affine(positions: Any, length: int) -> Any:
     ]
 
 
-STRANGERS = {  # modes of which nothing is known but their functions, and what each added element is made of
+STRANGERS = {  # name of each mode, with the mode and the choice that selects it
     "index-map": (PaddingMode("index-map", _every_other), Choice("index-map")),
     "sum-of-terms": (
         PaddingMode("sum-of-terms", _affine, params={"value": Param(0.0, kind="values")}),
@@ -42,16 +42,16 @@ STRANGERS = {  # modes of which nothing is known but their functions, and what e
 
 
 def _hand_padded(data: Any, left: int, right: int, mode: PaddingMode, value: Any, absolute: bool = False) -> Any:
-    """Pad an input (batch, channels, length) element by element as a stranger's function says."""
+    """Pad an input (batch, channels, length) sample by sample with the function of a mode."""
     length = data.shape[2]
     columns = []
     for position in range(-left, length + right):
         if 0 <= position < length:
             columns.append(data[..., position].astype(np.float64))
             continue
-        given = mode.source(np.array([position]), length)
+        source_terms = mode.source(np.array([position]), length)
         column = np.zeros(data.shape[:2])
-        for coefficient, index in given if isinstance(given, list) else [(1.0, given)]:
+        for coefficient, index in source_terms if isinstance(source_terms, list) else [(1.0, source_terms)]:
             share, source = float(np.ravel(coefficient)[0]), int(np.ravel(index)[0])
             column += (abs(share) if absolute else share) * (value if source < 0 else data[..., source].astype(np.float64))
         columns.append(column)
@@ -59,7 +59,7 @@ def _hand_padded(data: Any, left: int, right: int, mode: PaddingMode, value: Any
 
 
 def stranger(backend: Backend, which: str) -> None:
-    """A mode of a stranger, of which nothing is known but its function, a constant per channel among its terms."""
+    """A layer with a third-party mode equals the reference of the input padded by hand."""
     dtype = backend.dtypes[0]
     mode, choice = STRANGERS[which]
     value = np.asarray(value_of(mode.arguments(choice), "left"))

@@ -1,4 +1,4 @@
-"""What a random stream is asked to draw: one call, and the bounds, mean and standard deviation of what it gives."""
+"""Draws from a random stream, with their bounds, mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FANS = Fans(12, 20, 3)
 
 
 class Draw(NamedTuple):
-    """One method of a stream and its arguments; prints as the call."""
+    """A method of a stream and its arguments; ``str()`` is the call."""
 
     method: str
     arguments: tuple[Any, ...]
@@ -24,7 +24,7 @@ class Draw(NamedTuple):
         return f"{self.method}(shape, {', '.join(map(repr, self.arguments))})"
 
     def of(self, stream: Stream, shape: tuple[int, ...], dtype: str = "float32") -> NDArray[Any] | None:
-        """Return the numbers, or None where the stream refuses."""
+        """Return the numbers, or None if the stream refuses to draw them."""
         drawn: NDArray[Any] | None = refuses(lambda: getattr(stream, self.method)(shape, *self.arguments, dtype))
         return drawn
 
@@ -51,7 +51,7 @@ UNIFORM = Draw("uniform", (-0.5, 1.5))
 DRAWS = (
     UNIFORM,
     Draw("normal", (1.0, 2.0)),
-    Draw("truncated_normal", (0.5, 0.25, -2.0, 2.0)),  # every dtype holds the bounds
+    Draw("truncated_normal", (0.5, 0.25, -2.0, 2.0)),  # the bounds are exact in every dtype
     *(
         Draw("scaled", (FANS, fan, gain, shape))
         for fan, gain in (("fan_in", 1.0), ("fan_out", 2.0), ("fan_avg", 1.0))

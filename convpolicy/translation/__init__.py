@@ -1,6 +1,7 @@
-"""Constructor calls of one framework, as text, translated to code of another that needs nothing of convpolicy.
+"""Translate layer code from one framework to another.
 
-Every framework is a `Dialect`, offered by a plugin with ``convpolicy_dialects``.
+The translated code needs only the target framework, not convpolicy. Every framework is a `Dialect`, which a plugin registers with
+``convpolicy_dialects``.
 """
 
 from __future__ import annotations
@@ -27,67 +28,87 @@ TITLE_LENGTH = 100
 def translate(
     code: str, source: str = "torch", target: str = "mindspore", *, in_channels: int | None = None, length: int | None = None
 ) -> str:
-    """Translate a Conv1d call of one framework, or every one of a page, to code of another framework.
+    """Translate Conv1d code from one framework to another.
 
-    Nothing is run: arguments are literals and names. The code needs only the target framework; what it cannot express is a comment.
+    Pass a single call, or a whole file to translate every Conv1d in it. The code is parsed and never run. The result imports only the
+    target framework; a comment states each difference that the target cannot express.
 
     Args:
-        code: a call such as ``nn.Conv1d(120, 240, 4, padding=1)``, alone or assigned to a name, or a page with several.
-        source: name or alias of a dialect; with a version, as in ``"mindspore@2.0"``, the defaults are those of that version.
-        target: the same without versions.
-        in_channels: for a framework whose calls do not say it, where the rest of a page does not say it either.
-        length: input length in samples; pads that depend on it are then numbers.
+        code: a call such as ``nn.Conv1d(120, 240, 4, padding=1)``, alone or assigned to a name, or the text of a file.
+        source: framework of the code: name or alias of a dialect. With a version, as in ``"mindspore@2.0"``, the defaults of that
+            version apply.
+        target: framework to write: name or alias of a dialect, without a version.
+        in_channels: number of input channels, for a framework whose calls do not contain it. It is used where the rest of the file
+            does not determine the number.
+        length: input length in samples; padding that depends on it is then written as numbers.
 
     Returns:
-        Python code that binds the layer to ``layer``, or to the name it was assigned to.
+        Python code that assigns the layer to the name in the source code, or to ``layer``.
 
     Raises:
-        UnknownNameError: no such framework; holds the nearest.
-        PluginError: two plugins offer the dialect, or it fails; holds the dialect and the plugins.
-        InvalidTypeError, InvalidValueError: no call, starred or computed arguments, arguments that the source framework refuses, or
-            what the target cannot express; holds the argument, what came and the fix.
+        UnknownNameError: there is no such framework; the message suggests the nearest name.
+        PluginError: two plugins register the dialect, or its code fails; the message names the dialect and the plugins.
+        InvalidTypeError, InvalidValueError: one of these, with the argument and the fix in the message:
+
+            - the code has no Conv1d call of the source framework;
+            - an argument is starred or computed;
+            - the source framework would refuse an argument;
+            - the target cannot express something that changes the outputs.
     """
     pair = _pair(source, target, in_channels, length)
     file = SourceFile.of(code, pair)
-    alone = None if file.call is None else next((row for row in file.mentions if row.use.call is file.call), None)
-    if (alone is None or alone.reason is not None) and any(row.use.call is not None and not row.beside for row in file.mentions):
+    single = None if file.call is None else next((row for row in file.mentions if row.use.call is file.call), None)
+    if (single is None or single.reason is not None) and any(
+        row.use.call is not None and not row.beside for row in file.mentions
+    ):
         rows = file.rows(in_channels)
         if any(row.snippet for row in rows):
             return page_of(rows)
-        raise _nothing(rows)
+        raise _no_translation(rows)
     if file.call is None and len(file.page.tree.body) > 1:
-        file.rows(in_channels)  # refuses a page without a call
+        file.rows(in_channels)  # raises for a file without a call
     if file.call is None:
         raise InvalidValueError(f"code must be a call of {pair.title}, got {shown(file.source.text)}; pass the whole call.")
     call = as_call(file.call, arithmetic=False, path=file.path)
-    known = pair.known_class(call.path or call.name)
+    layer_class = pair.known_class(call.path or call.name)
     name = file.page.assigned.get(id(file.call), ("layer", None))[0]
-    return write(calls.read(call, known.source, pair.source, in_channels), pair.target, name).code
+    return write(calls.read(call, layer_class.source, pair.source, in_channels), pair.target, name).code
 
 
 def translate_page(
     code: str, source: str = "torch", target: str = "mindspore", *, in_channels: int | None = None, length: int | None = None
 ) -> list[TranslatedCall]:
-    """Translate every Conv1d of a file, and list its other layers; names are resolved as Python does it, and nothing is run.
+    """Translate every Conv1d of a file, and list its other layers.
 
-    Channels and other sizes may be names, or arithmetic on names, where their value is not needed; they stay as they are.
+    The file is parsed and never run. Names are resolved by Python's scoping rules. Channels and other sizes may be names, or arithmetic
+    on names, unless the translation needs their value; they are copied unchanged.
 
     Args:
-        code: the whole text.
-        source, target, in_channels, length: see `translate`.
+        code: text of the file.
+        source, target, in_channels, length: as in `translate`.
 
     Returns:
-        Every layer of the framework, in the order of the text, each with a translation or the reason why there is none.
+        One `TranslatedCall` per layer of the framework, in the order of the file. Each has a translation, or the reason why the layer
+        cannot be translated.
 
     Raises:
-        UnknownNameError, InvalidTypeError, InvalidValueError: no such framework, no Python, or no Conv1d of ``source`` in it.
+        UnknownNameError, InvalidTypeError, InvalidValueError: there is no such framework, the code is not valid Python, or it has no
+            layer of ``source``.
     """
     pair = _pair(source, target, in_channels, length)
     return SourceFile.of(code, pair).rows(in_channels)
 
 
 def page_of(translations: list[TranslatedCall], file: str = "") -> str:
-    """Return the translations of a file as one text: imports and classes once, then each translation under the original call."""
+    """Join the translations of a file into one text.
+
+    Args:
+        translations: result of `translate_page`.
+        file: name of the file, for the comment above each layer.
+
+    Returns:
+        Python code: the imports and classes, then each translation under a comment with the original call.
+    """
     titles, snippets = [], []
     for call in translations:
         line = " ".join(call.original.split())
@@ -98,10 +119,10 @@ def page_of(translations: list[TranslatedCall], file: str = "") -> str:
     return join(snippets, titles)
 
 
-def _nothing(rows: list[TranslatedCall]) -> InvalidValueError:
-    """Return the error for a page of which no layer can be translated."""
-    calls_only = [row for row in rows if row.reason not in (ALONE, NAMED)]
-    first, *rest = calls_only or [row for row in rows if row.reason != ALONE]
+def _no_translation(rows: list[TranslatedCall]) -> InvalidValueError:
+    """Return the error for a file in which no layer can be translated."""
+    called = [row for row in rows if row.reason not in (ALONE, NAMED)]
+    first, *rest = called or [row for row in rows if row.reason != ALONE]
     place = "" if first.line == 1 else f"line {first.line}: "
     more = f" {len(rest)} more cannot be translated either; translate_page lists them." if rest else ""
     return InvalidValueError(f"{place}{first.reason}{more}")
@@ -112,25 +133,25 @@ def _pair(source: str, target: str, in_channels: Any, length: Any) -> Pair:
     name, at, version = source.partition("@") if isinstance(source, str) else (source, "", "")
     readable = {name: dialect for name, dialect in dialects.items() if dialect.source_classes}
     writable = {name: dialect for name, dialect in dialects.items() if dialect.writer is not None}
-    read = _dialect("source", name, source, readable)
-    written = _dialect("target", target, target, writable)
-    if read.name == written.name:
+    source_dialect = _dialect("source", name, source, readable)
+    target_dialect = _dialect("target", target, target, writable)
+    if source_dialect.name == target_dialect.name:
         raise InvalidValueError(f"source and target must differ, got {source!r} and {target!r}; pick another target.")
     if in_channels is not None:
         integer("in_channels", in_channels, 1)
     if length is not None:
         integer("length", length, 1)
-    policy = named_policy(f"{read.policy}{at}{version}")
-    context = Context(dialect=read, framework=source, policy=policy, length=length)
-    return Pair(context, written, pages.known_paths(dialects.values(), read))
+    policy = named_policy(f"{source_dialect.policy}{at}{version}")
+    context = Context(dialect=source_dialect, framework=source, policy=policy, length=length)
+    return Pair(context, target_dialect, pages.known_paths(dialects.values(), source_dialect))
 
 
 def _dialect(argument: str, name: Any, value: Any, dialects: dict[str, Dialect]) -> Dialect:
-    """Return a dialect by its name, or by an alias.
+    """Return a dialect by its name or an alias.
 
     Raises:
-        UnknownNameError: no such dialect that can be used as ``argument``; holds the nearest.
-        PluginError: two plugins offer it, or it fails; holds the plugins.
+        UnknownNameError: there is no such dialect that can be used as ``argument``; the message suggests the nearest name.
+        PluginError: two plugins register it, or its plugin fails; the message names the plugins.
     """
     if isinstance(name, str) and name in dialects:
         return dialects[name]
@@ -142,5 +163,5 @@ def _dialect(argument: str, name: Any, value: Any, dialects: dict[str, Dialect])
     if matches:
         return matches[0]
     with suppress(UnknownNameError):
-        registry.current().get("dialect", name)  # where two plugins offer it, or it fails, the registry says so
+        registry.current().get("dialect", name)  # raises if two plugins register it, or if it failed to load
     raise unknown_name(f"{argument} framework", value, {*dialects, *aliases})

@@ -1,7 +1,7 @@
-"""`Page`: what binds the names of a file, scope by scope, as Python itself decides it; nothing of the file is run.
+"""`Page`: the scopes of a file, and what binds each name in them, by Python's rules. The file is never run.
 
-One pass with an explicit stack, so that its time grows with the file and no nesting is too deep. libcst resolves names as well;
-it needs 90 seconds and 1 GB for a file of 1 MB, this 1 second. The tests hold it against the standard library's `symtable`.
+One pass with an explicit stack reads the tree. Its time grows linearly with the file, and no nesting is too deep. It needs 1 second for
+a file of 1 MB, for which libcst needs 90 seconds and 1 GB. The tests compare it with the standard library's `symtable`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ TARGETS = {
 
 @attrs.define(eq=False)
 class Page:
-    """A file with every scope, binding and use of a name.
+    """A file, with every scope, binding and use of a name.
 
     Args:
-        tree: of the file.
-        module: its outermost scope.
-        uses: every name or longest dotted name that is read.
+        tree: syntax tree of the file.
+        module: outermost scope.
+        uses: every name that is read; of a dotted name, the longest form.
         stores: every dotted name that is assigned to or deleted.
         stars: module and line of every ``from module import *``; a relative module begins with a dot.
-        assigned: ``id(value) -> (name, statement)`` for what is all of the right side of an assignment to one name.
+        assigned: ``id(value) -> (name, statement)`` for every call that is the whole right side of an assignment to one name.
     """
 
     tree: ast.Module
@@ -48,7 +48,7 @@ class Page:
 
     @classmethod
     def of(cls, tree: ast.Module) -> Page:
-        """Read a tree."""
+        """Collect the scopes, bindings and uses of a tree."""
         page = cls(tree)
         stack: list[tuple[Any, Scope, Trail | None]] = [(tree, page.module, None)]
         while stack:
@@ -76,8 +76,8 @@ Children = list[tuple[ast.AST, Scope]]
 def _function(page: Page, node: Any, scope: Scope, trail: Trail | None) -> Children:
     arguments = node.args
     parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    named = not isinstance(node, ast.Lambda)
-    name = node.name if named else "a lambda"
+    is_named = not isinstance(node, ast.Lambda)
+    name = node.name if is_named else "a lambda"
     inner = Scope("function", name, scope, first=parameters[0].arg if parameters[0] is not None else None)
     for parameter in filter(None, parameters):
         inner.bind(parameter.arg, Binding(parameter.lineno, inner, how=f"a parameter of {name}"))
@@ -87,7 +87,7 @@ def _function(page: Page, node: Any, scope: Scope, trail: Trail | None) -> Child
             inner.bind(parameter.arg, Binding(parameter.lineno, scope, value=default))
     outside = [*arguments.defaults, *filter(None, arguments.kw_defaults)]
     outside += [parameter.annotation for parameter in parameters if parameter is not None and parameter.annotation is not None]
-    if not named:
+    if not is_named:
         return [*((part, scope) for part in outside), (node.body, inner)]
     scope.bind(name, Binding(node.lineno, scope, how="a function of this file", own=True))
     outside += [*node.decorator_list, *filter(None, [node.returns])]
@@ -107,7 +107,7 @@ def _comprehension(page: Page, node: Any, scope: Scope, trail: Trail | None) -> 
     parts: list[ast.AST] = [first.target, *first.ifs, *rest]
     parts += [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
     for generator in node.generators:
-        _unknown(generator.target, inner, "a loop variable")
+        _bind_unknown(generator.target, inner, "a loop variable")
     return [(first.iter, scope), *((part, inner) for part in parts)]
 
 
@@ -144,7 +144,7 @@ def _assign(page: Page, node: Any, scope: Scope, trail: Trail | None) -> Childre
             inside = inside.parent
         _values(node.target, node.value, inside, scope)
     elif node.value is None and isinstance(node.target, ast.Name):
-        scope.bindings.setdefault(node.target.id, [])  # an annotation alone makes it a name of this scope
+        scope.bindings.setdefault(node.target.id, [])  # an annotation without a value also declares a local name
     else:
         for target in targets:
             _values(target, node.value, scope, scope)
@@ -156,21 +156,21 @@ def _assign(page: Page, node: Any, scope: Scope, trail: Trail | None) -> Childre
 
 
 def _values(target: ast.expr, value: ast.expr, scope: Scope, read: Scope) -> None:
-    """Bind a target to a value, and names in a row to values in a row."""
+    """Bind a target to a value; bind a tuple of names to a tuple of values one by one."""
     rows = (ast.Tuple, ast.List)
     if isinstance(target, ast.Name):
         scope.bind(target.id, Binding(target.lineno, read, value=value))
     elif isinstance(target, rows) and isinstance(value, rows) and len(target.elts) == len(value.elts):
         if any(isinstance(part, ast.Starred) for part in (*target.elts, *value.elts)):
-            _unknown(target, scope, "unpacked")
+            _bind_unknown(target, scope, "unpacked")
         else:
-            for one, its in zip(target.elts, value.elts):
-                _values(one, its, scope, read)
+            for name, element in zip(target.elts, value.elts):
+                _values(name, element, scope, read)
     else:
-        _unknown(target, scope, "unpacked")
+        _bind_unknown(target, scope, "unpacked")
 
 
-def _unknown(target: ast.AST, scope: Scope, how: str) -> None:
+def _bind_unknown(target: ast.AST, scope: Scope, how: str) -> None:
     for part in ast.walk(target):
         if isinstance(part, ast.Name) and isinstance(part.ctx, (ast.Store, ast.Del)):
             scope.bind(part.id, Binding(part.lineno, scope, how=how))
@@ -180,7 +180,7 @@ def _target(page: Page, node: Any, scope: Scope, trail: Trail | None) -> Childre
     how = TARGETS[type(node)]
     for target in node.targets if isinstance(node, ast.Delete) else [getattr(node, "target", None) or node.optional_vars]:
         if target is not None and not isinstance(node, ast.comprehension):
-            _unknown(target, scope, how)
+            _bind_unknown(target, scope, how)
     return [(part, scope) for part in ast.iter_child_nodes(node)]
 
 

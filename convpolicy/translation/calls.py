@@ -1,4 +1,4 @@
-"""A call of one class of a dialect, turned into a `Request`."""
+"""Read a call of a layer class into a `Request`."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ DATA_FORMATS = {
 }
 
 
-CHANNELS = Expression("in_channels")  # what is written where nothing says how many there are
-CHANNELS_NOTE = "in_channels: the channels of this layer's input, which the code does not say; put the number"
+CHANNELS = Expression("in_channels")  # written where the number of input channels is unknown
+CHANNELS_NOTE = "in_channels: the number of input channels, which the source code does not contain; write the number"
 
 
 @attrs.frozen(kw_only=True)
 class Context:
-    """What a call is read with.
+    """The framework of a call, and the options of its translation.
 
     Args:
-        dialect: of the framework.
-        framework: how the result speaks of it, with its version where one is named.
-        policy: of the framework.
+        dialect: dialect of the framework.
+        framework: name of the framework in comments, with the version if the user named one.
+        policy: policy of the framework.
         length: input length in samples, or None.
-        names: True where an unknown number of input channels becomes the name ``in_channels``, False where it is refused.
+        names: True to write an unknown number of input channels as the name ``in_channels``, False to refuse it.
     """
 
     dialect: Dialect
@@ -53,37 +53,37 @@ class Context:
 
     @property
     def dtypes(self) -> Mapping[str, str]:
-        """Python's own words that name a dtype in the framework."""
+        """Python's built-in names that name a dtype in the framework, such as ``float``."""
         return {} if self.dialect.reader is None else self.dialect.reader.dtypes
 
 
 def read(call: Call, source: SourceClass, context: Context, in_channels: Value) -> Request:
-    """Read a call.
+    """Read a call of a layer class.
 
     Args:
-        call: of this class.
-        source: the class.
-        context: whose it is, and what is known besides.
-        in_channels: for a class whose calls do not say it, or None.
+        call: the call.
+        source: the class that it calls.
+        context: the framework, and the options of the translation.
+        in_channels: number of input channels, or None, for a class whose calls do not contain it.
 
     Raises:
-        ConvPolicyError: an argument that the framework refuses, that is computed, or whose value is needed.
-        PluginError: a function of the dialect fails; holds the dialect and its plugin.
+        ConvPolicyError: the framework refuses an argument, or an argument is computed, or its value is needed and not known.
+        PluginError: a function of the dialect fails; the message names the dialect and its plugin.
     """
     with context.dialect.blamed(f"reading {source.title}"):
         return _read(call, source, context, in_channels)
 
 
 def _read(call: Call, source: SourceClass, context: Context, in_channels: Value) -> Request:
-    own = bind(call, source.parameters, source.positional, source.title)
-    arguments = {source.names.get(name, name): value for name, value in own.items()}
+    values = bind(call, source.parameters, source.positional, source.title)
+    arguments = {source.names.get(name, name): value for name, value in values.items()}
     for name, reason in source.refused.items():
-        if own[name] != source.parameters[name]:
-            raise InvalidValueError(f"{name} must be left out, got {code_of(own[name])}, as {reason}; remove it.")
+        if values[name] != source.parameters[name]:
+            raise InvalidValueError(f"{name} must be left out, got {code_of(values[name])}, as {reason}; remove it.")
     notes = [
-        f"{name}={code_of(own[name])} is left out: {reason}"
+        f"{name}={code_of(values[name])} is left out: {reason}"
         for name, reason in source.left_out.items()
-        if own[name] != source.parameters[name]
+        if values[name] != source.parameters[name]
     ]
     if not source.says_channels:
         arguments["in_channels"] = in_channels
@@ -92,14 +92,14 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
     notes += meaning.notes
     if isinstance(meaning.policy.get("padding"), (dict, set, bytes)):
         raise InvalidValueError(
-            f"padding must be a number or a word, got {code_of(meaning.policy['padding'])}; pass what {source.title} takes."
+            f"padding must be a number or a name, got {code_of(meaning.policy['padding'])}; pass a value that {source.title} allows."
         )
-    unknown = not source.says_channels and arguments["in_channels"] is None
-    if unknown and not context.names:
+    channels_unknown = not source.says_channels and arguments["in_channels"] is None
+    if channels_unknown and not context.names:
         raise InvalidValueError(
-            f"in_channels must be given, as a {source.title} does not hold it; pass in_channels=... (--in-channels)."
+            f"in_channels is needed, because a call of {source.title} does not contain it; pass in_channels=... (--in-channels)."
         )
-    arguments |= {"in_channels": CHANNELS} if unknown else {}
+    arguments |= {"in_channels": CHANNELS} if channels_unknown else {}
     layout = _data_layout(arguments.get("data_format"))
     policy = context.policy.evolve(**{**source.policy, **meaning.policy, **layout})
     arguments = {"stride": 1, "dilation": 1, "groups": 1, "bias": policy.bias, **arguments}
@@ -108,10 +108,10 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
         policy = _with_initial(role, arguments, context.dialect, policy, notes)
     dtype = None if arguments.get("dtype") is None else dtype_of(arguments["dtype"], context.dtypes)
     if arguments.get("dtype") is not None and dtype is None:
-        notes.append(f"dtype={code_of(arguments['dtype'])} is left out: which dtype it is is not known here")
+        notes.append(f"dtype={code_of(arguments['dtype'])} is left out: its value is not known here")
     if arguments.get("device") is not None:
         notes.append(f"device={code_of(arguments['device'])} is left out: move the layer yourself")
-    notes += [CHANNELS_NOTE] if unknown else []
+    notes += [CHANNELS_NOTE] if channels_unknown else []
     return request(
         context.framework, policy, arguments, context.length, padding=meaning.padding,
         bias=bias, activation=_activation(arguments.get("activation")), dtype=dtype, notes=tuple(notes), layer=source.layer,
@@ -119,16 +119,16 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
 
 
 def with_changes(request: Request, changes: Changes, dialect: Dialect, path: Path) -> Request:
-    """Return what a call asks for after the code around it.
+    """Apply the code around a call to its request.
 
     Args:
-        request: of the call alone.
-        changes: what the code around it does.
-        dialect: of the framework.
-        path: the dotted path that a name certainly is, or None.
+        request: what the call alone asks for.
+        changes: what the code around the call does to the layer.
+        dialect: dialect of the framework.
+        path: ``(name) -> path``: the dotted path that a name refers to, or None when it is not certain.
 
     Raises:
-        InvalidValueError: the code around it changes the outputs.
+        InvalidValueError: the code around the call changes the outputs in a way that cannot be translated.
     """
     if changes.refusal is not None:
         raise InvalidValueError(changes.refusal)
@@ -139,7 +139,7 @@ def with_changes(request: Request, changes: Changes, dialect: Dialect, path: Pat
         rest = ast.Call(node.func, node.args[1:], node.keywords)
         field, text = f"{role}_init", f"initial {role}: {text_of(node)} at line {node.lineno}"
         if role == "bias" and request.bias is False:
-            notes.append(f"{text} is left out: there is no bias")
+            notes.append(f"{text} is left out: the layer has no bias")
             continue
         try:
             call = as_call(rest, arithmetic=True, path=path)
@@ -149,20 +149,20 @@ def with_changes(request: Request, changes: Changes, dialect: Dialect, path: Pat
             choice = None
         result = None if choice is None else _with_choice(role, choice, policy)
         if result is None:
-            notes.append(f"{text} has no counterpart here, the default remains")
+            notes.append(f"{text} has no counterpart here, so the default is used")
         policy = result or policy
     return attrs.evolve(request, policy=policy, notes=tuple(dict.fromkeys(notes)), dtype=changes.dtype or request.dtype)
 
 
 def _with_choice(role: str, choice: Choice, policy: Policy) -> Policy | None:
-    """Return the policy with another initializer, or None where a bias cannot have it."""
+    """Return the policy with another initializer, or None for a bias with an initializer that only a weight can have."""
     result = policy.evolve(**{f"{role}_init": choice})
     distribution = distribution_of(result, role)
     return result if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT else None
 
 
 def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: Policy, notes: list[str]) -> Policy:
-    """Return the policy with the initializer of a call, or as it is with a note where that is not known here."""
+    """Return the policy with the initializer of a call; when it has no counterpart, the unchanged policy, and add a note."""
     value, field = arguments.get(f"{role}_init"), f"{role}_init"
     if value is None or isinstance(value, bool):
         return policy
@@ -171,7 +171,7 @@ def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, p
     result = None if choice is None else _with_choice(role, choice, policy)
     if result is not None:
         return result
-    notes.append(f"initial {role}: {code_of(value)} has no counterpart here, the default stands in")
+    notes.append(f"initial {role}: {code_of(value)} has no counterpart here, so the default is used")
     return policy
 
 

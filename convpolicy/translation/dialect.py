@@ -1,4 +1,4 @@
-"""`Dialect`: how source code of one framework is read and written, for ``translate``; a part that any plugin may offer."""
+"""`Dialect` describes how ``translate`` reads and writes the source code of one framework."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ from convpolicy.translation.reading import Request
 from convpolicy.translation.surroundings import Surroundings
 from convpolicy.translation.values import Value
 
-CONV = "Conv1d"  # the kind of layer that every dialect reads and writes
+CONV = "Conv1d"  # the kind of layer that dialects read and write
 
 
 @attrs.frozen(kw_only=True)
 class SourceClass:
-    """One class of a framework, to be read from its calls.
+    """A layer class of a framework whose calls can be read.
+
+    *Common names* are the parameters of `cp.Conv1d`, and ``weight_init``, ``bias_init``, ``dtype``, ``device``, ``activation`` and
+    ``data_format``.
 
     Args:
-        title: its dotted name as users write it, ``"mylib.nn.Conv1d"``.
-        paths: other dotted names it can be imported by.
-        parameters: name -> default, or `REQUIRED`, in positional order, under the framework's own names.
-        positional: how many may be passed by position.
-        names: own name -> common name, where they differ. Common names are those of `cp.Conv1d`, and ``weight_init``,
-            ``bias_init``, ``dtype``, ``device``, ``activation`` and ``data_format``.
-        meaning: ``(arguments) -> Meaning``, from common name -> value: what is padded, and what else the names alone do not say.
-            By default ``padding`` is a number of zeros on both sides.
-        left_out: parameter -> why the translation leaves it out, with a comment.
-        refused: parameter -> why a value other than the default cannot be translated, as the outputs depend on it.
-        policy: changes of the dialect's policy for this class, as `Policy.evolve` takes them.
-        layer: the kind of layer.
+        title: dotted name of the class as users write it, such as ``"mylib.nn.Conv1d"``.
+        paths: other dotted names under which the class can be imported.
+        parameters: name in the framework, with its default or `REQUIRED`, in positional order.
+        positional: number of parameters that may be passed by position.
+        names: name in the framework, with its common name, where the two differ.
+        meaning: function ``(arguments) -> Meaning`` that interprets the arguments of a call. Its argument maps common names to values.
+            By default, ``padding`` is a number of zeros on each side.
+        left_out: parameters that the translation drops with a comment, with the reason.
+        refused: parameters that change the outputs and cannot be translated, with the reason. Their default is allowed.
+        policy: changes to the dialect's policy for this class, as arguments of `Policy.evolve`.
+        layer: kind of layer.
     """
 
     title: str
@@ -54,22 +56,23 @@ class SourceClass:
 
     @property
     def says_channels(self) -> bool:
-        """True when a call says how many channels its input has."""
+        """True when a call contains the number of input channels."""
         return any(self.names.get(name, name) == "in_channels" for name in self.parameters)
 
 
 @attrs.frozen(kw_only=True)
 class Reader:
-    """How a framework's code is read.
+    """Describe how a framework's code is read.
 
     Args:
-        classes: the layer classes; messages speak of the first.
-        modules: a name as files customarily use it -> the module it was imported from, for code without its imports.
-        initializers: the framework's initializers, by name in lower case without underscores.
-        dtypes: word of Python's own that names a dtype here -> its common name, ``{"float": "float64"}``.
-        surroundings: what may stand around a call, and the other layers.
-        channels: ``(tree, path) -> {id(call): channels}``, for classes whose calls do not say how many channels their input has: what
-            the rest of a file says, None where it does not. ``path`` returns what a node certainly names, as a dotted path, or None.
+        classes: the layer classes. Messages name the first one.
+        modules: customary name of a module, such as ``"nn"``, with its dotted path, for code without its imports.
+        initializers: initializers of the framework, by name in lower case without underscores.
+        dtypes: built-in name of Python that names a dtype in the framework, with the dtype's common name: ``{"float": "float64"}``.
+        surroundings: code that may be around a call, and the other layers of the framework.
+        channels: for classes whose calls do not contain the number of input channels: a function ``(tree, path) -> {id(call):
+            channels}`` that finds it in the rest of the file, or None. ``tree`` is the syntax tree of the file. ``path`` is a function
+            that returns the dotted path that a node refers to, or None when it is not certain.
     """
 
     classes: tuple[SourceClass, ...]
@@ -81,23 +84,23 @@ class Reader:
 
     @property
     def packages(self) -> frozenset[str]:
-        """The top-level packages that the classes and modules are of."""
+        """Top-level packages of the classes and modules."""
         paths = [path for source in self.classes for path in (source.title, *source.paths)]
         return frozenset(path.partition(".")[0] for path in (*paths, *self.modules.values()))
 
 
 @attrs.frozen(kw_only=True)
 class TargetClass:
-    """One class of a framework, to be written.
+    """A layer class of a framework whose calls can be written.
 
     Args:
-        code: the class as code, ``"nn.Conv1d"``.
-        sizes: the positional arguments, as a template of common names.
-        names: common name -> own name of the keyword arguments; one that is missing can only have its default. ``weight_init``,
-            ``bias_init`` and ``activation`` are named where the class has such an argument.
-        padding: ``(request) -> Padding``, how it pads.
+        code: the class as code, such as ``"nn.Conv1d"``.
+        sizes: template of the positional arguments, with common names in braces.
+        names: common name of each keyword argument, with its name in the framework. An argument that is missing here keeps its default.
+            ``weight_init``, ``bias_init`` and ``activation`` are listed only if the class has such an argument.
+        padding: function ``(request) -> Padding`` that says how the layer pads.
         extra: code of arguments that every call needs.
-        layer: the kind of layer.
+        layer: kind of layer.
     """
 
     code: str
@@ -109,28 +112,28 @@ class TargetClass:
 
 
 def no_initializer(distribution: Distribution, role: str, request: Request) -> None:
-    """Write no initializer: the target's default is left, with a comment."""
+    """Write no initializer, so that the target's default is used, with a comment."""
 
 
 @attrs.frozen(kw_only=True)
 class Writer:
-    """How a framework's code is written.
+    """Describe how a framework's code is written.
 
     Args:
-        classes: the layer classes, one for each kind of layer.
-        imports: name used in code -> the import that brings it.
-        initial: ``(distribution, role, request) -> code`` for ``"weight"`` or ``"bias"``, None where the framework has no such
-            initializer: the value of the argument ``weight_init`` or ``bias_init``, or where the class has none a statement, with
-            ``{tensor}`` for the weight or bias.
-        sequence: layers in a row as code, with ``{}`` for the layers.
-        item: one of them as code, a template of ``name`` (of the sequence) and ``number``.
-        has_bias: whether a layer has a bias as code, with ``{}`` for the layer.
-        activations: common name -> code of a layer.
-        dtype: a dtype as code, with ``{}`` for its common name.
-        dtype_statement: for classes without an argument ``dtype``: a statement that gives a layer its dtype, with ``{layer}`` for
-            the layer and ``{dtype}`` for that code; empty where a dtype cannot be written.
-        remarks: dtype or activation -> a comment on what the framework does with it, as measured.
-        spell_defaults: True to write the bias and initial values also where they are the framework's defaults.
+        classes: the layer classes, one per kind of layer.
+        imports: name used in the code, with the import statement that defines it.
+        initial: function ``(distribution, role, request) -> code`` that writes an initializer; ``role`` is ``"weight"`` or ``"bias"``.
+            It returns the value of the argument ``weight_init`` or ``bias_init``. If the class has no such argument, it returns a
+            statement, with ``{tensor}`` for the weight or bias. It returns None if the framework has no such initializer.
+        sequence: code of a sequence of layers, with ``{}`` for the layers.
+        item: code of one layer of the sequence, a template with ``{name}`` and ``{number}``.
+        has_bias: code that tests whether a layer has a bias, with ``{}`` for the layer.
+        activations: common name of an activation, with the code of its layer.
+        dtype: code of a dtype, with ``{}`` for its common name.
+        dtype_statement: for classes without an argument ``dtype``: a statement that sets the dtype of a layer, with ``{layer}`` and
+            ``{dtype}``. Empty if a dtype cannot be written.
+        remarks: dtype or activation, with a comment about how the framework treats it, as measured.
+        spell_defaults: True to write the bias and the initial values even if they are the framework's defaults.
     """
 
     classes: tuple[TargetClass, ...]
@@ -148,14 +151,15 @@ class Writer:
 
 @attrs.frozen(eq=False)
 class Dialect(Part):
-    """How source code of one framework is read and written.
+    """Describe how ``translate`` reads and writes the source code of one framework.
 
     Args:
-        name: of the framework, as ``source=`` and ``target=`` take it.
-        reader: how it is read; None for a framework that is only written.
-        writer: how it is written; None for a framework that is only read.
+        name: name of the framework, for ``source=`` and ``target=``.
+        description: one sentence for lists and tables.
+        reader: how code is read; None for a framework that can only be a target.
+        writer: how code is written; None for a framework that can only be a source.
         aliases: other names for ``source=`` and ``target=``.
-        policy: name of the policy that says what its layers do; the dialect's own name by default.
+        policy: name of the policy that describes the framework's layers; the dialect's name by default.
     """
 
     kind: ClassVar[str] = "dialect"
@@ -166,19 +170,22 @@ class Dialect(Part):
 
     @property
     def source_classes(self) -> tuple[SourceClass, ...]:
-        """The classes that are read."""
+        """Classes whose calls can be read."""
         return () if self.reader is None else self.reader.classes
 
     @property
     def packages(self) -> frozenset[str]:
-        """The top-level packages that its code imports."""
+        """Top-level packages that code of the framework imports."""
         return frozenset() if self.reader is None else self.reader.packages
 
     def target_class(self, layer: str) -> TargetClass:
         """Return the class that is written for a kind of layer.
 
+        Args:
+            layer: kind of layer.
+
         Raises:
-            InvalidValueError: the framework has none; holds the layers it has.
+            InvalidValueError: the framework has no such layer; the message lists the layers that it has.
         """
         classes = {} if self.writer is None else {target.layer: target for target in self.writer.classes}
         if layer not in classes:
@@ -187,13 +194,13 @@ class Dialect(Part):
 
     @contextmanager
     def blamed(self, step: str) -> Iterator[None]:
-        """Turn what a function of the dialect raises by mistake into an error that names the dialect and its plugin.
+        """Turn unexpected exceptions of the dialect's functions into an error that names the dialect and its plugin.
 
         Args:
-            step: what is done, for the message.
+            step: what the function does, such as ``"writing nn.Conv1d"``, used in the message.
 
         Raises:
-            PluginError: for an exception that is not a `ConvPolicyError`; holds it.
+            PluginError: a function raised an exception that is not a `ConvPolicyError`; the message contains it.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""The distribution of a policy's initial values, with numbers where the sizes are numbers and expressions where they are names."""
+"""Distributions of initial values, whose parameters are numbers or, for sizes that are names, expressions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from convpolicy.parts.initializer import Initializer
 from convpolicy.translation.reading import Request
 from convpolicy.translation.values import Expression, Value, atom, code_of
 
-TRUNCATED_STD = 0.87962566103423978  # of N(0, 1) cut at ±2, by which corrected truncated normals are divided
+TRUNCATED_STD = 0.87962566103423978  # standard deviation of N(0, 1) truncated at ±2
 
 
 def distribution_of(policy: Policy, role: str) -> Distribution | None:
-    """Return what a policy draws for ``"weight"`` or ``"bias"``, or None where its initializer does not say.
+    """Return the distribution of a policy's initial values, or None when the initializer does not declare one.
+
+    Args:
+        policy: the policy.
+        role: ``"weight"`` or ``"bias"``.
 
     Raises:
-        PluginError: the initializer's ``distribution`` fails or returns something else; holds the initializer and its plugin.
+        PluginError: the initializer's ``distribution`` fails or returns something else; the message names it and its plugin.
     """
     initializer: Initializer
     initializer, arguments = policy.part(f"{role}_init")
@@ -45,16 +49,16 @@ def distribution_of(policy: Policy, role: str) -> Distribution | None:
 
 
 def _simple(scale: float) -> float:
-    """Return the simple fraction that a scale is within rounding of, as √5² is of 5, else the scale."""
+    """Return the simple fraction that a scale equals up to rounding, as √5² equals 5; if there is none, the scale."""
     simple = float(Fraction(scale).limit_denominator(1000))
     return simple if math.isclose(simple, scale, rel_tol=1e-14) else scale
 
 
 def in_numbers(distribution: Distribution, request: Request) -> Distribution:
-    """Return a scaled distribution as a plain one, with its standard deviation or bounds from the weight's fans.
+    """Compute the standard deviation or the bounds of a scaled distribution from the weight's fans.
 
     Args:
-        distribution: of any kind; one that is not ``"scaled"`` is returned as it is.
+        distribution: any distribution; only a ``"scaled"`` one changes.
         request: the layer, for its sizes.
 
     Returns:
@@ -72,31 +76,31 @@ def in_numbers(distribution: Distribution, request: Request) -> Distribution:
 
 
 def root_of_ratio(numerator: float, denominator: Value) -> Value:
-    """Return √(numerator / denominator), as code where the denominator is."""
+    """Return √(numerator / denominator), as an expression if the denominator is one."""
     if isinstance(denominator, Expression):
         return Expression(f"({numerator!r} / ({denominator})) ** 0.5")
     return math.sqrt(numerator / denominator)
 
 
 def negative(value: Value) -> Value:
-    """Return -value, as code where the value is."""
+    """Return -value, as an expression if the value is one."""
     return Expression(f"-{atom(value)}") if isinstance(value, Expression) else -value
 
 
 def times(factor: float, value: Value) -> Value:
-    """Return factor · value, as code where the value is."""
+    """Return factor · value, as an expression if the value is one."""
     return Expression(f"{factor!r} * {atom(value)}") if isinstance(value, Expression) else factor * value
 
 
 def shifted(mean: float, offset: Value) -> Value:
-    """Return mean + offset, as code where the offset is."""
+    """Return mean + offset, as an expression if the offset is one."""
     if mean == 0.0:
         return offset
     return Expression(f"{mean!r} + {code_of(offset)}") if isinstance(offset, Expression) else mean + offset
 
 
 def bounds(parameters: Mapping[str, Any]) -> tuple[Value, Value]:
-    """Return the bounds of a truncated normal as values: mean + lower · std and mean + upper · std."""
+    """Return the bounds of a truncated normal distribution: mean + lower · std and mean + upper · std."""
     mean, std = parameters["mean"], parameters["std"]
     low, high = (shifted(mean, times(parameters[name], std)) for name in ("lower", "upper"))
     return low, high

@@ -1,4 +1,4 @@
-"""What the code around each layer of a file does to it, in one look through the file for all of them."""
+"""Find what the code around each layer of a file does to it, in one pass for all layers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from convpolicy.translation.values import as_call, text_of
 
 @attrs.frozen(eq=False)
 class Follower:
-    """Follows the layers of a file.
+    """Follow the layers of a file through the code around them.
 
     Args:
         page: the file.
-        names: what its names mean.
-        dialect: of the framework.
-        policy: of the framework.
-        path: ``(name, scope) -> path`` of an argument's name, or None.
+        names: meaning of the names in the file.
+        dialect: dialect of the framework.
+        policy: policy of the framework.
+        path: ``(name, scope) -> path``: the dotted path that the name of an argument refers to, or None.
     """
 
     page: Page
@@ -39,7 +39,7 @@ class Follower:
     path: Resolve
 
     def changes(self, mentions: Sequence[Mention]) -> list[tuple[str | None, Changes]]:
-        """Return the name that each layer is bound to, or None, and what happens to it."""
+        """Return, for each layer, the name that it is assigned to or None, and the changes to it."""
         assert self.dialect.reader is not None
         surroundings = self.dialect.reader.surroundings
         rows: list[tuple[str | None, Changes]] = []
@@ -53,7 +53,7 @@ class Follower:
             star = self.names.overriding(mention.use.text, mention.use.scope)
             if star is not None:
                 changes.notes.append(
-                    f"{mention.use.text.partition('.')[0]} is taken for what its own import says; {star} may bind it anew"
+                    f"{mention.use.text.partition('.')[0]} is assumed to be what its import says, but {star} may redefine it"
                 )
             rows.append((name, changes))
             if name is not None and statement is not None:
@@ -69,26 +69,26 @@ class Follower:
         return rows
 
     def dtype(self, call: ast.Call, scope: Scope) -> str | None:
-        """Return the dtype that an argument of a call names, or None."""
+        """Return the dtype that one of the arguments of a call names, or None."""
         assert self.dialect.reader is not None
         arguments = ast.Call(ast.Name("cast", ast.Load()), call.args, call.keywords)
         try:
-            read = as_call(arguments, arithmetic=True, path=lambda name: self.path(name, scope))
+            parsed = as_call(arguments, arithmetic=True, path=lambda name: self.path(name, scope))
         except ConvPolicyError:
             return None
-        values = [*read.positional, *(value for _name, value in read.keywords)]
+        values = [*parsed.positional, *(value for _name, value in parsed.keywords)]
         return next((dtype for value in values if (dtype := dtype_of(value, self.dialect.reader.dtypes)) is not None), None)
 
 
 def with_partials(call: ast.Call, partials: Sequence[ast.Call]) -> ast.Call:
-    """Return a call with the arguments that a ``functools.partial`` holds.
+    """Return a call with the arguments of ``functools.partial`` added.
 
     Args:
-        call: of the name that the partial is bound to.
+        call: call of the name that the partial is assigned to.
         partials: the calls of ``partial``, outermost last.
 
     Raises:
-        InvalidValueError: a partial holds more than literals; holds what.
+        InvalidValueError: an argument of a partial is not a literal; the message contains the argument.
     """
     for partial in reversed(partials):
         for argument in (*partial.args[1:], *(keyword.value for keyword in partial.keywords)):
@@ -97,9 +97,9 @@ def with_partials(call: ast.Call, partials: Sequence[ast.Call]) -> ast.Call:
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 text = text_of(argument)
                 raise InvalidValueError(
-                    f"a partial must hold literals, got {text} at line {partial.lineno}; write the call of the class itself."
+                    f"the arguments of partial must be literals, got {text} at line {partial.lineno}; call the class directly."
                 ) from None
-        own = {keyword.arg for keyword in call.keywords}
-        keywords = [keyword for keyword in partial.keywords if keyword.arg not in own]
+        names = {keyword.arg for keyword in call.keywords}
+        keywords = [keyword for keyword in partial.keywords if keyword.arg not in names]
         call = ast.Call(call.func, [*partial.args[1:], *call.args], [*keywords, *call.keywords])
     return call

@@ -1,4 +1,4 @@
-"""What a framework calls its initializers: tables of name -> `Named`, and pieces for them that several frameworks share."""
+"""Read the initializers of a framework: tables of names and `Named` entries, and entries that several frameworks share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convpolicy.translation.reading import bind
 from convpolicy.translation.values import Call, Expression, Value
 
 SEED: Mapping[str, Any] = {"seed": None}
-WITHOUT_EFFECT = ("seed", "dtype", "generator")  # on the distribution
+WITHOUT_EFFECT = ("seed", "dtype", "generator")  # parameters that do not change the distribution
 UNIT_GAINS = ("linear", "sigmoid", "conv1d", "conv2d", "conv3d")
 
 
@@ -20,9 +20,9 @@ class Named(NamedTuple):
     """One initializer of a framework.
 
     Args:
-        parameters: name -> default, in positional order.
-        choice: ``(**parameters) -> Choice`` of the registered initializer that draws the same; it gets every parameter but those of
-            `WITHOUT_EFFECT`, and raises ValueError for what no registered one draws.
+        parameters: name of each parameter with its default, in positional order.
+        choice: function ``(**parameters) -> Choice`` that returns the registered initializer with the same distribution. It gets every
+            parameter except those of `WITHOUT_EFFECT`, and raises ValueError when there is no such initializer.
     """
 
     parameters: Mapping[str, Any]
@@ -33,11 +33,11 @@ def gain_of(nonlinearity: str, negative_slope: float = 0.0) -> float:
     """Return the gain of a nonlinearity as most frameworks define it: √2 for relu, 5/3 for tanh, 3/4 for selu, 1 for linear.
 
     Args:
-        nonlinearity: its name.
-        negative_slope: of a leaky_relu.
+        nonlinearity: name of the nonlinearity.
+        negative_slope: slope of ``leaky_relu`` for negative inputs.
 
     Raises:
-        ValueError: another nonlinearity.
+        ValueError: the nonlinearity is not one of these.
     """
     gains = {"relu": math.sqrt(2.0), "leaky_relu": math.sqrt(2.0 / (1 + negative_slope**2)), "tanh": 5.0 / 3, "selu": 0.75}
     if nonlinearity not in gains and nonlinearity not in UNIT_GAINS:
@@ -46,15 +46,15 @@ def gain_of(nonlinearity: str, negative_slope: float = 0.0) -> float:
 
 
 def scaled(fan: str, gain: float, distribution: str) -> Choice:
-    """Return a variance scaling with standard deviation gain / √fan."""
+    """Return variance scaling with standard deviation gain / √fan."""
     return Choice("variance_scaling", fan=fan, gain=gain, distribution=distribution)
 
 
 def variance_scaling(distributions: Mapping[str, str]) -> Named:
-    """Return ``VarianceScaling(scale, mode, distribution)``.
+    """Return the entry for ``VarianceScaling(scale, mode, distribution)``.
 
     Args:
-        distributions: the framework's name of a distribution -> what it draws: ``"normal"``, ``"truncated_normal"``, ``"uniform"``.
+        distributions: the framework's name of each distribution, with its shape: ``"normal"``, ``"truncated_normal"`` or ``"uniform"``.
     """
     return Named(
         {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal", **SEED},
@@ -63,28 +63,28 @@ def variance_scaling(distributions: Mapping[str, str]) -> Named:
 
 
 def truncated_at_values(mean: float, std: float, a: float, b: float) -> Choice:
-    """Return a truncated normal whose bounds are values, not standard deviations."""
+    """Return a truncated normal distribution with absolute bounds a and b."""
     return Choice("truncated_normal", mean=mean, std=std, lower=(a - mean) / std, upper=(b - mean) / std)
 
 
 def plain(name: str) -> Named:
-    """Return an initializer without parameters."""
+    """Return the entry for an initializer without parameters."""
     return Named({}, lambda: Choice(name))
 
 
 def orthogonal(parameter: str) -> Named:
-    """Return an orthogonal initializer whose gain is called ``parameter``."""
+    """Return the entry for an orthogonal initializer whose gain is called ``parameter``."""
     return Named({parameter: 1.0}, lambda **arguments: Choice("orthogonal", gain=arguments[parameter]))
 
 
 def families(*names: str) -> dict[str, Named]:
-    """Return ``he_normal`` and the like of each family name, in frameworks whose normals of these names are truncated."""
+    """Return entries such as ``he_normal`` and ``he_uniform`` for families; the normal distributions are truncated."""
 
-    def named(name: str) -> Named:
+    def entry(name: str) -> Named:
         return Named(SEED, lambda: Choice(name))
 
     shapes = {"normal": "truncated_normal", "uniform": "uniform"}
-    return {f"{family}{own}": named(f"{family}_{shape}") for family in names for own, shape in shapes.items()}
+    return {f"{family}{name}": entry(f"{family}_{shape}") for family in names for name, shape in shapes.items()}
 
 
 CONSTANT = Named({"value": 0.0}, lambda value: Choice("constant", value=value))
@@ -92,16 +92,16 @@ DIRAC = Named({"groups": 1}, lambda groups: Choice("dirac") if groups == 1 else 
 
 
 def choice_of(argument: str, value: Value, names: Mapping[str, Named], groups: Any) -> Choice | None:
-    """Return the registered initializer that draws the same, or None when only running the code would tell.
+    """Return the registered initializer that a value describes, or None when it has no counterpart or is not known.
 
     Args:
-        argument: its name, for messages.
-        value: a name as text, a call, a class named without a call, or a number.
-        names: the framework's own, in lower case without underscores.
-        groups: of the convolution; None is returned for a dirac of other groups.
+        argument: name of the argument, used in messages.
+        value: name of an initializer as a string, a call, the name of a class, or a number.
+        names: initializers of the framework, by name in lower case without underscores.
+        groups: number of groups of the convolution. A dirac initializer with another number of groups has no counterpart.
 
     Raises:
-        InvalidValueError: a word that the framework does not know, or arguments that it does not take; holds the nearest.
+        InvalidValueError: the framework has no such initializer, or the initializer no such argument; the message suggests the nearest.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return Choice("constant", value=value)
@@ -116,15 +116,15 @@ def choice_of(argument: str, value: Value, names: Mapping[str, Named], groups: A
             )
         return None
     if isinstance(value, Expression) and "initializers" not in (value.path or ""):
-        return None  # a variable, whatever it is called
+        return None  # a variable, not a class of the framework
     call = value if isinstance(value, Call) else Call(key, (), (), str(value))
-    named = names[key]
+    entry = names[key]
     try:
-        arguments = bind(call, named.parameters, len(named.parameters), key)
+        arguments = bind(call, entry.parameters, len(entry.parameters), key)
         if any(isinstance(argument, (Expression, Call)) for argument in arguments.values()):
             return None
-        choice = named.choice(**{name: arguments[name] for name in arguments if name not in WITHOUT_EFFECT})
-    except (ValueError, TypeError, KeyError, ArithmeticError):  # names, calls, or what this library has no word for
+        choice = entry.choice(**{name: arguments[name] for name in arguments if name not in WITHOUT_EFFECT})
+    except (ValueError, TypeError, KeyError, ArithmeticError):  # no registered initializer is the same
         return None
     if choice.name == "dirac":
         return Choice("dirac") if dict(choice.params).get("groups", 1) == groups else None

@@ -1,4 +1,4 @@
-"""`Meaning`: what the arguments of a call mean beyond their names."""
+"""`Meaning`: how a dialect interprets the arguments of a call."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.translation.reading import size
 from convpolicy.translation.values import Expression, Value
 
-SAMPLES = "padding is taken for a number of samples, as its value is not known here"
+SAMPLES = "padding is assumed to be a number of samples, because its value is not known here"
 ONLY_TRAINING = "only matters in training"
 
 
 @attrs.frozen(kw_only=True)
 class Meaning:
-    """What the arguments of a call mean beyond their names.
+    """The interpretation of the arguments of a call.
 
     Args:
-        policy: changes of the policy, as `Policy.evolve` takes them: ``padding``, ``padding_mode``, …
-        padding: an expression for the samples on both sides, instead of the policy's rule.
-        arguments: common name -> value, instead of what the call says.
-        notes: what the reader of the translation should know, a comment each.
+        policy: changes to the policy, as arguments of `Policy.evolve`: ``padding``, ``padding_mode``, …
+        padding: an expression for the number of samples on each side, which replaces the policy's padding rule.
+        arguments: values by common name, which replace those of the call.
+        notes: comments for the reader of the translation.
     """
 
     policy: Mapping[str, Any] = attrs.field(factory=dict)
@@ -33,10 +33,13 @@ class Meaning:
 
 
 def both_sides(arguments: Mapping[str, Value]) -> Meaning:
-    """Read ``padding`` as a number of zeros on both sides; a class without that argument pads as its policy does.
+    """Read ``padding`` as a number of zeros on each side; a class without that argument pads by its policy.
+
+    Args:
+        arguments: values by common name.
 
     Raises:
-        InvalidValueError: a word; holds it.
+        InvalidValueError: ``padding`` is a string; the message contains it.
     """
     if "padding" not in arguments:
         return Meaning()

@@ -1,4 +1,4 @@
-"""What the names of a file mean: the dotted paths they were imported by, or why that is not certain."""
+"""Resolve the names of a file to the dotted paths that they were imported from, or to the reason why that is uncertain."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from convpolicy.translation.scopes import Binding, Scope
 from convpolicy.translation.values import dotted, shown, text_of
 
 PARTIALS = ("functools.partial", "partial")
-MOST = 8  # meanings of one name that are kept
-DEEPEST = 50  # names that stand for one another
+MOST = 8  # the largest number of meanings recorded for a name
+DEEPEST = 50  # the longest chain of names that are assigned to each other
 
 
 @attrs.frozen
 class Resolution:
-    """What a name means where it is read.
+    """The meaning of a name at the place where it is read.
 
     Args:
-        paths: every dotted path that it may be; one where it is certain.
-        doubts: why it may be something else, a clause each.
-        bound: whether the file binds it; a name that nothing binds has the path that is customary, or its own text.
-        partial: the arguments that a ``functools.partial`` holds, outermost last.
+        paths: every dotted path that the name may refer to.
+        doubts: reasons why it may refer to something else.
+        bound: whether the file binds the name. A name that it does not bind refers to the customary path, or for itself.
+        partial: calls of ``functools.partial`` around the class, outermost last.
     """
 
     paths: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Resolution:
 
     @property
     def path(self) -> str | None:
-        """The path that it certainly is, or None."""
+        """The only path that the name can refer to, or None when that is uncertain."""
         return self.paths[0] if len(self.paths) == 1 and not self.doubts else None
 
 
@@ -44,9 +44,9 @@ class Names:
 
     Args:
         page: the file.
-        customary: name -> the path that it stands for where nothing in the file binds it.
-        packages: the top-level packages of the framework, and those of every other dialect.
-        recognized: whether a path is one that matters, for names that a star import may bring.
+        customary: path of each name that code uses without its import.
+        packages: top-level packages of the framework, and those of every other dialect.
+        recognized: function that returns whether a path is relevant, for names that a star import may bind.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Names:
         self._replaced = self._replacements()
 
     def _replacements(self) -> dict[str, int]:
-        """Return path -> line of everything imported that the file itself assigns to, as ``mylib.nn.Conv1d = Other`` does."""
+        """Return the line of each assignment to an imported path, such as ``mylib.nn.Conv1d = Other``."""
         lines: dict[str, int] = {}
         for store in self._page.stores:
             for path in self.resolve(store.text, store.scope).paths:
@@ -88,7 +88,7 @@ class Names:
         return path in self._customary.values()
 
     def overriding(self, name: str, scope: Scope) -> str | None:
-        """Return the star import of another package that may bind a module's name anew after its own import, or None."""
+        """Return the star import of another package that may redefine a module's name after its import, or None."""
         head = name.partition(".")[0]
         owner = scope.owner(head)
         if owner is not self._page.module or not self._foreign:
@@ -98,11 +98,11 @@ class Names:
         return None if later is None else f"`from {later[0]} import *` at line {later[1]}"
 
     def path(self, name: str, scope: Scope) -> str | None:
-        """Return the path that a dotted name certainly is, or None."""
+        """Return the only path that a dotted name can refer to, or None when that is uncertain."""
         return self.resolve(name, scope).path
 
     def resolve(self, name: str, scope: Scope) -> Resolution:
-        """Return what a dotted name means where code of a scope reads it."""
+        """Return the meaning of a dotted name in the code of a scope."""
         head, dot, rest = name.partition(".")
         owner = scope.owner(head)
         key = (id(owner), name)
@@ -115,7 +115,7 @@ class Names:
             for path in answer.paths:
                 line = next((self._replaced[p] for p in _prefixes(path) if p in self._replaced), None) if self._replaced else None
                 if line is not None:
-                    answer = attrs.evolve(answer, doubts=(*answer.doubts, f"{path} is assigned to (line {line})"))
+                    answer = attrs.evolve(answer, doubts=(*answer.doubts, f"{path} is reassigned (line {line})"))
             self._known[key] = answer
         return self._known[key]
 
@@ -130,7 +130,7 @@ class Names:
         if head not in self._customary:
             return Resolution((name,), bound=False)
         if self._elsewhere:
-            return Resolution(doubts=(f"nothing binds {head} on this page, which imports {self._elsewhere[0]}",), bound=False)
+            return Resolution(doubts=(f"this file does not define {head}, and it imports {self._elsewhere[0]}",), bound=False)
         return Resolution((f"{self._customary[head]}{dot}{rest}",), bound=False)
 
     def _only_star(self, head: str, path: str) -> Resolution:
@@ -144,7 +144,7 @@ class Names:
         return self._all(name, answers)
 
     def _all(self, name: str, answers: list[Resolution]) -> Resolution:
-        """Return what a name means that may mean any of several; of very many the first are kept, and that it is not certain."""
+        """Join several meanings of a name; of more than `MOST`, keep the first ones and add a doubt."""
         paths = tuple(dict.fromkeys(path for answer in answers for path in answer.paths))
         doubts = tuple(dict.fromkeys(doubt for answer in answers for doubt in answer.doubts))
         if len(paths) > MOST:
@@ -171,7 +171,7 @@ class Names:
             self._under_way.discard(id(binding))
 
     def _outside(self, name: str, binding: Binding) -> Resolution:
-        """Read ``nn = nn`` in a class, whose right side means the name around it; elsewhere it is not known."""
+        """Resolve a name that is assigned to itself: in a class body, ``nn = nn`` reads the name outside the class."""
         scope = binding.scope
         if scope.kind == "class" and scope.parent is not None and scope.parent.owner(name) is not None:
             return self.resolve(name, scope.parent)
@@ -179,7 +179,7 @@ class Names:
 
     def _value(self, name: str, binding: Binding, value: ast.expr) -> Resolution:
         if isinstance(value, ast.Constant) and value.value is None:
-            return Resolution()  # None is no class: a call of it fails
+            return Resolution()  # None cannot be called
         if (text := dotted(value)) is not None:
             return self.resolve(text, binding.scope)
         if isinstance(value, (ast.IfExp, ast.BoolOp)):

@@ -1,7 +1,7 @@
-"""How a target pads: by an argument of its convolution where it can, else by a layer before it.
+"""Write the padding of a layer: as an argument of the target's convolution if possible, otherwise as a layer before it.
 
-A framework's own word is written where it pads the same (`native_word` asks the policies); numbers are the policies' too. Padding
-that depends on the input length becomes a class with the formula in it (`same_padding`), which needs only its framework.
+- `native_word` finds the framework's name for a padding by comparing policies.
+- `same_padding` writes a class for padding that depends on the input length. It needs only the target framework.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.translation.reading import WITHOUT_SIZES, Request
 from convpolicy.translation.values import Value
 
-PROBED = {"kernel_size": range(1, 8), "stride": range(1, 4), "dilation": range(1, 4)}  # values tried for a size that is a name
-PERIOD = 32  # lengths tried one by one
+PROBED = {"kernel_size": range(1, 8), "stride": range(1, 4), "dilation": range(1, 4)}  # values compared for an unknown size
+PERIOD = 32  # input lengths that are all compared
 SAME_PAD = '''\
 class {name}({base}):
-    """Zeros for ceil(length / stride) outputs, an odd one on the {side}."""
+    """Pad with zeros to ceil(length / stride) outputs; an extra zero goes on the {side}."""
 
     def __init__(self, kernel_size, stride, dilation{init_head}):
         super().__init__({init_tail})
@@ -41,14 +41,14 @@ LEFTS = {"right": "total // 2", "left": "total - total // 2"}
 
 @attrs.frozen
 class Padding:
-    """How a layer pads in a target's code.
+    """The padding of a layer in the target's code.
 
     Args:
-        arguments: of the convolution, the target's own name -> value.
+        arguments: arguments of the convolution, by their name in the target.
         before: code of layers that run before the convolution.
-        classes: whole text of the classes that these layers need.
-        word: True when the arguments hold for any input length although the pads depend on it.
-        periodic: True when pads wider than the input go round it again and again.
+        classes: source code of the classes that these layers need.
+        word: True when the arguments are valid for every input length, although the number of samples depends on it.
+        periodic: True when padding wider than the input repeats the input as often as needed.
     """
 
     arguments: Mapping[str, Value] = attrs.field(factory=dict)
@@ -60,15 +60,15 @@ class Padding:
 
 @attrs.frozen(kw_only=True)
 class SamePad:
-    """The pieces of a pad layer that computes its pads from the input length, in one framework.
+    """Code fragments, for one framework, of a layer that computes its padding from the input length.
 
     Args:
-        name: of the class, with ``{}`` where ``Same`` or ``SameLower`` goes: ``"{}Pad1d"``.
-        base: the framework's base class of layers.
-        call: the method that runs a layer.
-        axis: of the length in ``x.shape``.
-        pad: expression that pads ``x`` with ``left`` zeros before and ``total - left`` after.
-        init_head: further parameters of ``__init__``, after a comma.
+        name: name of the class, with ``{}`` for ``Same`` or ``SameLower``, such as ``"{}Pad1d"``.
+        base: base class of the framework's layers.
+        call: name of the method that runs a layer.
+        axis: index of the length in ``x.shape``.
+        pad: expression that pads ``x`` with ``left`` zeros before and ``total - left`` zeros after.
+        init_head: further parameters of ``__init__``, starting with a comma.
         init_tail: arguments of ``super().__init__``.
     """
 
@@ -82,36 +82,36 @@ class SamePad:
 
 
 def same_padding(request: Request, pieces: SamePad, arguments: Mapping[str, Value], tail: str = "") -> Padding:
-    """Pad by a class with the formula of ``ceil(length / stride)`` outputs, the only rule that reads the length.
+    """Pad with a layer that computes its padding from the input length, for ``ceil(length / stride)`` outputs.
 
     Args:
-        request: what was read; its pads depend on the length.
-        pieces: the class in the target's words.
-        arguments: of the convolution, such that it does not pad.
-        tail: further arguments of the pad layer, after a comma.
+        request: the layer; its padding depends on the input length.
+        pieces: code fragments of the pad layer in the target framework.
+        arguments: arguments with which the convolution does not pad.
+        tail: further arguments of the pad layer, starting with a comma.
 
     Raises:
-        InvalidValueError: a size that is an expression, or another mode than zeros.
+        InvalidValueError: a size is an expression, or the padding mode is not ``zeros``.
     """
     require_mode(request, request.framework, ("zeros",))
     side = request.policy.part("padding")[1].get("odd_side", "right")
-    sizes = [request.number(name, "the pads depend on it") for name in ("kernel_size", "stride", "dilation")]
+    sizes = [request.number(name, "the padding depends on it") for name in ("kernel_size", "stride", "dilation")]
     name = pieces.name.format({"right": "Same", "left": "SameLower"}[side])
-    words = {"name": name, "side": side, "left": LEFTS[side]}
-    text = SAME_PAD.format(**{**attrs.asdict(pieces), **words})
+    fields = {"name": name, "side": side, "left": LEFTS[side]}
+    text = SAME_PAD.format(**{**attrs.asdict(pieces), **fields})
     return Padding(arguments, (f"{name}({', '.join(map(str, sizes))}{tail})",), (text,))
 
 
 def require_mode(request: Request, target: str, modes: Iterable[str]) -> None:
-    """Refuse what a target cannot add to the sides: samples of a padding mode that it has not, or less than none.
+    """Check that a target has the padding mode of a request, and that the padding does not remove samples.
 
     Args:
-        request: what was read.
+        request: the layer.
         target: name of the dialect.
-        modes: names of the padding modes it has.
+        modes: names of the padding modes that the target has.
 
     Raises:
-        InvalidValueError: another mode where anything is added, or a padding that cuts samples; holds it and what is allowed.
+        InvalidValueError: the target does not have the mode, or the padding removes samples; the message says what is allowed.
     """
     if request.policy.padding.name in WITHOUT_SIZES or request.is_known("kernel_size", "stride", "dilation"):
         pads = request.pads() or ()
@@ -129,26 +129,28 @@ def require_mode(request: Request, target: str, modes: Iterable[str]) -> None:
 
 
 def native_word(request: Request, target: str, words: Sequence[Any], *, modes: bool) -> Any:
-    """Return the target's own word that pads the same for every value of a size that is a name and every length, or None.
+    """Return the target's name for a padding, such as ``"same"``, or None.
+
+    The name is returned only if it pads alike at every input length and, for a size that is an expression, at every value.
 
     Args:
-        request: what was read.
+        request: the layer.
         target: name of the target's policy.
-        words: to try, in order.
-        modes: True where the padding mode is a separate argument; else the word also says the mode.
+        words: names to compare, in order.
+        modes: True if the padding mode is a separate argument of the target, False if the name also determines the mode.
     """
     if request.padding is not None:
         return None
-    own = named_policy(target)
+    policy = named_policy(target)
     for word in words:
-        meaning = own.evolve(padding=word, **({"padding_mode": request.policy.padding_mode} if modes else {}))
+        meaning = policy.evolve(padding=word, **({"padding_mode": request.policy.padding_mode} if modes else {}))
         if meaning.padding_mode.name == request.mode and _pads_alike(request, meaning):
             return word
     return None
 
 
 def word_or_number(request: Request, target: str, words: Sequence[Any], *, modes: bool) -> Any:
-    """Return `native_word`, but None where the source has equal numbers on both sides, which stay numbers."""
+    """Return `native_word`, except for equal numbers of samples on both sides, which remain numbers: return None."""
     word = native_word(request, target, words, modes=modes)
     if word is None or request.policy.padding.name != "explicit":
         return word
@@ -161,7 +163,7 @@ def _pads_alike(request: Request, meaning: Policy) -> bool:
     rules = [policy.part("padding") for policy in (request.policy, meaning)]
     for kernel, stride, dilation in itertools.product(*ranges):
         span = static_total(kernel, dilation)
-        ends = {stride, stride + 1, 2 * stride, span, span + 1, span + 2} - {0}  # rules repeat with the stride
+        ends = {stride, stride + 1, 2 * stride, span, span + 1, span + 2} - {0}  # padding repeats with period stride
         for length in sorted({*range(1, PERIOD + 1), *ends}):
             try:
                 pads = [rule.resolve(kernel, stride, dilation, length, arguments) for rule, arguments in rules]

@@ -1,4 +1,4 @@
-"""Every layer of a file, found by what its names mean; nothing of it is run."""
+"""Find every layer of a file by the meaning of its names, without running the file."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from convpolicy.translation.names import Names, Resolution
 from convpolicy.translation.scopes import Use
 from convpolicy.translation.surroundings import ALONE, Surroundings
 
-NAMED = "it is named here, not called; translate the place where it is called."
+NAMED = "the class is named here but not called; translate the code that calls it."
 
 
 class Known(NamedTuple):
-    """A class that can be read, and the dialect it is of."""
+    """A layer class that can be read, with its dialect."""
 
     dialect: Dialect
     source: SourceClass
 
 
 class Mention(NamedTuple):
-    """One place of a file that names a layer.
+    """One place of a file that names a layer class.
 
     Args:
-        use: the name.
-        resolution: what it means.
-        known: the class, where it certainly is one that can be read.
-        reason: why it is not translated, or None.
-        beside: whether it is another layer, not like a Conv1d.
+        use: the use of the name.
+        resolution: meaning of the name.
+        known: the class, if it is certain and can be read.
+        reason: why the layer is not translated, or None.
+        beside: whether the class is unrelated to Conv1d.
     """
 
     use: Use
@@ -41,12 +41,12 @@ class Mention(NamedTuple):
 
     @property
     def node(self) -> ast.expr:
-        """The call, or the name where it is not called."""
+        """The call, or the name if it is not called."""
         return self.use.call or self.use.node
 
 
 def known_paths(dialects: Iterable[Dialect], first: Dialect) -> dict[str, Known]:
-    """Return dotted name -> class of every dialect; of two dialects that read one class, ``first`` is meant."""
+    """Return the classes of every dialect by dotted name; a class of two dialects belongs to ``first``."""
     paths: dict[str, Known] = {}
     for dialect in (first, *(dialect for dialect in dialects if dialect.name != first.name)):
         for source in dialect.source_classes:
@@ -56,12 +56,12 @@ def known_paths(dialects: Iterable[Dialect], first: Dialect) -> dict[str, Known]
 
 
 def names_of(page: Page, dialect: Dialect, known: Mapping[str, Known]) -> Names:
-    """Return what the names of a file mean, for code of a dialect.
+    """Return the meaning of the names in a file.
 
     Args:
         page: the file.
-        dialect: whose customs hold for code without its imports.
-        known: dotted name -> class, see `known_paths`.
+        dialect: dialect whose customary names apply to code without its imports.
+        known: result of `known_paths`.
     """
     surroundings = _surroundings(dialect)
     customary: dict[str, str] = dict(surroundings.customary)
@@ -77,7 +77,7 @@ def names_of(page: Page, dialect: Dialect, known: Mapping[str, Known]) -> Names:
 
 
 def mentions(page: Page, names: Names, known: Mapping[str, Known], dialect: Dialect) -> list[Mention]:
-    """Return every layer that is named in a file, in the order of the text: those of a dialect, and what can be read of others."""
+    """Return every layer that a file names, in order: those of a dialect, and classes of other dialects that can be read."""
     shorts = _shorts(dialect)
     surroundings = _surroundings(dialect)
     rows = [row for use in page.uses if (row := _mention(use, names, known, dialect, surroundings, shorts)) is not None]
@@ -89,7 +89,7 @@ def _surroundings(dialect: Dialect) -> Surroundings:
 
 
 def _shorts(dialect: Dialect) -> frozenset[str]:
-    """Return the last parts of the names of classes that are a Conv1d, or like one; ``self.conv`` is usually a layer, no function."""
+    """Return the last part of the name of every class that is a Conv1d or similar; lower-case names are usually instances."""
     paths = [path for source in dialect.source_classes for path in (source.title, *source.paths)]
     names = (path.rpartition(".")[2] for path in (*paths, *_surroundings(dialect).alike))
     return frozenset(name for name in names if name[:1].isupper())
@@ -100,33 +100,33 @@ def _mention(
 ) -> Mention | None:
     answer = names.resolve(use.text, use.scope)
     called = use.call is not None
-    own = [path for path in answer.paths if path in known and known[path].dialect is dialect]
+    paths = [path for path in answer.paths if path in known and known[path].dialect is dialect]
     if not answer.doubts and (certain := _certain(answer, known)) is not None:
         return Mention(use, answer, certain, None if called else _named(use))
     path = answer.path
     if path is not None and called:
         if path in surroundings.alike:
-            return Mention(use, answer, reason=f"{path} is not read: {surroundings.alike[path]}.")
+            return Mention(use, answer, reason=f"{path} cannot be translated: {surroundings.alike[path]}.")
         return Mention(use, answer, reason=ALONE, beside=True) if surroundings.is_layer(path) else None
-    like = bool(answer.doubts) and use.text.rpartition(".")[2] in shorts
-    if not called or not (own or like):
+    similar = bool(answer.doubts) and use.text.rpartition(".")[2] in shorts
+    if not called or not (paths or similar):
         return None
-    title = own[0] if own else dialect.source_classes[0].title
+    title = paths[0] if paths else dialect.source_classes[0].title
     several = f"{use.text} is bound to {' and '.join(path.lstrip('.') for path in answer.paths)}" if len(answer.paths) > 1 else ""
     doubts = "; ".join([*answer.doubts, *filter(None, [several])])
-    return Mention(use, answer, reason=f"{use.text} is not certainly {title}: {doubts}; import it once, under a name of its own.")
+    return Mention(use, answer, reason=f"{use.text} may not be {title}: {doubts}; import it once, under a unique name.")
 
 
 def _named(use: Use) -> str:
-    """Return why a class that is not called is not translated."""
+    """Return the reason why a class that is named without a call is not translated."""
     parent = use.parent
     if isinstance(parent, ast.ClassDef):
-        return f"class {parent.name} is made of it, with code of its own; translate a call of {use.text} and move that code yourself."
+        return f"class {parent.name} inherits from it and adds code; translate a call of {use.text} and port that code yourself."
     return NAMED
 
 
 def _certain(answer: Resolution, known: Mapping[str, Known]) -> Known | None:
-    """Return the class that every path of a name is of, or None."""
+    """Return the class that every path of a name refers to, or None if they differ."""
     entries = {id(entry.source): entry for path in answer.paths if (entry := known.get(path)) is not None}
     if len(entries) != 1 or any(path not in known for path in answer.paths):
         return None

@@ -1,4 +1,4 @@
-"""`Request`, what a call asks for independent of its framework, and helpers that read arguments, each with its own refusal."""
+"""`Request`, a layer independent of its framework, and functions that read and check arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convpolicy.parts.padding import PaddingRule
 from convpolicy.translation.values import Call, Expression, Value, atom, code_of
 
 SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
-WITHOUT_SIZES = ("valid", "explicit")  # rules that do not read kernel_size, stride and dilation
+WITHOUT_SIZES = ("valid", "explicit")  # rules that do not depend on kernel_size, stride and dilation
 DTYPES = {
     "float": "float32", "half": "float16", "double": "float64",
     **{name: name for name in ("float32", "float64", "float16", "bfloat16")},
@@ -25,19 +25,19 @@ REQUIRED = object()
 
 @attrs.frozen
 class Request:
-    """What a call asks for, independent of its framework.
+    """The layer that a call builds, independent of its framework.
 
     Args:
-        framework: the dialect it was read from, with its version where one is named.
-        values: the six sizes of `SIZES`, integers or expressions.
-        policy: padding, mode, initializers, layouts.
+        framework: name of the source framework, with the version if the user named one.
+        values: the six sizes of `SIZES` by name, each an integer or an expression.
+        policy: padding, padding mode, initializers and layouts.
         bias: True, False or an expression.
-        padding: an expression for both sides, instead of the policy's rule.
+        padding: an expression for the number of samples on each side, which replaces the policy's padding rule.
         length: input length in samples, or None for any length.
-        activation: name of the function that follows, or None.
-        dtype: canonical name, or None for the framework's default.
-        notes: differences that no target can express, a comment each.
-        layer: the kind of layer, ``"Conv1d"``.
+        activation: name of the activation after the convolution, or None.
+        dtype: canonical name of the dtype, or None for the framework's default.
+        notes: comments about differences that no target can express.
+        layer: kind of layer, ``"Conv1d"``.
     """
 
     framework: str
@@ -52,42 +52,46 @@ class Request:
     layer: str = "Conv1d"
 
     def __attrs_post_init__(self) -> None:
-        self.spec  # noqa: B018 - refuses sizes that do not go together
+        self.spec  # noqa: B018 - raises for inconsistent sizes
         if self.is_known("kernel_size", "stride", "dilation"):
-            self.pads()  # as the framework refuses them
+            self.pads()  # raises for sizes that the framework refuses
 
     @property
     def spec(self) -> ConvSpec:
-        """The sizes; channels that are expressions count as ``groups``, other sizes that are expressions as 1."""
+        """The sizes as integers. In place of an expression, channels have the value of ``groups`` and other sizes the value 1."""
         groups = self.values["groups"] if self.is_known("groups") else 1
         substitutes = {"in_channels": groups, "out_channels": groups}
         return ConvSpec.of(*(self.values[n] if self.is_known(n) else substitutes.get(n, 1) for n in SIZES))
 
     def is_known(self, *names: str) -> bool:
-        """Return True when these sizes are numbers."""
+        """Return True if all these sizes are numbers, not expressions."""
         return not any(isinstance(self.values[name], Expression) for name in names)
 
     def number(self, name: str, why: str) -> int:
-        """Return a size whose value is needed.
+        """Return a size as a number.
+
+        Args:
+            name: name of the size.
+            why: why its value is needed, used in the message.
 
         Raises:
-            InvalidValueError: it is an expression; holds it and why the value is needed.
+            InvalidValueError: the size is an expression; the message contains it.
         """
         if not self.is_known(name):
             raise InvalidValueError(f"{name} must be a number here, got {code_of(self.values[name])}, as {why}; write its value.")
         return int(self.values[name])
 
     def pads(self) -> tuple[Value, Value] | None:
-        """Return (left, right) in samples or as expressions, None where they depend on the length.
+        """Return the padding as (left, right), in samples or as expressions, or None if it depends on the input length.
 
         Raises:
-            InvalidValueError: they depend on a size that is an expression, or the framework refuses the sizes.
+            InvalidValueError: the padding depends on a size that is an expression, or the framework refuses the sizes.
         """
         if self.padding is not None:
             return self.padding, self.padding
         if self.policy.padding.name not in WITHOUT_SIZES:
             for name in ("kernel_size", "stride", "dilation"):
-                self.number(name, f"the pads of {self.policy.padding.name} depend on it")
+                self.number(name, f"the padding {self.policy.padding.name} depends on it")
         sizes = self.spec.kernel_size, self.spec.stride, self.spec.dilation
         if self.length is None:
             return self.policy.static_pads(*sizes)
@@ -96,17 +100,21 @@ class Request:
 
     @property
     def is_frozen(self) -> bool:
-        """True when the pads hold for `length` only."""
+        """True when the padding is valid for `length` only."""
         rule: PaddingRule = self.policy.part("padding")[0]
         return self.length is not None and not rule.is_static(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
     @property
     def mode(self) -> str:
-        """The padding mode's name."""
+        """Name of the padding mode."""
         return self.policy.padding_mode.name
 
     def fan(self, rule: str) -> Value:
-        """Return a fan as a number, or as an expression where a size is one."""
+        """Return a fan as a number, or as an expression if one of the sizes is an expression.
+
+        Args:
+            rule: ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"``.
+        """
         names = {"fan_in": ("in_channels", "kernel_size", "groups"), "fan_out": ("out_channels", "kernel_size"),
                  "fan_in_all_groups": ("in_channels", "kernel_size"), "fan_avg": ("in_channels", "out_channels", "kernel_size", "groups")}[rule]  # fmt: skip
         if self.is_known(*names):
@@ -123,19 +131,20 @@ class Request:
 
 
 def bind(call: Call, parameters: Mapping[str, Value], positional: int, title: str) -> dict[str, Value]:
-    """Return the value of every parameter in a call, defaults included.
+    """Bind the arguments of a call to parameters, defaults included.
 
     Args:
         call: the call.
-        parameters: name -> default, or `REQUIRED`, in positional order.
-        positional: how many may be passed by position.
-        title: of the class, for messages.
+        parameters: name of each parameter with its default or `REQUIRED`, in positional order.
+        positional: number of parameters that may be passed by position.
+        title: name of the class, used in messages.
 
     Returns:
-        Parameter name -> value.
+        Values by parameter name.
 
     Raises:
-        InvalidValueError: too many, unknown (holds the nearest), doubled or missing arguments.
+        InvalidValueError: an argument is missing, unknown or passed twice, or there are too many. For an unknown one, the message
+            suggests the nearest name.
     """
     names = list(parameters)
     if len(call.positional) > positional:
@@ -152,15 +161,19 @@ def bind(call: Call, parameters: Mapping[str, Value], positional: int, title: st
         arguments[name] = value
     missing = [name for name, default in parameters.items() if default is REQUIRED and name not in arguments]
     if missing:
-        raise InvalidValueError(f"{title} needs {missing[0]!r}, got none in {call.text!r}; add it.")
+        raise InvalidValueError(f"{title} needs {missing[0]!r}, which is missing in {call.text!r}; add it.")
     return {**parameters, **arguments}
 
 
 def size(argument: str, value: Value) -> Value:
-    """Return a size, alone or in a tuple of one: an integer (checked later, by `ConvSpec`) or an expression.
+    """Read a size, alone or in a tuple of one, as an integer or an expression. `ConvSpec` checks the integer.
+
+    Args:
+        argument: name of the argument, used in messages.
+        value: value in the call.
 
     Raises:
-        InvalidValueError: a call, which is computed.
+        InvalidValueError: the value is computed by a call.
     """
     value = single(argument, value)
     if isinstance(value, Call):
@@ -169,33 +182,33 @@ def size(argument: str, value: Value) -> Value:
 
 
 def computed(argument: str, value: Value) -> InvalidValueError:
-    """Return the error for an argument whose value is known only when the code runs."""
+    """Return the error for an argument that is computed when the code runs."""
     return InvalidValueError(
         f"{argument} must be a literal or a name, got {code_of(value)}, which is computed; write its value or a name."
     )
 
 
 def literal(argument: str, value: Value, why: str) -> Any:
-    """Return a value that must be written out.
+    """Read a value that must be a literal.
 
     Args:
-        argument: its name, for messages.
-        value: as read from the call.
-        why: what depends on it, for the message.
+        argument: name of the argument, used in messages.
+        value: value in the call.
+        why: why the value is needed, used in the message.
 
     Raises:
-        InvalidValueError: a name or a call; holds it and why its value is needed.
+        InvalidValueError: the value is a name or a call; the message contains it.
     """
     if isinstance(value, (Expression, Call)):
-        raise InvalidValueError(f"{argument} must be written out here, got {code_of(value)}, as {why}; write its value.")
+        raise InvalidValueError(f"{argument} must be a literal here, got {code_of(value)}, as {why}; write its value.")
     return value
 
 
 def flag(argument: str, value: Value) -> Value:
-    """Return True, False, or an expression.
+    """Read a flag: True, False or an expression.
 
     Raises:
-        InvalidTypeError: anything else.
+        InvalidTypeError, InvalidValueError: the value is something else.
     """
     if isinstance(value, Call):
         raise computed(argument, value)
@@ -205,17 +218,17 @@ def flag(argument: str, value: Value) -> Value:
 
 
 def word(argument: str, value: Value, allowed: Any) -> str:
-    """Return one of the framework's own words.
+    """Read a string that must be one of several names.
 
     Args:
-        argument: its name, for messages.
-        value: as read from the call.
-        allowed: the words, in the order of the message.
+        argument: name of the argument, used in messages.
+        value: value in the call.
+        allowed: the names, in the order of the message.
 
     Raises:
-        InvalidValueError: another word, or one that is not written out; holds the nearest.
+        InvalidValueError: the value is another string, for which the message suggests the nearest name, or not a literal.
     """
-    text = literal(argument, value, "it decides what is padded")
+    text = literal(argument, value, "the padding depends on it")
     if not isinstance(text, str) or text not in allowed:
         raise InvalidValueError(
             f"{argument} must be one of {', '.join(allowed)}, got {text!r}; pick one.{nearest(str(text), allowed)}"
@@ -224,11 +237,11 @@ def word(argument: str, value: Value, allowed: Any) -> str:
 
 
 def dtype_of(value: Value, words: Mapping[str, str]) -> str | None:
-    """Return the canonical name of a dtype written as ``mylib.float64`` or ``"float16"``, or None.
+    """Read a dtype such as ``mylib.float64`` or ``"float16"``, and return its canonical name or None.
 
     Args:
-        value: as read from the call.
-        words: word of Python's own that names a dtype in the framework -> its canonical name.
+        value: value in the call.
+        words: canonical dtype of each built-in name of Python that names a dtype in the framework, such as ``float``.
     """
     text = value.path if isinstance(value, Expression) else value
     if not isinstance(text, str):
@@ -240,7 +253,7 @@ def dtype_of(value: Value, words: Mapping[str, str]) -> str | None:
 
 
 def request(framework: str, policy: Policy, values: Mapping[str, Value], length: Any, **rest: Any) -> Request:
-    """Build a `Request` from what a dialect has read, with the length checked and the bias in the policy."""
+    """Build a `Request` with a checked length, and with the bias in its policy."""
     bias = rest.get("bias", True)
     policy = policy.evolve(bias=not isinstance(bias, bool) or bias)
     samples = None if length is None else check_length(length)

@@ -1,4 +1,4 @@
-"""Scopes of Python code: which names each binds, and what is around every use of a name."""
+"""Scopes of Python code, the names that they bind, and the uses of names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import attrs
 
 
 class Trail(NamedTuple):
-    """A node and the nodes around it, from the inside out."""
+    """A node of the syntax tree and the nodes around it, from the inside out."""
 
     node: ast.AST
     outer: Trail | None
 
     def __iter__(self) -> Iterator[ast.AST]:
-        """Yield the node, what it is part of, and so on up to the module."""
+        """Yield the node, its parent, and so on up to the module."""
         trail: Trail | None = self
         while trail is not None:
             yield trail.node
@@ -29,11 +29,11 @@ class Scope:
 
     Args:
         kind: ``"module"``, ``"function"``, ``"class"`` or ``"comprehension"``.
-        name: of the function or class, for messages.
-        parent: the scope around it.
-        bindings: name -> everything that binds it here.
-        declared: name -> ``"global"`` or ``"nonlocal"``.
-        first: the first parameter of a function, which is the instance in a method.
+        name: name of the function or class, used in messages.
+        parent: the enclosing scope.
+        bindings: every `Binding` of each name in this scope.
+        declared: ``"global"`` or ``"nonlocal"`` for each name that is declared so.
+        first: first parameter of a function; in a method, the instance.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Scope:
         return scope
 
     def owner(self, name: str) -> Scope | None:
-        """Return the scope whose bindings a name means when code of this scope reads it, or None where nothing in the file binds it."""
+        """Return the scope that binds a name for code in this scope, or None if nothing in the file binds it."""
         scope: Scope | None = self
         while scope is not None:
             if scope.declared.get(name) == "global":
@@ -64,7 +64,7 @@ class Scope:
         return None
 
     def bind(self, name: str, binding: Binding) -> None:
-        """Record what binds a name in code of this scope: where ``global`` and ``nonlocal`` say, else here."""
+        """Record a binding by code in this scope, in the scope that ``global`` or ``nonlocal`` selects."""
         scope = self
         if self.declared.get(name) == "global":
             scope = self.module
@@ -77,7 +77,7 @@ class Scope:
 
 
 class Binding(NamedTuple):
-    """One place that binds a name: by an absolute import to ``path``, or to ``value`` as read in ``scope``, or by what ``how`` says."""
+    """One place that binds a name: to the imported ``path``, to ``value`` read in ``scope``, or in the way that ``how`` describes."""
 
     line: int
     scope: Scope
@@ -88,7 +88,7 @@ class Binding(NamedTuple):
 
 
 class Use(NamedTuple):
-    """A name or dotted name in the file: its text, its node, the scope that reads it, and what is around it."""
+    """One use of a name or dotted name: its text, its node, the scope of the code, and the nodes around it."""
 
     text: str
     node: ast.expr
@@ -97,11 +97,11 @@ class Use(NamedTuple):
 
     @property
     def parent(self) -> ast.AST | None:
-        """The node that it is directly part of."""
+        """The parent node."""
         return None if self.trail is None else self.trail.node
 
     @property
     def call(self) -> ast.Call | None:
-        """The call of it, or None where it is not called."""
+        """The call of the name, or None if it is not called."""
         parent = self.parent
         return parent if isinstance(parent, ast.Call) and parent.func is self.node else None

@@ -1,4 +1,4 @@
-"""One file of source code for a pair of frameworks: every layer in it, read and translated."""
+"""Read and translate every layer of a file, for a pair of frameworks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from convpolicy.translation.writing import Snippet, write
 
 @attrs.frozen
 class TranslatedCall:
-    """One Conv1d of a file.
+    """One layer of a file, with its translation or the reason why there is none.
 
     Args:
-        line: its line in the file, from 1.
-        original: its text.
+        line: line number in the file, from 1.
+        original: source code of the call.
         snippet: the translation, or None.
-        reason: why there is none, or None.
+        reason: why the layer cannot be translated, or None.
     """
 
     line: int
@@ -39,7 +39,7 @@ class TranslatedCall:
 
     @property
     def code(self) -> str | None:
-        """The translation with its own imports, or None."""
+        """The translated code with its imports, or None."""
         return None if self.snippet is None else self.snippet.code
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,9 +48,9 @@ class TranslatedCall:
 
 
 def _call_in(tree: ast.Module) -> ast.Call | None:
-    """Return the call of a single statement: alone, assigned, with a comma behind it, or called on something at once."""
-    single = len(tree.body) == 1 and isinstance(tree.body[0], (ast.Expr, ast.Assign, ast.AnnAssign))
-    value = getattr(tree.body[0], "value", None) if single else None
+    """Return the layer's call in code of one statement, such as ``nn.Conv1d(…)``, ``x = nn.Conv1d(…),`` or ``nn.Conv1d(…)(x)``."""
+    is_single = len(tree.body) == 1 and isinstance(tree.body[0], (ast.Expr, ast.Assign, ast.AnnAssign))
+    value = getattr(tree.body[0], "value", None) if is_single else None
     if isinstance(value, ast.Tuple) and len(value.elts) == 1:
         value = value.elts[0]
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Call):
@@ -60,7 +60,7 @@ def _call_in(tree: ast.Module) -> ast.Call | None:
 
 @attrs.frozen
 class Pair:
-    """Both frameworks, checked: what the source is read with, the target, and every class that can be read."""
+    """Source and target framework, and every class that can be read by its dotted name."""
 
     source: Context
     target: Dialect
@@ -68,27 +68,27 @@ class Pair:
 
     @property
     def title(self) -> str:
-        """The class that the source's calls are expected to be of."""
+        """Name of the class whose calls are translated, used in messages."""
         return self.source.dialect.source_classes[0].title
 
     def known_class(self, path: str) -> Known:
-        """Return the source's class of a dotted name.
+        """Return the layer class that a dotted name refers to.
 
         Raises:
-            InvalidValueError: another class, or another framework's; holds both.
+            InvalidValueError: the name refers to something else, or to a class of another framework; the message names both.
         """
-        known = self.known.get(path)
-        if known is None or known.dialect is not self.source.dialect:
-            other = f", which is {known.dialect.name}'s" if known else ""
+        layer_class = self.known.get(path)
+        if layer_class is None or layer_class.dialect is not self.source.dialect:
+            other = f", which belongs to {layer_class.dialect.name}" if layer_class else ""
             raise InvalidValueError(
                 f"code must call {self.title}, got {path}{other}; pass such a call, or the framework as source=... (--from)."
             )
-        return known
+        return layer_class
 
 
 @attrs.frozen(eq=False)
 class SourceFile:
-    """A file that is read for a pair of frameworks."""
+    """A file of source code, parsed for a pair of frameworks."""
 
     pair: Pair
     source: Source
@@ -99,14 +99,14 @@ class SourceFile:
 
     @classmethod
     def of(cls, code: str, pair: Pair) -> SourceFile:
-        """Parse a file, and find its layers."""
+        """Parse a file and find its layers."""
         text, tree = parse(code)
         page, dialect = Page.of(tree), pair.source.dialect
         names = names_of(page, dialect, pair.known)
         return cls(pair, Source(text), page, names, mentions(page, names, pair.known, dialect), _call_in(tree))
 
     def path(self, name: str, scope: Scope | None = None) -> str | None:
-        """Return the path of an argument's name: None where it is not certain, or another package's than the framework's."""
+        """Return the path that the name of an argument refers to, or None if it is uncertain or of another package."""
         resolution = self.names.resolve(name, scope or self.page.module)
         path = resolution.path
         packages = self.pair.source.dialect.packages | {"numpy"}
@@ -114,18 +114,18 @@ class SourceFile:
         return None if foreign else path
 
     def rows(self, in_channels: Value) -> list[TranslatedCall]:
-        """Return every layer of the framework, with a translation or the reason why there is none.
+        """Return every layer of the source framework, with its translation or the reason why there is none.
 
         Raises:
-            InvalidValueError: there is no layer of the framework; holds the others whose layers there are.
+            InvalidValueError: the file has no layer of the framework; the message names the frameworks that it has layers of.
         """
         return [self._row(*row) for row in self._own(in_channels)]
 
     def requests(self, in_channels: Value) -> list[Request]:
-        """Return what each call asks for, of those that can be read.
+        """Return one request per call that can be read.
 
         Raises:
-            ConvPolicyError: a call that is refused.
+            ConvPolicyError: a call has an argument that is refused.
         """
         return [
             self._request(mention, changes, before)
@@ -134,18 +134,18 @@ class SourceFile:
         ]
 
     def _own(self, in_channels: Value) -> list[tuple[Mention, str, Changes, Value]]:
-        """Return every layer of the framework, its name, what the code around it changes, and the channels of its input."""
+        """Return every layer of the framework with its name, the changes by the code around it, and its input channels."""
         dialect = self.pair.source.dialect
         own = [row for row in self.mentions if row.known is None or row.known.dialect is dialect]
         if all(row.beside for row in own):
             others = sorted({row.known.dialect.name for row in self.mentions if row.known is not None})
-            hint = f" it has some of {', '.join(others)}: pass source=... (--from)." if others else " pass code that calls one."
-            raise InvalidValueError(f"code must call {self.pair.title}, got {self.source.count} lines without;{hint}")
+            hint = f" it has layers of {', '.join(others)}: pass source=... (--from)." if others else " pass code that has one."
+            raise InvalidValueError(f"code must call {self.pair.title}, got {self.source.count} lines without such a call;{hint}")
         follower = Follower(self.page, self.names, dialect, self.pair.source.policy, self.path)
-        found, channels = follower.changes(own), self._channels()
+        changes_of_rows, channels = follower.changes(own), self._channels()
         rows = []
         number = 0
-        for row, (name, changes) in zip(own, found):
+        for row, (name, changes) in zip(own, changes_of_rows):
             number += not row.beside
             rows.append((row, name or f"layer{number}", changes, channels.get(id(row.node)) or in_channels))
         return rows
@@ -171,7 +171,7 @@ class SourceFile:
         return with_changes(read(call, row.known.source, context, in_channels), changes, context.dialect, path)
 
     def _channels(self) -> dict[int, Value]:
-        """Return ``id(call) -> channels`` where the rest of the file says how many channels the input of a call has."""
+        """Return ``id(call) -> channels`` for calls whose number of input channels follows from the rest of the file."""
         dialect = self.pair.source.dialect
         if dialect.reader is None or dialect.reader.channels is None:
             return {}
@@ -181,5 +181,5 @@ class SourceFile:
             use = uses.get(id(node))
             return None if use is None else self.names.path(use.text, use.scope)
 
-        with dialect.blamed("following the channels of a page"):
+        with dialect.blamed("following the channels of a file"):
             return dict(dialect.reader.channels(self.page.tree, path))

@@ -1,4 +1,4 @@
-"""What the statements after a layer do to it: initial values set, casts, wrappers, attributes assigned."""
+"""Find what the statements after a layer do to it: initialization, casts, wrappers, assigned attributes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from convpolicy.translation.scopes import Scope, Use
 from convpolicy.translation.surroundings import IN_A_ROW, READING, Changes, Resolve, Surroundings
 from convpolicy.translation.values import dotted
 
-SETTING = ("set_", "load_", "register_", "assign", "copy_from")  # how methods begin that change what they are called on
-SHARED = 16  # layers of one name that every use of it may mean
-SHOWN = 10  # lines named in a comment
+SETTING = ("set_", "load_", "register_", "assign", "copy_from")  # prefixes of methods that change their object
+SHARED = 16  # with more layers of one name, only the last one before a use counts
+SHOWN = 10  # the largest number of lines listed in a comment
 DtypeOf = Callable[[ast.Call, Scope], "str | None"]
 
 
 @attrs.define(eq=False)
 class Bound:
-    """A layer that a statement binds to a name.
+    """A layer that is assigned to a name.
 
     Args:
         name: the dotted name.
-        use: of its class.
+        use: use of the layer's class.
         statement: the assignment.
-        changes: where what happens to it is recorded; None for a layer that is not translated.
-        outputs: names of attributes that its outputs depend on.
+        changes: record of the changes to the layer; None for a layer that is not translated.
+        outputs: names of the attributes that the outputs depend on.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Bound:
 
 @attrs.define(eq=False)
 class Statements:
-    """The statements of a file, looked through once for all its layers.
+    """The statements of a file, read in one pass for all its layers.
 
     Args:
         page: the file.
-        resolve: of its names.
-        surroundings: of the framework.
-        dtype_of: the dtype that the arguments of a call name.
-        roles: name of a tensor of a layer -> ``"weight"`` or ``"bias"``.
+        resolve: function that resolves the names of the file.
+        surroundings: functions, methods and other layers of the framework.
+        dtype_of: function that returns the dtype that the arguments of a call name.
+        roles: ``"weight"`` or ``"bias"`` by the name of the tensor in the framework.
     """
 
     page: Page
@@ -59,7 +59,7 @@ class Statements:
     _attributed: set[int] = attrs.field(factory=set, init=False)
 
     def follow(self, layers: Iterable[Bound]) -> list[str]:
-        """Record what happens to each layer; return comments on what may happen to any."""
+        """Record the changes to each layer, and return comments about statements that may change any layer."""
         bound: dict[tuple[int, str], list[Bound]] = {}
         for layer in layers:
             bound.setdefault((_identity(layer.name, layer.use.scope), layer.name), []).append(layer)
@@ -73,7 +73,7 @@ class Statements:
             identity = _identity(use.text, use.scope)
             for count in range(1, min(deepest, len(parts)) + 1):
                 key = identity, ".".join(parts[:count])
-                for layer in _meant(bound.get(key, []), use):
+                for layer in _possible(bound.get(key, []), use):
                     self._event(layer, use, parts[count:], once=_times(layer, stored[key]) == 1)
         return [*self._fillers(), *self._items(), *self._casts()]
 
@@ -82,7 +82,7 @@ class Statements:
         line = f"line {use.node.lineno}"
         if not isinstance(use.node.ctx, ast.Load):  # type: ignore[attr-defined]
             if rest and rest[0] in layer.outputs and rest[0] not in self.roles:
-                changes.refuse(f"{use.text} is assigned to at {line}, which changes its outputs; write it in the call.")
+                changes.refuse(f"{use.text} is assigned at {line}, which changes the outputs; pass the value in the call.")
             elif rest:
                 changes.notes.append(f"{line} assigns to {use.text}, which is left out")
         elif call is not None and rest:
@@ -125,12 +125,12 @@ class Statements:
             return
         if not rest and changes.wrap(path, name, self.surroundings, f" at {line}"):
             return
-        alone = isinstance(trail.outer and trail.outer.node, ast.Expr)  # a statement of its own, which is run for its effect
-        if (not rest or alone) and name.rpartition(".")[2] not in (*READING, *IN_A_ROW):
-            changes.notes.append(f"{use.text} is an argument of {name or 'a call'}(…) at {line}, which is not read")
+        is_statement = isinstance(trail.outer and trail.outer.node, ast.Expr)  # called for its effect
+        if (not rest or is_statement) and name.rpartition(".")[2] not in (*READING, *IN_A_ROW):
+            changes.notes.append(f"{use.text} is an argument of {name or 'a call'}(…) at {line}, which is ignored here")
 
     def _fillers(self) -> Iterator[str]:
-        """Yield comments on initial values that are set for layers not named there."""
+        """Yield comments about initialization that does not name its layer."""
         lines, appliers = [], []
         for use in self.page.uses:
             call = use.call
@@ -141,11 +141,11 @@ class Statements:
             elif self.resolve(use.text, use.scope) in self.surroundings.fillers:
                 lines.append(call.lineno)
         if lines:
-            yield f"initial values: what line {_listed(lines)} fills may be those of this layer, and is left out"
+            yield f"initial values: line {_listed(lines)} may set those of this layer, and is left out"
         yield from (f"initial values: {text} may replace them, and is left out" for text in appliers[:SHOWN])
 
     def _items(self) -> Iterator[str]:
-        """Yield comments on what is done to items, which have no dotted name: ``model.layers[0].bias = …``, ``layers[0].double()``."""
+        """Yield comments about changes to items of containers, such as ``model.layers[0].bias = …`` and ``layers[0].double()``."""
         lines = []
         for node in ast.walk(self.page.tree):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -153,12 +153,12 @@ class Statements:
             elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
                 method = node.value.func
                 if _is_item(method.value) and self._dtype(method.attr, node.value, self.page.module):
-                    yield f"dtype: .{method.attr}(…) at line {node.lineno} may change it, and is left out"
+                    yield f"dtype: .{method.attr}(…) at line {node.lineno} may change that of this layer, and is left out"
         if lines:
-            yield f"initial values: what line {_listed(lines)} assigns may be those of this layer, and is left out"
+            yield f"initial values: line {_listed(lines)} may assign those of this layer, and is left out"
 
     def _casts(self) -> Iterator[str]:
-        """Yield comments on casts of whole models of this file."""
+        """Yield comments about casts of whole models."""
         for use in self.page.uses:
             call, trail = use.call, use.trail
             if call is None or trail is None:
@@ -171,10 +171,10 @@ class Statements:
                 call = outer
             else:
                 receiver, _dot, method = use.text.rpartition(".")
-                if not self._holds_model(receiver, use.scope):
+                if not self._is_model_instance(receiver, use.scope):
                     continue
             if method in self.surroundings.refused or self._dtype(method, call, use.scope):
-                yield f"dtype: {receiver}.{method}(…) at line {call.lineno} may change it, and is left out"
+                yield f"dtype: {receiver}.{method}(…) at line {call.lineno} may change that of this layer, and is left out"
 
     def _dtype(self, method: str, call: ast.Call, scope: Scope) -> str | None:
         if method not in self.surroundings.casts:
@@ -185,8 +185,8 @@ class Statements:
         path = self.resolve(name, scope) if name else None
         return path is not None and (path.startswith(".") or path in self.surroundings.containers)
 
-    def _holds_model(self, name: str, scope: Scope) -> bool:
-        """Return True for an instance in its own methods, and for a name bound to a call of a class of this file."""
+    def _is_model_instance(self, name: str, scope: Scope) -> bool:
+        """Return True for ``self`` in a method, and for a name that is assigned an instance of a class of this file."""
         if not name or "." in name:
             return False
         if _is_instance(name, scope):
@@ -200,19 +200,19 @@ class Statements:
 
 
 def _listed(lines: list[int]) -> str:
-    """Return the numbers of some lines, each once."""
+    """Return line numbers as text, each once."""
     return ", ".join(map(str, sorted(set(lines))[:SHOWN])) + (", …" if len(set(lines)) > SHOWN else "")
 
 
 def _is_item(node: ast.AST) -> bool:
-    """Return True for ``layers[0]``, and an attribute of it."""
+    """Return True for an item such as ``layers[0]``, and for its attributes."""
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(node, ast.Subscript)
 
 
 def _identity(name: str, scope: Scope) -> int:
-    """Return what a name's first part means: the class of the instance in a method, else the scope that binds it."""
+    """Return an identity for the first part of a name: that of the class for ``self`` in a method, else that of the scope."""
     head = name.partition(".")[0]
     owner = scope.owner(head)
     if owner is not None and owner.first == head and owner.parent is not None and owner.parent.kind == "class":
@@ -220,8 +220,8 @@ def _identity(name: str, scope: Scope) -> int:
     return id(owner)
 
 
-def _meant(layers: list[Bound], use: Use) -> list[Bound]:
-    """Return the layers of a name that a use may mean: every one, or of very many the last one before it, as time would grow."""
+def _possible(layers: list[Bound], use: Use) -> list[Bound]:
+    """Return the layers that a use of a name may refer to: all of them or, of more than `SHARED`, the last one before it."""
     if len(layers) <= SHARED:
         return layers
     before = bisect_right(layers, use.node.lineno, key=lambda layer: layer.statement.lineno)
@@ -229,7 +229,7 @@ def _meant(layers: list[Bound], use: Use) -> list[Bound]:
 
 
 def _times(layer: Bound, stored: int) -> int:
-    """Return how often a layer's name is bound."""
+    """Return how often the name of a layer is assigned."""
     owner = layer.use.scope.owner(layer.name)
     return stored if "." in layer.name else 0 if owner is None else len(owner.bindings[layer.name])
 
@@ -240,7 +240,7 @@ def _is_instance(name: str, scope: Scope) -> bool:
 
 
 def _straight(layer: Bound, use: Use) -> bool:
-    """Return True where a statement runs whenever the layer is built, after it: both stand in one block, ``with`` aside."""
+    """Return True if a statement always runs after the layer is built: both are in the same block, apart from ``with``."""
     blocks, node = [], None
     for trail in (layer.use.trail, use.trail):
         inside = iter(trail or ())
@@ -251,5 +251,5 @@ def _straight(layer: Bound, use: Use) -> bool:
     if first is not second or not isinstance(statement, (ast.Expr, ast.Assign)) or assignment is None or first is None:
         return False
     body = getattr(first, "body", None)
-    branches = isinstance(first, (ast.Module, ast.ClassDef, *FUNCTIONS))
-    return branches and isinstance(body, list) and assignment.lineno < statement.lineno
+    is_block = isinstance(first, (ast.Module, ast.ClassDef, *FUNCTIONS))
+    return is_block and isinstance(body, list) and assignment.lineno < statement.lineno

@@ -1,4 +1,4 @@
-"""What stands around a call: wrappers, casts, containers; and what of a framework is a layer but no Conv1d."""
+"""Code around a call (wrappers, casts, containers), and the other layers of a framework."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convpolicy.translation.initializer_words import Named
 from convpolicy.translation.scopes import Scope, Use
 from convpolicy.translation.values import dotted, text_of
 
-Resolve: TypeAlias = Callable[[str, Scope], "str | None"]  # a dotted name -> the path that it certainly is
+Resolve: TypeAlias = Callable[[str, Scope], "str | None"]  # dotted name -> the path that it refers to, None if uncertain
 IN_A_ROW = (
     "append", "add", "insert", "extend", "add_module", "add_sublayer", "register_module", "setattr", "insert_child_to_cell",
     "OrderedDict", "dict", "list", "tuple", "zip", "enumerate",
@@ -36,32 +36,38 @@ READING = (
 ALONE = "only Conv1d is translated"
 
 
-# sentences that several frameworks say of a layer, or of what stands around it
+# reasons that several frameworks share
 TRANSPOSED = "transposed convolutions are not translated yet"
-LOCAL = "its weights differ at every position; no Conv1d computes the same"
-FOLD = "its weight is computed from others; fold them into one weight before you move it"
+LOCAL = "its weights differ at every position, so no Conv1d computes the same"
+FOLD = "its weight is computed from other tensors; fold them into one weight before you port it"
 
 
 def functional(layer: str) -> str:
-    """Return the sentence on a function that convolves, for which ``layer`` may be written."""
-    return f"it has no weights of its own; write {layer} and give it these weights"
+    """Return the reason why a functional convolution is not translated.
+
+    Args:
+        layer: name of the layer class to write instead.
+    """
+    return f"it is a function without weights; write {layer} and assign these weights"
 
 
 @attrs.frozen(kw_only=True)
 class Surroundings:
-    """What a framework has besides its Conv1d; every name is the dotted path that it is imported by.
+    """Describe what code of a framework does with layers, and which other layers it has.
+
+    Every class and function is named by its dotted path. Values of mappings are parts of comments and messages, unless stated otherwise.
 
     Args:
-        layers: its other layers; ``"mylib.nn.*"`` means every capitalised name of a module.
-        values: names among these that are no layers, such as a parameter or an input.
-        alike: what is like a Conv1d and is not read -> what to write instead.
-        containers: what holds layers and leaves each as it is.
-        wrappers: what changes the outputs of the layer in it -> how.
-        remarks: what leaves the outputs of the layer in it as they are -> what is left out.
-        casts: method of a layer -> the dtype that it gives it, or None where its arguments say.
-        refused: method of a layer that changes its outputs -> how.
-        methods: method of a layer that leaves its outputs as they are -> a comment, or an empty string for none.
-        fillers: function that fills its first argument, a weight or bias -> the distribution.
+        layers: other layers of the framework. ``"mylib.nn.*"`` means every capitalised name of a module.
+        values: names in such a module that are not layers, such as a parameter or an input.
+        alike: layers and functions that are similar to Conv1d and cannot be read, with what to write instead.
+        containers: classes that contain layers and do not change them.
+        wrappers: functions and classes that change the outputs of the layer in them, with what they change.
+        remarks: functions and classes that keep the outputs of the layer in them, with what is left out.
+        casts: methods of a layer that set its dtype, with the dtype, or None if the dtype is an argument.
+        refused: methods of a layer that change its outputs, with what they change.
+        methods: methods of a layer that keep its outputs, with a comment, which may be empty.
+        fillers: functions that fill their first argument, a weight or bias, with the `Named` initializer that they apply.
         appliers: methods that call a function on every layer of a model.
     """
 
@@ -79,33 +85,33 @@ class Surroundings:
 
     @property
     def customary(self) -> Mapping[str, str]:
-        """The last part of every name that is spelled out here -> its path, for code without its imports."""
+        """Dotted path by the last part of the name, for code without its imports."""
         paths = (*self.remarks, *self.wrappers, *self.alike)
         return {path.rpartition(".")[2]: path for path in reversed(paths)}
 
     def is_layer(self, path: str) -> bool:
-        """Return True for a layer of the framework, a Conv1d included."""
+        """Return whether a path is a layer of the framework."""
         module, _dot, name = path.rpartition(".")
         if path in self.values or path in self.containers or not name[:1].isupper():
             return False
         return path in self.layers or f"{module}.*" in self.layers
 
     def is_named(self, path: str) -> bool:
-        """Return True for every name that means something here."""
+        """Return whether a path is described here."""
         tables = (self.alike, self.containers, self.wrappers, self.remarks, self.fillers)
         return any(path in table for table in tables) or self.is_layer(path)
 
 
 @attrs.define
 class Changes:
-    """What the code around a call does to its layer.
+    """The changes to a layer by the code around its call.
 
     Args:
-        notes: a comment each.
-        refusal: why it cannot be translated, or None.
-        dtype: the dtype that it is cast to, or None.
-        initial: role -> the call that fills that parameter, without the parameter, and the distributions by name.
-        top: the outermost expression that is still this layer.
+        notes: comments for the reader of the translation.
+        refusal: reason why the layer cannot be translated, or None.
+        dtype: dtype that the layer is cast to, or None.
+        initial: ``"weight"`` or ``"bias"``, with the call that fills it.
+        top: the outermost expression whose value is this layer.
     """
 
     notes: list[str] = attrs.field(factory=list)
@@ -115,11 +121,11 @@ class Changes:
     top: ast.AST | None = None
 
     def refuse(self, reason: str) -> None:
-        """Keep the first reason."""
+        """Record a reason why the layer cannot be translated, unless there is one already."""
         self.refusal = self.refusal or reason
 
     def cast(self, method: str, call: ast.Call, dtype: str | None, surroundings: Surroundings, place: str = "") -> None:
-        """Take a method that may change the dtype, with the dtype that its arguments name."""
+        """Record a call of a method that may change the dtype; ``dtype`` is the one in its arguments."""
         text = f".{method}({_arguments(call)}){place}"
         dtype = surroundings.casts[method] or dtype
         if dtype is None:
@@ -128,10 +134,10 @@ class Changes:
             self.dtype = dtype
 
     def wrap(self, path: str | None, name: str, surroundings: Surroundings, place: str = "") -> bool:
-        """Take a function that the layer is an argument of; return False for one that is not known."""
+        """Record a call with the layer as an argument; return False if the function is not known."""
         if path is not None and path in surroundings.wrappers:
             self.refuse(
-                f"{name}(…) around it{place} {surroundings.wrappers[path]}; translate the layer alone and wrap it yourself."
+                f"{name}(…) around it{place} {surroundings.wrappers[path]}; translate the layer without it and wrap it yourself."
             )
         elif path is not None and path in surroundings.remarks:
             self.notes.append(f"{name}(…){place} is left out: {surroundings.remarks[path]}")
@@ -141,13 +147,13 @@ class Changes:
 
 
 def around(use: Use, resolve: Resolve, surroundings: Surroundings, dtype_of: Callable[[ast.Call, Scope], str | None]) -> Changes:
-    """Return what the expressions around the call of a class do to its layer.
+    """Return the changes to a layer by the expressions around its call.
 
     Args:
-        use: the class, called.
-        resolve: of the file's names.
-        surroundings: of the framework.
-        dtype_of: the dtype that the arguments of a call name, or None.
+        use: use of the class, which is called.
+        resolve: function that resolves the names of the file.
+        surroundings: functions, methods and other layers of the framework.
+        dtype_of: function that returns the dtype that the arguments of a call name, or None.
     """
     assert use.trail is not None
     changes = Changes(top=use.trail.node)
@@ -156,7 +162,7 @@ def around(use: Use, resolve: Resolve, surroundings: Surroundings, dtype_of: Cal
     while trail is not None and not isinstance(trail.node, (ast.stmt, ast.Lambda)):
         parent = trail.node
         if isinstance(parent, ast.Call) and parent.func is node:
-            return changes  # the layer runs here; what follows is done to its output
+            return changes  # the layer runs here, so the rest of the expression applies to its output
         if isinstance(parent, ast.Attribute):
             outer = trail.outer.node if trail.outer is not None else None
             if not (isinstance(outer, ast.Call) and outer.func is parent) or not _method(
@@ -178,7 +184,7 @@ def around(use: Use, resolve: Resolve, surroundings: Surroundings, dtype_of: Cal
 
 
 def _method(changes: Changes, name: str, call: ast.Call, surroundings: Surroundings, dtype: str | None) -> bool:
-    """Take a method that is called on the layer at once; return whether its result is still the layer."""
+    """Record a method called on the new layer, and return whether its result is the layer."""
     if name in surroundings.refused:
         changes.refuse(f".{name}({_arguments(call)}) after it {surroundings.refused[name]}; translate the layer alone.")
     elif name in surroundings.casts:
@@ -188,18 +194,18 @@ def _method(changes: Changes, name: str, call: ast.Call, surroundings: Surroundi
             surroundings.methods[name]
         )
     else:
-        changes.notes.append(f".{name}({_arguments(call)}) after it is not read")
+        changes.notes.append(f".{name}({_arguments(call)}) after it is ignored here")
         return False
     return True
 
 
 def _wrapped(changes: Changes, call: ast.Call, scope: Scope, resolve: Resolve, surroundings: Surroundings) -> bool:
-    """Take a call that the layer is an argument of; return whether its result is still the layer alone."""
+    """Record a call with the layer as an argument, and return whether its result is this layer only."""
     name = dotted(call.func)
     path = None if name is None else resolve(name, scope)
     title = name or (call.func.attr if isinstance(call.func, ast.Attribute) else "a call")
     if not changes.wrap(path, title, surroundings) and title not in READING:
-        changes.notes.append(f"it is an argument of {title}(…), which is not read")
+        changes.notes.append(f"it is an argument of {title}(…), which is ignored here")
     return path in surroundings.wrappers or path in surroundings.remarks
 
 

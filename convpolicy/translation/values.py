@@ -1,4 +1,4 @@
-"""Constructor calls as text, read without running anything: literals, names and calls of initializers."""
+"""Parse constructor calls without running them: literals, names and calls of initializers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import attrs
 from convpolicy.arithmetic import LARGEST
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 
-LINE_ENDS = re.compile("\r\n|\r|\n")  # Python's own, not every one of str.splitlines
+LINE_ENDS = re.compile("\r\n|\r|\n")  # as Python reads source code; str.splitlines has more
 Path: TypeAlias = Callable[[str], "str | None"]
 Value: TypeAlias = Any  # a literal, an `Expression`, a `Call`, or a tuple of these
-ARITHMETIC = (  # what has no effect but its value
+ARITHMETIC = (  # expressions without side effects
     ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Compare, ast.BoolOp, ast.operator,
     ast.unaryop, ast.cmpop, ast.boolop, ast.Load,
 )  # fmt: skip
@@ -26,11 +26,11 @@ ARITHMETIC = (  # what has no effect but its value
 
 @attrs.frozen
 class Expression:
-    """Code that is kept as it is, because nothing here needs its value: ``dim``, ``self.channels``.
+    """Code that is copied unchanged because its value is not needed, such as ``dim`` or ``self.channels``.
 
     Args:
         text: the code.
-        path: the dotted path that a name certainly is, or None.
+        path: the dotted path that a name refers to, or None if it is uncertain.
     """
 
     text: str
@@ -45,11 +45,11 @@ class Call:
     """A constructor call.
 
     Args:
-        name: the dotted name called.
-        positional: the positional arguments.
+        name: dotted name of the class or function.
+        positional: values of the positional arguments.
         keywords: name and value of each keyword argument.
-        text: the code it was read from.
-        path: the dotted path that the name certainly is, or None.
+        text: source code of the call.
+        path: the dotted path that the name refers to, or None if it is uncertain.
     """
 
     name: str
@@ -60,41 +60,43 @@ class Call:
 
     @property
     def short(self) -> str:
-        """The last part of the path, empty where it is not certain."""
+        """Last part of the path; empty if the path is uncertain."""
         return (self.path or "").rpartition(".")[2]
 
 
 def parse(code: str) -> tuple[str, ast.Module]:
-    """Parse Python code, indented as it may be where it was cut out of a file.
+    """Parse Python code, which may be indented.
 
     Returns:
-        The text that was parsed, and its tree.
+        The text without its common indentation, and its syntax tree.
 
     Raises:
-        InvalidTypeError: ``code`` is no text.
-        InvalidValueError: it is no Python; holds the line and what is wrong there.
+        InvalidTypeError: ``code`` is not a string.
+        InvalidValueError: it is not valid Python; the message contains the line and the fault.
     """
     if not isinstance(code, str):
-        raise InvalidTypeError(f"code must be text, got {code!r} of type {type(code).__name__}; pass the call as a string.")
+        raise InvalidTypeError(f"code must be a string, got {code!r} of type {type(code).__name__}; pass the call as a string.")
     text = textwrap.dedent(code)
     text = text.strip() if text.startswith((" ", "\t")) else text
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the user's own text
+            warnings.simplefilter("ignore")  # Python's warnings about the user's code
             return text, ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" at line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         fault = error.msg if isinstance(error, SyntaxError) else error
-        raise InvalidValueError(f"code must be Python, got {shown(code)}, wrong{line}: {fault}; pass a whole call.") from error
+        raise InvalidValueError(
+            f"code must be Python, got {shown(code)}, with an error{line}: {fault}; pass a complete call."
+        ) from error
 
 
 def shown(code: str) -> str:
-    """Return code for a message, quoted and cut where it is long."""
+    """Return code for a message, quoted and shortened to 80 characters."""
     return repr(code if len(code) < 80 else code[:77] + "...")
 
 
 def dotted(node: ast.AST) -> str | None:
-    """Return ``a.b.c`` for a name or an attribute of a name, else None."""
+    """Return a name or a dotted name such as ``a.b.c`` as text, or None for other nodes."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -104,10 +106,10 @@ def dotted(node: ast.AST) -> str | None:
 
 @attrs.frozen
 class Source:
-    """The text of a file, cut at the positions of its tree in time that does not grow with the file.
+    """The text of a file, from which the code of any node is cut in time that does not depend on the length of the file.
 
     Args:
-        text: the whole.
+        text: text of the file.
     """
 
     text: str
@@ -120,7 +122,7 @@ class Source:
 
     @property
     def count(self) -> int:
-        """The number of lines."""
+        """Number of lines."""
         return len(self._lines) - (not self._lines[-1])
 
     def of(self, node: ast.expr) -> str:
@@ -139,26 +141,26 @@ class Source:
 
 
 def as_call(node: ast.Call, *, arithmetic: bool, path: Path = str) -> Call:
-    """Take a call apart.
+    """Read the name and the arguments of a call.
 
     Args:
-        node: the call; the function called is a dotted name.
-        arithmetic: whether to keep arithmetic on names and subscripts, ``2 * dim``, as expressions too.
-        path: ``(name) -> path``, the dotted path that a name certainly is, or None.
+        node: the call.
+        arithmetic: True to keep arithmetic on names and subscripts, such as ``2 * dim``, as an expression; False to refuse it.
+        path: function ``(name) -> path`` that returns the dotted path that a name refers to, or None if it is uncertain.
 
     Raises:
-        InvalidValueError: starred or computed arguments, or one given twice; holds the argument.
+        InvalidValueError: an argument is starred or computed, or the call has no name; the message contains the code.
     """
     try:
         return _as_call(node, arithmetic, path)
     except RecursionError:
         raise InvalidValueError(
-            "code must be Python, got a call nested too deep to read; write it with literals and names."
+            "code must be Python, got a call that is nested too deeply; write it with literals and names."
         ) from None
 
 
 def text_of(node: ast.AST) -> str:
-    """Return the code of a node on one line, ``…`` where it is nested too deep or holds an integer too long to be written."""
+    """Return the code of a node on one line, or ``…`` if it is nested too deeply or contains too long an integer."""
     try:
         return ast.unparse(node)
     except (ValueError, RecursionError):
@@ -174,7 +176,7 @@ def _as_call(node: ast.Call, arithmetic: bool, path: Path) -> Call:
         if isinstance(argument, ast.Starred) or argument not in node.args:
             stars = "" if isinstance(argument, ast.Starred) else "**"
             raise InvalidValueError(
-                f"starred arguments cannot be read without running them, got {stars}{text_of(argument)} in {shown(text)}; "
+                f"starred arguments cannot be read without running the code, got {stars}{text_of(argument)} in {shown(text)}; "
                 f"write each argument out."
             )
     positional = tuple(_value(f"argument {number}", value, arithmetic, path) for number, value in enumerate(node.args, 1))
@@ -186,15 +188,15 @@ def _literal(argument: str, node: ast.expr) -> Value:
     """Return the value of a literal.
 
     Raises:
-        ValueError: no literal.
-        InvalidValueError: a number that no framework holds; holds the argument.
+        ValueError: the node is not a literal.
+        InvalidValueError: the number is too large, infinite or NaN; the message names the argument.
     """
     value = ast.literal_eval(node)
     parts = value if isinstance(value, (tuple, list)) else (value,)
     for part in parts:
         if isinstance(part, int) and abs(part) > LARGEST:
             raise InvalidValueError(
-                f"{argument} must be at most 2**63 - 1, got an integer of {part.bit_length()} bits; write less."
+                f"{argument} must be at most 2**63 - 1, got an integer of {part.bit_length()} bits; write a smaller number."
             )
         if isinstance(part, float) and not math.isfinite(part):
             raise InvalidValueError(f"{argument} must be finite, got {part!r}; write a finite number.")
@@ -224,7 +226,7 @@ def _value(argument: str, node: ast.expr, arithmetic: bool, path: Path) -> Value
 
 
 def code_of(value: Value) -> str:
-    """Return a value as Python code, strings in double quotes, floats in full."""
+    """Return a value as Python code, with strings in double quotes and floats in full precision."""
     if isinstance(value, (Expression, Call)):
         return value.text
     if isinstance(value, tuple):
@@ -233,7 +235,7 @@ def code_of(value: Value) -> str:
         return f"[{', '.join(map(code_of, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidValueError(
-            f"a number of the translation is {value!r}, which is no Python; write a value within a float's range."
+            f"a number of the translation is {value!r}, which has no literal in Python; write a finite number."
         )
     if isinstance(value, str):
         return '"' + repr("'" + value)[2:-1].replace('"', '\\"') + '"' if '"' not in value else repr(value)
@@ -241,6 +243,6 @@ def code_of(value: Value) -> str:
 
 
 def atom(value: Value) -> str:
-    """Return a value as code that can stand inside arithmetic."""
+    """Return a value as code for use in arithmetic, in parentheses if needed."""
     text = code_of(value)
     return text if not isinstance(value, Expression) or text.replace(".", "_").isidentifier() else f"({text})"

@@ -1,4 +1,4 @@
-"""Code of a target framework, put together from a `Request` and the target's `Dialect`."""
+"""Write the code of a layer in a target framework, from a `Request` and a `Dialect`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,21 @@ from convpolicy.translation.reading import Request
 from convpolicy.translation.values import Expression, Value, code_of
 
 DEFAULT_DTYPES = (None, "float32")
-WIDEST = 100  # columns of a call on one line
+WIDEST = 100  # the largest number of columns of a call on one line
 AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
 
 
 @attrs.frozen
 class Snippet:
-    """Code of one layer: imports, classes, comments, and statements that bind the layer to ``name``."""
+    """The code of one layer.
+
+    Args:
+        name: name that the layer is assigned to.
+        imports: import statements.
+        classes: source code of the classes that the layer needs.
+        notes: comments, without the ``#``.
+        body: statements that build the layer.
+    """
 
     name: str
     imports: tuple[str, ...]
@@ -32,12 +40,12 @@ class Snippet:
 
     @property
     def code(self) -> str:
-        """The whole, to be pasted or executed."""
+        """The complete code, ready to paste or execute."""
         return join([self])
 
 
 def join(snippets: Sequence[Snippet], titles: Sequence[str] = ("",)) -> str:
-    """Return several snippets as one text: imports, classes and the comments of all once, then each layer under its title."""
+    """Join snippets into one text: imports, classes and common comments, then each layer under its title."""
     imports = sorted({line for snippet in snippets for line in snippet.imports}, key=lambda line: (line.startswith("from"), line))
     classes = dict.fromkeys(text for snippet in snippets for text in snippet.classes)
     several = [snippet.notes for snippet in snippets if snippet.notes]
@@ -54,13 +62,14 @@ def write(request: Request, dialect: Dialect, name: str = "layer") -> Snippet:
     """Write a layer in a target framework.
 
     Args:
-        request: what was read.
-        dialect: of the framework to write.
-        name: what the layer is bound to.
+        request: the layer.
+        dialect: dialect of the target framework.
+        name: name that the layer is assigned to.
 
     Raises:
-        ConvPolicyError: the target cannot express what changes the outputs, or a name's value is needed; holds which and why.
-        PluginError: a function of the dialect fails; holds the dialect and its plugin.
+        ConvPolicyError: the target cannot express something that changes the outputs, or the value of a name is needed; the message
+            says which and why.
+        PluginError: a function of the dialect fails; the message names the dialect and its plugin.
     """
     target = dialect.target_class(request.layer)
     with dialect.blamed(f"writing {target.code}"):
@@ -68,7 +77,7 @@ def write(request: Request, dialect: Dialect, name: str = "layer") -> Snippet:
 
 
 class _Layer:
-    """One layer being written: notes and arguments as they come together."""
+    """Collect the notes and arguments of one layer, and write its code."""
 
     def __init__(self, request: Request, dialect: Dialect, target: TargetClass, name: str) -> None:
         assert dialect.writer is not None
@@ -92,11 +101,11 @@ class _Layer:
         if statement := self._dtype_statement(layer):
             body += f"\n{statement}"
         used = "\n".join([body, *self.padding.classes])
-        imports = tuple(line for word, line in self.writer.imports.items() if re.search(rf"(?<![\w.]){word}\.", used))
+        imports = tuple(line for name, line in self.writer.imports.items() if re.search(rf"(?<![\w.]){name}\.", used))
         return Snippet(self.name, imports, self.padding.classes, tuple(self.notes), body)
 
     def _arguments(self) -> tuple[dict[str, Value], list[tuple[str, str]]]:
-        """Return the keyword arguments, in order, and (role, statement) of each initializer that is no argument."""
+        """Return the keyword arguments in order, and (role, statement) of each initializer that is not an argument."""
         request, names = self.request, self.target.names
         sizes = {name: request.values[name] for name in ("stride", "dilation", "groups") if request.values[name] != 1}
         arguments: dict[str, Value] = {self._keyword("stride", sizes["stride"]): sizes.pop("stride")} if "stride" in sizes else {}
@@ -113,7 +122,7 @@ class _Layer:
             if argument is None:
                 statements.append((role, code))
             else:
-                optional = argument == names.get("bias") and isinstance(request.bias, Expression)  # one argument says both
+                optional = argument == names.get("bias") and isinstance(request.bias, Expression)  # one argument for both
                 arguments[argument] = Expression(f"{code} if {request.bias} else False" if optional else code)
         bias = names.get("bias", "")
         if bias == names.get("bias_init") and isinstance(request.bias, Expression) and arguments.get(bias) == request.bias:
@@ -123,17 +132,17 @@ class _Layer:
         return arguments, statements
 
     def _dtype_statement(self, layer: str) -> str:
-        """Return the statement that gives the layer its dtype, empty where an argument does or where it is the default."""
+        """Return the statement that sets the dtype of the layer; empty if an argument sets it or it is the default."""
         dtype = self.request.dtype
         if dtype in DEFAULT_DTYPES or "dtype" in self.target.names:
             return ""
         return self.writer.dtype_statement.format(layer=layer, dtype=self.writer.dtype.format(dtype))
 
     def _keyword(self, common: str, value: Value) -> str:
-        """Return the target's own name of an argument.
+        """Return the name that an argument has in the target.
 
         Raises:
-            InvalidValueError: it has no such argument; holds the value.
+            InvalidValueError: the target has no such argument; the message contains the value.
         """
         if common not in self.target.names:
             raise InvalidValueError(
@@ -143,7 +152,7 @@ class _Layer:
         return self.target.names[common]
 
     def _layers(self, arguments: dict[str, Value]) -> tuple[str, str]:
-        """Return the statement that builds the layer, and the code that leads to its convolution."""
+        """Return the statement that builds the layer, and the expression for its convolution."""
         activation, target, after = self.request.activation, self.target, []
         if activation is not None and "activation" in target.names:
             arguments = {**arguments, target.names["activation"]: activation}
@@ -151,13 +160,13 @@ class _Layer:
             if activation not in self.writer.activations:
                 raise InvalidValueError(
                     f"activation must be one of {', '.join(self.writer.activations)} for {self.dialect.name}, got {activation!r}, "
-                    f"which it cannot express; leave it out and apply it yourself."
+                    f"which it does not have; leave it out and apply it yourself."
                 )
             after = [self.writer.activations[activation]]
         sizes = target.sizes.format(**{common: code_of(value) for common, value in self.request.values.items()})
-        words = [sizes, *(f"{key}={code_of(value)}" for key, value in arguments.items()), *filter(None, [target.extra])]
+        codes = [sizes, *(f"{key}={code_of(value)}" for key, value in arguments.items()), *filter(None, [target.extra])]
         alone = not self.padding.before and not after
-        conv = _call(target.code, words, len(self.name) + 3 if alone else 8, 0 if alone else 4)
+        conv = _call(target.code, codes, len(self.name) + 3 if alone else 8, 0 if alone else 4)
         if alone:
             return f"{self.name} = {conv}", self.name
         layers = [*self.padding.before, conv, *after]
@@ -168,7 +177,7 @@ class _Layer:
         return line, self.writer.item.format(name=self.name, number=len(self.padding.before))
 
     def _initial(self, role: str) -> str | None:
-        """Return the code of an initializer, or None where the target's default draws the same; notes what cannot be expressed."""
+        """Return the code of an initializer, or None to use the target's default; add a note if that default differs."""
         distribution = distribution_of(self.request.policy, role)
         default = distribution_of(self.own, role)
         if not self.writer.spell_defaults and distribution is not None and distribution == default:
@@ -176,34 +185,34 @@ class _Layer:
         code = None if distribution is None else self.writer.initial(distribution, role, self.request)
         if code is None:
             name = self.request.policy.part(f"{role}_init")[0].name
-            self.notes.append(f"initial {role}: {name} has no counterpart here, the default stands in")
+            self.notes.append(f"initial {role}: {name} has no counterpart here, so the default is used")
         return code
 
     def _differences(self) -> list[str]:
-        """Return what differs whatever the arguments are: axes, generators, and how far pads and modes reach."""
+        """Return comments about differences that do not depend on the arguments, such as axes and random generators."""
         request, own = self.request, self.own
-        source, theirs = request.policy, request.framework
+        source, framework = request.policy, request.framework
         notes = []
         if source.data_layout != own.data_layout:
-            notes.append(f"input: {AXES[own.data_layout.name]} here, {AXES[source.data_layout.name]} in {theirs}")
+            notes.append(f"input: {AXES[own.data_layout.name]} here, {AXES[source.data_layout.name]} in {framework}")
         here, there = (policy.part("layout")[0].axes for policy in (own, source))
         if here != there:
-            notes.append(f"weight: axes {here} here, {there} in {theirs} (O out, I in/groups, W kernel)")
-        notes.append(f"initial values: drawn from the laws of {theirs} by another generator, so not the same numbers")
-        words = filter(None, (request.dtype, request.activation))
-        notes += [self.writer.remarks[word] for word in words if word in self.writer.remarks]
+            notes.append(f"weight: axes {here} here, {there} in {framework} (O out, I in/groups, W kernel)")
+        notes.append(f"initial values: same distributions as in {framework}, other random numbers")
+        keys = filter(None, (request.dtype, request.activation))
+        notes += [self.writer.remarks[key] for key in keys if key in self.writer.remarks]
         if dict(source.padding_mode.params).get("overflow") == "periodic" and not self.padding.periodic:
-            notes.append(f"pads wider than the input: {theirs} goes round it again and again, this does not")
+            notes.append(f"padding wider than the input: {framework} repeats the input as often as needed, this code does not")
         return notes
 
 
-def _call(function: str, words: Sequence[str], used: int, indent: int) -> str:
-    """Return a call on one line where it fits, else with an argument on each."""
-    line = f"{function}({', '.join(words)})"
+def _call(function: str, arguments: Sequence[str], used: int, indent: int) -> str:
+    """Return a call on one line if it fits, otherwise with one argument per line."""
+    line = f"{function}({', '.join(arguments)})"
     if used + len(line) <= WIDEST:
         return line
     space = " " * indent
-    return f"{function}(\n" + "".join(f"{space}    {word},\n" for word in words) + f"{space})"
+    return f"{function}(\n" + "".join(f"{space}    {argument},\n" for argument in arguments) + f"{space})"
 
 
 def _refuse_strided_dilation(request: Request, own: Policy) -> None:

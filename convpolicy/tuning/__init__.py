@@ -1,4 +1,4 @@
-"""`tune`: the Conv1d layers of a model measured on this machine, and carried out in the way that is fastest here."""
+"""`tune`: time the Conv1d layers of a model on this machine and install the fastest implementation of each."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend
 from convpolicy.layers.capture import backends_of
 
-HEAD = ("layer", "lowering", "before µs", "after µs", "ratio", "difference")
+HEAD = ("layer", "implementation", "before µs", "after µs", "ratio", "difference")
 
 
 @attrs.frozen
 class TunedLayer:
-    """What became of one layer.
+    """Result of `tune` for one layer.
 
     Attributes:
-        path: its name in the model, e.g. ``"encoder.conv1"``.
-        class_name: of the layer.
-        lowering: how it is carried out now; empty when it was left as it was.
-        before, after: microseconds of one call, median over the rounds, summed over the example inputs' shapes; of forward and
-            backward pass in a model that is training. 0 when it was not measured.
-        ratio: median ratio of after to before within the rounds; 1 when it was left as it was.
-        difference: largest absolute difference of an output on the example inputs.
-        reason: why it was left as it was; empty when it was not.
+        path: name of the layer in the model, e.g. ``"encoder.conv1"``.
+        class_name: class of the layer.
+        lowering: name of the new implementation; empty if the layer is unchanged.
+        before, after: microseconds of one call, the median over the rounds, summed over the shapes of the example inputs. In training
+            mode the time includes the backward pass. 0 if it was not measured.
+        ratio: median of ``after / before``; 1 if the layer is unchanged.
+        difference: largest absolute difference of its output on the example inputs.
+        reason: why the layer is unchanged; empty if it was replaced.
     """
 
     path: str
@@ -42,7 +42,7 @@ class TunedLayer:
     reason: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """Return the row under `HEAD`; in place of the numbers the reason."""
+        """Return the row of the printed table, with the reason instead of numbers if the layer is unchanged."""
         if not self.lowering:
             return self.path or self.class_name, "", f"{self.before:.0f}" if self.before else "", "", "", self.reason
         numbers = f"{self.before:.0f}", f"{self.after:.0f}", f"{self.ratio:.2f}", f"{self.difference:.1e}"
@@ -51,10 +51,12 @@ class TunedLayer:
 
 @attrs.frozen(repr=False)
 class Tuning:
-    """What `tune` found.
+    """Report of `tune`.
+
+    Print it to see a table of the layers.
 
     Attributes:
-        layers: one `TunedLayer` for every module that is a Conv1d or is called one, in the model's order.
+        layers: one `TunedLayer` for every module that is a Conv1d or has Conv1d in its class name, in the order of the model.
         difference: largest absolute difference of an output of the model on the example inputs.
     """
 
@@ -63,7 +65,7 @@ class Tuning:
 
     @property
     def replaced(self) -> tuple[TunedLayer, ...]:
-        """The layers that are carried out in another way now."""
+        """The layers with a new implementation."""
         return tuple(row for row in self.layers if row.lowering)
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Tuning:
 
     @property
     def summary(self) -> str:
-        """How many layers were replaced, what they gain together, and what it does to the outputs."""
+        """One line of text with the number of replaced layers, their total time and the largest difference of an output."""
         if not self.layers:
             return "the model has no Conv1d; nothing was changed"
         before, after = (sum(getattr(row, side) for row in self.replaced) for side in ("before", "after"))
@@ -95,61 +97,65 @@ class Tuning:
 
 
 def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: int = 15, verbose: bool = True) -> Tuning:
-    """Measure the lowerings of every Conv1d of a model and put the fastest in place, where it gains on all example inputs.
+    """Time the implementations of every Conv1d of a model and install the fastest.
 
-    The model is called once in eval mode to see what reaches each layer. A model that is training is measured with its backward
-    pass, and what is put in place holds while it trains; else it holds while it does not. A call that was not measured so, of
-    another dtype, device or number of axes, under autocast or while traced, takes the layer's own way. Modules, parameters and the
-    state dict stay what they are; `untune` takes everything back.
+    An implementation is installed if it is faster on all example inputs. Modules, parameters and the state dict stay the same.
+    `untune` reverts the change.
+
+    The timings decide when an installed implementation runs:
+
+    - A model in training mode is timed with its backward pass, and the implementation runs in training mode only. A model in eval
+      mode is timed without it, and the implementation runs in eval mode only.
+    - A call with another dtype, device or number of axes, under autocast or during tracing runs the layer's original code.
 
     Args:
-        model: of a backend that can be tuned, not compiled yet; changed in place.
-        example_inputs: what one call of the model takes: a tensor or array, a tuple of positional arguments, or a mapping of
-            keyword arguments; a list of such for several calls, e.g. of several lengths. Arrays become tensors.
-        execution: ``"exact"`` to keep every bit of the outputs; ``"fast"`` for what differs by rounding alone, within the bound
+        model: a model of a backend that can be tuned, not compiled. It is changed in place.
+        example_inputs: the inputs of one call: a tensor or array, a tuple of positional arguments, or a mapping of keyword arguments.
+            Pass a list of these for several calls, e.g. with several lengths. Arrays are converted to tensors.
+        execution: ``"exact"`` keeps every bit of the outputs. ``"fast"`` allows outputs that differ by rounding, up to the bound
             2 · γ(terms + 1) · Σ|weight · input|.
-        rounds: timings of each lowering, 3 or more, taken in turn.
-        verbose: show a progress bar on stderr while measuring, and print the table.
+        rounds: number of timings of each implementation, 3 or more.
+        verbose: show a progress bar on stderr, and print the report.
 
     Returns:
-        A printable `Tuning`. What cannot be replaced (scripted, quantised, hooked, shared, parametrized by a class of its own, on
-        another device, never called) is left alone, with the reason.
+        A `Tuning`. A layer that cannot be replaced is unchanged and listed with the reason, e.g. because it is scripted, quantized,
+        shared, never called, or has hooks.
 
     Raises:
-        InvalidTypeError: not a model of a backend that can be tuned; holds its class.
-        InvalidValueError: an unknown execution, or inputs that the model does not take; holds what the model said. After any error,
-            and after Ctrl-C, the model is as it was.
+        InvalidTypeError: the object is not a model of a backend that can be tuned.
+        InvalidValueError: ``execution`` is unknown, or the model fails on the inputs. After any error, and after Ctrl-C, the model
+            is unchanged.
     """
     with _bar() if verbose else nullcontext(_silent) as progress:
-        found = measure(model, example_inputs, execution, rounds, progress)
+        result = measure(model, example_inputs, execution, rounds, progress)
     if verbose:
         try:
-            print(found)  # noqa: T201 - what was asked for
+            print(result)  # noqa: T201 - requested by verbose
         except BaseException:
             untune(model)
             raise
-    return found
+    return result
 
 
 def measure(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Callable[[str, int, int], None]) -> Tuning:
-    """Do what `tune` says; ``progress`` is called with every layer's path, how many are done and all."""
+    """Tune a model as `tune` does; ``progress(path, done, total)`` is called for every layer."""
     if execution not in EXECUTIONS:
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
     integer("rounds", rounds, 3)
     backend = _backend_of(model)
     assert backend.tune is not None
-    found: Tuning = backend.tune(model, example_inputs, execution, rounds, progress)
-    return found
+    result: Tuning = backend.tune(model, example_inputs, execution, rounds, progress)
+    return result
 
 
 def untune(model: Any) -> tuple[str, ...]:
-    """Take back everything that `tune` put in place.
+    """Revert `tune`: restore the original implementation of every layer.
 
     Args:
-        model: changed in place.
+        model: a tuned model. It is changed in place.
 
     Returns:
-        The paths of the layers that were carried out in another way.
+        The paths of the layers that were replaced.
 
     Raises:
         InvalidTypeError: see `tune`.
@@ -167,7 +173,7 @@ def _backend_of(model: Any) -> Backend:
 
 
 def no_model(thing: Any) -> InvalidTypeError:
-    """Return the error for what is no model of a backend that can be tuned."""
+    """Return the error for an object that is not a model of a backend that can be tuned."""
     able = sorted(backend.name for backend in registry.current().parts("backend").values() if backend.tune is not None)
     kind = type(thing)
     return InvalidTypeError(
@@ -177,10 +183,10 @@ def no_model(thing: Any) -> InvalidTypeError:
 
 
 def _silent(path: str, done: int, total: int) -> None:
-    """Show nothing."""
+    """Show no progress."""
 
 
 def _bar() -> AbstractContextManager[Callable[[str, int, int], None]]:
-    from convpolicy.progress import count_bar  # here: rich is loaded when a bar is shown
+    from convpolicy.progress import count_bar  # imported here, so that rich is loaded only for a progress bar
 
     return count_bar()

@@ -1,4 +1,4 @@
-"""Several ways of doing one thing, timed in turn in one run: only ratios taken side by side say anything."""
+"""Timing of several functions in turn within one run, so that their ratios can be compared."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-TIMED_SECONDS = 0.002  # one timing repeats the call until about this long, so that the clock's own cost vanishes
-LONG_SECONDS = 0.05  # calls of this length are timed in a third of the rounds
+TIMED_SECONDS = 0.002  # one timing repeats a call for about this long, so that the cost of the clock is negligible
+LONG_SECONDS = 0.05  # calls that take longer are timed in a third of the rounds
 FEWEST_ROUNDS = 3
 
 
 def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Time every way once per round, in a new random order, after one unmeasured call.
+    """Time every function once per round, in random order, after one untimed call.
 
     Args:
-        ways: name -> what is timed; the first decides how often a timing repeats it.
-        rounds: timings of each.
+        ways: name -> function. The time of the first decides how often each timing repeats a call.
+        rounds: number of timings of each function.
 
     Returns:
-        Name -> seconds per call, one for every round.
+        Name -> seconds per call, one number per round.
     """
     first = next(iter(ways.values()))
     first()
     seconds = max(_once(first, 1), 1e-7)
     repeats = max(int(TIMED_SECONDS / seconds), 1)
-    order, shuffled = list(ways), random.Random(0)  # noqa: S311 - an order, which touches nobody's random state
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    order, generator = list(ways), random.Random(0)  # noqa: S311 - does not change the global random state
+    times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(max(rounds // 3, FEWEST_ROUNDS) if seconds > LONG_SECONDS else rounds):
-        shuffled.shuffle(order)
+        generator.shuffle(order)
         for name in order:
-            taken[name].append(_once(ways[name], repeats))
-    return taken
+            times[name].append(_once(ways[name], repeats))
+    return times
 
 
 def ratio(times: list[float], to: list[float]) -> float:
-    """Return the median of the ratios within the rounds."""
+    """Return the median ratio of two lists of timings, round by round."""
     return statistics.median(a / b for a, b in zip(times, to))
 
 
-def _once(way: Callable[[], object], repeats: int) -> float:
-    way()
+def _once(function: Callable[[], object], repeats: int) -> float:
+    function()
     start = time.perf_counter()
     for _ in range(repeats):
-        way()
+        function()
     return (time.perf_counter() - start) / repeats

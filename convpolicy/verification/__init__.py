@@ -1,4 +1,4 @@
-"""`verify`: every installed framework against the policies that claim to be it, each in a process of its own."""
+"""`verify`: compare policies with the installed frameworks, each framework in a separate process."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from convpolicy.errors import InvalidValueError, shown
 from convpolicy.verification.native import MARK, Native
 
 FAILED = ("differs", "crashed")
-LAST_WORDS = 300  # characters of a crashed process's stderr that a report keeps
+MOST_STDERR = 300  # last characters of the stderr of a crashed process that a report contains
 
 
 @attrs.frozen
 class Claim:
-    """One claim of one policy, measured.
+    """Result of one comparison of a policy with its framework.
 
     Attributes:
-        policy: its name.
-        version: of the installed framework, empty when it is not installed.
-        claim: what was compared.
+        policy: name of the policy.
+        version: installed version of the framework; empty when it is not installed.
+        claim: the property that was compared, e.g. ``"padding by default"``.
         verdict: ``exact``, ``within tolerance``, ``differs``, ``not installed``, ``not checked`` or ``crashed``.
-        cases: sizes compared.
-        detail: how far, or what differs.
+        cases: number of layer configurations compared.
+        detail: the difference, or the reason.
     """
 
     policy: str
@@ -44,17 +44,20 @@ class Claim:
 
 @attrs.frozen(repr=False)
 class Verification:
-    """Every claim measured on this machine."""
+    """Report of `verify` for this machine.
+
+    Print it to see one line per claim.
+    """
 
     claims: tuple[Claim, ...]
 
     @property
     def failed(self) -> tuple[Claim, ...]:
-        """The claims that do not hold here."""
+        """The claims with the verdict ``differs`` or ``crashed``."""
         return tuple(claim for claim in self.claims if claim.verdict in FAILED)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON."""
+        """Return plain data for JSON."""
         return {"failed": len(self.failed), "claims": [attrs.asdict(claim) for claim in self.claims]}
 
     def _repr_html_(self) -> str:
@@ -79,31 +82,33 @@ def verify(
     *,
     progress: Callable[[Claim], None] | None = None,
 ) -> Verification:
-    """Run the installed frameworks against the policies that claim to be them.
+    """Compare policies with the installed frameworks.
+
+    The real layers of each framework run in a separate process. Their default arguments, padding, outputs and initial weights are
+    compared with the policy, and with the layers that backends build for it.
 
     Args:
-        policies: names; None for every policy that claims a framework.
-        backends: also compare the layers these backends build with the framework's own; None for ``numpy`` and the
-            framework's own backend.
-        progress: called with every claim as soon as it is measured.
+        policies: names of policies; None for every policy that describes a framework.
+        backends: names of the backends whose layers are compared; None for ``numpy`` and the backend of the framework.
+        progress: function that is called with every `Claim` as soon as it is measured.
 
     Returns:
-        A printable `Verification`. A framework that is not installed, or crashes, is a row and not the end.
+        A `Verification`. A framework that crashes or is not installed is reported as a claim with this verdict.
 
     Raises:
-        UnknownNameError: an unknown policy or backend.
-        InvalidValueError: a policy that claims no framework.
+        UnknownNameError: a policy or backend is unknown.
+        InvalidValueError: a policy does not describe a framework.
     """
     natives = registry.current().parts("native framework")
-    wanted = list(natives) if policies is None else [named_policy(name).name for name in policies]
-    for name in wanted:
+    names = list(natives) if policies is None else [named_policy(name).name for name in policies]
+    for name in names:
         if name not in natives:
             raise InvalidValueError(
-                f"policies must claim a framework that can be run, got {shown(name)}; pick from {', '.join(natives)}."
+                f"policies must be policies of a framework, got {shown(name)}; pick from {', '.join(natives)}."
             )
     chosen = None if backends is None else [registry.current().get("backend", name).name for name in backends]
     claims = []
-    for name in wanted:
+    for name in names:
         for claim in _measured(natives[name], ["numpy", *_own_backends(natives[name])] if chosen is None else chosen):
             claims.append(claim)
             if progress is not None:
@@ -112,7 +117,7 @@ def verify(
 
 
 def _own_backends(native: Native) -> list[str]:
-    """Return the backends that run in the process of a policy's framework."""
+    """Return the names of the backends of a policy's framework that run in its process."""
     framework = named_policy(native.name).framework
     parts = registry.current().parts("backend").values()
     return [part.name for part in parts if part.framework == framework and part.environment == native.environment]
@@ -124,17 +129,17 @@ def _command(name: str, backends: list[str]) -> list[str]:
 
 def _measured(native: Native, backends: list[str]) -> Iterator[Claim]:
     version = ""
-    for found in rows(_command(native.name, backends), native.environment):
-        version = found.pop("version", version)
-        if crash := found.pop("crash", None):
+    for row in rows(_command(native.name, backends), native.environment):
+        version = row.pop("version", version)
+        if crash := row.pop("crash", None):
             yield Claim(native.name, version, "process", "crashed", 0, crash)
-        elif found:
-            yield Claim(native.name, version, **found)
+        elif row:
+            yield Claim(native.name, version, **row)
 
 
 def rows(command: list[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Run a process and yield the rows it prints behind `MARK`, as they come; a last one with ``crash`` if it fails."""
-    with subprocess.Popen(  # noqa: S603 - this Python, this package, and names checked before
+    """Run a process and yield the rows that it prints after `MARK`; if it fails, the last row has the key ``crash``."""
+    with subprocess.Popen(  # noqa: S603 - this Python, this package, and names that were checked
         command,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -146,12 +151,12 @@ def rows(command: list[str], environment: Mapping[str, str]) -> Iterator[dict[st
         assert process.stdout is not None
         assert process.stderr is not None
         errors: list[str] = []
-        reader = threading.Thread(target=errors.extend, args=(process.stderr,))  # a full pipe would stop the process
+        reader = threading.Thread(target=errors.extend, args=(process.stderr,))  # a full pipe would block the process
         reader.start()
         for line in process.stdout:
             if line.startswith(MARK):
                 yield json.loads(line.removeprefix(MARK))
         reader.join()
     if process.returncode:
-        said = " ".join("".join(errors).split())[-LAST_WORDS:]
-        yield {"crash": f"exit status {process.returncode}: {said}"}
+        message = " ".join("".join(errors).split())[-MOST_STDERR:]
+        yield {"crash": f"exit status {process.returncode}: {message}"}

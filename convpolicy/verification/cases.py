@@ -1,4 +1,4 @@
-"""One policy and its real framework: random layers, what the framework makes of them, and how a backend compares."""
+"""Random layers of a framework: their outputs, a float64 reference, and the comparison with a backend."""
 
 from __future__ import annotations
 
@@ -25,32 +25,40 @@ CHANNELS = 4
 
 
 class Checked:
-    """One policy and its framework."""
+    """A policy and the framework with which it is compared."""
 
-    def __init__(self, wanted: Policy, framework: ModuleType) -> None:
-        self.policy = wanted
+    def __init__(self, policy: Policy, framework: ModuleType) -> None:
+        self.policy = policy
         self.framework = framework
-        self.layout = wanted.part("layout")[0]
-        self.data_layout = wanted.part("data_layout")[0]
-        self.depthwise = "M" in self.layout.axes  # a layer with as many groups as channels, and no other
+        self.layout = policy.part("layout")[0]
+        self.data_layout = policy.part("data_layout")[0]
+        self.depthwise = "M" in self.layout.axes  # the layer class has as many groups as channels
 
-    def run(self, spec: ConvSpec, words: dict[str, Any], weight: Any, bias: Any, data: Any) -> NDArray[Any]:
-        """Return what the framework's own layer computes; weight OIW, data NCW."""
-        layer = self.framework.build(spec, {**words, "bias": bias is not None})
+    def run(self, spec: ConvSpec, arguments: dict[str, Any], weight: Any, bias: Any, data: Any) -> NDArray[Any]:
+        """Return the output (batch, out, length_out) of the framework's layer.
+
+        Args:
+            spec: sizes.
+            arguments: further arguments of the framework's layer, as a user writes them.
+            weight: (out, in/groups, kernel).
+            bias: (out,) or None.
+            data: (batch, channels, length).
+        """
+        layer = self.framework.build(spec, {**arguments, "bias": bias is not None})
         self.framework.give(layer, self.layout.pack({"weight": weight, "bias": bias}, spec.groups))
         result: NDArray[Any] = self.data_layout.to_ncw(self.framework.run(layer, self.data_layout.from_ncw(data)))
         return result
 
-    def padded_windows(self, spec: ConvSpec, words: dict[str, Any], length: int) -> NDArray[Any]:
-        """Return what every tap of every window reads of the samples 1, 2, …: (kernel, length_out)."""
+    def padded_windows(self, spec: ConvSpec, arguments: dict[str, Any], length: int) -> NDArray[Any]:
+        """Return the windows (kernel, length_out) that the framework's layer reads from the samples 1, 2, 3, …."""
         taps = np.eye(spec.kernel_size, dtype=np.float32)[:, None, :]
         samples = np.arange(1, length + 1, dtype=np.float32)[None, None]
-        result: NDArray[Any] = self.run(spec, words, taps, None, samples)[0]
+        result: NDArray[Any] = self.run(spec, arguments, taps, None, samples)[0]
         return result
 
 
 class Case(NamedTuple):
-    """One random layer, its input, what the framework made of it, and what float64 makes of it."""
+    """One random layer with its input, the framework's output, the float64 output and its rounding bound."""
 
     spec: ConvSpec
     weight: Any
@@ -62,7 +70,7 @@ class Case(NamedTuple):
 
 
 def random_cases(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[Case]:
-    """Yield layers of random weights with the outputs of a float64 reference and their rounding bound."""
+    """Yield random layers with the outputs of the framework and of the float64 reference."""
     random = np.random.default_rng(0)
     for (kernel, stride, dilation), groups in itertools.product(sizes, GROUPS[-1:] if checked.depthwise else GROUPS):
         spec = ConvSpec.of(CHANNELS, CHANNELS, kernel, stride, dilation, groups)
@@ -72,7 +80,7 @@ def random_cases(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[C
         try:
             plan = checked.policy.plan(kernel, stride, dilation, length=length)
             output = checked.run(spec, {}, weight, bias, data)
-        except Exception:  # noqa: S112 - refusals are counted by `paddings`
+        except Exception:  # noqa: S112 - `paddings` counts refusals
             continue
         ideal = reference.conv1d(
             data, weight, bias, left=plan.left, right=plan.right, stride=stride, dilation=dilation, groups=groups
@@ -91,16 +99,17 @@ def save(cases: Iterable[Case], path: Path) -> None:
 
 
 def load(path: Path) -> list[Case]:
-    """Read what `save` wrote."""
+    """Read cases from a file of `save`."""
     with np.load(path, allow_pickle=False) as arrays:
         rows = [[arrays[f"{n} {name}"] for name in Case._fields] for n in range(len(arrays.files) // len(Case._fields))]
     return [Case(ConvSpec.of(CHANNELS, CHANNELS, *map(int, sizes)), *rest) for sizes, *rest in rows]
 
 
 class Agreement(NamedTuple):
-    """How far a backend's outputs are from the framework's own.
+    """Difference between the outputs of a backend and those of the framework.
 
-    ``error`` is the largest absolute difference, ``share`` the largest share of the tolerance that two float32 sums may differ by.
+    ``error`` is the largest absolute difference. ``share`` is the largest ratio of a difference to its tolerance, twice the rounding
+    bound.
     """
 
     exact: bool
@@ -114,8 +123,8 @@ class Agreement(NamedTuple):
 
 
 def agreement(policy: Policy, backend: str, cases: Iterable[Case]) -> Agreement:
-    """Build every layer on a backend with the framework's weights and compare the outputs."""
-    found = Agreement(exact=True, error=0.0, share=0.0)
+    """Build the layers on a backend with the same weights and compare their outputs with the framework's."""
+    result = Agreement(exact=True, error=0.0, share=0.0)
     part = registry.current().get("backend", backend)
     for case in cases:
         spec = case.spec
@@ -123,17 +132,17 @@ def agreement(policy: Policy, backend: str, cases: Iterable[Case]) -> Agreement:
             spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups,
             policy=policy, backend=backend, weight_init=case.weight, bias_init=case.bias, bias=True,
         )  # fmt: skip
-        got = part.run(layer, case.data)
-        off = np.abs(got - case.output) if got.shape == case.output.shape else np.full(case.output.shape, np.inf)
-        found = Agreement(
-            exact=found.exact and bool(np.array_equal(got, case.output)),
-            error=max(found.error, float(off.max())),
-            share=max(found.share, float((off / (2 * case.bound)).max())),  # either may be off by the bound
+        output = part.run(layer, case.data)
+        error = np.abs(output - case.output) if output.shape == case.output.shape else np.full(case.output.shape, np.inf)
+        result = Agreement(
+            exact=result.exact and bool(np.array_equal(output, case.output)),
+            error=max(result.error, float(error.max())),
+            share=max(result.share, float((error / (2 * case.bound)).max())),  # twice: both sides are rounded
         )
-    return found
+    return result
 
 
 def native_of(name: str) -> Native:
-    """Return the framework that a policy claims to be."""
-    found: Native = registry.current().get("native framework", name)
-    return found
+    """Return the framework that a policy describes."""
+    native: Native = registry.current().get("native framework", name)
+    return native

@@ -1,8 +1,7 @@
-"""One row or one column of the matrix policy × backend; runs in a process of its own.
+"""Separate processes that fill the matrix of policies and backends. They print JSON rows after `MARK`.
 
-``python -m convpolicy.verification.cells expected POLICY FOLDER`` writes what the policy's framework computes to ``FOLDER``;
-``python -m convpolicy.verification.cells computed BACKEND FOLDER`` compares the backend's layers with all of it. Each prints JSON rows
-behind `MARK`.
+- ``python -m convpolicy.verification.cells expected POLICY FOLDER`` writes the outputs of the policy's framework to ``FOLDER``.
+- ``python -m convpolicy.verification.cells computed BACKEND FOLDER`` compares the layers of a backend with all of these outputs.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from convpolicy.verification.native import MARK
 
 
 def expected(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Write the framework's own outputs, and say which version it is and whether the policy is for it."""
-    wanted = policy(name)
-    checked = Checked(wanted, native_of(name).load())
+    """Write the outputs of a policy's framework; the row says whether the policy covers the installed version."""
+    checked = Checked(policy(name), native_of(name).load())
     version = checked.framework.version()
-    if wanted.covers(version):
+    covered = checked.policy.covers(version)
+    if covered:
         save(random_cases(checked), folder / f"{name}.npz")
-    yield {"policy": name, "version": version, "covered": wanted.covers(version)}
+    yield {"policy": name, "version": version, "covered": covered}
 
 
 def computed(backend: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Compare a backend with every framework whose outputs are there."""
+    """Compare the layers of a backend with the outputs of every framework in a folder."""
     for path in sorted(folder.glob("*.npz")):
         cases = load(path)
-        found = agreement(policy(path.stem), backend, cases)
-        yield {"policy": path.stem, "verdict": found.verdict, "error": found.error, "cases": len(cases)}
+        result = agreement(policy(path.stem), backend, cases)
+        yield {"policy": path.stem, "verdict": result.verdict, "error": result.error, "cases": len(cases)}
 
 
 def main() -> None:
-    """Print the rows asked for on the command line."""
-    what, name, folder = sys.argv[1:]
-    for row in {"expected": expected, "computed": computed}[what](name, Path(folder)):
+    """Run the step that the command line names and print its rows."""
+    step, name, folder = sys.argv[1:]
+    for row in {"expected": expected, "computed": computed}[step](name, Path(folder)):
         print(MARK + json.dumps(row), flush=True)  # noqa: T201 - read by the process that started this one
 
 

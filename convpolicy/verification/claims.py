@@ -1,6 +1,6 @@
-"""What a policy claims about its framework, checked against it; runs in a process of its own.
+"""The comparison of one policy with its framework, run in a separate process.
 
-``python -m convpolicy.verification.claims POLICY BACKEND …`` prints one JSON row per claim behind `MARK`.
+``python -m convpolicy.verification.claims POLICY BACKEND …`` prints one JSON row per claim after `MARK`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.core.named import policy
+from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import ConvSpec, require_a_window
 from convpolicy.errors import ConvPolicyError
 from convpolicy.verification.cases import CLOSE, DIFFERS, EXACT, SIZES, Checked, Sizes, agreement, native_of, random_cases
 from convpolicy.verification.native import MARK
 
 NOT_CHECKED = "not checked"
-BEYOND = (0, 1, 2, 5)  # lengths, counted from the effective kernel on
+BEYOND = (0, 1, 2, 5)  # input lengths minus the effective kernel
 GRID = tuple(itertools.product(SIZES, BEYOND))
 SEEDS = (0, 1, 42, 2**31 + 11)
 SHAPES = (  # in, out, kernel, groups
@@ -35,7 +35,7 @@ SHAPES = (  # in, out, kernel, groups
     (7, 40, 4, 1),
     (5, 15, 4, 5),
 )
-LAST_BITS = 4  # units in the last place that another C library or CPU may change in a law with logarithms
+LAST_BITS = 4  # units in the last place by which logarithms of another C library or CPU may differ
 
 Row = dict[str, Any]
 
@@ -46,18 +46,18 @@ def row(claim: str, verdict: str, cases: int, detail: str = "") -> Row:
 
 
 def defaults(checked: Checked) -> Iterator[Row]:
-    """Bias, names and axes of a layer built without any further argument."""
-    wanted, layout = checked.policy, checked.layout
+    """Compare bias, parameter names and axes of a layer with default arguments."""
+    bias, layout = checked.policy.bias, checked.layout
     spec = ConvSpec.of(3, 6, 4, 1, 1, 3 if checked.depthwise else 1)
-    found = checked.framework.parameters(checked.framework.build(spec, {}))
-    values = {"weight": np.zeros(spec.weight_shape), "bias": np.zeros(spec.out_channels) if wanted.bias else None}
-    shapes = {name: value.shape for name, value in layout.pack(values, spec.groups).items()}
-    got = {name: value.shape for name, value in found.items()}
-    yield row("bias by default, names, axes", EXACT if got == shapes else DIFFERS, 1, f"{got}")
+    parameters = checked.framework.parameters(checked.framework.build(spec, {}))
+    values = {"weight": np.zeros(spec.weight_shape), "bias": np.zeros(spec.out_channels) if bias else None}
+    expected = {name: value.shape for name, value in layout.pack(values, spec.groups).items()}
+    shapes = {name: value.shape for name, value in parameters.items()}
+    yield row("bias by default, names, axes", EXACT if shapes == expected else DIFFERS, 1, f"{shapes}")
 
 
 def expected_windows(plan: Any) -> NDArray[Any]:
-    """Return what `Checked.padded_windows` should give by a plan."""
+    """Return the windows of a plan, in the form of `Checked.padded_windows`."""
     values = plan.padded(np.arange(1, plan.length + 1, dtype=np.float32)[None])[0]
     starts = np.arange(plan.length_out) * plan.stride
     windows: NDArray[Any] = values[starts + np.arange(plan.kernel_size)[:, None] * plan.dilation]
@@ -65,35 +65,35 @@ def expected_windows(plan: Any) -> NDArray[Any]:
 
 
 def paddings(checked: Checked, grid: Iterable[tuple[Sizes, int]] = GRID) -> Iterator[Row]:
-    """The pads, of every word the framework has for them, read out of its own layer sample by sample, for each size and length."""
-    own_words = dict.fromkeys(word for word, _rule in checked.policy.padding_names)
-    for word in (None, *own_words, *getattr(checked.framework, "PADDINGS", ())):
-        words = {} if word is None else {"padding": word}
-        yield _compare_pads(checked, "padding by default" if word is None else f"padding {word!r}", words, grid)
+    """Compare the windows that the framework's layer reads, sample by sample, for every padding argument and size."""
+    names = dict.fromkeys(name for name, _rule in checked.policy.padding_names)
+    for padding in (None, *names, *getattr(checked.framework, "PADDINGS", ())):
+        arguments = {} if padding is None else {"padding": padding}
+        yield _compare_pads(checked, "padding by default" if padding is None else f"padding {padding!r}", arguments, grid)
     for mode in getattr(checked.framework, "PADDING_MODES", ()):
         yield _compare_pads(checked, f"padding mode {mode!r}", {"padding": 1, "padding_mode": mode}, grid)
 
 
-def _compare_pads(checked: Checked, claim: str, words: dict[str, Any], grid: Iterable[tuple[Sizes, int]]) -> Row:
+def _compare_pads(checked: Checked, claim: str, arguments: dict[str, Any], grid: Iterable[tuple[Sizes, int]]) -> Row:
     same = refused = only_framework = only_policy = 0
     for (kernel, stride, dilation), beyond in grid:
         spec = ConvSpec.of(1, kernel, kernel, stride, dilation, 1)
         length = spec.effective_kernel + beyond
         try:
-            plan = require_a_window(checked.policy.evolve(**words).plan(kernel, stride, dilation, length=length))
+            plan = require_a_window(checked.policy.evolve(**arguments).plan(kernel, stride, dilation, length=length))
             expected = expected_windows(plan)
         except ConvPolicyError:
             expected = None
         try:
-            got = checked.padded_windows(spec, words, length)
-        except Exception:  # whatever the framework raises is its refusal
-            got = None
-        if got is None:
+            windows = checked.padded_windows(spec, arguments, length)
+        except Exception:  # any exception of the framework counts as a refusal
+            windows = None
+        if windows is None:
             refused += expected is None
             only_framework += expected is not None
         elif expected is None:
             only_policy += 1
-        elif not np.array_equal(got, expected):
+        elif not np.array_equal(windows, expected):
             return row(claim, DIFFERS, same, f"kernel {kernel}, stride {stride}, dilation {dilation}, length {length}")
         else:
             same += 1
@@ -102,7 +102,7 @@ def _compare_pads(checked: Checked, claim: str, words: dict[str, Any], grid: Ite
 
 
 def values(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[Row]:
-    """Outputs on random weights and data against the float64 reference."""
+    """Compare outputs for random weights and data with the float64 reference."""
     shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in random_cases(checked, sizes)]
     if not shares:
         yield row("outputs against float64", DIFFERS, 0, "every layer was refused")
@@ -112,31 +112,31 @@ def values(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[Row]:
 
 
 def on_backends(checked: Checked, backends: list[str]) -> Iterator[Row]:
-    """The layers of `convpolicy.Conv1d` with the framework's weights against the framework's own outputs."""
+    """Compare the outputs of `convpolicy.Conv1d` on each backend with the framework's outputs for the same weights."""
     cases = list(random_cases(checked))
     for backend in backends:
-        found = agreement(checked.policy, backend, cases)
-        detail = "" if found.exact else f"at most {found.share:.3f} of the tolerance"
-        yield row(f"outputs of backend {backend!r}", found.verdict, len(cases), detail)
+        result = agreement(checked.policy, backend, cases)
+        detail = "" if result.exact else f"at most {result.share:.3f} of the tolerance"
+        yield row(f"outputs of backend {backend!r}", result.verdict, len(cases), detail)
 
 
 def initial_weights(checked: Checked, seeds: Sequence[int] = SEEDS) -> Iterator[Row]:
-    """Weight and bias after seeding, two layers in a row, bit for bit."""
+    """Compare the bits of initial weight and bias after seeding, for two layers in a row."""
     if not hasattr(checked.framework, "seed"):
         yield row("initial weights after seeding", NOT_CHECKED, 0, "the framework draws none")
         return
     total = differing = worst = 0
-    wanted = checked.policy.evolve(bias=True)
+    policy = checked.policy.evolve(bias=True)
     shapes = [sizes for sizes in SHAPES if sizes[0] == sizes[3]] if checked.depthwise else SHAPES
     for seed in seeds:
         for sizes in shapes:
             spec = ConvSpec.of(*sizes[:3], 1, 1, sizes[3])
             checked.framework.seed(seed)
-            stream = wanted.start_stream(seed)
+            stream = policy.start_stream(seed)
             for _layer in range(getattr(checked.framework, "LAYERS_IN_A_ROW", 2)):
-                found = checked.framework.parameters(checked.framework.build(spec, {"bias": True}))
-                drawn = checked.layout.pack(wanted.draw(spec, stream), spec.groups)
-                for name, array in found.items():
+                parameters = checked.framework.parameters(checked.framework.build(spec, {"bias": True}))
+                drawn = checked.layout.pack(policy.draw(spec, stream), spec.groups)
+                for name, array in parameters.items():
                     distance = _ulps(array, drawn[name])
                     total, differing = total + array.size, differing + int((distance > 0).sum())
                     worst = max(worst, int(distance.max()))
@@ -146,7 +146,7 @@ def initial_weights(checked: Checked, seeds: Sequence[int] = SEEDS) -> Iterator[
 
 
 def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
-    """Return how many float32 numbers lie between two arrays, element by element."""
+    """Return the elementwise distance of two arrays in units in the last place of float32."""
     ordered = []
     for array in (a, b):
         bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
@@ -156,13 +156,12 @@ def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def check(name: str, backends: list[str]) -> Iterator[Row]:
-    """Yield the rows of one policy, the framework's version first."""
-    wanted = policy(name)
-    checked = Checked(wanted, native_of(name).load())
+    """Yield the version of the framework, then one row per claim."""
+    checked = Checked(named_policy(name), native_of(name).load())
     version = checked.framework.version()
     yield {"version": version}
-    if not wanted.covers(version):
-        yield row("version", NOT_CHECKED, 0, f"installed is {version}, the policy is for {wanted.versions}")
+    if not checked.policy.covers(version):
+        yield row("version", NOT_CHECKED, 0, f"installed is {version}, the policy is for {checked.policy.versions}")
         return
     yield from defaults(checked)
     yield from paddings(checked)
@@ -172,12 +171,12 @@ def check(name: str, backends: list[str]) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Print the rows of the policy named on the command line."""
+    """Compare the policy that the command line names and print its rows."""
     name, *backends = sys.argv[1:]
     os.environ.update(native_of(name).environment)
     try:
-        for found in check(name, backends):
-            print(MARK + json.dumps(found), flush=True)  # noqa: T201 - read by the process that started this one
+        for claim in check(name, backends):
+            print(MARK + json.dumps(claim), flush=True)  # noqa: T201 - read by the process that started this one
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         if importlib.util.find_spec(missing) is not None:

@@ -1,16 +1,17 @@
-"""The real frameworks behind one small interface, for `convpolicy verify` and nothing else.
+"""`Native`: the interface through which ``convpolicy verify`` runs a real framework.
 
-A `Native` names a module with these functions; arrays are NumPy's, in the framework's own axes and under its own names:
+A `Native` names a module with the following functions. All arrays are NumPy arrays in the axes and under the parameter names of the
+framework.
 
-- ``version() -> str``
-- ``seed(number)`` (optional): the framework's own seeding function; a framework that draws no weights has none
-- ``build(spec, words) -> layer``: its own Conv1d with weights, from sizes and the arguments a user would write in ``words``:
-  ``padding``, ``padding_mode``, ``bias``
-- ``parameters(layer) -> {name: array}``
-- ``give(layer, parameters)``: write them
-- ``run(layer, data) -> array``
-- ``PADDINGS``, ``PADDING_MODES`` (optional): arguments to try beside the policy's own words
-- ``LAYERS_IN_A_ROW`` (optional, 2): how many layers one seed draws in a row
+- ``version() -> str`` returns the installed version.
+- ``seed(number)`` (optional) seeds the framework. Leave it out if the framework draws no weights.
+- ``build(spec, arguments) -> layer`` builds the framework's Conv1d. ``arguments`` may contain ``padding``, ``padding_mode`` and
+  ``bias``, as a user writes them.
+- ``parameters(layer) -> {name: array}`` reads the parameters.
+- ``give(layer, parameters)`` writes the parameters.
+- ``run(layer, data) -> array`` returns the output.
+- ``PADDINGS`` and ``PADDING_MODES`` (optional) list arguments to compare in addition to the names of the policy.
+- ``LAYERS_IN_A_ROW`` (optional, default 2) is the number of layers drawn after each seed.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ import attrs
 
 from convpolicy.parts.part import Part
 
-MARK = "convpolicy-row "  # before every row that `natives.claims` prints; frameworks print much else
+MARK = "convpolicy-row "  # prefix of rows on stdout, which frameworks also print to
 
 
 @attrs.frozen(eq=False)
 class Native(Part):
-    """The real framework that a policy claims to be.
+    """A real framework with which ``convpolicy verify`` compares a policy.
 
     Args:
-        name: the policy's.
-        module: import path of the module that runs it, imported in a separate process; see `convpolicy.verification.native`.
-        environment: variables that this process needs.
+        name: name of the policy.
+        module: import path of the module that runs the framework, in a separate process. See `convpolicy.verification.native` for
+            its functions.
+        environment: environment variables of this process.
     """
 
     kind: ClassVar[str] = "native framework"
@@ -42,7 +44,7 @@ class Native(Part):
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def load(self) -> ModuleType:
-        """Import the module.
+        """Import and return the module.
 
         Raises:
             ImportError: the framework is not installed.

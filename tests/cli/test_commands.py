@@ -22,7 +22,7 @@ from convpolicy.comparison.drawing import draw
 
 
 def run_process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m convpolicy`` in a process of its own, with a pipe as its output."""
+    """Run ``python -m convpolicy`` in a separate process, with a pipe as its output."""
     return subprocess.run(
         [sys.executable, "-m", "convpolicy", *words],
         env=os.environ | {"PYTHONUTF8": "1"} | environment, capture_output=True, text=True, encoding="utf-8", check=False,
@@ -107,7 +107,7 @@ PADDING_MODES = [
 @pytest.mark.parametrize(("padding", "meant"), PADDINGS)
 @pytest.mark.parametrize(("mode", "meant_mode"), PADDING_MODES)
 def test_plan_takes_what_tables_print(padding, meant, mode, meant_mode):
-    """Numbers, pairs, the framework's own words and parts with parameters reach the plan; JSON and drawing are its own."""
+    """Numbers, pairs, framework names and parts with parameters reach the plan; JSON and drawing are those of the plan."""
     words = (
         "plan",
         "torch",
@@ -182,11 +182,11 @@ REFUSED = [
     (("plan", "torch", "--kernel-size", "0", "--length", "5"), "kernel_size must be at least 1, got 0", ""),
     (("plan", "torch", "--kernel-size", "3", "--length", "-5"), "length must be at least 0, got -5", ""),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,2,3"), "padding must be one number for one spatial axis", "(1, 2, 3)"),
-    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,"), "padding must be whole numbers", "'1,'"),
+    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "1,"), "padding must be integers", "'1,'"),
     (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "cousal"), "unknown padding rule", "'causal'"),
-    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half("), "padding must read as name", "'half('"),
-    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding-mode", "constant(value=1,value=2)"), "stands twice", "value"),
-    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half(left)"), "must read as parameter=value", "left"),
+    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half("), "padding must be a name or name(", "'half('"),
+    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding-mode", "constant(value=1,value=2)"), "occurs twice", "value"),
+    (("plan", "torch", "--kernel-size", "3", "--length", "5", "--padding", "half(left)"), "must have the form parameter=value", "left"),
     (("plan", "torch", "--kernel-size", "3", "--length", "1", "--padding", "2", "--padding-mode", "reflect"), "reaches at most 0", ""),
     (("plan", "torch", "--kernel-size", "3", "--length", "9", "--padding", "same", "--stride", "2"), "torch_same", "stride"),
     (("compare", "torch", "flaxx", "--kernel-size", "3", "--length", "1"), "unknown policy 'flaxx'", "'flax'"),

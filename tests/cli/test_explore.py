@@ -109,7 +109,7 @@ def test_two_policies_of_one_name(small, tmp_path):
     cp.policy("torch").evolve(padding=3).save(tmp_path / "mine.toml")
     result = run("explore", "torch", str(tmp_path / "mine.toml"), "--no-open", "--save", str(path))
     assert result.exit_code == 2
-    assert "A and B must have different names where they differ, got 'torch' twice; rename one of them." in result.stderr
+    assert "A and B must have different names if they differ, got 'torch' twice; rename one of them." in result.stderr
 
 
 def test_an_unknown_policy_is_refused(small, tmp_path):

@@ -42,7 +42,7 @@ def test_nothing_is_found():
     """One sentence on stderr, status 1; the JSON is empty."""
     result = run("find", "xyzzyq")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "nothing is called or described as 'xyzzyq'" in result.stderr
+    assert "no name or description matches 'xyzzyq'" in result.stderr
     assert run("find", "xyzzyq", "--json").stdout == "[]\n"
 
 
@@ -50,4 +50,4 @@ def test_a_long_answer_is_cut():
     """At most twelve answers are printed, and the number of the others."""
     shown = run("find", "causal").stdout
     assert len([line for line in shown.splitlines() if line.startswith("  convpolicy ")]) == 12
-    assert f"{len(json_of('find', 'causal')) - 12} more; add a word" in shown
+    assert f"{len(json_of('find', 'causal')) - 12} more; use more search terms" in shown

@@ -1,4 +1,4 @@
-"""What someone types who has read only the README: every command answers, with the word that they look for."""
+"""Commands that a reader of the README types first: each prints the expected answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMMANDS = {  # command line -> a word of the answer
     "help": "Commands:",
     "help compare": "--kernel-size",
     "list": "same_upper",
-    "list policies": "No padding, bias",
+    "list policies": "No padding; bias",
     "list rules": "causal",
     "show torch": "PyTorch default",
     "show reflect": "432|123456789a|987",
@@ -38,7 +38,7 @@ COMMANDS = {  # command line -> a word of the answer
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_first_command_answers(line):
-    """Status 0, and the word on stdout."""
+    """The status is 0 and the expected text is on stdout."""
     result = run(*line.split())
     assert (result.exit_code, result.stderr) == (0, "")
     assert COMMANDS[line] in result.stdout
@@ -47,4 +47,4 @@ def test_a_first_command_answers(line):
 def test_policies_that_differ_are_status_1():
     """The one first command that does not end with 0: as with diff, two layers that differ are status 1, and the reason is printed."""
     result = run("why", "torch", "mindspore")
-    assert (result.exit_code, "change in a: padding=(1, 2)" in result.stdout) == (1, True)
+    assert (result.exit_code, "  padding=(1, 2) instead of (0, 0)" in result.stdout) == (1, True)

@@ -33,7 +33,7 @@ def test_help_of_no_command():
 
 
 def completed(*words: str, start: str) -> set[str]:
-    """What the Tab key offers after some words."""
+    """Return what the Tab key offers after some arguments."""
     items = ShellComplete(group.build(), {}, PROGRAM, VARIABLE).get_completions(list(words), start)
     return {item.value for item in items if item.type == "plain"}
 

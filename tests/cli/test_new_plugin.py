@@ -35,7 +35,7 @@ def run(*words):
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """A plugin of two words, started in an empty folder."""
+    """A plugin whose name has two parts, created in an empty folder."""
     monkeypatch.chdir(tmp_path)
     result = run("tide-pool")
     assert result.exit_code == 0, result.stderr
@@ -43,7 +43,7 @@ def plugin(tmp_path, monkeypatch):
 
 
 def test_what_is_written(plugin):
-    """Every file, no template word left in it, and nothing beside the folder."""
+    """Every file is written without template variables, and nothing is written outside the folder."""
     found = sorted(path.relative_to(plugin).as_posix() for path in plugin.rglob("*") if path.is_file())
     assert found == sorted(FILES)
     assert [path.name for path in plugin.parent.iterdir()] == [plugin.name]
@@ -101,7 +101,7 @@ def test_each_kind_conforms(tmp_path, monkeypatch, kind):
             del sys.modules[name]
     project = tomlkit.parse((tmp_path / kind / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"{project['description']}." == module.__doc__
-    assert f"\n{module.__doc__} See [convpolicy]" in readme
+    assert f"\n{module.__doc__}\n\nThis is a plugin for [convpolicy]" in readme
 
 
 def test_a_mode_fades_as_it_is_drawn(tmp_path):
@@ -117,7 +117,7 @@ def test_a_mode_fades_as_it_is_drawn(tmp_path):
 
 @pytest.mark.needs("hatchling")
 def test_a_framework_verifies(tmp_path):
-    """Installed, the framework's own tests pass: policy, backend, native layer in a process of its own, both directions of its code."""
+    """The tests of an installed framework plugin pass: policy, backend, native layer in a separate process, and dialect."""
     new_plugin.write("tide-pool", tmp_path / "plugin", "framework")
     install = "-m pip --disable-pip-version-check -q install --no-deps --no-build-isolation --no-index --target site ./plugin"
     environment = dict(os.environ) | {"PYTHONPATH": f"site{os.pathsep}{ROOT}", "CONVPOLICY_LOAD_PLUGINS": "tide-pool"}
@@ -177,7 +177,7 @@ def test_what_is_taken_is_refused(plugin):
     cp.register(types.SimpleNamespace(convpolicy_layouts=cp.hookimpl(lambda: iter(()))), "taken")
     try:
         result = run("taken")
-        assert (result.exit_code, "NAME must be new, got 'taken', which is a plugin already" in result.stderr) == (2, True)
+        assert (result.exit_code, "NAME must be new, got 'taken', the name of an installed plugin" in result.stderr) == (2, True)
     finally:
         cp.unregister("taken")
 

@@ -40,7 +40,7 @@ def test_what_differs_is_what_differs():
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_show_explains_a_paper(name):
-    """Below the fields stand citation, trap, evidence, both laws and the drawing of the layer's plan; not for a framework."""
+    """Below the fields stand citation, trap, evidence, both initializers and the drawing of the layer's plan; not for a framework."""
     policy = cp.policy(name)
     shown = run("show", name).stdout
     plan = paper_text.drawn_plan(policy, policy.paper)
@@ -57,10 +57,10 @@ def test_show_explains_a_paper(name):
     assert "trap" not in run("show", "torch").stdout
 
 
-def test_show_says_which_law_the_numbers_came_from():
-    """HiFi-GAN's came from the law as trained, since the call as written has no effect."""
+def test_show_says_which_initialization_the_numbers_came_from():
+    """HiFi-GAN's came from the initialization as trained, since the call as written has no effect."""
     shown = run("show", "paper/hifi-gan").stdout
-    assert "as_trained, torch's default law" in shown
+    assert "as_trained, PyTorch's default initialization" in shown
     assert "as_written: normal(std=0.01)" in shown
 
 

@@ -24,7 +24,7 @@ def test_every_part_can_be_shown(kind):
 
 
 def test_a_rule_is_drawn_and_knows_its_users():
-    """The drawing is that of a plan; the policies that pad so are named, with the word for it where it is not their default."""
+    """The drawing is that of a plan. Policies with this padding are listed, with its framework name unless it is their default."""
     plan = cp.policy("torch").evolve(padding="same_upper").plan(4, length=10)
     shown = run("show", "same_upper").stdout
     assert shown.endswith(f"\n{plan}\n\n{draw(plan, rows=6)}\n\n{LEGEND}\n")

@@ -63,7 +63,7 @@ def test_a_full_stdout(words):
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("imported", ["click", "numpy", "pluggy", "convpolicy.frameworks.torch.plugin"])
 def test_interrupted_while_it_starts(tmp_path, imported):
-    """Ctrl-C during the imports, or while plugins load, ends it with status 130 and without a word."""
+    """Ctrl-C during imports or while plugins load ends the command with status 130 and no output."""
     code = f"""
 import importlib.abc, os, signal, sys
 class Interrupting(importlib.abc.MetaPathFinder):

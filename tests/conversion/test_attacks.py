@@ -49,10 +49,10 @@ def test_names_that_lead_out_of_the_folder(name, tmp_path):
     """An archive with such a member is not read, and none is written from a file that may hold such names."""
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr(f"{name}.npy", array())
-    refused(tmp_path / "a.npz", "a path out of its folder; rename it")
+    refused(tmp_path / "a.npz", "a path outside its folder; rename it")
     (tmp_path / "a.npz").unlink()
     save_file({name: np.zeros((2, 2, 2), "float32")}, tmp_path / "a.safetensors")
-    refused(tmp_path / "a.safetensors", "would lead out of its folder; rename it in a map", "b.npz", mapping={name: "torch"})
+    refused(tmp_path / "a.safetensors", "a path outside its folder; rename it in a map", "b.npz", mapping={name: "torch"})
 
 
 def test_two_members_of_one_name(tmp_path):
@@ -66,14 +66,14 @@ def test_two_members_of_one_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (b"[" * 100_000, "is no JSON: maximum recursion"),
-        (b"\xff\xfe\0", "is no JSON: 'utf-8' codec"),
-        (b"[]", "must hold a 'weight_map'"),
-        (b'{"weight_map": {"a": 3}}', "must hold a 'weight_map'"),
-        (b'{"weight_map": {}, "metadata": [1]}', r"must hold a table under 'metadata', got \[1\]"),
+        (b"[" * 100_000, "is not valid JSON: maximum recursion"),
+        (b"\xff\xfe\0", "is not valid JSON: 'utf-8' codec"),
+        (b"[]", "must contain a 'weight_map'"),
+        (b'{"weight_map": {"a": 3}}', "must contain a 'weight_map'"),
+        (b'{"weight_map": {}, "metadata": [1]}', r"must contain a table under 'metadata', got \[1\]"),
         (b'{"weight_map": {}, "metadata": {"convpolicy": 5}}', "has a stamp that cannot be read"),
-        (b'{"weight_map": {"a": "x\\u0000.safetensors"}}', "in its own folder"),
-        (b'{"weight_map": {"a": "\\ud800.safetensors"}}', "in its own folder"),
+        (b'{"weight_map": {"a": "x\\u0000.safetensors"}}', "in the same folder"),
+        (b'{"weight_map": {"a": "\\ud800.safetensors"}}', "in the same folder"),
     ],
 )
 def test_an_index_of_rubbish(text, says, tmp_path):
@@ -95,9 +95,9 @@ STAMP = {"schema": 1, "suffix": ".safetensors", "source": "torch", "target": "mi
         (STAMP | {"schema": 2}, "another schema", ValueError),
         (STAMP | {"target": 5}, "'target' must be", ValueError),
         (STAMP | {"tensors": {"conv.weight": ORIGIN | {"groups": 0}}}, "has a stamp that cannot be read", ValueError),
-        (STAMP | {"tensors": {"gone.weight": ORIGIN}}, "names 'gone.weight', which it has not", ValueError),
+        (STAMP | {"tensors": {"gone.weight": ORIGIN}}, "lists 'gone.weight', which the file does not have", ValueError),
         (STAMP | {"tensors": {"conv.weight": ORIGIN | {"target": "OWWI"}}}, "the file's stamp: unknown", LookupError),
-        (STAMP | {"target": "flax"}, "source must be 'flax', as .* says of itself, got 'mindspore'", ValueError),
+        (STAMP | {"target": "flax"}, "source must be 'flax', as the metadata of .* records, got 'mindspore'", ValueError),
     ],
 )
 def test_a_stamp_of_rubbish(stamp, says, kind, tmp_path):

@@ -131,7 +131,7 @@ def test_told_by_layers(tmp_path):
     with pytest.raises(cp.InvalidValueError, match=r"layers has 'downconv' with a weight of shape \(4, 6, 2\)"):
         cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"downconv": cp.Conv1d(6, 4, 2)})
     with pytest.raises(
-        cp.InvalidValueError, match=r"layers has 'dawnconv', but the file has no 'weight' of it.*Did you mean 'downconv'"
+        cp.InvalidValueError, match=r"layers has 'dawnconv', for which the file has no 'weight'. Did you mean 'downconv'"
     ):
         cp.convert(source, tmp_path / "f.safetensors", source="torch", target="keras", layers={"dawnconv": cp.Conv1d(6, 4, 1)})
 
@@ -167,7 +167,7 @@ def test_another_dtype(tmp_path):
     ulp = np.exp2(np.floor(np.log2(np.abs(value))) - 7)  # bfloat16 keeps 8 significant bits
     assert (np.abs(load_file(tmp_path / "d.safetensors")["downconv.weight"] - value) <= ulp / 2).all()
     written(tmp_path / "e.safetensors", {"x": np.array([1.0, 70000.0], "float32")})
-    with pytest.raises(cp.InvalidValueError, match="'x': 1 finite numbers are infinite in float16; choose a wider dtype"):
+    with pytest.raises(cp.InvalidValueError, match="'x': 1 finite numbers would be infinite in float16; choose a wider dtype"):
         cp.convert(tmp_path / "e.safetensors", tmp_path / "f.safetensors", source="torch", target="torch", dtype="float16")
     assert not (tmp_path / "f.safetensors").exists()
 
@@ -185,7 +185,7 @@ def test_weight_normalisation(names, tmp_path):
     found = load_file(tmp_path / "b.safetensors")
     assert np.array_equal(found[f"c.{names[1]}"], directions[:, :, None])
     assert np.array_equal(found[f"c.{names[0]}"], lengths[:, :, None])
-    assert any("weight normalisation of 1 weights is kept as two tensors" in note for note in done.notes)
+    assert any("weight normalisation of 1 weights is kept: each weight is two tensors" in note for note in done.notes)
     cp.convert(source, tmp_path / "d.safetensors", source="torch", target="mindspore", guess=True, fold_weight_norm=True)
     folded = load_file(tmp_path / "d.safetensors")
     assert set(folded) == {"c.weight", "c.bias"}

@@ -82,7 +82,7 @@ def test_an_index_does_not_lead_out_of_its_folder(place, tmp_path):
     """Names with a path, and names of other files, are refused without opening them."""
     path = tmp_path / "model.safetensors.index.json"
     path.write_text(json.dumps({"weight_map": {"conv.weight": place}}), encoding="utf-8")
-    refused(path, "must be a .safetensors file in its own folder", "b.safetensors")
+    refused(path, "must be a .safetensors file in the same folder", "b.safetensors")
 
 
 def test_an_index_and_a_link(source, tmp_path):
@@ -92,19 +92,19 @@ def test_an_index_and_a_link(source, tmp_path):
     (inner / "part.safetensors").symlink_to(source)
     path = inner / "model.safetensors.index.json"
     path.write_text(json.dumps({"weight_map": {"conv.weight": "part.safetensors"}}), encoding="utf-8")
-    refused(path, "a link out of its folder", "b.safetensors")
+    refused(path, "a link to .* outside its folder", "b.safetensors")
     (inner / "part.safetensors").unlink()
     (inner / "part.safetensors").write_bytes(source.read_bytes())
     refused(path, "do not agree about", "b.safetensors")
     path.write_text("{", encoding="utf-8")
-    refused(path, "is no JSON", "b.safetensors")
+    refused(path, "is not valid JSON", "b.safetensors")
 
 
 def test_npz(tmp_path):
     """Pickled objects are never loaded; a cut archive, a member that is no array and a false size are refused."""
     path = tmp_path / "a.npz"
     np.savez(path, **{"conv.weight": random((6, 3, 5)), "x": np.array([print], dtype=object)})
-    refused(path, "holds 'x' as pickled objects, which could run code")
+    refused(path, "contains 'x' as pickled objects, which could run code")
     np.savez(path, **{"conv.weight": random((6, 3, 5))})
     whole = path.read_bytes()
     for length in range(0, len(whole) - 1, 41):
@@ -112,18 +112,18 @@ def test_npz(tmp_path):
         refused(path, "is not a whole npz file")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("../conv.weight.txt", "x")
-    refused(path, "which is no array")
+    refused(path, "which is not an array")
 
 
 ARGUMENTS = {
-    "suffix of src": ({}, "a.txt", "b.safetensors", r"src must end in one of .safetensors, .*, got 'a.txt'; rename it"),
-    "suffix of dst": ({}, "a.safetensors", "b.tensors", "dst must end in one of .safetensors, .*, got 'b.tensors'; rename it"),
+    "suffix of src": ({}, "a.txt", "b.safetensors", r"src must end in one of .safetensors, .*, got 'a.txt'; rename the file"),
+    "suffix of dst": ({}, "a.safetensors", "b.tensors", "dst must end in one of .safetensors, .*, got 'b.tensors'; rename the file"),
     "source": ({"source": "troch"}, "a.safetensors", "b.safetensors", "source: unknown policy 'troch'.*Did you mean 'torch'"),
-    "target": ({"target": "NCW"}, "a.safetensors", "b.safetensors", "target must be a layout of weights, got 'NCW'"),
+    "target": ({"target": "NCW"}, "a.safetensors", "b.safetensors", "target must be a weight layout, got the data layout 'NCW'"),
     "dtype": ({"dtype": "float33"}, "a.safetensors", "b.safetensors", "dtype must be one of float64, float32, float16, bfloat16 or None, got"),
-    "nothing said": ({"guess": False}, "a.safetensors", "b.safetensors", "which tensors are weights of a Conv1d is not known; pass layers"),
-    "no weights": ({"source": "keras"}, "a.safetensors", "b.safetensors", r"has no weight of a Conv1d as keras lays it out \(axes WIO"),
-    "a map": ({"mapping": {"nothing.*": "torch"}}, "a.safetensors", "b.safetensors", "mapping has 'nothing.\\*', which fits no tensor"),
+    "nothing said": ({"guess": False}, "a.safetensors", "b.safetensors", "does not know which tensors are Conv1d weights; pass layers"),
+    "no weights": ({"source": "keras"}, "a.safetensors", "b.safetensors", r"has no Conv1d weight in the layout of keras \(axes WIO"),
+    "a map": ({"mapping": {"nothing.*": "torch"}}, "a.safetensors", "b.safetensors", "mapping has 'nothing.\\*', which matches no remaining tensor"),
     "a map of a map": ({"mapping": {"conv.*": {"layuot": "torch"}}}, "a.safetensors", "b.safetensors", "must be the name of a layout, or a table"),
     "layers": ({"layers": 3}, "a.safetensors", "b.safetensors", "layers must be a PortedModel, a model of one of the backends .*torch.*, or a mapping of paths to layers, got int; pass one"),
     "depthwise": ({"target": "WIM"}, "a.safetensors", "b.safetensors", "layout 'WIM' is depthwise, so groups must be known"),
@@ -148,8 +148,8 @@ def test_the_output_is_never_replaced_unasked(source, tmp_path):
     (tmp_path / "linked.safetensors").symlink_to(source)
     os.link(source, tmp_path / "hard.safetensors")
     for name in ("a.safetensors", "linked.safetensors", "hard.safetensors", f"../{tmp_path.name}/a.safetensors"):
-        refused(source, "is the input .* itself; write to another name", name, force=True)
-    refused(tmp_path / "linked.safetensors", "is the input .* itself", "a.safetensors", force=True)
+        refused(source, "is the input .*; choose another name", name, force=True)
+    refused(tmp_path / "linked.safetensors", "is the input .*; choose", "a.safetensors", force=True)
     (tmp_path / "folder.safetensors").mkdir()
     refused(source, "is a folder; name a file|exists already", "folder.safetensors", force=True)
 

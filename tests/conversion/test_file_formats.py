@@ -265,7 +265,7 @@ def test_the_longest_suffix_and_the_own_framework_come_first(register, tmp_path)
     assert format_of("src", tmp_path / "a.sea", "torch").name == "torch.sea"
     for name, framework in (("a.sea", "keras"), (".npz", ""), ("npz", "")):
         with pytest.raises(
-            cp.InvalidValueError, match=rf"src must end in one of \.safetensors, .*, got '{re.escape(name)}'; rename it"
+            cp.InvalidValueError, match=rf"src must end in one of \.safetensors, .*, got '{re.escape(name)}'; rename the file"
         ):
             format_of("src", tmp_path / name, framework)
 

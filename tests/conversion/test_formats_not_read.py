@@ -31,8 +31,10 @@ def test_named_with_what_to_do(name, tmp_path):
 
 
 def test_another_suffix_says_both(tmp_path):
-    """A name that no format has: rename it if it is such a file, else save the weights where they come from; the unread are not listed."""
-    with pytest.raises(cp.InvalidValueError, match=r"rename it if it is such a file, else save the weights as one") as raised:
+    """A name that no format has: the message says what to do, and does not list the formats that are never read."""
+    with pytest.raises(
+        cp.InvalidValueError, match=r"rename the file if it has one of these formats, otherwise save the weights in one"
+    ) as raised:
         cp.convert(tmp_path / "a.gguf", tmp_path / "b.npz", source="torch", target="keras", guess=True)
     assert ".pdparams" not in str(raised.value)
 

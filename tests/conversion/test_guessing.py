@@ -21,18 +21,21 @@ MOVED = {
 LEFT = {
     "a transposed one by its class": (
         {"ConvTranspose_0.weight": (3, 6, 5), "ConvTranspose_0.bias": (6,)},
-        "it is a transposed one",
+        "it belongs to a transposed convolution",
     ),
-    "and by a shorter name": ({"deconv.weight": (4, 4, 5)}, "it is a transposed one"),
-    "by its bias": ({"decoder.conv.weight": (8, 4, 5), "decoder.conv.bias": (4,)}, r"its bias has the shape \(4,\)"),
+    "and by a shorter name": ({"deconv.weight": (4, 4, 5)}, "it belongs to a transposed convolution"),
+    "by its bias": ({"decoder.conv.weight": (8, 4, 5), "decoder.conv.bias": (4,)}, r"its bias has shape \(4,\)"),
     "by its bias, normed": (
         {"ups.0.weight_v": (8, 4, 5), "ups.0.weight_g": (8, 1, 1), "ups.0.bias": (4,)},
-        "its bias has the shape",
+        "its bias has shape",
     ),
-    "perhaps transposed": ({"1.weight": (4, 4, 5), "1.bias": (4,)}, "as many inputs as outputs, so it may be a transposed one"),
-    "a positional embedding": ({"pos.weight": (1, 16, 8)}, "does not say that it is of a convolution, and it has no bias"),
-    "attention": ({"attn.out.weight": (8, 2, 4), "attn.out.bias": (8,)}, "it is another layer's"),
-    "two axes": ({"conv2d.weight": (8, 2, 4)}, "it has more axes of space"),
+    "perhaps transposed": (
+        {"1.weight": (4, 4, 5), "1.bias": (4,)},
+        "with as many inputs as outputs it may be a transposed weight",
+    ),
+    "a positional embedding": ({"pos.weight": (1, 16, 8)}, "does not mention a convolution, and it has no bias"),
+    "attention": ({"attn.out.weight": (8, 2, 4), "attn.out.bias": (8,)}, "it belongs to another kind of layer"),
+    "two axes": ({"conv2d.weight": (8, 2, 4)}, "it belongs to a 2-D or 3-D convolution"),
     "nothing in it": ({"conv.weight": (0, 2, 4)}, "it has no elements"),
 }
 
@@ -50,7 +53,7 @@ def test_taken(case, tmp_path):
 
 @pytest.mark.parametrize("case", LEFT)
 def test_left(case, tmp_path):
-    """Beside a weight that is certain it is copied as it is, and a note names it; alone it is refused with the same reason."""
+    """Beside a weight that is certain it is copied unchanged, and a note names it; alone it is refused with the same reason."""
     shapes, reason = LEFT[case]
     made = {name: random_tensor(n, shape) for n, (name, shape) in enumerate(shapes.items())}
     both = made | {"certain.conv.weight": random_tensor(9, (6, 3, 5))}
@@ -58,8 +61,10 @@ def test_left(case, tmp_path):
     done = cp.convert(written(tmp_path / "a.safetensors", both), tmp_path / "b.safetensors", **words)
     found = load_file(tmp_path / "b.safetensors")
     assert all(np.array_equal(found[key], value) for key, value in made.items())
-    assert any(note.startswith(f"'{name}' is copied as it is") for note in done.notes for name in made)
-    with pytest.raises(cp.InvalidValueError, match=f"has no weight of a Conv1d as torch .* is left as it is: .*{reason}"):
+    assert any(note.startswith(f"'{name}' is copied unchanged") for note in done.notes for name in made)
+    with pytest.raises(
+        cp.InvalidValueError, match=f"has no Conv1d weight in the layout of torch .* is copied unchanged: .*{reason}"
+    ):
         cp.convert(written(tmp_path / "c.safetensors", made), tmp_path / "d.safetensors", **words)
     assert not (tmp_path / "d.safetensors").exists()
 
@@ -68,7 +73,7 @@ def test_kernels_of_images(tmp_path):
     """Where a weight of two axes of space is in the file, one of (1, kernel) may be such a one too."""
     made = {"conv.weight": random_tensor(0, (4, 3, 1, 5)), "down_conv.weight": random_tensor(1, (4, 3, 3, 3))}
     with pytest.raises(
-        cp.InvalidValueError, match=r"'conv.weight' is left as it is: 'down_conv.weight' has the shape \(4, 3, 3, 3\)"
+        cp.InvalidValueError, match=r"'conv.weight' is copied unchanged: 'down_conv.weight' has shape \(4, 3, 3, 3\)"
     ):
         cp.convert(written(tmp_path / "a.safetensors", made), tmp_path / "b.npz", source="mindspore", target="torch", guess=True)
 

@@ -62,9 +62,9 @@ def test_init_prints_statistics():
         (("init", "torch", *SIZES, "-o", "absent/w.safetensors"), "convpolicy: absent/w.safetensors: No such file or directory"),
         (
             ("init", "torch", *SIZES, "--dtype", "bfloat16", "-o", "w.safetensors"),
-            "must be one that NumPy has for a file, got 'bfloat16'",
+            "must be a NumPy dtype for a file, got 'bfloat16'",
         ),
-        (("init", "torch", *SIZES, "--json", "-o", "w.safetensors"), "--json says how statistics are printed; give --stats too."),
+        (("init", "torch", *SIZES, "--json", "-o", "w.safetensors"), "--json is the format of the statistics; add --stats."),
         (("init", "mindspore", *SIZES, "--seed", -1, "--stats"), "seed must be at least 0, got -1"),
         (("init", "torch", *SIZES, "--dtype", "int8", "--stats"), "dtype must be one of float32, float64"),
         (("init", "torch", "--in", 5, *SIZES[2:], "--stats"), "in_channels must be divisible by groups"),

@@ -34,7 +34,9 @@ def moved(tmp_path):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_source_that_the_stamp_contradicts(way, moved):
     """Refused, whatever is passed beside it, as the same axes would be moved twice."""
-    with pytest.raises(cp.InvalidValueError, match=r"source must be 'OWI', as .* says of itself, got 'torch'; pass that"):
+    with pytest.raises(
+        cp.InvalidValueError, match=r"source must be 'OWI', as the metadata of .* records, got 'torch'; pass source='OWI'"
+    ):
         cp.convert(moved, moved.with_name("c.safetensors"), source="torch", target="OWI", **WAYS[way])
     assert not moved.with_name("c.safetensors").exists()
 
@@ -51,7 +53,7 @@ def test_the_way_back(way, moved, tmp_path):
 
 def test_a_map_that_the_stamp_contradicts(moved):
     """Named with the tensor and both layouts."""
-    with pytest.raises(cp.InvalidValueError, match=r"mapping lays 'one.conv.weight' out as 'OIW', and .* that it is 'OWI'"):
+    with pytest.raises(cp.InvalidValueError, match=r"mapping has the layout 'OIW' for 'one.conv.weight', and .* records 'OWI'"):
         cp.convert(moved, moved.with_name("c.safetensors"), source="OWI", target="torch", mapping={"one.*": "torch"})
 
 
@@ -64,7 +66,9 @@ def test_a_weight_that_was_left_out(tmp_path):
     found = load_file(tmp_path / "c.safetensors")
     assert np.array_equal(found["one.conv.weight"], TENSORS["one.conv.weight"][:, :, None])
     assert np.array_equal(found["two.conv.weight"], TENSORS["two.conv.weight"])
-    assert any("'two.conv.weight' is copied as it is: " in note and "laid out as torch" in note for note in done.notes)
+    assert any(
+        "'two.conv.weight' is copied unchanged: " in note and "its original layout, that of torch" in note for note in done.notes
+    )
     cp.convert(tmp_path / "b.safetensors", tmp_path / "d.safetensors", source="OWI", target="OI1W", layers=LAYERS)
     found = load_file(tmp_path / "d.safetensors")
     assert all(np.array_equal(found[name], TENSORS[name][:, :, None]) for name in TENSORS if name.endswith("weight"))
@@ -87,6 +91,6 @@ def test_layers_of_a_depthwise_weight(tmp_path):
 def test_a_stamp_that_is_forgotten_is_noticed(moved, tmp_path, monkeypatch):
     """The comparison of values fails where a guess does not look at the stamp, as it once was."""
     monkeypatch.setattr(selecting, "_by_stamp", lambda *_words, complete: {})
-    monkeypatch.setattr(selecting, "_as_it_was", lambda *_words: "")
+    monkeypatch.setattr(selecting, "_reason_unmoved", lambda *_arguments: "")
     cp.convert(moved, tmp_path / "c.safetensors", source="torch", target="OWI", guess=True)
     assert not np.array_equal(load_file(tmp_path / "c.safetensors")["one.conv.weight"], load_file(moved)["one.conv.weight"])

@@ -36,17 +36,20 @@ def test_unnamed_bytes_are_copied_and_named(tmp_path):
     words = {"source": "torch", "target": "mindspore", "guess": True}
     done = cp.convert(tmp_path / "a.npz", tmp_path / "b.npz", **words)
     assert any(
-        re.match(r"'conv\.weight' is \|V2.*copied byte by byte: NumPy stores a dtype that it lacks so", note)
+        re.match(r"'conv\.weight' is \|V2.*copied byte by byte: this is how NumPy stores a dtype that it lacks", note)
         for note in done.notes
     )
     found = np.load(tmp_path / "b.npz")["conv.weight"]
     assert found.shape == (6, 3, 1, 4)
     assert found.tobytes() == HALF.tobytes()
     with pytest.raises(
-        cp.InvalidValueError, match=r"safetensors has no dtype \|V2, which 'conv\.weight' is; NumPy stores a dtype that"
+        cp.InvalidValueError,
+        match=r"safetensors cannot store dtype \|V2, which 'conv\.weight' has; this is how NumPy stores a dtype that",
     ):
         cp.convert(tmp_path / "a.npz", tmp_path / "c.safetensors", **words)
-    with pytest.raises(cp.InvalidValueError, match=r"'conv\.weight' is \|V2, which cannot be cast to float32: NumPy stores"):
+    with pytest.raises(
+        cp.InvalidValueError, match=r"'conv\.weight' is \|V2, which cannot be cast to float32: this is how NumPy stores"
+    ):
         cp.convert(tmp_path / "a.npz", tmp_path / "c.npz", dtype="float32", **words)
 
 
@@ -54,7 +57,9 @@ def test_unnamed_bytes_are_copied_and_named(tmp_path):
 def test_they_have_no_place_in_h5(tmp_path):
     """HDF5 would need to know what they are."""
     np.savez(tmp_path / "a.npz", **{"conv.weight": HALF.view("V2")})
-    with pytest.raises(cp.InvalidValueError, match=r"an \.h5 file has no dtype \|V2, which 'conv/vars/0' is; NumPy stores"):
+    with pytest.raises(
+        cp.InvalidValueError, match=r"an \.h5 file has no dtype \|V2, which 'conv/vars/0' needs; this is how NumPy stores"
+    ):
         cp.convert(tmp_path / "a.npz", tmp_path / "c.weights.h5", source="torch", target="mindspore", guess=True)
 
 
@@ -68,5 +73,5 @@ def test_a_framework_says_what_they_are(register, tmp_path):
     cp.convert(tmp_path / "b.safetensors", tmp_path / "c.npz", source="keras", target="torch", guess=True, dtype="bfloat16")
     assert np.load(tmp_path / "c.npz")["conv.weight"].tobytes() == HALF.tobytes()
     assert np.load(tmp_path / "c.npz")["conv.weight"].dtype == np.dtype("V2")
-    with pytest.raises(cp.InvalidValueError, match=r"a \.npz file has no dtype bfloat16, which 'conv\.weight' is"):
+    with pytest.raises(cp.InvalidValueError, match=r"a \.npz file cannot store dtype bfloat16, which 'conv\.weight' has"):
         cp.convert(tmp_path / "a.npz", tmp_path / "d.npz", source="torch", target="OI1W", guess=True)

@@ -23,7 +23,7 @@ PROFILES = [
 PARTS = {"padding": cp.padding_rules, "padding_mode": cp.padding_modes, "weight_init": cp.initializers}
 PARTS |= {"bias_init": cp.initializers, "layout": cp.layouts, "data_layout": cp.layouts}
 
-# measured defaults: padding, bias, weight law, bias law, stored weight axes and names, data axes
+# measured defaults: padding, bias, weight and bias initializers, stored weight axes and names, data axes
 KERAS = ("valid", True, "glorot_uniform", "zeros", "WIO", "kernel", "NWC")
 FLAX = ("same_upper", True, "lecun_truncated_normal", "zeros", "WIO", "kernel", "NWC")
 DEPTHWISE = ("valid", True, "keras_depthwise_glorot_uniform", "zeros", "WIM", "kernel", "NWC")
@@ -83,7 +83,7 @@ def test_a_profile_names_everything(name):
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_measured_defaults(name):
-    """Padding, bias, laws, axes and names are those measured on the real framework."""
+    """Padding, bias, initializers, axes and names are those measured on the real framework."""
     policy = cp.policy(name)
     layout = policy.part("layout")[0]
     got = (

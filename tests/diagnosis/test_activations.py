@@ -1,4 +1,4 @@
-"""A function applied to the output is found by trying, told from others like it, and named; what is no such function is not."""
+"""`why` finds and names the activation that was applied to an output, and names none for other functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDE = 8 * X  # outputs on both sides of every bend
 
 
 def applied(function, base, dtype="float32"):
-    """What a layer with an activation gives, in its dtype."""
+    """Return the output of a layer with an activation, in its dtype."""
     return function(np.float64(base(WIDE.astype(dtype)))).astype(dtype)
 
 
@@ -54,13 +54,13 @@ def test_activations_are_what_they_say():
 
 @pytest.mark.parametrize("function", [np.sin, np.square, lambda y: np.maximum(y, 0) + 0.01, lambda y: np.where(y > 1, 1, y)])
 def test_another_function(function):
-    """Nothing is made up for it."""
+    """No activation is named for a function that is not in the table."""
     base = layer()
     assert "activation" not in [cause.aspect for cause in cp.why(base, applied(function, base), WIDE).causes]
 
 
 def test_an_activation_and_another_change():
-    """Both are named, and the change gives the layer without the activation."""
+    """Both causes are named, and the changed layer has no activation."""
     base, other = layer(), layer(padding=(2, 1))
     found = cp.why(base, np.maximum(other(WIDE), 0), WIDE)
     assert [cause.aspect for cause in found.causes] == ["odd side", "activation"]
@@ -69,7 +69,7 @@ def test_an_activation_and_another_change():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_in_16_bits(dtype):
-    """Rounded to 16 bits it is found, alone or with what cannot be told from it."""
+    """An activation rounded to 16 bits is found, alone or among indistinguishable alternatives."""
     base = layer()
     from convpolicy.bits.float32 import rounded
 

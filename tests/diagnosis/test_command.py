@@ -36,10 +36,10 @@ def json_of(*words):
 
 
 def test_two_policies_with_the_same_weights():
-    """torch and MindSpore: the total and the bias; the JSON is the library's for layers of these words and torch's weights."""
+    """torch and MindSpore differ in padding and bias; the JSON equals that of `why` for the same layers with torch's weights."""
     result = run("torch", "mindspore", *SIZES)
     assert result.exit_code == 1
-    assert result.stdout.splitlines()[0] == "two causes: total, bias"
+    assert result.stdout.splitlines()[0] == "Two causes: amount of padding, bias."
     a = cp.Conv1d(4, 6, 4, seed=0)
     b = cp.Conv1d(4, 6, 4, policy="mindspore", weight_init=a.weight)
     assert json_of("torch", "mindspore", *SIZES)["causes"] == cp.why(a, b, X).to_dict()["causes"]
@@ -55,7 +55,7 @@ def test_equal_is_status_0(words):
     if "mindspore" in words:
         assert (result.exit_code, [cause["aspect"] for cause in found["causes"]]) == (1, ["bias"])
     else:
-        assert (result.exit_code, result.stdout, found["equal"]) == (0, "equal to the bit\n", True)
+        assert (result.exit_code, result.stdout, found["equal"]) == (0, "The outputs are equal to the bit.\n", True)
 
 
 def test_own_weights_are_initial_weights():
@@ -123,17 +123,17 @@ BAD = {
     "truncated": (truncated, (), "--input must be a .npy file of numbers, got 'x.npy'"),
     "archive": (as_archive, (), "--input must be a .npy file of one array, got the archive 'x.npy'"),
     "two axes": (lambda: np.save("x.npy", X[0]), (), "x must have shape (batch, channels, length)"),
-    "NaN": (lambda: np.save("x.npy", X * np.nan), (), "x must hold finite numbers, got nan at batch 0, channel 0, position 0"),
+    "NaN": (lambda: np.save("x.npy", X * np.nan), (), "x must contain finite numbers only, got nan at batch 0, channel 0, position 0"),
     "no file": (lambda: None, ("--output-b", "no.npy"), "File 'no.npy' does not exist"),
-    "both": (lambda: np.save("y.npy", X), ("--output-b", "y.npy"), "Give either B or --output-b"),
+    "both": (lambda: np.save("y.npy", X), ("--output-b", "y.npy"), "Pass either B or --output-b"),
     "not weights": (lambda: None, ("--weights-a", "x.npy"), "'x.npy' must be a .safetensors file"),
     "no weights": (lambda: None, ("--weights-a", "no.safetensors"), "no.safetensors"),
     "no such layer": (lambda: save_file({"w": X}, "w.safetensors"), ("--weights-a", "w.safetensors"),
-                      "'w.safetensors' must hold the tensor 'weight', it holds w; name the layer as w.safetensors:prefix."),
+                      "'w.safetensors' must contain the tensor 'weight', got w; name the layer as w.safetensors:prefix."),
     "integers": (lambda: save_file({"weight": np.zeros((6, 4, 3), int)}, "w.safetensors"), ("--weights-a", "w.safetensors"),
-                 "weight and bias in 'w.safetensors' must both be of one of F64, F32, F16, BF16"),
+                 "weight and bias in 'w.safetensors' must both have one dtype of F64, F32, F16, BF16"),
     "other channels": (lambda: save_file({"weight": np.zeros((6, 3, 3), "f4")}, "w.safetensors"), ("--weights-a", "w.safetensors"),
-                       "--input must have a multiple of 3 channels, as the weights in 'w.safetensors' read"),
+                       "--input must have a multiple of 3 channels for the weights in 'w.safetensors'"),
     "both weights": (lambda: None, ("--weights-b", "w.safetensors", "--own-weights"), "--weights-b needs B"),
     "bad word": (lambda: None, ("--padding-mode-a", "reflct"), "unknown padding mode 'reflct'"),
 }  # fmt: skip
@@ -155,7 +155,7 @@ def test_everything_has_a_default():
     differs = runner.invoke(cli.build(), ["why", "torch", "torch:padding=1"])
     assert (differs.exit_code, "padding=(1, 1) instead of (0, 0)" in differs.stdout) == (1, True)
     equal = runner.invoke(cli.build(), ["why", "keras", "tensorflow", "--groups", "3", "--out", "9"])
-    assert (equal.exit_code, equal.stdout) == (0, "equal to the bit\n")
+    assert (equal.exit_code, equal.stdout) == (0, "The outputs are equal to the bit.\n")
     np.save("y.npy", X)
     refused = runner.invoke(cli.build(), ["why", "torch", "--output-b", "y.npy"])
     assert (refused.exit_code, "--output-b needs --input FILE.npy" in refused.stderr) == (2, True)

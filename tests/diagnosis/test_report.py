@@ -1,4 +1,4 @@
-"""What `why` says besides the cause: equal layers, labels that lie, what cannot be told apart, several causes."""
+"""Reports of `why`: equal layers, wrong attributes, indistinguishable explanations and several causes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def aspects(found):
 
 
 def test_equal_to_the_bit():
-    """Two layers of the same words, or a layer and its output."""
+    """Two layers with the same arguments, or a layer and its output."""
     a = layer()
     for b in (layer(), a(X), cp.capture(a).build("numpy"), lambda data: a(data.astype("float32"))):
         found = cp.why(a, b, X)
         assert found.equal
-        assert str(found) == "equal to the bit"
+        assert str(found) == "The outputs are equal to the bit."
         assert (found.causes, found.first_difference, found.largest_difference, found.change) == ((), None, None, "")
 
 
@@ -44,7 +44,7 @@ def test_equal_within_rounding_says_how_far():
 
 
 def test_the_first_difference_is_the_first():
-    """One output off by a little: that one is named, with both numbers, and nothing is made up to explain it."""
+    """If one output is slightly off, its position and both values are reported, and no cause is named."""
     a = layer()
     output = a(X)
     output[1, 3, 7] += 0.001
@@ -54,18 +54,20 @@ def test_the_first_difference_is_the_first():
     assert (first.batch, first.channel, first.position) == (1, 3, 7)
     assert (first.a, first.b) == (a(X)[1, 3, 7], output[1, 3, 7])
     assert found.largest_difference == first
-    assert found.where == "1 of 21 positions and 1 of 6 channels, also where no padding is read"
-    assert str(found).splitlines()[-1] == f"{found.tried} changes tried, alone and in pairs"
+    assert found.where == "1 of 21 positions and 1 of 6 channels differ, also in windows that read no padding"
+    assert str(found).startswith(
+        f"Unexplained: none of the {found.tried} changes tried, alone or in pairs, makes the outputs equal.\n"
+    )
     assert found.tried > 100
 
 
 def test_where_the_difference_lies():
     """At the ends only, for another padding mode; the lengths, for another total."""
     assert cp.why(layer(), layer(padding_mode="circular"), X).where == (
-        "3 of 21 positions and 6 of 6 channels, only where windows read padding"
+        "3 of 21 positions and 6 of 6 channels differ, only in windows that read padding"
     )
     found = cp.why(layer(), layer(padding=(1, 1)), X)
-    assert found.where == "the lengths 21 of a and 20 differ"
+    assert found.where == "a has output length 21 and b has 20"
     assert (found.first_difference.position, found.first_difference.b) == (20, None)
 
 
@@ -102,7 +104,7 @@ def labelled():
 
 
 def test_no_label_is_believed(labelled):
-    """A label that lies on either side is noticed, and what is found is what the layer does, not what it says."""
+    """Wrong attributes on either side are noticed, and the explanation follows the outputs."""
     upper, lower = layer(padding=(1, 2)), layer(padding=(2, 1))
     liar = labelled(says=upper, does=lower)
     assert cp.capture(liar).policy.padding == upper.policy.padding  # the label is there to be believed
@@ -111,10 +113,10 @@ def test_no_label_is_believed(labelled):
     backwards = cp.why(liar, upper, X)
     assert (aspects(backwards), backwards.changes_on) == (["odd side"], "b")
     assert backwards.change == "in b: padding=(2, 1) instead of (1, 2)"
-    assert backwards.notes == ("a does not compute what its attributes say: only its outputs are believed.",)
+    assert backwards.notes == ("a does not compute what its attributes describe, so it is compared by its outputs only.",)
     honest = labelled(says=upper, does=upper)
     assert cp.why(upper, honest, X).verdict == "equal to the bit"
-    with pytest.raises(TypeError, match="a or b must be a layer whose attributes can be tried, got none"):
+    with pytest.raises(TypeError, match=r"a or b must be a layer that convpolicy\.capture accepts, got none"):
         cp.why(liar, labelled(says=lower, does=upper), X)
 
 
@@ -141,7 +143,11 @@ def test_what_one_input_cannot_tell_apart():
     named = found.alternatives[0].told_apart_by
     longer = eval(named, {"numpy": np})
     assert longer.shape == (1, 4, 21)
-    assert "or, as well on this input: " in str(found)
+    assert str(found).startswith("Most likely: amount of padding.\n")
+    assert (
+        f"This fits the input too: {found.alternatives[0].causes[0].change}\nTo decide, compare the layers on x = {named}."
+        in str(found)
+    )
     assert aspects(cp.why(a, b, longer)) == []  # both have (1, 1) there: the rule is by length, which no one pad is
     assert cp.why(a, b, longer).equal
 
@@ -214,7 +220,7 @@ def test_computing_in_a_narrower_dtype():
 
 
 def test_captures_need_no_framework():
-    """A `Capture` stands for its layer, in dtypes NumPy has no layer for."""
+    """A `Capture` can replace its layer, also in dtypes that NumPy layers do not support."""
     weight = np.random.default_rng(0).standard_normal((6, 4, 4)).astype("float16")
     spec = cp.ConvSpec.of(4, 6, 4, 1, 1, 1)
     half = [

@@ -125,7 +125,7 @@ CASES = [(name, sizes) for name, (_aspect, where, _plant) in PLANTED.items() for
 
 
 def fits(changed, b, x):
-    """Whether a changed capture, built anew, gives what b gives, within the bound of two computations of the same sums."""
+    """Return True if the layer built from a changed capture reproduces the output of b within the rounding bound of both."""
     mine, theirs = changed.build("numpy"), b
     data = x.astype(mine._request.dtype)
     one, two = mine(data), theirs(data)

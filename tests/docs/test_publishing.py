@@ -35,6 +35,16 @@ def test_the_citation_is_of_this_version():
     assert f"license: {PROJECT['license']}\n" in text
 
 
+def test_the_changelog_keeps_its_form():
+    """Every version has a heading with its date or is unreleased, and its changes are under the six headings of Keep a Changelog."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert versions[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version) for version in versions[1:])
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
+
+
 @pytest.mark.parametrize("template", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem)
 def test_issue_templates_ask_for_something(template):
     """Each one has a name, a description and a question that must be answered."""

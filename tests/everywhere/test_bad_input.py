@@ -88,8 +88,8 @@ VALUES = [
         {"weight_init": Choice("uniform", low=1, high=0)},
         "low must be at most high and not infinitely far from it, got 1.0 and 0.0",
     ),
-    ({"weight_init": 1e39}, "weight_init: initializer 'constant' must give values that float32 holds, got NaN or infinity"),
-    ({"weight_init": 7e4, "dtype": "float16"}, "must give values that float16 holds, got NaN or infinity with constant(value=7"),
+    ({"weight_init": 1e39}, "weight_init: initializer 'constant' must draw finite values of float32, got NaN or infinity"),
+    ({"weight_init": 7e4, "dtype": "float16"}, "must draw finite values of float16, got NaN or infinity with constant(value=7"),
 ]
 
 
@@ -107,8 +107,8 @@ INPUTS = [
     ({}, DATA[None], "(4, length), got (1, 2, 4, 9)"),
     ({}, DATA[:, :3], "(4, length), got (2, 3, 9)"),
     ({}, DATA.transpose(0, 2, 1), "(4, length), got (2, 9, 4); put the channels before the length"),
-    ({}, DATA[..., :0], "input of length 0 is too short: padded to 2 samples it does not hold one window of 3"),
-    ({"dilation": 4, "padding": (0, 2)}, DATA[..., :6], "padded to 8 samples it does not hold one window of 9"),
+    ({}, DATA[..., :0], "input of length 0 is too short: padded to 2 samples it is shorter than one window of 3"),
+    ({"dilation": 4, "padding": (0, 2)}, DATA[..., :6], "padded to 8 samples it is shorter than one window of 9"),
     ({"padding_mode": "reflect"}, DATA[..., :2], "padding mode 'reflect' reaches at most 1 for length 2, the plan needs 2"),
     ({"padding_mode": "circular"}, DATA[..., :1], "padding mode 'circular' reaches at most 1 for length 1, the plan needs 2"),
     ({"padding_mode": "symmetric"}, DATA[..., :1], "padding mode 'symmetric' reaches at most 1 for length 1"),

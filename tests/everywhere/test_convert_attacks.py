@@ -66,7 +66,7 @@ H5 = {
     "a soft link": (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "the link 'a'"),
     "a loop": (endless, "contains the group 'a/b' twice"),
     "a type": (datatype, "'t', a Datatype and not a tensor"),
-    "a bomb": (bomb, "claims 134217728 bytes of content, more than 100 times as many"),
+    "a bomb": (bomb, "claims to contain 134217728 bytes, more than 100 times as many"),
     "a model of Keras 2": (
         lambda file: file.attrs.__setitem__("model_config", "{}"),
         "a whole model in HDF5, or weights as Keras 2 saved them",
@@ -75,7 +75,7 @@ H5 = {
         lambda file: file.attrs.__setitem__("layer_names", [b"a"]),
         "a whole model in HDF5, or weights as Keras 2 saved",
     ),
-    "metadata": (metadata, "its metadata is no table of texts"),
+    "metadata": (metadata, "its metadata is not a table of strings"),
 }
 
 
@@ -92,7 +92,9 @@ def test_h5(fault, tmp_path):
 def test_names_that_hdf5_has_not(name, tmp_path):
     """Refused with the name of the tensor, not written under another."""
     save_file({name: WEIGHT}, tmp_path / "a.safetensors")
-    refused(tmp_path / "a.safetensors", "which not every file can hold; rename it in a map", "b.weights.h5", target="keras")
+    refused(
+        tmp_path / "a.safetensors", "which not every file format can store; rename it in a map", "b.weights.h5", target="keras"
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_names_that_hdf5_has_not(name, tmp_path):
         ({"../x": b"1", "model.weights.h5": b""}, "contains '../x', a path outside its folder"),
         ({"config.json": b"{}"}, "must contain 'model.weights.h5' once"),
         ({"model.weights.h5": b""}, "is not a whole Keras file"),
-        ({"model.weights.h5": bytes(80_000_000)}, "claims 80000000 bytes of content, more than 100 times as many"),
+        ({"model.weights.h5": bytes(80_000_000)}, "claims to contain 80000000 bytes, more than 100 times as many"),
         ({"model.weights.h5": b"\x89HDF\r\n\x1a\n" + bytes(600)}, "is not a whole Keras file"),
     ],
 )

@@ -58,7 +58,7 @@ words = {"source": "keras", "target": "torch"}
 done = cp.convert(folder + "m.weights.h5", folder + "guess.safetensors", guess=True, **words)
 found = check(folder + "guess.safetensors", "layers.")
 for name in OTHER:  # as they were, and in a note
-    assert any(name in note and "copied as it is" in note for note in done.notes), done.notes
+    assert any(name in note and "copied unchanged" in note for note in done.notes), done.notes
     values = [found[f"layers.{name}.vars.{n}"] for n in range(3 if name[0] == "s" else 2)]
     layer = model.layers[2 if name[0] == "s" else 3]
     assert all(np.array_equal(value, own) for value, own in zip(values, layer.get_weights()))
@@ -89,7 +89,7 @@ net(np.zeros((1, 40, 5), "f4"))
 net.save_weights(folder + "n.weights.h5")
 done = cp.convert(folder + "n.weights.h5", folder + "n.safetensors", guess=True, **words)
 assert [row.old for row in done.weights] == ["conv/vars/0"], done
-assert sum("copied as it is" in note for note in done.notes) == 2, done.notes
+assert sum("copied unchanged" in note for note in done.notes) == 2, done.notes
 try:
     cp.convert(folder + "m.weights.h5", folder + "x.safetensors", source="WIO", target="torch", layers={"layers/depthwise_conv1d": model.layers[1]})
     print("not refused")

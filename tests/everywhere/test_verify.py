@@ -129,7 +129,7 @@ def test_the_command():
 
 def test_who_claims_nothing_cannot_be_verified():
     """A policy of one's own has no framework to run."""
-    with pytest.raises(ValueError, match="policies must claim a framework that can be run, got 'mine'"):
+    with pytest.raises(ValueError, match="policies must be policies of a framework, got 'mine'"):
         cp.verify([cp.Policy("mine")])
     with pytest.raises(LookupError, match=r"unknown backend .nmpy.*numpy"):
         cp.verify(["torch"], ["nmpy"])

@@ -73,7 +73,7 @@ def test_a_layer_and_its_activation(name):
         assert (found.verdict, found.change) == ("one cause", f"in a: apply {name} to the output")
         (note,) = found.notes
         assert note.startswith(
-            "b is judged by its outputs alone: layer must be a 1-D convolution, got an object of class torch.nn."
+            "b is compared by its outputs only: layer must be a 1-D convolution, got an object of class torch.nn."
         )
 
 
@@ -105,7 +105,7 @@ def test_what_is_no_layer():
         cp.why(model, model, X)
     found = cp.why(nn.Conv1d(8, 12, 3), nn.ConvTranspose1d(8, 12, 3, padding=1), X)
     assert found.notes[0] == (
-        "b is judged by its outputs alone: layer ConvTranspose1d cannot be captured: it is a transposed convolution, which is not "
+        "b is compared by its outputs only: layer ConvTranspose1d cannot be captured: it is a transposed convolution, which is not "
         "captured; port it by hand."
     )
 

@@ -109,7 +109,7 @@ def test_a_built_in_command_stays(change):
     assert cli.commands["list"].help == built_in.commands["list"].help
     (report,) = [report for report in registry.reports() if report.errors]
     assert report.name == "taking"
-    assert "plugin 'taking': command 'list' is there already; add one of another name." in report.errors
+    assert "plugin 'taking': command 'list' exists already; use another name." in report.errors
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])

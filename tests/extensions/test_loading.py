@@ -189,3 +189,29 @@ def test_a_conflict_is_solved_by_listing_one(install, monkeypatch):
     install("b", offering("shared"))
     monkeypatch.setenv("CONVPOLICY_LOAD_PLUGINS", "b")
     assert Registry().get("padding rule", "shared").provider == "b"
+
+
+def test_all_plugins_are_imported_before_any_hook_is_called(install, capsys):
+    """They print every import, and then every hook, both in the order of the plugins' names."""
+    for name in "ba":
+        install(name, f"print('import-{name}')\n" + hook(f"print('hook-{name}')\n    return []"))
+    Registry().load()
+    assert capsys.readouterr().out.split() == ["import-a", "import-b", "hook-a", "hook-b"]
+
+
+def test_a_plugin_that_another_one_unregisters(install, monkeypatch):
+    """It is imported already, and its hooks are not called."""
+    install("a", "import convpolicy.registry\n" + hook("convpolicy.registry.current().unregister('b')\n    return []"))
+    install("b", offering("seven"))
+    install("c", offering("eight"))
+    registry = Registry()
+    monkeypatch.setattr("convpolicy.registry._current", registry)
+    assert list(strangers(registry)) == ["a", "c"]
+    assert "seven" not in registry.parts("padding rule")
+
+
+def test_two_functions_for_one_hook(install):
+    """A function may name its hook by ``specname``; the parts of both are registered."""
+    second = "\n@hookimpl(specname='convpolicy_padding_rules')\ndef more():\n    return [PaddingRule('eight', ahead)]\n"
+    install("two", offering("seven") + second)
+    assert strangers(Registry())["two"].parts == ["padding rule seven", "padding rule eight"]

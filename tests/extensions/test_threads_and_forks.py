@@ -29,13 +29,13 @@ def call():
 LOAD = """
 import convpolicy as cp
 from convpolicy.extensions import turn
-turn.LOOKS = 10
+turn.LIMIT = 10
 print(sorted(name for name in cp.padding_rules() if name in ("seven", "eight")))
 for report in cp.plugins():
     if report.errors:
         print(report.name, *report.errors)
 """
-WAITS = "plugin 'waiting' waits, while it is loaded, for a thread that looks names up; start it later."
+WAITS = "plugin 'waiting' waits, while it is being loaded, for a thread that uses the registry; start the thread later."
 
 
 @pytest.mark.parametrize(("source", "faults"), [

@@ -216,7 +216,9 @@ def case(draw: random.Random, folder: pathlib.Path) -> bool:
             ]
     else:
         registry._loaded = False  # as while installed plugins are loaded
-        registry._load_entry_point(Entry("fuzz", plugin, draw.choice((None, None, None, draw.choice(ERRORS)()))))  # type: ignore[arg-type]
+        imported = registry._import(Entry("fuzz", plugin, draw.choice((None, None, None, draw.choice(ERRORS)()))))  # type: ignore[arg-type]
+        if imported is not None:
+            registry._add_plugin(*imported)
         registry._loaded = True
         accepted = not next(report for report in registry.reports() if report.name == "fuzz").errors
     for (kind, name), kept in before.items():

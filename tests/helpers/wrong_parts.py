@@ -50,7 +50,7 @@ def only_undilated(kernel, stride, dilation, length):
 
 
 RULES = {
-    "two words": (rule(lambda *_: (0, 0), name="two words"), "names", r"its name must be one printable word, got 'two words'\."),
+    "two words": (rule(lambda *_: (0, 0), name="two words"), "names", r"its name must be printable and without spaces, got 'two words'\."),
     "says nothing": (rule(lambda *_: (0, 0), description=""), "names", "its description must be one line, got ''; give its function a docstring"),
     "default not allowed": (
         rule(lambda *_, side: (0, 0), params={"side": cp.Param("middle", kind="name", allowed=("left", "right"))}),
@@ -99,19 +99,19 @@ def random_indices(positions, length):
 MODES = {
     "raises": (mode(lambda positions, length: [][length]), "indices", "it raises IndexError: list index out of range, for left 0, right 0, length 1, wrong"),
     "other arguments": (mode(lambda positions: positions), "signature", r"source must take \(positions, length\), but has"),
-    "floats": (mode(lambda positions, length: clip(positions, length) / 1), "indices", "source must give integers, got dtype float64, for positions"),
-    "a list": (mode(lambda positions, length: [0] * len(positions)), "indices", r"source must give an array, or a list of \(coefficient, indices\), got list"),
-    "one for all": (mode(lambda positions, length: np.array([0])), "indices", r"source must give shape \(0,\), got \(1,\), for positions \[\], length 1"),
-    "beyond the input": (mode(lambda positions, length: positions % (length + 1)), "indices", r"source must give indices in \[0, 1\) or -1 .*, got \[1\], for positions \[.?1\], length 1"),
+    "floats": (mode(lambda positions, length: clip(positions, length) / 1), "indices", "source must return integers, got dtype float64, for positions"),
+    "a list": (mode(lambda positions, length: [0] * len(positions)), "indices", r"source must return an array, or a list of \(coefficient, indices\), got list"),
+    "one for all": (mode(lambda positions, length: np.array([0])), "indices", r"source must return shape \(0,\), got \(1,\), for positions \[\], length 1"),
+    "beyond the input": (mode(lambda positions, length: positions % (length + 1)), "indices", r"source must return indices in \[0, 1\) or -1 .*, got \[1\], for positions \[.?1\], length 1"),
     "good for one period": (
-        mode(lambda positions, length: np.abs(positions), limit=lambda length: max(length - 1, 0)), "indices", r"source must give indices in \[0, 1\) or -1 .* for positions \[.?1\], length 1",
+        mode(lambda positions, length: np.abs(positions), limit=lambda length: max(length - 1, 0)), "indices", r"source must return indices in \[0, 1\) or -1 .* for positions \[.?1\], length 1",
     ),
     "writes into its argument": (mode(overwritten), "indices", r"source writes into the positions it is given, for positions \[.?1\], length 1"),
     "limit that stays": (
         mode(clip, limit=lambda length: 2), "limit", "limit must grow with the length, got 2 for length 1 and for 64: overflow='zero-extend' would extend",
     ),
-    "limit that falls": (mode(clip, limit=lambda length: 100 - length), "limit", "limit must not fall with the length, got 100 for length 0 and 99 for 1"),
-    "limit that is none": (mode(clip, limit=lambda length: None), "limit", "limit must give an integer of 0 or more, got None for length 0"),
+    "limit that falls": (mode(clip, limit=lambda length: 100 - length), "limit", "limit must not decrease with the length, got 100 for length 0 and 99 for 1"),
+    "limit that is none": (mode(clip, limit=lambda length: None), "limit", "limit must return an integer of 0 or more, got None for length 0"),
     "at random": (mode(random_indices), "repeatable", "source gives .* and then .* let it depend on its arguments alone|fails and passes with the same arguments"),
     "counted from the first": (
         mode(lambda positions, length: (positions - positions.min(initial=0)) % length),
@@ -205,7 +205,7 @@ POLICIES = {
     "a mode without its word": (policy(mode_names={"wrap": "circular"}), "words", "mode_names must use words of padding_names, got 'wrap'"),
     "no such versions": (policy(framework="x", source="s", measured="1", versions="two"), "names", "versions must be a specifier such as .*, got 'two'"),
     "measured elsewhere": (
-        policy(framework="x", source="s", measured="3.0", versions="<3"), "names", "versions must hold what was measured, got '<3' and measured '3.0'",
+        policy(framework="x", source="s", measured="3.0", versions="<3"), "names", "versions must include every measured version, got '<3' and measured '3.0'",
     ),
     "no source": (policy(framework="x", measured="1.0"), "names", "a policy that claims to be x must name its source"),
     "no initial weights": (policy(weight_init="array"), "initial-weights", "it has no initial weights for any size tried"),

@@ -119,7 +119,7 @@ WRONG = {
     "a parameter it does not take": (
         stream(started, params={"path": cp.Param("", kind="name")}), "signature", r"start must take \(seed, path=\), but has the signature",
     ),
-    "no stream": (stream(np.random.default_rng), "signature", "start must give a Stream, got Generator; subclass convpolicy.Stream"),
+    "no stream": (stream(np.random.default_rng), "signature", "start must return a Stream, got Generator; subclass convpolicy.Stream"),
     "a list of dtypes": (other(dtypes=["float32"]), "signature", r"dtypes must be a tuple of names, got \['float32'\]"),
     "a dtype that is none": (other(dtypes=("single",)), "signature", "dtypes must be of float64, float32, float16, bfloat16, got 'single'"),
     "no dtype asked": (other(uniform=lambda self, shape, low, high: None), "signature", r"uniform must take \(shape, low, high, dtype\), but has the signature \(shape, low, high\)"),
@@ -131,7 +131,7 @@ WRONG = {
     ),
     "refuses what it declares": (
         other(**{name: narrow(name) for name in ("uniform", "normal", "truncated_normal", "scaled")}),
-        "accepts", "it refuses every distribution in float16, which its dtypes have; take it out of dtypes",
+        "accepts", "it refuses every distribution in float16, which is in its dtypes; remove it from dtypes",
     ),
     "draws what it does not declare": (
         other(dtypes=("float32",), check_dtype=lambda self, dtype: dtype), "refusals", "a dtype that is not in its dtypes must be refused, got numbers for 'float64'; call check_dtype",
@@ -151,7 +151,7 @@ WRONG = {
     "one state for all": (
         other(__init__=shared_state, uniform=shared_numbers), "layers", "it draws other numbers after seed 0 while a stream of another seed is drawn from; keep the state in the object",
     ),
-    "always from the start": (other(__init__=remembered, uniform=from_the_start), "layers", "it draws the same numbers for tensor 1 as for one before it; go on where the tensor before ended"),
+    "always from the start": (other(__init__=remembered, uniform=from_the_start), "layers", "it draws the same numbers for tensor 1 as for an earlier one; continue after the previous tensor"),
     "column by column": (
         uniform(lambda values, shape, *_: values.reshape(shape[::-1]).T), "order", r"it must draw element by element in C order, but uniform\(shape, -0.5, 1.5\) of shape \(4, 3, 5\) has other numbers than of 60",
     ),

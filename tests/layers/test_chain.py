@@ -169,11 +169,11 @@ def test_named_causal_and_is_not():
     assert (found.output, found.sample, found.hop_end) == (0, 6, 0)
     assert (
         str(found)
-        == f"not causal: of an input of {found.length} samples, output 0 reads sample 6, after its own hop, which ends at 0"
+        == f"not causal: with {found.length} input samples, output 0 depends on sample 6, after its hop ends at sample 0"
     )
     zeros = cp.chain([(reflect.evolve(padding_mode="zeros"), 7)]).causality()
     assert zeros
-    assert str(zeros) == "causal: no output changes with a sample after its own hop"
+    assert str(zeros) == "causal: no output depends on a sample after its hop"
 
 
 def test_the_probe_believes_no_name():
@@ -204,7 +204,7 @@ def test_layers_and_captures():
 
 REFUSED = {
     "no list": (lambda: cp.chain("torch"), TypeError, r"layers must be a list of layers, got 'torch'; pass for example"),
-    "none": (lambda: cp.chain([]), ValueError, "layers must hold at least one layer, got none"),
+    "none": (lambda: cp.chain([]), ValueError, "layers must contain at least one layer, got none"),
     "no layer": (lambda: cp.chain([("torch", 3), 5]), TypeError, "layer 1 of the chain: layer must be a 1-D convolution"),
     "no sizes": (
         lambda: cp.chain([("torch",)]),
@@ -233,7 +233,7 @@ REFUSED = {
     "delay": (
         lambda: cp.chain([("torch", 3), ("mindspore", 3, 2)]).delay(),
         TypeError,
-        "length must be an integer where pads depend on it, as those of layer 1 of the chain do, got None",
+        "length must be an integer because the padding of layer 1 of the chain depends on it, got None",
     ),
 }
 
@@ -269,18 +269,18 @@ def test_outputs_that_no_input_gives():
 
 
 def test_on_the_command_line():
-    """`convpolicy chain` says what `Chain` does, as a table and as JSON; a word that is no layer is one sentence, status 2."""
+    """`convpolicy chain` prints the numbers of `Chain` as a table and as JSON; an invalid layer is one sentence and status 2."""
     words = ["chain", "flax:5:2", "torch:3:1:2", "--length", "31"]
     made = cp.chain([("flax", 5, 2), ("torch", 3, 1, 2)])
     shown = CliRunner().invoke(cli.build(), words)
     assert shown.exit_code == 0, shown.stderr
-    assert f"length 31 -> {made.length(31)}, at least {made.shortest_length()} for an output" in shown.stdout
+    assert f"length 31 -> {made.length(31)}; shortest input with an output: {made.shortest_length()}\n" in shown.stdout
     told = json.loads(CliRunner().invoke(cli.build(), [*words, "--json"]).stdout)
     assert [row["length_out"] for row in told["layers"]] == [plan.length_out for plan in made.plans(31)]
     assert [row["receptive_field"] for row in told["layers"]] == [5, made.receptive_field]
     assert (told["delay"], told["causal"], told["stride"]) == (made.delay(31), False, 2)
     refusals = {
-        "torch:1:1:1:1": "a layer must read POLICY:KERNEL_SIZE, with :STRIDE and :DILATION behind it, got 'torch:1:1:1:1'",
+        "torch:1:1:1:1": "a layer must have the form POLICY:KERNEL_SIZE:STRIDE:DILATION, got 'torch:1:1:1:1'",
         "torch:x": "unknown padding rule 'x'",
         "torch:3:x": "unknown padding rule '3:x'",
         ":3": "unknown policy ''",

@@ -139,7 +139,7 @@ def test_wrappers_and_equal_refusals(register):
     assert lines[0].startswith("a, b (CausalConv1d): layer must be a 1-D convolution, got an object of class tide.nn.")
     assert "which contains 'conv' and may compute more than that" in lines[0]
     assert lines[1] == (
-        "a.conv, b.conv (TideConv1d): ported, but not usable as it stands: what CausalConv1d does around it, such as padding, "
+        "a.conv, b.conv (TideConv1d): ported, but incomplete: the work of the enclosing CausalConv1d, such as padding, "
         "is not ported"
     )
     assert lines[2:] == ["c (TideConv1d): ported"]
@@ -209,7 +209,7 @@ def test_an_object_that_no_backend_knows(register):
 def test_two_modules_with_one_path(register):
     """Refused, for one of them would be lost."""
     register(capture=capture, convolutions=lambda model, every_path: iter([Convolution("a", TideConv1d()) for _ in range(2)]))
-    with pytest.raises(cp.InvalidValueError, match="the model has two layers with the path 'a'; give each a name of its own"):
+    with pytest.raises(cp.InvalidValueError, match="the model has two layers with the path 'a'; give them different names"):
         cp.port_model(Tide(), to="numpy")
 
 
@@ -225,7 +225,7 @@ EQUAL = {
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_rules_that_pad_alike(name):
-    """A stranger's rule counts as another one when it gives the same pads at every length; aliases always do."""
+    """A plugin's rule is equal to another if it gives the same pads at every length; aliases are always equal."""
     from convpolicy.core.alike import pads_alike
 
     pads, alike = EQUAL[name]

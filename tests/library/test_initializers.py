@@ -1,4 +1,4 @@
-"""Every initializer: its law against the published formula, its exact numbers for one seed, and what it refuses to repeat."""
+"""Every initializer: its distribution against the published formula, its exact numbers for one seed, and what it refuses to repeat."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def weights(sizes, init, seed=0):
     return initial(sizes, seed, weight_init=init, bias=False)["weight"]
 
 
-def assert_follows(values, law):
-    """Mean, standard deviation, range and the whole distribution are those of ``law``, a frozen scipy one."""
+def assert_follows(values, distribution):
+    """Mean, standard deviation, range and the cumulative distribution are those of ``distribution``, a frozen scipy one."""
     values = np.ravel(values)
-    lowest, highest = law.support()
-    std, kurtosis = law.std(), float(law.stats("k")) + 3
+    lowest, highest = distribution.support()
+    std, kurtosis = distribution.std(), float(distribution.stats("k")) + 3
     assert lowest <= values.min()
     assert values.max() <= highest
-    assert abs(values.mean() - law.mean()) <= STANDARD_ERRORS * std / math.sqrt(values.size)
+    assert abs(values.mean() - distribution.mean()) <= STANDARD_ERRORS * std / math.sqrt(values.size)
     error_of_variance = std**2 * math.sqrt((kurtosis - 1) / values.size)
     assert abs(values.var() - std**2) <= STANDARD_ERRORS * error_of_variance
-    assert stats.kstest(values, law.cdf).pvalue >= LEAST_P
+    assert stats.kstest(values, distribution.cdf).pvalue >= LEAST_P
 
 
 def normal(std):
@@ -57,16 +57,16 @@ def normal(std):
 
 
 def uniform(std):
-    """The uniform law of standard deviation std."""
+    """The uniform distribution of standard deviation std."""
     return stats.uniform(-math.sqrt(3) * std, 2 * math.sqrt(3) * std)
 
 
 def truncated(std):
-    """The normal law cut at two of its own standard deviations, scaled so that std is left."""
+    """The normal distribution cut at two of its own standard deviations, scaled so that std is left."""
     return stats.truncnorm(-2, 2, scale=std / stats.truncnorm(-2, 2).std())
 
 
-LAWS = {"normal": normal, "uniform": uniform, "truncated_normal": truncated}
+DISTRIBUTIONS = {"normal": normal, "uniform": uniform, "truncated_normal": truncated}
 FANS = {
     "fan_in": lambda fan_in, fan_out: fan_in,
     "fan_out": lambda fan_in, fan_out: fan_out,
@@ -83,21 +83,23 @@ VARIANCES = {
 
 
 @pytest.mark.parametrize(("sizes", "fan_in", "fan_out"), SIZES)
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("family", VARIANCES)
-def test_named_scales(family, law, sizes, fan_in, fan_out):
-    """He, Xavier and LeCun, under each of their names and laws, have the published variance for grouped weights too."""
-    assert_follows(weights(sizes, f"{family}_{law}"), LAWS[law](math.sqrt(VARIANCES[family](fan_in, fan_out))))
+def test_named_scales(family, distribution, sizes, fan_in, fan_out):
+    """He, Xavier and LeCun, under each of their names and distributions, have the published variance for grouped weights too."""
+    assert_follows(
+        weights(sizes, f"{family}_{distribution}"), DISTRIBUTIONS[distribution](math.sqrt(VARIANCES[family](fan_in, fan_out)))
+    )
 
 
 @pytest.mark.parametrize(("sizes", "fan_in", "fan_out"), SIZES)
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("fan", FANS)
 @pytest.mark.parametrize("name", ["variance_scaling", "xavier_normal"])
-def test_scale_rule_and_distribution_are_separate(name, fan, law, sizes, fan_in, fan_out):
+def test_scale_rule_and_distribution_are_separate(name, fan, distribution, sizes, fan_in, fan_out):
     """Any fan, gain and distribution may be set on a scaled initializer: the standard deviation is gain / √fan."""
-    init = cp.Choice(name, fan=fan, gain=0.3, distribution=law)
-    assert_follows(weights(sizes, init), LAWS[law](0.3 / math.sqrt(FANS[fan](fan_in, fan_out))))
+    init = cp.Choice(name, fan=fan, gain=0.3, distribution=distribution)
+    assert_follows(weights(sizes, init), DISTRIBUTIONS[distribution](0.3 / math.sqrt(FANS[fan](fan_in, fan_out))))
 
 
 @pytest.mark.parametrize(("sizes", "fan_in", "fan_out"), SIZES)
@@ -128,11 +130,11 @@ GIVEN = [
 ]
 
 
-@pytest.mark.parametrize(("init", "law"), GIVEN, ids=lambda value: str(value) if isinstance(value, cp.Choice) else "")
-def test_given_parameters(init, law):
-    """Mean, standard deviation and bounds arrive where the law has them, whatever the fans are."""
+@pytest.mark.parametrize(("init", "distribution"), GIVEN, ids=lambda value: str(value) if isinstance(value, cp.Choice) else "")
+def test_given_parameters(init, distribution):
+    """Mean, standard deviation and bounds arrive where the distribution has them, whatever the fans are."""
     for sizes, *_ in SIZES[:2]:
-        assert_follows(weights(sizes, init), law)
+        assert_follows(weights(sizes, init), distribution)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +143,13 @@ def test_given_parameters(init, law):
         normal(1.05 * math.sqrt(2 / 576)),  # scale off by a twentieth
         normal(math.sqrt(2 / 216)),  # fan_out for fan_in
         normal(math.sqrt(1 / 576)),  # LeCun for He
-        uniform(math.sqrt(2 / 576)),  # another law of the same variance
+        uniform(math.sqrt(2 / 576)),  # another distribution of the same variance
         truncated(math.sqrt(2 / 576)),
         stats.norm(0.1 * math.sqrt(2 / 576), math.sqrt(2 / 576)),  # mean off by a tenth
     ],
 )
 def test_a_neighbouring_law_is_refused(wrong):
-    """The check above can fail: He's normal weights pass for no law that a slip would give."""
+    """The check above can fail: He's normal weights pass for no distribution that a slip would give."""
     values = weights(SIZES[0][0], "he_normal")
     assert_follows(values, normal(math.sqrt(2 / 576)))
     with pytest.raises(AssertionError):
@@ -180,7 +182,7 @@ def test_orthogonal(sizes, gain):
 
 
 def test_orthogonal_has_no_preferred_sign():
-    """Over many seeds the first element is positive about half of the time, as the uniform law over rotations has it."""
+    """Over many seeds the first element is positive about half of the time, as the uniform distribution over rotations has it."""
     positive = sum(weights((3, 3, 1, 1), "orthogonal", seed)[0, 0, 0] > 0 for seed in range(400))
     assert abs(positive - 200) <= STANDARD_ERRORS * math.sqrt(400 / 4)
 
@@ -240,7 +242,7 @@ DRAWN = ["normal", "truncated_normal", "uniform", "orthogonal"]  # those that ar
 
 @pytest.mark.parametrize(("init", "numbers"), GOLDEN, ids=lambda value: "" if isinstance(value, list) else str(value))
 def test_golden_numbers(init, numbers):
-    """Seed 0 gives these very numbers: a changed stream, order of drawing or law is noticed."""
+    """Seed 0 gives these very numbers: a changed stream, order of drawing or distribution is noticed."""
     policy = cp.policy("torch").evolve(
         random_stream="numpy", weight_init=init, bias_init="uniform" if init == "orthogonal" else init
     )
@@ -256,7 +258,7 @@ def test_golden_numbers(init, numbers):
 
 def test_every_initializer_is_tested():
     """No initializer is registered that the tables above leave out."""
-    scaled = {f"{family}_{law}" for family in VARIANCES for law in LAWS}
+    scaled = {f"{family}_{distribution}" for family in VARIANCES for distribution in DISTRIBUTIONS}
     ours = {name: part.provider for name, part in cp.initializers().items()}
     assert ours.pop("keras_depthwise_glorot_uniform") == "keras"  # against Keras itself in the tests of its room
     assert set(ours) == {*scaled, *DRAWN, "zeros", "ones", "constant", "dirac", "array", "variance_scaling"}

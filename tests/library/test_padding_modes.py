@@ -184,7 +184,7 @@ def test_a_wrong_drawing_is_noticed(mode, drawing):
 def test_a_map_that_leaves_the_input_is_refused(outside):
     """A plugin's index map that points below -1 or beyond the input names its plugin, its range and what it gave."""
     mode = cp.PaddingMode("astray", lambda positions, length: np.full_like(positions, outside), provider="somebody")
-    with pytest.raises(cp.ConvPolicyError, match=rf"'astray' \(somebody\) must map to integers in \[0, 4\) or -1.*\[{outside}, "):
+    with pytest.raises(cp.ConvPolicyError, match=rf"'astray' \(somebody\) must return integers in \[0, 4\) or -1.*\[{outside}, "):
         mode.side("left", 2, 4, {})
 
 

@@ -189,7 +189,7 @@ def test_numbers_are_explicit_pads(given, pads):
 def test_the_cards_names_say_what_was_measured():
     """``torch-left`` keeps the documented meaning and says that torch pads right; all three say what they are another name of."""
     rules = cp.padding_rules()
-    assert "torch itself pads right" in rules["torch-left"].description
+    assert "Torch itself puts it on the right" in rules["torch-left"].description
     assert rules["torch-left"].alias_of == "torch_same"
     for name in ("tf-right", "mindspore-right"):
         assert rules[name].alias_of == "same_upper"

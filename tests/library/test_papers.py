@@ -105,7 +105,7 @@ def test_a_paper_says_everything(name):
     assert paper.link.startswith("https://")
     assert "20" in paper.citation
     assert len(paper.trap) > 80
-    assert any(sign in paper.evidence for sign in (" 0.", " 1.", " 2.", " 3.", " 5.", "loop of its own"))
+    assert any(sign in paper.evidence for sign in (" 0.", " 1.", " 2.", " 3.", " 5.", "plain loop"))
     assert policy.source
     assert {"as_written", "as_trained"} == set(policy.words("weight_init"))
     for layer in dict(paper.layers):
@@ -156,7 +156,7 @@ def test_a_bad_paper_is_refused(change, sentence):
 
 
 def test_as_written_and_as_trained():
-    """The two words name two laws where the code's call has no effect, and one law elsewhere; a file and JSON keep them."""
+    """The two names mean two initializers where the code's call has no effect, and one elsewhere; a file and JSON keep them."""
     gan = cp.policy("paper/hifi-gan")
     assert gan.evolve(weight_init="as_written").weight_init == cp.Choice("normal", std=0.01)
     assert gan.evolve(weight_init="as_trained").weight_init == gan.weight_init

@@ -15,7 +15,7 @@ from transformers.models.wav2vec2 import modeling_wav2vec2
 
 import convpolicy as cp
 
-STANDARD_ERRORS = 6  # of a standard deviation estimated from n independent numbers; a true law exceeds it once in 10^9
+STANDARD_ERRORS = 6  # of a standard deviation estimated from n independent numbers; a true distribution exceeds it once in 10^9
 
 
 def hifi_gan(*sizes):
@@ -26,7 +26,7 @@ def hifi_gan(*sizes):
 
 
 def drawn_first(*sizes):
-    """What the same code would build if it drew before weight normalisation: its law as written."""
+    """What the same code would build if it drew before weight normalisation: its initialization as written."""
     layer = nn.Conv1d(*sizes)
     layer.weight.data.normal_(0.0, 0.01)
     return nn.utils.weight_norm(layer)
@@ -113,13 +113,13 @@ def test_a_seed_gives_the_bits_of_the_reference(name):
 
 @pytest.mark.parametrize("name", ["hifi-gan", "tcn", "dac"])
 def test_the_law_as_written_is_not_the_one_as_trained(name):
-    """The judge above rejects as_written where the reference trains from another law."""
+    """The judge above rejects as_written where the reference trains from another initialization."""
     assert not same(BUILDS[name][0], policy=f"paper/{name}", weight_init="as_written")
     assert not same(BUILDS[f"{name} as written"][0], policy=f"paper/{name}")
 
 
 def is_std(values, expected):
-    """Whether independent numbers have this standard deviation, by its sampling error for a law with no heavier tails than normal."""
+    """Whether independent numbers have this standard deviation, by its sampling error for a distribution with no heavier tails than normal."""
     return abs(values.std() - expected) <= STANDARD_ERRORS * expected / math.sqrt(2 * values.size)
 
 
@@ -128,7 +128,7 @@ def weight_of(policy, *sizes, **changes):
 
 
 def test_moments_of_the_models():
-    """wav2vec 2.0 from transformers starts from torch's law, fairseq and the policy from .00638; each is told from the other."""
+    """wav2vec 2.0 from transformers starts from torch's initialization, fairseq and the policy from .00638; the test tells them apart."""
     config = transformers.Wav2Vec2Config()
     torch.manual_seed(1)
     theirs = modeling_wav2vec2.Wav2Vec2PositionalConvEmbedding(config)
@@ -143,7 +143,7 @@ def test_moments_of_the_models():
 
 
 def test_moments_of_hifi_gan():
-    """SpeechT5HifiGan draws N(0, .01²) without weight normalisation, which is as_written; as trained the law is torch's, .0272."""
+    """SpeechT5HifiGan draws N(0, .01²) without weight normalisation, which is as_written; as trained the initialization is torch's, .0272."""
     torch.manual_seed(1)
     theirs = transformers.SpeechT5HifiGan(transformers.SpeechT5HifiGanConfig()).conv_pre.weight.detach().numpy()
     sizes = (80, 512, 7)
@@ -156,7 +156,7 @@ def test_moments_of_hifi_gan():
 
 
 def test_moments_of_dac():
-    """DacModel draws the truncated normal law of .02 without weight normalisation, which is as_written."""
+    """DacModel draws the truncated normal distribution of .02 without weight normalisation, which is as_written."""
     torch.manual_seed(1)
     config = transformers.DacConfig(encoder_hidden_size=16, downsampling_ratios=[2, 4])
     theirs = transformers.DacModel(config).encoder.block[1].conv1.weight.detach().numpy()
@@ -167,7 +167,7 @@ def test_moments_of_dac():
 
 
 def test_moments_of_the_rest():
-    """Whisper's, Mimi's and Enformer's laws from transformers and Sonnet's formula, told from torch's default where they differ."""
+    """Whisper's, Mimi's and Enformer's initialization from transformers and Sonnet's formula, told apart from torch's default where they differ."""
     assert is_std(weight_of("paper/enformer", 64, 64, 5), 0.8796256610342398 / math.sqrt(64 * 5))
     assert np.abs(weight_of("paper/enformer", 64, 64, 5)).max() <= 2 / math.sqrt(64 * 5)
     torch.manual_seed(1)

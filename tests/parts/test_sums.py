@@ -77,7 +77,7 @@ def test_why_names_the_mode(stranger, other):
     mine = cp.Conv1d(2, 3, 3, policy=stranger, seed=0)
     theirs = cp.Conv1d(2, 3, 3, policy=stranger, padding_mode=other, seed=0)
     found = cp.why(mine, theirs, DATA.astype("float32"))
-    assert "one cause: padding mode" in str(found)
+    assert "One cause: padding mode." in str(found)
     assert repr(cp.policy("torch").evolve(padding_mode=other).padding_mode.name) in str(found)
     assert "instead of Choice('affine', value=array([1.0, -3.0]))" in str(found)
 
@@ -131,7 +131,7 @@ def test_what_copies_is_read_as_before():
                 getattr(plan, name)
             else:
                 with pytest.raises(
-                    cp.InvalidValueError, match=f"{name} must be read of a plan whose added elements copy samples"
+                    cp.InvalidValueError, match=f"{name} must be read from a plan whose added elements copy samples"
                 ):
                     getattr(plan, name)
 

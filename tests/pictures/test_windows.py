@@ -93,19 +93,24 @@ def test_arcs_lead_to_the_samples():
     assert sorted(ends) == sorted((middle(at), middle(source)) for at, source in ((-2, 2), (-1, 1), (6, 4)))
 
 
+def outlines(root):
+    """The outlined rectangles of a picture, in order."""
+    return [rect for rect in root.iter(f"{SVG}rect") if rect.get("stroke-width") == "2.5"]
+
+
 def test_two_plans_on_one_ruler_show_what_differs():
-    """The cells that are not the first plan's are outlined, and no others; both titles are there."""
-    plans = {
-        "torch": TORCH.evolve(padding=1).plan(4, length=6),
-        "keras": cp.policy("keras").evolve(padding="same").plan(4, length=6),
-    }
-    root = parsed(picture(plans))
-    outlined = [rect for rect in root.iter(f"{SVG}rect") if rect.get("stroke-width") == "2.5" and rect.get("rx") is None]
-    assert len(outlined) == 1 + 1  # the second zero on the right, and the legend
-    texts = [text.text for text in root.iter(f"{SVG}text")]
-    assert {"torch", "keras", "differs from the first plan"} <= set(texts)
-    same = parsed(picture({"a": plans["torch"], "b": plans["torch"]}))
-    assert sum(rect.get("stroke-width") == "2.5" for rect in same.iter(f"{SVG}rect")) == 1  # the legend alone
+    """The cells that only one of the plans has are outlined in it, and no others; both titles are there."""
+    torch = TORCH.evolve(padding=1).plan(4, length=6)
+    keras = cp.policy("keras").evolve(padding="same").plan(4, length=6)
+    for plans in ({"torch": torch, "keras": keras}, {"keras": keras, "torch": torch}):
+        root = parsed(picture(plans))
+        cell, legend = outlines(root)  # the second zero on the right, which Keras alone has, and the legend
+        assert (float(cell.get("x")), legend.get("width")) == (MARGIN + 8 * 30, "12")
+        texts = [text.text for text in root.iter(f"{SVG}text")]
+        assert {"torch", "keras", "differs between the plans"} <= set(texts)
+    alike = parsed(picture({"a": torch, "b": torch}))
+    assert not outlines(alike)
+    assert "differs between the plans" not in [text.text for text in alike.iter(f"{SVG}text")]
 
 
 def test_a_long_input_is_abbreviated():
@@ -155,4 +160,4 @@ def test_only_what_is_shown_is_made(monkeypatch):
     made = []
     monkeypatch.setattr(windows, "columns", lambda plan, positions: made.append(positions) or columns(plan, positions))
     picture({"": TORCH.evolve(padding=(3, 2), padding_mode="circular").plan(3, length=100_000)})
-    assert sum(map(len, made)) <= MOST_COLUMNS + 2 * windows.MOST_SAID
+    assert sum(map(len, made)) <= MOST_COLUMNS + 2 * windows.MOST_DESCRIBED

@@ -102,7 +102,7 @@ def test_what_is_declared_is_all_that_holds(parts, name, word):
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [("causal", "declares must be a set of words, got 'causal'"), ({"casual"}, "got 'casual'. Did you mean 'causal'?"), ({3}, "got 3."), (3, "got 3;")],
+    [("causal", "declares must be a set of names, got 'causal'"), ({"casual"}, "got 'casual'. Did you mean 'causal'?"), ({3}, "got 3."), (3, "got 3;")],
 )  # fmt: skip
 def test_a_word_that_is_none_is_refused(words, says):
     """When the part is made, in a sentence."""
@@ -147,7 +147,7 @@ def test_ids_are_part_and_check():
 @pytest.mark.parametrize(
     ("arguments", "kind", "says"),
     [
-        (([WRONG],  {"wrong-casual": "why"}), ValueError, "expected_failures must name checks, got 'wrong-casual'; there is none of this id. Did you mean 'wrong-causal'?"),
+        (([WRONG],  {"wrong-casual": "why"}), ValueError, "expected_failures must name checks, got 'wrong-casual'; there is no check with this identifier. Did you mean 'wrong-causal'?"),
         (([WRONG], {"wrong-causal": " "}), ValueError, "expected_failures must say why, got ' ' for 'wrong-causal'"),
         (([WRONG, WRONG], {}), ValueError, "parts must have different names, got two named 'wrong'"),
         ((["causal"], {}), TypeError, "part must be a padding rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, got 'causal' of type str"),

@@ -71,7 +71,7 @@ def test_what_is_written_from_its_own_source_alone_says_so():
     with pytest.raises(ConformanceError, match="must name the tensor that it refuses"):
         testing.check_file_format(attrs.evolve(sharded, declares=()))
     with pytest.raises(
-        cp.InvalidValueError, match=r"declares must be of own-source, got 'own-suorce'\. Did you mean 'own-source'"
+        cp.InvalidValueError, match=r"declares must contain only own-source, got 'own-suorce'\. Did you mean 'own-source'"
     ):
         attrs.evolve(sharded, declares={"own-suorce"})
 

@@ -51,7 +51,7 @@ LAYERS = {backend.name: attrs.evolve(backend, name="wrong") for backend in wrong
 BY_SHAPE = {  # fault -> what rejects it; all others differ from the reference
     "one output less": ("shapes", r"must have shape \(2, 8, 3\), got \(2, 8, 2\)"),
     "computes in another dtype": ("shapes", "the output for a batch of 2 of a float32 layer must be float32, got float(?!32)"),
-    "works in the caller's array": ("shapes", "run writes into the caller's array"),
+    "works in the caller's array": ("shapes", "run must not write into the caller's array"),
     wrong.STALE: ("assign", "the output differs from the float64 reference at"),
 }
 
@@ -140,30 +140,30 @@ def first_pads(layer, data):
 BACKENDS = {
     "no dtype": (numpy_backend(dtypes=()), "names", r"dtypes must be a tuple of names, got \(\)"),
     "a dtype that is none": (numpy_backend(dtypes=("single",)), "names", "dtypes must be of float64, float32, float16, bfloat16, got 'single'"),
-    "a layout of data": (numpy_backend(layout="NCW"), "names", "layout must name a layout of weights, got 'NCW'"),
+    "a layout of data": (numpy_backend(layout="NCW"), "names", "layout must be a weight layout, got the data layout 'NCW'"),
     "a framework that is not there": (numpy_backend(framework="nowhere_at_all"), "names", "its framework 'nowhere_at_all' is not installed"),
     "build without a device": (numpy_backend(build=lambda request, stream: None), "signatures", r"build must take \(request, stream, device\), but has"),
     "run of one argument": (numpy_backend(run=lambda layer: None), "signatures", r"run must take \(layer, data\), but has"),
     "gradients of two": (numpy_backend(gradients=lambda layer, data: None), "signatures", r"gradients must take \(layer, data, upstream\), but has"),
     "weight turned": (numpy_backend(parameters=transposed), "shapes", r"its weight must have shape \(8, \d, \d\), got \(\d, 8, \d\)"),
-    "no bias given": (numpy_backend(parameters=lambda layer: {"weight": layer.weight}), "shapes", r"parameters must give weight and bias, got \['weight'\]"),
+    "no bias given": (numpy_backend(parameters=lambda layer: {"weight": layer.weight}), "shapes", r"parameters must return weight and bias, got \['weight'\]"),
     "a list": (numpy_backend(run=lambda layer, data: layer(data).tolist()), "shapes", "the output for a batch of 2 must be a NumPy array, got list"),
     "refuses nothing": (numpy_backend(run=run_anything), "refusals", r"an input shorter than the kernel must be refused, got an output of shape \(1, 8, 1\)"),
     "refuses by accident": (numpy_backend(run=run_and_crash), "refusals", "an input shorter than the kernel must be refused by a ConvPolicyError, got AttributeError: "),
-    "any device": (numpy_backend(build=build_anywhere), "refusals", "a device that does not exist must be refused, and is taken"),
-    "seed ignored": (numpy_backend(build=build_unseeded), "initial-weights", "the initial weight of a float32 layer must be what the stream gives after seed 0, to the bit"),
+    "any device": (numpy_backend(build=build_anywhere), "refusals", "a device that does not exist must be refused, but is accepted"),
+    "seed ignored": (numpy_backend(build=build_unseeded), "initial-weights", "the initial weight of a float32 layer must be bit-identical to what the stream draws after seed 0"),
     "one length for all": (numpy_backend(run=first_pads), "lengths", r"the output must have shape|the output differs"),
-    "assign ignored": (numpy_backend(assign=lambda layer, values: None), "assign", "parameters must give the weight that assign wrote, to the bit"),
-    "capture of anything": (numpy_backend(capture=lambda layer: 3), "capture", "capture must give None for what is no layer of its framework"),
-    "capture of nothing": (numpy_backend(capture=lambda layer: None), "capture", "capture must take its own layers apart, got None"),
+    "assign ignored": (numpy_backend(assign=lambda layer, values: None), "assign", "parameters must return the weight that assign wrote, bit for bit"),
+    "capture of anything": (numpy_backend(capture=lambda layer: 3), "capture", "capture must return None for an object that is not a layer of its framework"),
+    "capture of nothing": (numpy_backend(capture=lambda layer: None), "capture", "capture must accept layers that the backend built, got None"),
     "captured sides swapped": (
         numpy_backend(capture=capture_of(policy=lambda found: found.policy.evolve(padding="valid"))), "capture", "it raises InvalidValueError: input of length . is too short|the output must have shape|the output differs",
     ),
     "captured weight rounded": (
-        numpy_backend(capture=capture_of(weight=lambda found: found.weight.astype("float16").astype(found.dtype))), "capture", "capture must give the layer's weight, to the bit",
+        numpy_backend(capture=capture_of(weight=lambda found: found.weight.astype("float16").astype(found.dtype))), "capture", "capture must return the layer's weight, bit for bit",
     ),
     "captured stride forgotten": (
-        numpy_backend(capture=capture_of(spec=lambda found: attrs.evolve(found.spec, stride=1))), "capture", "capture must give the sizes ConvSpec",
+        numpy_backend(capture=capture_of(spec=lambda found: attrs.evolve(found.spec, stride=1))), "capture", "capture must return the sizes ConvSpec",
     ),
     "gradient to the weight flipped": (
         numpy_backend(gradients=changed("weight", lambda values: values[..., ::-1])), "gradients-float32", "the gradient to the weight differs from the float64 reference at",

@@ -19,7 +19,7 @@ def broken(*_arguments):
 BROKEN = {
     "meaning": (Tide(reader=Reader(classes=(SourceClass(title="tide.Conv", parameters=CONV.parameters, positional=3, names=CONV.names,
                                                         meaning=broken),))), "reading tide.Conv"),
-    "channels": (Tide(reader=Reader(classes=(CONV,), channels=broken)), "following the channels of a page"),
+    "channels": (Tide(reader=Reader(classes=(CONV,), channels=broken)), "following the channels of a file"),
     "padding": (Tide(writer=Writer(classes=(TargetClass(code="Conv", names={}, padding=broken),), imports={}, sequence="{}")),
                 "writing Conv"),
     "initial": (Tide(writer=Writer(classes=(TargetClass(code="Conv", names={"bias": "bias"}, padding=padding),), imports={},
@@ -58,7 +58,7 @@ class Late:
 @pytest.mark.parametrize(("make", "sentence"), [
     (broken, "dialect 'late' of plugin 'stranger' failed to load: KeyError: 'seven'"),
     (lambda: None, "dialect 'late' of plugin 'stranger' failed to load: "),
-    (lambda: Dialect("early"), "dialect 'late' of plugin 'stranger' must be one of that name, got Dialect("),
+    (lambda: Dialect("early"), "dialect 'late' of plugin 'stranger' must have the kind 'dialect' and the name 'late', got Dialect("),
     (cp.lazy("convpolicy_absent", "dialect"), "dialect 'late' of plugin 'stranger' failed to load: ModuleNotFoundError: No module"),
 ])  # fmt: skip
 def test_a_dialect_that_does_not_load_is_reported_and_stops_nothing(register, make, sentence):

@@ -22,7 +22,7 @@ from tide import layers
 
 
 class SameLowerPad1d(tide.Layer):
-    \"\"\"Zeros for ceil(length / stride) outputs, an odd one on the left.\"\"\"
+    \"\"\"Pad with zeros to ceil(length / stride) outputs; an extra zero goes on the left.\"\"\"
 
     def __init__(self, kernel_size, stride, dilation):
         super().__init__()
@@ -38,8 +38,8 @@ class SameLowerPad1d(tide.Layer):
 
 # input: (batch, channels, length) here, (batch, length, channels) in flax
 # weight: axes OIW here, WIO in flax (O out, I in/groups, W kernel)
-# initial values: drawn from the laws of flax by another generator, so not the same numbers
-# initial weight: lecun_truncated_normal has no counterpart here, the default stands in
+# initial values: same distributions as in flax, other random numbers
+# initial weight: lecun_truncated_normal has no counterpart here, so the default is used
 layer = layers.Row(
     SameLowerPad1d(3, 2, 1),
     layers.Conv(2, 4, [3], step=2, pad="none", bias=b, device=here()),
@@ -103,7 +103,7 @@ def test_a_strangers_dialect_is_read(register):
         cp.translate("tide.Conv(2, 4, 3, twist=3)", "tide", "torch")
     with pytest.raises(cp.InvalidValueError, match=r"padding must be an integer, got 'same'"):
         cp.translate("tide.plain.Conv1(2, 4, 3, 'same')", "tide", "torch")
-    with pytest.raises(cp.InvalidValueError, match=r"it has some of tide: pass source="):
+    with pytest.raises(cp.InvalidValueError, match=r"it has layers of tide: pass source="):
         cp.translate_page(page)
     with pytest.raises(cp.InvalidValueError, match=r"got tide\.layers\.Linear; pass such a call"):
         cp.translate("layers.Linear(2, 4)", "tide", "torch")

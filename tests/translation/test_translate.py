@@ -19,7 +19,7 @@ from mindspore import nn
 from mindspore.common import initializer
 
 # weight: axes OI1W here, OIW in torch (O out, I in/groups, W kernel)
-# initial values: drawn from the laws of torch by another generator, so not the same numbers
+# initial values: same distributions as in torch, other random numbers
 layer = nn.SequentialCell([
     nn.ReflectionPad1d((1, 1)),
     nn.Conv1d(
@@ -35,7 +35,7 @@ PAGE_OF_MINDSPORE = """\
 from torch import nn
 
 # weight: axes OIW here, OI1W in mindspore (O out, I in/groups, W kernel)
-# initial values: drawn from the laws of mindspore by another generator, so not the same numbers
+# initial values: same distributions as in mindspore, other random numbers
 layer = nn.Conv1d(120, 240, 4, padding="same", bias=False)
 """
 
@@ -88,9 +88,9 @@ def test_calls(source, target, call, expected):
     ("keras", "mindspore", "Conv1D(4, 3, kernel_initializer=keras.initializers.RandomUniform(0.0, 1.0), input_shape=(9, 2))",
      ["initial weight: uniform has no counterpart"]),
     ("flax", "torch", "nnx.Conv(2, 4, 3, padding='CIRCULAR', precision='high', rngs=r)",
-     ["goes round it again and again", 'precision="high" is left out']),
+     ["repeats the input as often as needed", 'precision="high" is left out']),
     ("paddle", "torch", "nn.Conv1D(2, 4, 3, weight_attr=paddle.ParamAttr(learning_rate=0.5))", ["weight: learning_rate=0.5 is left out"]),
-    ("torch", "mindspore", "nn.Conv1d(2, 4, 3, padding=p)", ["padding is taken for a number of samples"]),
+    ("torch", "mindspore", "nn.Conv1d(2, 4, 3, padding=p)", ["padding is assumed to be a number of samples"]),
 ])  # fmt: skip
 def test_what_cannot_be_expressed_is_a_comment(source, target, call, notes):
     """Every difference that the target cannot express stands above the layer, as a comment."""
@@ -104,7 +104,7 @@ REFUSED = {
     "": "code must be a call",
     "nn.Conv1d(2, 3": "code must be Python",
     "nn.Linear(2, 3)": "code must call torch.nn.Conv1d, got torch.nn.Linear",
-    "mindspore.nn.Conv1d(2, 3, 4)": "which is mindspore's",
+    "mindspore.nn.Conv1d(2, 3, 4)": "which belongs to mindspore",
     "layers[0](2)": "by its name",
     "nn.Conv1d(" + "+".join(["1"] * 20000) + ", 2, 3)": "code must be Python|argument 1 must be a literal",  # by the recursion limit
     "nn.Conv1d(2, 3, \0)": "code must be Python",
@@ -124,8 +124,8 @@ REFUSED = {
     "nn.Conv1d(2, 3, 4, 2, 'same')": "stride must be 1",
     "nn.Conv1d(2, 3, 4, groups=2)": "divisible by groups",
     "nn.Conv1d(2, 3, 4, padding_mode='symmetric')": "padding_mode must be one of zeros",
-    "nn.Conv1d(2, 3, 4, padding_mode=mode)": "padding_mode must be written out here, got mode",
-    "nn.Conv1d(2, 3, 4, padding=p, padding_mode='reflect')": "padding must be written out here",
+    "nn.Conv1d(2, 3, 4, padding_mode=mode)": "padding_mode must be a literal here, got mode",
+    "nn.Conv1d(2, 3, 4, padding=p, padding_mode='reflect')": "padding must be a literal here",
     "nn.Conv1d(2, 3, k, padding='same', padding_mode='reflect')": "kernel_size must be a number here, got k",
     "nn.Conv1d(2, 3, 0)": "kernel_size must be at least 1",
     "nn.Conv1d(2, 3, 4.5)": "kernel_size must be an integer",
@@ -133,7 +133,7 @@ REFUSED = {
     "nn.Conv1d(0x" + "f" * 5000 + ", 3, 4)": r"argument 1 must be at most 2\*\*63 - 1, got an integer of 20000 bits",
     "nn.Conv1d(" + "9" * 400 + ", 3, 4)": r"argument 1 must be at most 2\*\*63 - 1, got an integer of 1329 bits",
     "nn.Conv1d(2, 3, 4, padding=1e999)": "padding must be finite, got inf",
-    "nn.Conv1d(2, 3, 4, padding={'name': 'causal'})": "padding must be a number or a word, got {'name': 'causal'}",
+    "nn.Conv1d(2, 3, 4, padding={'name': 'causal'})": "padding must be a number or a name, got {'name': 'causal'}",
     "nn.Conv1d(2, 3, 4, padding_mode=[1])": "padding_mode must be one of zeros",
     "nn.Conv1d(2, 3, " + "not " * 900 + "a)": "code must be Python|argument 3 must be a literal",
 }  # fmt: skip
@@ -156,10 +156,10 @@ def test_refusals(code):
     ("nn.Conv1d(2, 3, 4, padding=1)", "mindspore", "torch", "padding must be 0 unless pad_mode is 'pad'"),
     ("nn.Conv1d(2, 3, 4, weight_init='hi_normal')", "mindspore", "torch", "weight_init must be one of"),
     ("nn.Conv1d(2, 3, (4,))", "mindspore", "torch", "which MindSpore refuses"),
-    ("Conv1D(3, 4)", "keras", "torch", "in_channels must be given"),
-    ("nn.Conv1D(2, 3, 4, bias_attr=flag)", "paddle", "torch", "bias_attr must be written out"),
-    ("Conv1D(3, 4, activation=f, input_shape=(9, 2))", "keras", "torch", "activation must be written out"),
-    ("Conv1D(3, 4, activation='mish', input_shape=(9, 2))", "keras", "torch", "it cannot express"),
+    ("Conv1D(3, 4)", "keras", "torch", "in_channels is needed"),
+    ("nn.Conv1D(2, 3, 4, bias_attr=flag)", "paddle", "torch", "bias_attr must be a literal"),
+    ("Conv1D(3, 4, activation=f, input_shape=(9, 2))", "keras", "torch", "activation must be a literal"),
+    ("Conv1D(3, 4, activation='mish', input_shape=(9, 2))", "keras", "torch", "it does not have"),
     ("Conv1D(3, 4, 2, dilation_rate=2, input_shape=(9, 2))", "keras", "torch", "must not both be above 1"),
     ("nn.Conv1d(2, 3, 4, stride=2, dilation=2)", "torch", "keras", "must not both be above 1"),
     ("nn.Conv1d(2, 3, 4, stride=s, dilation=2)", "torch", "keras", "must not both be above 1"),

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("torch")
 
 
 class Odd(nn.Conv1d):
-    """Computes in a way of its own."""
+    """Computes something else than its base class."""
 
     def forward(self, x):
         """Twice what it should be."""
@@ -147,7 +147,7 @@ def test_bench(bench, timed):
         (("modles:build", "--input", "1,3,20"), "MODULE must be importable, got 'modles'"),
         (("models:bild", "--input", "1,3,20"), "Did you mean 'build'?"),
         (("models:number", "--input", "1,3,20"), "FACTORY must be a function of models, got 'number'"),
-        (("models:build", "--input", "1,x"), "--input must be a shape such as 1,80,600 or a .npy file, got '1,x'"),
+        (("models:build", "--input", "1,x"), "--input must be a shape or a .npy file, got '1,x'"),
         (("models:build", "--input", "1,-3"), "--input must be a shape"),
         (("models:build", "--input", "text.npy"), "--input must be a .npy file of numbers, got 'text.npy'"),
         (("models:build", "--input", "pickled.npy"), "--input must be a .npy file of numbers, got 'pickled.npy'"),
@@ -156,7 +156,7 @@ def test_bench(bench, timed):
     ],
 )
 def test_bench_refuses(bench, words, says):
-    """Bad words end in one sentence and status 2."""
+    """Invalid arguments end in one sentence and status 2."""
     result = bench(*words)
     assert result.exit_code == 2
     assert says in result.stderr

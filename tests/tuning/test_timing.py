@@ -78,7 +78,7 @@ def test_what_exceeds_the_limit_is_measured_again(monkeypatch):
 
 
 def test_the_command_writes_its_report(tmp_path):
-    """The benchmark runs: a section in a process of its own, then JSON and Markdown with every case."""
+    """The benchmark runs a section in a separate process and writes every case to JSON and Markdown."""
     words = [sys.executable, ROOT / "benchmarks" / "speed.py", "--rounds", "3", "--section", "overhead", "--output", tmp_path]
     printed = subprocess.run(words, check=True, capture_output=True, text=True, encoding="utf-8").stdout
     document = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))

@@ -209,7 +209,7 @@ def test_the_report(untuned, timed, capsys):
     printed = capsys.readouterr().out
     lines = str(found).splitlines()
     assert printed == str(found) + "\n"
-    assert lines[0].split() == ["layer", "lowering", "before", "µs", "after", "µs", "ratio", "difference"]
+    assert lines[0].split() == ["layer", "implementation", "before", "µs", "after", "µs", "ratio", "difference"]
     assert lines[1].split()[:5] == ["pointwise", "matmul", "1000000", "500000", "0.50"]
     assert lines[2].split()[:2] == ["depthwise", "1000000"]
     assert lines[2].endswith("its own implementation is the fastest")

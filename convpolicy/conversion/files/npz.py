@@ -1,4 +1,4 @@
-"""NumPy archives, member by member; nothing in them is ever unpickled."""
+"""Read and write NumPy's ``.npz`` archives, array by array and without unpickling."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from convpolicy.conversion.tensors import (
 )
 from convpolicy.errors import InvalidValueError
 
-npy: Any = npy_format  # it has no types
+npy: Any = npy_format  # the module has no type annotations
 MEMBER = ".npy"
 MAX_NAME = 65_535  # bytes of the name of a member of a zip file
 FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, SyntaxError, MemoryError)
@@ -38,13 +38,13 @@ HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 class NpzReader(Reader):
-    """One ``.npz`` file.
+    """Read a ``.npz`` file.
 
-    NumPy has no bfloat16: libraries that have it store its two bytes as ``|V2``, and the file does not say what they mean. Such a
-    tensor is copied, never cast, unless a subclass knows what its framework stores so.
+    NumPy has no bfloat16. Libraries that have it store its two bytes as ``|V2``, and the file does not record what they mean. Such a
+    tensor is copied, never cast. A subclass for a framework can define what its framework stores in this way.
 
     Attributes:
-        dtypes: NumPy's name of a dtype -> what it means in these files, e.g. ``{"|V2": "bfloat16"}``.
+        dtypes: NumPy's string for a dtype, with the dtype that it means in these files, such as ``{"|V2": "bfloat16"}``.
     """
 
     title = "npz"
@@ -62,27 +62,29 @@ class NpzReader(Reader):
 
     def _entry(self, info: zipfile.ZipInfo) -> Entry:
         if not info.filename.endswith(MEMBER):
-            raise InvalidValueError(f"{self.path} holds {info.filename!r}, which is no array; take it out.")
+            raise InvalidValueError(f"{self.path} contains {info.filename!r}, which is not an array; remove it.")
         if escapes(info.filename):
-            raise InvalidValueError(f"{self.path} holds {info.filename!r}, a path out of its folder; rename it.")
+            raise InvalidValueError(f"{self.path} contains {info.filename!r}, a path outside its folder; rename it.")
         with self._archive.open(info) as file:
             shape, _by_columns, dtype = _header(file)
             size = info.file_size - file.tell()
         name = info.filename.removesuffix(MEMBER)
         if dtype.hasobject:
-            raise InvalidValueError(f"{self.path} holds {name!r} as pickled objects, which could run code; save it as numbers.")
-        if dtype.names is not None:
-            raise InvalidValueError(f"{self.path} holds {name!r} as records; save each field as an array of its own.")
-        little = dtype.newbyteorder("<")
-        made = entry(name, shape, NAMES.get(little) or self.dtypes.get(little.str, little.str))
-        if made.size != size:
             raise InvalidValueError(
-                f"{self.path} is not whole: {name!r} needs {made.size} bytes, got {size}; fetch or save it anew."
+                f"{self.path} contains {name!r} as pickled objects, which could run code; save it as numbers."
             )
-        return made
+        if dtype.names is not None:
+            raise InvalidValueError(f"{self.path} contains {name!r} as records; save each field as a separate array.")
+        little = dtype.newbyteorder("<")
+        row = entry(name, shape, NAMES.get(little) or self.dtypes.get(little.str, little.str))
+        if row.size != size:
+            raise InvalidValueError(
+                f"{self.path} is damaged: {name!r} needs {row.size} bytes, got {size}; download or save it again."
+            )
+        return row
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
-        """Yield the bytes of an array; one stored by columns or big-endian is read whole."""
+        """Yield the bytes of an array; one that is big-endian or in Fortran order is read as a whole."""
         with reading(self.path, self.title, *FAULTS), self._archive.open(entry.name + MEMBER) as file:
             _shape, by_columns, dtype = _header(file)
             if not by_columns and dtype == dtype.newbyteorder("<"):
@@ -90,7 +92,7 @@ class NpzReader(Reader):
                 while piece := file.read(PIECE):
                     count += len(piece)
                     yield piece
-                if count != entry.size:  # the archive's table of contents claimed more than there is
+                if count != entry.size:  # the archive's table of contents claims more bytes than the file has
                     raise EOFError(f"{entry.name!r} needs {entry.size} bytes, got {count}")
                 return
         with reading(self.path, self.title, *FAULTS), self._archive.open(entry.name + MEMBER) as file:
@@ -105,16 +107,16 @@ class NpzReader(Reader):
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(file)
     if version not in HEADERS:
-        raise ValueError(f"arrays of format {version} are not read")
+        raise ValueError(f"arrays of format {version} are not supported")
     header: tuple[tuple[int, ...], bool, np.dtype[Any]] = HEADERS[version](file)
     return header
 
 
 class NpzWriter(Writer):
-    """One ``.npz`` file, not compressed; byte by byte what ``numpy.savez`` writes of the same arrays.
+    """Write an uncompressed ``.npz`` file, byte for byte as ``numpy.savez`` writes the same arrays.
 
     Attributes:
-        dtypes: see `NpzReader`; such tensors are stored under NumPy's name.
+        dtypes: as in `NpzReader`; such tensors are stored with NumPy's dtype.
     """
 
     title = "npz"
@@ -126,14 +128,14 @@ class NpzWriter(Writer):
             self._stored(row)
             check_array(row, "an .npz file")
             if escapes(row.name):
-                raise InvalidValueError(f"an .npz file with {row.name!r} would lead out of its folder; rename it in a map.")
+                raise InvalidValueError(f"an .npz file cannot store {row.name!r}, a path outside its folder; rename it in a map.")
             if len(f"{row.name}{MEMBER}".encode()) > MAX_NAME:
                 raise InvalidValueError(
-                    f"an .npz file has no name of {len(row.name.encode())} bytes, as {row.name[:40] + '…'!r} has; rename it in a map."
+                    f"an .npz file cannot store a name of {len(row.name.encode())} bytes, {row.name[:40] + '…'!r}; rename it in a map."
                 )
             if row.name + MEMBER in names:
                 raise InvalidValueError(
-                    f"an .npz file cannot tell {row.name!r} from {row.name + MEMBER!r}, as NumPy finds both by either; rename one in a map."
+                    f"an .npz file cannot store both {row.name!r} and {row.name + MEMBER!r}, which NumPy confuses; rename one in a map."
                 )
         self._file = job.path.open("xb")
         self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED, allowZip64=True)
@@ -141,11 +143,11 @@ class NpzWriter(Writer):
     def _stored(self, entry: Entry) -> np.dtype[Any]:
         if entry.dtype in self.dtypes:
             raise InvalidValueError(
-                f"{entry.dtype} means {self.dtypes[entry.dtype]} in such an .npz file, and {entry.name!r} is of that dtype without a "
-                f"meaning; {UNNAMED}."
+                f"{entry.name!r} has dtype {entry.dtype}, which would be read as {self.dtypes[entry.dtype]} from this .npz file; "
+                f"{UNNAMED}."
             )
-        word = {name: word for word, name in self.dtypes.items()}.get(entry.dtype)
-        return numpys_own(entry, ".npz") if word is None else np.dtype(word)
+        numpy_name = {name: numpy_name for numpy_name, name in self.dtypes.items()}.get(entry.dtype)
+        return numpys_own(entry, ".npz") if numpy_name is None else np.dtype(numpy_name)
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
         """Add one member."""
@@ -161,7 +163,7 @@ class NpzWriter(Writer):
         self._file.close()
 
     def close(self) -> None:
-        """Close the file; after an error the archive may be incomplete, which the disk may be too full to record."""
+        """Close the file, also after an error on a full disk."""
         with contextlib.suppress(OSError, ValueError):
             self._archive.close()
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Checkpoint files that belong to no framework: safetensors, alone and in shards, and NumPy's archives."""
+"""File formats of no single framework: safetensors, in one file or in shards, and NumPy's archives."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from convpolicy.conversion.formats import FileFormat
 from convpolicy.registry.deferred import lazy
 from convpolicy.registry.marks import hookimpl
 
-ROOM = "convpolicy.conversion.files"
+FOLDER = "convpolicy.conversion.files"
 
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return ``.safetensors``, ``.safetensors.index.json`` and ``.npz``."""
+    """Register ``.safetensors``, ``.safetensors.index.json`` and ``.npz``."""
     return [
         FileFormat(
             ".safetensors",
-            lazy(f"{ROOM}.safetensors", "SafetensorsReader"),
-            lazy(f"{ROOM}.safetensors", "SafetensorsWriter"),
+            lazy(f"{FOLDER}.safetensors", "SafetensorsReader"),
+            lazy(f"{FOLDER}.safetensors", "SafetensorsWriter"),
             package="safetensors",
             description="Safetensors, read and written tensor by tensor.",
         ),
         FileFormat(
             ".safetensors.index.json",
-            lazy(f"{ROOM}.sharded", "ShardedReader"),
-            lazy(f"{ROOM}.sharded", "ShardedWriter"),
+            lazy(f"{FOLDER}.sharded", "ShardedReader"),
+            lazy(f"{FOLDER}.sharded", "ShardedWriter"),
             package="safetensors",
             declares={"own-source"},
-            description="Safetensors in several files under an index.",
+            description="Safetensors in several files with an index.",
         ),
         FileFormat(
             ".npz",
-            lazy(f"{ROOM}.npz", "NpzReader"),
-            lazy(f"{ROOM}.npz", "NpzWriter"),
+            lazy(f"{FOLDER}.npz", "NpzReader"),
+            lazy(f"{FOLDER}.npz", "NpzWriter"),
             keeps_metadata=False,
-            description="NumPy archives, read and written array by array; they hold no metadata.",
+            description="NumPy archives, read and written array by array, without metadata.",
         ),
     ]

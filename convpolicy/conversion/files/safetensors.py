@@ -1,4 +1,4 @@
-"""Safetensors: the library judges the header, the bytes are read and written tensor by tensor."""
+"""Read and write safetensors files, tensor by tensor. The ``safetensors`` library checks the header."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Rea
 from convpolicy.errors import InvalidValueError
 
 METADATA = "__metadata__"
-WORDS = {
+DTYPE_NAMES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16",
     "uint8": "U8", "bool": "BOOL", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0",
     "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ",
 }  # fmt: skip
-DTYPES = {word: name for name, word in WORDS.items()}
+DTYPES = {short: name for name, short in DTYPE_NAMES.items()}
 MAX_HEADER = 100_000_000  # bytes that the library reads; safetensors/src/tensor.rs, MAX_HEADER_SIZE
-OURS = "safetensors:"  # before a dtype word that only safetensors knows, e.g. one of four bits
+OURS = "safetensors:"  # before the name of a dtype that only safetensors has, such as one of four bits
 
 
 class SafetensorsReader(Reader):
-    """One ``.safetensors`` file; its tensors in the order of their bytes."""
+    """Read a ``.safetensors`` file; the entries are in the order of their bytes."""
 
     title = "safetensors"
 
@@ -58,10 +58,10 @@ class SafetensorsReader(Reader):
         from safetensors import SafetensorError, safe_open
 
         with reading(self.path, self.title, SafetensorError), safe_open(str(self.path), "numpy"):
-            pass  # sizes, offsets, overlaps and dtypes hold, and the file ends where its last tensor does
+            pass  # the library has checked sizes, offsets, overlaps, dtypes and the end of the file
         length = int.from_bytes(self._file.read(8), "little")
         self._start = 8 + length
-        header: dict[str, Any] = json.loads(self._file.read(length))  # parsed by the library above, which limits its depth
+        header: dict[str, Any] = json.loads(self._file.read(length))  # the library above has parsed it, with limited depth
         return header
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
@@ -72,7 +72,7 @@ class SafetensorsReader(Reader):
             with reading(self.path, self.title):
                 count = self._file.readinto(self._buffer[: min(left, PIECE)])
             if not count:
-                raise InvalidValueError(f"{self.path} was cut while it was read, inside {entry.name!r}; start again.")
+                raise InvalidValueError(f"{self.path} was truncated while it was read, inside {entry.name!r}; start again.")
             yield self._buffer[:count]
             at, left = at + count, left - count
 
@@ -81,22 +81,22 @@ class SafetensorsReader(Reader):
         self._file.close()
 
 
-def word_of(entry: Entry) -> str:
-    """Return safetensors' word for the dtype of an entry.
+def dtype_name(entry: Entry) -> str:
+    """Return the safetensors name of an entry's dtype, such as ``"F32"``.
 
     Raises:
-        InvalidValueError: it has none; names the tensor.
+        InvalidValueError: safetensors does not have the dtype; the message names the tensor.
     """
     if entry.dtype.startswith(OURS):
         return entry.dtype.removeprefix(OURS)
-    if entry.dtype not in WORDS:
+    if entry.dtype not in DTYPE_NAMES:
         hint = f"; {UNNAMED}" if is_unnamed(entry.dtype) else "; choose an .npz file"
-        raise InvalidValueError(f"safetensors has no dtype {entry.dtype}, which {entry.name!r} is{hint}.")
-    return WORDS[entry.dtype]
+        raise InvalidValueError(f"safetensors cannot store dtype {entry.dtype}, which {entry.name!r} has{hint}.")
+    return DTYPE_NAMES[entry.dtype]
 
 
 class SafetensorsWriter(Writer):
-    """One ``.safetensors`` file: the header first, then each tensor; byte by byte what the library writes of the same."""
+    """Write a ``.safetensors`` file, byte for byte as the library writes the same tensors."""
 
     title = "safetensors"
 
@@ -107,13 +107,13 @@ class SafetensorsWriter(Writer):
             if row.name == METADATA:
                 raise InvalidValueError(f"safetensors reserves the name {METADATA!r}, which a tensor has; rename it in a map.")
             check_lengths(row)
-            header[row.name] = {"dtype": word_of(row), "shape": row.shape, "data_offsets": (at, at + row.size)}
+            header[row.name] = {"dtype": dtype_name(row), "shape": row.shape, "data_offsets": (at, at + row.size)}
             at += row.size
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         if len(text) > MAX_HEADER:
             raise InvalidValueError(
-                f"names and shapes of the tensors need {len(text)} bytes, and safetensors reads at most {MAX_HEADER}; choose an .npz file."
+                f"names and shapes of the tensors need {len(text)} bytes, of at most {MAX_HEADER} in safetensors; choose an .npz file."
             )
         self._file = io.FileIO(job.path, "xb")
         try:
@@ -123,7 +123,7 @@ class SafetensorsWriter(Writer):
             raise
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
-        """Append the bytes."""
+        """Append the bytes of the next tensor."""
         for piece in pieces:
             self._put(piece)
 
@@ -138,19 +138,19 @@ class SafetensorsWriter(Writer):
 
 
 def check_lengths(row: Entry) -> None:
-    """Refuse a shape whose lengths, multiplied in order, leave 64 bits, as the library multiplies them.
+    """Refuse a shape whose product overflows 64 bits when the library multiplies the lengths in order.
 
     Raises:
-        InvalidValueError: names the tensor.
+        InvalidValueError: the message names the tensor.
     """
     if max(itertools.accumulate(row.shape, operator.mul), default=1) >= 2**64:
         raise InvalidValueError(
-            f"safetensors has no shape {row.shape}, which {row.name!r} has: it is too large for 64 bits; choose another kind of file."
+            f"safetensors cannot store {row.name!r} of shape {row.shape}, which is too large for 64 bits; choose another file format."
         )
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Return entries so that each starts at a multiple of its element size: in their order, or the widest first."""
+    """Return entries in an order that aligns each to its element size: their own order if it does, else the widest first."""
     rows = list(entries)
     at = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Safetensors in several files under an index, as large models come."""
+"""Read and write sharded safetensors: several files and an index, as large models are published."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INDEX = ".safetensors.index.json"
 
 
 class ShardedReader(Reader):
-    """One ``.safetensors.index.json`` file and the files it names, which stand in its folder."""
+    """Read a ``.safetensors.index.json`` file and the shards that it lists, which must be in its folder."""
 
     title = "index"
 
@@ -25,17 +25,19 @@ class ShardedReader(Reader):
         try:
             text = path.read_text(encoding="utf-8")
             self.index: dict[str, Any] = json.loads(text)
-        except (ValueError, RecursionError) as error:  # broken syntax, bad UTF-8, brackets without end
-            raise InvalidValueError(f"{path} is no JSON: {error}; fetch or save it anew.") from error
+        except (ValueError, RecursionError) as error:  # invalid syntax, invalid UTF-8, too many brackets
+            raise InvalidValueError(f"{path} is not valid JSON: {error}; download or save it again.") from error
         places = self.index.get("weight_map") if isinstance(self.index, dict) else None
         if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
-            raise InvalidValueError(f"{path} must hold a 'weight_map' of tensor names to file names; fetch or save it anew.")
+            raise InvalidValueError(
+                f"{path} must contain a 'weight_map' of tensor names to file names; download or save it again."
+            )
         if not isinstance(self.index.get("metadata") or {}, dict):
-            raise InvalidValueError(f"{path} must hold a table under 'metadata', got {self.index['metadata']!r}; correct it.")
+            raise InvalidValueError(f"{path} must contain a table under 'metadata', got {self.index['metadata']!r}; correct it.")
         size = (self.index.get("metadata") or {}).get("total_size", 0)
         if isinstance(size, bool) or not isinstance(size, (int, float)) or not 0 <= size < 2**63:
             raise InvalidValueError(
-                f"{path} must hold a number of bytes under 'total_size', got {size!r}; correct it or take it out."
+                f"{path} must contain a number of bytes under 'total_size', got {size!r}; correct or remove it."
             )
         self.ends = text[len(text.rstrip()) :]
         self.places: dict[str, str] = places
@@ -59,46 +61,50 @@ class ShardedReader(Reader):
         file = self.path.parent / name
         if any(sign in "/\\:" or not sign.isprintable() for sign in name) or not name.endswith(".safetensors"):
             raise InvalidValueError(
-                f"{self.path} names {name!r}, which must be a .safetensors file in its own folder; move it there."
+                f"{self.path} lists {name!r}, which must be a .safetensors file in the same folder; move it there."
             )
         if file.resolve().parent != self.path.parent.resolve():
             raise InvalidValueError(
-                f"{self.path} names {name!r}, a link out of its folder to {file.resolve()}; copy the file there."
+                f"{self.path} lists {name!r}, a link to {file.resolve()} outside its folder; copy the file into the folder."
             )
         return file
 
     def _check(self) -> None:
-        held = {entry.name: name for name, shard in self.shards.items() for entry in shard.entries}
+        shard_of = {entry.name: name for name, shard in self.shards.items() for entry in shard.entries}
         count = sum(len(shard.entries) for shard in self.shards.values())
-        wrong = sorted(name for name in {*held, *self.places} if held.get(name) != self.places.get(name))
-        if wrong or count != len(held):
-            raise InvalidValueError(f"{self.path} and its files do not agree about {wrong[:3] or 'a name'}; fetch them anew.")
+        wrong = sorted(name for name in {*shard_of, *self.places} if shard_of.get(name) != self.places.get(name))
+        if wrong or count != len(shard_of):
+            raise InvalidValueError(
+                f"{self.path} and its shards do not agree about {wrong[:3] or 'a name'}; download them again."
+            )
 
     def pieces(self, entry: Entry) -> Iterator[Piece]:
         """Yield the bytes of a tensor."""
         return self.shards[entry.part].pieces(entry)
 
     def close(self) -> None:
-        """Close every file."""
+        """Close every shard."""
         for shard in self.shards.values():
             shard.close()
 
 
 class ShardedWriter(Writer):
-    """Files like the source's, each with its own metadata, and the index, which holds the stamp and gets its name last."""
+    """Write the same shards as in the input, each with its metadata, and then the index, which contains the stamp."""
 
     title = "index"
 
     def __init__(self, job: Job) -> None:
         if not isinstance(job.reader, ShardedReader):
-            raise InvalidValueError("an index is written for sharded input only; name one .safetensors file as the output.")
+            raise InvalidValueError(
+                "an index can only be written for sharded input; choose a single .safetensors file as the output."
+            )
         self._job, self._reader = job, job.reader
         self._paths = {name: job.sibling(name) for name in self._reader.shards}
         self._part = ""
         self._writer: SafetensorsWriter | None = None
 
     def write(self, entry: Entry, pieces: Iterable[Piece]) -> None:
-        """Append to the file of its part, which is opened at its first tensor."""
+        """Append the tensor to its shard, which is created at its first tensor."""
         if self._writer is None or entry.part != self._part:
             self.close()
             self._part = entry.part
@@ -108,7 +114,7 @@ class ShardedWriter(Writer):
         self._writer.write(entry, pieces)
 
     def finish(self) -> None:
-        """Write the index, its keys in the source's order."""
+        """Write the index, with its keys in the order of the input."""
         rows = self._job.entries
         if len(rows) == len(self._reader.entries):
             renamed = {old.name: new for old, new in zip(self._reader.entries, rows)}
@@ -126,17 +132,17 @@ class ShardedWriter(Writer):
             index["metadata"] = about
         with self._job.path.open("x", encoding="utf-8") as file:
             file.write(json.dumps(index, indent=2, ensure_ascii=False) + self._reader.ends)
-        for name in _named_by_it_alone(self._job.path.with_name(self._job.name_of(self._job.path))) - {*names.values()}:
+        for name in _files_of_this_index_only(self._job.path.with_name(self._job.name_of(self._job.path))) - {*names.values()}:
             self._job.remove_afterwards(name)
 
     def close(self) -> None:
-        """Close the file in hand."""
+        """Close the shard that is being written."""
         if self._writer is not None:
             self._writer.close()
 
 
-def _named_by_it_alone(path: Path) -> set[str]:
-    """Return the files that an index names and no other index in its folder does; none where one of these cannot be read."""
+def _files_of_this_index_only(path: Path) -> set[str]:
+    """Return the files that no other index in the folder lists; an empty set when one of the indices cannot be read."""
     try:
         places = {
             file: set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()) for file in _indices(path.parent)

@@ -1,4 +1,4 @@
-"""Policies of papers: one file each beside this one, read when its name is first asked for."""
+"""Policies of published models: one TOML file each in this folder, read on first use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIX = ".toml"
 
 
 def _read(file_name: str) -> Policy:
-    from convpolicy.core.named import read_policy  # cattrs and tomlkit come with the first paper
+    from convpolicy.core.named import read_policy  # imported late, with tomlkit, for the first policy of a paper
 
     text = files(__name__).joinpath(file_name).read_text(encoding="utf-8")
     return read_policy(text, file_name)
@@ -22,6 +22,6 @@ def _read(file_name: str) -> Policy:
 
 @hookimpl
 def convpolicy_policies() -> list[Deferred]:
-    """Return the policies of papers, unread."""
+    """Return the policies of published models; their files are read on first use."""
     names = sorted(file.name for file in files(__name__).iterdir() if file.name.endswith(SUFFIX))
     return [Deferred("policy", PREFIX + name.removesuffix(SUFFIX), partial(_read, name)) for name in names]

@@ -171,7 +171,7 @@ REFUSED = {
     "nn.Conv1d(4, 8, 3, padding='same')": "padding must be an integer, got 'same'",
     "nn.Conv1d(4, 8, 3, padding=-1)": "padding must be 0 or more, got -1, which crops the input in MLX",
     "nn.Conv1d(4, 8, 3, padding_mode='reflect')": "mlx.nn.Conv1d has no argument 'padding_mode'",
-    "nn.ConvTranspose1d(4, 8, 3)": "mlx.nn.ConvTranspose1d is not read: transposed convolutions",
+    "nn.ConvTranspose1d(4, 8, 3)": "mlx.nn.ConvTranspose1d cannot be translated: transposed convolutions",
 }
 
 
@@ -240,6 +240,6 @@ def test_what_stands_around_a_call():
     assert [row.code is not None for row in rows] == [True, False, False, False]
     assert "float16" in rows[0].code
     assert (
-        "not certainly mlx.nn.Conv1d"
+        "may not be mlx.nn.Conv1d"
         in cp.translate_page("from .layers import Conv1d\na = Conv1d(4, 8, 3)", "mlx", "torch")[0].reason
     )

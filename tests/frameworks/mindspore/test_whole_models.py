@@ -75,6 +75,6 @@ def test_convert(tmp_path):
         assert np.array_equal(found[f"{number}.weight"], own[number].weight.asnumpy()[:, :, 0])
     assert found["3.weight"].shape == own[3].weight.shape
     assert any(
-        "'3.weight' is copied as it is: layer Conv1dTranspose cannot be captured: it is a transposed convolution" in note
+        "'3.weight' is copied unchanged: layer Conv1dTranspose cannot be captured: it is a transposed convolution" in note
         for note in done.notes
     )

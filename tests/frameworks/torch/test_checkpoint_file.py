@@ -64,7 +64,7 @@ def test_two_paths_that_are_one_without_wrappers(tmp_path):
     """Which of them a layer is is not known, so neither is taken."""
     own = nn.Conv1d(4, 6, 3)
     torch.save({"module.a.weight": own.weight, "_orig_mod.a.weight": own.weight.flip(0)}, tmp_path / "a.pt")
-    with pytest.raises(cp.InvalidValueError, match="layers has 'a', but the file has no 'weight' of it"):
+    with pytest.raises(cp.InvalidValueError, match="layers has 'a', for which the file has no 'weight'"):
         cp.convert(tmp_path / "a.pt", tmp_path / "b.safetensors", layers={"a": own}, **WORDS)
 
 
@@ -95,7 +95,7 @@ def test_a_guess_of_real_modules(bias, tmp_path):
         assert np.array_equal(found[f"{path}.kernel"], getattr(own, path).weight.detach().numpy().transpose(2, 1, 0))
     for name in ("up.weight", "decoder.conv.weight", "same.weight", "pos.weight", "bilinear.weight"):
         assert np.array_equal(found[name], own.state_dict()[name].numpy())
-    assert sum("copied as it is" in note for note in done.notes) >= 3
+    assert sum("copied unchanged" in note for note in done.notes) >= 3
 
 
 def test_dtypes_that_only_torch_has(tmp_path):
@@ -107,7 +107,7 @@ def test_dtypes_that_only_torch_has(tmp_path):
     cp.convert(tmp_path / "a.pt", tmp_path / "b.pt", **words)
     assert torch.load(tmp_path / "b.pt", weights_only=True)["c"].dtype == torch.complex32
     for suffix in (".npz", ".safetensors"):
-        with pytest.raises(cp.InvalidValueError, match="has no dtype complex32, which 'c' is"):
+        with pytest.raises(cp.InvalidValueError, match="cannot store dtype complex32, which 'c' has"):
             cp.convert(tmp_path / "a.pt", tmp_path / f"c{suffix}", **words)
 
 
@@ -115,7 +115,7 @@ def test_expanded_tensors(tmp_path):
     """A tensor of 40 TB in a file of 2 KB is refused by its size; one of 4 MB is written as the numbers it has."""
     weight = torch.randn(6, 3, 5)
     torch.save({"conv.weight": weight, "x": torch.zeros(1).expand(10**13)}, tmp_path / "a.pt")
-    with pytest.raises(cp.InvalidValueError, match=r"a\.pt has \d+ bytes and claims 40000000000360 bytes of content"):
+    with pytest.raises(cp.InvalidValueError, match=r"a\.pt has \d+ bytes and claims to contain 40000000000360 bytes"):
         cp.convert(tmp_path / "a.pt", tmp_path / "b.npz", guess=True, **WORDS)
     torch.save({"conv.weight": weight, "x": torch.ones(1).expand(10**6)}, tmp_path / "a.pt")
     cp.convert(tmp_path / "a.pt", tmp_path / "b.npz", guess=True, **WORDS)

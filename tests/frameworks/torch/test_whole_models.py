@@ -73,7 +73,7 @@ def quantized():
 
 @pytest.mark.filterwarnings("ignore")  # torch says that these tools are old
 @pytest.mark.parametrize(("make", "says"), [
-    (Causal, "Causal, which contains 'conv' and may compute more than that; take the convolutions alone"),
+    (Causal, "Causal, which contains 'conv' and may compute more than that; pass one convolution"),
     (lambda: nn.ConvTranspose1d(4, 4, 3), "ConvTranspose1d cannot be captured: it is a transposed convolution"),
     (lambda: torch.jit.script(nn.Conv1d(4, 4, 3)), "it is scripted or traced; capture the module that it was made from"),
     (lambda: torch.jit.trace(nn.Conv1d(4, 4, 3), torch.zeros(1, 4, 9)), "it is scripted or traced"),

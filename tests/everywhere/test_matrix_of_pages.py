@@ -1,4 +1,4 @@
-"""All policies on all backends, those of the plugins too, and that the README shows it."""
+"""All policies on all backends, those of the plugins too, and that docs/understand/exact.md shows it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ pytestmark = pytest.mark.needs("torch", "mindspore", "keras", "tensorflow", "fla
 INSTALLED = {name: value for name, value in os.environ.items() if name != "CONVPOLICY_LOAD_PLUGINS"}  # all of them
 
 
-def test_every_policy_runs_on_every_backend_as_the_readme_shows():
-    """No cell is empty or fails; a framework on its own backend is exact; the README shows these policies, backends and verdicts."""
+def test_every_policy_runs_on_every_backend_as_the_page_shows():
+    """No cell is empty or fails; a framework on its own backend is exact; the page shows these policies, backends and verdicts."""
     words = [sys.executable, "-m", "convpolicy", "verify", "--matrix", "--json"]
     found = json.loads(subprocess.run(words, cwd=ROOT, env=INSTALLED, capture_output=True, text=True, check=False).stdout)
     cells = {(cell["policy"], cell["backend"]): cell for cell in found["cells"] if cell["verdict"] != "not checked"}
     assert found["failed"] == 0
     assert {cell["verdict"] for cell in cells.values()} == {"exact", "within tolerance"}
     assert {cell["policy"] for cell in found["cells"]} - {policy for policy, _backend in cells} == {"mindspore@2.0", "mlx@0.32.3"}
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- made by docs/make_matrix.py -->\n")[1]
+    text = (
+        (ROOT / "docs" / "understand" / "exact.md").read_text(encoding="utf-8").split("<!-- made by docs/make_matrix.py -->\n")[1]
+    )
     head, _line, *rows = [re.findall(r"[^|*\\\s]+", line) for line in text.split("<!--")[0].splitlines()]
     shown = {(row[0], backend): cell for row in rows for backend, cell in zip(head[1:], row[1:])}
     assert set(shown) == set(cells)

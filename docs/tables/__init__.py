@@ -1,0 +1,1 @@
+"""The tables of the pages, each one computed: `frameworks`, `rules`, `policy_files`."""
