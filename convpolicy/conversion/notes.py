@@ -35,20 +35,24 @@ def notes(
         yield f"a {writes.suffix} file has no metadata, so the output does not record what it was converted from."
     for reason in dict.fromkeys(left.values()):
         name, *others = (name for name, other_reason in left.items() if other_reason == reason)
-        more = f" (as are {len(others)} others)" if others else ""
+        more = f" (as {_are(len(others))})" if others else ""
         yield f"{name!r} is copied unchanged{more}: {reason}" + ("" if reason.endswith(".") else ".")
     unnamed = [row.old for row in rows if is_unnamed(row.old.dtype)]
     if unnamed:
-        yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as are {len(unnamed) - 1} others, and is copied byte by byte: {UNNAMED}."
+        yield f"{unnamed[0].name!r} is {unnamed[0].dtype}, as {_are(len(unnamed) - 1)}, and is copied byte by byte: {UNNAMED}."
     normed = [row for row in rows if row.move is not None and row.move.part == "v"]
     if normed and source.name != target.name:
         yield (
-            f"weight normalisation of {len(normed)} weights is kept: each weight is two tensors, with the axes of both moved; "
+            f"weight normalization is kept ({len(normed)} weight{'s' * (len(normed) > 1)}): each weight is two tensors, with the axes of both moved; "
             "fold_weight_norm merges them into one plain weight."
         )
     yield from _of_wrappers(rows)
     if source.framework and target.framework and source.framework != target.framework:
         yield from _of_other_layers(rows, left, source, target)
+
+
+def _are(others: int) -> str:
+    return "is 1 other" if others == 1 else f"are {others} others"
 
 
 def _of_wrappers(rows: Iterable[Row]) -> Iterator[str]:

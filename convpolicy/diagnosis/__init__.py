@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convpolicy.diagnosis.change import Change
 from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
-from convpolicy.diagnosis.observation import Observation, Side, check_input, observe
+from convpolicy.diagnosis.observation import Observation, Side, check_input, dtype_of, observe
 from convpolicy.diagnosis.report import EQUAL, Alternative, Cause, Diagnosis, Difference, counted
 from convpolicy.diagnosis.search import SearchResult, Steps, search
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
@@ -32,7 +32,7 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
         a: the first layer, in one of these forms:
 
             - a native layer or a `Capture`
-            - a function of a NumPy array (batch, channels, length)
+            - a function of a NumPy array (batch, channels, length), which receives ``x`` in its own dtype
             - an output, as an array (batch, out, length_out)
         b: the second layer, in one of these forms. `capture` must accept at least one of the two layers.
         x: the input, real numbers (batch, channels, length), whatever axis order the frameworks use. It is rounded to the dtype of
@@ -45,11 +45,11 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
         InvalidTypeError, InvalidValueError: ``x`` or an output has the wrong axes or is not finite, the layers have different
             channel counts, or neither can be captured. The message names the argument, the value and the fix.
     """
-    x = check_input(x)
+    dtype, x = dtype_of(x), check_input(x)
     layers = Side.of("a", a), Side.of("b", b)
     if layers[0].capture is None and layers[1].capture is None:
         raise _nothing_to_try(layers[0].reason, layers[1].reason)
-    sides = observe(layers[0], x), observe(layers[1], x)
+    sides = observe(layers[0], x, dtype), observe(layers[1], x, dtype)
     base, goal = sides if sides[0].computation is not None else sides[::-1]
     if base.computation is None or base.values is None:
         raise _nothing_to_try(sides[0].reason, sides[1].reason)

@@ -45,6 +45,12 @@ class Observation:
     note: str = ""
 
 
+def dtype_of(x: Any) -> str:
+    """Return the dtype in which functions receive the input: its own if it is floating, else float64."""
+    name = getattr(getattr(x, "dtype", None), "name", "")
+    return name if name in FLOATS else "float64"
+
+
 def check_input(x: Any) -> Doubles:
     """Return the input as float64 (batch, channels, length).
 
@@ -105,8 +111,13 @@ class Side:
         return cls(name, layer, captured, reason and f"{name}: {reason.rstrip('.')}")
 
 
-def observe(side: Side, x: Doubles) -> Observation:
+def observe(side: Side, x: Doubles, dtype: str) -> Observation:
     """Run a layer and check its attributes against its output; an array is used as the output.
+
+    Args:
+        side: the layer.
+        x: (batch, channels, length).
+        dtype: in which a function receives ``x``; a layer receives it in its own.
 
     Raises:
         InvalidTypeError, InvalidValueError: see `convpolicy.why`.
@@ -116,7 +127,7 @@ def observe(side: Side, x: Doubles) -> Observation:
         return _measured(side, layer)
     if captured is None:
         backend = backend_of(layer)
-        data = x if backend is None else rounded(x, _dtype_of(layer, backend))
+        data = rounded(x, dtype if backend is None else _dtype_of(layer, backend))
         return _measured(side, _run(name, layer, data, backend), known=backend is not None)
     channels, dtype = captured.spec.in_channels, captured.dtype
     if channels != x.shape[1]:

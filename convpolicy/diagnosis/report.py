@@ -93,7 +93,7 @@ class Diagnosis:
         causes: what differs; empty when the layers are equal or nothing explains the difference.
         alternatives: other explanations with the same number of changes.
         changes_on: ``"a"`` or ``"b"``, the layer to change.
-        changed: that layer after the changes; None without causes. An activation is not part of it.
+        changed: that layer after the changes; None without causes. An activation, and the precision of the computation, are not part of it.
         first_difference: the first output, by batch, channel and position, that differs by more than rounding; None when equal.
         largest_difference: the output with the largest difference; None when equal to the bit.
         where: which positions and channels differ.

@@ -141,10 +141,15 @@ def _copied_weight(now: Computation, other: Computation) -> Change:
     return Change("load the other's weight", now.evolve(weight=other.capture.weight) if same else now)
 
 
+def _copied_bias(now: Computation, other: Computation) -> Change:
+    text = "bias=False" if other.capture.bias is None else "load the other's bias"
+    return Change(text, with_bias(now, other.capture.bias))
+
+
 def _copied_mode(now: Computation, other: Computation) -> Change:
     mine, theirs = now.capture.policy, other.capture.policy
     changed = now.evolve(policy=mine.evolve(padding_mode=theirs.padding_mode))
-    return Change(f"padding_mode={theirs.padding_mode} instead of {mine.padding_mode}", changed)
+    return Change(f"padding_mode={str(theirs.padding_mode)!r} instead of {str(mine.padding_mode)!r}", changed)
 
 
 # Aspect -> function that copies the setting of the other layer.
@@ -155,6 +160,6 @@ COPIED: dict[str, Callable[[Computation, Computation], Change]] = {
     "dilation": partial(_copied_sizes, names=("dilation",)),
     "total": lambda now, other: padded(now, None, (other.plan.left, other.plan.right)),
     "padding mode": _copied_mode,
-    "bias": lambda now, other: Change("load the other's bias", with_bias(now, other.capture.bias)),
+    "bias": _copied_bias,
     "precision": lambda now, other: computed_in(now, other.capture.dtype),
 }

@@ -60,6 +60,7 @@ def computed_in(now: Computation, dtype: str) -> Change:
     return Change(f"compute in {dtype}: round input, weight and bias to it", changed)
 
 
+LEAST_BEND = 0.01  # distance from slope 1, the identity, from which leaky_relu is an activation and not rounding
 SLACK = 0.01  # distance by which rounding to 8 bits may push an output out of the range of an activation
 NARROWER = ("float32", "float16", "bfloat16")  # dtypes in which weights are stored
 
@@ -178,7 +179,11 @@ def activations(now: Computation, other: Computation | None, target: Target) -> 
     below = sums < 0
     if below.any():
         slope = float((sums * goal)[below].sum() / (sums**2)[below].sum())
-        fitting += [leaky_relu(near) for near in dict.fromkeys((float(f"{slope:.4g}"), float(f"{slope:.2g}"))) if near]
+        fitting += [
+            leaky_relu(near)
+            for near in dict.fromkeys((float(f"{slope:.4g}"), float(f"{slope:.2g}")))
+            if near and abs(near - 1) >= LEAST_BEND
+        ]
     for each in fitting:
         yield Change(f"apply {each.name} to the output", attrs.evolve(now, activation=each))
 
