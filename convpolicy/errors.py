@@ -69,7 +69,7 @@ def said(error: BaseException) -> str:
 
 def raised(error: BaseException) -> str:
     """Return the class and the text of an exception in one line."""
-    return ": ".join(filter(None, (type(error).__name__, said(error))))
+    return ": ".join(filter(None, (type(error).__name__, said(error).rstrip("."))))
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

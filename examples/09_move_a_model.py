@@ -9,7 +9,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "torch"
 
-import keras
+import keras  # pip install -r requirements/test.txt
 import mindspore
 import torch
 from measured import difference, measured

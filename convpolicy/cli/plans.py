@@ -88,9 +88,10 @@ def drawings(compared: Comparison, width: int) -> str:
     has no drawing.
     """
     names = (compared.a, compared.b)
-    drawn = [(name, draw(plan, rows=ROWS)) for name, plan in zip(names, compared.plans) if plan is not None]
+    plans = [(name, plan) for name, plan in zip(names, compared.plans) if plan is not None]
+    drawn = [(name, draw(plan, rows=ROWS)) for name, plan in plans]
     if len(drawn) == 2 and drawn[0][1] == drawn[1][1]:
-        return f"{names[0]} and {names[1]} read the same samples\n{drawn[0][1]}"
+        return f"{names[0]} and {names[1]} read the same samples at length {plans[0][1].length}\n{drawn[0][1]}"
     blocks = [[name, *text.splitlines()] for name, text in drawn]
     if len(blocks) == 2:
         edge = max(map(len, blocks[0]))

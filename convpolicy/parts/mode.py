@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import SIDES, integer
-from convpolicy.errors import InvalidValueError, PluginError, raised
+from convpolicy.errors import InvalidValueError, PluginError, raised, shown
 from convpolicy.parts.part import Param, Part, declared, first_sentence
 from convpolicy.parts.side import CONSTANT, Side, Term, value_of
 
@@ -191,10 +191,16 @@ class PaddingMode(Part):
             raise self._wrong(f"return integers in [0, {length}) or -1, got {index.tolist()} for positions {positions.tolist()}.")
         return index if index.shape else np.full(positions.shape, index)
 
+    def _array(self, value: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(value)
+        except ValueError:  # rows of different lengths
+            raise self._wrong(f"return {SIGNATURE.partition('-> ')[2]}, got {shown(value)}.") from None
+
     def _term(self, term: Any, positions: Indices, length: int) -> tuple[Any, Indices]:
         if len(term) != 2:
             raise self._wrong(f"return pairs of a coefficient and indices, got a tuple of {len(term)}; it is {SIGNATURE}.")
-        coefficient, index = np.asarray(term[0]), self._indices(np.asarray(term[1]), positions, length)
+        coefficient, index = self._array(term[0]), self._indices(self._array(term[1]), positions, length)
         if coefficient.shape not in ((), positions.shape):
             raise self._wrong(f"return coefficients of the shape of positions, {positions.shape}, got shape {coefficient.shape}.")
         if coefficient.dtype.kind not in "iuf" or not np.isfinite(coefficient).all():

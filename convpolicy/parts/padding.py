@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import attrs
 
 from convpolicy.arithmetic import integer
-from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised, said
+from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised, said, shown
 from convpolicy.parts.part import Part, declared, first_sentence
 
 
@@ -90,8 +90,7 @@ class PaddingRule(Part):
         """
         known_length = None if self.is_static(kernel, stride, dilation) else length
         try:
-            left, right = self.pads(kernel, stride, dilation, known_length, **arguments)
-            return integer("left", left), integer("right", right)
+            pads = self.pads(kernel, stride, dilation, known_length, **arguments)
         except ConvPolicyError as error:
             raise PluginError(f"padding rule {self.name!r} ({self.provider}) must return two integers: {error}") from error
         except ValueError as error:
@@ -99,8 +98,19 @@ class PaddingRule(Part):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            hint = "; set needs_length=True if it reads the length" if known_length is None else ""
+            reads_length = known_length is None and isinstance(error, TypeError)
+            hint = "; set needs_length=True if it reads the length" if reads_length else ""
             raise PluginError(
                 f"padding rule {self.name!r} ({self.provider}) failed for kernel {kernel}, stride {stride}, dilation "
-                f"{dilation}, length {known_length}: {said(error) or type(error).__name__}{hint}."
+                f"{dilation}, length {known_length}: {raised(error)}{hint}."
             ) from error
+        try:
+            left, right = pads
+        except (TypeError, ValueError):
+            raise PluginError(
+                f"padding rule {self.name!r} ({self.provider}) must return (left, right), got {shown(pads)}."
+            ) from None
+        try:
+            return integer("left", left), integer("right", right)
+        except ConvPolicyError as error:
+            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must return two integers: {error}") from error

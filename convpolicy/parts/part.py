@@ -79,6 +79,11 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
+def _names_check(_param: Any, _field: Any, allowed: Any) -> None:
+    if isinstance(allowed, str):
+        raise InvalidTypeError(f"allowed must be a tuple of names, got {allowed!r}; write ({allowed!r},).")
+
+
 def _known_check(_param: Any, _field: Any, kind: Any) -> None:
     if not isinstance(kind, str) or kind not in _CHECKS:
         raise InvalidValueError(f"a Param's kind must be one of {', '.join(_CHECKS)}, got {shown(kind)}; pick one.")
@@ -101,13 +106,13 @@ class Param:
             - ``"values"``: a number, or one number per channel
             - ``"mode"``: a padding mode
         allowed: the names that a parameter of kind ``"name"`` accepts.
-        minimum: the smallest number that a parameter of kind ``"number"`` accepts.
+        minimum: the smallest number that a parameter of kind ``"number"``, ``"integer"`` or ``"offset"`` accepts.
         finite: True refuses NaN and infinity for the kinds ``"number"`` and ``"values"``.
     """
 
     default: Any = None
     kind: str = attrs.field(default="number", validator=_known_check)
-    allowed: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = attrs.field(default=(), validator=_names_check)
     minimum: float | None = None
     finite: bool = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -100,7 +101,8 @@ def _values(param: Param) -> Any:
     if param.allowed:
         return some.sampled_from(param.allowed)
     if param.kind == "integer":
-        return some.integers(0, 4)
+        least = math.ceil(param.minimum or 0)
+        return some.integers(least, least + 4)
     if param.kind == "flag":
         return some.booleans()
     if param.kind in ("number", "values"):

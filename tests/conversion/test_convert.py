@@ -185,7 +185,7 @@ def test_weight_normalisation(names, tmp_path):
     found = load_file(tmp_path / "b.safetensors")
     assert np.array_equal(found[f"c.{names[1]}"], directions[:, :, None])
     assert np.array_equal(found[f"c.{names[0]}"], lengths[:, :, None])
-    assert any("weight normalisation of 1 weights is kept: each weight is two tensors" in note for note in done.notes)
+    assert any("weight normalization is kept (1 weight): each weight is two tensors" in note for note in done.notes)
     cp.convert(source, tmp_path / "d.safetensors", source="torch", target="mindspore", guess=True, fold_weight_norm=True)
     folded = load_file(tmp_path / "d.safetensors")
     assert set(folded) == {"c.weight", "c.bias"}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import numpy as np
 import pytest
 from helpers.diagnosed import X, layer
 
 import convpolicy as cp
+from convpolicy.bits.float32 import rounded
 from convpolicy.diagnosis.activations import ACTIVATIONS, leaky_relu
 
 WIDE = 8 * X  # outputs on both sides of every bend
@@ -83,3 +85,26 @@ def test_a_function_needs_no_note():
     base = layer()
     assert cp.why(base, lambda data: np.maximum(base(data.astype("float32")), 0), WIDE).notes == ()
     assert cp.why(base, base(WIDE), WIDE).notes == ()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_rounding_is_no_activation(dtype):
+    """A layer in another precision has a slope of about 1: the precision is the one cause, and the identity is no activation."""
+    base = cp.Conv1d(8, 8, 3, padding=1, seed=0)
+    half = attrs.evolve(cp.capture(base), dtype=dtype, weight=rounded(base.weight, dtype), bias=rounded(base.bias, dtype))
+    found = cp.why(base, half, np.random.default_rng(0).standard_normal((2, 8, 40), dtype=np.float32))
+    assert (found.verdict, found.change) == ("one cause", f"in a: compute in {dtype}: round input, weight and bias to it")
+    assert found.alternatives == ()
+
+
+def test_a_function_receives_the_input_in_its_own_dtype():
+    """float32 stays float32; whole numbers come as float64."""
+    base, dtypes = layer(bias_init=0.5), []
+
+    def function(data):
+        dtypes.append(data.dtype.name)
+        return base(data.astype("float32"))
+
+    for data in (X.astype("float32"), X.astype("float16"), np.ones(X.shape, int)):
+        cp.why(base, function, data)
+    assert dtypes == ["float32", "float16", "float64"]

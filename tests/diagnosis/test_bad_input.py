@@ -44,7 +44,7 @@ BAD = {
     "no layer": (lambda: (layer(), 3, X), TypeError, "got an object of class builtins.int"),
     "two outputs": (lambda: (layer()(X), layer()(X), X), TypeError, "a or b must be a layer that convpolicy.capture accepts, got none"),
     "silent": (lambda: (layer(), silent, X), TypeError, "the output of b must be an array of real numbers, got dtype object"),
-    "broken": (lambda: (layer(), broken, X), ValueError, "b cannot be run on x of shape (2, 4, 21) and dtype float64: no such device"),
+    "broken": (lambda: (layer(), broken, X), ValueError, "b cannot be run on x of shape (2, 4, 21) and dtype float32: no such device"),
     "short": (lambda: (layer(padding=0), layer(padding=0), X[..., :3]), ValueError, "input of length 3 is too short"),
 }  # fmt: skip
 

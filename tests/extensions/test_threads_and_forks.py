@@ -42,7 +42,7 @@ WAITS = "plugin 'waiting' waits, while it is being loaded, for a thread that use
     (CALLING_BACK + "call()\n" + offering("seven"), [WAITS]),
     (CALLING_BACK + hook("call()\n    return [PaddingRule('seven', ahead)]"), [WAITS]),
     (EXECUTING + hook("call()\n    return [PaddingRule('seven', ahead)]"),
-     [WAITS, f"plugin 'waiting': convpolicy_padding_rules raised PluginError: {WAITS}."]),
+     [WAITS, f"plugin 'waiting': convpolicy_padding_rules raised PluginError: {WAITS}"]),
 ])  # fmt: skip
 def test_a_plugin_that_waits_for_its_own_look_up(install, tmp_path, source, faults):
     """No dead-lock: the thread is refused, the plugin is named, the plugin beside it is there."""
