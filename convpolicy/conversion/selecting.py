@@ -67,8 +67,8 @@ def select(
     moves |= mapped.moves
     if not explicit and stamp is None and source.layout.axes != target.layout.axes:
         raise InvalidValueError(
-            "convert does not know which tensors are Conv1d weights; pass layers (a captured model), mapping (a map of names), or "
-            "guess=True (by names and shapes)."
+            "convert does not know which tensors are Conv1d weights; pass layers (a captured model), mapping (a map of names; on the "
+            "command line --map), or guess=True (by names and shapes; --guess)."
         )
     if explicit and not moves and not (mapped.names and source.layout.axes == target.layout.axes):
         why = next((f"; {name!r} is copied unchanged: {reason}" for name, reason in left.items()), "")

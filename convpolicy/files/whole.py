@@ -18,7 +18,7 @@ ROOM = 24  # bytes of a temporary name that stay free for a suffix that a writer
 
 def refuse_existing(path: Path) -> InvalidValueError:
     """Return the error for an output that exists already."""
-    return InvalidValueError(f"output {str(path)!r} exists already; pass force to replace it, or another name.")
+    return InvalidValueError(f"output {str(path)!r} exists already; pass force (--force) to replace it, or another name.")
 
 
 class Staged:

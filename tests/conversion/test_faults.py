@@ -142,7 +142,7 @@ def test_the_output_is_never_replaced_unasked(source, tmp_path):
     """An output that exists is refused, and replaced with force; the input, however it is spelt, is never the output."""
     made = tmp_path / "b.safetensors"
     made.write_text("precious")
-    refused(source, r"output '.*b.safetensors' exists already; pass force to replace it, or another name")
+    refused(source, r"output '.*b.safetensors' exists already; pass force \(--force\) to replace it, or another name")
     convert(source, made, force=True)
     assert made.stat().st_size > source.stat().st_size
     (tmp_path / "linked.safetensors").symlink_to(source)
