@@ -1,7 +1,8 @@
 """Build 1-D convolutions that behave exactly like those of PyTorch, MindSpore, TensorFlow, Keras, Flax or Paddle.
 
-A policy describes how a convolution pads its input, draws its initial weights and lays them out. Every policy runs on every
-backend. Importing this package imports no framework, no command line and no plotting library.
+A policy describes how a framework's convolution pads its input, draws its initial weights and stores them. A backend is a framework
+that runs the layer. You can combine any policy with any backend that supports its options. ``import convpolicy`` does not import a
+framework, the command line or a plotting library.
 """
 
 from __future__ import annotations
@@ -116,37 +117,39 @@ _registry.install(_PLUGINS)
 
 
 def padding_rules() -> Mapping[str, PaddingRule]:
-    """Return the registered padding rules by name; the ``provider`` of a rule is its plugin."""
+    """Return a mapping from name to registered padding rule. The ``provider`` of a rule is the name of its plugin."""
     return _registry.current().parts("padding rule")
 
 
 def padding_modes() -> Mapping[str, PaddingMode]:
-    """Return the registered padding modes by name; the ``provider`` of a mode is its plugin."""
+    """Return a mapping from name to registered padding mode. The ``provider`` of a mode is the name of its plugin."""
     return _registry.current().parts("padding mode")
 
 
 def initializers() -> Mapping[str, Initializer]:
-    """Return the registered initializers by name; the ``provider`` of an initializer is its plugin."""
+    """Return a mapping from name to registered initializer. The ``provider`` of an initializer is the name of its plugin."""
     return _registry.current().parts("initializer")
 
 
 def random_streams() -> Mapping[str, RandomStream]:
-    """Return the registered random streams by name; the ``provider`` of a stream is its plugin."""
+    """Return a mapping from name to registered random stream. The ``provider`` of a stream is the name of its plugin."""
     return _registry.current().parts("random stream")
 
 
 def random_stream(name: str, seed: Any = 0) -> Stream:
-    """Start a random stream, to draw the weights of several layers in the order in which a framework builds them.
+    """Start a random stream, which reproduces the random numbers that a framework draws after a seed.
+
+    Use one stream to draw the initial weights of several layers. Draw the layers in the order in which the framework builds them.
 
     Args:
-        name: name of a random stream, or of a policy to use its random stream.
-        seed: the seed, as the framework's own seeding function accepts it.
+        name: name of a random stream, or name of a policy. For a policy, the function starts the random stream of the policy.
+        seed: a seed that the framework's own seeding function accepts.
 
     Returns:
-        A `Stream`; pass it to `Policy.initial` for one layer after another.
+        A `Stream`. Pass the same stream to `Policy.initial` for each layer in turn.
 
     Raises:
-        UnknownNameError: no random stream and no policy has this name.
+        UnknownNameError: neither a random stream nor a policy has this name.
         InvalidTypeError, InvalidValueError: the framework refuses the seed.
     """
     from convpolicy.core.named import policy
@@ -157,17 +160,17 @@ def random_stream(name: str, seed: Any = 0) -> Stream:
 
 
 def layouts() -> Mapping[str, Layout]:
-    """Return the registered layouts by name; the ``provider`` of a layout is its plugin."""
+    """Return a mapping from name to registered layout. The ``provider`` of a layout is the name of its plugin."""
     return _registry.current().parts("layout")
 
 
 def backends() -> Mapping[str, Backend]:
-    """Return the registered backends by name; the ``provider`` of a backend is its plugin."""
+    """Return a mapping from name to registered backend. The ``provider`` of a backend is the name of its plugin."""
     return _registry.current().parts("backend")
 
 
 def plugins() -> list[PluginReport]:
-    """Return a report on every plugin, including those that failed to load."""
+    """Return one report per plugin. The list includes the plugins that failed to load."""
     return _registry.current().reports()
 
 
@@ -176,19 +179,19 @@ def register(plugin: object, name: str | None = None) -> PluginReport:
 
     Args:
         plugin: a module or an object whose hook functions are marked with ``hookimpl``.
-        name: the plugin's name; its ``__name__`` or the name of its class if None.
+        name: the plugin's name. With None, the name is the ``__name__`` of a module or the name of the object's class.
 
     Returns:
         A `PluginReport` that lists what the plugin registered.
 
     Raises:
-        PluginError: the plugin is broken, or the name is in use. Nothing of it stays registered.
+        PluginError: the plugin is broken, or another plugin has the same name. The plugin's parts are not registered.
     """
     return _PLUGINS.register(plugin, name)
 
 
 def unregister(name: str) -> None:
-    """Remove a plugin that `register` added, with all its parts.
+    """Remove a plugin that `register` added, and the parts of this plugin.
 
     Raises:
         UnknownNameError: no plugin has this name.

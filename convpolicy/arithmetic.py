@@ -1,6 +1,7 @@
 """Integer arithmetic of one spatial axis.
 
-``kernel``, ``stride``, ``dilation`` and every length are in samples. ``e`` is the effective kernel.
+``kernel``, ``stride``, ``dilation`` and lengths are in samples. ``e`` is the effective kernel, the number of samples that one window
+spans.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def integer(argument: str, value: Any, minimum: int | None = None, maximum: int 
 
     Args:
         argument: name of the argument, for the message.
-        value: a Python or NumPy integer; a bool or a float is refused.
+        value: a Python or NumPy integer. A bool or a float is not allowed.
         minimum: the smallest value allowed, or None.
         maximum: the largest value allowed, or None.
 
@@ -27,8 +28,8 @@ def integer(argument: str, value: Any, minimum: int | None = None, maximum: int 
         The value as a Python int.
 
     Raises:
-        InvalidTypeError: not an integer. The message contains the argument, the value and its type.
-        InvalidValueError: out of range. The message contains the argument, the value and the bound.
+        InvalidTypeError: the value is not an integer. The message contains the argument, the value and its type.
+        InvalidValueError: the value is out of range. The message contains the argument, the value and the bound.
     """
     if type(value) is not int:  # skips the checks below in the common case
         if isinstance(value, bool) or "bool" in type(value).__name__:
@@ -47,7 +48,7 @@ def integer(argument: str, value: Any, minimum: int | None = None, maximum: int 
 
 
 def single(argument: str, value: Any) -> Any:
-    """Return the number in ``3`` or ``(3,)``, and any other value that is no tuple or list unchanged."""
+    """Return the number 3 for ``3`` and for ``(3,)``. A value that is not a tuple or list is returned unchanged."""
     if isinstance(value, (tuple, list)):
         if len(value) != 1:
             raise InvalidValueError(
@@ -66,7 +67,7 @@ def effective_kernel(kernel: int, dilation: int) -> int:
 
 
 def output_length(length: int, kernel: int, stride: int, dilation: int, left: int, right: int) -> int:
-    """Return the number of windows that fit into the padded input, 0 if none fits.
+    """Return the number of windows that fit into the padded input. The result is 0 if no window fits.
 
     Formula: ``(left + length + right - e) // stride + 1``.
     Source: Dumoulin & Visin, relationship 14.
@@ -76,15 +77,15 @@ def output_length(length: int, kernel: int, stride: int, dilation: int, left: in
 
 
 def static_total(kernel: int, dilation: int) -> int:
-    """Return ``e - 1``, the padding that keeps the length at stride 1."""
+    """Return ``e - 1``, the total padding that keeps the output as long as the input at stride 1."""
     return (kernel - 1) * dilation
 
 
 def same_total(kernel: int, stride: int, dilation: int, length: int) -> int:
-    """Return the least padding that gives ``ceil(length / stride)`` outputs.
+    """Return the smallest total padding that produces ``ceil(length / stride)`` outputs.
 
-    Formula: ``max(e - 1 - (length - 1) % stride, 0)``, equal to TensorFlow's
-    ``max((ceil(length/stride) - 1) * stride + e - length, 0)`` and safe to trace with a symbolic length.
+    Formula: ``max(e - 1 - (length - 1) % stride, 0)``. It equals TensorFlow's
+    ``max((ceil(length/stride) - 1) * stride + e - length, 0)``, and a framework can trace it with a symbolic length.
     Source: tensorflow/core/framework/common_shape_fns.cc, GetWindowedOutputSizeVerbose.
     """
     rest = (kernel - 1) * dilation - (length - 1) % stride
@@ -96,8 +97,8 @@ def split(total: int, odd_side: str) -> tuple[int, int]:
     """Split a total into pads on the left and on the right.
 
     Args:
-        total: samples to add on both sides together.
-        odd_side: the side that gets the extra sample of an odd total, ``"left"`` or ``"right"``.
+        total: number of samples to add, the sum of both sides.
+        odd_side: the side that gets the extra sample if the total is odd, ``"left"`` or ``"right"``.
 
     Returns:
         ``(left, right)``, e.g. ``split(3, "right") == (1, 2)``.
@@ -108,7 +109,7 @@ def split(total: int, odd_side: str) -> tuple[int, int]:
 
 
 class Fans(NamedTuple):
-    """The fans of a weight (out, in/groups, kernel): connections per output, ``fan_in``, and per input, ``fan_out``."""
+    """The fans of a weight: ``fan_in``, the connections per output, and ``fan_out``, the connections per input."""
 
     fan_in: int
     fan_out: int
@@ -116,7 +117,7 @@ class Fans(NamedTuple):
 
     @property
     def fan_in_all_groups(self) -> int:
-        """``in_channels * kernel``, the fan-in that ignores groups."""
+        """``in_channels * kernel``, the fan-in without division by groups."""
         return self.fan_in * self.groups
 
     @property
@@ -132,7 +133,7 @@ class Fans(NamedTuple):
 def fans(in_channels: int, out_channels: int, kernel: int, groups: int) -> Fans:
     """Return the fans of a weight, as most frameworks count them.
 
-    ``fan_in = in_channels // groups * kernel`` and ``fan_out = out_channels * kernel``, which is not divided by groups.
+    ``fan_in = in_channels // groups * kernel``. ``fan_out = out_channels * kernel``, without division by groups.
     Source: torch/nn/init.py, _calculate_fan_in_and_fan_out, on a weight of shape (out, in/groups, kernel).
     """
     return Fans(in_channels // groups * kernel, out_channels * kernel, groups)
@@ -147,7 +148,7 @@ def receptive_interval(output: int, kernel: int, stride: int, dilation: int, lef
         left: samples added on the left.
 
     Returns:
-        ``(first, last)``, both included. A position below 0, or equal to or above the length, is padding.
+        ``(first, last)``, both included. Positions below 0 are padding. Positions from ``length`` on are padding too.
     """
     first = output * stride - left
     return first, first + (kernel - 1) * dilation

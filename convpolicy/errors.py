@@ -14,31 +14,31 @@ CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *rang
 
 
 class ConvPolicyError(Exception):
-    """Base class of all errors that convpolicy raises; each subclass also derives from a builtin such as ValueError."""
+    """Base class of the errors that convpolicy defines. Each subclass is also a builtin error, for example a ValueError."""
 
 
 class InvalidValueError(ConvPolicyError, ValueError):
-    """An argument has a value that is not allowed; the message names the argument, the value and the fix."""
+    """An argument has a value that is not allowed. The message names the argument, the value and the fix."""
 
 
 class InvalidTypeError(ConvPolicyError, TypeError):
-    """An argument has the wrong type; the message names the argument, its type and the type required."""
+    """An argument has the wrong type. The message names the argument, its type and the required type."""
 
 
 class UnknownNameError(ConvPolicyError, LookupError):
-    """A name is not registered; the message suggests the nearest name and lists all of them."""
+    """A name is not registered. The message lists the known names, and suggests a similar name if there is one."""
 
 
 class MissingFrameworkError(ConvPolicyError, LookupError):
-    """The framework of a backend is not installed; the message contains the install command."""
+    """The framework of a backend is not installed. The message contains the install command."""
 
 
 class MissingExtraError(ConvPolicyError, ImportError):
-    """An optional dependency of convpolicy is not installed; the message contains the install command."""
+    """An optional dependency of convpolicy is not installed. The message contains the install command."""
 
 
 class PluginError(ConvPolicyError, ValueError):
-    """A plugin is broken; the message names the plugin and the fault."""
+    """A plugin is broken. The message names the plugin and the fault."""
 
 
 def visible(text: str) -> str:

@@ -1,7 +1,7 @@
 """The reference implementation: plain float64 loops that share no code with the backends, rules and modes that they check.
 
-It is slow on purpose. It follows a padding mode step by step and sums a window element by element. With every output it
-returns the sum of magnitudes that a rounding bound needs.
+The loops are simple and slow. They follow a padding mode step by step and sum a window element by element. For each output, they
+also return the sum of absolute values. `tolerance` uses this sum to bound the rounding error.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Reference(NamedTuple):
 
     Attributes:
         output: float64 array (batch, out, length_out).
-        magnitude: float64 array of the same shape: the sum of ``|weight · input|`` plus ``|bias|``.
-        terms: number of products summed per output, plus one for the bias.
+        magnitude: float64 array of the same shape. It contains the sum of ``|weight · input|``, plus ``|bias|``.
+        terms: number of products per output, plus 1 for the bias.
     """
 
     output: NDArray[np.float64]
@@ -42,15 +42,15 @@ class Reference(NamedTuple):
 
 
 def tolerance(dtype: str, terms: int, magnitude: Any) -> Any:
-    """Return a bound on the rounding error of a sum, in any order of summation.
+    """Return a bound on the rounding error of a sum. The bound is valid for any order of summation.
 
-    The bound is ``gamma_n · magnitude`` plus one rounding of the smallest number per term. Here
+    The bound is ``gamma_n · magnitude``, plus ``n`` times the largest rounding error near 0. Here,
     ``gamma_n = n·u / (1 - n·u)``, ``u`` is the unit roundoff and ``n = terms + 1``.
 
     Args:
         dtype: name of the dtype of the computation, for example ``"float32"``.
-        terms: products summed per output, bias included.
-        magnitude: sum of absolute values, from `conv1d`.
+        terms: number of products per output, including the bias.
+        magnitude: sum of absolute values that `conv1d` returns.
 
     Returns:
         The bound, in the shape of ``magnitude``. Two computations of the same sum differ by at most twice this bound.
@@ -66,10 +66,10 @@ def tolerance(dtype: str, terms: int, magnitude: Any) -> Any:
 
 
 def walk(position: int, length: int, mode: str) -> int:
-    """Return the input position that an added element copies, found by stepping from the edge one sample at a time.
+    """Return the input position that an added element copies. The search starts at the edge and moves one sample at a time.
 
     Args:
-        position: position of the added element: below 0, or ``length`` and above.
+        position: position of the added element. It is below 0, or ``length`` and above.
         length: input length in samples.
         mode: ``reflect``, ``symmetric``, ``replicate`` or ``circular``. For ``zeros`` and ``constant`` the result is -1.
     """
@@ -97,19 +97,19 @@ def walk(position: int, length: int, mode: str) -> int:
 
 
 def summed(position: int, signal: list[float], mode: str) -> Element:
-    """Return one element of a signal that is padded with sums, computed from the defining equation of the mode.
+    """Return one element of a padded signal, for a mode whose elements are sums. The equation of the mode gives the value.
 
     Args:
-        position: position of the element; within the signal the result is the sample.
+        position: position of the element. At a position within the signal, the result is the sample.
         signal: one channel.
         mode: one of
 
             - ``odd``: ``f(edge ± d) = 2 f(edge) - f(edge ∓ d)``
-            - ``odd_symmetric``: the same about the border between the edge sample and the first added element
-            - ``extrapolate``: each element is twice the previous one minus the one before that
+            - ``odd_symmetric``: like ``odd``, but reflected about the border between the edge sample and the first added element
+            - ``extrapolate``: ``2 a - b``, where ``a`` is the previous element and ``b`` is the element before ``a``
 
     Returns:
-        The element and the sum of magnitudes of its terms.
+        The element, and the sum of the absolute values of its terms.
     """
     last = len(signal) - 1
     if 0 <= position <= last:
@@ -155,14 +155,14 @@ def elements(
     value: float | tuple[float, float] = 0.0,
     overflow: str = "error",
 ) -> list[Element]:
-    """Return one padded channel, each element with the sum of magnitudes of its terms.
+    """Return one padded channel. Each element comes with the sum of the absolute values of its terms.
 
     Args:
         signal: one channel, as floats.
-        left, right: samples to add.
-        mode: mode of both sides, or a pair.
-        value: constant of both sides, or a pair.
-        overflow: ``"zero-extend"`` follows EnCodec's three steps; with any other value a mode repeats at any distance.
+        left, right: number of samples to add.
+        mode: one mode for both sides, or a pair (left, right).
+        value: one constant for both sides, or a pair (left, right).
+        overflow: ``"zero-extend"`` follows EnCodec's three steps. With another value, a mode repeats at any distance.
     """
     before, after = mode if isinstance(mode, tuple) else (mode, mode)
     low, high = value if isinstance(value, tuple) else (value, value)
@@ -207,9 +207,9 @@ def conv1d(
         data: array (batch, channels, length).
         weight: array (out, in/groups, kernel).
         bias: array (out,), or None.
-        left, right: samples to add.
-        mode, overflow: values of the added samples; see `elements`.
-        value: the constant, a number or an array (channels,); or a pair of them, one per side.
+        left, right: number of samples to add.
+        mode, overflow: how the added samples get their values; see `elements`.
+        value: the constant, as a number or an array (channels,), or a pair (left, right) of constants.
         stride, dilation: in samples.
         groups: groups of the convolution.
 

@@ -20,9 +20,9 @@ class Row:
     """One aspect of two policies.
 
     Attributes:
-        aspect: name of the aspect, e.g. ``"padding rule"``.
+        aspect: what the row compares, e.g. ``"padding rule"``.
         a, b: exact values of the two policies.
-        words: both values as text for people, or None if that is ``str`` of the values.
+        words: both values as readable text. None means that ``str`` converts the values.
     """
 
     aspect: str
@@ -37,19 +37,21 @@ class Row:
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Both values as text for people; the exact values if two different values have the same text."""
+        """Both values as readable text. If different values have the same text, the property contains the exact values."""
         exact = str(self.a), str(self.b)
         return exact if self.words is None or (self.words[0] == self.words[1] and not self.same) else self.words
 
 
 @attrs.frozen(repr=False)
 class Comparison:
-    """Two policies side by side, for one size and input length; print it to see the differences.
+    """The result of `compare`: two policies side by side, for one size and one input length.
+
+    Print the object to see the differences.
 
     Attributes:
         a, b: names of the policies.
-        rows: all aspects, including the equal ones.
-        plans: plans of the two policies; None for a policy that refuses the sizes.
+        rows: one row per compared aspect. Rows with equal values are included.
+        plans: the padding of each policy, as a `Plan`. A policy that refuses the sizes has None.
     """
 
     a: str
@@ -63,7 +65,7 @@ class Comparison:
         return tuple(row for row in self.rows if not row.same)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
+        """Return the comparison as plain data for JSON."""
         return {
             "a": self.a,
             "b": self.b,
@@ -72,9 +74,10 @@ class Comparison:
         }
 
     def to_svg(self) -> str:
-        """Return an SVG picture of both plans, one below the other, with the differences outlined.
+        """Return an SVG picture of both plans, one below the other.
 
-        Equal plans are drawn once. The result is empty if both policies refuse the sizes.
+        The picture outlines the differences. Equal plans are drawn once. If both policies refuse the sizes, the result is an empty
+        string.
         """
         from convpolicy.pictures.windows import picture  # imported late: only pictures need it
 
@@ -138,12 +141,12 @@ def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int =
     """Compare two policies for one size and input length.
 
     Args:
-        a, b: names of policies, or policies.
+        a, b: the two policies, each a name or a `Policy`.
         kernel_size, stride, dilation: sizes of the convolution, in samples.
         length: input length in samples.
 
     Returns:
-        A printable `Comparison`. If a policy refuses the sizes, it contains the reason instead of numbers.
+        A printable `Comparison`. If a policy refuses the sizes, the comparison shows the reason instead of numbers.
 
     Raises:
         UnknownNameError: a policy is not registered.

@@ -1,10 +1,10 @@
 """Convert checkpoint files between frameworks, and add file formats.
 
-`convert` rewrites a checkpoint file so that its convolution weights have another framework's axes and names. A plugin adds a kind of
-file as a `FileFormat`, which has two parts:
+`convert` rewrites a checkpoint file so that its convolution weights have another framework's axes and names. A plugin can add support
+for another kind of checkpoint file. It registers a `FileFormat`, which has two parts:
 
-- a `Reader` lists the tensors of a file as `Entry` objects and returns their bytes in pieces;
-- a `Writer` receives a `Job` and writes those tensors.
+- a `Reader` lists the tensors of a file as `Entry` objects and returns the bytes of each tensor in pieces;
+- a `Writer` receives a `Job`, the description of the output, and writes the tensors.
 """
 
 from __future__ import annotations

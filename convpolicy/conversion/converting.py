@@ -30,13 +30,13 @@ Progress = Callable[[str, int, int], None]
 
 
 class Prepared:
-    """Plan a conversion without writing it.
+    """Prepare a conversion. The output file is written later, by `run`.
 
-    The source file is opened and checked. Inspect ``tensors`` and ``notes``, then call `run` to write the output. Use the object in a
-    ``with`` block, which closes the source file. The arguments are those of `convert`.
+    The constructor opens and checks the source file. Inspect ``tensors`` and ``notes``, then call `run` to write the output. Use the
+    object in a ``with`` block, which closes the source file. The arguments have the same meaning as in `convert`.
 
     Attributes:
-        notes: warnings about the output, as sentences.
+        notes: warnings about the output, one sentence each.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Prepared:
         )
 
     def run(self, progress: Progress | None = None) -> Conversion:
-        """Write the output file and return a `Conversion`; `convert` describes ``progress``."""
+        """Write the output file and return a `Conversion`. See `convert` for ``progress``."""
         total, written = sum(row.new.size for row in self._rows), 0
         metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
         if self._stamp is not None:
@@ -178,38 +178,40 @@ def convert(
 ) -> Conversion:
     """Rewrite a checkpoint file so that its Conv1d weights have another framework's axes and names.
 
-    Every other tensor is copied unchanged. Say which tensors are Conv1d weights with ``layers``, ``mapping`` or ``guess``. A map can
-    be combined with either of the other two, and decides first. A file that `convert` wrote needs none of them, because its metadata
-    records what was converted. The output is written to a temporary file and renamed only when complete.
+    `convert` copies the other tensors unchanged, unless ``dtype`` or ``fold_weight_norm`` changes them. Use ``layers``, ``mapping`` or
+    ``guess`` to select the Conv1d weights. You can combine ``mapping`` with ``layers`` or with ``guess``; ``mapping`` then has
+    priority. For a file that `convert` wrote, you need none of the three arguments: the metadata of the file lists the converted
+    tensors. The output is written to a temporary file and renamed only when complete.
 
     Args:
         src, dst: paths of the input and the output. The suffix selects the format: ``.safetensors``, ``.safetensors.index.json``,
-            ``.npz``, or the suffix of a `FileFormat` that a framework or another plugin registers.
-        source, target: what the input and the output are laid out as: a policy, a layout, or the name of either, such as
-            ``"torch"``, ``"mindspore"``, ``"keras"`` or ``"WIO"``.
-        layers: the layers that the file belongs to: a `PortedModel`, a model of any backend, or a mapping of paths to `Capture`
-            objects or native layers.
-        mapping: patterns of tensor names and the layout of each, as a table or the path of a TOML or JSON file.
-        guess: True to select tensors by name and number of axes, where the path or the bias confirms that they are Conv1d weights.
-        dtype: dtype of every floating-point tensor of the output; None keeps each tensor's dtype.
-        fold_weight_norm: True to replace the two tensors of weight normalisation by the weight that they describe.
-        force: True to replace an existing output file.
-        progress: function called with a tensor's name, the bytes written so far and the total: before each tensor, and once at the
-            end with an empty name.
+            ``.npz``, or the suffix of a `FileFormat` that a plugin registers.
+        source, target: weight layout of the input and of the output. Pass a policy, a layout, or a name such as ``"torch"``,
+            ``"mindspore"``, ``"keras"`` or ``"WIO"``.
+        layers: the layers whose weights the file contains: a `PortedModel`, a model of any backend, or a mapping from path to
+            `Capture` or native layer.
+        mapping: a table from a pattern of tensor names to the layout of these tensors, or the path of a TOML or JSON file with
+            this table.
+        guess: True selects tensors by name and number of axes. The path or the bias must confirm that a tensor is a Conv1d weight.
+        dtype: dtype of the floating-point tensors of the output. None keeps each tensor's dtype.
+        fold_weight_norm: True replaces the two tensors of a normalized weight by the weight that they describe.
+        force: True replaces an existing output file.
+        progress: function ``(name, bytes written, total bytes)``. It is called before each tensor with the name of the tensor. At
+            the end it is called once more, with an empty name.
 
     Returns:
-        A `Conversion`, which lists every tensor.
+        A `Conversion`, which lists the tensors of the output.
 
     Raises:
-        InvalidValueError, InvalidTypeError, UnknownNameError: one of these, each named in the message:
+        InvalidValueError, InvalidTypeError, UnknownNameError: one of the following. The message describes the problem:
 
             - an invalid argument;
             - an input that is damaged, contains code, or refers to files outside its folder;
-            - an output that exists already, or is the input;
+            - an output that already exists, or that is the input file;
             - a tensor that the output format cannot store.
-        MissingFrameworkError: the format needs a package that is not installed; the message contains the install command.
-        PluginError: the format's plugin fails, or two plugins register the format; the message names both.
-        OSError: a file cannot be read or written; the message names it.
+        MissingFrameworkError: the format needs a package that is not installed. The message contains the install command.
+        PluginError: the plugin of the format fails, or two plugins register the same format. The message names the plugins.
+        OSError: a file cannot be read or written. The message names the file.
     """
     with Prepared(
         src, dst, source=source, target=target, layers=layers, mapping=mapping, guess=guess, dtype=dtype,

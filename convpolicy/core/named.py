@@ -16,12 +16,12 @@ def policy(name: str | Policy) -> Policy:
     Args:
         name: one of
 
-            - a name, e.g. ``"mindspore"``: for a framework, its newest policy
-            - a name and a version, e.g. ``"mindspore@2.9.0"``: the policy of that version of the framework
-            - a `Policy`, which is returned unchanged
+            - a name, e.g. ``"mindspore"``. The name of a framework selects its newest policy.
+            - a name and a version, e.g. ``"mindspore@2.9.0"``. The result is the policy of this version of the framework.
+            - a `Policy`. The function returns this policy unchanged.
 
     Raises:
-        UnknownNameError: no such policy. The message suggests the nearest name and lists all, or lists the known versions.
+        UnknownNameError: the policy does not exist. The message lists the known names or versions.
     """
     if isinstance(name, Policy):
         return name
@@ -45,7 +45,7 @@ def _of_version(known: Mapping[str, Policy], framework: str, version: str) -> Po
 
 
 def policies() -> list[str]:
-    """Return the sorted names of every registered policy."""
+    """Return the names of the registered policies, sorted."""
     return list(registry.current().parts("policy"))
 
 
@@ -53,11 +53,11 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     """Read a policy from a TOML or JSON file.
 
     Args:
-        path: path of the file; it ends in ``.toml`` or ``.json``.
+        path: path of the file. The path must end in ``.toml`` or ``.json``.
 
     Raises:
-        InvalidValueError, InvalidTypeError, UnknownNameError: the file has another suffix, broken syntax, another schema, an
-            unknown key or a value that is not allowed. The message names the file, and the line or the nearest key.
+        InvalidValueError, InvalidTypeError, UnknownNameError: the file is invalid. The message names the file and the fault,
+            for example another suffix, broken syntax, another schema, an unknown key, or a value that is not allowed.
         OSError: the file cannot be read.
     """
     from convpolicy.files import data  # imported late: not needed to build a layer

@@ -65,12 +65,13 @@ class Paper:
         model: name of the model, e.g. ``"EnCodec, 24 kHz"``.
         citation: authors, year and title of the paper.
         link: address of the paper.
-        trap: common mistake in reproductions of its convolution.
-        numbers: initial weights with which the published results were obtained.
-        evidence: reference implementations and versions that the policy was compared with, and the result.
+        trap: common mistake in reproductions of the model's convolution.
+        numbers: initial weights that produced the published results.
+        evidence: comparison of the policy with reference implementations: their names, their versions and the result.
         drawn_layer: name of the layer to draw.
         drawn_length: input length of the drawing, in samples.
-        layers: layers of the model, name -> arguments of `Conv1d`: the sizes, and the arguments that differ from the policy.
+        layers: mapping from the name of a layer to its arguments of `Conv1d`. The arguments are the sizes, and options that differ
+            from the policy.
     """
 
     model: str = _text()
@@ -87,7 +88,7 @@ class Paper:
         self.layer(self.drawn_layer)
 
     def layer(self, name: str) -> dict[str, Any]:
-        """Return the arguments of `Conv1d`, except ``policy``, for one of the model's layers.
+        """Return the arguments of `Conv1d` for one layer of the model. The result does not contain ``policy``.
 
         Raises:
             UnknownNameError: the model has no such layer. The message lists its layers.
@@ -98,7 +99,7 @@ class Paper:
         return dict(layers[name])
 
     def sizes(self, name: str) -> dict[str, int]:
-        """Return ``kernel_size``, ``stride`` and ``dilation`` of one of the model's layers, in samples.
+        """Return ``kernel_size``, ``stride`` and ``dilation`` of one layer of the model, in samples.
 
         Raises:
             UnknownNameError: the model has no such layer. The message lists its layers.
@@ -107,7 +108,7 @@ class Paper:
         return {size: arguments.get(size, 1) for size in ("kernel_size", "stride", "dilation")}
 
     def to_data(self) -> dict[str, Any]:
-        """Return plain data for a file; `as_paper` reads it."""
+        """Return plain data for a file. `as_paper` reads this data."""
         data = {field.name: getattr(self, field.name) for field in attrs.fields(Paper)}
         data["layers"] = {name: {key: _plain(value) for key, value in arguments} for name, arguments in self.layers}
         return data

@@ -26,7 +26,7 @@ class ConvSpec:
     Args:
         in_channels, out_channels: number of channels, 1 or more, divisible by ``groups``.
         kernel_size, stride, dilation: in samples, 1 or more.
-        groups: number of groups of channels; each group of outputs reads one group of inputs.
+        groups: number of groups of channels. Each group of output channels reads one group of input channels.
     """
 
     in_channels: int
@@ -41,7 +41,7 @@ class ConvSpec:
         """Check every size and return a `ConvSpec`.
 
         Raises:
-            InvalidTypeError, InvalidValueError: not allowed. The message contains the argument, the value and what is allowed.
+            InvalidTypeError, InvalidValueError: a size is not allowed. The message contains the argument, the value and what is allowed.
         """
         spec = cls(
             integer("in_channels", in_channels, 1, LARGEST),
@@ -62,12 +62,12 @@ class ConvSpec:
 
     @property
     def weight_shape(self) -> tuple[int, int, int]:
-        """The shape of the weight, ``(out_channels, in_channels // groups, kernel_size)``, axes OIW."""
+        """The shape of the weight: ``(out_channels, in_channels // groups, kernel_size)``."""
         return self.out_channels, self.in_channels // self.groups, self.kernel_size
 
     @property
     def fans(self) -> arithmetic.Fans:
-        """The fans of the weight; see `arithmetic.fans`."""
+        """The fan-in and the fan-out of the weight; see `arithmetic.fans`."""
         return arithmetic.fans(self.in_channels, self.out_channels, self.kernel_size, self.groups)
 
     @property
@@ -78,11 +78,11 @@ class ConvSpec:
 
 @attrs.frozen(cache_hash=True)
 class Plan:
-    """The exact padding of one input length: frozen, hashable and printable.
+    """The exact padding of one input length. Print a plan to read it.
 
-    All lengths are in samples. A negative ``left`` or ``right`` removes samples. ``length_out`` is the output length. ``sides``
-    contains the added elements: each is a sum of coefficients times samples, or the constant. If `copies` is True, each is one
-    sample or one number, and ``left_sources``, ``right_sources`` and ``value`` are a simpler form of ``sides``.
+    Lengths are in samples. A negative ``left`` or ``right`` removes samples. ``length_out`` is the output length. ``sides`` describes
+    the added elements, each a weighted sum of input samples and the constant (the number that constant padding adds). If `copies`
+    is True, each element copies one sample or ``value``, and you can read ``left_sources`` and ``right_sources`` instead of ``sides``.
     """
 
     length: int
@@ -102,7 +102,7 @@ class Plan:
 
     @property
     def learned(self) -> bool:
-        """True if the constant is a parameter of the layer."""
+        """True if the constant of the padding is a trainable parameter of the layer."""
         return any(side.learned for side in self.sides)
 
     def _copying_sides(self, name: str) -> tuple[Side, Side]:
@@ -115,18 +115,18 @@ class Plan:
 
     @property
     def value(self) -> float:
-        """The constant, also if no added element reads it; valid only if `copies` is True."""
+        """The constant of the padding, even if the added elements do not use this number. Valid only if `copies` is True."""
         sides = sorted(self._copying_sides("value"), key=lambda side: not side.has_constant)
         return next((side.value for side in sides if not isinstance(side.value, tuple)), 0.0)
 
     @property
     def left_sources(self) -> tuple[int, ...]:
-        """The input position that each element on the left copies, or -1 for ``value``; valid only if `copies` is True."""
+        """The input position that each element on the left copies, or -1 for ``value``. Valid only if `copies` is True."""
         return self._copying_sides("left_sources")[0].sources
 
     @property
     def right_sources(self) -> tuple[int, ...]:
-        """The input position that each element on the right copies, or -1 for ``value``; valid only if `copies` is True."""
+        """The input position that each element on the right copies, or -1 for ``value``. Valid only if `copies` is True."""
         return self._copying_sides("right_sources")[1].sources
 
     @property
@@ -141,17 +141,17 @@ class Plan:
 
     @property
     def added(self) -> tuple[int, int]:
-        """The number of elements added on the left and on the right; 0 for a side that removes samples."""
+        """The number of elements added on the left and on the right. A side that removes samples has 0."""
         return max(self.left, 0), max(self.right, 0)
 
     @property
     def cut(self) -> tuple[int, int]:
-        """The number of samples removed on the left and on the right; 0 for a side that adds elements."""
+        """The number of samples removed on the left and on the right. A side that adds elements has 0."""
         return max(-self.left, 0), max(-self.right, 0)
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """The input position of every element of the padded input, or -1 for ``value``; valid only if `copies` is True."""
+        """The input position of each element of the padded input, or -1 for ``value``. Valid only if `copies` is True."""
         left, right = self._copying_sides("positions")
         positions = (*left.sources, *range(self.length), *right.sources)
         first, last = self.cut
@@ -163,11 +163,11 @@ class Plan:
         return self.copies and max((*self.sides[0].sources, *self.sides[1].sources), default=-1) < 0
 
     def padded(self, data: NDArray[Any], value: Any = None) -> NDArray[Any]:
-        """Pad an array: add the elements of the plan and remove the samples that it cuts.
+        """Pad an array: add the elements of the plan and remove the samples that the plan cuts.
 
         Args:
             data: floating-point array (…, channels, length).
-            value: a learned constant, as a number or an array (channels,); None uses its initial value.
+            value: a learned constant, as a number or an array (channels,). None uses the initial value of the constant.
 
         Returns:
             An array (…, channels, padded_length) of the same dtype.
@@ -190,14 +190,14 @@ class Plan:
         return arithmetic.receptive_interval(output, self.kernel_size, self.stride, self.dilation, self.left)
 
     def position(self, output: Any, tap: Any) -> Any:
-        """Return the input position that a tap of an output reads; ``output`` and ``tap`` are indices or arrays of indices."""
+        """Return the input position that a kernel tap of an output reads. ``output`` and ``tap`` are indices or arrays of indices."""
         return output * self.stride - self.left + tap * self.dilation
 
     def window_terms(self, outputs: NDArray[np.int64]) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        """Return the terms that each tap of some outputs reads; the tap reads their sum.
+        """Return what each kernel tap of the selected outputs reads, as a list of terms. A tap reads the sum of its terms.
 
-        A term is a pair of arrays (outputs, kernel): coefficients, and input positions or -1 for the constant. A coefficient of
-        0 means that the term adds nothing.
+        A term is a pair of arrays of shape (outputs, kernel): the coefficients and the input positions. Position -1 means the
+        constant. A coefficient of 0 means that the tap does not use the term.
         """
         read: NDArray[np.int64] = self.position(outputs[:, None], np.arange(self.kernel_size))
         terms = []
@@ -213,13 +213,13 @@ class Plan:
         return terms
 
     def window_sources(self, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the input positions (outputs, kernel) that taps read, or -1 for ``value``; valid only if `copies` is True."""
+        """Return the input positions (outputs, kernel) that taps read, or -1 for ``value``. Valid only if `copies` is True."""
         self._copying_sides("window_sources")
         return self.window_terms(outputs)[0][1]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Return the plan of a dictionary that `to_dict` returned, also after a round trip through JSON."""
+        """Build a plan from a dictionary that `to_dict` returned. You can store the dictionary as JSON in between."""
         fields = dict(data)
         if "sides" in fields:
             sides = [_side(side) for side in fields.pop("sides")]
@@ -229,7 +229,7 @@ class Plan:
         return cls(**fields, sides=(sides[0], sides[1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON: the sizes, and the sources and value if `copies` is True, else the terms of both sides."""
+        """Return plain data for JSON: the sizes and the added elements. The format of the elements depends on `copies`."""
         fields = attrs.asdict(self, value_serializer=lambda _i, _f, v: list(v) if isinstance(v, tuple) else v)
         if fields.pop("copies"):
             del fields["sides"]
@@ -237,7 +237,7 @@ class Plan:
         return fields
 
     def to_svg(self) -> str:
-        """Return an SVG picture of the padded input, the source of each added element and the window of every output."""
+        """Return an SVG picture of the padded input, the source of each added element and the window of each output."""
         from convpolicy.pictures.windows import picture  # imported late: only pictures need it
 
         return picture({"": self})

@@ -36,28 +36,28 @@ def _text(default: Any = "") -> Any:
 
 @attrs.frozen(cache_hash=True, repr=False)
 class Policy(Offer):
-    """The padding, initialization and weight layout of a 1-D convolution; frozen, hashable and comparable.
+    """The padding, initialization and weight layout of a framework's 1-D convolution. A policy is immutable and hashable.
 
-    It has no sizes and names one registered part of each kind. Use ``convpolicy.policy(name)`` to get a framework's policy.
+    A policy contains no sizes. It selects registered parts by name. Use ``convpolicy.policy(name)`` to get a framework's policy.
 
     Args:
         name: name of the policy.
         padding, padding_mode: padding rule and padding mode, each a `Choice` or a name.
         bias: True if a layer has a bias by default.
         weight_init, bias_init: initializers, each a `Choice` or a name.
-        layout, data_layout, random_stream: layouts of weight and data, and the random stream of the initial weights, likewise.
-        padding_names: the framework's names for ``padding`` -> the padding rules that they mean.
-        mode_names: names for ``padding`` that also imply a padding mode -> the `Choice` of this mode.
-        init_names: names for ``weight_init`` -> the `Choice` of the initializer. ``"as_written"`` is the initializer that the
-            reference code calls. ``"as_trained"`` is the one that its training starts from. Both default to ``weight_init``.
-        weight_norm: axis of the weight (out, in/groups, kernel) along which weight normalisation keeps one norm per index, or None.
-        strided_dilation: False if the framework refuses a stride and a dilation above 1 in one layer.
+        layout, data_layout, random_stream: axis order of the weight, axis order of the data, random stream of the initial weights.
+        padding_names: mapping from a name that the framework accepts for ``padding`` to the padding rule.
+        mode_names: mapping from a name for ``padding`` that also selects a padding mode to the `Choice` of this mode.
+        init_names: mapping from a name for ``weight_init`` to the `Choice` of the initializer. ``"as_written"`` is the initializer
+            that the reference code calls. ``"as_trained"`` is the initializer from which training starts. Default: ``weight_init``.
+        weight_norm: axis of the weight (out, in/groups, kernel) that has one norm per index, or None for no weight normalization.
+        strided_dilation: False if the framework does not allow a stride above 1 together with a dilation above 1.
         framework: name of the framework that the policy reproduces, or empty.
-        versions: versions of the framework that the policy reproduces, a specifier such as ``">=2.1,<2.11"``.
-        measured: versions that the policy was run against; for the rest of ``versions`` it relies on documentation.
-        source: place where the behaviour is defined, e.g. a file of the framework.
-        description: one sentence.
-        paper: a `Paper`, for the policy of a published model.
+        versions: versions of the framework that the policy reproduces, as a specifier such as ``">=2.1,<2.11"``.
+        measured: versions that were compared with the policy. For the other ``versions``, the policy relies on documentation.
+        source: place that defines the behaviour, e.g. a file of the framework.
+        description: one sentence about the policy.
+        paper: a `Paper`, if the policy describes a published model.
     """
 
     kind: ClassVar[str] = "policy"
@@ -89,14 +89,14 @@ class Policy(Offer):
     def evolve(self, **changes: Any) -> Policy:
         """Return a modified copy.
 
-        A copy with another name no longer claims to reproduce the framework, so ``convpolicy verify`` does not test it.
+        A copy with another name no longer claims to reproduce the framework. ``convpolicy verify`` does not test this copy.
 
         Args:
-            **changes: new values of fields. ``padding`` can also be an int, a pair (left, right) or one of ``padding_names``;
-                ``padding_mode`` a pair (left, right); ``weight_init`` and ``bias_init`` a number or an array.
+            **changes: new values of fields. ``padding`` can also be an int, a pair (left, right) or one of ``padding_names``.
+                ``padding_mode`` can be a pair (left, right). ``weight_init`` and ``bias_init`` can be a number or an array.
 
         Raises:
-            InvalidTypeError, InvalidValueError, UnknownNameError: a value is not allowed. The message names field and fix.
+            InvalidTypeError, InvalidValueError, UnknownNameError: a value is not allowed. The message names the field and the fix.
         """
         if changes.get("name", self.name) != self.name:
             changes = CLAIMS | changes
@@ -110,7 +110,7 @@ class Policy(Offer):
         return attrs.evolve(self, **changes).checked(changes)
 
     def checked(self, fields: Any = PART_FIELDS) -> Policy:
-        """Check that the parts named in ``fields`` are registered and accept their parameters, and return the policy."""
+        """Check the parts named in ``fields``: each is registered and accepts its parameters. Return the policy."""
         for field in fields:
             if field == "padding_mode":
                 self.modes()
@@ -124,16 +124,16 @@ class Policy(Offer):
         return self
 
     def words(self, field: str) -> Mapping[str, Any]:
-        """Return the names that only this policy has for a field, and the parts that they mean."""
+        """Return the names that this policy adds for a field. The values are the parts that these names select."""
         if field == "weight_init":
             return dict.fromkeys(INIT_NAMES, self.weight_init) | dict(self.init_names)
         return dict(self.padding_names) if field == "padding" else {}
 
     def covers(self, version: str) -> bool:
-        """Return True if the policy reproduces a version of its framework; without ``versions`` it covers all.
+        """Return True if the policy reproduces a version of its framework. An empty ``versions`` covers all versions.
 
         Raises:
-            InvalidValueError: ``version`` is not a version. The message contains it.
+            InvalidValueError: ``version`` is not a valid version number. The message contains the text.
         """
         return includes(self.versions, version)
 
@@ -141,21 +141,21 @@ class Policy(Offer):
         """Return the registered part that a field names, and its parameters.
 
         Raises:
-            UnknownNameError: no such part is registered.
+            UnknownNameError: the part is not registered.
             InvalidValueError, InvalidTypeError: the part has no such parameter, or its value is not allowed.
         """
         plain_data.require_own_name(self)
         return named_part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
 
     def modes(self) -> tuple[Mode, ...]:
-        """Return the padding mode with its parameters; two modes, left and right, if the sides differ."""
+        """Return the padding mode with its parameters. If the two sides differ, the result is the left and the right mode."""
         mode, arguments = self.part("padding_mode")
         if not mode.is_per_side:
             return ((mode, arguments),)
         return tuple(named_part("padding mode", Choice.of(side, arguments[side])) for side in SIDES)
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
-        """Return the pads ``(left, right)`` in samples if they are the same for every input length, else None.
+        """Return the padding ``(left, right)`` in samples, or None if the padding depends on the input length.
 
         Raises:
             InvalidValueError: the padding rule or the framework refuses the sizes. The message contains them.
@@ -171,16 +171,16 @@ class Policy(Offer):
             length: input length in samples, 0 or more.
 
         Returns:
-            A `Plan`; its ``length_out`` is 0 if no window fits.
+            A `Plan`. If no window fits into the padded input, ``length_out`` is 0.
 
         Raises:
-            InvalidTypeError, InvalidValueError: a size is not allowed, or the padding rule or the padding mode refuses it.
+            InvalidTypeError, InvalidValueError: a size is not allowed, or the policy refuses this combination of sizes.
         """
         spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
         return _plan(self, spec, check_length(length))
 
     def length(self, length: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
-        """Return the output length for an input of ``length`` samples, 0 if no window fits or the input is refused."""
+        """Return the output length for an input of ``length`` samples. The result is 0 if the input is too short."""
         return self._lengths(kernel_size, stride, dilation).of_output(check_length(length))
 
     def shortest_length(self, length_out: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
@@ -188,7 +188,7 @@ class Policy(Offer):
         return self._lengths(kernel_size, stride, dilation).shortest(integer("length_out", length_out, 1))
 
     def is_causal(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int | None = None) -> bool:
-        """Return True if no output depends on a sample after its hop, at one input length or several; see `Chain.causality`."""
+        """Return True if the layer is causal. With ``length=None``, several lengths are tested; see `Chain.causality`."""
         return self._lengths(kernel_size, stride, dilation).is_causal(None if length is None else check_length(length))
 
     def _lengths(self, kernel_size: int, stride: int, dilation: int) -> Lengths:
@@ -207,13 +207,13 @@ class Policy(Offer):
         stream: Stream | None = None,
         dtype: str = "float32",
     ) -> dict[str, NDArray[Any] | None]:
-        """Draw initial weights with NumPy; with the framework's random stream they are bit-identical to the framework's.
+        """Draw initial weights with NumPy. The framework's random stream makes them bit-identical to the framework's weights.
 
         Args:
             in_channels, out_channels, kernel_size, groups: sizes of the layer; see `ConvSpec`.
-            seed: the seed, as the framework's own seeding function accepts it.
-            stream: a random stream to continue instead of ``seed``, to draw the layers of a model one after another.
-            dtype: ``"float32"``, ``"float64"``, ``"float16"`` or ``"bfloat16"``; bfloat16 values are returned as float32.
+            seed: a seed that the framework's own seeding function accepts.
+            stream: a random stream that replaces ``seed``. Use one stream to draw the layers of a model one after another.
+            dtype: ``"float32"``, ``"float64"``, ``"float16"`` or ``"bfloat16"``. The arrays of bfloat16 values have dtype float32.
 
         Returns:
             A dictionary with ``"weight"``, an array (out, in/groups, kernel), and ``"bias"``, an array (out,) or None.
@@ -226,7 +226,7 @@ class Policy(Offer):
         return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
 
     def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
-        """Draw a weight (out, in/groups, kernel), then a bias (out,) or None, for checked sizes; see `initial`.
+        """Draw a weight (out, in/groups, kernel) and a bias (out,) or None. The sizes are already checked. See `initial`.
 
         Raises:
             InvalidValueError: an initializer refuses the shape, or a value is out of the range of ``dtype``.
@@ -236,7 +236,7 @@ class Policy(Offer):
         return initial_values.draw(self.fills(), self._fills(constructed), self.part("layout")[0], spec, stream, dtype)
 
     def fills(self) -> dict[str, Fill]:
-        """Return the initializers of a layer's tensors by role: ``"weight"``, and ``"bias"`` if there is a bias."""
+        """Return a mapping from ``"weight"`` to its initializer. If the layer has a bias, ``"bias"`` is a second key."""
         return self._fills({"weight": self.weight_init, "bias": self.bias_init})
 
     def _fills(self, choices: Mapping[str, Choice]) -> dict[str, Fill]:
@@ -244,7 +244,7 @@ class Policy(Offer):
         return {role: Fill(choices[role], *named_part("initializer", choices[role])) for role in roles}
 
     def start_stream(self, seed: Any) -> Stream:
-        """Start the policy's random stream with a seed, as the framework's own seeding function accepts it.
+        """Start the policy's random stream with a seed that the framework's own seeding function accepts.
 
         Raises:
             InvalidTypeError, InvalidValueError: the framework refuses the seed. The message contains the seed and the range.
@@ -253,28 +253,28 @@ class Policy(Offer):
         return cast("Stream", part.seeded(seed, arguments))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the policy as plain data with a schema version; `from_dict` reads it."""
+        """Return the policy as plain data with a schema version. `from_dict` reads this data."""
         return plain_data.to_data(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Policy:
-        """Return the policy of a dictionary that `to_dict` returned.
+        """Build a policy from a dictionary that `to_dict` returned.
 
         Raises:
-            InvalidValueError, InvalidTypeError: another schema, an unknown key or a value that is not allowed.
+            InvalidValueError, InvalidTypeError: the data has another schema, an unknown key, or a value that is not allowed.
             UnknownNameError: a part is not registered.
         """
         policy: Policy = plain_data.from_data(cls, data)
         return policy.checked()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy to a TOML or JSON file; ``load_policy`` reads it.
+        """Write the policy to a TOML or JSON file. ``load_policy`` reads this file.
 
         Args:
-            path: ends in ``.toml`` or ``.json``; an existing file is replaced when the new one is complete.
+            path: path that ends in ``.toml`` or ``.json``. An existing file is replaced when the new file is complete.
 
         Raises:
-            InvalidTypeError, InvalidValueError: not a path, another suffix, or a value that the format cannot represent.
+            InvalidTypeError, InvalidValueError: the path is invalid or has another suffix, or the format cannot represent a value.
         """
         from convpolicy.files import data, whole  # imported late: not needed to build a layer
 

@@ -25,25 +25,28 @@ LONGER = (0, 1, 2, 3, 5, 8)  # samples added to the length of x in search of an 
 def why(a: Any, b: Any, x: Any) -> Diagnosis:
     """Find the smallest change that makes one layer reproduce the output of another.
 
-    ``why`` tests behaviour and never trusts attributes: a layer whose output contradicts its attributes is compared by its output
-    only. Each layer is called once.
+    ``why`` calls each layer once and compares the outputs. It does not trust the attributes of a layer: if the output of a layer
+    contradicts its attributes, ``why`` ignores the attributes.
 
     Args:
         a: the first layer, in one of these forms:
 
-            - a native layer or a `Capture`
-            - a function of a NumPy array (batch, channels, length), which receives ``x`` in its own dtype
-            - an output, as an array (batch, out, length_out)
-        b: the second layer, in one of these forms. `capture` must accept at least one of the two layers.
-        x: the input, real numbers (batch, channels, length), whatever axis order the frameworks use. It is rounded to the dtype of
-            each layer.
+            - a native layer (a Conv1d of a framework) or a `Capture`
+            - a function that takes a NumPy array (batch, channels, length). It receives ``x`` in the dtype of ``x``.
+            - the output of a layer, as an array (batch, out, length_out)
+        b: the second layer, in one of the same forms. `capture` must accept at least one of the two layers.
+        x: the input, an array (batch, channels, length) of real numbers. For a native layer, ``why`` converts the input to the axis
+            order and the dtype of the layer.
 
     Returns:
         A `Diagnosis`. Print it to read the explanation.
 
     Raises:
-        InvalidTypeError, InvalidValueError: ``x`` or an output has the wrong axes or is not finite, the layers have different
-            channel counts, or neither can be captured. The message names the argument, the value and the fix.
+        InvalidTypeError, InvalidValueError: one of the following. The message names the argument, the value and the fix.
+
+            - ``x`` or an output has the wrong axes or is not finite.
+            - The layers have different numbers of channels.
+            - `capture` accepts neither layer.
     """
     dtype, x = dtype_of(x), check_input(x)
     layers = Side.of("a", a), Side.of("b", b)

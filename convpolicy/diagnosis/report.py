@@ -31,8 +31,8 @@ class Difference:
 
     Attributes:
         batch, channel, position: indices of the output.
-        a, b: the two values; None where a layer has no such output.
-        bound: largest difference that rounding alone explains.
+        a, b: values of the two layers. A layer without this output has None.
+        bound: largest difference that rounding can cause.
     """
 
     batch: int
@@ -56,7 +56,7 @@ class Cause:
 
     Attributes:
         aspect: ``"total"``, ``"odd side"``, ``"padding mode"``, …; see `convpolicy.diagnosis.causes`.
-        change: what to do about it, e.g. ``"padding=(1, 2) instead of (0, 0)"``.
+        change: the change that removes this difference, e.g. ``"padding=(1, 2) instead of (0, 0)"``.
     """
 
     aspect: str
@@ -65,11 +65,11 @@ class Cause:
 
 @attrs.frozen
 class Alternative:
-    """Another explanation that fits this input.
+    """Another explanation of the difference between two layers on the same input.
 
     Attributes:
-        causes: its causes.
-        told_apart_by: NumPy expression of an input on which it differs from the first explanation.
+        causes: the causes that this explanation names.
+        told_apart_by: NumPy expression of an input that decides between this explanation and the first one.
     """
 
     causes: tuple[Cause, ...]
@@ -80,7 +80,7 @@ class Alternative:
 class Diagnosis:
     """Explanation of why two layers give different outputs.
 
-    Print it to read the explanation. ``changed.build(backend)`` builds the corrected layer.
+    Print the object to read the explanation. ``changed.build(backend)`` builds the corrected layer.
 
     Attributes:
         verdict: one of
@@ -88,16 +88,17 @@ class Diagnosis:
             - ``"equal to the bit"``
             - ``"equal within rounding"``
             - ``"one cause"``, ``"two causes"``, ``"3 causes"``, …
-            - ``"undecided"``: causes of another kind explain this input too
+            - ``"undecided"``: explanations with other kinds of causes also fit this input
             - ``"unexplained"``
-        causes: what differs; empty when the layers are equal or nothing explains the difference.
+        causes: the aspects that differ. Empty if the outputs are equal, or if ``why`` finds no explanation.
         alternatives: other explanations with the same number of changes.
         changes_on: ``"a"`` or ``"b"``, the layer to change.
-        changed: that layer after the changes; None without causes. An activation, and the precision of the computation, are not part of it.
-        first_difference: the first output, by batch, channel and position, that differs by more than rounding; None when equal.
-        largest_difference: the output with the largest difference; None when equal to the bit.
-        where: which positions and channels differ.
-        tried: number of changes tried.
+        changed: the layer after the changes, as a `Capture`, or None if ``causes`` is empty. It does not include an activation or the
+            precision of the computation.
+        first_difference: the first output that differs by more than rounding, or None. The order is batch, channel, position.
+        largest_difference: the output with the largest difference. None if the outputs are bit-identical.
+        where: text that lists the positions and channels that differ.
+        tried: number of changes that ``why`` tried.
         notes: warnings, e.g. that a layer could not be captured.
     """
 
@@ -114,16 +115,16 @@ class Diagnosis:
 
     @property
     def equal(self) -> bool:
-        """True when the outputs are equal, to the bit or within rounding."""
+        """True if the outputs are bit-identical or differ only by rounding."""
         return self.verdict in EQUAL
 
     @property
     def change(self) -> str:
-        """The changes that make the outputs equal, as one line of text, empty without causes."""
+        """The changes that make the outputs equal, as one line of text. Empty if ``causes`` is empty."""
         return f"in {self.changes_on}: {' and '.join(cause.change for cause in self.causes)}" if self.causes else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON, with ``changed`` as text."""
+        """Return plain data for JSON. The value of ``changed`` is text."""
         plain = {field.name: getattr(self, field.name) for field in attrs.fields(Diagnosis)}
         plain["changed"] = None if self.changed is None else str(self.changed)
         return {"equal": self.equal, "change": self.change} | {name: _plain(value) for name, value in plain.items()}

@@ -1,4 +1,4 @@
-"""The hooks that a plugin can implement; each returns a list of parts, except `convpolicy_commands`."""
+"""The hooks that a plugin can implement. Each hook returns a list of parts, except `convpolicy_commands`."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ MARK = f"{PROJECT}_impl"  # attribute in which pluggy's marker stores the option
 
 
 def manager() -> pluggy.PluginManager:
-    """Return a pluggy manager with the hooks of this module. Plugins are called one by one, so none is registered with it."""
+    """Return a pluggy manager with the hooks of this module. It contains no plugins, because plugins are called one by one."""
     plugins = pluggy.PluginManager(PROJECT)
     plugins.add_hookspecs(sys.modules[__name__])
     return plugins
 
 
 def implementations(plugin: Any, plugins: pluggy.PluginManager) -> list[Implementation]:
-    """Return the marked functions of a plugin, sorted by hook, including those for unknown hooks.
+    """Return the marked functions of a plugin, sorted by hook. Functions for unknown hooks are included.
 
     Args:
         plugin: a module or an object.
-        plugins: the manager that reads the marks.
+        plugins: the pluggy manager that reads the marks.
     """
     if isinstance(plugin, ModuleType):  # faster than asking pluggy about each name
         functions = {name: value for name, value in vars(plugin).items() if isinstance(value, FunctionType)}

@@ -26,12 +26,12 @@ LEARNED = "padding_value"  # parameter name of a learned constant
 class LayerRequest:
     """Description of a layer that a backend builds.
 
-    All values are checked. The object is plain data, so a layer can keep and pickle it.
+    The values are already checked. The object is plain data. A layer can store and pickle the object.
 
     Args:
-        spec: sizes.
-        policy: the policy, including the overrides of the call.
-        dtype: canonical name, e.g. ``"float32"``.
+        spec: sizes of the layer.
+        policy: the policy, including the changes that arguments of `Conv1d` make.
+        dtype: canonical name of the dtype, e.g. ``"float32"``.
         execution: ``"exact"`` or ``"fast"``.
     """
 
@@ -45,16 +45,16 @@ class LayerRequest:
         return self.policy.draw(self.spec, stream, self.dtype)
 
     def static_pads(self) -> tuple[int, int] | None:
-        """Return ``(left, right)`` if the padding is the same for every input length, else None."""
+        """Return the padding ``(left, right)``, or None if the padding depends on the input length."""
         return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
     def learned(self) -> NDArray[np.float64] | None:
         """Return the initial value of the learned constant, or None if no constant is learned.
 
-        Its shape is () or (in_channels,).
+        A learned constant is a padding value that training changes. The shape of the result is () or (in_channels,).
 
         Raises:
-            InvalidValueError: the two sides would learn different constants. A layer has only one.
+            InvalidValueError: the two sides have different learned constants. A layer can store one.
         """
         learning = [(mode, params) for mode, params in self.policy.modes() if params.get("learned")]
         if not learning:
@@ -68,10 +68,10 @@ class LayerRequest:
         return np.array(values.pop(), dtype=np.float64)
 
     def require_constants(self) -> None:
-        """Check that constants per channel match the input channels, and that a learned constant is possible.
+        """Check that constants per channel match the number of input channels, and that a learned constant is possible.
 
         Raises:
-            InvalidValueError: they do not match; also the errors of `learned`.
+            InvalidValueError: the number of constants differs from the number of input channels. See also `learned`.
         """
         for _mode, params in self.policy.modes():
             for side in SIDES:
@@ -82,8 +82,11 @@ class LayerRequest:
         """Return the plan for an input length in samples.
 
         Raises:
-            InvalidTypeError, InvalidValueError: the length is not a positive integer, the padding mode cannot fill the padding, or
-                the input is shorter than one window.
+            InvalidTypeError, InvalidValueError: one of the following:
+
+                - The length is not a positive integer.
+                - The padding mode cannot fill the padding.
+                - The padded input is shorter than one window.
         """
         spec = self.spec
         return require_a_window(self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
@@ -123,37 +126,39 @@ def _write(layer: Any, values: Mapping[str, NDArray[Any] | None]) -> None:
 class Backend(Part):
     """A framework in which layers run.
 
-    Values of a bfloat16 layer are passed as float32 arrays that bfloat16 represents exactly.
+    Weights and data of a bfloat16 layer are passed as float32 arrays. bfloat16 represents their values exactly.
 
     Args:
         name: unique name.
         build: ``(request, stream, device) -> native layer``. Import the framework inside this function. Draw the initial values
-            from ``stream``; if it is None, use the framework's global random state. ``device`` is a device of the framework or None.
+            from ``stream``. If ``stream`` is None, use the framework's global random state. ``device`` is a device of the framework,
+            or None.
         dtypes: canonical names of the supported dtypes.
         default_dtype: ``() -> canonical name`` of the framework's current default dtype.
         framework: import name of the framework.
-        install: argument of ``pip install`` in the message for a missing framework; empty means ``framework``.
-        layout: name of the layout in which its layers store their weights.
-        run: ``(layer, data) -> output``, NumPy arrays (batch, channels, length) whatever axis order the framework uses. By default
-            the layer is called with the array.
-        parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, NumPy arrays. By default ``.weight``
-            and ``.bias`` are read.
-        assign: ``(layer, {"weight": …, "bias": …}) -> None`` writes such arrays into the layer. By default they are written into
-            ``.weight`` and ``.bias``.
-        capture: ``layer -> Capture``. The function returns None for every object that is not a 1-D convolution of this framework.
+        install: argument of ``pip install`` in the message for a missing framework. An empty text means the value of ``framework``.
+        layout: name of the layout in which layers of the backend store their weights.
+        run: ``(layer, data) -> output``. Both arrays are NumPy arrays (batch, channels, length). The function converts them if the
+            framework uses another axis order. The default function calls the layer with the array.
+        parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, as NumPy arrays. The default function
+            reads ``.weight`` and ``.bias``.
+        assign: ``(layer, {"weight": …, "bias": …}) -> None``. It writes arrays of the same shapes into the layer. The default
+            function writes into ``.weight`` and ``.bias``.
+        capture: ``layer -> Capture``. The function returns None for an object that is not a 1-D convolution of this framework.
             See `convpolicy.layers.capture`.
-        convolutions: ``(model, every_path) -> iterator of Convolution``. The function returns None for every object that is not a
-            model of this framework. See `convpolicy.layers.whole_models`. None if models of the framework are not supported.
-        gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``, NumPy arrays of the gradients of
-            ``sum(output * upstream)``. None if the backend has no gradients.
-        tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``; see `convpolicy.tuning`. None if models of the
-            backend cannot be tuned.
-        untune: ``model -> paths`` reverts ``tune``.
-        declares: limits of its layers, for the conformance kit. ``"no-empty-batch"``: an input without batch items fails.
-        learns: True if a layer can store a learned constant (`LayerRequest.learned`) as the parameter ``padding_value``.
-            ``parameters``, ``assign`` and ``gradients`` then use this name too.
-        wrappers: names that wrappers of a model add to its parameter names in a file, e.g. ``("module",)``.
-        environment: environment variables that must be set before the framework is imported, for ``convpolicy verify``.
+        convolutions: ``(model, every_path) -> iterator of Convolution``. The function returns None for an object that is not a
+            model of this framework. See `convpolicy.layers.whole_models`. A backend without support for models has None here.
+        gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``. The values are NumPy arrays, the
+            gradients of ``sum(output * upstream)``. A backend without gradients has None here.
+        tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``; see `convpolicy.tuning`. A backend without
+            support for tuning has None here.
+        untune: ``model -> paths``. It reverts ``tune``.
+        declares: limits of the backend's layers, for the conformance kit (`convpolicy.testing`). ``"no-empty-batch"`` means that an
+            input with a batch size of 0 fails.
+        learns: True if a layer can store a learned constant (`LayerRequest.learned`) as the parameter ``padding_value``. The
+            functions ``parameters``, ``assign`` and ``gradients`` then also use the name ``padding_value``.
+        wrappers: names that wrappers of a model add to parameter names in a file, e.g. ``("module",)``.
+        environment: environment variables for ``convpolicy verify``. They must be set before the framework is imported.
     """
 
     kind: ClassVar[str] = "backend"
@@ -179,7 +184,7 @@ class Backend(Part):
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def is_installed(self) -> bool:
-        """Return True if the framework is installed, without importing it."""
+        """Return True if the framework is installed. The framework is not imported."""
         import importlib.util  # imported here, because it would be a fiftieth of the package's import time
 
         return importlib.util.find_spec(self.framework) is not None
@@ -189,7 +194,7 @@ class Backend(Part):
 
         Args:
             request: the layer to build.
-            stream: source of the initial values; None uses the framework's global random state.
+            stream: random stream of the initial values. None uses the framework's global random state.
             device: a device of the framework, or None.
 
         Raises:
@@ -206,10 +211,10 @@ class Backend(Part):
             ) from error
 
     def require_learning(self, request: LayerRequest) -> None:
-        """Check that layers of this backend can store the learned constant of a request, if it has one.
+        """Check that layers of this backend can store the learned constant of a request. A request may have no such constant.
 
         Raises:
-            InvalidValueError: they cannot. The message lists the backends that can.
+            InvalidValueError: the layers cannot store a learned constant. The message lists backends whose layers can.
         """
         if self.learns or request.learned() is None:
             return
@@ -226,7 +231,7 @@ class Backend(Part):
             dtype: a name, a NumPy dtype, or a dtype object of a framework.
 
         Raises:
-            InvalidValueError: the backend does not support the dtype. The message lists the supported ones.
+            InvalidValueError: the backend does not support the dtype. The message lists the supported dtypes.
         """
         name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or _text_of(dtype)
         name = str(name).rpartition(".")[2].lower()

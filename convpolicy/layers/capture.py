@@ -27,14 +27,14 @@ INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # values of a new laye
 class Capture:
     """Sizes, policy and weights of a 1-D convolution, independent of its framework.
 
-    Use `build` to get a native layer from it.
+    Use `build` to create a native layer with the same behaviour and weights.
 
     Args:
-        spec: sizes.
-        policy: padding, padding mode, bias and layout of the layer; initializers and random stream of its framework.
-        weight: (out, in/groups, kernel), in the dtype of the layer; bfloat16 is stored as float32.
-        bias: (out,), in the same dtype, or None.
-        dtype: canonical name, e.g. ``"float32"``.
+        spec: sizes of the layer.
+        policy: padding, padding mode, bias and weight layout of the layer. Initializers and random stream are those of the framework.
+        weight: array (out, in/groups, kernel) in the dtype of the layer. A bfloat16 weight is stored as float32.
+        bias: array (out,) in the same dtype, or None.
+        dtype: canonical name of the layer's dtype, e.g. ``"float32"``.
         backend: name of the backend that captured the layer.
     """
 
@@ -50,15 +50,15 @@ class Capture:
 
         Args:
             backend: name of the backend.
-            dtype: dtype of the new layer; None keeps the dtype.
-            device: a device of the framework; None uses its default.
+            dtype: dtype of the new layer. None keeps the dtype of the captured layer.
+            device: a device of the framework. None uses the framework's default device.
             execution: ``"exact"`` or ``"fast"``; see `Conv1d`.
 
         Returns:
             A native layer of the backend.
 
         Raises:
-            UnknownNameError: the backend is unknown.
+            UnknownNameError: no backend has this name.
             InvalidValueError: the backend does not support the dtype.
             MissingFrameworkError: the framework is not installed.
         """
@@ -108,14 +108,14 @@ def capture(layer: Any) -> Capture:
     """Read sizes, policy and weights of a native layer.
 
     Args:
-        layer: a Conv1d of any supported framework. It is not changed.
+        layer: a Conv1d of any supported framework. The layer is not changed.
 
     Returns:
         A `Capture`.
 
     Raises:
         InvalidTypeError: the object is not a 1-D convolution of a supported framework.
-        InvalidValueError: no policy describes the layer exactly. The message says why.
+        InvalidValueError: no policy describes the layer exactly. The message contains the reason.
     """
     backends = backends_of(layer)
     for backend in backends:

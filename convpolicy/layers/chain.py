@@ -22,7 +22,7 @@ from convpolicy.layers.capture import Capture, capture
 
 @attrs.frozen
 class ChainLayer:
-    """One layer of a chain: a policy and its sizes in samples."""
+    """One layer of a chain: a policy, and the kernel size, stride and dilation in samples."""
 
     policy: Policy
     kernel_size: int
@@ -44,15 +44,15 @@ class ChainLayer:
 
 @attrs.frozen
 class Causality:
-    """Result of `Chain.causality`: true if the chain is causal, else a counterexample.
+    """Result of `Chain.causality`: true if the chain is causal, false with a counterexample if it is not.
 
-    A chain is causal if output ``i`` depends on samples up to ``(i + 1) * stride - 1`` only, the end of its hop.
+    The hop of output ``i`` ends with sample ``(i + 1) * stride - 1``. In a causal chain, no output depends on a sample after its hop.
 
     Attributes:
-        output: an output that depends on a later sample; None if the chain is causal.
-        length: the input length at which it does.
-        sample: the last sample that this output reads.
-        hop_end: the last sample of its hop, ``(output + 1) * stride - 1``.
+        output: an output that depends on a sample after its hop. None if the chain is causal.
+        length: input length of the counterexample.
+        sample: the last sample that ``output`` depends on.
+        hop_end: the last sample of the hop of ``output``, ``(output + 1) * stride - 1``.
     """
 
     output: int | None = None
@@ -74,9 +74,9 @@ class Causality:
 
 @attrs.frozen(repr=False)
 class Chain:
-    """A stack of layers, built with `chain`.
+    """A stack of layers. Use `chain` to build the stack.
 
-    All lengths and positions are in samples of the input of the chain.
+    Lengths and positions are in samples of the input of the chain.
     """
 
     layers: tuple[ChainLayer, ...]
@@ -113,12 +113,12 @@ class Chain:
 
     @property
     def stride(self) -> int:
-        """Samples between outputs, the product of all strides."""
+        """The number of input samples from one output to the next: the product of the strides."""
         return math.prod(layer.stride for layer in self.layers)
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one output spans, padding included.
+        """The number of samples that one output spans, including padding.
 
         Formula: ``1 + Σ (e - 1) · stride of the layers before``, where ``e`` is the effective kernel of a layer.
         Source: Araujo et al., Computing Receptive Fields of CNNs (2019), equation 2.
@@ -131,7 +131,7 @@ class Chain:
         """Return the plan of every layer for one input length.
 
         Raises:
-            InvalidTypeError, InvalidValueError: the length is not a positive integer, or too short for a layer.
+            InvalidTypeError, InvalidValueError: the length is not a positive integer, or the input of a layer is too short.
         """
         plans, length = [], check_length(length)
         for number, layer in enumerate(self.layers):
@@ -155,13 +155,13 @@ class Chain:
     def shortest_length(self, length_out: int = 1) -> int:
         """Return the shortest input length with at least ``length_out`` outputs.
 
-        It is found by bisection. A longer input must not give fewer outputs, which holds for every built-in padding rule.
+        The method uses bisection. It requires padding rules for which a longer input never gives fewer outputs.
 
         Args:
             length_out: number of outputs, 1 or more.
 
         Raises:
-            InvalidTypeError, InvalidValueError: ``length_out`` is not an integer of 1 or more, or a padding rule refuses its sizes.
+            InvalidTypeError, InvalidValueError: ``length_out`` is not an integer of 1 or more, or a padding rule refuses the sizes.
         """
         needed = integer("length_out", length_out, 1)
         for layer in reversed(self.layers):
@@ -169,7 +169,7 @@ class Chain:
         return needed
 
     def receptive_interval(self, output: int, length: int) -> tuple[int, int]:
-        """Return the first and last position that one output spans, which is padding outside ``0 … length - 1``.
+        """Return the first and last position that one output spans. Positions outside ``0 … length - 1`` are padding.
 
         Raises:
             InvalidTypeError, InvalidValueError: there is no such output; also the errors of `plans`.
@@ -182,7 +182,7 @@ class Chain:
         return first, last
 
     def reads(self, output: int, length: int) -> tuple[int, ...]:
-        """Return the samples that one output depends on, sorted, including those that its padding copies.
+        """Return the positions of the samples that one output depends on, sorted. Samples that the padding copies are included.
 
         Raises:
             InvalidTypeError, InvalidValueError: there is no such output; also the errors of `plans`.
@@ -196,13 +196,13 @@ class Chain:
         return tuple(positions.tolist())
 
     def delay(self, length: int | None = None) -> int:
-        """Return how many samples after ``output * stride`` an output needs, less than `stride` in a causal chain.
+        """Return how many samples after sample ``output * stride`` an output needs. A causal chain needs less than `stride`.
 
         Args:
-            length: input length; required only if the padding of a layer depends on it.
+            length: input length. Required if the padding of a layer depends on the input length.
 
         Raises:
-            InvalidTypeError: the length is None but the padding of a layer depends on it. The message has the number of the layer.
+            InvalidTypeError: the length is None, but layer padding depends on the length. The message has the number of the layer.
         """
         if length is not None:
             return self.receptive_interval(0, length)[1]
@@ -220,11 +220,11 @@ class Chain:
     def causality(self, length: int | None = None) -> Causality:
         """Test whether an output depends on a sample after the end of its hop.
 
-        A stream computes output ``i`` once sample ``(i + 1) * stride - 1`` has arrived. The chain is causal if no output needs a
-        later sample.
+        The hop of output ``i`` ends with sample ``(i + 1) * stride - 1``. Real-time processing computes output ``i`` when this sample
+        arrives. A chain is causal if no output depends on a later sample.
 
         Args:
-            length: input length. None tests the shortest length, several phases of the stride, and twice the receptive field.
+            length: input length. None tests several short and long input lengths.
 
         Returns:
             A `Causality`, true or false.
@@ -256,14 +256,14 @@ def chain(layers: Iterable[Any]) -> Chain:
     """Stack layers to compute their output length, receptive field, delay and causality.
 
     Args:
-        layers: the layers in order, each a native layer, a `Capture`, or a tuple ``(policy, kernel_size)``,
-            ``(policy, kernel_size, stride)`` or ``(policy, kernel_size, stride, dilation)``. A policy is a name or a `Policy`.
+        layers: the layers in order. Each is a native layer, a `Capture` or a tuple ``(policy, kernel_size, stride, dilation)``. Stride
+            and dilation may be left out. ``policy`` is a name or a `Policy`.
 
     Returns:
         A `Chain`.
 
     Raises:
-        InvalidTypeError, InvalidValueError, UnknownNameError: the list is empty, or a layer is invalid. The message has its number.
+        InvalidTypeError, InvalidValueError, UnknownNameError: the list is empty, or a layer is invalid. The message has the layer's number.
     """
     if isinstance(layers, (str, bytes)) or not isinstance(layers, Iterable):
         raise InvalidTypeError(f"layers must be a list of layers, got {shown(layers)}; pass for example [('torch', 3)].")

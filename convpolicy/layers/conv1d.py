@@ -38,9 +38,9 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
     execution: str = "exact",
     weight_norm: Any = None,
 ) -> Any:
-    """Build a 1-D convolution that behaves like a framework's own, as a native layer of the backend.
+    """Build a native layer of the backend that behaves like the Conv1d of the policy's framework.
 
-    Arguments up to ``padding_mode`` have the names and the order of ``torch.nn.Conv1d``. ``None`` means that the policy decides.
+    Arguments up to ``padding_mode`` have the names and the order of ``torch.nn.Conv1d``. ``None`` uses the default of the policy.
 
     Args:
         in_channels: number of input channels, divisible by ``groups``.
@@ -49,39 +49,42 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         stride: samples between windows, 1 or more.
         padding: one of
 
-            - an int, the number of samples on both sides
-            - a pair ``(left, right)``; a negative number removes samples
+            - an int, the number of samples added on each side
+            - a pair ``(left, right)`` of samples. A negative number removes samples.
             - the name of a padding rule, or a name that the policy's framework uses, e.g. ``"same"``
             - a `Choice`
         dilation: samples between taps, 1 or more.
         groups: number of groups of channels.
         bias: True or False.
-        padding_mode: the name of a padding mode, a `Choice` such as ``Choice("constant", value=1.5)``, or a pair of them, one for
-            each side, e.g. ``("reflect", "zeros")``. The constant may be an array (in_channels,).
+        padding_mode: one of
+
+            - the name of a padding mode
+            - a `Choice` such as ``Choice("constant", value=1.5)``. The value may be an array (in_channels,).
+            - a pair of modes ``(left, right)``, e.g. ``("reflect", "zeros")``
         policy: a name, ``"name@version"`` or a `Policy`.
         backend: ``"numpy"`` or the name of a framework; see `convpolicy.backends`.
         weight_init: the name of an initializer, a `Choice`, a number, or an array (out, in/groups, kernel).
-            ``"as_written"`` is the initializer in the reference code of a paper, ``"as_trained"`` the one that took effect.
+            ``"as_written"`` is the initializer in the reference code of a paper. ``"as_trained"`` is the initializer that took effect.
         bias_init: the name of an initializer, a `Choice`, a number, or an array (out,).
-        seed: an integer makes the initial weights bit-identical to those that the policy's framework draws for this seed, on every
-            backend. None uses the global random state of the backend.
-        dtype: a name such as ``"float32"``, or a dtype object of the framework. None uses the framework's default: float32, or
-            what was set by ``torch.set_default_dtype``.
-        device: a device of the framework; None uses its default.
-        execution: ``"exact"`` reproduces the bits of the framework; ``"fast"`` uses the fastest implementation that is equal up to
+        seed: with an integer, the initial weights are bit-identical to the weights that the policy's framework draws for this seed.
+            They do not depend on the backend. None uses the global random state of the backend.
+        dtype: a name such as ``"float32"``, or a dtype object of the framework. None uses the framework's current
+            default dtype, for example the dtype set with ``torch.set_default_dtype``.
+        device: a device of the framework. None uses the framework's default device.
+        execution: ``"exact"`` keeps the bits of the framework's own code. ``"fast"`` uses the fastest implementation that is equal up to
             rounding.
-        weight_norm: False, or the axis of the weight (out, in/groups, kernel) that keeps one norm per index. On torch the layer
-            gets ``parametrizations.weight_norm`` after its initial values are set. Other backends store the plain weight.
+        weight_norm: False, or the axis of the weight (out, in/groups, kernel) that has one norm per index. On torch, the layer has
+            ``parametrizations.weight_norm``, applied after the initial values are set. Other backends store the plain weight.
 
     Returns:
-        A native layer, which expects data in the axis order of its framework.
+        A native layer. It expects data in the axis order of its framework.
 
-        - torch: a ``torch.nn.Conv1d`` or a subclass of it
+        - torch: a ``torch.nn.Conv1d``, or an instance of a subclass
         - MindSpore: a ``mindspore.nn.Cell``
         - NumPy: a callable with the arrays ``.weight`` (out, in/groups, kernel) and ``.bias`` (out,)
 
     Raises:
-        ConvPolicyError: an argument is wrong. The error is also a ValueError, TypeError or LookupError. Its message names the
+        ConvPolicyError: an argument is wrong. The error is also a ValueError, TypeError or LookupError. The message names the
             argument, the value, what is allowed and the fix.
     """
     arguments = (

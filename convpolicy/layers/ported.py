@@ -15,9 +15,9 @@ class Ported:
     Attributes:
         path: name of the module in the model, e.g. ``"encoder.conv1"``.
         class_name: class of the original module.
-        reason: why it was not ported; empty when it was.
-        wrapper: class of an enclosing convolution that was not ported, so that its own work, such as padding, is missing; empty
-            when there is none.
+        reason: why the module was not ported. Empty if the module was ported.
+        wrapper: class of an enclosing convolution that was not ported. The work of this class, such as padding, is missing. Empty
+            if there is no such class.
     """
 
     path: str
@@ -39,8 +39,8 @@ class Renamed:
 
     Attributes:
         name: name in the ported layers, e.g. ``"encoder.conv1.weight"``.
-        axes: axes before and after, e.g. ``"OIW -> OI1W"``; empty for a scalar.
-        computed: True when the new values are computed from this parameter and others, e.g. under weight normalization.
+        axes: axis order before and after, e.g. ``"OIW -> OI1W"``. Empty for a scalar.
+        computed: True if the new values are computed from this parameter and others, e.g. under weight normalization.
     """
 
     name: str
@@ -52,13 +52,13 @@ class Renamed:
 class PortedModel:
     """The Conv1d layers of a model, converted to another framework.
 
-    Print it to see which layers were ported. You port every other layer, and the forward pass, yourself.
+    Print the object to see which layers were ported. You port every other layer, and the forward pass, yourself.
 
     Attributes:
-        layers: path -> native layer.
+        layers: mapping from path to native layer.
         report: one `Ported` for every module that is a Conv1d or has Conv1d in its class name, in the order of the model.
-        parameters: old parameter name -> `Renamed`.
-        origins: path -> the original `Convolution`, without its module.
+        parameters: mapping from old parameter name to `Renamed`.
+        origins: mapping from path to the original `Convolution`. The field ``module`` is not kept.
     """
 
     layers: Mapping[str, Any]

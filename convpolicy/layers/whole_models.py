@@ -1,7 +1,7 @@
 """`port_model` and the list of 1-D convolutions of a model of any framework.
 
-A backend supports models through ``Backend.convolutions``, a function ``(model, every_path)``. It returns an iterator of
-`Convolution`, or None for every object that is not a model of its framework. Write it with `walk`::
+To support models, a backend defines ``Backend.convolutions``, a function ``(model, every_path)``. The function returns an iterator of
+`Convolution`. For an object that is not a model of its framework, it returns None. Write the function with `walk`::
 
     def convolutions(model, every_path):
         if not isinstance(model, nn.Module):
@@ -34,14 +34,14 @@ class Convolution:
     """A module of a model that is a 1-D convolution or has Conv1d in its class name.
 
     Args:
-        path: name of the module in the model, e.g. ``"encoder.conv1"``; empty for the model itself.
+        path: name of the module in the model, e.g. ``"encoder.conv1"``. Empty for the model itself.
         module: the module.
-        parameters: parameter name -> role: ``"weight"``, ``"bias"`` or ``"padding_value"``. A parameter from which the weight is
-            computed has the role ``"weight"``. See `roles`.
+        parameters: mapping from parameter name to role: ``"weight"``, ``"bias"`` or ``"padding_value"``. If a weight is computed
+            from other parameters, these have the role ``"weight"``. See `roles`.
         separator: ``"."`` or ``"/"``, the separator of paths.
-        layout: name of the layout of its weight; empty means the layout of the backend.
+        layout: name of the layout of the weight. Empty means the layout of the backend.
         aliases: other names of the module, e.g. in checkpoint files of its framework.
-        spec: sizes of a module that cannot be captured but whose weights can be converted, e.g. one with an activation; else None.
+        spec: sizes of a module that cannot be captured but whose weights can be converted, e.g. a layer with an activation. Else None.
     """
 
     path: str
@@ -59,13 +59,13 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
     Only convolutions are converted. You port every other layer, and the forward pass, yourself.
 
     Args:
-        model: a model of a supported framework. It is not changed. A module that occurs several times is converted once.
+        model: a model of a supported framework. The model is not changed. A module that occurs several times is converted once.
         to: name of the target backend.
-        dtype: dtype of the new layers; None keeps the dtype of each layer.
+        dtype: dtype of the new layers. None keeps the dtype of each layer.
         progress: function that is called with the path of each layer before it is converted.
 
     Returns:
-        A `PortedModel`. A layer that cannot be converted is listed in its report with the reason.
+        A `PortedModel`. Its report lists each layer that cannot be converted, with the reason.
 
     Raises:
         InvalidTypeError: the object is not a model of a supported framework.

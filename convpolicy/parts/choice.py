@@ -99,14 +99,15 @@ def _comparable(params: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
 class Choice:
     """The name of a registered part, with values for some of its parameters.
 
-    For example ``Choice("same_upper", odd_side="left")`` or ``Choice("normal", std=0.01)``. Pass it wherever a name is accepted.
+    Examples: ``Choice("same_upper", odd_side="left")``, ``Choice("normal", std=0.01)``. You can pass a Choice in place of a name.
 
     Args:
         name: name of a registered part.
-        **params: parameters of the part. A parameter that is missing or None has the part's default.
+        **params: parameters of the part. If a parameter is missing or None, the part's default is used.
 
     Raises:
-        InvalidTypeError: the name is not text, or a value is not a number, a name, an array or another Choice.
+        InvalidTypeError: the name is not a string, or a value has an unsupported type. Supported types are number, string, array and
+            Choice.
     """
 
     name: str
@@ -134,7 +135,7 @@ class Choice:
             value: the value to convert.
 
         Raises:
-            InvalidTypeError: any other value. The message contains the argument and the type of the value.
+            InvalidTypeError: the value has another type. The message contains the argument and the type of the value.
         """
         if isinstance(value, Choice):
             return value
@@ -148,7 +149,7 @@ class Choice:
         )
 
     def to_data(self) -> str | dict[str, Any]:
-        """Return plain data for a file: the name, or a mapping of the name and the parameters."""
+        """Return plain data for a file: the name alone, or a mapping with the name and the parameters."""
         if not self.params:
             return self.name
         return {

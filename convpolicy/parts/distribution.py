@@ -34,20 +34,20 @@ class Distribution:
     - ``normal``: ``mean`` and ``std``
     - ``uniform``: ``low`` and ``high``
     - ``truncated_normal``: ``mean``, ``std``, and the bounds ``lower`` and ``upper`` in standard deviations
-    - ``scaled``: a distribution of variance ``scale / fan``. ``fan`` is ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or
-      ``"fan_in_all_groups"`` of the weight. ``distribution`` is ``"normal"``, ``"truncated_normal"`` (cut at ±2σ, with its
-      standard deviation corrected) or ``"uniform"``
+    - ``scaled``: a distribution of variance ``scale / fan``. ``fan`` is the name of a fan of the weight: ``"fan_in"``,
+      ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"``. ``distribution`` is ``"normal"``, ``"uniform"`` or
+      ``"truncated_normal"``. The last one is cut at ±2σ, and its standard deviation is corrected for the cut.
     - ``orthogonal``: ``gain``
     - ``dirac``: no parameters
 
-    A dialect may define further kinds.
+    A dialect (the translation rules of one framework) may define further kinds.
 
     Args:
         kind: name of the kind.
         **parameters: the parameters of the kind, as numbers.
 
     Raises:
-        InvalidValueError: the parameters are not those of the kind. The message contains both.
+        InvalidValueError: the kind has other parameters. The message contains both lists of names.
     """
 
     kind: str

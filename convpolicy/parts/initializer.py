@@ -27,7 +27,7 @@ class Target:
 
     Args:
         shape: ``(out, in/groups, kernel)`` for a weight, ``(out,)`` for a bias.
-        fans: fans of the weight, also if the target is the bias.
+        fans: fan-in and fan-out of the weight. A bias has the fans of the weight of its layer.
         groups: groups of the convolution.
     """
 
@@ -42,11 +42,12 @@ class Initializer(Part):
 
     Args:
         name: unique name.
-        draw: function ``(draws, target, **params) -> array`` of ``target.shape``; see `Draws` and `Target`.
-        check: function ``(target, **params) -> None`` that raises ValueError for a target or parameters that it does not
-            allow. It runs before anything is built or drawn.
-        distribution: function ``(**params) -> Distribution`` that describes the result of ``draw``, so that ``translate`` can
-            write it as code of another framework. Without it, translated code has the target's default and a comment.
+        draw: function ``(draws, target, **params) -> array``. The array has the shape ``target.shape``. See `Draws` and `Target`.
+        check: function ``(target, **params) -> None``. It raises ValueError if a target or a parameter is not allowed. It runs
+            before the layer is built and before its weights are drawn.
+        distribution: function ``(**params) -> Distribution`` that describes the result of ``draw``. ``translate`` uses the
+            description to write code of another framework. If an initializer has no such function, translated code uses the
+            default initializer of the target framework and contains a comment about it.
         params: see `Part`.
     """
 
@@ -63,8 +64,8 @@ class Initializer(Part):
         """Refuse a target or parameters that the initializer does not allow.
 
         Raises:
-            InvalidValueError: the check refuses them. The message contains its reason.
-            PluginError: the check fails.
+            InvalidValueError: the check refuses the target or a parameter. The message contains the reason of the check.
+            PluginError: the function ``check`` fails.
         """
         try:
             if self.check is not None:
@@ -84,7 +85,7 @@ class Initializer(Part):
         """Return values of ``target.shape``, in the floating-point dtype of the stream.
 
         Raises:
-            InvalidValueError: the initializer refuses the target. The message contains its reason.
+            InvalidValueError: the initializer refuses the target. The message contains the reason.
             PluginError: the initializer fails, or returns an array of another shape.
         """
         self.require(target, arguments)

@@ -19,18 +19,18 @@ DATA_AXES = frozenset("NCW")
 
 @attrs.frozen(eq=False)
 class Layout(Part):
-    """The axis order of a weight or of data; it converts arrays to and from ``OIW`` or ``NCW``.
+    """The axis order of a weight or of data. A layout converts weights to and from ``OIW``, and data to and from ``NCW``.
 
-    Each axis is a letter:
+    Each axis is one letter or digit:
 
-    - weights: ``O`` output channels, ``I`` input channels per group, ``W`` kernel, ``1`` an axis of length 1
+    - weights: ``O`` output channels, ``I`` input channels per group, ``W`` kernel, ``1`` an extra axis of length 1
     - depthwise weights: ``I`` input channels, ``M`` outputs per input channel (O = I * M), ``W`` kernel
     - data: ``N`` batch, ``C`` channels, ``W`` length
 
     Args:
         name: unique name, usually the same as ``axes``.
         axes: the letters in storage order, e.g. ``"WIO"``.
-        weight, bias: names of the parameters in the framework; empty for a layout of data.
+        weight, bias: names of the parameters in the framework. Empty for a layout of data.
     """
 
     kind: ClassVar[str] = "layout"
@@ -52,14 +52,14 @@ class Layout(Part):
         """Convert a weight (out, in/groups, kernel) to this layout.
 
         Args:
-            weight: array of axes OIW, any dtype.
-            groups: groups of the convolution; a depthwise layout requires groups == in_channels.
+            weight: array with the axes OIW and any dtype.
+            groups: groups of the convolution. A depthwise layout requires ``groups == in_channels``.
 
         Returns:
             A view or a copy with the axes of this layout.
 
         Raises:
-            InvalidValueError: the weight does not have three axes, or the layout is depthwise and the weight is not.
+            InvalidValueError: the weight does not have three axes, or a depthwise layout receives another kind of weight.
         """
         array = self._check(weight, "OIW", data=False)
         if "M" in self.axes:
@@ -75,7 +75,7 @@ class Layout(Part):
         return np.expand_dims(stored, tuple(i for i, a in enumerate(self.axes) if a == "1"))
 
     def to_oiw(self, weight: Any) -> NDArray[Any]:
-        """Convert a weight of this layout to (out, in/groups, kernel), the inverse of `from_oiw`.
+        """Convert a weight of this layout to (out, in/groups, kernel). This is the inverse of `from_oiw`.
 
         Raises:
             InvalidValueError: the weight has another number of axes, or an axis ``1`` is longer than 1.
@@ -90,14 +90,14 @@ class Layout(Part):
         return array.reshape(array.shape[0] * array.shape[1], 1, array.shape[2]) if "M" in letters else array
 
     def pack(self, parameters: Mapping[str, Any], groups: int = 1) -> dict[str, Any]:
-        """Convert ``{"weight": …, "bias": …}`` in OIW to the framework's names and axes, without a bias that is None."""
+        """Convert ``{"weight": …, "bias": …}`` from OIW to the framework's names and axes. A bias of None is left out."""
         packed = {self.weight: self.from_oiw(parameters["weight"], groups)}
         if parameters.get("bias") is not None:
             packed[self.bias] = np.asarray(parameters["bias"])
         return packed
 
     def unpack(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert the framework's names and axes to ``{"weight": …, "bias": …}`` in OIW, the inverse of `pack`."""
+        """Convert the framework's names and axes to ``{"weight": …, "bias": …}`` in OIW. This is the inverse of `pack`."""
         if self.weight not in parameters:
             raise InvalidValueError(f"layout {self.name!r} needs the parameter {self.weight!r}, got {sorted(parameters)}.")
         bias = parameters.get(self.bias)

@@ -77,23 +77,26 @@ class PaddingMode(Part):
 
     Args:
         name: unique name.
-        source: vectorised function ``(positions, length, **params) -> indices``. ``positions`` is an integer array of the
-            positions of added elements: below 0, or ``length`` and above. The result has the same shape. It contains the input
-            position that each element copies, in ``[0, length)``, or -1 for the constant. The function may instead return a
-            list of ``(coefficient, indices)``; each element is then the sum of these terms. A coefficient is a number or an
-            array of the shape of ``positions``.
-        limit: function ``length -> widest pad`` that the mode can fill; None for no limit. A mode with a limit has the
-            parameter ``overflow`` for wider pads: ``error``, ``periodic`` (as NumPy 2) or ``zero-extend`` (as EnCodec). For
-            ``periodic``, ``source`` must accept positions at any distance.
-        needs_width: True if the values depend on the number of added elements, as in a ramp. ``source`` then gets the argument
-            ``width``, the number of elements added on the side of ``positions``.
+        source: vectorised function ``(positions, length, **params) -> indices``. ``positions`` is an integer array with the
+            positions of added elements. These positions are below 0, or ``length`` and above. The result has the same shape. It
+            contains the input position in ``[0, length)`` that each element copies, or -1 for the constant. The function may
+            also return a list of terms ``(coefficient, indices)``. Each element is then the sum of its terms. A coefficient is a
+            number or an array of the shape of ``positions``.
+        limit: function ``length -> widest pad`` that returns the most elements that the mode can add on a side. None means no
+            limit. A mode with a limit has the parameter ``overflow`` for wider pads: ``error``, ``periodic`` (as in NumPy 2) or
+            ``zero-extend`` (as in EnCodec). For ``periodic``, ``source`` must accept positions at any distance.
+        needs_width: True if the values depend on the number of added elements, as in a ramp. ``source`` then receives the
+            argument ``width``, the number of elements added on the side of ``positions``.
         declares: properties that are true for all lengths and parameters:
 
             - ``"causal"``: elements on the left depend only on the first sample and the constant
-            - ``"linear"``: the constant is 0, so that the padded signal is linear in the input
-        params: see `Part`. These names are reserved: ``value`` is the constant, ``left`` and ``right`` are the constants of one
-            side, ``learned`` makes the constant a parameter of the layer, and ``overflow`` is described above. All others are
-            passed to ``source`` by keyword.
+            - ``"linear"``: the constant is 0. The padded signal is therefore linear in the input.
+        params: see `Part`. Parameters are passed to ``source`` by keyword, except for these reserved names:
+
+            - ``value``: the constant
+            - ``left``, ``right``: the constant of one side
+            - ``learned``: True makes the constant a trainable parameter of the layer
+            - ``overflow``: see ``limit``
     """
 
     kind: ClassVar[str] = "padding mode"
@@ -126,12 +129,13 @@ class PaddingMode(Part):
             width: number of elements to add, 0 or more.
             length: input length in samples.
             arguments: the mode's parameters, from `Part.arguments`.
-            widest: the wider one of the left and the right pad, if the mode adds both; the limit applies to it. None: ``width``.
+            widest: the larger of the left and the right pad, if the mode adds both. The limit applies to this number. None means
+                ``width``.
 
         Raises:
             InvalidValueError: the pad is wider than the mode can fill, and ``overflow`` is ``error``.
-            PluginError: the function fails, or returns a position outside the input, terms of unequal shapes, or coefficients
-                that are not finite. The message contains the plugin and the signature that ``source`` must have.
+            PluginError: ``source`` fails or returns an invalid result, for example a position outside the input. The message
+                contains the plugin and the signature that ``source`` must have.
         """
         widest = width if widest is None else widest
         overflow, read_length = arguments.get("overflow", "error"), length
@@ -144,10 +148,10 @@ class PaddingMode(Part):
         return Side(terms, value_of(arguments, side), bool(arguments.get("learned", False)))
 
     def limit_of(self, length: int) -> int:
-        """Return the widest pad that the mode can fill for an input length in samples; the mode must have a limit.
+        """Return the widest pad that the mode can fill for an input length in samples. The mode must have a limit.
 
         Raises:
-            PluginError: the function fails or does not return an integer.
+            PluginError: the function ``limit`` fails or does not return an integer.
         """
         assert self.limit is not None
         try:

@@ -18,21 +18,21 @@ def _rule_properties(properties: Iterable[str]) -> frozenset[str]:
 
 @attrs.frozen(eq=False)
 class PaddingRule(Part):
-    """A rule for the number of elements that padding adds on each side, as integers.
+    """A rule for the number of elements that padding adds on each side.
 
     Args:
         name: unique name.
         pads: function ``(kernel, stride, dilation, length, **params) -> (left, right)``. All numbers are in samples.
             ``length`` is None if the rule does not need it. A negative result removes samples. The function raises ValueError
             for sizes that the rule does not allow.
-        drops_outputs: True if the reference code pads ``left`` on both sides and drops outputs at the end. A backend may skip
-            the dropped outputs, or compute them to reproduce the bits of that code.
+        drops_outputs: True if the reference code pads ``left`` on both sides and drops outputs at the end. A backend can skip
+            the dropped outputs. It can also compute them, to reproduce the bits of the reference code.
         needs_length: True if the pads depend on the input length, or a function ``(kernel, stride, dilation) -> bool``.
         declares: properties that are true for all sizes and parameters:
 
             - ``"causal"``: with constant padding, output ``o`` reads no sample after ``(o + 1) * stride - 1``
             - ``"length-preserving"``: there are ``ceil(length / stride)`` outputs
-        alias_of: name of the rule for which this one is an alias; empty if it is not an alias.
+        alias_of: name of the original rule, if this rule is an alias. Empty for other rules.
         params: see `Part`. A rule that splits an odd total has the parameter ``odd_side``.
     """
 
@@ -52,8 +52,8 @@ class PaddingRule(Part):
 
         Args:
             name: name of the alias.
-            description: meaning of the name; ``"Alias of RULE: "`` is put before it.
-            **defaults: parameters that have another default in the alias.
+            description: meaning of the name. The text ``"Alias of RULE: "`` is put before the description.
+            **defaults: new default values of parameters.
         """
         params = {key: attrs.evolve(param, default=defaults.get(key, param.default)) for key, param in self.params.items()}
         settings = f"({', '.join(f'{key}={value}' for key, value in defaults.items())})" if defaults else ""
@@ -81,12 +81,12 @@ class PaddingRule(Part):
 
         Args:
             kernel, stride, dilation: sizes of the convolution, in samples.
-            length: input length in samples; may be None if the rule is static.
+            length: input length in samples. It may be None if the rule does not depend on the length.
             arguments: the rule's parameters, from `Part.arguments`.
 
         Raises:
-            InvalidValueError: the rule refuses these sizes. The message contains its reason.
-            PluginError: the function fails or does not return two integers.
+            InvalidValueError: the rule refuses these sizes. The message contains the reason.
+            PluginError: the function ``pads`` fails or does not return two integers.
         """
         known_length = None if self.is_static(kernel, stride, dilation) else length
         try:

@@ -94,12 +94,12 @@ class Param:
     """One parameter of a part.
 
     Args:
-        default: value if a `Choice` does not set the parameter; with None the part's function decides.
+        default: value if a `Choice` does not set the parameter. With None, the part's function decides.
         kind: type of the value:
 
             - ``"number"``: a float
             - ``"integer"``: an integer of 0 or more
-            - ``"offset"``: an integer of any sign
+            - ``"offset"``: an integer, which may be negative
             - ``"flag"``: True or False
             - ``"array"``: an array of finite numbers
             - ``"name"``: one of ``allowed``
@@ -107,7 +107,7 @@ class Param:
             - ``"mode"``: a padding mode
         allowed: the names that a parameter of kind ``"name"`` accepts.
         minimum: the smallest number that a parameter of kind ``"number"``, ``"integer"`` or ``"offset"`` accepts.
-        finite: True refuses NaN and infinity for the kinds ``"number"`` and ``"values"``.
+        finite: True does not allow NaN and infinity. It applies to the kinds ``"number"`` and ``"values"``.
     """
 
     default: Any = None
@@ -124,7 +124,8 @@ class Param:
             value: the value to check.
 
         Raises:
-            InvalidTypeError, InvalidValueError: not allowed. The message contains the argument, the value and what is allowed.
+            InvalidTypeError, InvalidValueError: the value is not allowed. The message contains the argument, the value and what is
+                allowed.
         """
         result = _CHECKS[self.kind](argument, value)
         if self.kind in ("number", "values") and self.finite and not _is_finite(result):
@@ -159,10 +160,10 @@ class Part(Offer):
     """Base class of everything that a plugin registers.
 
     Args:
-        name: a name that no other part of the same kind has.
-        params: parameter name -> `Param`; the parameters are passed to the part's function by keyword.
-        description: one sentence for lists and tables; if empty, the first line of the function's docstring.
-        provider: name of the plugin that registered the part; set by the registry.
+        name: unique name among the parts of the same kind.
+        params: mapping from parameter name to `Param`. The parameters are passed to the part's function by keyword.
+        description: one sentence for lists and tables. By default, the first line of the function's docstring.
+        provider: name of the plugin that registered the part. The registry sets this attribute.
     """
 
     kind: ClassVar[str] = "part"
@@ -179,16 +180,16 @@ class Part(Offer):
         return twin
 
     def arguments(self, choice: Choice) -> dict[str, Any]:
-        """Return the value of every parameter: from a choice, or the default.
+        """Return the value of each parameter: the value in a `Choice`, or the default.
 
         Args:
-            choice: a Choice of this part.
+            choice: a `Choice` of this part.
 
         Returns:
-            A mapping of parameter names to checked values.
+            A mapping from parameter name to checked value.
 
         Raises:
-            InvalidValueError: a value is not allowed, or the part has no such parameter; the message suggests the nearest name.
+            InvalidValueError: a value is not allowed, or the part has no parameter of this name.
             InvalidTypeError: a value has the wrong type.
         """
         merged = {name: param.default for name, param in self.params.items()}

@@ -1,4 +1,4 @@
-"""The values of the elements added on one side: each is a sum of coefficients times input samples, or the constant."""
+"""`Side`: the elements that padding adds on one side. Each is a weighted sum of input samples and of a constant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Value: TypeAlias = "float | tuple[float, ...]"  # the constant: one number, or o
 
 @attrs.frozen(cache_hash=True)
 class Term:
-    """A coefficient times an index map, over all elements of one side.
+    """One term of each element of a side: a coefficient times an input sample, or times the constant.
 
     Args:
         coefficient: one number for all elements, or one per element.
@@ -51,12 +51,12 @@ class Read(NamedTuple):
 
 @attrs.frozen(cache_hash=True)
 class Side:
-    """The elements added on one side; each is the sum of its terms.
+    """The elements that padding adds on one side. Each element is the sum of its terms.
 
     Args:
         terms: one or more terms with the same number of elements.
-        value: the constant, which terms read at position -1: a number, or one per channel.
-        learned: True if the constant is a parameter of the layer with the initial value ``value``.
+        value: the constant: one number, or one number per channel. A term at position -1 reads the constant.
+        learned: True if the constant is a trainable parameter of the layer. Its initial value is ``value``.
     """
 
     terms: tuple[Term, ...]
@@ -70,7 +70,7 @@ class Side:
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """The input position that each element copies, or -1 for the constant; valid only if `copies` is True."""
+        """The input position that each element copies, or -1 for the constant. Valid only if `copies` is True."""
         return self.terms[0].sources
 
     @property
@@ -101,7 +101,7 @@ class Side:
         return tuple((share, source) for share, source in pairs if share and (source >= 0 or self.has_value))
 
     def reads(self) -> list[Read]:
-        """Return the terms that read samples, as arrays; see `Read`."""
+        """Return the terms that read input samples, as arrays. See `Read`."""
         reads_of_terms = []
         for term in self.terms:
             index = np.array(term.sources, dtype=np.int64)
@@ -119,14 +119,14 @@ class Side:
         return reads_of_terms
 
     def shares(self) -> Array | None:
-        """Return the coefficient of the constant in each element, float64 (elements,), or None if all are 0."""
+        """Return the coefficient of the constant in each element, a float64 array (elements,). None if all are 0."""
         shares = np.zeros(self.width)
         for term in self.terms:
             shares += np.where(np.array(term.sources, dtype=np.int64) == CONSTANT, term.coefficient, 0.0)
         return shares if shares.any() else None
 
     def constants(self) -> Array | None:
-        """Return the part of each element that comes from the constant, float64 (1 or channels, elements), or None if all are 0."""
+        """Return what the constant contributes to each element, a float64 array (1 or channels, elements). None if all are 0."""
         shares = self.shares()
         if shares is None:
             return None
@@ -135,15 +135,15 @@ class Side:
             return np.where(shares == 0, 0.0, shares * values)
 
     def added(self, arithmetic: Arithmetic, value: Any = None) -> Any:
-        """Compute the elements with the functions of a framework, so that gradients can be computed.
+        """Compute the added elements with the functions of a framework, so that the framework can compute gradients.
 
         Args:
-            arithmetic: the framework's functions, applied to the input that is padded.
-            value: the learned constant, or None for ``self.value``. Its shape broadcasts against the elements: a scalar,
-                (channels, 1), or (1, channels) if channels are last.
+            arithmetic: the framework's functions, bound to the input.
+            value: the learned constant, or None for ``self.value``. It is a scalar or an array (channels, 1). If channels are the
+                last axis, the array is (1, channels).
 
         Returns:
-            An array of the framework, (…, channels, elements), or (…, elements, channels) if channels are last.
+            An array of the framework, (…, channels, elements). If channels are the last axis, it is (…, elements, channels).
         """
         total = None
         for coefficient, samples, reads in self.reads():
@@ -171,13 +171,13 @@ class Side:
 class Arithmetic(NamedTuple):
     """The functions of a framework that compute added elements from one input.
 
-    A backend creates one if its plan does not copy samples, and passes it to `Side.added` for the left and the right side.
-    `of_numpy` is an example.
+    If the elements of a plan are not copies of samples, a backend creates an `Arithmetic`. It passes the object to `Side.added` for the
+    left and the right side. See `of_numpy` for an example.
 
     Attributes:
-        take: function from an int64 array (elements,) to these samples of the input, (…, channels, elements).
-        array: function from a float64 array to an array of the framework, in the dtype of the input.
-        where: function ``(bool array, array) -> array`` that replaces elements by 0 where the bool is False.
+        take: function that takes an int64 array (elements,) of positions and returns these samples, (…, channels, elements).
+        array: function that converts a float64 array to an array of the framework, in the dtype of the input.
+        where: function ``(bool array, array) -> array`` that replaces an element by 0 if the bool is False.
         broadcast: function that broadcasts an array to all axes of the input.
         channels_last: True if channels are the last axis of the input.
     """

@@ -1,4 +1,4 @@
-"""Random streams: they reproduce the numbers that a framework draws for its initial weights after a seed."""
+"""Random streams reproduce the random numbers that a framework draws for initial weights after a seed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ REDRAWS = "redraws"  # parameter of a stream whose framework draws weights while
 
 
 class Stream:
-    """A seeded random stream that draws one tensor after another, in the order in which a framework builds its layers.
+    """A seeded random stream. It draws one tensor after another, in the order in which the framework builds its layers.
 
-    A subclass reproduces one framework. It draws in the framework's axis order, element by element in C order, and rounds as the
-    framework rounds. Every method returns an array of ``shape`` and ``dtype``; bfloat16 values are returned as float32.
+    A subclass reproduces one framework. It draws the elements in C order, in the framework's axis order, and rounds like the framework.
+    The drawing methods return an array of ``shape`` and ``dtype``. For bfloat16, the array has dtype float32.
 
     Args:
-        seed: the seed, as the framework's own seeding function accepts it.
+        seed: a seed that the framework's own seeding function accepts.
 
     Raises:
         InvalidTypeError, InvalidValueError: the framework refuses the seed. The message contains the seed and the range.
@@ -38,7 +38,7 @@ class Stream:
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
 
     def begin(self, role: str) -> None:
-        """Prepare for the next tensor of a layer; called before each tensor, even if no number is drawn for it.
+        """Prepare for the next tensor of a layer. Called before each tensor, even if the tensor needs no random numbers.
 
         Args:
             role: ``"weight"``, then ``"bias"``.
@@ -55,7 +55,7 @@ class Stream:
     def truncated_normal(
         self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32"
     ) -> Values:
-        """Draw from a normal distribution truncated to ``mean + [lower, upper] * std``; the bounds are in standard deviations."""
+        """Draw from a normal distribution truncated to ``mean + [lower, upper] * std``."""
         raise self._lacks("truncated_normal")
 
     def scaled(self, shape: Shape, fans: Fans, fan: str, gain: float, distribution: str, dtype: str = "float32") -> Values:
@@ -65,7 +65,7 @@ class Stream:
 
         Args:
             shape: shape of the tensor, in the framework's axis order.
-            fans: fans of the weight.
+            fans: fan-in and fan-out of the weight.
             fan: name of the fan to scale by, e.g. ``"fan_in"``.
             gain: factor of the standard deviation.
             distribution: ``"normal"``, ``"truncated_normal"`` or ``"uniform"``.
@@ -87,7 +87,7 @@ class Stream:
         """Return the dtype if the stream supports it.
 
         Raises:
-            InvalidValueError: any other dtype. The message lists the supported ones.
+            InvalidValueError: the stream does not support the dtype. The message lists the supported dtypes.
         """
         if dtype not in self.dtypes:
             raise InvalidValueError(
@@ -122,14 +122,14 @@ def variance_scale(gain: float) -> float:
 
 @attrs.frozen(eq=False)
 class RandomStream(Part):
-    """The random number generator of one framework, from a seed to initial weights.
+    """The random number generator with which one framework draws initial weights.
 
     Args:
         name: unique name, usually the same as the policy's.
-        start: function ``(seed, **params) -> Stream``; it raises an error for a seed that the framework refuses.
-        constructed: mapping of ``"weight"`` and ``"bias"`` to the initializers that the constructor of the framework's layer
-            uses. The stream then has the parameter ``redraws``. True reproduces code that builds the layer and afterwards draws
-            its weights again: both draws use numbers of the stream. ``redraws`` is not passed to ``start``.
+        start: function ``(seed, **params) -> Stream``. It raises an error for a seed that the framework refuses.
+        constructed: mapping from ``"weight"`` and ``"bias"`` to the initializers that the constructor of the framework's layer
+            uses. With this mapping, the stream has the parameter ``redraws``. ``redraws=True`` reproduces code that builds the
+            layer and then draws its weights again: both draws use numbers of the stream. ``start`` does not receive ``redraws``.
         params: see `Part`.
     """
 
@@ -147,7 +147,7 @@ class RandomStream(Part):
         """Return a stream that starts from a seed.
 
         Args:
-            seed: the seed, as the framework's own seeding function accepts it.
+            seed: a seed that the framework's own seeding function accepts.
             arguments: the part's parameters, from `Part.arguments`.
 
         Raises:

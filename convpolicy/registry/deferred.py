@@ -1,4 +1,4 @@
-"""Parts that are made on first use, and functions that are imported on the first call."""
+"""Parts that are created on first use, and functions that are imported on the first call."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from convpolicy.registry.offer import Offer, fault_of
 
 @attrs.frozen(eq=False, slots=False)
 class Deferred(Offer):
-    """A part that is made on first use; a plugin's hook can return it in place of a part that is expensive to make.
+    """A part that is created on first use. A plugin's hook can return a `Deferred` for a part that is slow to create.
 
     Args:
         kind: kind of the part, e.g. ``"policy"``.
         name: name of the part.
         make: function without arguments that returns the part.
-        provider: name of the plugin that registered the part; set by the registry.
+        provider: name of the plugin that registered the part. The registry sets this attribute.
     """
 
     kind: str
@@ -30,10 +30,10 @@ class Deferred(Offer):
 
     @property
     def part(self) -> Any:
-        """The part; it is made on first use.
+        """The part. The first use creates the part.
 
         Raises:
-            PluginError: ``make`` fails, or returns a part of another kind or name. The message contains kind, name and plugin.
+            PluginError: ``make`` fails, or returns a part of another kind or name. The message contains the kind, the name and the plugin.
         """
         attributes = vars(self)
         if "_part" not in attributes:  # no lock: if two threads make the part at once, the first one is kept
@@ -88,14 +88,16 @@ class Parts(Mapping[str, Any]):
 
 
 def lazy(module: str, function: str) -> Callable[..., Any]:
-    """Return a function that imports a module on its first call, so that a plugin does not import its framework while it loads.
+    """Return a function that imports a module on its first call.
+
+    Use this function in a plugin. The plugin then loads without importing its framework.
 
     Args:
         module: import path, e.g. ``"my_plugin.layer"``.
         function: name of a function or class in the module.
 
     Returns:
-        A function that passes all arguments on and returns the result.
+        A function that calls ``function`` with the same arguments and returns its result.
     """
 
     def call(*arguments: Any, **keywords: Any) -> Any:

@@ -14,11 +14,11 @@ class PluginReport:
 
     Attributes:
         name: name of the plugin's entry point or module.
-        version: version of the plugin's distribution, empty if unknown.
+        version: version of the plugin's package. Empty if unknown.
         builtin: True for a plugin that is part of convpolicy.
         hooks: names of the hooks that the plugin implements.
         parts: the registered parts, each as ``"kind name"``.
-        errors: the faults, one sentence each; empty for a working plugin.
+        errors: the faults, one sentence each. Empty for a plugin without faults.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Translate layer code from one framework to another.
 
-The translated code needs only the target framework, not convpolicy. Every framework is a `Dialect`, which a plugin registers with
-``convpolicy_dialects``.
+The translated code needs the target framework. It does not need convpolicy. A `Dialect` describes the code of one framework. A plugin
+registers dialects with the hook ``convpolicy_dialects``.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ def translate(
 ) -> str:
     """Translate Conv1d code from one framework to another.
 
-    Pass a single call, or a whole file to translate every Conv1d in it. The code is parsed and never run. The result imports only the
-    target framework; a comment states each difference that the target cannot express.
+    Pass a single call, or the text of a whole file. In a file, each Conv1d is translated. The code is parsed and never run. The result
+    imports the target framework. Comments state the differences that the target framework cannot express.
 
     Args:
         code: a call such as ``nn.Conv1d(120, 240, 4, padding=1)``, alone or assigned to a name, or the text of a file.
-        source: framework of the code: name or alias of a dialect. With a version, as in ``"mindspore@2.0"``, the defaults of that
-            version apply.
-        target: framework to write: name or alias of a dialect, without a version.
-        in_channels: number of input channels, for a framework whose calls do not contain it. It is used where the rest of the file
-            does not determine the number.
-        length: input length in samples; padding that depends on it is then written as numbers.
+        source: framework of the code: the name or alias of a dialect. With a version, as in ``"mindspore@2.0"``, the translation uses
+            the defaults of this version.
+        target: framework of the translation: the name or alias of a dialect, without a version.
+        in_channels: number of input channels. Pass this number if neither the calls nor the rest of the file contain it, as is common
+            in Keras code.
+        length: input length in samples. Padding that depends on the input length is then written as numbers for this length.
 
     Returns:
-        Python code that assigns the layer to the name in the source code, or to ``layer``.
+        Python code. It assigns the layer to the name used in the source code, or to ``layer`` if there is no name.
 
     Raises:
-        UnknownNameError: there is no such framework; the message suggests the nearest name.
-        PluginError: two plugins register the dialect, or its code fails; the message names the dialect and the plugins.
-        InvalidTypeError, InvalidValueError: one of these, with the argument and the fix in the message:
+        UnknownNameError: no dialect has this name. The message suggests a similar name if there is one.
+        PluginError: two plugins register the dialect, or its code fails. The message names the dialect and the plugins.
+        InvalidTypeError, InvalidValueError: one of the following. The message contains the argument and the fix:
 
-            - the code has no Conv1d call of the source framework;
-            - an argument is starred or computed;
-            - the source framework would refuse an argument;
-            - the target cannot express something that changes the outputs.
+            - The code has no Conv1d call of the source framework.
+            - An argument is starred or computed.
+            - The source framework does not allow an argument.
+            - The target cannot express an option that changes the outputs.
     """
     pair = _pair(source, target, in_channels, length)
     file = SourceFile.of(code, pair)
@@ -80,8 +80,8 @@ def translate_page(
 ) -> list[TranslatedCall]:
     """Translate every Conv1d of a file, and list its other layers.
 
-    The file is parsed and never run. Names are resolved by Python's scoping rules. Channels and other sizes may be names, or arithmetic
-    on names, unless the translation needs their value; they are copied unchanged.
+    The file is parsed and never run. Names are resolved by Python's scoping rules. A size may be a name, or arithmetic on names. The
+    translation copies this expression unchanged. If the translation needs the value of the expression, the call is not translated.
 
     Args:
         code: text of the file.
@@ -92,8 +92,11 @@ def translate_page(
         cannot be translated.
 
     Raises:
-        UnknownNameError, InvalidTypeError, InvalidValueError: there is no such framework, the code is not valid Python, or it has no
-            layer of ``source``.
+        UnknownNameError, InvalidTypeError, InvalidValueError: one of the following:
+
+            - No dialect has this name.
+            - The code is not valid Python.
+            - The code has no layer of ``source``.
     """
     pair = _pair(source, target, in_channels, length)
     return SourceFile.of(code, pair).rows(in_channels)

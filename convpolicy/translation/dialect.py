@@ -32,13 +32,14 @@ class SourceClass:
     Args:
         title: dotted name of the class as users write it, such as ``"mylib.nn.Conv1d"``.
         paths: other dotted names under which the class can be imported.
-        parameters: name in the framework, with its default or `REQUIRED`, in positional order.
+        parameters: mapping from parameter name in the framework to default value or `REQUIRED`, in positional order.
         positional: number of parameters that may be passed by position.
-        names: name in the framework, with its common name, where the two differ.
+        names: mapping from parameter name in the framework to common name. Equal names are left out.
         meaning: function ``(arguments) -> Meaning`` that interprets the arguments of a call. Its argument maps common names to values.
             By default, ``padding`` is a number of zeros on each side.
-        left_out: parameters that the translation drops with a comment, with the reason.
-        refused: parameters that change the outputs and cannot be translated, with the reason. Their default is allowed.
+        left_out: mapping from a parameter to the reason why the translation drops it. A comment contains the reason.
+        refused: mapping from a parameter to the reason why it cannot be translated. Such a parameter changes the outputs. Its default
+            value is allowed.
         policy: changes to the dialect's policy for this class, as arguments of `Policy.evolve`.
         layer: kind of layer.
     """
@@ -56,7 +57,7 @@ class SourceClass:
 
     @property
     def says_channels(self) -> bool:
-        """True when a call contains the number of input channels."""
+        """True if a call contains the number of input channels."""
         return any(self.names.get(name, name) == "in_channels" for name in self.parameters)
 
 
@@ -156,10 +157,10 @@ class Dialect(Part):
     Args:
         name: name of the framework, for ``source=`` and ``target=``.
         description: one sentence for lists and tables.
-        reader: how code is read; None for a framework that can only be a target.
-        writer: how code is written; None for a framework that can only be a source.
+        reader: describes how code is read. None if the framework can be a target but not a source.
+        writer: describes how code is written. None if the framework can be a source but not a target.
         aliases: other names for ``source=`` and ``target=``.
-        policy: name of the policy that describes the framework's layers; the dialect's name by default.
+        policy: name of the policy that describes the framework's layers. The default is the name of the dialect.
     """
 
     kind: ClassVar[str] = "dialect"
@@ -179,13 +180,13 @@ class Dialect(Part):
         return frozenset() if self.reader is None else self.reader.packages
 
     def target_class(self, layer: str) -> TargetClass:
-        """Return the class that is written for a kind of layer.
+        """Return the class that the translation writes for a kind of layer.
 
         Args:
             layer: kind of layer.
 
         Raises:
-            InvalidValueError: the framework has no such layer; the message lists the layers that it has.
+            InvalidValueError: the framework has no layer of this kind. The message lists the layers that the framework has.
         """
         classes = {} if self.writer is None else {target.layer: target for target in self.writer.classes}
         if layer not in classes:
@@ -194,13 +195,13 @@ class Dialect(Part):
 
     @contextmanager
     def blamed(self, step: str) -> Iterator[None]:
-        """Turn unexpected exceptions of the dialect's functions into an error that names the dialect and its plugin.
+        """Convert unexpected exceptions of the dialect's functions to an error that names the dialect and its plugin.
 
         Args:
-            step: what the function does, such as ``"writing nn.Conv1d"``, used in the message.
+            step: what the function does, such as ``"writing nn.Conv1d"``. The message contains this text.
 
         Raises:
-            PluginError: a function raised an exception that is not a `ConvPolicyError`; the message contains it.
+            PluginError: a function raised an exception that is not a `ConvPolicyError`. The message contains the exception.
         """
         try:
             yield

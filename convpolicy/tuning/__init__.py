@@ -24,12 +24,12 @@ class TunedLayer:
     Attributes:
         path: name of the layer in the model, e.g. ``"encoder.conv1"``.
         class_name: class of the layer.
-        lowering: name of the new implementation; empty if the layer is unchanged.
-        before, after: microseconds of one call, the median over the rounds, summed over the shapes of the example inputs. In training
-            mode the time includes the backward pass. 0 if it was not measured.
-        ratio: median of ``after / before``; 1 if the layer is unchanged.
-        difference: largest absolute difference of its output on the example inputs.
-        reason: why the layer is unchanged; empty if it was replaced.
+        lowering: name of the new implementation. Empty if the layer is unchanged.
+        before, after: time of one call in microseconds. It is the median over the rounds, summed over the shapes of the example
+            inputs. In training mode, the time includes the backward pass. 0 if the layer was not timed.
+        ratio: median of ``after / before``. 1 if the layer is unchanged.
+        difference: largest absolute difference of the layer's output on the example inputs.
+        reason: why the layer is unchanged. Empty if the layer has a new implementation.
     """
 
     path: str
@@ -42,7 +42,7 @@ class TunedLayer:
     reason: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """Return the row of the printed table, with the reason instead of numbers if the layer is unchanged."""
+        """Return the row of the printed table. For an unchanged layer, the row contains the reason instead of numbers."""
         if not self.lowering:
             return self.path or self.class_name, "", f"{self.before:.0f}" if self.before else "", "", "", self.reason
         numbers = f"{self.before:.0f}", f"{self.after:.0f}", f"{self.ratio:.2f}", f"{self.difference:.1e}"
@@ -53,11 +53,11 @@ class TunedLayer:
 class Tuning:
     """Report of `tune`.
 
-    Print it to see a table of the layers.
+    Print the object to see a table of the layers.
 
     Attributes:
         layers: one `TunedLayer` for every module that is a Conv1d or has Conv1d in its class name, in the order of the model.
-        difference: largest absolute difference of an output of the model on the example inputs.
+        difference: largest absolute difference of the model's outputs on the example inputs.
     """
 
     layers: tuple[TunedLayer, ...]
@@ -69,12 +69,12 @@ class Tuning:
         return tuple(row for row in self.layers if row.lowering)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON."""
+        """Return plain data for JSON."""
         return attrs.asdict(self)
 
     @property
     def summary(self) -> str:
-        """One line of text with the number of replaced layers, their total time and the largest difference of an output."""
+        """One line of text: the number of replaced layers, their total time and the largest output difference."""
         if not self.layers:
             return "the model has no Conv1d; nothing was changed"
         before, after = (sum(getattr(row, side) for row in self.replaced) for side in ("before", "after"))
@@ -99,30 +99,31 @@ class Tuning:
 def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: int = 15, verbose: bool = True) -> Tuning:
     """Time the implementations of every Conv1d of a model and install the fastest.
 
-    An implementation is installed if it is faster on all example inputs. Modules, parameters and the state dict stay the same.
+    `tune` installs an implementation if it is faster on all example inputs. Modules, parameters and the state dict stay the same.
     `untune` reverts the change.
 
-    The timings decide when an installed implementation runs:
+    An installed implementation runs under the conditions of the timing:
 
-    - A model in training mode is timed with its backward pass, and the implementation runs in training mode only. A model in eval
-      mode is timed without it, and the implementation runs in eval mode only.
-    - A call with another dtype, device or number of axes, under autocast or during tracing runs the layer's original code.
+    - A model in training mode is timed with its backward pass. The implementation then runs in training mode only.
+    - A model in eval mode is timed without a backward pass. The implementation then runs in eval mode only.
+    - A call with another dtype, device or number of axes runs the layer's original code.
+    - A call under autocast or during tracing runs the layer's original code.
 
     Args:
-        model: a model of a backend that can be tuned, not compiled. It is changed in place.
+        model: an uncompiled model of a backend that supports tuning. The model is changed in place.
         example_inputs: the inputs of one call: a tensor or array, a tuple of positional arguments, or a mapping of keyword arguments.
-            Pass a list of these for several calls, e.g. with several lengths. Arrays are converted to tensors.
-        execution: ``"exact"`` keeps every bit of the outputs. ``"fast"`` allows outputs that differ by rounding, up to the bound
+            For several calls, e.g. with several lengths, pass a list of such inputs. Arrays are converted to tensors.
+        execution: ``"exact"`` requires bit-identical outputs. ``"fast"`` allows outputs that differ by rounding, up to the bound
             2 · γ(terms + 1) · Σ|weight · input|.
-        rounds: number of timings of each implementation, 3 or more.
-        verbose: show a progress bar on stderr, and print the report.
+        rounds: how often each implementation is timed, 3 or more.
+        verbose: True shows a progress bar on stderr and prints the report.
 
     Returns:
-        A `Tuning`. A layer that cannot be replaced is unchanged and listed with the reason, e.g. because it is scripted, quantized,
-        shared, never called, or has hooks.
+        A `Tuning`. Some layers cannot be tuned, e.g. scripted, quantized or shared layers, layers with hooks, and layers that the
+        example inputs never call. They stay unchanged. The report contains the reason.
 
     Raises:
-        InvalidTypeError: the object is not a model of a backend that can be tuned.
+        InvalidTypeError: the object is not a model of a backend that supports tuning.
         InvalidValueError: ``execution`` is unknown, or the model fails on the inputs. After any error, and after Ctrl-C, the model
             is unchanged.
     """
@@ -152,7 +153,7 @@ def untune(model: Any) -> tuple[str, ...]:
     """Revert `tune`: restore the original implementation of every layer.
 
     Args:
-        model: a tuned model. It is changed in place.
+        model: a tuned model. The model is changed in place.
 
     Returns:
         The paths of the layers that were replaced.

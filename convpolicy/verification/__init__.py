@@ -27,11 +27,11 @@ class Claim:
 
     Attributes:
         policy: name of the policy.
-        version: installed version of the framework; empty when it is not installed.
+        version: installed version of the framework. Empty if the framework is not installed.
         claim: the property that was compared, e.g. ``"padding by default"``.
         verdict: ``exact``, ``within tolerance``, ``differs``, ``not installed``, ``not checked`` or ``crashed``.
         cases: number of layer configurations compared.
-        detail: the difference, or the reason.
+        detail: the difference between policy and framework, or the reason for the verdict.
     """
 
     policy: str
@@ -46,7 +46,7 @@ class Claim:
 class Verification:
     """Report of `verify` for this machine.
 
-    Print it to see one line per claim.
+    Print the object to see one line per claim.
     """
 
     claims: tuple[Claim, ...]
@@ -84,19 +84,24 @@ def verify(
 ) -> Verification:
     """Compare policies with the installed frameworks.
 
-    The real layers of each framework run in a separate process. Their default arguments, padding, outputs and initial weights are
-    compared with the policy, and with the layers that backends build for it.
+    The real layers of each framework run in a separate process. `verify` compares them with the policy, and with the layers that
+    backends build for the policy. It compares:
+
+    - default arguments
+    - padding
+    - outputs
+    - initial weights
 
     Args:
-        policies: names of policies; None for every policy that describes a framework.
-        backends: names of the backends whose layers are compared; None for ``numpy`` and the backend of the framework.
-        progress: function that is called with every `Claim` as soon as it is measured.
+        policies: names of policies. None selects the policies that describe a framework.
+        backends: names of the backends whose layers are compared. None selects ``numpy`` and the backend of the framework.
+        progress: function that is called with each `Claim` as soon as its result is known.
 
     Returns:
-        A `Verification`. A framework that crashes or is not installed is reported as a claim with this verdict.
+        A `Verification`. If a framework crashes or is not installed, a claim has the verdict ``crashed`` or ``not installed``.
 
     Raises:
-        UnknownNameError: a policy or backend is unknown.
+        UnknownNameError: a policy or backend is not registered.
         InvalidValueError: a policy does not describe a framework.
     """
     natives = registry.current().parts("native framework")

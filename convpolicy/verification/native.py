@@ -1,17 +1,18 @@
 """`Native`: the interface through which ``convpolicy verify`` runs a real framework.
 
-A `Native` names a module with the following functions. All arrays are NumPy arrays in the axes and under the parameter names of the
-framework.
+A `Native` contains the import path of a module with the following functions. Arrays are NumPy arrays in the axis order of the
+framework. Parameters have the names that the framework uses.
 
 - ``version() -> str`` returns the installed version.
-- ``seed(number)`` (optional) seeds the framework. Leave it out if the framework draws no weights.
+- ``seed(number)`` (optional) seeds the framework. Leave out this function if the framework draws no weights.
 - ``build(spec, arguments) -> layer`` builds the framework's Conv1d. ``arguments`` may contain ``padding``, ``padding_mode`` and
-  ``bias``, as a user writes them.
+  ``bias``, with values that a user of the framework writes.
 - ``parameters(layer) -> {name: array}`` reads the parameters.
 - ``give(layer, parameters)`` writes the parameters.
 - ``run(layer, data) -> array`` returns the output.
-- ``PADDINGS`` and ``PADDING_MODES`` (optional) list arguments to compare in addition to the names of the policy.
-- ``LAYERS_IN_A_ROW`` (optional, default 2) is the number of layers drawn after each seed.
+- ``PADDINGS`` and ``PADDING_MODES`` (optional) list further values of ``padding`` and ``padding_mode`` to compare. The names in the
+  policy are compared in any case.
+- ``LAYERS_IN_A_ROW`` (optional, default 2) is the number of layers whose weights are drawn after each seed.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Native(Part):
 
     Args:
         name: name of the policy.
-        module: import path of the module that runs the framework, in a separate process. See `convpolicy.verification.native` for
-            its functions.
-        environment: environment variables of this process.
+        module: import path of the module that runs the framework. It runs in a separate process. See `convpolicy.verification.native`
+            for the functions of the module.
+        environment: environment variables of the separate process.
     """
 
     kind: ClassVar[str] = "native framework"
