@@ -89,7 +89,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str], hint: str = "") 
         kind: kind of thing that the name should be, e.g. ``"padding rule"``.
         name: the unknown name.
         known: every name that is accepted.
-        hint: a suggestion in the form that `nearest` returns; if empty, the nearest known name is suggested.
+        hint: a suggestion in the form that `nearest` returns. If it is empty, the message suggests the nearest known name.
 
     Returns:
         An `UnknownNameError`. Its message contains the hint, then every known name.

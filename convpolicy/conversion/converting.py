@@ -179,9 +179,9 @@ def convert(
     """Rewrite a checkpoint file so that its Conv1d weights have another framework's axes and names.
 
     `convert` copies the other tensors unchanged, unless ``dtype`` or ``fold_weight_norm`` changes them. Use ``layers``, ``mapping`` or
-    ``guess`` to select the Conv1d weights. You can combine ``mapping`` with ``layers`` or with ``guess``; ``mapping`` then has
-    priority. For a file that `convert` wrote, you need none of the three arguments: the metadata of the file lists the converted
-    tensors. The output is written to a temporary file and renamed only when complete.
+    ``guess`` to select the Conv1d weights. You can combine ``mapping`` with ``layers`` or with ``guess``. ``mapping`` then has
+    priority. A file that `convert` wrote contains a list of its converted tensors. Such a file needs none of the three arguments.
+    The output is written to a temporary file and renamed only when complete.
 
     Args:
         src, dst: paths of the input and the output. The suffix selects the format: ``.safetensors``, ``.safetensors.index.json``,

@@ -72,7 +72,7 @@ def read_policy(text: str | bytes, source: str) -> Policy:
 
     Args:
         text: content of the file, UTF-8.
-        source: name or path of the file, for messages; it ends in ``.toml`` or ``.json``.
+        source: name or path of the file, for messages. It ends in ``.toml`` or ``.json``.
     """
     from convpolicy.files import data
 

@@ -121,7 +121,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_paper(value: Any) -> Paper | None:
-    """Convert plain data to a `Paper`; None and a `Paper` are returned unchanged.
+    """Convert plain data to a `Paper`. None and a `Paper` are returned unchanged.
 
     Raises:
         InvalidTypeError, InvalidValueError: a key is missing, unknown or of the wrong type. The message contains it.

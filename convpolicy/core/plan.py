@@ -78,7 +78,7 @@ class ConvSpec:
 
 @attrs.frozen(cache_hash=True)
 class Plan:
-    """The exact padding of one input length. Print a plan to read it.
+    """The exact padding of one input length. Print a plan to see the numbers.
 
     Lengths are in samples. A negative ``left`` or ``right`` removes samples. ``length_out`` is the output length. ``sides`` describes
     the added elements, each a weighted sum of input samples and the constant (the number that constant padding adds). If `copies`

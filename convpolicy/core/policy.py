@@ -45,7 +45,7 @@ class Policy(Offer):
         padding, padding_mode: padding rule and padding mode, each a `Choice` or a name.
         bias: True if a layer has a bias by default.
         weight_init, bias_init: initializers, each a `Choice` or a name.
-        layout, data_layout, random_stream: axis order of the weight, axis order of the data, random stream of the initial weights.
+        layout, data_layout, random_stream: weight layout, data layout and random stream, each a `Choice` or a name.
         padding_names: mapping from a name that the framework accepts for ``padding`` to the padding rule.
         mode_names: mapping from a name for ``padding`` that also selects a padding mode to the `Choice` of this mode.
         init_names: mapping from a name for ``weight_init`` to the `Choice` of the initializer. ``"as_written"`` is the initializer
@@ -138,11 +138,11 @@ class Policy(Offer):
         return includes(self.versions, version)
 
     def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
-        """Return the registered part that a field names, and its parameters.
+        """Return the registered part that a field names, and the parameters of the part.
 
         Raises:
             UnknownNameError: the part is not registered.
-            InvalidValueError, InvalidTypeError: the part has no such parameter, or its value is not allowed.
+            InvalidValueError, InvalidTypeError: the part has no parameter of this name, or a value is not allowed.
         """
         plain_data.require_own_name(self)
         return named_part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
@@ -158,7 +158,7 @@ class Policy(Offer):
         """Return the padding ``(left, right)`` in samples, or None if the padding depends on the input length.
 
         Raises:
-            InvalidValueError: the padding rule or the framework refuses the sizes. The message contains them.
+            InvalidValueError: the padding rule or the framework refuses the sizes. The message contains the sizes.
         """
         resolution.check_strided_dilation(self, stride, dilation)
         return resolution.static_pads(*self.part("padding"), kernel_size, stride, dilation)
@@ -229,7 +229,7 @@ class Policy(Offer):
         """Draw a weight (out, in/groups, kernel) and a bias (out,) or None. The sizes are already checked. See `initial`.
 
         Raises:
-            InvalidValueError: an initializer refuses the shape, or a value is out of the range of ``dtype``.
+            InvalidValueError: an initializer refuses the shape, or a value is outside the range of ``dtype``.
         """
         random_stream, arguments = self.part("random_stream")
         constructed = random_stream.constructed if arguments.get("redraws") else {}

@@ -54,7 +54,7 @@ class LayerRequest:
         A learned constant is a padding value that training changes. The shape of the result is () or (in_channels,).
 
         Raises:
-            InvalidValueError: the two sides have different learned constants. A layer can store one.
+            InvalidValueError: the two sides have different learned constants. A layer can store one learned constant.
         """
         learning = [(mode, params) for mode, params in self.policy.modes() if params.get("learned")]
         if not learning:
@@ -71,7 +71,7 @@ class LayerRequest:
         """Check that constants per channel match the number of input channels, and that a learned constant is possible.
 
         Raises:
-            InvalidValueError: the number of constants differs from the number of input channels. See also `learned`.
+            InvalidValueError: the number of constants differs from the number of input channels, or `learned` raises the error.
         """
         for _mode, params in self.policy.modes():
             for side in SIDES:

@@ -1,4 +1,4 @@
-"""`capture`: read sizes, policy and weights of a native layer; `port`: build the same layer in another framework."""
+"""`capture` reads sizes, policy and weights of a native layer. `port` builds the same layer in another framework."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def backend_of(layer: Any) -> Backend | None:
 
 
 def port(layer: Any, to: str, *, dtype: Any = None, device: Any = None, execution: str = "exact") -> Any:
-    """Convert a native layer to a layer of another framework with the same outputs and weights.
+    """Convert a native layer to a layer of another framework. The outputs and the weights stay the same.
 
     Args:
         layer: a Conv1d of any supported framework; see `capture`.

@@ -172,7 +172,7 @@ class Chain:
         """Return the first and last position that one output spans. Positions outside ``0 … length - 1`` are padding.
 
         Raises:
-            InvalidTypeError, InvalidValueError: there is no such output; also the errors of `plans`.
+            InvalidTypeError, InvalidValueError: the output does not exist, or `plans` raises the error.
         """
         plans = self.plans(length)
         _check_output(output, plans)
@@ -185,7 +185,7 @@ class Chain:
         """Return the positions of the samples that one output depends on, sorted. Samples that the padding copies are included.
 
         Raises:
-            InvalidTypeError, InvalidValueError: there is no such output; also the errors of `plans`.
+            InvalidTypeError, InvalidValueError: the output does not exist, or `plans` raises the error.
         """
         plans = self.plans(length)
         _check_output(output, plans)
@@ -196,13 +196,13 @@ class Chain:
         return tuple(positions.tolist())
 
     def delay(self, length: int | None = None) -> int:
-        """Return how many samples after sample ``output * stride`` an output needs. A causal chain needs less than `stride`.
+        """Return the delay: an output needs this many samples after sample ``output * stride``. In a causal chain, less than `stride`.
 
         Args:
             length: input length. Required if the padding of a layer depends on the input length.
 
         Raises:
-            InvalidTypeError: the length is None, but layer padding depends on the length. The message has the number of the layer.
+            InvalidTypeError: the length is None, but a layer needs the length. The message contains the number of the layer.
         """
         if length is not None:
             return self.receptive_interval(0, length)[1]

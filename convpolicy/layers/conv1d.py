@@ -40,6 +40,8 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
 ) -> Any:
     """Build a native layer of the backend that behaves like the Conv1d of the policy's framework.
 
+    ``policy`` selects the behaviour, for example that of Keras. ``backend`` selects the framework that runs the layer.
+
     Arguments up to ``padding_mode`` have the names and the order of ``torch.nn.Conv1d``. ``None`` uses the default of the policy.
 
     Args:

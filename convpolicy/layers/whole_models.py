@@ -41,7 +41,8 @@ class Convolution:
         separator: ``"."`` or ``"/"``, the separator of paths.
         layout: name of the layout of the weight. Empty means the layout of the backend.
         aliases: other names of the module, e.g. in checkpoint files of its framework.
-        spec: sizes of a module that cannot be captured but whose weights can be converted, e.g. a layer with an activation. Else None.
+        spec: sizes of a module, or None. Set the sizes if `capture` refuses the module but its weights can be converted, for example
+            for a layer with an activation.
     """
 
     path: str

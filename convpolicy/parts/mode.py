@@ -82,8 +82,8 @@ class PaddingMode(Part):
             contains the input position in ``[0, length)`` that each element copies, or -1 for the constant. The function may
             also return a list of terms ``(coefficient, indices)``. Each element is then the sum of its terms. A coefficient is a
             number or an array of the shape of ``positions``.
-        limit: function ``length -> widest pad`` that returns the most elements that the mode can add on a side. None means no
-            limit. A mode with a limit has the parameter ``overflow`` for wider pads: ``error``, ``periodic`` (as in NumPy 2) or
+        limit: function ``length -> widest pad``. It returns how many elements the mode can add on one side. None means no limit.
+            A mode with a limit has the parameter ``overflow`` for wider pads: ``error``, ``periodic`` (as in NumPy 2) or
             ``zero-extend`` (as in EnCodec). For ``periodic``, ``source`` must accept positions at any distance.
         needs_width: True if the values depend on the number of added elements, as in a ramp. ``source`` then receives the
             argument ``width``, the number of elements added on the side of ``positions``.
@@ -135,7 +135,7 @@ class PaddingMode(Part):
         Raises:
             InvalidValueError: the pad is wider than the mode can fill, and ``overflow`` is ``error``.
             PluginError: ``source`` fails or returns an invalid result, for example a position outside the input. The message
-                contains the plugin and the signature that ``source`` must have.
+                contains the name of the plugin and the signature that ``source`` must have.
         """
         widest = width if widest is None else widest
         overflow, read_length = arguments.get("overflow", "error"), length

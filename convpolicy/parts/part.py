@@ -16,7 +16,7 @@ from convpolicy.registry.offer import Offer
 
 
 def number(argument: str, value: Any) -> float:
-    """Check one real number of a caller and return it as a float; NaN and infinity are allowed.
+    """Check one real number of a caller and return the number as a float. NaN and infinity are allowed.
 
     Raises:
         InvalidTypeError: the value is a bool or not a number. The message contains the argument, the value and its type.

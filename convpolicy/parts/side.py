@@ -40,8 +40,8 @@ class Read(NamedTuple):
 
     Attributes:
         coefficient: float64 array (elements,), or None if all coefficients are 1.
-        samples: int64 array (elements,) of input positions in [0, length); 0 for an element that reads no sample.
-        reads: bool array (elements,), False for an element that reads no sample; None if all elements read one.
+        samples: int64 array (elements,) of input positions in [0, length). An element that reads no sample has 0.
+        reads: bool array (elements,). It is False for an element that reads no sample. None if all elements read a sample.
     """
 
     coefficient: Array | None

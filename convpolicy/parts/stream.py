@@ -170,7 +170,7 @@ class Draws:
 
     Args:
         stream: the random stream.
-        layout: the framework's layout of weights; numbers are drawn in its axis order.
+        layout: the framework's weight layout. Numbers are drawn in the axis order of this layout.
         groups: groups of the convolution.
         dtype: name of the dtype of the tensors.
     """

@@ -35,12 +35,12 @@ class SourceClass:
         parameters: mapping from parameter name in the framework to default value or `REQUIRED`, in positional order.
         positional: number of parameters that may be passed by position.
         names: mapping from parameter name in the framework to common name. Equal names are left out.
-        meaning: function ``(arguments) -> Meaning`` that interprets the arguments of a call. Its argument maps common names to values.
-            By default, ``padding`` is a number of zeros on each side.
+        meaning: function ``(arguments) -> Meaning`` that interprets a call. ``arguments`` is a mapping from common name to value. The
+            default function reads ``padding`` as a number of zeros on each side.
         left_out: mapping from a parameter to the reason why the translation drops it. A comment contains the reason.
         refused: mapping from a parameter to the reason why it cannot be translated. Such a parameter changes the outputs. Its default
             value is allowed.
-        policy: changes to the dialect's policy for this class, as arguments of `Policy.evolve`.
+        policy: arguments of `Policy.evolve` that change the dialect's policy for this class.
         layer: kind of layer.
     """
 
@@ -66,14 +66,14 @@ class Reader:
     """Describe how a framework's code is read.
 
     Args:
-        classes: the layer classes. Messages name the first one.
-        modules: customary name of a module, such as ``"nn"``, with its dotted path, for code without its imports.
-        initializers: initializers of the framework, by name in lower case without underscores.
-        dtypes: built-in name of Python that names a dtype in the framework, with the dtype's common name: ``{"float": "float64"}``.
+        classes: the layer classes. Error messages name the first class.
+        modules: mapping from the usual name of a module, such as ``"nn"``, to its dotted path. Used for code without imports.
+        initializers: mapping from name to initializer of the framework. The name is in lower case and has no underscores.
+        dtypes: mapping from a Python type that the framework accepts as a dtype to the common name: ``{"float": "float64"}``.
         surroundings: code that may be around a call, and the other layers of the framework.
-        channels: for classes whose calls do not contain the number of input channels: a function ``(tree, path) -> {id(call):
-            channels}`` that finds it in the rest of the file, or None. ``tree`` is the syntax tree of the file. ``path`` is a function
-            that returns the dotted path that a node refers to, or None when it is not certain.
+        channels: function ``(tree, path) -> {id(call): channels}``, or None. It is for classes whose calls do not contain the number
+            of input channels, and finds this number in the rest of the file. ``tree`` is the syntax tree of the file. ``path`` is a
+            function that returns the dotted path to which a node refers. If the path is uncertain, it returns None.
     """
 
     classes: tuple[SourceClass, ...]
@@ -97,9 +97,9 @@ class TargetClass:
     Args:
         code: the class as code, such as ``"nn.Conv1d"``.
         sizes: template of the positional arguments, with common names in braces.
-        names: common name of each keyword argument, with its name in the framework. An argument that is missing here keeps its default.
-            ``weight_init``, ``bias_init`` and ``activation`` are listed only if the class has such an argument.
-        padding: function ``(request) -> Padding`` that says how the layer pads.
+        names: mapping from the common name of a keyword argument to its name in the framework. A missing argument keeps its default.
+            List ``weight_init``, ``bias_init`` and ``activation`` only if the class has such an argument.
+        padding: function ``(request) -> Padding`` that describes how the layer pads.
         extra: code of arguments that every call needs.
         layer: kind of layer.
     """
@@ -122,19 +122,19 @@ class Writer:
 
     Args:
         classes: the layer classes, one per kind of layer.
-        imports: name used in the code, with the import statement that defines it.
-        initial: function ``(distribution, role, request) -> code`` that writes an initializer; ``role`` is ``"weight"`` or ``"bias"``.
+        imports: mapping from a name in the code to the import statement that defines the name.
+        initial: function ``(distribution, role, request) -> code`` that writes an initializer. ``role`` is ``"weight"`` or ``"bias"``.
             It returns the value of the argument ``weight_init`` or ``bias_init``. If the class has no such argument, it returns a
-            statement, with ``{tensor}`` for the weight or bias. It returns None if the framework has no such initializer.
+            statement, with ``{tensor}`` for the weight or bias. If the framework has no such initializer, it returns None.
         sequence: code of a sequence of layers, with ``{}`` for the layers.
         item: code of one layer of the sequence, a template with ``{name}`` and ``{number}``.
         has_bias: code that tests whether a layer has a bias, with ``{}`` for the layer.
-        activations: common name of an activation, with the code of its layer.
+        activations: mapping from the common name of an activation to the code of its layer.
         dtype: code of a dtype, with ``{}`` for its common name.
-        dtype_statement: for classes without an argument ``dtype``: a statement that sets the dtype of a layer, with ``{layer}`` and
-            ``{dtype}``. Empty if a dtype cannot be written.
-        remarks: dtype or activation, with a comment about how the framework treats it, as measured.
-        spell_defaults: True to write the bias and the initial values even if they are the framework's defaults.
+        dtype_statement: statement that sets the dtype of a layer, with ``{layer}`` and ``{dtype}``. It is for classes without an
+            argument ``dtype``. Empty if a dtype cannot be written.
+        remarks: mapping from a dtype or an activation to a comment about how the framework treats it. Base the comment on a test.
+        spell_defaults: True writes the bias and the initial values even if they are the framework's defaults.
     """
 
     classes: tuple[TargetClass, ...]
