@@ -101,8 +101,8 @@ def _values(param: Param) -> Any:
     if param.allowed:
         return some.sampled_from(param.allowed)
     if param.kind == "integer":
-        least = math.ceil(param.minimum or 0)
-        return some.integers(least, least + 4)
+        first = math.ceil(param.minimum or 0)
+        return some.integers(first, first + 4)
     if param.kind == "flag":
         return some.booleans()
     if param.kind in ("number", "values"):
