@@ -90,7 +90,7 @@ def test_two_layers_with_one_name():
             super().__init__()
             self.one, self.two = (keras.layers.Conv1D(2, 3, name="same") for _ in range(2))
 
-    with pytest.raises(cp.InvalidValueError, match=r"the model has two layers with the path 'same'; give each a name"):
+    with pytest.raises(cp.InvalidValueError, match=r"the model has two layers with the path 'same'; give them different names"):
         cp.port_model(Twice(), to="numpy")
 
 
