@@ -18,25 +18,27 @@ from helpers.torch_tools import FEATURES, KINDS, REFUSED, outcome
 
 HEAD = """# What works with PyTorch
 
-A layer of `backend="torch"` is a `torch.nn.Conv1d`, and PyTorch's tools work on it: export, FX, quantization, `torch.func`, weight
-normalization, distributed training. This page lists {count} features, each tried on {kinds} kinds of layers.
+A layer with `backend="torch"` is a `torch.nn.Conv1d`. You can use PyTorch's tools on it, such as export, FX, quantization, `torch.func`,
+weight normalization and distributed training. This page lists {count} features, and whether they work on {kinds} kinds of layers.
 
-`python docs/make_torch_tools.py` makes the page, and the tests try every cell again. Tried with torch {version}.
+`python docs/make_torch_tools.py` writes this page, here with torch {version}. The project's tests repeat its tables.
 
 ## Which class you get
 
 | the layer has | class |
 |---|---|
 | equal pads, or torch's own `"same"`, in any padding mode of torch, with any initial weights | `torch.nn.Conv1d` |
-| other pads or modes, or `execution="fast"` | a subclass |
+| other pads or modes, or `execution="fast"` | a subclass of `torch.nn.Conv1d` |
 
-Some tools look at the class. From a subclass they also get a `torch.nn.Conv1d`:
+Some tools require the class `torch.nn.Conv1d` itself. For these tools, the subclass provides a `torch.nn.Conv1d`:
 
-- `torch.fx` traces a padding and a call of a `torch.nn.Conv1d`, so `fuse_fx` and FX quantization find it.
-- `fuse_modules` and eager quantization put a padding module before torch's fused or quantized module.
-- `torch.jit.script` compiles a `torch.nn.Conv1d` for `execution="fast"`. It refuses layers that pad by themselves.
+- **`torch.fx`** traces a subclass as a padding operation and a call of a `torch.nn.Conv1d`. `fuse_fx` and FX quantization find this call.
+- **`fuse_modules` and eager quantization** put a padding module before PyTorch's fused or quantized module.
+- **`torch.jit.script`** compiles a `torch.nn.Conv1d` for a layer with `execution="fast"`. It raises an error for layers that pad with their
+  own code.
 
-Here a causal layer is fused with the normalization after it, and exported for every length:
+In this example, `fuse_fx` fuses a causal layer with the normalization after it. `torch.export` then exports the layer for different
+lengths:
 
 ```python
 import torch
@@ -69,19 +71,20 @@ exported, largest difference 0.0
 TAIL = """
 ## Limits
 
-- **Traces keep the pads of one length.** `torch.jit.trace`, and the ONNX exporter that uses it (`dynamo=False`), warn of it
-  (`TracerWarning`). Use `torch.export.export` or `torch.onnx.export(dynamo=True)` for other lengths.
-- **A plugin's padding mode is Python code.** `torch.export` and `torch.onnx.export` refuse it with a dynamic length, and `torch.compile`
-  compiles once for each length. The same holds for `overflow="zero-extend"` with a mode that adds sums: `odd`, `odd_symmetric`,
-  `extrapolate`, `linear_ramp`. All other built-in modes work for every length.
-- **`fully_shard` accepts no scalar parameter.** Give a learned constant one value per channel: `value=[0.0] * in_channels`.
-- **`fuse_fx` does not fold a normalization into a layer that drops outputs** (`chomp`, `same_drop_last`, `causal_keep`), because the cut is
-  between the two. `fuse_modules` and `fuse_conv_bn_eval` do.
-- **PT2E quantization** is in the package torchao. It quantizes the exported graph, in which it finds `aten.conv1d`.
-- **`torch.utils.mkldnn.to_mkldnn` reads neither padding mode nor unequal pads.** With `padding_mode="reflect"` it pads zeros, also for
-  torch's own layers. For unequal pads it raises a RuntimeError. Use `torch.compile`.
-- **An input of a wrong shape** raises torch's RuntimeError where the class is `torch.nn.Conv1d`, otherwise `ConvPolicyError`, which is also a
-  ValueError.
+- **A trace contains the pads of one length.** `torch.jit.trace` and the ONNX exporter with `dynamo=False` print a `TracerWarning`. For
+  other lengths, use `torch.export.export` or `torch.onnx.export(dynamo=True)`.
+- **Some padding modes do not support a dynamic length.** `torch.export` and `torch.onnx.export` then raise an error, and `torch.compile`
+  compiles once for each length. These modes are:
+  - the padding mode of a plugin, because it is Python code
+  - `odd`, `odd_symmetric`, `extrapolate` and `linear_ramp`, if `overflow="zero-extend"`
+- **`fully_shard` does not accept a scalar parameter.** For a learned constant, use one value per channel: `value=[0.0] * in_channels`.
+- **`fuse_fx` does not fuse a normalization with a layer that drops outputs**, such as `chomp`, `same_drop_last` and `causal_keep`. Use
+  `fuse_modules` or `fuse_conv_bn_eval` for these layers.
+- **PT2E quantization** is in the package torchao. It quantizes the exported graph, which contains `aten.conv1d`.
+- **`torch.utils.mkldnn.to_mkldnn` ignores the padding mode.** With `padding_mode="reflect"` it pads zeros, also for PyTorch's own layers.
+  For unequal pads it raises a RuntimeError. Use `torch.compile` instead.
+- **An input with a wrong shape** raises PyTorch's RuntimeError if the class is `torch.nn.Conv1d`. A subclass raises `ConvPolicyError`,
+  which is also a ValueError.
 """
 
 
