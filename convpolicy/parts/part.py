@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -155,6 +156,12 @@ def _text(part: Any, _field: Any, name: Any) -> None:
         )
 
 
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Return the names of the attributes of a class of parts."""
+    return tuple(field.name for field in attrs.fields(kind))
+
+
 @attrs.frozen(eq=False)
 class Part(Offer):
     """Base class of everything that a plugin registers.
@@ -175,8 +182,8 @@ class Part(Offer):
     def __copy__(self) -> Any:
         """Return a copy; `copy.copy` would go by way of pickling, and take twice as long."""
         twin: Any = object.__new__(type(self))
-        for field in type(self).__attrs_attrs__:
-            object.__setattr__(twin, field.name, getattr(self, field.name))
+        for name in _names(type(self)):
+            object.__setattr__(twin, name, getattr(self, name))
         return twin
 
     def arguments(self, choice: Choice) -> dict[str, Any]:
