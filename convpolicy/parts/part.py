@@ -157,7 +157,7 @@ def _text(part: Any, _field: Any, name: Any) -> None:
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     """Return the names of the attributes of a class of parts."""
     return tuple(field.name for field in attrs.fields(kind))
 
@@ -181,8 +181,9 @@ class Part(Offer):
 
     def __copy__(self) -> Any:
         """Return a copy; `copy.copy` would go by way of pickling, and take twice as long."""
-        twin: Any = object.__new__(type(self))
-        for name in _names(type(self)):
+        kind: Any = type(self)
+        twin: Any = object.__new__(kind)
+        for name in _names(kind):
             object.__setattr__(twin, name, getattr(self, name))
         return twin
 
