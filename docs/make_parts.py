@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 
+from marks import sizes_heads, table, unbroken
+
 import convpolicy as cp
 from convpolicy.parts.mode import OVERFLOW
 
@@ -83,21 +85,18 @@ def section(parts: dict, attribute: str = "") -> str:
 
 def pads_table() -> str:
     """What every rule gives for a few sizes."""
-    lines = [
-        "| rule | " + " | ".join(f"k\u00a0{k}, s\u00a0{s}, d\u00a0{d}, L\u00a0{n}" for k, s, d, n in SIZES) + " |",
-        "|---" * (len(SIZES) + 1) + "|",
-    ]
+    rows = []
     for name in cp.padding_rules():
         choice = cp.Choice("explicit", left=2, right=1) if name == "explicit" else cp.Choice(name)
         cells = []
         for kernel, stride, dilation, length in SIZES:
             try:
                 plan = cp.policy("torch").evolve(padding=choice).plan(kernel, stride, dilation, length=length)
-                cells.append(f"({plan.left},\u00a0{plan.right}) →\u00a0{plan.length_out}")
+                cells.append(unbroken(f"({plan.left}, {plan.right}) → {plan.length_out}"))
             except cp.ConvPolicyError:
                 cells.append("–")
-        lines.append(f"| `{choice}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append((f"`{choice}`", *cells))
+    return table(("rule", *sizes_heads(SIZES)), rows)
 
 
 def aliases() -> str:

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from interleaved import AGAIN, Result, geometric_mean  # noqa: E402 - a script beside the package
+from marks import filled  # noqa: E402
 from report import summary  # noqa: E402
 
-BEGIN, END = "<!-- made by docs/make_speed.py -->\n", "<!-- to here -->"
 PEERS = ("Keras 3 on torch", "flax under jit", "transformers", "MindSpore", "NumPy", "whole models")
 
 
@@ -37,9 +37,7 @@ def page(text: str, stored: str) -> str:
     """Return the page with the tables of a stored measurement between its marks."""
     document = json.loads(stored)
     results = [Result(**result) for result in document["results"]]
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}{summary(document['machine'], results)}\n{peers(results)}\n{END}{after}"
+    return filled(text, Path(__file__).name, lambda _name: f"{summary(document['machine'], results)}\n{peers(results)}\n")
 
 
 if __name__ == "__main__":

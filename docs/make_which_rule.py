@@ -11,6 +11,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from marks import sizes_heads, table, unbroken
+
 import convpolicy as cp
 
 POLICIES = {
@@ -60,7 +62,7 @@ def pads(policy: cp.Policy, sizes: tuple[int, int, int, int]) -> str:
         plan = policy.plan(kernel, stride, dilation, length=length)
     except cp.ConvPolicyError:
         return "–"
-    return f"({plan.left},\u00a0{plan.right})"
+    return unbroken(f"({plan.left}, {plan.right})")
 
 
 def arguments() -> Iterator[tuple[str, str, Any, cp.Policy]]:
@@ -80,13 +82,6 @@ def call(policy: cp.Policy) -> str:
     mode = policy.padding_mode
     more = "" if mode == cp.Choice("zeros") else f", padding_mode={repr(mode) if mode.params else repr(mode.name)}"
     return f"`padding={policy.padding.name!r}{more}`".replace("Choice(", "cp.Choice(")
-
-
-def table(rows: list[tuple[str, ...]], first: tuple[str, ...]) -> str:
-    """Return a table with the columns of pads at its end."""
-    heads = [*first, *(f"k\u00a0{k}, s\u00a0{s}, d\u00a0{d}, L\u00a0{n}" for k, s, d, n in SIZES)]
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def groups() -> list[list[tuple[str, str, cp.Policy]]]:
@@ -134,14 +129,14 @@ def main() -> None:
         )
         for framework, word, _choice, policy in arguments()
     ]
-    print(table(rows, ("you write", "convpolicy")))
-    print("\n## Common idioms\n")
+    print(table(("you write", "convpolicy", *sizes_heads(SIZES)), rows))
+    print("## Common idioms\n")
     idioms = []
     for code, changes, where in IDIOMS:
         policy = cp.policy("torch").evolve(name="idiom", **changes)
         passed = ", ".join(f"{name}={value!r}" for name, value in changes.items())
         idioms.append((code, f"`{passed}`", where, *(pads(policy, sizes) for sizes in SIZES)))
-    print(table(idioms, ("you write", "convpolicy", "seen in")))
+    print(table(("you write", "convpolicy", "seen in", *sizes_heads(SIZES)), idioms), end="")
     print(EQUAL)
     print("| argument | convpolicy |\n|---|---|")
     for group in groups():

@@ -1,4 +1,4 @@
-"""Parts of pages that a script writes: between ``<!-- made by docs/SCRIPT -->`` and ``<!-- to here -->``."""
+"""Parts of pages that a script writes, between ``<!-- made by docs/SCRIPT -->`` and ``<!-- to here -->``, and tables of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 
 END = "<!-- to here -->\n"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def filled(text: str, script: str, content: Callable[[str], str]) -> str:
@@ -18,6 +19,16 @@ def filled(text: str, script: str, content: Callable[[str], str]) -> str:
     """
     part = re.compile(rf"(<!-- made by docs/{re.escape(script)}:? ?(.*?) -->\n).*?(?={re.escape(END)})", re.DOTALL)
     return part.sub(lambda found: found[1] + content(found[2]), text)
+
+
+def unbroken(text: str) -> str:
+    """Return text that stays on one line of a table."""
+    return text.replace(" ", NO_BREAK)
+
+
+def sizes_heads(sizes: Iterable[Iterable[int]]) -> list[str]:
+    """Return titles of columns: ``k 4, s 1, d 1, L 10`` for kernel, stride, dilation and length."""
+    return [", ".join(f"{name}{NO_BREAK}{number}" for name, number in zip("ksdL", numbers)) for numbers in sizes]
 
 
 def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:

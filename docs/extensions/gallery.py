@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SIZES = {"kernel_size": 4, "stride": 2, "length": 9}  # an even kernel and a stride, where most rules differ
 PARTS = {"padding rule": cp.padding_rules, "padding mode": cp.padding_modes}
+PROPERTIES = {"causal", "length-preserving"}  # that a button filters by
 SETTINGS = {"explicit": {"left": 2, "right": 1}, "crop": {"left": 2, "right": 1}}  # of rules that do nothing by default
 
 
@@ -48,7 +49,7 @@ def users(kind: str, name: str) -> dict[str, str]:
 def card(kind: str, name: str, part: Part) -> str:
     """Return one card; its filters are in ``data-tags``."""
     used = users(kind, name)
-    declared = sorted({"causal", "length-preserving"} & set(getattr(part, "declares", ())))
+    declared = sorted(PROPERTIES & set(getattr(part, "declares", ())))
     tags = " ".join(sorted({*used.values(), *declared}))
     drawn = plan(kind, name)
     chips = "".join(f"<span>{escape(tag)}</span>" for tag in declared)
@@ -78,7 +79,7 @@ class Gallery(SphinxDirective):
         """Return one button for each tag that a card has."""
         if "filters" not in self.options:
             return ""
-        tags = {tag for name in parts for tag in users(kind, name).values()} | {"causal", "length-preserving"}
+        tags = {tag for name in parts for tag in users(kind, name).values()} | PROPERTIES
         return '<div class="filters" role="group" aria-label="Show only">' + "".join(
             f'<button type="button" aria-pressed="false" data-tag="{escape(tag)}">{escape(tag)}</button>' for tag in sorted(tags)
         ) + "</div>"  # fmt: skip

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from marks import table
+from marks import table, unbroken
 
 import convpolicy as cp
 from convpolicy.core.initial_values import in_words
 from convpolicy.registry import current
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
 POLICIES = {"PyTorch": "torch", "Keras, TensorFlow": "keras", "Flax": "flax", "MindSpore": "mindspore", "Paddle": "paddle"}
 OLDER = {"MindSpore": "mindspore@2.0"}  # with other defaults than the newest
 # what is translated into a framework, to see how it writes a mode
@@ -57,7 +56,7 @@ def pads(policy: cp.Policy, *sizes: int, length: int) -> str:
         plan = policy.plan(*sizes, length=length)
     except cp.ConvPolicyError:
         return "refused"
-    return f"({plan.left}, {plan.right}) → {plan.length_out}".replace(" ", NO_BREAK)
+    return unbroken(f"({plan.left}, {plan.right}) → {plan.length_out}")
 
 
 def word(policy: cp.Policy, padding: str) -> str:
@@ -73,7 +72,7 @@ def call(policy: cp.Policy) -> Any:
 
 
 def default_padding() -> str:
-    """Return what a Conv1d does when nothing is said of padding."""
+    """Return what a Conv1d does without an argument for padding."""
     rows = []
     for framework, policy in policies():
         name = "pad_mode" if policy.name == "mindspore" else "padding"

@@ -72,7 +72,7 @@ def _shown(value: Any) -> str:
 
 
 def _checked(key: str, example: str) -> str:
-    """Return an example as it stands in a file, once it has been read as one."""
+    """Return an example as a line of a file, after reading it as a policy."""
     if not example:
         return ""
     line = f"{key} = {example}"

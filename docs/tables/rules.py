@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import combinations, product
 from typing import NamedTuple
 
-from marks import table
+from marks import sizes_heads, table, unbroken
 
 import convpolicy as cp
-from tables.frameworks import NO_BREAK, pads
+from tables.frameworks import pads
 
 SAME = ("same_upper", "same_lower", "same_static", "half", "same_drop_last")
 CAUSAL = ("causal", "encodec_causal", "mimi", "moshi", "semicausal", "nemo_causal")
@@ -39,9 +39,8 @@ def ruled(rule: str) -> cp.Policy:
 
 def comparison(rules: Sequence[str], sizes: Sequence[tuple[int, int, int, int]]) -> str:
     """Return a row for each rule and a column for each size."""
-    heads = [", ".join(f"{name}{NO_BREAK}{number}" for name, number in zip("ksdL", numbers)) for numbers in sizes]
     rows = [(f"`{rule}`", *(pads(ruled(rule), *numbers, length=length) for *numbers, length in sizes)) for rule in rules]
-    return table(("rule", *heads), rows)
+    return table(("rule", *sizes_heads(sizes)), rows)
 
 
 def same() -> str:
@@ -71,7 +70,7 @@ def _condition(differ: Sequence[Case]) -> str:
     for number in range(len(PROPERTIES) + 1):
         for names in combinations(PROPERTIES, number):
             if not any(all(PROPERTIES[name](case) for name in names) for case in differ):
-                return ", ".join(names).replace(" 1", f"{NO_BREAK}1") or "always"
+                return ", ".join(name.replace(" 1", unbroken(" 1")) for name in names) or "always"
     return "never"
 
 

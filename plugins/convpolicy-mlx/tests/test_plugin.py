@@ -70,7 +70,7 @@ def test_the_readme_prints_what_it_says(tmp_path, monkeypatch):
 
 
 def test_the_listings_of_the_documentation_are_this_package():
-    """Each listing of docs/guides/write_a_framework.md stands in a module, and `convpolicy plugins` prints the lines it shows."""
+    """Each listing of docs/guides/write_a_framework.md is in a module, and `convpolicy plugins` prints the lines it shows."""
     page = PLUGIN.parents[1] / "docs" / "guides" / "write_a_framework.md"
     listings = re.findall(r"^~~~(\w+)\n(.*?)^~~~$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     modules = [module.read_text(encoding="utf-8") for module in (PLUGIN / "convpolicy_mlx").glob("*.py")]
