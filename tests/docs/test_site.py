@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
+from helpers.browser import chromium
 from helpers.paths import ROOT
 
 import convpolicy as cp
@@ -92,11 +92,8 @@ def test_nothing_is_missing(site):
 @pytest.mark.needs("playwright", "chromium")
 def test_pages_fit_their_window(site):
     """No page scrolls sideways at the width of a phone, a tablet or a desk; the gallery's buttons show what they say."""
-    from playwright.sync_api import sync_playwright
-
     pages = sorted(path for path in site.rglob("*.html") if path.name not in ("genindex.html", "search.html"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as browser:
         window = browser.new_page()
         wide = []
         for width in (390, 820, 1440):
@@ -109,7 +106,6 @@ def test_pages_fit_their_window(site):
         window.goto((site / "gallery.html").as_uri())
         window.click("button[data-tag=causal]")
         shown = window.eval_on_selector_all(".card:not([hidden]) h3", "cards => cards.map(card => card.firstChild.data.trim())")
-        browser.close()
     everything = {**cp.padding_rules(), **cp.padding_modes()}
     assert set(shown) == {
         name for name, part in everything.items() if "causal" in part.declares and not getattr(part, "alias_of", None)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import shutil
 import statistics
 
 import pytest
 from helpers import explorer as tables
+from helpers.browser import chromium
 
 import convpolicy as cp
 from convpolicy import explorer
@@ -16,7 +16,6 @@ from convpolicy.explorer import choices, codes
 
 pytestmark = pytest.mark.needs("playwright", "chromium")
 
-OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 MOST_MILLISECONDS = 50
 TIMED = """async () => {
     const slider = document.querySelector("[data-size=length]"), times = [];
@@ -40,12 +39,8 @@ LOOKED_UP = """([a, view, frameworks]) => {
 @pytest.fixture(scope="module")
 def browser():
     """A browser without a window."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=OPTIONS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
