@@ -111,13 +111,13 @@ class Side:
         return cls(name, layer, captured, reason and f"{name}: {reason.rstrip('.')}")
 
 
-def observe(side: Side, x: Doubles, dtype: str) -> Observation:
+def observe(side: Side, x: Doubles, input_dtype: str) -> Observation:
     """Run a layer and check its attributes against its output; an array is used as the output.
 
     Args:
         side: the layer.
         x: (batch, channels, length).
-        dtype: in which a function receives ``x``; a layer receives it in its own.
+        input_dtype: in which a function receives ``x``; a layer receives it in its own.
 
     Raises:
         InvalidTypeError, InvalidValueError: see `convpolicy.why`.
@@ -127,7 +127,7 @@ def observe(side: Side, x: Doubles, dtype: str) -> Observation:
         return _measured(side, layer)
     if captured is None:
         backend = backend_of(layer)
-        data = rounded(x, dtype if backend is None else _dtype_of(layer, backend))
+        data = rounded(x, input_dtype if backend is None else _dtype_of(layer, backend))
         return _measured(side, _run(name, layer, data, backend), known=backend is not None)
     channels, dtype = captured.spec.in_channels, captured.dtype
     if channels != x.shape[1]:

@@ -12,7 +12,7 @@ import numpy as np
 from convpolicy.diagnosis.causes import ASPECTS, CATCH_ALL, EVERYTHING, candidates
 from convpolicy.diagnosis.change import Change
 from convpolicy.diagnosis.computation import Computation, Target
-from convpolicy.diagnosis.weights import computed_in, other_sizes, with_bias
+from convpolicy.diagnosis.weights import computed_in, copied_bias, other_sizes
 from convpolicy.diagnosis.windows import padded
 from convpolicy.errors import ConvPolicyError
 
@@ -141,11 +141,6 @@ def _copied_weight(now: Computation, other: Computation) -> Change:
     return Change("load the other's weight", now.evolve(weight=other.capture.weight) if same else now)
 
 
-def _copied_bias(now: Computation, other: Computation) -> Change:
-    text = "bias=False" if other.capture.bias is None else "load the other's bias"
-    return Change(text, with_bias(now, other.capture.bias))
-
-
 def _copied_mode(now: Computation, other: Computation) -> Change:
     mine, theirs = now.capture.policy, other.capture.policy
     changed = now.evolve(policy=mine.evolve(padding_mode=theirs.padding_mode))
@@ -160,6 +155,6 @@ COPIED: dict[str, Callable[[Computation, Computation], Change]] = {
     "dilation": partial(_copied_sizes, names=("dilation",)),
     "total": lambda now, other: padded(now, None, (other.plan.left, other.plan.right)),
     "padding mode": _copied_mode,
-    "bias": _copied_bias,
+    "bias": copied_bias,
     "precision": lambda now, other: computed_in(now, other.capture.dtype),
 }

@@ -122,8 +122,7 @@ def biases(now: Computation, other: Computation | None, target: Target) -> Candi
     if capture.bias is not None:
         yield Change("bias=False", with_bias(now, None))
     if other is not None and other.capture.bias is not None:
-        text = "bias=True, with the other's values" if capture.bias is None else "load the other's bias"
-        yield Change(text, with_bias(now, other.capture.bias))
+        yield copied_bias(now, other)
     if now.plan.length_out != target.output.shape[2] or now.plan.length_out < 2:
         return
     probe = target.residual(now, target.probes[0])
@@ -134,6 +133,13 @@ def biases(now: Computation, other: Computation | None, target: Target) -> Candi
     values = offset if capture.bias is None else capture.bias + offset
     text = "bias=True, with values" if capture.bias is None else "set bias to"
     yield Change(f"{text} {_first(values)}", with_bias(now, values.astype(capture.weight.dtype)))
+
+
+def copied_bias(now: Computation, other: Computation) -> Change:
+    """Copy the other's bias, or remove the bias if the other has none."""
+    bias = other.capture.bias
+    kept = "bias=True, with the other's values" if now.capture.bias is None else "load the other's bias"
+    return Change("bias=False" if bias is None else kept, with_bias(now, bias))
 
 
 def with_bias(now: Computation, bias: Any) -> Computation:

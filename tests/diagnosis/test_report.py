@@ -261,3 +261,13 @@ def test_a_diagnosis_as_data():
     assert data["causes"] == [{"aspect": cause.aspect, "change": cause.change} for cause in found.causes]
     assert data["first_difference"]["position"] == found.first_difference.position
     assert data["changed"] == str(found.changed)
+
+
+def test_a_bias_that_the_other_lacks_is_not_loaded():
+    """Among three changes the missing bias is one, by its name."""
+    random = np.random.default_rng(0)
+    base = cp.Conv1d(8, 8, 3, padding=1, seed=0)
+    other = cp.Conv1d(8, 8, 3, padding=2, dilation=2, bias=False, weight_init=base.weight)
+    found = cp.why(base, other, random.standard_normal((2, 8, 40), dtype=np.float32))
+    assert found.verdict == "3 causes"
+    assert found.change == "in a: dilation=2 instead of 1 and padding=(2, 2) instead of (1, 1) and bias=False"
