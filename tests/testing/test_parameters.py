@@ -12,19 +12,19 @@ from convpolicy.testing import ConformanceError
 
 
 def test_a_parameter_with_a_least_value_is_drawn_from_there_on():
-    """The kit tries no value that convpolicy refuses, and finds a fault that only larger values show."""
+    """The kit tries no value that convpolicy refuses, which it would call a fault, and finds a fault that only larger values show."""
     params = {"depth": cp.Param(2, kind="integer", minimum=2)}
 
-    def rule(depth_of_the_fault):
-        def pads(kernel, stride, dilation, length, *, depth):
-            """Nothing."""
-            return 0 // (depth - depth_of_the_fault), 0
+    def mode(depth_of_the_fault):
+        def source(positions, length, *, depth):
+            """Copies of the first sample."""
+            return positions * (0 // (depth - depth_of_the_fault))
 
-        return cp.PaddingRule("deep", pads, params=params)
+        return cp.PaddingMode("deep", source, params=params)
 
-    testing.check_padding_rule(rule(1))
+    testing.check_padding_mode(mode(1))
     with pytest.raises(ConformanceError, match="ZeroDivisionError"):
-        testing.check_padding_rule(rule(4))
+        testing.check_padding_mode(mode(4))
 
 
 def test_names_of_a_parameter_are_a_tuple():
