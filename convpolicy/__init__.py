@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from convpolicy.conversion import Conversion, convert
     from convpolicy.conversion.formats import FileFormat
     from convpolicy.core.named import load_policy, policies, policy
-    from convpolicy.core.plan import ConvSpec, Plan
+    from convpolicy.core.plan import Plan
     from convpolicy.core.policy import Policy
+    from convpolicy.core.spec import ConvSpec
+    from convpolicy.core.transposed_plan import TransposedPlan
+    from convpolicy.core.transposed_policy import TransposedPolicy
     from convpolicy.diagnosis import Diagnosis, why
     from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
     from convpolicy.layers.backend import Backend, LayerRequest
     from convpolicy.layers.capture import Capture, capture, port
-    from convpolicy.layers.chain import Causality, Chain, ChainLayer, chain
+    from convpolicy.layers.chain import Causality, Chain, chain
+    from convpolicy.layers.chain_layer import ChainLayer
     from convpolicy.layers.conv1d import Conv1d
+    from convpolicy.layers.conv_transpose1d import ConvTranspose1d
     from convpolicy.layers.ported import PortedModel
     from convpolicy.layers.whole_models import port_model
     from convpolicy.parts.choice import Choice
+    from convpolicy.parts.crop import CropRule
     from convpolicy.parts.distribution import Distribution
     from convpolicy.parts.initializer import Initializer
     from convpolicy.parts.layout import Layout
@@ -61,7 +67,9 @@ __all__ = [
     "Conv1d",
     "ConvPolicyError",
     "ConvSpec",
+    "ConvTranspose1d",
     "Conversion",
+    "CropRule",
     "Deferred",
     "Diagnosis",
     "Dialect",
@@ -83,12 +91,15 @@ __all__ = [
     "RandomStream",
     "Side",
     "Stream",
+    "TransposedPlan",
+    "TransposedPolicy",
     "Tuning",
     "backends",
     "capture",
     "chain",
     "compare",
     "convert",
+    "crop_rules",
     "hookimpl",
     "initializers",
     "layouts",
@@ -119,6 +130,11 @@ _registry.install(_PLUGINS)
 def padding_rules() -> Mapping[str, PaddingRule]:
     """Return a mapping from name to registered padding rule. The ``provider`` of a rule is the name of its plugin."""
     return _registry.current().parts("padding rule")
+
+
+def crop_rules() -> Mapping[str, CropRule]:
+    """Return a mapping from name to registered crop rule. The ``provider`` of a rule is the name of its plugin."""
+    return _registry.current().parts("crop rule")
 
 
 def padding_modes() -> Mapping[str, PaddingMode]:
@@ -207,17 +223,23 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "conversion": "Conversion convert",
         "conversion.formats": "FileFormat",
         "core.named": "load_policy policies policy",
-        "core.plan": "ConvSpec Plan",
+        "core.plan": "Plan",
+        "core.spec": "ConvSpec",
         "core.policy": "Policy",
+        "core.transposed_plan": "TransposedPlan",
+        "core.transposed_policy": "TransposedPolicy",
         "diagnosis": "Diagnosis why",
         "errors": "ConvPolicyError InvalidTypeError InvalidValueError",
         "layers.backend": "Backend LayerRequest",
         "layers.capture": "Capture capture port",
-        "layers.chain": "Causality Chain ChainLayer chain",
+        "layers.chain": "Causality Chain chain",
+        "layers.chain_layer": "ChainLayer",
         "layers.conv1d": "Conv1d",
+        "layers.conv_transpose1d": "ConvTranspose1d",
         "layers.ported": "PortedModel",
         "layers.whole_models": "port_model",
         "parts.choice": "Choice",
+        "parts.crop": "CropRule",
         "parts.distribution": "Distribution",
         "parts.initializer": "Initializer",
         "parts.layout": "Layout",

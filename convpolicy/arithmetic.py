@@ -152,3 +152,27 @@ def receptive_interval(output: int, kernel: int, stride: int, dilation: int, lef
     """
     first = output * stride - left
     return first, first + (kernel - 1) * dilation
+
+
+def full_length(length: int, kernel: int, stride: int, dilation: int) -> int:
+    """Return the length of the full result of a transposed convolution. The result is 0 for an empty input.
+
+    Formula: ``(length - 1) * stride + e``.
+    Source: Dumoulin & Visin, relationship 13, without padding.
+    """
+    return (length - 1) * stride + effective_kernel(kernel, dilation) if length else 0
+
+
+def transposed_interval(first: int, last: int, kernel: int, stride: int, dilation: int, left: int) -> tuple[int, int]:
+    """Return the first and the last input position whose taps span some outputs of a transposed convolution.
+
+    Args:
+        first, last: indices of the first and the last output.
+        kernel, stride, dilation: sizes of the convolution, in samples.
+        left: samples cut on the left of the full result.
+
+    Returns:
+        ``(first, last)``, both included. Positions below 0 and from ``length`` on do not exist. ``first > last`` if no input
+        position reaches the outputs, which happens if the kernel is shorter than the stride.
+    """
+    return -((static_total(kernel, dilation) - first - left) // stride), (last + left) // stride

@@ -248,3 +248,53 @@ def conv1d(
     modes = set(mode) if isinstance(mode, tuple) else {mode}
     roundings = SUM_ROUNDINGS if modes & {*SUMS, "linear_ramp"} else 0
     return Reference(np.array(outputs), np.array(magnitudes), in_per_group * taps + 1 + roundings)
+
+
+def conv_transpose1d(
+    data: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    left: int = 0,
+    right: int = 0,
+    mode: str = "zeros",
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Reference:
+    """Compute a transposed 1-D convolution in float64: add each product of a sample and a weight to the output that it reaches.
+
+    Args:
+        data: array (batch, in, length).
+        weight: array (in, out/groups, kernel).
+        bias: array (out,), or None.
+        left, right: number of samples cut from the full result. A negative number appends zeros.
+        mode: ``"zeros"`` drops products that reach no output. ``"circular"`` adds them to the other end.
+        stride, dilation: in samples.
+        groups: groups of the convolution.
+
+    Returns:
+        A `Reference`.
+    """
+    batches = np.asarray(data, dtype=np.float64).tolist()
+    kernels = np.asarray(weight, dtype=np.float64).tolist()
+    out_per_group, taps = len(kernels[0]), len(kernels[0][0])
+    out_channels, in_per_group = out_per_group * groups, len(kernels) // groups
+    biases = [0.0] * out_channels if bias is None else np.asarray(bias, dtype=np.float64).tolist()
+    length_out = (len(batches[0][0]) - 1) * stride + (taps - 1) * dilation + 1 - left - right
+    outputs = np.broadcast_to(np.reshape(biases, (-1, 1)), (len(batches), out_channels, length_out)).copy()
+    magnitudes, terms = np.abs(outputs), np.ones(length_out, np.int64)
+    for item, channels in enumerate(batches):
+        for channel, samples in enumerate(channels):
+            group = channel // in_per_group
+            for out in range(group * out_per_group, (group + 1) * out_per_group):
+                for sample, number in enumerate(samples):
+                    for tap in range(taps):
+                        target = sample * stride + tap * dilation - left
+                        target = target % length_out if mode == "circular" else target
+                        if 0 <= target < length_out:
+                            product = number * kernels[channel][out % out_per_group][tap]
+                            outputs[item, out, target] += product
+                            magnitudes[item, out, target] += abs(product)
+                            terms[target] += item == 0 and out == 0
+    return Reference(outputs, magnitudes, int(terms.max(initial=1)))

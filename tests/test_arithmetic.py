@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convpolicy import arithmetic
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 
 QUICK = settings(max_examples=120, deadline=None, derandomize=True)
 KERNELS, STRIDES, DILATIONS = st.integers(1, 9), st.integers(1, 9), st.integers(1, 5)

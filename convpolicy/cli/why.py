@@ -14,8 +14,8 @@ from convpolicy.cli import arguments, output
 from convpolicy.cli.completion import POLICIES
 from convpolicy.cli.policies import policy_of
 from convpolicy.conversion import one_layer
-from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.diagnosis import why
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.capture import Capture

@@ -9,8 +9,9 @@ import attrs
 
 from convpolicy.core.initial_values import in_words
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec, Plan, check_length
+from convpolicy.core.plan import Plan, check_length
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.layout import Layout
 

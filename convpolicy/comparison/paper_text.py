@@ -39,7 +39,9 @@ def of_layer(policy: Policy, paper: Paper, layer: str) -> Policy:
 
 def drawn_plan(policy: Policy, paper: Paper) -> Plan:
     """Return the plan of the layer and input length that the paper's drawing shows."""
-    return of_layer(policy, paper, paper.drawn_layer).plan(**paper.sizes(paper.drawn_layer), length=paper.drawn_length)
+    sizes = paper.sizes(paper.drawn_layer)
+    kernel_size, stride, dilation = (sizes[size] for size in ("kernel_size", "stride", "dilation"))
+    return of_layer(policy, paper, paper.drawn_layer).plan(kernel_size, stride, dilation, length=paper.drawn_length)
 
 
 def explained(policy: Policy) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ import numpy as np
 from convpolicy import registry
 from convpolicy.conversion.selection import Move, Side, has_layout, kept_in, parts_of
 from convpolicy.conversion.tensors import Entry
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest
 from convpolicy.layers.capture import Capture, capture
 from convpolicy.layers.ported import PortedModel
@@ -91,7 +91,7 @@ def by_layers(
 def _check_shape(layer: _Layer, spec: ConvSpec, layout: Layout, entry: Entry) -> None:
     oiw = np.broadcast_to(np.uint8(0), spec.weight_shape)
     fits = "M" not in layout.axes or spec.groups == spec.in_channels
-    shape = layout.from_oiw(oiw, spec.groups).shape if fits else None
+    shape = layout.stored(oiw, spec.groups).shape if fits else None
     if entry.shape != shape:
         raise InvalidValueError(
             f"layers has {layer.paths[0]!r} with a weight of shape {shape or spec.weight_shape} as {layout.name}, but {entry.name!r} has shape "

@@ -239,7 +239,7 @@ def _moved(move: Move | None, array: NDArray[Any]) -> NDArray[Any]:
         raise InvalidValueError(
             f"layout {move.target.name!r} is depthwise, so groups must be known; pass layers, or groups in a map."
         )
-    return move.target.from_oiw(move.source.to_oiw(array), move.groups or 1)
+    return move.target.stored(move.source.restored(array), move.groups or 1)
 
 
 def _packed(view: NDArray[Any]) -> NDArray[Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from convpolicy import registry
-from convpolicy.core.plan import ConvSpec
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
-from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.rule import Rule
 
 MOST_LENGTHS = 512  # consecutive lengths to compare; a longer period is compared in part
 LONG_LENGTHS = tuple(2**power + more for power in range(10, 24) for more in (-1, 0, 1))
 
 
-def pads_alike(policy: Policy, rule: str | Choice, spec: ConvSpec) -> bool:
+def pads_alike(policy: LayerPolicy, rule: str | Choice, spec: ConvSpec) -> bool:
     """Return True if a framework can use its name for a rule in a layer of the policy.
 
     This is the case if the policy's padding is this rule or an alias of it. It is also the case if both depend on the length
@@ -26,12 +26,12 @@ def pads_alike(policy: Policy, rule: str | Choice, spec: ConvSpec) -> bool:
         spec: sizes of the layer.
     """
     other = Choice.of("rule", rule)
-    return _alike(policy.padding, other, spec.kernel_size, spec.stride, spec.dilation)
+    return _alike(policy.part_kinds["padding"], policy.padding, other, spec.kernel_size, spec.stride, spec.dilation)
 
 
 @registry.cached(maxsize=512)
-def _alike(padding: Choice, other: Choice, kernel: int, stride: int, dilation: int) -> bool:
-    rules: list[PaddingRule] = [registry.current().get("padding rule", choice.name) for choice in (padding, other)]
+def _alike(kind: str, padding: Choice, other: Choice, kernel: int, stride: int, dilation: int) -> bool:
+    rules: list[Rule] = [registry.current().get(kind, choice.name) for choice in (padding, other)]
     arguments = [rule.arguments(choice) for rule, choice in zip(rules, (padding, other))]
     if len({rule.alias_of or rule.name for rule in rules}) == 1 and arguments[0] == arguments[1]:
         return True

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.bits.float32 import rounded
-from convpolicy.core.plan import ConvSpec
 from convpolicy.core.resolution import named_part
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidValueError, shown
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.distribution_words import in_words as in_words_of
@@ -61,24 +61,26 @@ def check_dtype(dtype: Any) -> None:
         raise InvalidValueError(f"dtype must be one of {', '.join(DTYPES)}, got {shown(dtype)}; pick one.")
 
 
-def targets(spec: ConvSpec, fills: Mapping[str, Fill]) -> dict[str, Target]:
+def targets(spec: ConvSpec, fills: Mapping[str, Fill], layout: Layout) -> dict[str, Target]:
     """Return the tensors to fill, by role.
 
     Args:
         spec: checked sizes.
         fills: a `Fill` for the role ``"weight"``, and for ``"bias"`` if the layer has a bias.
+        layout: layout of the weight. It says which axis counts as fan-in.
     """
     shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,)}
-    return {role: Target(shapes[role], spec.fans, spec.groups) for role in fills}
+    fans = spec.fans_of(layout.fan_in)
+    return {role: Target(shapes[role], fans, spec.groups) for role in fills}
 
 
-def require(spec: ConvSpec, fills: Mapping[str, Fill]) -> None:
+def require(spec: ConvSpec, fills: Mapping[str, Fill], layout: Layout) -> None:
     """Check that every initializer accepts its tensor, before anything is built or drawn.
 
     Raises:
         InvalidValueError: an initializer refuses the shape. The message contains the field and the initializer's reason.
     """
-    for role, target in targets(spec, fills).items():
+    for role, target in targets(spec, fills, layout).items():
         try:
             fills[role].initializer.require(target, fills[role].arguments)
         except InvalidValueError as error:
@@ -93,7 +95,7 @@ def draw(
     stream: Stream,
     dtype: str = "float32",
 ) -> Values:
-    """Draw a weight (out, in/groups, kernel), then a bias (out,) or None.
+    """Draw a weight of ``spec.weight_shape``, then a bias (out,) or None.
 
     Args:
         fills: role -> `Fill`, in the order in which the tensors are drawn.
@@ -108,12 +110,12 @@ def draw(
         InvalidValueError: an initializer refuses its tensor, or a value is out of the range of ``dtype``. The message contains
             the field.
     """
-    require(spec, fills)
+    require(spec, fills, layout)
     draws = Draws(stream, layout, spec.groups, dtype)
     values: Values = dict.fromkeys(ROLES)
-    for role, target in targets(spec, constructed).items():
+    for role, target in targets(spec, constructed, layout).items():
         values[role] = _fill(role, constructed[role], target, draws, stream, dtype)
-    for role, target in targets(spec, fills).items():
+    for role, target in targets(spec, fills, layout).items():
         if role not in constructed or fills[role].choice != constructed[role].choice:
             values[role] = _fill(role, fills[role], target, draws, stream, dtype)
     return values

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.core.plan import ConvSpec, Plan, require_a_window
+from convpolicy.core.plan import require_a_window
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidValueError
 
 DOUBLINGS = 32  # of the shortest input without padding, before `Lengths.shortest` gives up
@@ -21,19 +24,20 @@ class Lengths:
     """Input and output lengths of one layer.
 
     Args:
-        plan: function from an input length in samples to a `Plan`; it raises InvalidValueError if the layer refuses this input.
+        plan: function from an input length in samples to a plan; it raises InvalidValueError if the layer refuses this input.
         spec: the layer's sizes.
     """
 
-    plan: Callable[[int], Plan]
+    plan: Callable[[int], Any]
     spec: ConvSpec
 
     def of_output(self, length: int) -> int:
         """Return the output length, 0 if no window fits or the layer refuses the input."""
         try:
-            return self.plan(length).length_out
+            length_out: int = self.plan(length).length_out
         except InvalidValueError:
             return 0
+        return length_out
 
     def shortest(self, outputs: int) -> int:
         """Return the shortest input length in samples with at least ``outputs`` outputs; see `Chain.shortest_length`.
@@ -70,14 +74,15 @@ class Lengths:
         Raises:
             InvalidValueError: the input is too short for one window.
         """
-        stride = self.spec.stride
+        spec = self.spec
+        stride = Fraction(1, spec.stride) if spec.transposed else Fraction(spec.stride)
         if length is not None:
             return late_output([require_a_window(self.plan(length))], stride) is None
-        lengths = lengths_to_try(self.shortest(1), self.spec.effective_kernel, stride)
+        lengths = lengths_to_try(self.shortest(1), spec.effective_kernel, spec.stride)
         return all(late_output([self.plan(n)], stride) is None for n in lengths if self.of_output(n))
 
 
-def latest_samples(plans: Sequence[Plan]) -> NDArray[np.int64]:
+def latest_samples(plans: Sequence[Any]) -> NDArray[np.int64]:
     """Return the last input position on which each output of a stack of layers depends, int64 (outputs,), -1 for none.
 
     Args:
@@ -95,17 +100,26 @@ def latest_samples(plans: Sequence[Plan]) -> NDArray[np.int64]:
     return latest
 
 
-def late_output(plans: Sequence[Plan], stride: int) -> int | None:
-    """Return the index of the first output that depends on a sample after its hop, or None.
+def hop_end(output: Any, stride: int | Fraction) -> Any:
+    """Return the last input sample of the hop of an output, ``ceil((output + 1) * stride) - 1``.
 
-    The hop of output i ends at sample ``(i + 1) * stride - 1``.
+    Args:
+        output: index of an output, or an array of indices.
+        stride: stride of the whole stack, in input samples; a `Fraction` if the stack upsamples.
+    """
+    ratio = Fraction(stride)
+    return -(-(output + 1) * ratio.numerator // ratio.denominator) - 1
+
+
+def late_output(plans: Sequence[Any], stride: int | Fraction) -> int | None:
+    """Return the index of the first output that depends on a sample after its hop, or None; see `hop_end`.
 
     Args:
         plans: plans of the layers, the first layer first.
-        stride: stride of the whole stack, in samples.
+        stride: stride of the whole stack, in input samples.
     """
     latest = latest_samples(plans)
-    late = np.flatnonzero(latest >= (np.arange(len(latest)) + 1) * stride)
+    late = np.flatnonzero(latest > hop_end(np.arange(len(latest)), stride))
     return int(late[0]) if late.size else None
 
 

@@ -33,7 +33,7 @@ CLAIMS = MappingProxyType(
     {"framework": "", "versions": "", "measured": "", "source": "", "description": "", "strided_dilation": True, "paper": None}
 )
 OMITTED: Mapping[str, Any] = MappingProxyType(  # field -> value that is not written to a file
-    {"padding_names": {}, **{field: {} for field in CHOICE_FIELDS}, "weight_norm": None, **CLAIMS}
+    {"padding_names": {}, **{field: {} for field in CHOICE_FIELDS}, "weight_norm": None, "transposed": None, **CLAIMS}
 )
 KINDS = {"name": str, "bias": bool, "strided_dilation": bool, **{field: str for field in CLAIMS if CLAIMS[field] == ""}}
 
@@ -65,6 +65,10 @@ def to_data(policy: Any) -> dict[str, Any]:
         data["padding"] = {"name": policy.padding.name}  # the name alone means another rule under padding_names
     for field in CHOICE_FIELDS:
         data[field] = {name: choice.to_data() for name, choice in getattr(policy, field)}
+    half = data.pop("transposed", None)
+    if half is not None:  # last, since it is a table of its own in a file
+        repeated = {"schema": SCHEMA, "name": policy.name}
+        data["transposed"] = {key: value for key, value in to_data(half).items() if repeated.get(key) != value}
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in OMITTED or value != OMITTED[key]}}
 
 
@@ -74,7 +78,7 @@ def to_text(policy: Any) -> str:
     bias = f"bias {bias}" if policy.bias else "no bias"
     norm = "" if policy.weight_norm is None else f", weight_norm {policy.weight_norm}"
     return (
-        f"{policy.name}: padding {policy.padding}, mode {policy.padding_mode}, weight {weight}{norm}, {bias}, "
+        f"{policy.name}{' (transposed)' if policy.is_transposed else ''}: padding {policy.padding}, mode {policy.padding_mode}, weight {weight}{norm}, {bias}, "
         f"layout {policy.layout}/{policy.data_layout}"
     )
 
@@ -84,7 +88,9 @@ def to_html(policy: Any) -> str:
     from convpolicy.pictures.table import table  # imported late: only notebooks need it
 
     fields = {
-        field: getattr(policy, field) for field in field_names(type(policy)) if field not in ("name", "paper", *NAME_FIELDS)
+        field: getattr(policy, field)
+        for field in field_names(type(policy))
+        if field not in ("name", "paper", "transposed", *NAME_FIELDS)
     }
     rows = [(field, value) for field, value in fields.items() if value not in ("", None)]
     return table((), rows, f"policy {policy.name}")
@@ -124,7 +130,8 @@ def from_data(policy_class: Any, data: Any) -> Any:
     fields |= {field: as_named_choices(field, fields.get(field, {})) for field in CHOICE_FIELDS}
     fields = with_mode(fields, dict(fields["mode_names"]))
     names_of = {"padding": names, "weight_init": dict(fields["init_names"])}
-    fields |= {field: as_choice(field, fields[field], names_of.get(field)) for field in PART_FIELDS if field in fields}
+    kinds = policy_class.part_kinds
+    fields |= {field: as_choice(field, kinds[field], fields[field], names_of.get(field)) for field in kinds if field in fields}
     return policy_class(**fields)
 
 

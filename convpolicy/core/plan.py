@@ -1,79 +1,32 @@
-"""`ConvSpec`, the sizes of a convolution, and `Plan`, the exact padding of one input length."""
+"""`Plan`: the exact padding of one input length."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import arithmetic
-from convpolicy.arithmetic import LARGEST, integer, single
+from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.parts.choice import MOST_WRITTEN
 from convpolicy.parts.side import CONSTANT, Arithmetic, Side, Term, has_one_constant
 
 MODE_SEPARATOR = ","  # between the modes of the left and the right side, in a plan and on the command line
+
+
+class _WithOutputs(Protocol):
+    @property
+    def length_out(self) -> int: ...
+
+    def shortage(self) -> str: ...
+
+
+Planned = TypeVar("Planned", bound=_WithOutputs)  # a Plan or a TransposedPlan
 NO_TERM = Term(0.0, ())  # fills up the side that has fewer terms
-
-
-@attrs.frozen(cache_hash=True)
-class ConvSpec:
-    """The sizes of one convolution.
-
-    Args:
-        in_channels, out_channels: number of channels, 1 or more, divisible by ``groups``.
-        kernel_size, stride, dilation: in samples, 1 or more.
-        groups: number of groups of channels. Each group of output channels reads one group of input channels.
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel_size: int
-    stride: int = 1
-    dilation: int = 1
-    groups: int = 1
-
-    @classmethod
-    def of(cls, in_channels: Any, out_channels: Any, kernel_size: Any, stride: Any, dilation: Any, groups: Any) -> ConvSpec:
-        """Check every size and return a `ConvSpec`.
-
-        Raises:
-            InvalidTypeError, InvalidValueError: a size is not allowed. The message contains the argument, the value and what is allowed.
-        """
-        spec = cls(
-            integer("in_channels", in_channels, 1, LARGEST),
-            integer("out_channels", out_channels, 1, LARGEST),
-            integer("kernel_size", single("kernel_size", kernel_size), 1, LARGEST),
-            integer("stride", single("stride", stride), 1, LARGEST),
-            integer("dilation", single("dilation", dilation), 1, LARGEST),
-            integer("groups", groups, 1, LARGEST),
-        )
-        for argument in ("in_channels", "out_channels"):
-            channels = getattr(spec, argument)
-            if channels % spec.groups:
-                raise InvalidValueError(
-                    f"{argument} must be divisible by groups, got {argument}={channels} and groups={spec.groups}; "
-                    f"pass a multiple of {spec.groups}."
-                )
-        return spec
-
-    @property
-    def weight_shape(self) -> tuple[int, int, int]:
-        """The shape of the weight: ``(out_channels, in_channels // groups, kernel_size)``."""
-        return self.out_channels, self.in_channels // self.groups, self.kernel_size
-
-    @property
-    def fans(self) -> arithmetic.Fans:
-        """The fan-in and the fan-out of the weight; see `arithmetic.fans`."""
-        return arithmetic.fans(self.in_channels, self.out_channels, self.kernel_size, self.groups)
-
-    @property
-    def effective_kernel(self) -> int:
-        """The number of samples that one window spans."""
-        return arithmetic.effective_kernel(self.kernel_size, self.dilation)
 
 
 @attrs.frozen(cache_hash=True)
@@ -189,6 +142,10 @@ class Plan:
             raise InvalidValueError(f"output must be below length_out={self.length_out}, got {output}; pass 0 or more.")
         return arithmetic.receptive_interval(output, self.kernel_size, self.stride, self.dilation, self.left)
 
+    def spans(self, first: int, last: int) -> tuple[int, int]:
+        """Return the first and the last input position that a range of outputs spans."""
+        return self.position(first, 0), self.position(last, self.kernel_size - 1)
+
     def position(self, output: Any, tap: Any) -> Any:
         """Return the input position that a kernel tap of an output reads. ``output`` and ``tap`` are indices or arrays of indices."""
         return output * self.stride - self.left + tap * self.dilation
@@ -235,6 +192,13 @@ class Plan:
             del fields["sides"]
             fields |= {"value": self.value, "left_sources": list(self.left_sources), "right_sources": list(self.right_sources)}
         return fields
+
+    def shortage(self) -> str:
+        """Return the sentence that refuses an input for which the plan has no output."""
+        return (
+            f"input of length {self.length} is too short: padded to {self.padded_length} samples it is shorter than one window "
+            f"of {self.effective_kernel}; pass at least {self.effective_kernel - self.left - self.right} samples."
+        )
 
     def to_svg(self) -> str:
         """Return an SVG picture of the padded input, the source of each added element and the window of each output."""
@@ -286,15 +250,15 @@ def check_length(length: Any) -> int:
     return integer("length", length, 0, LARGEST)
 
 
-def require_a_window(plan: Plan) -> Plan:
-    """Return the plan if at least one window fits into the input, as every framework requires.
+def require_a_window(plan: Planned) -> Planned:
+    """Return the plan if it has an output, as every framework requires.
+
+    Args:
+        plan: a `Plan` or a `TransposedPlan`.
 
     Raises:
-        InvalidValueError: the padded input is shorter than the effective kernel. The message contains both numbers.
+        InvalidValueError: the input is too short. The message contains the numbers.
     """
     if plan.length_out == 0:
-        raise InvalidValueError(
-            f"input of length {plan.length} is too short: padded to {plan.padded_length} samples it is shorter than one window "
-            f"of {plan.effective_kernel}; pass at least {plan.effective_kernel - plan.left - plan.right} samples."
-        )
+        raise InvalidValueError(plan.shortage())
     return plan

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, overload
 
 import attrs
 from numpy.typing import NDArray
 
-from convpolicy import registry
-from convpolicy.arithmetic import SIDES, integer
-from convpolicy.core import initial_values, plain_data, resolution
-from convpolicy.core.initial_values import Fill
-from convpolicy.core.lengths import Lengths
-from convpolicy.core.paper import Paper, as_paper
-from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
-from convpolicy.core.plan import ConvSpec, Plan, check_length
-from convpolicy.core.resolution import Mode, named_part
-from convpolicy.core.versions import includes
-from convpolicy.errors import InvalidValueError, nearest, shown, with_hint
-from convpolicy.parts import arguments as accepted
-from convpolicy.parts.choice import Choice
-from convpolicy.parts.layout import Layout
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.plan import Plan
+from convpolicy.core.transposed_plan import TransposedPlan
+from convpolicy.core.transposed_policy import TransposedPolicy
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.parts.stream import Stream
-from convpolicy.registry.offer import Offer
-
-INIT_NAMES = ("as_written", "as_trained")  # names for weight_init that every policy has
-IS_CHOICE = accepted.of_type(Choice)
 
 
-def _text(default: Any = "") -> Any:
-    return attrs.field(default=default, validator=accepted.of_type(str))
+def _is_half(_policy: Any, _field: Any, value: Any) -> None:
+    if value is not None and not isinstance(value, TransposedPolicy):
+        raise InvalidTypeError(
+            f"transposed must be a TransposedPolicy or None, got {shown(value)} of type {type(value).__name__}; pass one."
+        )
 
 
 @attrs.frozen(cache_hash=True, repr=False)
-class Policy(Offer):
+class Policy(LayerPolicy):
     """The padding, initialization and weight layout of a framework's 1-D convolution. A policy is immutable and hashable.
 
     A policy contains no sizes. It selects registered parts by name. Use ``convpolicy.policy(name)`` to get a framework's policy.
@@ -58,33 +47,11 @@ class Policy(Offer):
         source: place that defines the behaviour, e.g. a file of the framework.
         description: one sentence about the policy.
         paper: a `Paper`, if the policy describes a published model.
+        transposed: the `TransposedPolicy` of the framework's transposed convolution, or None.
     """
 
     kind: ClassVar[str] = "policy"
-    name: str = _text(attrs.NOTHING)
-    padding: Choice = attrs.field(default=Choice("valid"), converter=accepted.named, validator=IS_CHOICE)
-    padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=accepted.named_mode, validator=IS_CHOICE)
-    bias: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
-    weight_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
-    bias_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
-    layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
-    data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
-    random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
-    padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_rule_names, eq=accepted.unordered)
-    mode_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_mode_names, eq=accepted.unordered)
-    init_names: tuple[tuple[str, Choice], ...] = attrs.field(default=(), converter=accepted.as_init_names, eq=accepted.unordered)
-    weight_norm: int | None = attrs.field(default=None, converter=accepted.as_axis)
-    strided_dilation: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
-    framework: str = _text()
-    versions: str = _text()
-    measured: str = _text()
-    source: str = _text()
-    description: str = _text()
-    paper: Paper | None = attrs.field(default=None, converter=as_paper)
-    provider: str = attrs.field(default="", eq=False)
-
-    def __attrs_post_init__(self) -> None:
-        plain_data.require_own_name(self)  # `part` checks again, since the registry may not be loaded yet
+    transposed: TransposedPolicy | None = attrs.field(default=None, validator=_is_half, kw_only=True)
 
     def evolve(self, **changes: Any) -> Policy:
         """Return a modified copy.
@@ -94,107 +61,60 @@ class Policy(Offer):
         Args:
             **changes: new values of fields. ``padding`` can also be an int, a pair (left, right) or one of ``padding_names``.
                 ``padding_mode`` can be a pair (left, right). ``weight_init`` and ``bias_init`` can be a number or an array.
+                ``transposed`` can be a dictionary of changes, as for `TransposedPolicy`. The other fields do not change the
+                transposed convolution.
 
         Raises:
             InvalidTypeError, InvalidValueError, UnknownNameError: a value is not allowed. The message names the field and the fix.
         """
-        if changes.get("name", self.name) != self.name:
-            changes = CLAIMS | changes
-        changes = accepted.with_mode(changes, dict(self.mode_names))
-        for field, value in changes.items():
-            if field not in _FIELDS:
-                fault = f"a policy has no field {shown(field)}"
-                raise InvalidValueError(with_hint(fault, "it has", _FIELDS, nearest(field, _FIELDS)))
-            if field in PART_FIELDS:
-                changes[field] = accepted.as_choice(field, value, self.words(field))
-        return attrs.evolve(self, **changes).checked(changes)
+        if isinstance(changes.get("transposed"), Mapping):
+            changes["transposed"] = self.half().evolve(**changes["transposed"])
+        half = changes.get("transposed", self.transposed)
+        if isinstance(half, TransposedPolicy) and half.name == self.name and changes.get("name", self.name) != self.name:
+            changes["transposed"] = half.evolve(name=changes["name"])
+        return super().evolve(**changes)
 
-    def checked(self, fields: Any = PART_FIELDS) -> Policy:
-        """Check the parts named in ``fields``: each is registered and accepts its parameters. Return the policy."""
-        for field in fields:
-            if field == "padding_mode":
-                self.modes()
-            elif field in PART_FIELDS:
-                part = self.part(field)[0]
-                if isinstance(part, Layout) and part.holds_data != (field == "data_layout"):
-                    raise InvalidValueError(
-                        f"{field} must name a layout of {'weights' if part.holds_data else 'data'}, got {shown(part.name)}; "
-                        f"see convpolicy.layouts()."
-                    )
-        return self
-
-    def words(self, field: str) -> Mapping[str, Any]:
-        """Return the names that this policy adds for a field. The values are the parts that these names select."""
-        if field == "weight_init":
-            return dict.fromkeys(INIT_NAMES, self.weight_init) | dict(self.init_names)
-        return dict(self.padding_names) if field == "padding" else {}
-
-    def covers(self, version: str) -> bool:
-        """Return True if the policy reproduces a version of its framework. An empty ``versions`` covers all versions.
+    def half(self) -> TransposedPolicy:
+        """Return the policy of the transposed convolution, ``transposed``.
 
         Raises:
-            InvalidValueError: ``version`` is not a valid version number. The message contains the text.
+            InvalidValueError: the policy describes no transposed convolution.
         """
-        return includes(self.versions, version)
+        if self.transposed is None:
+            raise InvalidValueError(
+                f"policy {self.name!r} describes no transposed convolution; pass another policy, or add one with "
+                f"evolve(transposed=convpolicy.policy('torch').transposed)."
+            )
+        return self.transposed
 
-    def part(self, field: str) -> tuple[Any, Mapping[str, Any]]:
-        """Return the registered part that a field names, and the parameters of the part.
-
-        Raises:
-            UnknownNameError: the part is not registered.
-            InvalidValueError, InvalidTypeError: the part has no parameter of this name, or a value is not allowed.
-        """
-        plain_data.require_own_name(self)
-        return named_part(PART_FIELDS[field], getattr(self, field), self.padding_names if field == "padding" else ())
-
-    def modes(self) -> tuple[Mode, ...]:
-        """Return the padding mode with its parameters. If the two sides differ, the result is the left and the right mode."""
-        mode, arguments = self.part("padding_mode")
-        if not mode.is_per_side:
-            return ((mode, arguments),)
-        return tuple(named_part("padding mode", Choice.of(side, arguments[side])) for side in SIDES)
-
-    def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
-        """Return the padding ``(left, right)`` in samples, or None if the padding depends on the input length.
-
-        Raises:
-            InvalidValueError: the padding rule or the framework refuses the sizes. The message contains the sizes.
-        """
-        resolution.check_strided_dilation(self, stride, dilation)
-        return resolution.static_pads(*self.part("padding"), kernel_size, stride, dilation)
-
-    def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Plan:
-        """Return the exact padding of one input length.
+    @overload
+    def plan(
+        self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int, transposed: Literal[False] = False
+    ) -> Plan: ...
+    @overload
+    def plan(
+        self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int, transposed: Literal[True]
+    ) -> TransposedPlan: ...
+    def plan(
+        self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int, transposed: bool = False
+    ) -> Plan | TransposedPlan:
+        """Return the exact padding of one input length, or what a transposed convolution cuts.
 
         Args:
             kernel_size, stride, dilation: in samples, 1 or more.
             length: input length in samples, 0 or more.
+            transposed: True for the transposed convolution.
 
         Returns:
-            A `Plan`. If no window fits into the padded input, ``length_out`` is 0.
+            A `Plan`, or a `TransposedPlan`. If no window fits into the padded input, ``length_out`` is 0.
 
         Raises:
             InvalidTypeError, InvalidValueError: a size is not allowed, or the policy refuses this combination of sizes.
         """
-        spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
-        return _plan(self, spec, check_length(length))
-
-    def length(self, length: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
-        """Return the output length for an input of ``length`` samples. The result is 0 if the input is too short."""
-        return self._lengths(kernel_size, stride, dilation).of_output(check_length(length))
-
-    def shortest_length(self, length_out: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> int:
-        """Return the shortest input length with at least ``length_out`` outputs; see `Chain.shortest_length`."""
-        return self._lengths(kernel_size, stride, dilation).shortest(integer("length_out", length_out, 1))
-
-    def is_causal(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int | None = None) -> bool:
-        """Return True if the layer is causal. With ``length=None``, several lengths are tested; see `Chain.causality`."""
-        return self._lengths(kernel_size, stride, dilation).is_causal(None if length is None else check_length(length))
-
-    def _lengths(self, kernel_size: int, stride: int, dilation: int) -> Lengths:
-        spec = ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
-        self.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # raises the error of a rule that refuses these sizes
-        return Lengths(lambda length: _plan(self, spec, length), spec)
+        if transposed:
+            return self.half().plan(kernel_size, stride, dilation, length=length)
+        plan: Plan = super().plan(kernel_size, stride, dilation, length=length)
+        return plan
 
     def initial(
         self,
@@ -206,6 +126,7 @@ class Policy(Offer):
         *,
         stream: Stream | None = None,
         dtype: str = "float32",
+        transposed: bool = False,
     ) -> dict[str, NDArray[Any] | None]:
         """Draw initial weights with NumPy. The framework's random stream makes them bit-identical to the framework's weights.
 
@@ -214,47 +135,18 @@ class Policy(Offer):
             seed: a seed that the framework's own seeding function accepts.
             stream: a random stream that replaces ``seed``. Use one stream to draw the layers of a model one after another.
             dtype: ``"float32"``, ``"float64"``, ``"float16"`` or ``"bfloat16"``. The arrays of bfloat16 values have dtype float32.
+            transposed: True for the weights of a transposed convolution.
 
         Returns:
-            A dictionary with ``"weight"``, an array (out, in/groups, kernel), and ``"bias"``, an array (out,) or None.
+            A dictionary with ``"weight"``, an array (out, in/groups, kernel), for a transposed convolution (in, out/groups, kernel),
+            and ``"bias"``, an array (out,) or None.
 
         Raises:
             InvalidTypeError, InvalidValueError: a size is not allowed, or an initializer refuses the shape.
         """
-        spec = ConvSpec.of(in_channels, out_channels, kernel_size, 1, 1, groups)
-        initial_values.check_dtype(dtype)
-        return self.draw(spec, self.start_stream(seed) if stream is None else stream, dtype)
-
-    def draw(self, spec: ConvSpec, stream: Stream, dtype: str = "float32") -> dict[str, NDArray[Any] | None]:
-        """Draw a weight (out, in/groups, kernel) and a bias (out,) or None. The sizes are already checked. See `initial`.
-
-        Raises:
-            InvalidValueError: an initializer refuses the shape, or a value is outside the range of ``dtype``.
-        """
-        random_stream, arguments = self.part("random_stream")
-        constructed = random_stream.constructed if arguments.get("redraws") else {}
-        return initial_values.draw(self.fills(), self._fills(constructed), self.part("layout")[0], spec, stream, dtype)
-
-    def fills(self) -> dict[str, Fill]:
-        """Return a mapping from ``"weight"`` to its initializer. If the layer has a bias, ``"bias"`` is a second key."""
-        return self._fills({"weight": self.weight_init, "bias": self.bias_init})
-
-    def _fills(self, choices: Mapping[str, Choice]) -> dict[str, Fill]:
-        roles = [role for role in choices if self.bias or role != "bias"]
-        return {role: Fill(choices[role], *named_part("initializer", choices[role])) for role in roles}
-
-    def start_stream(self, seed: Any) -> Stream:
-        """Start the policy's random stream with a seed that the framework's own seeding function accepts.
-
-        Raises:
-            InvalidTypeError, InvalidValueError: the framework refuses the seed. The message contains the seed and the range.
-        """
-        part, arguments = self.part("random_stream")
-        return cast("Stream", part.seeded(seed, arguments))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the policy as plain data with a schema version. `from_dict` reads this data."""
-        return plain_data.to_data(self)
+        if transposed:
+            return self.half().initial(in_channels, out_channels, kernel_size, groups, seed, stream=stream, dtype=dtype)
+        return super().initial(in_channels, out_channels, kernel_size, groups, seed, stream=stream, dtype=dtype)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Policy:
@@ -264,37 +156,8 @@ class Policy(Offer):
             InvalidValueError, InvalidTypeError: the data has another schema, an unknown key, or a value that is not allowed.
             UnknownNameError: a part is not registered.
         """
-        policy: Policy = plain_data.from_data(cls, data)
-        return policy.checked()
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy to a TOML or JSON file. ``load_policy`` reads this file.
-
-        Args:
-            path: path that ends in ``.toml`` or ``.json``. An existing file is replaced when the new file is complete.
-
-        Raises:
-            InvalidTypeError, InvalidValueError: the path is invalid or has another suffix, or the format cannot represent a value.
-        """
-        from convpolicy.files import data, whole  # imported late: not needed to build a layer
-
-        target = data.path_of("path", path)
-        whole.write(target, data.text_of(self.to_dict(), target))
-
-    def _repr_html_(self) -> str:
-        return plain_data.to_html(self)
-
-    def __repr__(self) -> str:
-        return f"Policy({str(self)!r})"
-
-    def __str__(self) -> str:
-        return plain_data.to_text(self)
-
-
-_FIELDS = plain_data.field_names(Policy)
-
-
-@registry.cached(maxsize=1024)
-def _plan(policy: Policy, spec: ConvSpec, length: int) -> Plan:
-    resolution.check_strided_dilation(policy, spec.stride, spec.dilation)
-    return resolution.resolve(*policy.part("padding"), policy.modes(), spec, length)
+        fields = data
+        if isinstance(data, Mapping) and isinstance(table := data.get("transposed"), Mapping):
+            named = {"schema": data.get("schema"), "name": data.get("name"), **table}
+            fields = {**data, "transposed": TransposedPolicy.from_dict(named)}
+        return super().from_dict(fields)

@@ -7,13 +7,18 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from convpolicy import arithmetic, registry
-from convpolicy.core.plan import MODE_SEPARATOR, ConvSpec, Plan
+from convpolicy.core.plan import MODE_SEPARATOR, Plan
+from convpolicy.core.spec import ConvSpec
+from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.crop import CropRule
 from convpolicy.parts.mode import PaddingMode
 from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.rule import Rule
 from convpolicy.parts.side import Side
 
+OUTPUT_PADDING = "output_padding"  # parameter of a crop rule
 Mode: TypeAlias = "tuple[PaddingMode, Mapping[str, Any]]"  # a padding mode and its parameters
 
 
@@ -30,9 +35,7 @@ def named_part(kind: str, choice: Choice, aliases: tuple[tuple[str, str], ...] =
     return part, MappingProxyType(part.arguments(choice))
 
 
-def static_pads(
-    rule: PaddingRule, arguments: Mapping[str, Any], kernel: int, stride: int, dilation: int
-) -> tuple[int, int] | None:
+def static_pads(rule: Rule, arguments: Mapping[str, Any], kernel: int, stride: int, dilation: int) -> tuple[int, int] | None:
     """Return ``(left, right)`` in samples if the pads are the same for every length, else None; see `Policy.static_pads`."""
     return rule.resolve(kernel, stride, dilation, None, arguments) if rule.is_static(kernel, stride, dilation) else None
 
@@ -60,6 +63,66 @@ def resolve(rule: PaddingRule, arguments: Mapping[str, Any], modes: tuple[Mode, 
         length_out=arithmetic.output_length(length, kernel, stride, dilation, left, right),
         sides=_sides(modes, (max(left, 0), max(right, 0)), length),
     )
+
+
+def resolve_transposed(
+    rule: CropRule, arguments: Mapping[str, Any], modes: tuple[Mode, ...], spec: ConvSpec, length: int
+) -> TransposedPlan:
+    """Return the plan of a transposed convolution for one input length; see `TransposedPolicy.plan`.
+
+    Args:
+        rule: the crop rule.
+        arguments: the rule's parameters.
+        modes: one padding mode.
+        spec: checked sizes.
+        length: input length in samples.
+    """
+    kernel, stride, dilation = spec.kernel_size, spec.stride, spec.dilation
+    left, right = rule.resolve(kernel, stride, dilation, length, arguments)
+    full = arithmetic.full_length(length, kernel, stride, dilation)
+    return TransposedPlan(
+        length=length,
+        kernel_size=kernel,
+        stride=stride,
+        dilation=dilation,
+        left=left,
+        right=right,
+        mode=modes[0][0].name,
+        length_out=max(full - left - right, 0) if full else 0,
+    )
+
+
+def with_output_padding(choice: Choice, output_padding: Any) -> Choice:
+    """Return the choice of a crop rule with a value of its parameter ``output_padding``."""
+    return Choice(choice.name, **{**dict(choice.params), OUTPUT_PADDING: output_padding})
+
+
+def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int) -> Choice:
+    """Return the crop rule of a policy with the ``output_padding`` that gives an output length.
+
+    Args:
+        policy: a `TransposedPolicy`.
+        spec: checked sizes.
+        length: input length in samples.
+        output_size: the wanted output length, checked.
+
+    Raises:
+        InvalidValueError: the crop rule has no parameter ``output_padding``, or ``output_size`` is out of range. The message
+            contains the range.
+    """
+    rule = policy.part("padding")[0]
+    if OUTPUT_PADDING not in rule.params:
+        raise InvalidValueError(
+            f"output_size must be left out for crop rule {rule.name!r}, which has no parameter {OUTPUT_PADDING}, got {output_size}; "
+            f"use the rule 'explicit'."
+        )
+    least = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length).length_out
+    if not least <= output_size < least + spec.stride:
+        raise InvalidValueError(
+            f"output_size must be from {least} to {least + spec.stride - 1} for an input of length {length}, got {output_size}; "
+            f"pass one of these or another padding."
+        )
+    return with_output_padding(policy.padding, output_size - least)
 
 
 def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple[Side, Side]:

@@ -97,7 +97,8 @@ class Computation:
                 than one window.
         """
         spec = self.capture.spec
-        return require_a_window(self.capture.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=self.data.shape[2]))
+        plan: Plan = self.capture.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=self.data.shape[2])
+        return require_a_window(plan)
 
     def evolve(self, **changes: Any) -> Computation:
         """Return a copy with other fields of the capture or of its spec."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BUILTIN_PLUGINS = {
     **{
         name: f"convpolicy.library.{name}"
-        for name in ("padding_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers")
+        for name in ("padding_rules", "crop_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers")
     },
     "file_formats": "convpolicy.conversion.files.plugin",
     **{name: f"convpolicy.frameworks.{name}.plugin" for name in ("numpy", "torch", "mindspore", "keras", "flax", "paddle")},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # plugins import the modules of the parts that they make
     from convpolicy.conversion.formats import FileFormat
     from convpolicy.core.policy import Policy
     from convpolicy.layers.backend import Backend
+    from convpolicy.parts.crop import CropRule
     from convpolicy.parts.initializer import Initializer
     from convpolicy.parts.layout import Layout
     from convpolicy.parts.mode import PaddingMode
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # plugins import the modules of the parts that they make
 KINDS = MappingProxyType(
     {
         "convpolicy_padding_rules": "padding rule",
+        "convpolicy_crop_rules": "crop rule",
         "convpolicy_padding_modes": "padding mode",
         "convpolicy_initializers": "initializer",
         "convpolicy_random_streams": "random stream",
@@ -71,6 +73,11 @@ def implementations(plugin: Any, plugins: pluggy.PluginManager) -> list[Implemen
 @hookspec
 def convpolicy_padding_rules() -> Iterable[PaddingRule]:  # type: ignore[empty-body]
     """Return padding rules, which define how many elements are added on each side."""
+
+
+@hookspec
+def convpolicy_crop_rules() -> Iterable[CropRule]:  # type: ignore[empty-body]
+    """Return crop rules, which define how many samples a transposed convolution cuts from each side of its full result."""
 
 
 @hookspec

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from convpolicy import registry
 from convpolicy.arithmetic import SIDES
-from convpolicy.core.plan import ConvSpec, Plan, require_a_window
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.plan import require_a_window
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidValueError, MissingFrameworkError, shown
 from convpolicy.parts.part import Part, declared
 from convpolicy.parts.side import require_channels, value_of
@@ -30,22 +31,23 @@ class LayerRequest:
 
     Args:
         spec: sizes of the layer.
-        policy: the policy, including the changes that arguments of `Conv1d` make.
+        policy: the policy, including the changes that arguments of `Conv1d` make. For a transposed convolution, a
+            `TransposedPolicy`.
         dtype: canonical name of the dtype, e.g. ``"float32"``.
         execution: ``"exact"`` or ``"fast"``.
     """
 
     spec: ConvSpec
-    policy: Policy
+    policy: LayerPolicy
     dtype: str = "float32"
     execution: str = "exact"
 
     def draw(self, stream: Stream) -> dict[str, NDArray[Any] | None]:
-        """Draw the initial weight (out, in/groups, kernel) and bias (out,) or None in the dtype of the layer."""
+        """Draw the initial weight of ``spec.weight_shape`` and bias (out,) or None in the dtype of the layer."""
         return self.policy.draw(self.spec, stream, self.dtype)
 
     def static_pads(self) -> tuple[int, int] | None:
-        """Return the padding ``(left, right)``, or None if the padding depends on the input length."""
+        """Return the padding ``(left, right)``, or what is cut, or None if it depends on the input length."""
         return self.policy.static_pads(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
     def learned(self) -> NDArray[np.float64] | None:
@@ -78,15 +80,15 @@ class LayerRequest:
                 require_channels(value_of(params, side), self.spec.in_channels)
         self.learned()
 
-    def plan(self, length: int) -> Plan:
-        """Return the plan for an input length in samples.
+    def plan(self, length: int) -> Any:
+        """Return the plan for an input length in samples, a `Plan` or a `TransposedPlan`.
 
         Raises:
             InvalidTypeError, InvalidValueError: one of the following:
 
                 - The length is not a positive integer.
                 - The padding mode cannot fill the padding.
-                - The padded input is shorter than one window.
+                - The padded input is shorter than one window, or everything is cut.
         """
         spec = self.spec
         return require_a_window(self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
@@ -133,15 +135,17 @@ class Backend(Part):
         build: ``(request, stream, device) -> native layer``. Import the framework inside this function. Draw the initial values
             from ``stream``. If ``stream`` is None, use the framework's global random state. ``device`` is a device of the framework,
             or None.
+        build_transposed: the same for transposed convolutions (``request.spec.transposed``). A backend without them has None here.
         dtypes: canonical names of the supported dtypes.
         default_dtype: ``() -> canonical name`` of the framework's current default dtype.
         framework: import name of the framework.
         install: argument of ``pip install`` in the message for a missing framework. An empty text means the value of ``framework``.
         layout: name of the layout in which layers of the backend store their weights.
+        transposed_layout: the same for transposed convolutions.
         run: ``(layer, data) -> output``. Both arrays are NumPy arrays (batch, channels, length). The function converts them if the
             framework uses another axis order. The default function calls the layer with the array.
-        parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, as NumPy arrays. The default function
-            reads ``.weight`` and ``.bias``.
+        parameters: ``layer -> {"weight": (out, in/groups, kernel), "bias": (out,) or None}``, as NumPy arrays. The weight of a
+            transposed convolution is (in, out/groups, kernel). The default function reads ``.weight`` and ``.bias``.
         assign: ``(layer, {"weight": …, "bias": …}) -> None``. It writes arrays of the same shapes into the layer. The default
             function writes into ``.weight`` and ``.bias``.
         capture: ``layer -> Capture``. The function returns None for an object that is not a 1-D convolution of this framework.
@@ -163,11 +167,13 @@ class Backend(Part):
 
     kind: ClassVar[str] = "backend"
     build: Callable[[LayerRequest, Stream | None, Any], Any] = attrs.field()
+    build_transposed: Callable[[LayerRequest, Stream | None, Any], Any] | None = attrs.field(default=None, kw_only=True)
     dtypes: tuple[str, ...] = attrs.field(default=("float32", "float64"), kw_only=True)
     default_dtype: Callable[[], str] = attrs.field(default=_float32, kw_only=True)
     framework: str = attrs.field(default="numpy", kw_only=True)
     install: str = attrs.field(default="", kw_only=True)
     layout: str = attrs.field(default="OIW", kw_only=True)
+    transposed_layout: str = attrs.field(default="IOW", kw_only=True)
     run: Callable[[Any, NDArray[Any]], NDArray[Any]] = attrs.field(default=_call, kw_only=True)
     parameters: Callable[[Any], dict[str, NDArray[Any] | None]] = attrs.field(default=_read, kw_only=True)
     assign: Callable[[Any, Mapping[str, NDArray[Any] | None]], None] = attrs.field(default=_write, kw_only=True)
@@ -200,8 +206,14 @@ class Backend(Part):
         Raises:
             MissingFrameworkError: the framework is not installed. The message contains the install command.
         """
+        build = self.build_transposed if request.spec.transposed else self.build
+        if build is None:
+            able = ", ".join(
+                sorted(name for name, other in registry.current().parts("backend").items() if other.build_transposed)
+            )
+            raise InvalidValueError(f"backend must have transposed convolutions, got {self.name!r}; pick one of: {able}.")
         try:
-            return self.build(request, stream, device)
+            return build(request, stream, device)
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] != self.framework:
                 raise

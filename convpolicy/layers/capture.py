@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import registry
-from convpolicy.core.plan import ConvSpec
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.parts.choice import Choice
@@ -31,15 +31,15 @@ class Capture:
 
     Args:
         spec: sizes of the layer.
-        policy: padding, padding mode, bias and weight layout of the layer. Initializers and random stream are those of the framework.
-        weight: array (out, in/groups, kernel) in the dtype of the layer. A bfloat16 weight is stored as float32.
+        policy: padding, padding mode, bias and weight layout of the layer; a `TransposedPolicy` if ``spec.transposed``. Initializers and random stream are those of the framework.
+        weight: array of ``spec.weight_shape`` in the dtype of the layer. A bfloat16 weight is stored as float32.
         bias: array (out,) in the same dtype, or None.
         dtype: canonical name of the layer's dtype, e.g. ``"float32"``.
         backend: name of the backend that captured the layer.
     """
 
     spec: ConvSpec
-    policy: Policy
+    policy: LayerPolicy
     weight: NDArray[Any]
     bias: NDArray[Any] | None
     dtype: str = "float32"
@@ -239,7 +239,7 @@ def refuse_others(layer: Any, others: Mapping[type, tuple[str, str]]) -> None:
             raise InvalidTypeError(f"layer {type(layer).__qualname__} cannot be captured: {reason}; {fix}.")
 
 
-def with_learned(policy: Policy, value: Any) -> Policy:
+def with_learned(policy: LayerPolicy, value: Any) -> LayerPolicy:
     """Return a policy with another initial value of its learned constant.
 
     Args:

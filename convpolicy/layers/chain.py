@@ -3,56 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
-from convpolicy import arithmetic
 from convpolicy.arithmetic import integer
-from convpolicy.core.lengths import late_output, lengths_to_try
-from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec, Plan, check_length, require_a_window
-from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, shown
-from convpolicy.layers.capture import Capture, capture
-
-
-@attrs.frozen
-class ChainLayer:
-    """One layer of a chain: a policy, and the kernel size, stride and dilation in samples."""
-
-    policy: Policy
-    kernel_size: int
-    stride: int = 1
-    dilation: int = 1
-
-    def plan(self, length: int) -> Plan:
-        """Return the plan for one input length; see `Policy.plan`."""
-        return self.policy.plan(self.kernel_size, self.stride, self.dilation, length=length)
-
-    def length(self, length: int) -> int:
-        """Return the output length, or 0 if the input is too short for a window or for the padding mode."""
-        return self.policy.length(length, self.kernel_size, self.stride, self.dilation)
-
-    def shortest_length(self, length_out: int) -> int:
-        """Return the shortest input length with at least ``length_out`` outputs; see `Chain.shortest_length`."""
-        return self.policy.shortest_length(length_out, self.kernel_size, self.stride, self.dilation)
+from convpolicy.core.lengths import hop_end, late_output, lengths_to_try
+from convpolicy.core.plan import Plan, check_length, require_a_window
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
+from convpolicy.layers.chain_layer import ChainLayer, read
 
 
 @attrs.frozen
 class Causality:
     """Result of `Chain.causality`: true if the chain is causal, false with a counterexample if it is not.
 
-    The hop of output ``i`` ends with sample ``(i + 1) * stride - 1``. In a causal chain, no output depends on a sample after its hop.
+    The hop of output ``i`` ends with sample ``ceil((i + 1) * stride) - 1``. In a causal chain, no output depends on a sample after its hop.
 
     Attributes:
         output: an output that depends on a sample after its hop. None if the chain is causal.
         length: input length of the counterexample.
         sample: the last sample that ``output`` depends on.
-        hop_end: the last sample of the hop of ``output``, ``(output + 1) * stride - 1``.
+        hop_end: the last sample of the hop of ``output``, ``ceil((output + 1) * stride) - 1``.
     """
 
     output: int | None = None
@@ -112,20 +88,39 @@ class Chain:
         return "\n".join(lines)
 
     @property
-    def stride(self) -> int:
-        """The number of input samples from one output to the next: the product of the strides."""
-        return math.prod(layer.stride for layer in self.layers)
+    def stride(self) -> int | Fraction:
+        """The number of input samples from one output to the next: the product of the strides.
+
+        A transposed layer divides by its stride, so that the stride of a decoder is a `Fraction`.
+        """
+        ratio = math.prod((layer.ratio for layer in self.layers), start=Fraction(1))
+        return int(ratio) if ratio.denominator == 1 else ratio
 
     @property
     def receptive_field(self) -> int:
-        """The number of samples that one output spans, including padding.
+        """The largest number of samples that one output spans, including padding.
 
-        Formula: ``1 + Σ (e - 1) · stride of the layers before``, where ``e`` is the effective kernel of a layer.
+        Without transposed layers: ``1 + Σ (e - 1) · stride of the layers before``, where ``e`` is the effective kernel of a layer.
         Source: Araujo et al., Computing Receptive Fields of CNNs (2019), equation 2.
         """
-        strides = accumulate((layer.stride for layer in self.layers), int.__mul__, initial=1)
-        spans = (arithmetic.static_total(layer.kernel_size, layer.dilation) for layer in self.layers)
-        return 1 + sum(span * stride for span, stride in zip(spans, strides))
+        first, last = self._spans(self._phases(), [self._left(layer) or 0 for layer in self.layers])
+        return int((last - first).max()) + 1
+
+    def _phases(self) -> NDArray[np.int64]:
+        """Return the first outputs, as many as there are outputs that differ in what they span."""
+        return np.arange(math.prod(layer.stride for layer in self.layers if layer.policy.is_transposed))
+
+    def _spans(self, outputs: Any, lefts: list[int]) -> tuple[Any, Any]:
+        """Return the first and the last input position that each output spans."""
+        first = last = outputs
+        for layer, left in reversed(list(zip(self.layers, lefts))):
+            first, last = layer.spans(first, last, left)
+        return first, last
+
+    @staticmethod
+    def _left(layer: ChainLayer) -> int | None:
+        pads = layer.policy.static_pads(layer.kernel_size, layer.stride, layer.dilation)
+        return None if pads is None else pads[0]
 
     def plans(self, length: int) -> tuple[Plan, ...]:
         """Return the plan of every layer for one input length.
@@ -171,6 +166,8 @@ class Chain:
     def receptive_interval(self, output: int, length: int) -> tuple[int, int]:
         """Return the first and last position that one output spans. Positions outside ``0 … length - 1`` are padding.
 
+        ``first > last`` if no sample reaches the output of a transposed layer.
+
         Raises:
             InvalidTypeError, InvalidValueError: the output does not exist, or `plans` raises the error.
         """
@@ -178,7 +175,7 @@ class Chain:
         _check_output(output, plans)
         first = last = output
         for plan in reversed(plans):
-            first, last = plan.position(first, 0), plan.position(last, plan.kernel_size - 1)
+            first, last = plan.spans(first, last)
         return first, last
 
     def reads(self, output: int, length: int) -> tuple[int, ...]:
@@ -198,29 +195,35 @@ class Chain:
     def delay(self, length: int | None = None) -> int:
         """Return the delay: an output needs this many samples after sample ``output * stride``. In a causal chain, less than `stride`.
 
+        With transposed layers, the result is the largest delay of an output, counted from sample ``floor(output * stride)``.
+
         Args:
             length: input length. Required if the padding of a layer depends on the input length.
 
         Raises:
             InvalidTypeError: the length is None, but a layer needs the length. The message contains the number of the layer.
         """
-        if length is not None:
-            return self.receptive_interval(0, length)[1]
-        last = 0
-        for number, layer in reversed(list(enumerate(self.layers))):
-            pads = layer.policy.static_pads(layer.kernel_size, layer.stride, layer.dilation)
-            if pads is None:
-                raise InvalidTypeError(
-                    f"length must be an integer because the padding of layer {number} of the chain depends on it, got None; "
-                    f"pass the input length in samples."
-                )
-            _first, last = arithmetic.receptive_interval(last, layer.kernel_size, layer.stride, layer.dilation, pads[0])
-        return last
+        if length is None:
+            lefts = [self._static_left(number) for number in range(len(self.layers))]
+        else:
+            lefts = [plan.left for plan in self.plans(length)]
+        outputs, ratio = self._phases(), Fraction(self.stride)
+        last = self._spans(outputs, lefts)[1]
+        return int((last - outputs * ratio.numerator // ratio.denominator).max())
+
+    def _static_left(self, number: int) -> int:
+        left = self._left(self.layers[number])
+        if left is None:
+            raise InvalidTypeError(
+                f"length must be an integer because the padding of layer {number} of the chain depends on it, got None; "
+                f"pass the input length in samples."
+            )
+        return left
 
     def causality(self, length: int | None = None) -> Causality:
         """Test whether an output depends on a sample after the end of its hop.
 
-        The hop of output ``i`` ends with sample ``(i + 1) * stride - 1``. Real-time processing computes output ``i`` when this sample
+        The hop of output ``i`` ends with sample ``ceil((i + 1) * stride) - 1``. Real-time processing computes output ``i`` when this sample
         arrives. A chain is causal if no output depends on a later sample.
 
         Args:
@@ -233,13 +236,13 @@ class Chain:
             InvalidTypeError, InvalidValueError: see `plans`.
         """
         if length is None:
-            lengths = lengths_to_try(self.shortest_length(), self.receptive_field, self.stride)
+            lengths = lengths_to_try(self.shortest_length(), self.receptive_field, math.ceil(self.stride))
         else:
             lengths = [self.plans(length)[0].length]
         for tried in lengths:
             output = late_output(self.plans(tried), self.stride) if self.length(tried) else None
             if output is not None:
-                return Causality(output, tried, self.reads(output, tried)[-1], (output + 1) * self.stride - 1)
+                return Causality(output, tried, self.reads(output, tried)[-1], hop_end(output, self.stride))
         return Causality()
 
     def is_causal(self, length: int | None = None) -> bool:
@@ -257,7 +260,7 @@ def chain(layers: Iterable[Any]) -> Chain:
 
     Args:
         layers: the layers in order. Each is a native layer, a `Capture` or a tuple ``(policy, kernel_size, stride, dilation)``. Stride
-            and dilation may be left out. ``policy`` is a name or a `Policy`.
+            and dilation may be left out. ``policy`` is a name, a `Policy`, or a `TransposedPolicy` for a transposed convolution.
 
     Returns:
         A `Chain`.
@@ -267,33 +270,7 @@ def chain(layers: Iterable[Any]) -> Chain:
     """
     if isinstance(layers, (str, bytes)) or not isinstance(layers, Iterable):
         raise InvalidTypeError(f"layers must be a list of layers, got {shown(layers)}; pass for example [('torch', 3)].")
-    chain_layers = tuple(_read(layers))
+    chain_layers = tuple(read(layers))
     if not chain_layers:
         raise InvalidValueError("layers must contain at least one layer, got none; pass for example [('torch', 3)].")
     return Chain(chain_layers)
-
-
-def _read(layers: Iterable[Any]) -> Iterator[ChainLayer]:
-    for number, layer in enumerate(layers):
-        try:
-            yield _layer(layer)
-        except ConvPolicyError as error:
-            raise type(error)(f"layer {number} of the chain: {error}") from error
-
-
-def _layer(layer: Any) -> ChainLayer:
-    if isinstance(layer, ChainLayer):
-        return layer
-    if isinstance(layer, (tuple, list)):
-        if not 2 <= len(layer) <= 4:
-            raise InvalidValueError(
-                f"it must be (policy, kernel_size, stride, dilation), got {shown(layer)}; the last two may be left out."
-            )
-        name, *sizes = layer
-        kernel, stride, dilation = (*sizes, 1, 1)[:3]
-        spec, policy = ConvSpec.of(1, 1, kernel, stride, dilation, 1), named_policy(name)
-    else:
-        captured = layer if isinstance(layer, Capture) else capture(layer)
-        spec, policy = captured.spec, captured.policy
-    policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # raises if the padding rule refuses these sizes
-    return ChainLayer(policy, spec.kernel_size, spec.stride, spec.dilation)

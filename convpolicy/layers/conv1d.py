@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from convpolicy import registry
-from convpolicy.core import initial_values
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
-from convpolicy.errors import InvalidValueError, shown
-from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
+from convpolicy.core.spec import ConvSpec
+from convpolicy.layers.backend import Backend, LayerRequest
+from convpolicy.layers.building import layer_of, request_of
 from convpolicy.layers.foreign_arguments import refusing_foreign
 
 
@@ -93,16 +90,7 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
         policy, backend, weight_init, bias_init, dtype, execution, weight_norm,
     )  # fmt: skip
-    try:
-        target, request = _resolve(*arguments)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
-        target, request = _resolve.__wrapped__(*arguments)  # type: ignore[attr-defined]  # an array or a list cannot be a cache key
-    if dtype is None and (default := target.default_dtype()) != request.dtype:
-        request = attrs.evolve(request, dtype=target.check_dtype(default))
-    stream = None if seed is None else request.policy.start_stream(seed)
-    return target.layer(request, stream, device)
+    return layer_of(_resolve, arguments, dtype, seed, device)
 
 
 @registry.cached(maxsize=512)
@@ -135,13 +123,4 @@ def _resolve(
         "weight_norm": weight_norm,
     }
     complete = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
-    complete.checked()
-    target: Backend = registry.current().get("backend", backend)
-    if not isinstance(execution, str) or execution not in EXECUTIONS:
-        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
-    request = LayerRequest(spec, complete, target.check_dtype("float32" if dtype is None else dtype), execution)
-    request.static_pads()  # raises if the padding rule refuses these sizes
-    request.require_constants()
-    target.require_learning(request)
-    initial_values.require(spec, complete.fills())
-    return target, request
+    return request_of(spec, complete, backend, dtype, execution)

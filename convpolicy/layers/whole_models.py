@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from convpolicy import registry
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError, raised
 from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
 from convpolicy.layers.capture import Capture, backends_of, capture

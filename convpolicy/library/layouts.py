@@ -15,6 +15,13 @@ def convpolicy_layouts() -> list[Layout]:
         Layout("WIO", "WIO", weight="kernel", description="Kernel (kernel, in/groups, out): TensorFlow, Keras, Flax."),
         Layout("OWI", "OWI", description="Weight (out, kernel, in/groups): MLX."),
         Layout("WIM", "WIM", weight="kernel", description="Kernel (kernel, in, multiplier): Keras DepthwiseConv1D."),
+        Layout(
+            "IOW",
+            "IOW",
+            transposed=True,
+            fan_in="O",
+            description="Weight (in, out/groups, kernel) of a transposed convolution: torch, Paddle, ONNX.",
+        ),
         Layout("NCW", "NCW", weight="", bias="", description="Data (batch, channels, length): torch, MindSpore, ONNX."),
         Layout("NWC", "NWC", weight="", bias="", description="Data (batch, length, channels): TensorFlow, Keras, Flax."),
     ]

@@ -39,6 +39,30 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
     return Choice("explicit", left=both, right=both)
 
 
+def as_crop(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
+    """Convert the argument ``padding`` of a transposed convolution to a Choice.
+
+    Args:
+        padding: one of
+
+            - an int: samples to cut on both sides
+            - a pair of ints (left, right); a negative number appends zeros
+            - the name of a crop rule, a Choice or a mapping
+        names: the framework's names of rules, e.g. ``{"same": "same_upper"}``.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: any other value. The message contains it and what is allowed.
+    """
+    if isinstance(padding, (tuple, list)) and len(padding) == 2:
+        left, right = (integer(f"padding {side}", cut, -LARGEST, LARGEST) for side, cut in zip(SIDES, padding))
+        return Choice("explicit", left=left, right=right)
+    padding = single("padding", padding)
+    if isinstance(padding, (str, Choice, Mapping)):
+        return as_padding(padding, names)
+    both = integer("padding", padding, 0, LARGEST)
+    return Choice("explicit", left=both, right=both)
+
+
 def as_padding_mode(padding_mode: Any) -> Choice:
     """Convert the argument ``padding_mode`` to a Choice: a name, a Choice, a mapping, or a pair of them, left and right.
 
@@ -151,21 +175,25 @@ def with_mode(fields: Mapping[str, Any], mode_names: Mapping[str, Choice]) -> di
     return {"padding_mode": mode, **fields} if mode is not None else dict(fields)
 
 
-def as_choice(field: str, value: Any, names: Mapping[str, Any] | None = None) -> Choice:
+def as_choice(field: str, kind: str, value: Any, names: Mapping[str, Any] | None = None) -> Choice:
     """Convert the value of one field of a policy to a Choice.
 
     Args:
         field: name of the field, e.g. ``"padding"``.
-        value: see `as_padding`, `as_padding_mode` and `as_initializer`; for other fields a name, a Choice or a mapping.
+        kind: the kind of part that the field names, e.g. ``"padding rule"``.
+        value: see `as_padding`, `as_crop`, `as_padding_mode` and `as_initializer`; for other kinds a name, a Choice or a mapping.
         names: the policy's names for ``padding`` or ``weight_init``.
     """
-    if field == "padding":
-        return as_padding(value, names)
-    if field == "padding_mode":
+    if kind in _RULES:
+        return _RULES[kind](value, names)
+    if kind == "padding mode":
         return as_padding_mode(value)
-    if field in ("weight_init", "bias_init"):
+    if kind == "initializer":
         return as_initializer(field, value, names)
     return Choice.of(field, value)
+
+
+_RULES: dict[str, Callable[[Any, Mapping[str, str] | None], Choice]] = {"padding rule": as_padding, "crop rule": as_crop}
 
 
 def named(value: Any) -> Any:

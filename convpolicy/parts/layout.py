@@ -25,34 +25,78 @@ class Layout(Part):
 
     - weights: ``O`` output channels, ``I`` input channels per group, ``W`` kernel, ``1`` an extra axis of length 1
     - depthwise weights: ``I`` input channels, ``M`` outputs per input channel (O = I * M), ``W`` kernel
+    - weights of a transposed convolution: ``I`` input channels, ``O`` output channels per group, ``W`` kernel, ``1``
     - data: ``N`` batch, ``C`` channels, ``W`` length
 
     Args:
         name: unique name, usually the same as ``axes``.
         axes: the letters in storage order, e.g. ``"WIO"``.
         weight, bias: names of the parameters in the framework. Empty for a layout of data.
+        transposed: True for a layout of the weights of transposed convolutions. It converts to and from ``IOW``.
+        flip: True if the framework stores the kernel in reverse. Only for transposed convolutions.
+        fan_in: the axis that the framework counts as fan-in, ``"I"`` or ``"O"``. ``"O"`` is possible only for transposed
+            convolutions; it means ``out_channels // groups * kernel_size``.
     """
 
     kind: ClassVar[str] = "layout"
     axes: str = attrs.field()
     weight: str = attrs.field(default="weight", kw_only=True)
     bias: str = attrs.field(default="bias", kw_only=True)
+    transposed: bool = attrs.field(default=False, kw_only=True)
+    flip: bool = attrs.field(default=False, kw_only=True)
+    fan_in: str = attrs.field(default="I", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         letters = self.axes.replace("1", "")
         if sorted(letters) not in (sorted("OIW"), sorted("WIM"), sorted("NCW")):
             raise PluginError(f"layout {self.name!r}: axes must be made of O, I, W or W, I, M or N, C, W, got {self.axes!r}.")
+        if self.transposed and sorted(letters) != sorted("OIW"):
+            raise PluginError(f"layout {self.name!r}: axes of transposed weights must be made of O, I, W, got {self.axes!r}.")
+        if self.fan_in not in ("I", "O") or ((self.flip or self.fan_in == "O") and not self.transposed):
+            raise PluginError(
+                f"layout {self.name!r}: only a layout with transposed=True may have flip=True or fan_in='O', got flip={self.flip} "
+                f"and fan_in={self.fan_in!r}."
+            )
 
     @property
     def holds_data(self) -> bool:
         """True for a layout of data, False for a layout of weights."""
         return set(self.axes) == DATA_AXES
 
+    @property
+    def canonical(self) -> str:
+        """The axes to and from which the layout converts: ``OIW``, for depthwise weights ``IMW``, for transposed ones ``IOW``."""
+        if self.transposed:
+            return "IOW"
+        return "IMW" if "M" in self.axes else "OIW"
+
     def from_oiw(self, weight: Any, groups: int = 1) -> NDArray[Any]:
-        """Convert a weight (out, in/groups, kernel) to this layout.
+        """Convert a weight (out, in/groups, kernel) to this layout; see `stored`.
+
+        Raises:
+            InvalidTypeError: the layout is of transposed weights.
+        """
+        self._refuse_transposed()
+        return self.stored(weight, groups)
+
+    def to_oiw(self, weight: Any) -> NDArray[Any]:
+        """Convert a weight of this layout to (out, in/groups, kernel); see `restored`.
+
+        Raises:
+            InvalidTypeError: the layout is of transposed weights.
+        """
+        self._refuse_transposed()
+        return self.restored(weight)
+
+    def _refuse_transposed(self) -> None:
+        if self.transposed:
+            raise InvalidTypeError(f"layout {self.name!r} is of transposed weights (axes IOW); call stored and restored.")
+
+    def stored(self, weight: Any, groups: int = 1) -> NDArray[Any]:
+        """Convert a weight with the axes of the NumPy layer to this layout.
 
         Args:
-            weight: array with the axes OIW and any dtype.
+            weight: array (out, in/groups, kernel), for a transposed layout (in, out/groups, kernel), of any dtype.
             groups: groups of the convolution. A depthwise layout requires ``groups == in_channels``.
 
         Returns:
@@ -61,7 +105,7 @@ class Layout(Part):
         Raises:
             InvalidValueError: the weight does not have three axes, or a depthwise layout receives another kind of weight.
         """
-        array = self._check(weight, "OIW", data=False)
+        array = self._check(weight, "IOW" if self.transposed else "OIW", data=False)
         if "M" in self.axes:
             groups = integer("groups", groups, 1)
             if array.shape[1] != 1 or array.shape[0] % groups:
@@ -70,12 +114,16 @@ class Layout(Part):
                     f"{array.shape} with groups={groups}; pass groups=in_channels."
                 )
             array = array.reshape(groups, array.shape[0] // groups, array.shape[2])  # I, M, W
-        source = "IMW" if "M" in self.axes else "OIW"
-        stored = array.transpose([source.index(a) for a in self.axes if a != "1"])
+        if self.flip:
+            array = array[..., ::-1]
+        stored = array.transpose([self.canonical.index(a) for a in self.axes if a != "1"])
         return np.expand_dims(stored, tuple(i for i, a in enumerate(self.axes) if a == "1"))
 
-    def to_oiw(self, weight: Any) -> NDArray[Any]:
-        """Convert a weight of this layout to (out, in/groups, kernel). This is the inverse of `from_oiw`.
+    def restored(self, weight: Any) -> NDArray[Any]:
+        """Convert a weight of this layout to the axes of the NumPy layer. This is the inverse of `stored`.
+
+        Returns:
+            An array (out, in/groups, kernel), for a transposed layout (in, out/groups, kernel).
 
         Raises:
             InvalidValueError: the weight has another number of axes, or an axis ``1`` is longer than 1.
@@ -85,23 +133,24 @@ class Layout(Part):
         if any(array.shape[i] != 1 for i in ones):
             raise InvalidValueError(f"layout {self.name!r} needs length 1 on its axis '1', got shape {array.shape}.")
         letters = self.axes.replace("1", "")
-        target = "IMW" if "M" in letters else "OIW"
-        array = array.squeeze(ones).transpose([letters.index(a) for a in target])
+        array = array.squeeze(ones).transpose([letters.index(a) for a in self.canonical])
+        if self.flip:
+            array = array[..., ::-1]
         return array.reshape(array.shape[0] * array.shape[1], 1, array.shape[2]) if "M" in letters else array
 
     def pack(self, parameters: Mapping[str, Any], groups: int = 1) -> dict[str, Any]:
-        """Convert ``{"weight": …, "bias": …}`` from OIW to the framework's names and axes. A bias of None is left out."""
-        packed = {self.weight: self.from_oiw(parameters["weight"], groups)}
+        """Convert ``{"weight": …, "bias": …}`` from the axes of the NumPy layer to the framework's names and axes. A bias of None is left out."""
+        packed = {self.weight: self.stored(parameters["weight"], groups)}
         if parameters.get("bias") is not None:
             packed[self.bias] = np.asarray(parameters["bias"])
         return packed
 
     def unpack(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert the framework's names and axes to ``{"weight": …, "bias": …}`` in OIW. This is the inverse of `pack`."""
+        """Convert the framework's names and axes to ``{"weight": …, "bias": …}`` with the axes of the NumPy layer. This is the inverse of `pack`."""
         if self.weight not in parameters:
             raise InvalidValueError(f"layout {self.name!r} needs the parameter {self.weight!r}, got {sorted(parameters)}.")
         bias = parameters.get(self.bias)
-        return {"weight": self.to_oiw(parameters[self.weight]), "bias": None if bias is None else np.asarray(bias)}
+        return {"weight": self.restored(parameters[self.weight]), "bias": None if bias is None else np.asarray(bias)}
 
     def from_ncw(self, data: Any) -> NDArray[Any]:
         """Convert data (batch, channels, length) to this layout."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import ClassVar
 
 import attrs
 
-from convpolicy.arithmetic import integer
-from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError, raised, said, shown
-from convpolicy.parts.part import Part, declared, first_sentence
+from convpolicy.parts.part import declared
+from convpolicy.parts.rule import Rule
 
 
 def _rule_properties(properties: Iterable[str]) -> frozenset[str]:
@@ -17,7 +16,7 @@ def _rule_properties(properties: Iterable[str]) -> frozenset[str]:
 
 
 @attrs.frozen(eq=False)
-class PaddingRule(Part):
+class PaddingRule(Rule):
     """A rule for the number of elements that padding adds on each side.
 
     Args:
@@ -38,79 +37,10 @@ class PaddingRule(Part):
 
     kind: ClassVar[str] = "padding rule"
     pads: Callable[..., tuple[int, int]] = attrs.field()
-    needs_length: bool | Callable[[int, int, int], bool] = attrs.field(default=False, kw_only=True)
     drops_outputs: bool = attrs.field(default=False, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_rule_properties)
-    alias_of: str = attrs.field(default="", kw_only=True)
 
-    def __attrs_post_init__(self) -> None:
-        if not self.description:
-            object.__setattr__(self, "description", first_sentence(self.pads))
-
-    def alias(self, name: str, description: str, **defaults: Any) -> PaddingRule:
-        """Return an alias of this rule.
-
-        Args:
-            name: name of the alias.
-            description: meaning of the name. The text ``"Alias of RULE: "`` is put before the description.
-            **defaults: new default values of parameters.
-        """
-        params = {key: attrs.evolve(param, default=defaults.get(key, param.default)) for key, param in self.params.items()}
-        settings = f"({', '.join(f'{key}={value}' for key, value in defaults.items())})" if defaults else ""
-        return attrs.evolve(
-            self, name=name, params=params, alias_of=self.name, description=f"Alias of {self.name}{settings}: {description}"
-        )
-
-    def is_static(self, kernel: int, stride: int, dilation: int) -> bool:
-        """Return True if the pads are the same for every input length."""
-        needs = self.needs_length
-        try:
-            return not (needs(kernel, stride, dilation) if callable(needs) else needs)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise PluginError(
-                f"padding rule {self.name!r} ({self.provider}): needs_length failed for kernel {kernel}, stride {stride}, "
-                f"dilation {dilation}: {raised(error)}."
-            ) from error
-
-    def resolve(
-        self, kernel: int, stride: int, dilation: int, length: int | None, arguments: Mapping[str, Any]
-    ) -> tuple[int, int]:
-        """Return the pads ``(left, right)`` in samples for one input length.
-
-        Args:
-            kernel, stride, dilation: sizes of the convolution, in samples.
-            length: input length in samples. It may be None if the rule does not depend on the length.
-            arguments: the rule's parameters, from `Part.arguments`.
-
-        Raises:
-            InvalidValueError: the rule refuses these sizes. The message contains the reason.
-            PluginError: the function ``pads`` fails or does not return two integers.
-        """
-        known_length = None if self.is_static(kernel, stride, dilation) else length
-        try:
-            pads = self.pads(kernel, stride, dilation, known_length, **arguments)
-        except ConvPolicyError as error:
-            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must return two integers: {error}") from error
-        except ValueError as error:
-            raise InvalidValueError(f"padding rule {self.name!r}: {said(error)}") from error
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            reads_length = known_length is None and isinstance(error, TypeError)
-            hint = "; set needs_length=True if it reads the length" if reads_length else ""
-            raise PluginError(
-                f"padding rule {self.name!r} ({self.provider}) failed for kernel {kernel}, stride {stride}, dilation "
-                f"{dilation}, length {known_length}: {raised(error)}{hint}."
-            ) from error
-        try:
-            left, right = pads
-        except (TypeError, ValueError):
-            raise PluginError(
-                f"padding rule {self.name!r} ({self.provider}) must return (left, right), got {shown(pads)}."
-            ) from None
-        try:
-            return integer("left", left), integer("right", right)
-        except ConvPolicyError as error:
-            raise PluginError(f"padding rule {self.name!r} ({self.provider}) must return two integers: {error}") from error
+    @property
+    def function(self) -> Callable[..., tuple[int, int]]:
+        """The function ``pads``."""
+        return self.pads

@@ -166,7 +166,7 @@ class RandomStream(Part):
 
 
 class Draws:
-    """Draws tensors from a stream in the framework's axis order and returns them in the axis order OIW.
+    """Draws tensors from a stream in the framework's axis order and returns them in the axis order of the NumPy layer.
 
     Args:
         stream: the random stream.
@@ -200,10 +200,10 @@ class Draws:
     def _draw(self, shape: Shape, draw: Callable[..., Values], *distribution: Any) -> Values:
         if len(shape) != len("OIW"):
             return draw(shape, *distribution, self._dtype)
-        return self._layout.to_oiw(draw(_stored(self._layout, shape, self._groups), *distribution, self._dtype))
+        return self._layout.restored(draw(_stored(self._layout, shape, self._groups), *distribution, self._dtype))
 
 
 @lru_cache(maxsize=512)
 def _stored(layout: Layout, shape: Shape, groups: int) -> Shape:
-    """Return the shape of a weight (out, in/groups, kernel) in a layout."""
-    return layout.from_oiw(np.broadcast_to(np.float32(0), shape), groups).shape
+    """Return the shape in a layout of a weight with the axes of the NumPy layer."""
+    return layout.stored(np.broadcast_to(np.float32(0), shape), groups).shape

@@ -14,7 +14,7 @@ from convpolicy.registry.report import LOAD_PLUGINS, PluginReport
 from convpolicy.registry.synonyms import synonym
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-NAMED_IN_A_CALL = ("padding rule", "padding mode", "initializer", "layout", "policy", "backend")
+NAMED_IN_A_CALL = ("padding rule", "crop rule", "padding mode", "initializer", "layout", "policy", "backend")
 
 
 class Registry:

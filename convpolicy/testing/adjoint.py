@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.plan import Plan
+from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import LEARNED
 from convpolicy.parts.side import CONSTANT
 from convpolicy.reference import SUM_ROUNDINGS

@@ -16,8 +16,9 @@ from convpolicy.arithmetic import SIDES
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.named import policies
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.side import value_of

@@ -10,7 +10,7 @@ import numpy as np
 
 from convpolicy import reference
 from convpolicy.bits.float32 import rounded
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.parts.choice import Choice

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
 from convpolicy.parts.choice import Choice, FrozenArray
 
@@ -16,7 +16,7 @@ OTHER_SIDE = {"left": "right", "right": "left"}
 COPIED = {"odd": "reflect", "odd_symmetric": "symmetric", "linear_ramp": "constant"}  # mode -> a mode with fewer terms
 
 
-def _other_side(policy: Policy) -> Policy:
+def _other_side(policy: LayerPolicy) -> LayerPolicy:
     params = dict(policy.padding.params)
     if "odd_side" not in params:
         return policy
@@ -28,7 +28,7 @@ def _swapped(request: LayerRequest) -> LayerRequest:
     return request if pads is None or min(pads) < 0 else attrs.evolve(request, policy=request.policy.evolve(padding=pads[::-1]))
 
 
-def _raised(policy: Policy) -> Policy:
+def _raised(policy: LayerPolicy) -> LayerPolicy:
     if policy.padding_mode.name not in ("zeros", "constant"):
         return policy
     value = dict(policy.padding_mode.params).get("value", 0.0)
@@ -36,12 +36,12 @@ def _raised(policy: Policy) -> Policy:
     return policy.evolve(padding_mode=Choice("constant", value=raised))
 
 
-def _sides_exchanged(policy: Policy) -> Policy:
+def _sides_exchanged(policy: LayerPolicy) -> LayerPolicy:
     mode = policy.padding_mode
     return policy.evolve(padding_mode=Choice(mode.name, **{OTHER_SIDE.get(name, name): value for name, value in mode.params}))
 
 
-def _channels_reversed(policy: Policy) -> Policy:
+def _channels_reversed(policy: LayerPolicy) -> LayerPolicy:
     def reversed_value(value: Any) -> Any:
         if isinstance(value, Choice):
             return Choice(value.name, **{name: reversed_value(inner) for name, inner in value.params})
@@ -50,17 +50,17 @@ def _channels_reversed(policy: Policy) -> Policy:
     return policy.evolve(padding_mode=reversed_value(policy.padding_mode))
 
 
-def _copied(policy: Policy) -> Policy:
+def _copied(policy: LayerPolicy) -> LayerPolicy:
     mode = policy.padding_mode
     return policy.evolve(padding_mode=Choice(COPIED.get(mode.name, mode.name), **dict(mode.params)))
 
 
-def _other_coefficients(policy: Policy) -> Policy:
+def _other_coefficients(policy: LayerPolicy) -> LayerPolicy:
     is_line = policy.padding_mode.name == "extrapolate"
     return policy.evolve(padding_mode=Choice("odd", overflow="periodic")) if is_line else policy
 
 
-def _of_policy(change: Callable[[Policy], Policy]) -> Callable[[LayerRequest], LayerRequest]:
+def _of_policy(change: Callable[[LayerPolicy], LayerPolicy]) -> Callable[[LayerRequest], LayerRequest]:
     return lambda request: attrs.evolve(request, policy=change(request.policy))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 
 from convpolicy.core.initial_values import ROLES
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import Initializer, Target

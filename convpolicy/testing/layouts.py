@@ -46,8 +46,8 @@ def _weight(layout: Layout, first: int, second: int, third: int, *, values: bool
     """Every element is at the index that the axes define. In a depthwise layout, O = I · M."""
     depthwise, kernel = "M" in layout.axes, third
     weight = np.arange(first * second * kernel).reshape((first * second, 1, kernel) if depthwise else (first, second, kernel))
-    stored = layout.from_oiw(weight, groups=first if depthwise else 1)
-    back = layout.to_oiw(stored)
+    stored = layout.stored(weight, groups=first if depthwise else 1)
+    back = layout.restored(stored)
     lengths = {"I": first, "M": second, "W": kernel} if depthwise else {"O": first, "I": second, "W": kernel}
     expected = tuple(lengths.get(axis, 1) for axis in layout.axes)
     about = f"for a weight of shape {weight.shape}"

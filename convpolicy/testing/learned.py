@@ -9,7 +9,7 @@ import numpy as np
 
 from convpolicy import reference
 from convpolicy.bits.float32 import rounded
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import LEARNED, Backend
 from convpolicy.parts.choice import Choice
 from convpolicy.testing.adjoint import adjoint, counts

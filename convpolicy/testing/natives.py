@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.testing.common import check_names, check_signature, require
 from convpolicy.testing.ladder import Check, ConformanceError
 from convpolicy.verification import FAILED, claims

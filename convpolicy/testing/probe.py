@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.registry import current
 from convpolicy.testing.common import Sizes, refuses, require

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convpolicy import reference
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import Backend
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.mode import PaddingMode

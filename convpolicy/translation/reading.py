@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import single
-from convpolicy.core.plan import ConvSpec, check_length
+from convpolicy.core.plan import check_length
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, with_hint
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.translation.values import Call, Expression, Value, atom, code_of

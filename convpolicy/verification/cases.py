@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy import reference, registry
-from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.conv1d import Conv1d
 from convpolicy.verification.native import Native
 

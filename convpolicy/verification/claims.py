@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec, require_a_window
+from convpolicy.core.plan import require_a_window
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
 from convpolicy.verification.cases import CLOSE, DIFFERS, EXACT, SIZES, Checked, Sizes, agreement, native_of, random_cases
 from convpolicy.verification.native import MARK

@@ -14,8 +14,8 @@ from flax.nnx.nn.linear import canonicalize_padding
 from jax import lax
 
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.flax import linen_layer, nnx_layer
 from convpolicy.frameworks.flax.linen_layer import LinenConv1d

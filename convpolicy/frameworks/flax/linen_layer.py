@@ -12,8 +12,8 @@ import numpy as np
 from flax import linen
 
 from convpolicy import registry
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
-from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax import values
 from convpolicy.frameworks.flax.padding import native_padding, padded
@@ -31,13 +31,14 @@ class PaddedConv(linen.Conv):
     request: LayerRequest | None = None  # the dataclass fields before it have defaults, so this one needs a default too
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> LayerPolicy:
         """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
         """Return the padding plan for an input of ``length`` samples."""
-        return self._request.plan(length)
+        plan: Plan = self._request.plan(length)
+        return plan
 
     @property
     def _request(self) -> LayerRequest:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.flax.native_nnx import PADDINGS, flax_arguments, version
 
 LAYERS_IN_A_ROW = 1  # for a top-level module; the key of a module inside another depends on its path

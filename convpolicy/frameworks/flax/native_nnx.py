@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 
 PADDINGS = (0, 2, (2, 1))
 _rngs = [nnx.Rngs(0)]

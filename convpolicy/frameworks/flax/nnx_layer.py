@@ -8,8 +8,8 @@ from typing import Any
 from flax import nnx
 from flax.nnx.nn import linear
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
-from convpolicy.core.policy import Policy
 from convpolicy.frameworks.flax import values
 from convpolicy.frameworks.flax.padding import native_padding, padded
 from convpolicy.layers.backend import LEARNED, LayerRequest
@@ -29,13 +29,14 @@ class PaddedConv(nnx.Conv):
             self.padding_value = nnx.Param(initial)
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> LayerPolicy:
         """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
         """Return the padding plan for an input of ``length`` samples."""
-        return self._request.plan(length)
+        plan: Plan = self._request.plan(length)
+        return plan
 
     def __call__(self, inputs: Any) -> Any:
         """Convolve an input (..., length, channels)."""

@@ -53,7 +53,8 @@ def planned(request: LayerRequest, shape: tuple[Any, ...]) -> Plan:
             f"length must be a number for padding {policy.padding} with mode {policy.padding_mode}, got the symbolic shape "
             f"{shape}; export it for one length."
         )
-    return request.plan(shape[-2])
+    plan: Plan = request.plan(shape[-2])
+    return plan
 
 
 def padded(request: LayerRequest, inputs: Any, value: Any = None) -> Any:

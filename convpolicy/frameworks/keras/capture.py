@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 import keras
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec
-from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.keras.depthwise import NAMES
 from convpolicy.frameworks.keras.layer import ZEROS, PaddedConv1D, PaddedDepthwiseConv1D
 from convpolicy.frameworks.keras.plugin import RUNS_ON
@@ -93,7 +93,7 @@ def _spec(layer: Any, weight: Any) -> ConvSpec:
     return ConvSpec.of(per_group * groups, out, kernel, tuple(layer.strides), tuple(layer.dilation_rate), groups)
 
 
-def _policy(layer: Any) -> Policy:
+def _policy(layer: Any) -> LayerPolicy:
     if isinstance(layer, OWN):
         return layer.policy.evolve(bias=layer.use_bias)
     names = {framework: name for name, framework in RUNS_ON.items()}

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from convpolicy import registry
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras.depthwise import GLOROT
 from convpolicy.layers.backend import LayerRequest
@@ -33,7 +34,7 @@ DEPTHWISE_INITIALIZERS = CONSTANTS | {Choice(GLOROT): "glorot_uniform"}  # for a
 BOUNDS = (-2.0, 2.0)  # standard deviations at which Keras truncates a normal distribution
 
 
-def layout_of(policy: Policy, spec: ConvSpec) -> Layout:
+def layout_of(policy: LayerPolicy, spec: ConvSpec) -> Layout:
     """Return the layout of a layer's kernel: WIM for a depthwise layer whose policy has such a layout, otherwise WIO."""
     is_depthwise = "M" in policy.part("layout")[0].axes and spec.groups == spec.in_channels
     layout: Layout = registry.current().get("layout", "WIM" if is_depthwise else "WIO")
@@ -91,8 +92,8 @@ class PolicyInitializer(keras.initializers.Initializer):
         first: (out, in/groups, kernel) or (out,) array that the first call returns instead of drawing; it is not saved.
     """
 
-    def __init__(self, policy: Policy | Mapping[str, Any], sizes: Any, role: str, first: Any = None) -> None:
-        self._policy = policy if isinstance(policy, Policy) else Policy.from_dict(policy)
+    def __init__(self, policy: LayerPolicy | Mapping[str, Any], sizes: Any, role: str, first: Any = None) -> None:
+        self._policy = policy if isinstance(policy, LayerPolicy) else Policy.from_dict(policy)
         channels, out_channels, kernel, groups = self._sizes = tuple(sizes)
         self._spec = ConvSpec.of(channels, out_channels, kernel, 1, 1, groups)
         self._role = role

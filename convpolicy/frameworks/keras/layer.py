@@ -14,8 +14,10 @@ from keras import ops
 
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.alike import pads_alike
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, layout_of, native_initializers
 from convpolicy.frameworks.keras.padding import extended, graph_mode, padded, padded_in_a_graph, plan_of_any_length
 from convpolicy.frameworks.keras.values import assign
@@ -50,8 +52,8 @@ def native_padding(request: LayerRequest) -> str | None:
 class _PadsByPlan:
     """A mixin for Keras layers: pads the input by a policy's plan; the layer then convolves without padding."""
 
-    def _follow(self: Any, policy: Policy | Mapping[str, Any], strides: Any, dilation_rate: Any) -> None:
-        self._policy = policy if isinstance(policy, Policy) else Policy.from_dict(policy)
+    def _follow(self: Any, policy: LayerPolicy | Mapping[str, Any], strides: Any, dilation_rate: Any) -> None:
+        self._policy = policy if isinstance(policy, LayerPolicy) else Policy.from_dict(policy)
         spec = ConvSpec.of(1, 1, self.kernel_size, strides, dilation_rate, 1)  # a plan does not depend on channels
         self.strides, self.dilation_rate = (spec.stride,), (spec.dilation,)
         self._request = LayerRequest(spec, self._policy)
@@ -80,13 +82,14 @@ class _PadsByPlan:
             )
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> LayerPolicy:
         """The policy that the layer follows."""
         return self._policy
 
     def plan(self, length: int) -> Plan:
         """Return the padding plan for an input of ``length`` samples."""
-        return self._request.plan(length)
+        plan: Plan = self._request.plan(length)
+        return plan
 
     def compute_output_shape(self: Any, input_shape: Any) -> tuple[Any, ...]:
         """Return (batch, length_out, channels); an unknown length is None."""
@@ -156,7 +159,7 @@ class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
         strides: Any = 1,
         dilation_rate: Any = 1,
         *,
-        policy: Policy | Mapping[str, Any],
+        policy: LayerPolicy | Mapping[str, Any],
         **arguments: Any,
     ) -> None:
         super().__init__(filters, kernel_size, data_format="channels_last", **arguments)
@@ -196,7 +199,7 @@ class PaddedDepthwiseConv1D(_PadsByPlan, keras.layers.DepthwiseConv1D):
         strides: Any = 1,
         dilation_rate: Any = 1,
         *,
-        policy: Policy | Mapping[str, Any],
+        policy: LayerPolicy | Mapping[str, Any],
         **arguments: Any,
     ) -> None:
         super().__init__(kernel_size, data_format="channels_last", **arguments)

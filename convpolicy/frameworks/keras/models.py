@@ -10,7 +10,7 @@ from keras.src.saving import saving_lib
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils import naming
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
 KINDS = (keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)

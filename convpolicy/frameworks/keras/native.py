@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 
 seed = keras.utils.set_random_seed
 

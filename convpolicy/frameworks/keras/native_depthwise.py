@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.keras.native import built, give, keywords, parameters, run, seed, version
 
 __all__ = ["build", "give", "parameters", "run", "seed", "version"]

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from convpolicy.arithmetic import SIDES
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
-from convpolicy.core.policy import Policy
 from convpolicy.parts.side import Arithmetic, Side, value_of
 
 CONSTANTS = frozenset({"zeros", "constant"})  # modes that add the same samples for every length
@@ -19,14 +19,14 @@ GRAPH_MODES: dict[Any, str] = {("reflect", "error"): "reflect", ("symmetric", "e
 COPYING = CONSTANTS | {"reflect", "symmetric", "replicate", "circular"}  # modes that add input samples and one constant
 
 
-def graph_mode(policy: Policy, pads: tuple[int, int] | None) -> str | None:
+def graph_mode(policy: LayerPolicy, pads: tuple[int, int] | None) -> str | None:
     """Return the mode of TensorFlow that pads as the policy does for these pads, or None."""
     mode, parameters = policy.modes()[0]
     is_plain = pads is not None and min(pads) >= 0 and len(policy.modes()) == 1
     return GRAPH_MODES.get((mode.name, parameters.get("overflow"))) if is_plain else None
 
 
-def plan_of_any_length(policy: Policy, pads: tuple[int, int] | None, sizes: tuple[int, int, int]) -> Plan | None:
+def plan_of_any_length(policy: LayerPolicy, pads: tuple[int, int] | None, sizes: tuple[int, int, int]) -> Plan | None:
     """Return a plan that adds the same samples for every length, or None.
 
     Args:
@@ -36,7 +36,8 @@ def plan_of_any_length(policy: Policy, pads: tuple[int, int] | None, sizes: tupl
     """
     if pads is None or min(pads) < 0 or not {mode.name for mode, _words in policy.modes()} <= CONSTANTS:
         return None
-    return policy.plan(*sizes, length=1)
+    plan: Plan = policy.plan(*sizes, length=1)
+    return plan
 
 
 def padded(x: Any, plan: Plan, value: Any = None) -> Any:
@@ -86,7 +87,7 @@ def _arithmetic(x: Any) -> Arithmetic:
     )
 
 
-def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], policy: Policy, value: Any) -> Any:
+def padded_in_a_graph(x: Any, plan_of: Callable[[int], Plan], policy: LayerPolicy, value: Any) -> Any:
     """Pad an input of unknown length in a TensorFlow graph; the graph calls Python for the plan when it runs.
 
     Args:

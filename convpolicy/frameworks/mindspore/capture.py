@@ -10,7 +10,7 @@ from mindspore import mint, nn
 from convpolicy.arithmetic import split, static_total
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.named import policy
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.mindspore.layer import SAME, ZEROS, PolicyConv1d
 from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others, with_learned
 

@@ -103,7 +103,8 @@ class PolicyConv1d(nn.Conv1d):
     def plan(self, length: int) -> Plan:
         """Return the padding plan for an input of ``length`` samples."""
         spec = self._request.spec
-        return require_a_window(self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
+        plan: Plan = require_a_window(self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
+        return plan
 
     def _convolution(self, pads: tuple[int, int]) -> Any:
         return ops.Conv2D(self.out_channels, self.kernel_size, 1, "pad", (0, 0, *pads), self.stride, self.dilation, self.group)

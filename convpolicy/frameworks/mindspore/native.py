@@ -8,7 +8,7 @@ from typing import Any
 import mindspore
 import numpy as np
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 
 seed = mindspore.set_seed
 PADDINGS = (0, 2)

@@ -1,4 +1,4 @@
-"""The NumPy backend: a convolution is one matrix product per block of windows."""
+"""The NumPy layers' common part, and the convolution: one matrix product per block of windows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BLOCK_BYTES = 1 << 22  # bytes of windows copied at a time: the fastest of 2^20 
 LONG_KERNEL = 9  # from this many taps a depthwise layer is faster as one einsum (measured for 2 to 31 taps)
 
 
-class NumpyConv1d:
-    """A 1-D convolution of NumPy arrays.
+class NumpyLayer:
+    """A convolution or a transposed convolution of NumPy arrays.
 
     Call the layer with an input array. You can change ``weight`` and ``bias`` in place.
 
     Attributes:
-        weight: (out, in/groups, kernel) array in the layer's dtype.
+        weight: (out, in/groups, kernel) array in the layer's dtype; of a transposed convolution (in, out/groups, kernel).
         bias: (out,) array in the layer's dtype, or None.
         policy: the policy that the layer follows.
     """
@@ -42,11 +42,14 @@ class NumpyConv1d:
         """The policy that the layer follows."""
         return self._request.policy
 
-    def plan(self, length: int) -> Plan:
-        """Return the padding plan for an input of ``length`` samples."""
+    def plan(self, length: int) -> Any:
+        """Return the plan for an input of ``length`` samples."""
         spec = self._request.spec
-        plan: Plan = self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)
-        return plan
+        return self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)
+
+    def _compute(self, data: Array, plan: Any, out: Array) -> None:
+        """Write the result without bias of (batch, channels, length) to ``out``."""
+        raise NotImplementedError
 
     def __call__(self, data: Any) -> Array:
         """Convolve an array.
@@ -67,7 +70,7 @@ class NumpyConv1d:
         plan = require_a_window(self.plan(batched.shape[2]))
         out = np.empty((batched.shape[0], spec.out_channels, plan.length_out), dtype=data.dtype)
         if out.size:
-            correlate(pad(batched, plan), self.weight, out, spec.stride, spec.dilation, spec.groups)
+            self._compute(batched, plan, out)
             if self.bias is not None:
                 out += self.bias[:, None]
         return out if data.ndim == 3 else out[0]
@@ -102,18 +105,25 @@ class NumpyConv1d:
     def __repr__(self) -> str:
         spec, policy = self._request.spec, self._request.policy
         return (
-            f"NumpyConv1d({spec.in_channels}, {spec.out_channels}, kernel_size={spec.kernel_size}, stride={spec.stride}, "
+            f"{type(self).__name__}({spec.in_channels}, {spec.out_channels}, kernel_size={spec.kernel_size}, stride={spec.stride}, "
             f"dilation={spec.dilation}, groups={spec.groups}, bias={self.bias is not None}, dtype={self._request.dtype}, "
             f"policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode})"
         )
 
 
+class NumpyConv1d(NumpyLayer):
+    """A 1-D convolution of NumPy arrays."""
+
+    def _compute(self, data: Array, plan: Plan, out: Array) -> None:
+        correlate(pad(data, plan), self.weight, out, plan.stride, plan.dilation, self._request.spec.groups)
+
+
 def capture(layer: Any) -> Capture | None:
-    """Return a copy of sizes, policy and weights of a `NumpyConv1d`, or None for any other object."""
-    if not isinstance(layer, NumpyConv1d):
+    """Return a copy of sizes, policy and weights of a `NumpyLayer`, or None for any other object."""
+    if not isinstance(layer, NumpyLayer):
         return None
-    if type(layer) is not NumpyConv1d:
-        raise refuse(layer, "its class may compute something else", "capture a plain NumpyConv1d with its weights")
+    if not type(layer).__module__.startswith(f"{__package__}."):
+        raise refuse(layer, "its class may compute something else", "capture a plain layer with its weights")
     request = layer._request
     bias = None if layer.bias is None else as_given(layer.bias)
     return Capture(request.spec, request.policy, as_given(layer.weight), bias, request.dtype)
@@ -178,7 +188,12 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> NumpyConv1d:
-    """Build the layer.
+    """Build a convolution; see `drawn`."""
+    return NumpyConv1d(request, *drawn(request, stream, device))
+
+
+def drawn(request: LayerRequest, stream: Stream | None, device: Any) -> tuple[Array, Array | None]:
+    """Check the device and return the initial weight and bias.
 
     Without a stream, initial weights come from NumPy's global random state, which ``np.random.seed`` sets.
     """
@@ -189,4 +204,4 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> NumpyCon
     values = request.draw(stream)
     weight = values["weight"]
     assert weight is not None
-    return NumpyConv1d(request, weight, values["bias"])
+    return weight, values["bias"]

@@ -29,6 +29,7 @@ def convpolicy_backends() -> list[Backend]:
         Backend(
             "numpy",
             lazy(f"{ROOM}.layer", "build"),
+            build_transposed=lazy(f"{ROOM}.transposed", "build"),
             capture=lazy(f"{ROOM}.layer", "capture"),
             description="NumPy arrays and BLAS; needs no framework.",
         )

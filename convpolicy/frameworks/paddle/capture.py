@@ -10,9 +10,9 @@ from paddle.nn.functional.conv import _update_padding_nd
 from paddle.nn.utils.spectral_norm_hook import SpectralNorm
 from paddle.nn.utils.weight_norm_hook import WeightNorm
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import ConvSpec
-from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.paddle.layer import DTYPES, MODES, ByLengthConv1D, PaddedConv1D
 from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others
@@ -99,7 +99,7 @@ def _padding(layer: nn.Conv1D) -> tuple[Any, bool]:
     return algorithm, algorithm == "SAME"
 
 
-def _policy(layer: nn.Conv1D, spec: ConvSpec, padding: Any) -> Policy:
+def _policy(layer: nn.Conv1D, spec: ConvSpec, padding: Any) -> LayerPolicy:
     if isinstance(layer, PaddedConv1D):
         if spec != layer._request.spec:
             raise refuse(layer, "its sizes were changed after it was built", "build a new layer")

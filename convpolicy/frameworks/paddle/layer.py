@@ -12,8 +12,8 @@ from paddle import nn
 
 from convpolicy.arithmetic import SIDES
 from convpolicy.core.alike import pads_alike
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
-from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
@@ -107,13 +107,14 @@ class PaddedConv1D(nn.Conv1D):
         self._value = value_of(request.policy.modes()[0][1], SIDES[0])
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> LayerPolicy:
         """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
         """Return the padding plan for an input of ``length`` samples."""
-        return self._request.plan(length)
+        plan: Plan = self._request.plan(length)
+        return plan
 
     def forward(self, x: Any) -> Any:
         """Convolve an input (batch, channels, length)."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 
 seed = paddle.seed
 PADDINGS = (0, 2)

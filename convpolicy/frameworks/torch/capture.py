@@ -13,7 +13,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from convpolicy.arithmetic import split, static_total
 from convpolicy.core.named import policy
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.torch.execution.conditions import native_padding
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from convpolicy.core.plan import ConvSpec
+from convpolicy.core.spec import ConvSpec
 
 seed = torch.manual_seed
 PADDINGS = (0, 2)

@@ -7,6 +7,7 @@ import sys
 from convpolicy.arithmetic import SIDES, split, static_total
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.frameworks.shared_words import backend
 from convpolicy.layers.backend import Backend
 from convpolicy.parts.choice import Choice
@@ -63,6 +64,16 @@ def convpolicy_policies() -> list[Policy]:
             measured="1.9.0, 2.13.0",
             source="torch/nn/modules/conv.py, class Conv1d",
             description="No padding; bias; weight and bias uniform ±√(1/fan_in). Its own 'same' puts the extra sample on the right.",
+            transposed=TransposedPolicy(
+                "torch",
+                weight_init=FAN_IN_UNIFORM,
+                random_stream="torch",
+                framework="torch",
+                versions=">=1.9,<2.14",
+                measured="2.13.0",
+                source="torch/nn/modules/conv.py, class ConvTranspose1d",
+                description="Cuts nothing; bias; weight and bias uniform ±√(1/fan_in), where fan_in is out_channels // groups * kernel_size.",
+            ),
         )
     ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from convpolicy.arithmetic import split, static_total
-from convpolicy.core.plan import ConvSpec, Plan
+from convpolicy.core.plan import Plan
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.torch.policy_layer import NATIVE_MODES
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice

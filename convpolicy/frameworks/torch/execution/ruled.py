@@ -152,7 +152,8 @@ class RuledConv1d(nn.Conv1d):
                 f"input must have shape (batch, {self.in_channels}, length) or ({self.in_channels}, length), got "
                 f"{tuple(data.shape)}; put the channels before the length."
             )
-        return self._request.plan(data.shape[-1])
+        plan: Plan = self._request.plan(data.shape[-1])
+        return plan
 
     def __prepare_scriptable__(self) -> nn.Conv1d:
         """Return the layer that ``torch.jit.script`` compiles: a ``torch.nn.Conv1d`` with the same parameters."""

@@ -1,0 +1,79 @@
+"""`TransposedPolicy`: what a transposed convolution cuts from its result, its initialization and its weight layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import attrs
+
+from convpolicy.arithmetic import integer
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.plain_data import PART_FIELDS
+from convpolicy.core.plan import check_length
+from convpolicy.core.resolution import with_output_size
+from convpolicy.core.transposed_plan import MODES, TransposedPlan
+from convpolicy.errors import InvalidValueError
+from convpolicy.parts import arguments as accepted
+from convpolicy.parts.choice import Choice
+
+
+@attrs.frozen(cache_hash=True, repr=False)
+class TransposedPolicy(LayerPolicy):
+    """The crop rule, initialization and weight layout of a framework's transposed 1-D convolution.
+
+    It is part of a `Policy`, as ``policy.transposed``. It is immutable and hashable. It has the fields of `Policy`, with these
+    differences:
+
+    Args:
+        padding: crop rule, a `Choice` or a name. It says how many samples are cut from each side of the full result.
+        padding_mode: ``"zeros"``, or ``"circular"`` to add what is cut on one side to the other end.
+        layout: a layout of transposed weights.
+        weight_norm: axis of the weight (in, out/groups, kernel) that has one norm per index, or None.
+    """
+
+    kind: ClassVar[str] = "transposed policy"
+    part_kinds: ClassVar[Mapping[str, str]] = MappingProxyType({**PART_FIELDS, "padding": "crop rule"})
+    is_transposed: ClassVar[bool] = True
+    padding: Choice = attrs.field(
+        default=Choice("explicit"), converter=accepted.named, validator=accepted.of_type(Choice), kw_only=True
+    )
+    layout: Choice = attrs.field(
+        default=Choice("IOW"), converter=accepted.named, validator=accepted.of_type(Choice), kw_only=True
+    )
+
+    def checked(self, fields: Any = PART_FIELDS) -> TransposedPolicy:
+        """Check the parts named in ``fields``; see `LayerPolicy.checked`. The padding mode must be one of `MODES`."""
+        super().checked(fields)
+        if "padding_mode" in fields and self.padding_mode.name not in MODES:
+            raise InvalidValueError(
+                f"padding_mode of a transposed convolution must be one of {', '.join(MODES)}, got {str(self.padding_mode)!r}; pick one."
+            )
+        return self
+
+    def plan(
+        self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int, output_size: int | None = None
+    ) -> TransposedPlan:
+        """Return what is cut for one input length.
+
+        Args:
+            kernel_size, stride, dilation: in samples, 1 or more.
+            length: input length in samples, 0 or more.
+            output_size: the wanted output length, as in a call of ``torch.nn.ConvTranspose1d``. It sets the parameter
+                ``output_padding`` of the crop rule. None uses the parameter of the policy.
+
+        Returns:
+            A `TransposedPlan`. If everything is cut, ``length_out`` is 0.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: a size is not allowed, the policy refuses this combination of sizes, or
+                ``output_size`` is out of range.
+        """
+        if output_size is None:
+            plan: TransposedPlan = super().plan(kernel_size, stride, dilation, length=length)
+            return plan
+        spec, checked = self._spec(kernel_size, stride, dilation), check_length(length)
+        changed = self.evolve(padding=with_output_size(self, spec, checked, integer("output_size", output_size, 0)))
+        resized: TransposedPlan = changed.planned(spec, checked)
+        return resized
