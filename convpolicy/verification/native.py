@@ -10,6 +10,7 @@ framework. Parameters have the names that the framework uses.
 - ``parameters(layer) -> {name: array}`` reads the parameters.
 - ``give(layer, parameters)`` writes the parameters.
 - ``run(layer, data) -> array`` returns the output.
+- ``OUTPUT_PADDINGS`` (optional, only of transposed convolutions) lists values of ``output_padding`` to compare.
 - ``PADDINGS`` and ``PADDING_MODES`` (optional) list further values of ``padding`` and ``padding_mode`` to compare. The names in the
   policy are compared in any case.
 - ``LAYERS_IN_A_ROW`` (optional, default 2) is the number of layers whose weights are drawn after each seed.
@@ -37,11 +38,14 @@ class Native(Part):
         name: name of the policy.
         module: import path of the module that runs the framework. It runs in a separate process. See `convpolicy.verification.native`
             for the functions of the module.
+        transposed: import path of the module that runs the framework's transposed convolution, with the same functions: ``build``
+            gets a `ConvSpec` with ``transposed=True``, and its ``arguments`` may contain ``output_padding``. Empty if there is none.
         environment: environment variables of the separate process.
     """
 
     kind: ClassVar[str] = "native framework"
     module: str = attrs.field()
+    transposed: str = attrs.field(default="", kw_only=True)
     environment: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
 
     def load(self) -> ModuleType:

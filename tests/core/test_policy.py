@@ -182,7 +182,10 @@ def test_another_name_drops_the_claim_to_be_the_framework():
     torch = cp.policy("torch")
     mine = torch.evolve(name="mine", source="a paper")
     empty = {"framework": "", "versions": "", "measured": "", "description": ""}
-    assert attrs.asdict(mine, recurse=False) == attrs.asdict(torch, recurse=False) | empty | {"name": "mine", "source": "a paper"}
+    half = torch.half().evolve(name="mine")
+    changed = {"name": "mine", "source": "a paper", "transposed": half}
+    assert attrs.asdict(mine, recurse=False) == attrs.asdict(torch, recurse=False) | empty | changed
+    assert (half.name, half.framework, half.source, half.padding) == ("mine", "", "", torch.half().padding)
     assert torch.evolve(name="torch") == torch
 
 
