@@ -87,6 +87,35 @@ RULES = {
 }  # fmt: skip
 
 
+def crop(crops, name="wrong", description="A wrong crop rule.", **more):
+    return cp.CropRule(name, crops, description=description, **more)
+
+
+def cut_left(kernel, stride, dilation, length):
+    return (kernel - 1) * dilation + 1 - stride, 0
+
+
+CROPS = {
+    "other arguments": (crop(two_sizes), "signature", r"crops must take \(kernel, stride, dilation, length\), but has the signature \(kernel, stride\)"),
+    "not whole": (crop(lambda kernel, stride, dilation, length: (kernel / 2, 0)), "crops", "left must be an integer, got 0.5 of type float"),
+    "refuses everything": (crop(refuse), "accepts", "it refuses every size, from kernel_size 1, stride 1, dilation 1, length 5 to"),
+    "counts its calls": (crop(lambda *_: (0, next(COUNTER))), "repeatable", "it returns .* and then|fails and passes with the same arguments"),
+    "static only when unseen": (crop(by_length), "static", r"declared static, but crops \(0, 1\) for kernel_size 1, stride 1, dilation 1, length 1 and \(0, 0\) without"),
+    "cuts on the other side": (
+        crop(cut_left, declares={"causal"}),
+        "causal", "declared causal, but output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, dilation 1, length 2;",
+    ),
+    "cuts nothing": (
+        crop(lambda kernel, stride, dilation, length: (0, 0), declares={"length-multiplying"}),
+        "length-multiplying", r"declared length-multiplying, but has 2 outputs instead of length \* stride = 1, for kernel_size 2, stride 1, dilation 1, length 1;.*cut more",
+    ),
+    "appends nothing": (
+        crop(lambda kernel, stride, dilation, length: (0, max((kernel - 1) * dilation + 1 - stride, 0)), declares={"length-multiplying"}),
+        "length-multiplying", r"declared length-multiplying, but has 1 outputs instead of length \* stride = 2, for kernel_size 1, stride 2, dilation 1, length 1;.*cut less",
+    ),
+}  # fmt: skip
+
+
 def overwritten(positions, length):
     positions[:] = 0
     return positions
@@ -176,8 +205,8 @@ INITIALIZERS = {
 class Turned(cp.Layout):
     """Kernel positions the other way round."""
 
-    def from_oiw(self, weight, groups=1):
-        return super().from_oiw(weight, groups)[::-1]
+    def stored(self, weight, groups=1):
+        return super().stored(weight, groups)[::-1]
 
 
 class OneWay(cp.Layout):
@@ -187,15 +216,40 @@ class OneWay(cp.Layout):
         return super().to_oiw(weight)[:, :, ::-1]
 
 
+class Unflipped(cp.Layout):
+    """The kernel is flipped on the way back only."""
+
+    def stored(self, weight, groups=1):
+        return super().stored(weight, groups)[..., ::-1]
+
+
+class Exchanged(cp.Layout):
+    """Input and output channels exchanged."""
+
+    def stored(self, weight, groups=1):
+        return super().stored(weight.swapaxes(0, 1), groups)
+
+
 LAYOUTS = {
     "one name for both": (cp.Layout("wrong", "WIO", weight="w", bias="w", description="Wrong."), "names", "weight and bias must have different names, got 'w'"),
-    "turned round": (Turned("wrong", "WIO", description="Wrong."), "values", r"from_oiw must put element \(0, 0, 0\) at \(0, 0, 0\) of axes WIO, for a weight of shape \(1, 1, 2\)"),
+    "kernel not flipped": (
+        Unflipped("wrong", "IOW", transposed=True, flip=True, description="Wrong."), "values", r"stored must put element \(0, 0, 0\) at \(0, 0, 1\) of axes IOW, for a weight of shape \(1, 1, 2\)",
+    ),
+    "in and out exchanged": (
+        Exchanged("wrong", "IOW", transposed=True, description="Wrong."), "axes", r"stored must return axes IOW of shape \(1, 2, 1\), got \(2, 1, 1\)|stored must return axes IOW of shape \(2, 1, 1\), got \(1, 2, 1\)",
+    ),
+    "turned round": (Turned("wrong", "WIO", description="Wrong."), "values", r"stored must put element \(0, 0, 0\) at \(0, 0, 0\) of axes WIO, for a weight of shape \(1, 1, 2\)"),
     "one way": (OneWay("wrong", "OIW", description="Wrong."), "values", r"to_oiw must be the inverse of from_oiw, got \[\[\[1, 0\]\]\], for a weight of shape \(1, 1, 2\)"),
 }  # fmt: skip
 
 
 def policy(**more):
     return cp.Policy("wrong", **{"description": "A wrong policy.", **more})
+
+
+def half_of(**more):
+    """A policy that is right but for its half."""
+    return policy(transposed=cp.TransposedPolicy("wrong", **{"description": "Wrong.", **more}))
 
 
 POLICIES = {
@@ -208,13 +262,25 @@ POLICIES = {
         policy(framework="x", source="s", measured="3.0", versions="<3"), "names", "versions must include every measured version, got '<3' and measured '3.0'",
     ),
     "no source": (policy(framework="x", measured="1.0"), "names", "a policy that claims to be x must name its source"),
+    "a crop rule that is not there": (
+        half_of(padding="cuasal"), "transposed-parts", "unknown crop rule 'cuasal'.* Did you mean 'causal'",
+    ),
+    "a padding rule for a name of a crop rule": (
+        half_of(padding_names={"same": "torch_same"}), "transposed-words", "unknown crop rule 'torch_same'",
+    ),
+    "a layout of convolutions": (
+        half_of(layout="OIW"), "transposed-parts", "layout must name a layout of weights of transposed convolutions, got 'OIW'",
+    ),
+    "no source of its half": (
+        half_of(framework="x", measured="1.0"), "transposed-names", "a policy that claims to be x must name its source",
+    ),
     "no initial weights": (policy(weight_init="array"), "initial-weights", "it has no initial weights for any size tried"),
 }  # fmt: skip
 
 WRONG = {
     f"{kind}, {fault}": row
     for kind, rows in {
-        "rule": RULES, "mode": MODES, "initializer": INITIALIZERS, "layout": LAYOUTS, "policy": POLICIES,
+        "rule": RULES, "crop": CROPS, "mode": MODES, "initializer": INITIALIZERS, "layout": LAYOUTS, "policy": POLICIES,
         "stream": wrong_streams.WRONG, "native": wrong_natives.WRONG, "dialect": wrong_dialects.WRONG, "format": wrong_files.WRONG,
     }.items()
     for fault, row in rows.items()
