@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
+import attrs
 import numpy as np
 
 from convpolicy.core.named import policy as named_policy
@@ -35,6 +36,7 @@ OPTIONAL = ("seed",)
 LISTS = ("PADDINGS", "PADDING_MODES", "OUTPUT_PADDINGS")
 SEEDS = claims.SEEDS[:2]
 CHANNELS, OUT, LENGTH = 4, 8, 9
+TRANSPOSED_OUT = 12  # in / groups and out / groups differ, so that exchanged axes show
 FIRST = (  # kernel, stride, dilation: odd and even totals of padding, and strides that skip samples
     (2, 1, 1), (4, 1, 1), (3, 2, 1), (4, 3, 1), (3, 1, 2), (5, 2, 1), (1, 3, 1), (1, 1, 1), (4, 2, 1), (2, 3, 1), (2, 1, 2), (5, 1, 2),
 )  # fmt: skip
@@ -133,20 +135,21 @@ def _version(native: Native, kind: str) -> None:
 def _layers(checked: Checked) -> Iterator[tuple[str, ConvSpec, bool, Any]]:
     """Yield layers with and without the argument ``bias``, each with a description for messages, its sizes and its bias."""
     groups = CHANNELS if checked.depthwise else 2
-    if checked.transposed and not _has_groups(checked):
+    spec = checked.spec(CHANNELS, TRANSPOSED_OUT if checked.transposed else OUT, (3, 1, 1), groups)
+    if checked.transposed and not _is_built(checked, spec):
         groups = 1
-    spec = checked.spec(CHANNELS, OUT, (3, 1, 1), groups)
+        spec = attrs.evolve(spec, groups=groups)
     for arguments in ({}, {"bias": True}, {"bias": False}):
-        about = f"for channels {CHANNELS} -> {OUT}, kernel_size 3, groups {groups}, " + (
+        about = f"for channels {CHANNELS} -> {spec.out_channels}, kernel_size 3, groups {groups}, " + (
             f"bias={arguments['bias']}" if arguments else "no further argument"
         )
         yield about, spec, arguments.get("bias", checked.policy.bias), checked.framework.build(spec, arguments)
 
 
-def _has_groups(checked: Checked) -> bool:
-    """Return whether the framework's layer accepts groups; transposed convolutions of some frameworks have none."""
+def _is_built(checked: Checked, spec: ConvSpec) -> bool:
+    """Return whether the framework's layer accepts these groups; transposed convolutions of some frameworks have none."""
     try:
-        checked.framework.build(checked.spec(CHANNELS, OUT, (3, 1, 1), 2), {})
+        checked.framework.build(spec, {})
     except Exception:
         return False
     return True
@@ -185,7 +188,7 @@ def _output(native: Native, kind: str) -> None:
         require(isinstance(output, np.ndarray), f"run must return a NumPy array, got {type(output).__name__}, {about}.")
         require(output.dtype == np.float32, f"run must return float32, got {output.dtype}, {about}.")
         length = checked.policy.plan(spec.kernel_size, length=LENGTH).length_out
-        expected = checked.data_layout.from_ncw(np.empty((2, OUT, length))).shape
+        expected = checked.data_layout.from_ncw(np.empty((2, spec.out_channels, length))).shape
         require(
             output.shape == expected,
             f"run must return axes {checked.data_layout.axes} of shape {expected}, got {output.shape}, {about}, length {LENGTH}.",

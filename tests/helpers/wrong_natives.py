@@ -164,19 +164,19 @@ def refuse(spec, words):
 WRONG = {
     "says nothing": (native(description=""), "names", "its description must be one line, got ''"),
     "of no policy": (native("torhc"), "names", "unknown policy 'torhc'.*Did you mean 'torch'"),
-    "of a policy without a framework": (native("paper/encodec"), "names", "its name must be a policy's that claims a framework, and 'paper/encodec' claims none"),
+    "of a policy without a framework": (native("paper/encodec"), "names", "its name must be that of a policy that claims a framework, but policy 'paper/encodec' claims none"),
     "a file": (native(module="native/torch.py"), "names", "module must be an import path such as 'my_plugin.native', got 'native/torch.py'"),
     "a number in the environment": (native(environment={"THREADS": 1}), "names", "environment must map text to text, got 'THREADS': 1"),
-    "another environment": (native(environment={"NO_SUCH_VARIABLE": "x"}), "installed", "this process must have NO_SUCH_VARIABLE='x' in its environment, got None; start one with it"),
+    "another environment": (native(environment={"NO_SUCH_VARIABLE": "x"}), "installed", "the environment of this process must have NO_SUCH_VARIABLE='x', got None; set it before Python starts"),
     "a framework that is not there": (
-        cp.Native("torch", "nowhere_at_all.native", description="Nothing."), "installed", "its module 'nowhere_at_all.native' needs 'nowhere_at_all', which is not installed here; install it",
+        cp.Native("torch", "nowhere_at_all.native", description="Nothing."), "installed", "its module 'nowhere_at_all.native' needs 'nowhere_at_all', which is not installed; install it",
     ),
     "no run": (native(functions=without(RIGHT, "run")), "signatures", r"run must be a function of \(layer, data\), got NoneType"),
     "build of sizes alone": (wrong(build=lambda spec: None), "signatures", r"build must take \(spec, words\), but has the signature \(spec\)"),
-    "one padding": (wrong(PADDINGS=2), "signatures", "PADDINGS must be a tuple of words and numbers, got 2"),
+    "one padding": (wrong(PADDINGS=2), "signatures", "PADDINGS must be a tuple of names and numbers, got 2"),
     "no layers in a row": (wrong(LAYERS_IN_A_ROW=0), "signatures", "LAYERS_IN_A_ROW must be an integer of 1 or more, got 0"),
     "version of numbers": (wrong(version=lambda: (2, 13)), "version", r"version must return a string such as '2.1.0', got \(2, 13\)"),
-    "another version": (wrong(version=lambda: "1.0"), "version", "its policy is for versions .*, and 1.0 is installed; check it where such a version is"),
+    "another version": (wrong(version=lambda: "1.0"), "version", "its policy is for versions .*, but 1.0 is installed; install such a version"),
     "lists": (wrong(parameters=lambda layer: {"weight": layer.weight.tolist()}), "parameters", "parameter 'weight' must be a NumPy array, got list, for channels 4 -> 8"),
     "float64": (
         wrong(parameters=lambda layer: {name: value.astype("float64") for name, value in RIGHT.parameters(layer).items()}),
@@ -217,7 +217,7 @@ WRONG = {
         wrong_transposed(run=lambda layer, data: layer(data[..., ::-1])[..., ::-1]), "transposed-windows", "padding by default: the framework's layer differs from what policy 'torch' claims, kernel 2",
     ),
     "in and out exchanged": (
-        wrong_transposed(parameters=exchanged), "transposed-parameters", r"parameters must have the names and axes of layout IOW, {'weight': \(4, 4, 3\).*got|parameters must return the weight",
+        wrong_transposed(parameters=exchanged), "transposed-parameters", r"parameters must have the names and axes of layout IOW, {'weight': \(4, 6, 3\).* got {'weight': \(6, 4, 3\)",
     ),
     "fans exchanged": (
         wrong_transposed(policy=OtherFans.of(POLICY.transposed)), "transposed-initial-weights", "initial weights after seeding: .* values, .* differ by up to",
