@@ -201,7 +201,8 @@ def agreement(policy: LayerPolicy, backend: str, cases: Iterable[Case]) -> Agree
             policy=policy, backend=backend, weight_init=case.weight, bias_init=case.bias, bias=True, **case.arguments,
         )  # fmt: skip
         output = part.run(layer, case.data)
-        error = np.abs(output - case.output) if output.shape == case.output.shape else np.full(case.output.shape, np.inf)
+        is_shaped = output.shape == case.output.shape == case.bound.shape
+        error = np.abs(output - case.output) if is_shaped else np.full(case.bound.shape, np.inf)
         result = Agreement(
             exact=result.exact and bool(np.array_equal(output, case.output)),
             error=max(result.error, float(error.max())),

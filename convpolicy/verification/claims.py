@@ -123,7 +123,13 @@ def _compare_windows(checked: Checked, claim: str, arguments: dict[str, Any], gr
 
 def values(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[Row]:
     """Compare outputs for random weights and data with the float64 reference."""
-    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in random_cases(checked, sizes)]
+    cases = list(random_cases(checked, sizes))
+    for case in cases:
+        if case.output.shape != case.ideal.shape:
+            detail = f"shape {case.output.shape} instead of {case.ideal.shape} for {case.spec}"
+            yield row("outputs against float64", DIFFERS, len(cases), detail)
+            return
+    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in cases]
     if not shares:
         yield row("outputs against float64", DIFFERS, 0, "every layer was refused")
         return
