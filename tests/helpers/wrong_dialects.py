@@ -144,6 +144,6 @@ WRONG = {
     "one sample more": (pads(one_more), "values", r"it writes the padding, but the convolution itself pads \(left, right, mode\) \(2, 2, .* instead of \(1, 1, "),
     "padded twice": (pads(twice), "values", r"it writes the padding in a layer before the convolution, but the convolution itself pads"),
     "stride for dilation": (writes(names=names(stride="dilation", dilation="stride")), "values", "it writes stride 2, but reads it back as 1, for a layer with"),
-    "std squared": (writer(initial=squared), "values", "it writes the initial weight normal {.*'std': 0.5}, but reads it back as normal {.*'std': 0.25}, .*; write a comment"),
+    "std squared": (writer(initial=squared), "values", "it writes the initial weight normal {.*'std': 0.5}, but reads it back as normal {.*'std': 0.25}, .*; write a comment if it differs"),
     "a dtype for a device": (writes(names=names(dtype="device")), "values", "it writes dtype float64, but reads it back as float32, for a layer with"),
 }  # fmt: skip
