@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from convpolicy.arithmetic import SIDES, integer
+from convpolicy.comparison.drawing_transposed import draw_transposed
+from convpolicy.comparison.drawn_rows import EDGE, ELISION, NARROWEST, TAP, elided, ends
 from convpolicy.core.plan import Plan, values_text
+from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.parts.side import Side
 from convpolicy.pictures.columns import formula
 
@@ -14,14 +17,12 @@ ZERO = "0"
 OTHER_CONSTANT = "*"
 SUM = "+"
 MOST_SUMS = 4  # sums that are written out for each side
-EDGE = "|"
-TAP = "^"
-ELISION = " … "
-NARROWEST = 24
 
 
-def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
+def draw(plan: Plan | TransposedPlan, width: int = 72, rows: int = 8) -> str:
     """Draw the padded input of a plan, and the windows of its outputs below it.
+
+    A `TransposedPlan` is drawn by `draw_transposed`.
 
     Samples are labelled 1 to 9, then a to z, then again from 1. An added element has one of these labels:
 
@@ -44,14 +45,12 @@ def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
     """
     integer("width", width, NARROWEST)
     integer("rows", rows, 2)
-    outputs = _ends(plan.length_out, rows)
+    if isinstance(plan, TransposedPlan):
+        return draw_transposed(plan, width, rows)
+    outputs = ends(plan.length_out, rows)
     margin = len(f"output {plan.length_out - 1}") + 2 if outputs else 0
     cells = sum(plan.added) + plan.length + 2  # all elements, including removed ones, and the two edges
-    if margin + cells <= width:
-        parts = [range(cells)]
-    else:
-        half = (width - margin - len(ELISION)) // 2
-        parts = [range(half), range(cells - half, cells)]
+    parts = elided(cells, width - margin)
     lines = [" " * margin + ELISION.join("".join(_element(plan, cell) for cell in part) for part in parts)]
     previous = -1
     for output in outputs:
@@ -62,14 +61,6 @@ def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
         lines.append(f"output {output}".ljust(margin) + windows.rstrip())
         previous = output
     return "\n".join([*lines, *_remarks(plan)])
-
-
-def _ends(count: int, most: int) -> list[int]:
-    """Return at most ``most`` of ``count`` indices: the first and the last ones."""
-    if count <= most:
-        return list(range(count))
-    last = most // 2
-    return [*range(most - last), *range(count - last, count)]
 
 
 def _taps(plan: Plan, output: int) -> Iterator[int]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from convpolicy.bits.float32 import from_bfloat16
 from convpolicy.conversion.files.safetensors import DTYPE_NAMES, SafetensorsReader
 from convpolicy.conversion.tensors import FLOATS, Entry
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.named import from_data
 from convpolicy.errors import InvalidValueError
 from convpolicy.files import whole
 
@@ -23,7 +24,7 @@ SUFFIX = ".safetensors"
 
 def save(
     path: str | os.PathLike[str],
-    policy: Policy,
+    policy: LayerPolicy,
     drawn: Mapping[str, NDArray[Any] | None],
     groups: int = 1,
     seed: int = 0,
@@ -61,7 +62,7 @@ def save(
     whole.write(target, serialised(arrays, metadata))
 
 
-def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
+def load(path: str, policy: LayerPolicy) -> tuple[dict[str, Any], str]:
     """Read the weights of one layer.
 
     Args:
@@ -86,7 +87,7 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
         reader = SafetensorsReader(Path(file))
         try:
             text = reader.metadata.get("policy")
-            layout = (policy if text is None else Policy.from_dict(json.loads(text))).part("layout")[0]
+            layout = (policy if text is None else from_data(json.loads(text))).part("layout")[0]
             entries = {entry.name: entry for entry in reader.entries}
             tensors = {name: entries[dot + name] for name in (layout.weight, layout.bias) if dot + name in entries}
             arrays = {name: _numbers(reader, entry) for name, entry in tensors.items() if entry.dtype in FLOATS}

@@ -37,19 +37,25 @@ def _text(default: Any = "") -> Any:
     return attrs.field(default=default, validator=accepted.of_type(str))
 
 
+def _of_class(name: str) -> Any:
+    return attrs.Factory(lambda policy: getattr(policy, name), takes_self=True)
+
+
 @attrs.frozen(cache_hash=True, repr=False)
 class LayerPolicy(Offer):
     """What `Policy` and `TransposedPolicy` have in common; see there for the fields."""
 
     part_kinds: ClassVar[Mapping[str, str]] = PART_FIELDS  # field -> the kind of part that it names
     is_transposed: ClassVar[bool] = False  # True if the policy describes transposed convolutions
+    default_padding: ClassVar[Choice] = Choice("valid")
+    default_layout: ClassVar[Choice] = Choice("OIW")
     name: str = _text(attrs.NOTHING)
-    padding: Choice = attrs.field(default=Choice("valid"), converter=accepted.named, validator=IS_CHOICE)
+    padding: Choice = attrs.field(default=_of_class("default_padding"), converter=accepted.named, validator=IS_CHOICE)
     padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=accepted.named_mode, validator=IS_CHOICE)
     bias: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     weight_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
     bias_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
-    layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
+    layout: Choice = attrs.field(default=_of_class("default_layout"), converter=accepted.named, validator=IS_CHOICE)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
     random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_rule_names, eq=accepted.unordered)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -13,6 +13,9 @@ from convpolicy import arithmetic
 from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.side import CONSTANT
+
+if TYPE_CHECKING:
+    from convpolicy.pictures.views import TransposedView
 
 CIRCULAR = "circular"
 MODES = ("zeros", CIRCULAR)  # the padding modes of transposed convolutions
@@ -160,6 +163,21 @@ class TransposedPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: the sizes, the cuts and ``"transposed": True``."""
         return {**attrs.asdict(self), "transposed": True}
+
+    def view(self) -> TransposedView:
+        """Return what a picture shows of the plan."""
+        from convpolicy.pictures.views import TransposedView
+
+        return TransposedView(self)
+
+    def to_svg(self) -> str:
+        """Return an SVG picture of the full result, what is cut, and the outputs that each input sample reaches."""
+        from convpolicy.pictures.windows import picture  # imported late: only pictures need it
+
+        return picture({"": self})
+
+    def _repr_html_(self) -> str:
+        return self.to_svg()
 
     def __str__(self) -> str:
         mode = "" if self.mode == MODES[0] else f", {self.mode}"
