@@ -48,8 +48,7 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "description": ("", "One sentence.", '"Reflects 2 samples on the left and 1 on the right."'),
     "transposed": (
         WORDS,
-        "The transposed convolution: a table with the keys of this table. `padding` names a crop rule, `layout` a layout of transposed "
-        "weights. `transposed = true` in place of a table: the file is about the transposed convolution alone.",
+        "The transposed convolution, as a table with these keys; `padding` names a crop rule. `true`: the file is about it alone.",
         '{ padding = "causal" }',
     ),
     "paper": (WORDS, "Where the policy of a published model comes from; see below.", ""),
