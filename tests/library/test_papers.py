@@ -212,4 +212,4 @@ print("tomlkit" in sys.modules)
 def test_a_paper_is_read_when_asked_for():
     """Listing the names reads no file; the first paper asked for does."""
     result = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["17", "False", "False", "True"]
+    assert result.stdout.split() == ["18", "False", "False", "True"]
