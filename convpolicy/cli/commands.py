@@ -50,9 +50,10 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
     if as_json:
         output.print_json(result.to_dict())
     else:
-        output.print_table(*result.table())
+        for layer in result.layers:
+            output.print_table(*result.table(layer))
     for cell in result.failed:
-        output.say_beside(f"{cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}")
+        output.say_beside(f"{cell.layer} of {cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}")
     if result.failed:
         raise SystemExit(1)
 

@@ -116,11 +116,14 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
             f"output_size must be left out for crop rule {rule.name!r}, which has no parameter {OUTPUT_PADDING}, got {output_size}; "
             f"use the rule 'explicit'."
         )
-    least = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length).length_out
-    if not least <= output_size < least + spec.stride:
+    plan = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
+    least = plan.full_length - plan.left - plan.right  # below 0 if more is cut than there is
+    if not max(least, 0) <= output_size < least + spec.stride:
+        if least + spec.stride <= 0:
+            raise InvalidValueError(plan.shortage())
         raise InvalidValueError(
-            f"output_size must be from {least} to {least + spec.stride - 1} for an input of length {length}, got {output_size}; "
-            f"pass one of these or another padding."
+            f"output_size must be from {max(least, 0)} to {least + spec.stride - 1} for an input of length {length}, got "
+            f"{output_size}; pass one of these or another padding."
         )
     return with_output_padding(policy.padding, output_size - least)
 

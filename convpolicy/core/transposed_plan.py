@@ -134,19 +134,15 @@ class TransposedPlan:
         Returns:
             An array (…, length_out) of the same dtype, a view if nothing is appended or added.
         """
-        if self.mode == CIRCULAR:
-            out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
-            for turn in self._turns():
-                start = self.left + turn * self.length_out
-                first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
-                if first < last:
-                    out[..., first - start : last - start] += full[..., first:last]
-            return out
-        first, last = self.cut
-        kept = full[..., first : full.shape[-1] - last]
-        if not any(self.appended):
-            return kept
-        return np.pad(kept, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        if self.mode != CIRCULAR and not any(self.appended):
+            return full[..., self.left : self.left + self.length_out]
+        out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
+        for turn in self._turns():
+            start = self.left + turn * self.length_out
+            first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
+            if first < last:
+                out[..., first - start : last - start] += full[..., first:last]
+        return out
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""

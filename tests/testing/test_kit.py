@@ -23,6 +23,12 @@ def test_built_in_rules(check):
     check()
 
 
+@parametrize_with_checks(cp.crop_rules().values(), max_examples=FEW)
+def test_built_in_crop_rules(check):
+    """All rungs, and whatever a rule declares."""
+    check()
+
+
 @parametrize_with_checks(cp.padding_modes().values(), max_examples=FEW)
 def test_built_in_modes(check):
     """All rungs, and whatever a mode declares."""
@@ -73,12 +79,19 @@ PROPERTIES = {  # what is declared, written out again
     "reverse_causal": {"length-preserving"},
     **dict.fromkeys(("reflect", "symmetric", "circular"), frozenset({"linear"})),
 }  # fmt: skip
+CROP_PROPERTIES = {
+    **dict.fromkeys(("explicit", "at_least_stride", "symmetric"), frozenset()),
+    "same_upper": {"length-multiplying"},
+    "same_lower": {"length-multiplying"},
+    "causal": {"causal", "length-multiplying"},
+}
 
 
 def test_each_built_in_rule_and_mode_declares_what_it_has():
     """No more and no less than the table says."""
     parts = {**cp.padding_rules(), **cp.padding_modes()}
     assert {name: part.declares for name, part in parts.items()} == {name: PROPERTIES[name] for name in parts}
+    assert {name: part.declares for name, part in cp.crop_rules().items()} == CROP_PROPERTIES
 
 
 LIES = [
@@ -87,6 +100,11 @@ LIES = [
     for name in getattr(cp, parts)()
     for word in words
     if word not in PROPERTIES[name] and name != "per_side"  # which has what its sides have
+] + [
+    ("crop_rules", name, word)
+    for name in cp.crop_rules()
+    for word in ("causal", "length-multiplying")
+    if word not in CROP_PROPERTIES[name]
 ]
 
 
@@ -150,7 +168,7 @@ def test_ids_are_part_and_check():
         (([WRONG],  {"wrong-casual": "why"}), ValueError, "expected_failures must name checks, got 'wrong-casual'; there is no check with this identifier. Did you mean 'wrong-causal'?"),
         (([WRONG], {"wrong-causal": " "}), ValueError, "expected_failures must say why, got ' ' for 'wrong-causal'"),
         (([WRONG, WRONG], {}), ValueError, "parts must have different names, got two named 'wrong'"),
-        ((["causal"], {}), TypeError, "part must be a padding rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, got 'causal' of type str"),
+        ((["causal"], {}), TypeError, "part must be a padding rule, crop rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, got 'causal' of type str"),
         (([cp.Choice("causal")], {}), TypeError, "part must be a padding rule"),
     ],
 )  # fmt: skip
@@ -246,7 +264,7 @@ def test_a_file_that_is_no_report_is_not_overwritten(tmp_path, content):
 def test_names_are_looked_up():
     """Every check takes a part or the name of a registered one, and an unknown name is refused."""
     for check, name in (
-        (testing.check_padding_rule, "half"), (testing.check_padding_mode, "zeros"), (testing.check_initializer, "zeros"),
+        (testing.check_padding_rule, "half"), (testing.check_crop_rule, "causal"), (testing.check_padding_mode, "zeros"), (testing.check_initializer, "zeros"),
         (testing.check_layout, "WIM"), (testing.check_policy, "torch"), (testing.check_backend, "numpy"),
         (testing.check_random_stream, "torch"), (testing.check_dialect, "keras"), (testing.check_file_format, ".npz"),
     ):  # fmt: skip
