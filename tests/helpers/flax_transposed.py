@@ -9,6 +9,7 @@ from flax import linen, nnx
 import convpolicy as cp
 
 APIS = {"flax": nnx.ConvTranspose, "flax-linen": linen.ConvTranspose}
+Choice = cp.Choice
 KERNELS = {False: "", True: "-transpose-kernel"}  # transpose_kernel -> end of the policy's name
 IN, OUT = 2, 3
 
@@ -56,3 +57,30 @@ def built(backend="flax", **options):
 def data_of(*shape, seed=0):
     """Random data."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), "float32")
+
+
+# what Flax's own layer cuts, and what it cannot cut
+PLAIN = {
+    "default": {},
+    "numbers": {"padding": (1, 0)},
+    "appended": {"padding": (-1, -4), "bias": True},
+    "output_padding": {"padding": Choice("explicit", left=2, right=2, output_padding=1)},
+    "more than the kernel": {"padding": (4, -1)},
+    "CIRCULAR": {"padding": "CIRCULAR"},
+    "circular, appended": {"padding": (0, -2), "padding_mode": "circular", "kernel_size": 1},
+    "causal": {"padding": "causal", "dilation": 2},
+}
+CROPPED = {
+    "groups": {"groups": 2},
+    "depthwise": {"groups": 2, "in_channels": 2, "dilation": 2, "padding": (2, -1)},
+    "circular, other sides": {"padding": (2, 1), "padding_mode": "circular"},
+    "circular, left cut, right appended": {"padding": (2, -1), "padding_mode": "circular"},
+    "circular, groups": {"padding": "CIRCULAR", "groups": 2, "dilation": 2},
+    "by length": {"padding": "halves"},
+}
+LAYERS = PLAIN | CROPPED
+
+
+def layer_of(name, backend, transpose_kernel=False, **more):
+    """A layer, with a bias of normal numbers."""
+    return built(backend, **({"policy": policy_of(backend, transpose_kernel), "bias_init": "normal"} | LAYERS[name] | more))

@@ -1,4 +1,4 @@
-"""Transposed layers that Flax's own class cannot express: every plan of any policy, gradients, transformations, and refusals."""
+"""Transposed layers that Flax's own class cannot express: every plan of any policy, gradients and transformations."""
 
 from __future__ import annotations
 
@@ -11,35 +11,13 @@ import numpy as np
 import pytest
 from flax import nnx, serialization
 from helpers.flax_layers import NAMES, same, weights
-from helpers.flax_transposed import KERNELS, built, data_of, is_plain, own, policy_of
-from jax import export
+from helpers.flax_transposed import CROPPED, KERNELS, LAYERS, PLAIN, data_of, is_plain, layer_of, own, policy_of
 
 import convpolicy as cp
 from convpolicy import reference
 from convpolicy.frameworks.flax import crops
 from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 
-Choice = cp.Choice
-# what Flax's own layer cuts, and what it cannot cut
-PLAIN = {
-    "default": {},
-    "numbers": {"padding": (1, 0)},
-    "appended": {"padding": (-1, -4), "bias": True},
-    "output_padding": {"padding": Choice("explicit", left=2, right=2, output_padding=1)},
-    "more than the kernel": {"padding": (5, 1)},
-    "CIRCULAR": {"padding": "CIRCULAR"},
-    "circular, appended": {"padding": (0, -2), "padding_mode": "circular", "kernel_size": 1},
-    "causal": {"padding": "causal", "dilation": 2},
-}
-CROPPED = {
-    "groups": {"groups": 2},
-    "depthwise": {"groups": 2, "in_channels": 2, "dilation": 2, "padding": (2, -1)},
-    "circular, other sides": {"padding": (2, 1), "padding_mode": "circular"},
-    "circular, left cut, right appended": {"padding": (2, -1), "padding_mode": "circular"},
-    "circular, groups": {"padding": "CIRCULAR", "groups": 2, "dilation": 2},
-    "by length": {"padding": "halves"},
-}
-LAYERS = PLAIN | CROPPED
 each_backend = pytest.mark.parametrize("backend", NAMES)
 each_kernel = pytest.mark.parametrize("transpose_kernel", KERNELS)
 each_layer = pytest.mark.parametrize("name", LAYERS)
@@ -58,11 +36,6 @@ def crop_rule_by_length():
     cp.register(Stranger(), "stranger")
     yield
     cp.unregister("stranger")
-
-
-def layer_of(name, backend, transpose_kernel=False, **more):
-    """A layer, with a bias of normal numbers."""
-    return built(backend, **({"policy": policy_of(backend, transpose_kernel), "bias_init": "normal"} | LAYERS[name] | more))
 
 
 def ideal_of(layer, backend, name, data, transpose_kernel=False, length=None, **changes):
@@ -96,6 +69,28 @@ def test_every_plan_against_float64(backend, name, transpose_kernel):
         found = cp.backends()[backend].run(layer, data)
         assert found.shape == ideal.output.shape
         assert (np.abs(found - ideal.output) <= 2 * reference.tolerance("float32", ideal.terms, ideal.magnitude)).all(), length
+
+
+FAULTS = {
+    "kernel in reverse": lambda weight: weight[..., ::-1],
+    "input channels exchanged": lambda weight: weight[::-1],
+    "output channels exchanged": lambda weight: weight[:, ::-1],
+    "weight rounded": lambda weight: weight.astype("float16").astype("float32"),
+}
+
+
+@each_kernel
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["default", "groups", "circular, groups"])
+@each_backend
+def test_a_fault_is_not_within_the_tolerance(backend, name, fault, transpose_kernel):
+    """The comparison above tells a layer whose weights are stored in another order, or in fewer bits."""
+    layer, data = layer_of(name, backend, transpose_kernel), random(4, 5)
+    ideal = ideal_of(layer, backend, name, data, transpose_kernel)
+    part = cp.backends()[backend]
+    part.assign(layer, {"weight": FAULTS[fault](part.parameters(layer)["weight"]), "bias": None})
+    error = np.abs(part.run(layer, data) - ideal.output)
+    assert (error > 2 * reference.tolerance("float32", ideal.terms, ideal.magnitude)).any()
 
 
 @each_kernel
@@ -172,7 +167,8 @@ def test_transformations(backend, name):
     near(jax.vmap(layer)(data), expected)
     near(layer(data[0]), expected[0])
     near(layer(data[None])[0], expected)
-    assert layer(data[:0]).shape == (0, *expected.shape[1:])
+    if name != "CIRCULAR":  # Flax's own CIRCULAR refuses an empty batch
+        assert layer(data[:0]).shape == (0, *expected.shape[1:])
     gradient = (nnx.grad if backend == "flax" else jax.grad)(lambda layer: (layer(data) ** 2).sum())(layer)
     found = nnx.to_pure_dict(gradient) if backend == "flax" else gradient.variables["params"]
     assert {name: value.shape for name, value in found.items()} == {n: v.shape for n, v in weights(layer).items()}
@@ -228,7 +224,7 @@ def test_a_mask_and_promotion_as_in_flax(backend, transpose_kernel):
     mask = jnp.asarray(draw.integers(0, 2, shape), "float32")
     theirs = own(backend, weight, bias, transpose_kernel, padding=[(2, 2)], strides=(2,), mask=mask)  # nothing is cut
     if backend == "flax":
-        layer.mask = mask
+        layer.mask = nnx.data(mask)
     else:
         layer = LinenConv1d(layer.module.clone(mask=mask), layer.variables)
     for dtype in ("float32", "int32", "float16"):
@@ -245,77 +241,10 @@ def test_a_mask_and_promotion_as_in_flax(backend, transpose_kernel):
 def test_wrapping_of_any_width():
     """The sum over turns equals the plan's own: cuts wider than the output, on each side, and what is appended."""
     draw = np.random.default_rng(0)
-    for kernel, stride, length, left, right in itertools.product((1, 5, 9), (1, 3), (1, 4), (-4, -1, 0, 2, 7), (-3, 0, 1, 6)):
+    for kernel, stride, length, left, right in itertools.product((1, 9), (3,), (1, 4), (-4, 0, 2, 7), (-3, 0, 6)):
         half = cp.policy("flax").half().evolve(padding=(left, right), padding_mode="circular")
         plan = half.plan(kernel, stride, length=length)
         full = draw.standard_normal((2, 3, plan.full_length))
         if plan.length_out:
             found = crops._wrapped(plan, jnp.asarray(full.transpose(0, 2, 1)))
             near(np.asarray(found).transpose(0, 2, 1), plan.cropped(full))
-
-
-# -- devices, export and refusals -----------------------------------------------------------------------------------------
-
-
-@each_backend
-def test_devices(backend):
-    """A device or the name of a platform is passed on."""
-    cpu = jax.devices("cpu")[0]
-    for device, name in itertools.product(("cpu", cpu), ("default", "groups")):
-        layer = layer_of(name, backend, device=device)
-        assert {place for value in weights(layer).values() for place in value.devices()} == {cpu}
-
-
-@each_backend
-def test_exported_for_any_length_or_for_one(backend):
-    """jax.export keeps the length symbolic where Flax's own layer cuts; a layer that cuts by a plan says that it needs one."""
-    shape = export.symbolic_shape("batch, length, 4")
-    wanted = jax.ShapeDtypeStruct(shape, jnp.float32)
-    layer, data = layer_of("numbers", backend), data_of(2, 7, 4)
-    near(export.export(jax.jit(layer))(wanted).call(data), layer(data))
-    with pytest.raises(cp.InvalidValueError, match=r"length must be a number for padding .*, got the symbolic shape"):
-        export.export(jax.jit(layer_of("groups", backend)))(wanted)
-
-
-def assigned(backend, weight):
-    """Write a weight into a layer with groups."""
-    cp.backends()[backend].assign(layer_of("groups", backend), {"weight": weight, "bias": None})
-
-
-REFUSED = {
-    "CAUSAL": (lambda name: built(name, padding="CAUSAL"), "unknown crop rule 'CAUSAL'"),
-    "REFLECT": (lambda name: built(name, padding="REFLECT"), "unknown crop rule 'REFLECT'"),
-    "reflect": (lambda name: built(name, padding_mode="reflect"), "padding_mode of a transposed convolution must be one of zeros, circular, got 'reflect'"),
-    "same in small letters": (lambda name: built(name, padding="same"), "stride must be 1, got 2, as in Flax, which passes this name on to jax.lax; pass 'SAME'"),
-    "SAME_LOWER": (lambda name: built(name, padding="SAME_LOWER"), "stride must be 1, got 2, as in Flax"),
-    "valid in small letters": (lambda name: built(name, padding="valid"), "stride must be 1, got 2, .* pass 'VALID'"),
-    "output_padding": (lambda name: built(name, output_padding=1), "crop rule 'same_upper' has no parameter 'output_padding'"),
-    "output_padding too large": (lambda name: built(name, padding=1, output_padding=2), "output_padding must be below max"),
-    "dtype": (lambda name: built(name, dtype="int8"), "dtype must be one of float32, float64, float16, bfloat16 for backend"),
-    "channels": (lambda name: layer_of("groups", name)(data_of(1, 4, 9)), r"input must have shape \(\.\.\., length, 4\), got \(1, 4, 9\); put the channels last"),
-    "axes": (lambda name: layer_of("groups", name)(data_of(4)), r"input must have shape \(\.\.\., length, 4\), got \(4,\)"),
-    "nothing left": (lambda name: built(name, padding=(3, 3), groups=2)(data_of(1, 2, 4)), "input of length 2 is too short: 3 and 3 samples are cut"),
-    "weight of another shape": (lambda name: assigned(name, np.ones((4, 6, 3), "float32")), r"kernel must have shape \(3, 4, 3\), like the layer's, got \(3, 4, 6\)"),
-}  # fmt: skip
-
-
-@each_backend
-@pytest.mark.parametrize("fault", REFUSED)
-def test_refusals(backend, fault):
-    """Each is a ConvPolicyError, says what came, and stands before any work."""
-    call, says = REFUSED[fault]
-    with pytest.raises(cp.ConvPolicyError, match=says):
-        call(backend)
-
-
-@each_backend
-def test_assign(backend):
-    """Weight or bias alone, in the axes of the NumPy layer; the kernel keeps its direction."""
-    part = cp.backends()[backend]
-    for transpose_kernel, name in itertools.product(KERNELS, ("default", "groups")):
-        layer = layer_of(name, backend, transpose_kernel)
-        before = part.parameters(layer)
-        part.assign(layer, {"weight": 2 * before["weight"], "bias": None})
-        after = part.parameters(layer)
-        assert np.array_equal(after["weight"], 2 * before["weight"])
-        assert np.array_equal(after["bias"], before["bias"])
