@@ -147,11 +147,10 @@ class TransposedPlan:
                 if first < last:
                     out[..., first - start : last - start] += full[..., first:last]
             return out
-        first, last = self.cut
-        kept = full[..., first : full.shape[-1] - last]
-        if not any(self.appended):
-            return kept
-        return np.pad(kept, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        if any(self.appended):  # before the cut, which may reach into the appended zeros
+            full = np.pad(full, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        first = self.cut[0]
+        return full[..., first : first + self.length_out]
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""
