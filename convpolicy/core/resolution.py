@@ -111,11 +111,7 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
             does not lead to this length. The message contains the rule or the range.
     """
     rule = policy.part("padding")[0]
-    if OUTPUT_PADDING not in rule.params:
-        raise InvalidValueError(
-            f"output_size must be left out for crop rule {rule.name!r}, which has no parameter {OUTPUT_PADDING}, got {output_size}; "
-            f"use the rule 'explicit'."
-        )
+    require_output_padding(rule, output_size)
     plan = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
     least = plan.full_length - plan.left - plan.right  # below 0 if more is cut than there is
     if not max(least, 0) <= output_size < least + spec.stride:
@@ -132,6 +128,19 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
             f"got {output_size}; use the rule 'explicit'."
         )
     return choice
+
+
+def require_output_padding(rule: CropRule, output_size: Any) -> None:
+    """Refuse an output length for a crop rule without the parameter ``output_padding``.
+
+    Raises:
+        InvalidValueError: the rule has no such parameter. The message contains the name of the rule.
+    """
+    if OUTPUT_PADDING not in rule.params:
+        raise InvalidValueError(
+            f"output_size must be left out for crop rule {rule.name!r}, which has no parameter {OUTPUT_PADDING}, got {output_size}; "
+            f"use the rule 'explicit'."
+        )
 
 
 def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple[Side, Side]:
