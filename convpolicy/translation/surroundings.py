@@ -33,7 +33,7 @@ READING = (
     "next",
     "list",
 )
-ALONE = "only Conv1d is translated"
+ALONE = "only 1-D convolutions are translated"
 
 
 # reasons that several frameworks share
