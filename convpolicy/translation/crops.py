@@ -50,6 +50,7 @@ class CropCode:
         pad: layer that adds zeros, a template with two ``{}``, in samples.
         circular: ``(code, classes)`` of a layer that adds samples from the other end, a template with two ``{}``. None refuses mode
             ``"circular"``.
+        periodic: True if that layer repeats the input as often as needed.
         at_least_stride: True if the convolution appends zeros where its effective kernel is below the stride, up to
             ``length * stride`` samples.
         name: name of a class for crops that depend on the input length.
@@ -61,6 +62,7 @@ class CropCode:
     crop: str
     pad: str
     circular: tuple[str, tuple[str, ...]] | None = None
+    periodic: bool = False
     at_least_stride: bool = False
     name: str = "SameCrop1d"
     base: str
@@ -80,12 +82,10 @@ def as_padding(request: Request) -> tuple[Value, Value] | None:
     Raises:
         InvalidValueError: the crop depends on a size that is an expression, or the framework refuses the sizes.
     """
-    if request.policy.padding_mode.name == CIRCULAR:
-        return None
     if request.padding is not None:
         return request.padding, request.output_padding
     pads = request.pads()
-    if pads is None:
+    if pads is None or wraps(request, pads):
         return None
     left, right = pads
     arguments = request.policy.part("padding")[1]
@@ -97,6 +97,11 @@ def as_padding(request: Request) -> tuple[Value, Value] | None:
         return left, 0
     stride, dilation = (request.number(name, "output_padding must be below it") for name in ("stride", "dilation"))
     return (left, left - right) if left - right < max(stride, dilation) else None
+
+
+def wraps(request: Request, pads: tuple[Value, Value]) -> bool:
+    """Return True if samples that are cut on one side are added to the other end."""
+    return request.mode == CIRCULAR and any(isinstance(side, Expression) or side > 0 for side in pads)
 
 
 def around(request: Request, code: CropCode) -> Padding:
@@ -124,7 +129,7 @@ def around(request: Request, code: CropCode) -> Padding:
         )
     before: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    if request.policy.padding_mode.name == CIRCULAR:
+    if wraps(request, pads):
         first, last, left, right = _circular(request, left, right)
         if first or last:
             if code.circular is None:
@@ -138,7 +143,7 @@ def around(request: Request, code: CropCode) -> Padding:
     if code.at_least_stride:
         right = plus(right, _appended(request))
     after = () if left == right == 0 else (_crop(code, request, left, right),)
-    return Padding(code.arguments, before, classes, after=after)
+    return Padding(code.arguments, before, classes, periodic=code.periodic, after=after)
 
 
 def _crop(code: CropCode, request: Request, left: Value, right: Value) -> str:

@@ -24,8 +24,8 @@ from convpolicy.translation.values import Value
 class SourceClass:
     """A layer class of a framework whose calls can be read.
 
-    *Common names* are the parameters of `cp.Conv1d` and `cp.ConvTranspose1d`, and ``weight_init``, ``bias_init``, ``dtype``, ``device``, ``activation`` and
-    ``data_format``.
+    *Common names* are the parameters of `cp.Conv1d` and `cp.ConvTranspose1d`, and ``weight_init``, ``bias_init``, ``dtype``, ``device``,
+    ``activation`` and ``data_format``.
 
     Args:
         title: dotted name of the class as users write it, such as ``"mylib.nn.Conv1d"``.

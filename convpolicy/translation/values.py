@@ -255,6 +255,13 @@ def plus(value: Value, more: Value) -> Value:
     return value if more == 0 else more if value == 0 else Expression(f"{atom(value)} + {atom(more)}")
 
 
+def product(value: Value, factor: Value) -> Value:
+    """Return value * factor, as an expression if one of them is one."""
+    if not isinstance(value, Expression) and not isinstance(factor, Expression):
+        return value * factor
+    return Expression(f"{atom(value)} * {atom(factor)}")
+
+
 def minus(value: Value, less: Value) -> Value:
     """Return value - less, as an expression if one of them is one."""
     if not isinstance(value, Expression) and not isinstance(less, Expression):
