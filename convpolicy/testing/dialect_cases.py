@@ -11,7 +11,6 @@ import attrs
 from hypothesis import strategies as some
 
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.policy import Policy
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.distribution import Distribution
 from convpolicy.testing.common import refuses, require
@@ -208,7 +207,7 @@ def _same_pads(request: Request, result: Request, about: str, *, before: bool) -
 
 
 def _added(request: Request, length: int) -> tuple[Any, ...] | None:
-    policy: Policy = request.policy
+    policy = request.policy
     plan = refuses(lambda: policy.plan(request.spec.kernel_size, request.spec.stride, request.spec.dilation, length=length))
     if plan is None:
         return None

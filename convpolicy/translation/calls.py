@@ -163,7 +163,9 @@ def _with_choice(role: str, choice: Choice, policy: LayerPolicy) -> LayerPolicy 
     return result if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT else None
 
 
-def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: LayerPolicy, notes: list[str]) -> LayerPolicy:
+def _with_initial(
+    role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: LayerPolicy, notes: list[str]
+) -> LayerPolicy:
     """Return the policy with the initializer of a call; when it has no counterpart, the unchanged policy, and add a note."""
     value, field = arguments.get(f"{role}_init"), f"{role}_init"
     if value is None or isinstance(value, bool):

@@ -55,6 +55,7 @@ class CropCode:
             ``length * stride`` samples.
         name: name of a class for crops that depend on the input length.
         base, call, axis, init_head, init_tail: as in `SamePad`.
+        tail: further arguments of a layer of that class, starting with a comma.
         slice: index that selects the samples from ``left`` to ``stop``.
     """
 
@@ -71,6 +72,7 @@ class CropCode:
     slice: str
     init_head: str = ""
     init_tail: str = ""
+    tail: str = ""
 
 
 def as_padding(request: Request) -> tuple[Value, Value] | None:
@@ -204,6 +206,4 @@ def _same_crop(request: Request, code: CropCode) -> Padding:
     fields = {name: getattr(code, name) for name in ("name", "base", "call", "axis", "slice", "init_head", "init_tail")}
     first = "max(self.kernel_size, self.stride)" if code.at_least_stride else "self.kernel_size"
     text = SAME_CROP.format(**fields, first=first)
-    return Padding(code.arguments, classes=(text,), after=(f"{code.name}({kernel}, {stride})",))
-
-
+    return Padding(code.arguments, classes=(text,), after=(f"{code.name}({kernel}, {stride}{code.tail})",))

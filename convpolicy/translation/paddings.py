@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import static_total
-from convpolicy.core.named import policy as named_policy
 from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.named import policy as named_policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.translation.reading import WITHOUT_SIZES, Request
 from convpolicy.translation.values import Value

@@ -37,7 +37,6 @@ ALONE = "only 1-D convolutions are translated"
 
 
 # reasons that several frameworks share
-TRANSPOSED = "transposed convolutions are not translated yet"
 LOCAL = "its weights differ at every position, so no Conv1d computes the same"
 FOLD = "its weight is computed from other tensors; fold them into one weight before you port it"
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import attrs
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.transposed_plan import CIRCULAR
-from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.layout import Layout
 from convpolicy.translation.dialect import Dialect, TargetClass
@@ -212,7 +212,9 @@ class _Layer:
         notes.append(f"initial values: same distributions as in {framework}, other random numbers")
         keys = filter(None, (request.dtype, request.activation))
         notes += [self.writer.remarks[key] for key in keys if key in self.writer.remarks]
-        repeats = request.mode == CIRCULAR if request.transposed else dict(source.padding_mode.params).get("overflow") == "periodic"
+        repeats = (
+            request.mode == CIRCULAR if request.transposed else dict(source.padding_mode.params).get("overflow") == "periodic"
+        )
         if repeats and not self.padding.periodic:
             notes.append(f"padding wider than the input: {framework} repeats the input as often as needed, this code does not")
         return notes

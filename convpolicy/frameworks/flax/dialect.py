@@ -131,7 +131,9 @@ def _of(table: Mapping[str, str], parameters: Mapping[str, Value]) -> dict[str, 
     return {name: entry for name, entry in table.items() if name in parameters}
 
 
-def _transposed(title: str, paths: tuple[str, ...], first: dict[str, Value], positional: int, last: dict[str, Value]) -> SourceClass:
+def _transposed(
+    title: str, paths: tuple[str, ...], first: dict[str, Value], positional: int, last: dict[str, Value]
+) -> SourceClass:
     parameters = {**first, **TRANSPOSED, **last}
     names = {**CONV_NAMES, "features": "out_channels"}
     return SourceClass(
@@ -202,4 +204,9 @@ READER = Reader(
 
 def dialect() -> Dialect:
     """Return the dialect ``flax``."""
-    return Dialect("flax", reader=READER, writer=WRITER, description="flax.nnx.Conv and flax.nnx.ConvTranspose, read and written; flax.linen.ConvTranspose, read.")
+    return Dialect(
+        "flax",
+        reader=READER,
+        writer=WRITER,
+        description="flax.nnx.Conv and flax.nnx.ConvTranspose, read and written; flax.linen.ConvTranspose, read.",
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from convpolicy.frameworks.keras.initial_code import initial
+from convpolicy.translation.crops import CropCode, around
 from convpolicy.translation.dialect import TargetClass, Writer
 from convpolicy.translation.paddings import Padding, SamePad, native_word, require_mode, same_padding
-from convpolicy.translation.reading import Request
+from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of
 
 SAME = SamePad(
@@ -65,23 +66,46 @@ def padding(request: Request) -> Padding:
     return Padding({}, (f"{name}({left}, {right}{tail})",), (PAD.format(name=name, samples=samples, pad=pad),))
 
 
+def crop(request: Request) -> Padding:
+    """Return Keras's own ``padding``, or layers around a transposed convolution that cuts nothing."""
+    keyword = native_word(request, "keras", ("valid", "same"), modes=False)
+    if keyword is not None:
+        return Padding({} if keyword == "valid" else {"padding": keyword}, word=True)
+    tail = "" if request.dtype in (None, "float32") else f', dtype="{request.dtype}"'
+    name, samples, pad = MODES["circular"]
+    return around(
+        request,
+        CropCode(
+            crop=f"keras.layers.Cropping1D(({{left}}, {{right}}){tail})",
+            pad=f"keras.layers.ZeroPadding1D(({{}}, {{}}){tail})",
+            circular=(f"{name}({{}}, {{}}{tail})", (PAD.format(name=name, samples=samples, pad=pad),)),
+            at_least_stride=True,
+            name="SameCrop1D",
+            base=SAME.base,
+            call=SAME.call,
+            axis=SAME.axis,
+            slice=":, left:stop",
+            init_head=SAME.init_head,
+            init_tail=SAME.init_tail,
+            tail=tail,
+        ),
+    )
+
+
+ARGUMENTS = {
+    "stride": "strides",
+    "dilation": "dilation_rate",
+    "bias": "use_bias",
+    "weight_init": "kernel_initializer",
+    "bias_init": "bias_initializer",
+    "activation": "activation",
+    "dtype": "dtype",
+}
+SIZES = "{out_channels}, {kernel_size}"
 WRITER = Writer(
     classes=(
-        TargetClass(
-            code="keras.layers.Conv1D",
-            sizes="{out_channels}, {kernel_size}",
-            names={
-                "stride": "strides",
-                "dilation": "dilation_rate",
-                "groups": "groups",
-                "bias": "use_bias",
-                "weight_init": "kernel_initializer",
-                "bias_init": "bias_initializer",
-                "activation": "activation",
-                "dtype": "dtype",
-            },
-            padding=padding,
-        ),
+        TargetClass(code="keras.layers.Conv1D", sizes=SIZES, names={**ARGUMENTS, "groups": "groups"}, padding=padding),
+        TargetClass(code="keras.layers.Conv1DTranspose", sizes=SIZES, names=ARGUMENTS, padding=crop, layer=CONV_TRANSPOSE),
     ),
     imports={"keras": "import keras"},
     initial=initial,

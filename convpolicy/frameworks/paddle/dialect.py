@@ -45,9 +45,7 @@ def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
     return _with_attributes(arguments, Meaning(policy=policy), {}, [])
 
 
-def _with_attributes(
-    arguments: Mapping[str, Value], padding: Meaning, dilation: Mapping[str, int], notes: list[str]
-) -> Meaning:
+def _with_attributes(arguments: Mapping[str, Value], padding: Meaning, dilation: Mapping[str, int], notes: list[str]) -> Meaning:
     """Return the meaning of a call: that of its padding, with its bias and initializers."""
     bias = _bias(arguments)
     changes: dict[str, Value] = {"bias": bias, **dilation}

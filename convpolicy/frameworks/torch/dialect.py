@@ -36,4 +36,6 @@ READER = Reader(
 
 def dialect() -> Dialect:
     """Return the dialect ``torch``."""
-    return Dialect("torch", reader=READER, writer=WRITER, description="torch.nn.Conv1d and torch.nn.ConvTranspose1d, read and written.")
+    return Dialect(
+        "torch", reader=READER, writer=WRITER, description="torch.nn.Conv1d and torch.nn.ConvTranspose1d, read and written."
+    )
