@@ -10,8 +10,8 @@ from convpolicy.frameworks.torch.dialect_written import WRITER
 from convpolicy.translation.initializer_words import plain
 from convpolicy.translation.paddings import Padding
 
-(CONV,) = READER.classes
-(TARGET,) = WRITER.classes
+CONV, CONV_TRANSPOSE = READER.classes
+TARGET, TARGET_TRANSPOSE = WRITER.classes
 
 
 def other(**fields):
@@ -21,7 +21,7 @@ def other(**fields):
 
 def reads(**fields):
     """Torch's dialect that reads a class otherwise."""
-    return other(reader=attrs.evolve(READER, classes=(attrs.evolve(CONV, **fields),)))
+    return other(reader=attrs.evolve(READER, classes=(attrs.evolve(CONV, **fields), CONV_TRANSPOSE)))
 
 
 def reader(**fields):
@@ -31,7 +31,7 @@ def reader(**fields):
 
 def writes(**fields):
     """Torch's dialect that writes a class otherwise."""
-    return other(writer=attrs.evolve(WRITER, classes=(attrs.evolve(TARGET, **fields),)))
+    return other(writer=attrs.evolve(WRITER, classes=(attrs.evolve(TARGET, **fields), TARGET_TRANSPOSE)))
 
 
 def writer(**fields):
