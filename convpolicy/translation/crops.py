@@ -47,6 +47,7 @@ class CropCode:
         arguments: arguments with which the convolution cuts nothing.
         crop: layer that cuts. A template with ``{left}`` and ``{right}``, in samples, their negatives ``{minus_left}`` and
             ``{minus_right}``, or ``{bounds}``, the bounds of a slice.
+        crop_class: source code of the class of that layer, if it is not the framework's.
         pad: layer that adds zeros, a template with two ``{}``, in samples.
         circular: ``(code, classes)`` of a layer that adds samples from the other end, a template with two ``{}``. None refuses mode
             ``"circular"``.
@@ -61,6 +62,7 @@ class CropCode:
 
     arguments: Mapping[str, Value] = attrs.field(factory=dict)
     crop: str
+    crop_class: str = ""
     pad: str
     circular: tuple[str, tuple[str, ...]] | None = None
     periodic: bool = False
@@ -144,7 +146,10 @@ def around(request: Request, code: CropCode) -> Padding:
         before = (code.pad.format(first, last),)
     if code.at_least_stride:
         right = plus(right, _appended(request))
-    after = () if left == right == 0 else (_crop(code, request, left, right),)
+    after: tuple[str, ...] = ()
+    if left != 0 or right != 0:
+        after = (_crop(code, request, left, right),)
+        classes += (code.crop_class,) if code.crop_class else ()
     return Padding(code.arguments, before, classes, periodic=code.periodic, after=after)
 
 

@@ -22,18 +22,30 @@ class CircularPad1d(nn.Cell):
         length = x.shape[-1]
         return ops.gather(x, ops.arange(-self.left, length + self.right) % length, 2)
 '''
+CROP_CLASS = '''\
+class Crop1d(nn.Cell):
+    """Cuts samples on each side."""
+
+    def __init__(self, left, right):
+        super().__init__()
+        self.left, self.right = left, right
+
+    def construct(self, x):
+        return x[:, :, self.left : max(x.shape[-1] - self.right, 0)]
+'''
 LAYERS = {**PAD_LAYERS, "circular": "CircularPad1d(({}, {}))"}
 SAME = SamePad(base="nn.Cell", call="construct", pad="ops.pad(x, (left, total - left))")
 
 CROP = CropCode(
     arguments={"pad_mode": "pad"},
-    crop="nn.ConstantPad1d(({minus_left}, {minus_right}), 0.0)",
+    crop="Crop1d({left}, {right})",  # MindSpore's pad layers return wrong values for some negative pads, as measured on 2.10
+    crop_class=CROP_CLASS,
     pad=LAYERS["zeros"],
     circular=(LAYERS["circular"], (CIRCULAR,)),
     periodic=True,
     base="nn.Cell",
     call="construct",
-    slice="..., left:stop",
+    slice=":, :, left:stop",
 )
 
 
