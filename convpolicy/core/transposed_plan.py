@@ -147,10 +147,10 @@ class TransposedPlan:
                 if first < last:
                     out[..., first - start : last - start] += full[..., first:last]
             return out
-        if any(self.appended):  # first, since one side may cut more than the full result
+        if any(self.appended):  # before the cut, which may reach into the appended zeros
             full = np.pad(full, [(0, 0)] * (full.ndim - 1) + [self.appended])
-        first, last = self.cut
-        return full[..., first : full.shape[-1] - last]
+        first = self.cut[0]
+        return full[..., first : first + self.length_out]
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""
