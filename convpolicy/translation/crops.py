@@ -23,18 +23,21 @@ from convpolicy.translation.values import Expression, Value, atom, code_of, plus
 WINDOW = ("kernel_size", "stride", "dilation")
 SAME_CROP = '''\
 class {name}({base}):
-    """Cut the padding that a convolution with padding "same" adds to an input of the length of this layer's input."""
+    """Cut what padding "same" of a convolution would add to the input of a transposed convolution."""
 
-    def __init__(self, kernel_size, stride{init_head}):
+    def __init__(self, kernel_size, stride, output_padding=0{init_head}):
         super().__init__({init_tail})
-        self.kernel_size, self.stride = kernel_size, stride
+        self.kernel_size, self.stride, self.output_padding = kernel_size, stride, output_padding
 
     def {call}(self, x):
         first = {first}  # outputs of one input sample
         length = (x.shape[{axis}] - first) // self.stride + 1
+        if self.output_padding:  # a zero was appended to the input
+            length -= 1
         total = max(self.kernel_size - 1 - (length - 1) % self.stride, 0)
         left = total // 2
-        stop = left + (length - 1) * self.stride + self.kernel_size - total
+        full_length = (length - 1) * self.stride + self.kernel_size
+        stop = full_length - (total - left) + self.output_padding
         return x[{slice}]
 '''
 
@@ -204,11 +207,15 @@ def _same_crop(request: Request, code: CropCode) -> Padding:
         cuts = [rule.resolve(kernel, stride, dilation, length, arguments) for length in lengths]
     except ConvPolicyError:
         cuts = []
-    if dilation != 1 or cuts != [split(same_total(kernel, stride, dilation, length), "right") for length in lengths]:
+    more = arguments.get(OUTPUT_PADDING, 0)
+    sides = (split(same_total(kernel, stride, dilation, length), "right") for length in lengths)
+    if dilation != 1 or cuts != [(left, right - more) for left, right in sides]:
         raise InvalidValueError(
             f"padding must not depend on the input length, got {request.policy.padding}; pass length=... for one length."
         )
     fields = {name: getattr(code, name) for name in ("name", "base", "call", "axis", "slice", "init_head", "init_tail")}
     first = "max(self.kernel_size, self.stride)" if code.at_least_stride else "self.kernel_size"
     text = SAME_CROP.format(**fields, first=first)
-    return Padding(code.arguments, classes=(text,), after=(f"{code.name}({kernel}, {stride}{code.tail})",))
+    sizes = ", ".join(map(str, (kernel, stride, *([more] if more else []))))
+    before = (code.pad.format(0, 1),) if more else ()
+    return Padding(code.arguments, before, (text,), after=(f"{code.name}({sizes}{code.tail})",))

@@ -57,9 +57,11 @@ def crop(request: Request) -> Padding:
     left, right = pads
     if isinstance(left, int) and isinstance(right, int) and right < 0 <= left:
         return _with_output_padding(request, left, right)
+    if any(isinstance(side, int) and side < 0 for side in pads):
+        return around(request, CROP)
     if left == right:
         return Padding({"padding": left} if left != 0 else {})
-    return around(request, CROP) if left < 0 or right < 0 else Padding({"padding": [left, right]})
+    return Padding({"padding": [left, right]})
 
 
 def _with_output_padding(request: Request, left: int, right: int) -> Padding:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from convpolicy import InvalidValueError
+from convpolicy import Choice, InvalidValueError
+from convpolicy.arithmetic import integer
 from convpolicy.translation.crops import CropCode, around, as_padding
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass, TargetClass, Writer
-from convpolicy.translation.meaning import Meaning, both_sides, cut_both_sides
+from convpolicy.translation.meaning import Meaning, both_sides
 from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding
-from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, Request
+from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, Request, size
 from convpolicy.translation.values import Expression, Value, atom, code_of
 from convpolicy_mlx.initial_code import initial
 from convpolicy_mlx.surroundings import SURROUNDINGS
 
+BELOW_KERNEL = "padding is assumed to be below the effective kernel, because its value is not known here"
 NUMBERS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
 MODES = {"zeros": "", "replicate": ', mode="edge"', "reflect": ', mode="reflect"', "symmetric": ', mode="symmetric"'}
 SAME = SamePad(base="nn.Module", call="__call__", axis="1", pad="mx.pad(x, [(0, 0), (left, total - left), (0, 0)])")
@@ -35,14 +37,19 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
 
 
 def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
-    """Read ``padding``, the number of samples cut on both sides, and ``output_padding``.
+    """Read ``padding`` and ``output_padding``, which cut samples on both sides.
 
     Raises:
-        InvalidTypeError, InvalidValueError: a tuple, a negative number, or a padding of at least the effective kernel, for which MLX
-            crops the input; the message contains the value.
+        InvalidTypeError, InvalidValueError: a tuple, or another value that is no integer; the message contains the value.
     """
     _require_numbers(arguments, (*NUMBERS[:-1], "output_padding"), "mlx.nn.ConvTranspose1d")
-    return cut_both_sides(arguments)
+    padding, more = (size(name, arguments[name]) for name in ("padding", "output_padding"))
+    if isinstance(padding, Expression) or isinstance(more, Expression):
+        return Meaning(padding=padding, output_padding=more, notes=(BELOW_KERNEL,))
+    padding, more = integer("padding", padding), integer("output_padding", more)
+    if padding == more == 0:
+        return Meaning(policy={"padding": "explicit"})
+    return Meaning(policy={"padding": Choice("mlx_explicit", padding=padding, output_padding=more)})
 
 
 def _require_numbers(arguments: Mapping[str, Value], names: tuple[str, ...], title: str) -> None:
