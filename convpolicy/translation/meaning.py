@@ -71,13 +71,13 @@ def cut_both_sides(arguments: Mapping[str, Value]) -> Meaning:
     return cut(*numbers)
 
 
-def cut_by_word(policy: str, word: str, output_padding: Value = 0) -> Meaning:
+def cut_by_word(policy: str, word: str, output_padding: Value = None) -> Meaning:
     """Return the meaning of a framework's name for a crop, with ``output_padding``.
 
     Args:
         policy: name of the framework's policy.
         word: the name.
-        output_padding: samples cut less on the right.
+        output_padding: samples cut less on the right, or None for the default of the name.
 
     Raises:
         InvalidTypeError, InvalidValueError: ``output_padding`` is not an integer of at least 0, or a name.
@@ -87,8 +87,9 @@ def cut_by_word(policy: str, word: str, output_padding: Value = 0) -> Meaning:
             f"output_padding must be a literal here, got {code_of(output_padding)}, as padding is {word!r}; write its value."
         )
     choice = named_policy(policy).half().evolve(padding=word).padding
-    number = integer("output_padding", output_padding, 0)
-    return Meaning(policy={"padding": with_output_padding(choice, number) if number else choice})
+    if output_padding is not None:
+        choice = with_output_padding(choice, integer("output_padding", output_padding, 0))
+    return Meaning(policy={"padding": choice})
 
 
 def cut(padding: Value, output_padding: Value = 0) -> Meaning:

@@ -50,6 +50,7 @@ class Padding:
         word: True when the arguments are valid for every input length, although the number of samples depends on it.
         periodic: True when padding wider than the input repeats the input as often as needed.
         after: code of layers that cut the result of a transposed convolution.
+        notes: comments for the reader of the translation.
     """
 
     arguments: Mapping[str, Value] = attrs.field(factory=dict)
@@ -58,6 +59,7 @@ class Padding:
     word: bool = False
     periodic: bool = False
     after: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    notes: tuple[str, ...] = attrs.field(default=(), kw_only=True)
 
 
 @attrs.frozen(kw_only=True)

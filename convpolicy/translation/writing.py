@@ -88,7 +88,7 @@ class _Layer:
         self.own = request.half(named_policy(dialect.policy))
         _refuse_strided_dilation(request, self.own)
         self.padding = target.padding(request)
-        self.notes = [*self._differences(), *request.notes]
+        self.notes = [*self._differences(), *request.notes, *self.padding.notes]
         if request.is_frozen and not self.padding.word:
             self.notes.append(f"pads: for inputs of length {request.length} only")
 

@@ -173,7 +173,9 @@ class Paddle(Torch):
         return layer(self.paddle.to_tensor(data)).numpy()
 
 
-FRAMEWORKS = {"torch": Torch, "mindspore": MindSpore, "keras": Keras, "flax": Flax, "paddle": Paddle}
+FRAMEWORKS = {  # keras runs on TensorFlow
+    "torch": Torch, "mindspore": MindSpore, "keras": Keras, "keras-torch": Keras, "flax": Flax, "paddle": Paddle,
+}  # fmt: skip
 
 
 def carry_out(framework, code, weight, bias, inputs, *, initial):
@@ -238,9 +240,9 @@ class Batch:
 
     def run(self):
         """Run everything, the frameworks side by side; `result` then has it."""
-        environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_v": "3"}
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_v": "3"}
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-            names = [name for name in ("flax", "keras", "mindspore", "torch", "paddle") if self._jobs[name]]  # the slowest first
+            names = [name for name in ("flax", "keras", "keras-torch", "mindspore", "torch", "paddle") if self._jobs[name]]  # the slowest first
             for results in pool.map(lambda framework: self._process(framework, Path(folder), environment), names):
                 self._results |= results
 
@@ -251,6 +253,7 @@ class Batch:
         paths = [str(folder / f"{framework}-{part}.npz") for part in ("jobs", "outputs")]
         np.savez(paths[0], jobs=np.array(json.dumps(jobs)), **{name: self._arrays[name] for name in needed})
         words = [sys.executable, __file__, framework, *paths]
+        environment = environment | {"KERAS_BACKEND": framework.partition("-")[2] or "tensorflow"}
         ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr[-2000:]
         results: dict = {}

@@ -20,7 +20,10 @@ WITHOUT_GROUPS = ("keras", "flax")
 CROPS = {
     "torch": [f"padding={p}, output_padding={more}" for p in (0, 1, 2, "(3,)", 5) for more in (0, 1, 2)],
     "mindspore": [*(f'pad_mode="{mode}"' for mode in ("same", "valid", "pad")), *(f'pad_mode="pad", padding={p}' for p in (1, 2, 3))],
-    "keras": [f'padding="{word}"' for word in ("valid", "same", "SAME")],
+    "keras": [  # on TensorFlow, output_padding=0 with "same" aborts the process for an even kernel
+        *(f'padding="{word}"' for word in ("valid", "same", "SAME")),
+        *(f'padding="{word}", output_padding={more}' for word, more in (("valid", 0), ("valid", 1), ("same", 1), ("same", 2))),
+    ],
     "flax": [
         f"padding={padding}, transpose_kernel={flag}"
         for padding in ('"SAME"', '"VALID"', '"CIRCULAR"', '"SAME_LOWER"', '"same"', '"valid"', 0, 2, "[(1, 2)]", "((3, 0),)", "[1]")

@@ -17,6 +17,7 @@ from convpolicy.translation.meaning import ONLY_TRAINING, Meaning, cut_by_word
 from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, literal, size, word
 from convpolicy.translation.values import Value, code_of
 
+ANY_BACKEND = "keras-torch"  # policy of a Keras that runs on a framework without the faults of TensorFlow
 REGULARIZERS = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
 
 
@@ -32,7 +33,7 @@ def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read what ``padding`` and ``output_padding`` cut, and the input channels as `meaning`."""
     read, more = meaning(arguments), arguments["output_padding"]
     more = None if more is None else size("output_padding", more)
-    return attrs.evolve(read, policy=cut_by_word("keras", read.policy["padding"], more or 0).policy)
+    return attrs.evolve(read, policy=cut_by_word(ANY_BACKEND, read.policy["padding"], more).policy)
 
 
 def _channels(arguments: Mapping[str, Value]) -> Value:

@@ -36,7 +36,7 @@ def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
         return _with_attributes(arguments, cut_both_sides({"padding": padding, "output_padding": more}), {}, [])
     if isinstance(padding, str):
         dilation, notes = _undilated(arguments) if padding == "SAME" else ({}, [])
-        return _with_attributes(arguments, cut_by_word("paddle", padding, more), dilation, notes)
+        return _with_attributes(arguments, cut_by_word("paddle", padding, more or None), dilation, notes)
     more = integer("output_padding", literal("output_padding", more, "left and right may differ"), 0)
     if len(padding) != 2:
         raise InvalidValueError(f"padding must be a number or a pair [left, right], got {code_of(padding)}; pass one of these.")
