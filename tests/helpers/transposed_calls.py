@@ -6,7 +6,7 @@ import random
 
 CHANNELS = (4, 8)
 LENGTHS = (8, 11)  # of the inputs
-COUNT = 44  # calls of a framework
+COUNT = 36  # calls of a framework
 KERNELS, STRIDES, DILATIONS = (1, 2, 3, 4, 5, 7), (1, 2, 3, 4), (1, 1, 1, 2, 3)
 GROUPS = (1, 1, 1, 2, 4)
 TEMPLATES = {
@@ -48,3 +48,27 @@ def calls(framework: str, count: int, seed: int):
         crop = CROPS[framework][number % len(CROPS[framework])]
         call = TEMPLATES[framework].format(**sizes, crop=crop, attr=None if sizes["bias"] else False)
         yield call, (*CHANNELS, sizes["kernel"], sizes["groups"]), sizes
+
+
+WIDE = (64, 96, 5, 1)  # sizes of the layers whose initial values are looked at: 30 720 weights
+WIDE_CALLS = {
+    "torch": ["nn.ConvTranspose1d(64, 96, 5)"],
+    "mindspore": [
+        f"nn.Conv1dTranspose(64, 96, 5, has_bias=True{more})"
+        for more in ("", ', weight_init="he_uniform"', ", weight_init=initializer.HeNormal(mode='fan_out')")
+    ],
+    "keras": [
+        f"layers.Conv1DTranspose(96, 5{more})"
+        for more in (
+            "", ', kernel_initializer="he_normal"',
+            ", kernel_initializer=keras.initializers.VarianceScaling(2.0, mode='fan_out', distribution='untruncated_normal')",
+        )
+    ],
+    "flax": [
+        f"nnx.ConvTranspose(64, 96, (5,), rngs=nnx.Rngs(3){more})"
+        for more in ("", ", transpose_kernel=True", ", kernel_init=nnx.initializers.variance_scaling(2.0, 'fan_out', 'uniform')")
+    ],
+    "paddle": [
+        f"nn.Conv1DTranspose(64, 96, 5{more})" for more in ("", ", weight_attr=nn.initializer.KaimingNormal()")
+    ],
+}  # fmt: skip
