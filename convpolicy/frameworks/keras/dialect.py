@@ -24,16 +24,22 @@ REGULARIZERS = ("kernel_regularizer", "bias_regularizer", "activity_regularizer"
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read ``padding``, a name in any case, and the input channels from ``input_shape`` or ``input_dim``."""
     in_channels = _channels(arguments)
-    padding = literal("padding", arguments["padding"], "it decides the padding")
-    text = word("padding", padding.lower() if isinstance(padding, str) else padding, ("valid", "same", "causal"))
+    text = _name(arguments, ("valid", "same", "causal"))
     return Meaning(policy={"padding": text}, arguments={"in_channels": in_channels})
 
 
 def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read what ``padding`` and ``output_padding`` cut, and the input channels as `meaning`."""
-    read, more = meaning(arguments), arguments["output_padding"]
+    in_channels, more = _channels(arguments), arguments["output_padding"]
     more = None if more is None else size("output_padding", more)
-    return attrs.evolve(read, policy=cut_by_word(ANY_BACKEND, read.policy["padding"], more).policy)
+    read = cut_by_word(ANY_BACKEND, _name(arguments, ("valid", "same")), more)
+    return attrs.evolve(read, arguments={"in_channels": in_channels})
+
+
+def _name(arguments: Mapping[str, Value], allowed: tuple[str, ...]) -> str:
+    """Return the name in ``padding``, in lower case."""
+    padding = literal("padding", arguments["padding"], "it decides the padding")
+    return word("padding", padding.lower() if isinstance(padding, str) else padding, allowed)
 
 
 def _channels(arguments: Mapping[str, Value]) -> Value:
