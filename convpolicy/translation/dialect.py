@@ -15,19 +15,17 @@ from convpolicy.parts.part import Part
 from convpolicy.translation.initializer_words import Named
 from convpolicy.translation.meaning import Meaning, both_sides
 from convpolicy.translation.paddings import Padding
-from convpolicy.translation.reading import Request
+from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, Request
 from convpolicy.translation.surroundings import Surroundings
 from convpolicy.translation.values import Value
-
-CONV = "Conv1d"  # the kind of layer that dialects read and write
 
 
 @attrs.frozen(kw_only=True)
 class SourceClass:
     """A layer class of a framework whose calls can be read.
 
-    *Common names* are the parameters of `cp.Conv1d`, and ``weight_init``, ``bias_init``, ``dtype``, ``device``, ``activation`` and
-    ``data_format``.
+    *Common names* are the parameters of `cp.Conv1d` and `cp.ConvTranspose1d`, and ``weight_init``, ``bias_init``, ``dtype``, ``device``,
+    ``activation`` and ``data_format``.
 
     Args:
         title: dotted name of the class as users write it, such as ``"mylib.nn.Conv1d"``.
@@ -40,8 +38,9 @@ class SourceClass:
         left_out: mapping from a parameter to the reason why the translation drops it. A comment contains the reason.
         refused: mapping from a parameter to the reason why it cannot be translated. Such a parameter changes the outputs. Its default
             value is allowed.
-        policy: arguments of `Policy.evolve` that change the dialect's policy for this class.
-        layer: kind of layer.
+        policy: arguments of `Policy.evolve` that change the dialect's policy for this class; for a transposed convolution they change
+            the transposed half.
+        layer: kind of layer, `CONV` or `CONV_TRANSPOSE`.
     """
 
     title: str
@@ -54,6 +53,11 @@ class SourceClass:
     refused: Mapping[str, str] = attrs.field(factory=dict)
     policy: Mapping[str, Any] = attrs.field(factory=dict)
     layer: str = CONV
+
+    @property
+    def transposed(self) -> bool:
+        """True for a transposed convolution."""
+        return self.layer == CONV_TRANSPOSE
 
     @property
     def says_channels(self) -> bool:
@@ -99,9 +103,9 @@ class TargetClass:
         sizes: template of the positional arguments, with common names in braces.
         names: mapping from the common name of a keyword argument to its name in the framework. A missing argument keeps its default.
             List ``weight_init``, ``bias_init`` and ``activation`` only if the class has such an argument.
-        padding: function ``(request) -> Padding`` that describes how the layer pads.
+        padding: function ``(request) -> Padding`` that describes how the layer pads; for a transposed convolution, what it cuts.
         extra: code of arguments that every call needs.
-        layer: kind of layer.
+        layer: kind of layer, `CONV` or `CONV_TRANSPOSE`.
     """
 
     code: str
