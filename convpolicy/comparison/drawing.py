@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from convpolicy.arithmetic import SIDES, integer
-from convpolicy.comparison.lines import EDGE, TAP, ZERO, drawn, label
+from convpolicy.comparison.lines import EDGE, ZERO, drawn, label
 from convpolicy.comparison.transposed_drawing import axis, reached, remarks
 from convpolicy.core.plan import Plan, values_text
 from convpolicy.core.transposed_plan import TransposedPlan
