@@ -8,7 +8,7 @@ from convpolicy.core.resolution import OUTPUT_PADDING, with_output_padding
 from convpolicy.core.transposed_plan import MODES, TransposedPlan
 from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Target
-from convpolicy.diagnosis.windows import MOST_SHIFTS, padded
+from convpolicy.diagnosis.windows import MOST_SHIFTS, in_code, padded
 
 
 def _plan(now: Computation) -> TransposedPlan:
@@ -103,7 +103,7 @@ def other_kind(now: Computation, other: Computation) -> Change:
     sizes = [str(size) for size in (spec.in_channels, spec.out_channels, spec.kernel_size)]
     options = [f"{name}={getattr(spec, name)}" for name in ("stride", "dilation", "groups") if getattr(spec, name) != 1]
     cuts = (other.plan.left, other.plan.right)
-    options += [f"padding={cuts}"] * any(cuts) + [f"padding_mode={policy.padding_mode.name!r}"] * (other.plan.mode != MODES[0])
+    options += [f"padding={cuts}"] * any(cuts) + [f"padding_mode={in_code(policy.padding_mode)}"] * (other.plan.mode != MODES[0])
     names = [("Conv1d", "ConvTranspose1d")[capture.spec.transposed] for capture in (other.capture, now.capture)]
     bias = ", bias=False" if other.capture.bias is None else ""
     values = "weight" if other.capture.bias is None else "weight and bias"

@@ -139,12 +139,13 @@ def padding_modes(now: Computation, other: Computation | None, target: Target) -
         choices += [Choice(name, overflow=overflow) for overflow in OVERFLOW] if wide else [Choice(name)]
     for choice in dict.fromkeys(choices):
         if choice != policy.padding_mode:
-            text = f"padding_mode={_text(choice)} instead of {_text(policy.padding_mode)}"
+            text = f"padding_mode={in_code(choice)} instead of {in_code(policy.padding_mode)}"
             yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))
     yield from _constants(now, target)
 
 
-def _text(choice: Choice) -> str:
+def in_code(choice: Choice) -> str:
+    """Return a padding mode as a caller writes it: its name, or the Choice if it has parameters."""
     return repr(choice) if choice.params else repr(choice.name)
 
 
@@ -162,5 +163,5 @@ def _constants(now: Computation, target: Target) -> Candidates:
     fitted = float(((grid.of(target.output) - zero) * slope).sum() / (slope**2).sum())
     for value in dict.fromkeys((float(f"{fitted:.4g}"), float(np.float32(fitted)))):
         choice = Choice("constant", value=value)
-        text = f"padding_mode={_text(choice)} instead of {_text(policy.padding_mode)}"
+        text = f"padding_mode={in_code(choice)} instead of {in_code(policy.padding_mode)}"
         yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))
