@@ -104,6 +104,7 @@ def convpolicy_backends() -> list[Backend]:
         backend(
             "torch",
             f"{ROOM}.layer",
+            build_transposed=lazy(f"{ROOM}.layer", "build_transposed"),
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
