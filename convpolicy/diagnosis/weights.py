@@ -244,7 +244,8 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
     capture, spec, plan = now.capture, now.capture.spec, now.plan
     each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
     outputs, unknowns = len(now.data) * plan.length_out, per * spec.kernel_size + 1
-    rows = min(outputs, ROWS * unknowns)
+    phases = spec.stride if spec.transposed else 1  # each tap is read in one phase of the stride only
+    rows = min(outputs, ROWS * unknowns * phases)
     if plan.length_out != target.output.shape[2] or rows < 2 * unknowns or rows * unknowns**2 * spec.groups > MOST_PRODUCTS:
         return
     # not at equal distances, which could miss phases of the stride of a transposed convolution

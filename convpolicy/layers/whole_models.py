@@ -92,7 +92,7 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
             continue
         layers[path] = built
         report.append(Ported(path, name, wrapper=wrapper))
-        parameters |= renamed(convolution, captured, to)
+        parameters |= renamed(convolution, captured, to, built)
         origins[path] = attrs.evolve(convolution, module=None)
     return PortedModel(layers, tuple(report), parameters, origins)
 
@@ -233,12 +233,11 @@ def walk(
     return inside("", model, ())
 
 
-def renamed(convolution: Convolution, captured: Capture, to: str) -> dict[str, Renamed]:
-    """Map each parameter name of a ported module to its `Renamed`."""
+def renamed(convolution: Convolution, captured: Capture, to: str, built: Any) -> dict[str, Renamed]:
+    """Map each parameter name of a ported module to its `Renamed`; ``built`` is the new layer."""
     transposed = captured.spec.transposed
-    source, target = _layout_of(captured.backend, transposed), _layout_of(to, transposed)
-    if convolution.layout:
-        source = registry.current().get("layout", convolution.layout)
+    source = _layout_of(captured.backend, transposed, convolution.layout)
+    target = _layout_of(to, transposed, next((row.layout for row in listed_in(built) or ()), ""))
     prefix = f"{convolution.path}{convolution.separator}" if convolution.path else ""
     names = {}
     learned = LayerRequest(captured.spec, captured.policy).learned()
@@ -252,7 +251,8 @@ def renamed(convolution: Convolution, captured: Capture, to: str) -> dict[str, R
     return names
 
 
-def _layout_of(backend: str, transposed: bool) -> Layout:
+def _layout_of(backend: str, transposed: bool, listed: str) -> Layout:
+    """Return the layout of a weight: the listed one, or that of the backend if ``listed`` is empty."""
     part: Backend = registry.current().get("backend", backend)
-    layout: Layout = registry.current().get("layout", part.transposed_layout if transposed else part.layout)
+    layout: Layout = registry.current().get("layout", listed or (part.transposed_layout if transposed else part.layout))
     return layout
