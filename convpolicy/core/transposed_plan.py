@@ -139,11 +139,10 @@ class TransposedPlan:
                 if first < last:
                     out[..., first - start : last - start] += full[..., first:last]
             return out
+        if any(self.appended):  # first, since one side may cut more than the full result
+            full = np.pad(full, [(0, 0)] * (full.ndim - 1) + [self.appended])
         first, last = self.cut
-        kept = full[..., first : full.shape[-1] - last]
-        if not any(self.appended):
-            return kept
-        return np.pad(kept, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        return full[..., first : full.shape[-1] - last]
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""
