@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from helpers.checkpoints import random_tensor, written
@@ -81,7 +83,9 @@ def expected(name, value, reverse):
 def check(way, tmp_path, target):
     """Convert the model in one way and compare every tensor; the report says what was turned around."""
     made = model()
-    done = cp.convert(written(tmp_path / "a.safetensors", made), tmp_path / "b.safetensors", source="torch", target=target, **WAYS[way])
+    done = cp.convert(
+        written(tmp_path / "a.safetensors", made), tmp_path / "b.safetensors", source="torch", target=target, **WAYS[way]
+    )
     found = load_file(tmp_path / "b.safetensors")
     assert len(found) == len(made)
     names = {"conv.weight": "conv.kernel", "ups.0.weight": "ups.0.kernel", "ups.1.weight": "ups.1.kernel"}
@@ -143,7 +147,9 @@ def test_between_two_reversed_layouts_and_folded(tmp_path):
 
 def test_an_unreversed_kernel_is_noticed(tmp_path, monkeypatch):
     """The comparison above fails where only the axes of two layouts count, as it once was."""
-    monkeypatch.setattr(rows, "_moved", lambda move, array: array.transpose([move.source.axes.index(a) for a in move.target.axes]))
+    monkeypatch.setattr(
+        rows, "_moved", lambda move, array: array.transpose([move.source.axes.index(a) for a in move.target.axes])
+    )
     with pytest.raises(AssertionError):
         check("layers", tmp_path, "tide")
 
@@ -154,19 +160,24 @@ def test_an_unreversed_kernel_is_noticed(tmp_path, monkeypatch):
 def guessed(tmp_path, made, target="tide", source="torch"):
     """Convert by a guess and return the report and the tensors."""
     both = {"certain.conv.weight": random_tensor(9, (6, 4, 5)), "certain.conv.bias": random_tensor(9, (6,))} | made
-    done = cp.convert(written(tmp_path / "a.safetensors", both), tmp_path / "b.safetensors", source=source, target=target, guess=True)
+    done = cp.convert(
+        written(tmp_path / "a.safetensors", both), tmp_path / "b.safetensors", source=source, target=target, guess=True
+    )
     return done, load_file(tmp_path / "b.safetensors")
 
 
 @pytest.mark.parametrize(
-    "name", ["decoder.3.convtr.convtr", "convtr1", "conv_tr", "tconv", "net.trans_conv.2", "conv_trans", "up_conv", "deconv1", "convT"]
+    "name",
+    ["decoder.3.convtr.convtr", "convtr1", "conv_tr", "tconv", "net.trans_conv.2", "conv_trans", "up_conv", "deconv1", "convT"],
 )
 def test_names_of_transposed_convolutions_are_copied(name, tmp_path):
     """EnCodec's `convtr` and others are not taken for a Conv1d, also where the numbers of channels fit; a note says why."""
     weight = random_tensor(0, (6, 6, 4))
     done, found = guessed(tmp_path, {f"{name}.weight": weight, f"{name}.bias": random_tensor(1, (6,))})
     assert np.array_equal(found[f"{name}.weight"], weight)
-    assert any(f"'{name}.weight' is copied unchanged: its name says that it belongs to a transposed" in note for note in done.notes)
+    assert any(
+        f"'{name}.weight' is copied unchanged: its name says that it belongs to a transposed" in note for note in done.notes
+    )
 
 
 @pytest.mark.parametrize("name", ["firstconv", "conv_true", "nextconv2", "conv_trunk", "conv.to"])
@@ -203,7 +214,9 @@ def test_a_guess_that_may_be_wrong_is_named(case, tmp_path):
 def test_a_layout_of_transposed_weights_as_the_source(tmp_path):
     """The user says that all weights are transposed: they are moved, and a name with `transpose` speaks for it."""
     made = {"conv_transpose.weight": random_tensor(0, (6, 3, 4)), "conv_transpose.bias": random_tensor(1, (3,))}
-    cp.convert(written(tmp_path / "a.safetensors", made), tmp_path / "b.safetensors", source="IOW", target="KIO-reversed", guess=True)
+    cp.convert(
+        written(tmp_path / "a.safetensors", made), tmp_path / "b.safetensors", source="IOW", target="KIO-reversed", guess=True
+    )
     found = load_file(tmp_path / "b.safetensors")
     assert np.array_equal(found["conv_transpose.kernel"], expected("ups", made["conv_transpose.weight"], True))
 
@@ -212,7 +225,7 @@ def test_a_class_in_the_path_decides(tmp_path, register):
     """A file format whose paths have the class of the layer: a transposed one is moved by its own layout, or refused."""
     names = cp.conversion.ParameterNames(classes={"conv_transpose": "KIO-reversed"})
     tide_format = cp.conversion.FileFormat(".tide", cp.conversion.NpzReader, cp.conversion.NpzWriter, names=names)
-    register(tide_format)
+    register(tide_format, name="paths")
     made = {"layers.conv_transpose_1.kernel": random_tensor(0, (4, 6, 3)), "layers.conv_transpose_1.bias": random_tensor(1, (3,))}
     with (tmp_path / "a.tide").open("wb") as file:
         np.savez(file, **made)
@@ -220,7 +233,9 @@ def test_a_class_in_the_path_decides(tmp_path, register):
     found = load_file(tmp_path / "b.safetensors")
     weight = made["layers.conv_transpose_1.kernel"].transpose(1, 2, 0)[:, :, ::-1]
     assert np.array_equal(found["layers.conv_transpose_1.weight"], weight)
-    with pytest.raises(cp.InvalidValueError, match="its path names 'conv_transpose', and without has no layout of weights of transposed"):
+    with pytest.raises(
+        cp.InvalidValueError, match="its path names 'conv_transpose', and without has no layout of weights of transposed"
+    ):
         cp.convert(tmp_path / "a.tide", tmp_path / "c.safetensors", source="tide", target="without", guess=True)
 
 
@@ -262,11 +277,11 @@ REFUSED = {
     "a word": ({"target": "tide", "mapping": {"ups.0.weight": {"transposed": "yes"}}}, "mapping 'ups.0.weight': transposed must be true or false, got 'yes'"),
     "no weight": ({"target": "tide", "transposed": ["*.bias"]}, "transposed has '*.bias', which matches no remaining tensor"),
     "not patterns": ({"target": "tide", "transposed": 3}, "transposed must be patterns of names, got 3"),
-    "not text": ({"target": "tide", "transposed": [3]}, r"transposed must be patterns of names, got \[3\]"),
+    "not text": ({"target": "tide", "transposed": [3]}, "transposed must be patterns of names, got [3]"),
     "two axes": ({"target": "tide", "mapping": {"conv.bias": "IOW"}}, "'conv.bias' cannot be a ConvTranspose1d weight in the layout IOW"),
     "another kind of layer": (
         {"target": "tide", "layers": {"ups.0": cp.Conv1d(6, 3, 4, seed=0)}},
-        r"layers has 'ups.0' with a weight of shape \(3, 6, 4\) as OIW, but 'ups.0.weight' has shape \(6, 3, 4\)",
+        "layers has 'ups.0' with a weight of shape (3, 6, 4) as OIW, but 'ups.0.weight' has shape (6, 3, 4)",
     ),
 }  # fmt: skip
 
@@ -276,6 +291,6 @@ def test_refused(case, tmp_path):
     """One sentence, and no output."""
     words, sentence = REFUSED[case]
     source = written(tmp_path / "a.safetensors", model())
-    with pytest.raises(cp.ConvPolicyError, match=sentence.replace("*", r"\*").replace(r"\[", "[").replace("[3]", r"\[3\]")):
+    with pytest.raises(cp.ConvPolicyError, match=re.escape(sentence)):
         cp.convert(source, tmp_path / "b.safetensors", source="torch", **words)
     assert not (tmp_path / "b.safetensors").exists()
