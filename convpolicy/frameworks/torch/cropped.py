@@ -88,12 +88,15 @@ class CroppedConvTranspose1d(RuledConvTranspose1d):
         else:
             self._checked(data)
             spec = request.spec
-            plan = request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length, output_size=size)
+            policy: Any = request.policy
+            plan = policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length, output_size=size)
             cuts = plan.left, plan.right
         return self._crops.full.run(data, weight, bias, cuts)
 
     def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return self._crops.full.run(data, weight, bias, self._crops.counts(data.shape[-1]))
+        cuts = self._crops.counts(data.shape[-1])
+        torch._check(self._crops.full.steps(data.shape[-1], cuts).length_out > 0)  # type: ignore[no-untyped-call]
+        return self._crops.full.run(data, weight, bias, cuts)
 
     def __prepare_scriptable__(self) -> nn.ConvTranspose1d:
         policy = self.policy

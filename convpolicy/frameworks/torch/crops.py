@@ -83,14 +83,15 @@ def lengthened(data: Tensor, steps: Steps) -> Tensor:
 
 
 def _largest(a: Any, b: Any) -> Any:
-    return max(a, b) if isinstance(a, int) else torch.sym_max(a, b)
+    return max(a, b) if isinstance(a, int) else torch.sym_max(a, b)  # type: ignore[no-untyped-call]
 
 
 def _wrapped(full: Tensor, left: Any, length_out: Any) -> Tensor:
     """Add every sample ``p`` of a full result to the output ``(p - left) % length_out``."""
     lead = -left % length_out
     trail = -(full.shape[-1] + lead) % length_out
-    return F.pad(full, (lead, trail)).unflatten(-1, (-1, length_out)).sum(-2)
+    turns = F.pad(full, (lead, trail))
+    return turns.reshape(*turns.shape[:-1], -1, length_out).sum(-2)
 
 
 class Crops:

@@ -97,7 +97,8 @@ def _built(native: type[Layer], request: LayerRequest, stream: Stream | None, de
         raise InvalidValueError("seed must be None on device 'meta', which has no values, got one; set the seed after to_empty.")
     kind, arguments = recipe(request, processor.current())
     if kind is not None:
-        return normalised(kind(request, arguments, stream, device), request.policy.weight_norm)
+        own: Layer = kind(request, arguments, stream, device)
+        return normalised(own, request.policy.weight_norm)
     is_native = has_native_init(request) and request.policy.weight_norm is None
     if stream is None and is_native:
         return native(**arguments, device=device)

@@ -30,13 +30,9 @@ class Ruled(nn.Module):
     A subclass also derives from ``native``, the class of torch.
     """
 
-    __jit_ignored_attributes__ = (
-        "convolution",
-        "padder",
-        "policy",
-        "_fusable",
-    )  # otherwise torch.jit.trace evaluates these properties
-    native: ClassVar[type[nn.Conv1d] | type[nn.ConvTranspose1d]]
+    # otherwise torch.jit.trace evaluates these properties
+    __jit_ignored_attributes__: tuple[str, ...] = ("convolution", "padder", "policy", "_fusable")
+    native: ClassVar[type[Any]]  # nn.Conv1d or nn.ConvTranspose1d
     weight: Tensor
     bias: Tensor | None
     in_channels: int
@@ -107,6 +103,35 @@ class Ruled(nn.Module):
             )
         return plain.train(self.training)
 
+    def _conv_forward(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if isinstance(input, Proxy):
+            node: Tensor = self._symbolic(input)
+            return node
+        if type(weight) not in PLAIN or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            return self._traced(input, weight, bias)
+        gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
+        key = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
+        way = self._ways.get(key)
+        if way is None:
+            self._checked(input)
+            way = self._remember(key, self._request.plan(input.shape[-1]), input.dim() == 3 and input.numel() > 0)
+        return way[0](input, weight, bias, way[1])
+
+    def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute where the length may be symbolic, under torch.compile or a trace, or with weights of another tensor class."""
+        way = self._way_of_traces(data, weight)
+        if way is None:
+            return self._own(data, weight, bias)
+        return way[0](data, weight, bias, way[1])
+
+    def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute with torch's own functions only, for a length that may be symbolic."""
+        raise NotImplementedError
+
+    def _symbolic(self, data: Proxy) -> Any:
+        """Add this layer to a torch.fx graph as a call of `convolution`."""
+        return call_module(data, self, "convolution", data)
+
     def _remember(self, key: Any, plan: Any, is_plain: bool) -> tuple[Lowered, Work]:
         shape, dtype, gradients, is_cpu, autocast, *_ = key
         request = self._request
@@ -167,7 +192,7 @@ class Ruled(nn.Module):
 class RuledConv1d(Ruled, nn.Conv1d):
     """A ``torch.nn.Conv1d`` that selects an implementation once for every input shape."""
 
-    __jit_ignored_attributes__ = (*Ruled.__jit_ignored_attributes__, "uncut")
+    __jit_ignored_attributes__: tuple[str, ...] = (*Ruled.__jit_ignored_attributes__, "uncut")
     native = nn.Conv1d
 
     @property
@@ -179,10 +204,6 @@ class RuledConv1d(Ruled, nn.Conv1d):
         plain: nn.Conv1d = self._plain(padding=self.padding, padding_mode=self.padding_mode)
         return plain
 
-    def _symbolic(self, data: Proxy) -> Any:
-        """Add this layer to a torch.fx graph as a call of a ``torch.nn.Conv1d``."""
-        return call_module(data, self, "convolution", data)
-
     def forward(self, input: Tensor) -> Tensor:
         """Convolve an input (batch, in_channels, length) or (in_channels, length)."""
         parameters = self._parameters  # avoids nn.Module.__getattr__, which is as slow as the rest of this lookup
@@ -191,27 +212,9 @@ class RuledConv1d(Ruled, nn.Conv1d):
             return self._conv_forward(input, weight, parameters["bias"])
         return self._conv_forward(input, self.weight, self.bias)
 
-    def _conv_forward(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if isinstance(input, Proxy):
-            node: Tensor = self._symbolic(input)
-            return node
-        if type(weight) not in PLAIN or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-            return self._traced(input, weight, bias)
-        gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
-        key = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
-        way = self._ways.get(key)
-        if way is None:
-            self._checked(input)
-            way = self._remember(key, self._request.plan(input.shape[-1]), input.dim() == 3 and input.numel() > 0)
-        return way[0](input, weight, bias, way[1])
-
-    def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve where the length may be symbolic, under torch.compile or a trace, or with weights of another tensor class."""
-        way = self._way_of_traces(data, weight)
-        if way is None:
-            output: Tensor = nn.Conv1d._conv_forward(self, data, weight, bias)
-            return output
-        return way[0](data, weight, bias, way[1])
+    def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        output: Tensor = nn.Conv1d._conv_forward(self, data, weight, bias)
+        return output
 
     def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
         """Pad as torch's own layer pads."""

@@ -9,7 +9,8 @@ from convpolicy.layers.backend import LayerRequest
 def cuts_full(request: LayerRequest) -> bool:
     """Return True for the crop rule of code that cuts the full result, where an exact layer does the same."""
     rule, _ = request.policy.part("padding")
-    return bool(rule.cuts_full) and request.execution == "exact" and request.static_pads() != (0, 0)
+    cuts = request.static_pads()
+    return bool(rule.cuts_full) and request.execution == "exact" and (cuts is None or max(cuts) > 0)
 
 
 def native_crop(request: LayerRequest) -> tuple[int, int] | None:
