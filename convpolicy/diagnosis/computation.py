@@ -19,6 +19,7 @@ from convpolicy.reference import UNDERFLOW_STEP, UNIT_ROUNDOFF, tolerance
 
 # Sums of these dtypes are computed in float32. Some frameworks round once, others before and after adding the bias.
 SUMMED_IN_FLOAT32 = ("float16", "bfloat16")
+MOST_ROUNDED = {dtype: int(1 / UNIT_ROUNDOFF[dtype]) - 2 for dtype in SUMMED_IN_FLOAT32}  # terms up to which there is a bound
 ACTIVATION_ROUNDOFFS = 16  # rounding errors of an activation, in unit roundoffs, exp, tanh and erf included
 BLOCK = 1 << 22  # numbers gathered at a time
 
@@ -39,13 +40,17 @@ class Grid:
 
 @attrs.frozen(eq=False)
 class Values:
-    """Outputs at a `Grid`, float64, with the sums of magnitudes from which their rounding bound is computed."""
+    """Outputs at a `Grid`, float64, with the sums of magnitudes from which their rounding bound is computed.
+
+    ``overlaps`` is the largest number of taps of a transposed convolution that reach one output, and 0 for a convolution.
+    """
 
     summed: Doubles
     magnitude: Doubles
     bias: Doubles
     terms: int
     activation: Activation | None = None
+    overlaps: int = 0
 
     @property
     def output(self) -> Doubles:
@@ -66,7 +71,10 @@ class Values:
         if dtype not in SUMMED_IN_FLOAT32:
             bounded: Doubles = tolerance(dtype, self.terms, self.magnitude)
             return bounded
-        summed = tolerance("float32", self.terms, self.magnitude)
+        summed: Doubles = tolerance("float32", self.terms, self.magnitude)
+        if self.overlaps:  # some frameworks round the sum of each tap, and add these one by one
+            narrow: Doubles = tolerance(dtype, min(self.overlaps + 1, MOST_ROUNDED[dtype]), self.magnitude + summed)
+            return summed + narrow
         largest = np.abs(self.summed) + np.abs(self.bias)[:, None] + summed
         rounded: Doubles = summed + 2 * (UNIT_ROUNDOFF[dtype] * largest + UNDERFLOW_STEP[dtype])
         return rounded
@@ -143,25 +151,23 @@ class Computation:
                 total[:, mine] = np.tensordot(x, w, ((1, 3), (1, 2))).transpose(0, 2, 1)
         bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
         bias = bias[grid.channels]
-        taps = plan.kernel_size
-        if isinstance(plan, TransposedPlan):  # most taps reach no sample
-            taps = int((index >= 0).sum(1).max(initial=0))
-        terms = per * taps + 1
-        return Values(output + bias[:, None], magnitude + np.abs(bias)[:, None], bias, terms, self.activation)
+        overlaps = int((index >= 0).sum(1).max(initial=1)) if isinstance(plan, TransposedPlan) else 0
+        terms = per * (overlaps or plan.kernel_size) + 1
+        return Values(output + bias[:, None], magnitude + np.abs(bias)[:, None], bias, terms, self.activation, overlaps)
 
     def full(self) -> Values:
         """Compute every output, block by block."""
         grid = self.everywhere()
         output = np.empty((len(grid.items), len(grid.channels), len(grid.positions)))
         magnitude = np.empty_like(output)
-        values, terms = None, 0
+        values, terms, overlaps = None, 0, 0
         for part in self.blocks(grid):
             values = self.at(part)
-            terms = max(terms, values.terms)
+            terms, overlaps = max(terms, values.terms), max(overlaps, values.overlaps)
             place = np.ix_(part.items, part.channels, part.positions)
             output[place], magnitude[place] = values.summed, values.magnitude
         assert values is not None
-        return attrs.evolve(values, summed=output, magnitude=magnitude, terms=terms)
+        return attrs.evolve(values, summed=output, magnitude=magnitude, terms=terms, overlaps=overlaps)
 
     def blocks(self, grid: Grid) -> Iterator[Grid]:
         """Split a grid into blocks of limited memory."""
