@@ -16,7 +16,14 @@ from convpolicy.frameworks.flax.padding import FlaxPadding, planned
 from convpolicy.frameworks.flax.values import transposes_kernel
 from convpolicy.layers.backend import LayerRequest
 
-NAMES = {"SAME": "same_upper", "VALID": "at_least_stride"}  # Flax's name -> its crop rule
+# Flax's name -> its crop rule; the names that start with lax_ refuse strides
+NAMES = {
+    "SAME": "same_upper",
+    "VALID": "at_least_stride",
+    "same": "lax_same",
+    "SAME_LOWER": "lax_same_lower",
+    "valid": "lax_valid",
+}
 CIRCULAR_SIDES = {False: "right", True: "left"}  # transpose_kernel -> side on which CIRCULAR cuts the extra sample
 
 
@@ -92,6 +99,7 @@ def _wrapped(plan: TransposedPlan, full: Any) -> Any:
     """Add what is cut from a full result (batch, full_length, out) to the other end."""
     period = plan.length_out
     before = -plan.left % period
-    after = -(before + plan.full_length) % period
-    turns = jnp.pad(full, ((0, 0), (before, after), (0, 0)))
-    return turns.reshape(full.shape[0], -1, period, full.shape[-1]).sum(axis=1)
+    turns = -(-(before + plan.full_length) // period)
+    after = turns * period - before - plan.full_length
+    padded = jnp.pad(full, ((0, 0), (before, after), (0, 0)))
+    return padded.reshape(full.shape[0], turns, period, full.shape[-1]).sum(axis=1)

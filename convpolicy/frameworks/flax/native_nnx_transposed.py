@@ -12,18 +12,16 @@ from flax import nnx
 
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.flax.native_nnx import _rngs, give, parameters, run, seed, version
-from convpolicy.parts.choice import Choice
 
-PADDINGS = tuple(Choice("lax_pads", left=left, right=right) for left, right in ((0, 0), (2, 2), (2, 1), (-1, 3)))
+PADDINGS = tuple({"name": "lax_pads", "left": left, "right": right} for left, right in ((0, 0), (2, 2), (2, 1), (-1, 3)))
 __all__ = ["PADDINGS", "build", "give", "parameters", "run", "seed", "version"]
 
 
 def flax_arguments(spec: ConvSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sizes and the arguments under Flax's names, with the pads of `PADDINGS` as a list of pairs."""
     renamed = {"use_bias" if name == "bias" else name: value for name, value in arguments.items()}
-    if isinstance(padding := renamed.get("padding"), Choice):
-        pads = dict(padding.params)
-        renamed["padding"] = [(pads["left"], pads["right"])]
+    if isinstance(padding := renamed.get("padding"), Mapping):
+        renamed["padding"] = [(padding["left"], padding["right"])]
     return {"kernel_size": (spec.kernel_size,), "strides": (spec.stride,), "kernel_dilation": (spec.dilation,), **renamed}
 
 
