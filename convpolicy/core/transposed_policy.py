@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 
 from convpolicy.arithmetic import integer
 from convpolicy.core.layer_policy import LayerPolicy
@@ -60,9 +60,8 @@ class TransposedPolicy(LayerPolicy):
 
         If the crop rule of the policy has a parameter ``padding``, an int for ``padding`` sets this parameter.
         """
-        padding = changes.get("padding")
-        if isinstance(padding, Integral) and not isinstance(padding, bool) and PADDING in self.part(PADDING)[0].params:
-            changes[PADDING] = Choice(self.padding.name, **{**dict(self.padding.params), PADDING: int(padding)})
+        if isinstance(changes.get(PADDING), (int, np.integer)) and PADDING in self.part(PADDING)[0].params:
+            changes[PADDING] = Choice(self.padding.name, **{**dict(self.padding.params), PADDING: changes[PADDING]})
         return super().evolve(**changes)
 
     def plan(

@@ -74,7 +74,9 @@ def convpolicy_policies() -> list[Policy]:
 @hookimpl
 def convpolicy_crop_rules() -> list[CropRule]:
     """Return the crop rule ``mlx_explicit``."""
-    return [CropRule("mlx_explicit", mlx_explicit, params={name: Param(0, kind="offset") for name in ("padding", "output_padding")})]
+    return [
+        CropRule("mlx_explicit", mlx_explicit, params={name: Param(0, kind="offset") for name in ("padding", "output_padding")})
+    ]
 
 
 @hookimpl

@@ -95,4 +95,7 @@ def gradients(layer: Layer, data: Any, upstream: Any) -> dict[str, Any]:
         _outputs, products = mx.vjp(call, [as_mlx(data, layer), *weights_before.values()], [as_mlx(upstream, layer)])
     finally:
         layer.update(weights_before)
-    return {"input": cp.layouts()["NWC"].to_ncw(as_numpy(products[0])), **unpacked(layout_of(layer), dict(zip(names, products[1:])))}
+    return {
+        "input": cp.layouts()["NWC"].to_ncw(as_numpy(products[0])),
+        **unpacked(layout_of(layer), dict(zip(names, products[1:]))),
+    }

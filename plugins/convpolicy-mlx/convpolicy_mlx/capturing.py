@@ -8,7 +8,7 @@ import mlx.core as mx
 from mlx import nn
 
 import convpolicy as cp
-from convpolicy import Capture, Choice, ConvPolicyError, ConvSpec, LayerRequest, Policy, TransposedPolicy
+from convpolicy import Capture, Choice, ConvPolicyError, ConvSpec, LayerRequest
 from convpolicy.layers.backend import LEARNED
 from convpolicy.layers.capture import refuse, with_learned
 from convpolicy_mlx.arrays import DTYPES, PARAMETERS, Layer, layout_of, unpacked
@@ -65,17 +65,21 @@ def _transposed(layer: nn.ConvTranspose1d) -> Capture:
     sizes = spec.kernel_size, spec.stride, spec.dilation
     left, right = mlx_explicit(*sizes, None, padding=layer.padding, output_padding=layer.output_padding)
     policy = cp.policy("mlx").half().evolve(padding=Choice("explicit", left=left, right=right))
-    if left == layer.padding and 0 < layer.output_padding < max(spec.stride, spec.dilation) and right == left - layer.output_padding:
+    if (
+        left == layer.padding
+        and 0 < layer.output_padding < max(spec.stride, spec.dilation)
+        and right == left - layer.output_padding
+    ):
         policy = policy.evolve(padding=Choice("explicit", left=left, right=left, output_padding=layer.output_padding))
     return _captured(layer, spec, policy, dtype)
 
 
-def _captured(layer: Layer, spec: ConvSpec, policy: Policy | TransposedPolicy, dtype: str) -> Capture:
+def _captured(layer: Layer, spec: ConvSpec, policy: Any, dtype: str) -> Capture:
     weights = unpacked(layout_of(layer), layer)
     return Capture(spec, policy.evolve(bias="bias" in layer), weights["weight"], weights["bias"], dtype)
 
 
-def _request(layer: Layer, own_class: type, spec: ConvSpec) -> LayerRequest | None:
+def _request(layer: Layer, own_class: Any, spec: ConvSpec) -> LayerRequest | None:
     """Return the request of a layer that this backend built as a subclass, or None for MLX's own layer."""
     if not isinstance(layer, own_class):
         return None

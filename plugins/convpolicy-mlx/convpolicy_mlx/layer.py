@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from convpolicy import Arithmetic, Choice, InvalidValueError, LayerRequest, Plan, Policy, Side, Stream
+from convpolicy import Arithmetic, Choice, InvalidValueError, LayerRequest, Plan, Side, Stream
 from convpolicy_mlx.arrays import DTYPES, Layer, assign
 from convpolicy_mlx.random import MlxStream
 
@@ -48,13 +48,14 @@ class PaddedConv1d(nn.Conv1d):
             self.padding_value = mx.array(initial, mx.float32)
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> Any:
         """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
         """Return the padding plan for an input of ``length`` samples."""
-        return self._request.plan(length)
+        plan: Plan = self._request.plan(length)
+        return plan
 
     def __call__(self, x: Any) -> Any:
         """Convolve an input (batch, length, channels).

@@ -23,6 +23,4 @@ def build(spec: ConvSpec, words: Mapping[str, Any]) -> Any:
     """
     if spec.groups > 1:
         raise ValueError(f"mlx.nn.ConvTranspose1d has no groups, got groups={spec.groups}.")
-    return nn.ConvTranspose1d(
-        spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, **words
-    )
+    return nn.ConvTranspose1d(spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, **words)

@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
-from convpolicy import InvalidValueError, LayerRequest, Stream, TransposedPlan, TransposedPolicy
+from convpolicy import InvalidValueError, LayerRequest, Stream, TransposedPlan
 from convpolicy_mlx.arrays import DTYPES
 from convpolicy_mlx.layer import ZEROS, filled
 
@@ -45,7 +45,7 @@ class CroppedConvTranspose1d(nn.ConvTranspose1d):
         self._request = request
 
     @property
-    def policy(self) -> TransposedPolicy:
+    def policy(self) -> Any:
         """The policy that the layer follows."""
         return self._request.policy
 

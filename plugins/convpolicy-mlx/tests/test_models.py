@@ -75,7 +75,11 @@ def test_what_is_not_ported_is_reported():
 
 def test_transposed_convolutions_are_ported():
     """An encoder and a decoder: each layer is listed, its weight is (in, out, kernel), and the outputs agree up to rounding."""
-    layers = [nn.Conv1d(3, 4, 5, stride=2, padding=2), nn.ConvTranspose1d(4, 6, 5, 2, 1, 1, 1), nn.ConvTranspose1d(6, 3, 3, bias=False)]
+    layers = [
+        nn.Conv1d(3, 4, 5, stride=2, padding=2),
+        nn.ConvTranspose1d(4, 6, 5, 2, 1, 1, 1),
+        nn.ConvTranspose1d(6, 3, 3, bias=False),
+    ]
     model = nn.Sequential(*layers)
     ported = cp.port_model(model, to="numpy")
     assert list(ported.layers) == ["layers.0", "layers.1", "layers.2"]

@@ -145,7 +145,11 @@ def test_every_crop_is_the_reference(kernel):
         layer = built(kernel, stride, dilation, **options)
         for length in (3, 6):
             try:
-                plan = layer.plan(length) if hasattr(layer, "plan") else cp.capture(layer).policy.plan(kernel, stride, dilation, length=length)
+                plan = (
+                    layer.plan(length)
+                    if hasattr(layer, "plan")
+                    else cp.capture(layer).policy.plan(kernel, stride, dilation, length=length)
+                )
                 if not plan.length_out:
                     continue
             except cp.InvalidValueError:
@@ -166,15 +170,15 @@ def check_gradients(layer, plan, data, upstream):
     magnitude = np.abs(upstream).sum() * max(np.abs(data).max(), np.abs(weights["weight"]).max(), 1)
     bound = TWO_COMPUTATIONS * reference.tolerance("float32", upstream.size + weights["weight"].size, magnitude)
     direction = {"input": random(*data.shape, seed=1), "weight": random(*weights["weight"].shape, seed=1)}
-    for name in direction:
-        assert found[name].shape == direction[name].shape, f"shape of {name}"
-        changed = {"input": data, "weight": weights["weight"]} | {name: direction[name]}
+    for name, value in direction.items():
+        assert found[name].shape == value.shape, f"shape of {name}"
+        changed = {"input": data, "weight": weights["weight"]} | {name: value}
         groups = OUT // weights["weight"].shape[1]
         slope = reference.conv_transpose1d(
             changed["input"], changed["weight"], None, left=plan.left, right=plan.right, mode=plan.mode, stride=plan.stride,
             dilation=plan.dilation, groups=groups,
         ).output  # fmt: skip
-        assert abs((found[name] * direction[name]).sum() - (slope * upstream).sum()) <= bound, name
+        assert abs((found[name] * value).sum() - (slope * upstream).sum()) <= bound, name
     assert np.abs(found["bias"] - upstream.sum((0, 2))).max() <= bound
 
 
@@ -193,11 +197,24 @@ def test_mlxs_own_gradient_is_wrong_where_it_appends_zeros():
 
 def test_which_layers_are_mlxs_own():
     """A plain layer where MLX can cut exactly and its gradient is right, otherwise a subclass."""
-    plain = ({}, {"padding": 2}, {"padding": (3, 0)}, {"padding": "causal"}, {"padding": "same_lower"}, {"padding": 1, "output_padding": 1})
+    plain = (
+        {},
+        {"padding": 2},
+        {"padding": (3, 0)},
+        {"padding": "causal"},
+        {"padding": "same_lower"},
+        {"padding": 1, "output_padding": 1},
+    )
     for options in plain:
         assert type(built(5, 2, **options)) is nn.ConvTranspose1d
     assert type(built(5, 1, padding=(-1, 0))) is nn.ConvTranspose1d
-    for options in ({"output_padding": 1}, {"padding": 5}, {"groups": 2}, {"padding_mode": "circular"}, {"padding": "to_multiple"}):
+    for options in (
+        {"output_padding": 1},
+        {"padding": 5},
+        {"groups": 2},
+        {"padding_mode": "circular"},
+        {"padding": "to_multiple"},
+    ):
         assert type(built(5, 2, **options)).__name__ == "CroppedConvTranspose1d"
 
 

@@ -79,7 +79,9 @@ def read(model: Any, node: str = "") -> ReadConv:
     if spec.transposed:
         policy: Any = _transposed(conv, spec, attributes)
         if chain:
-            raise refused(conv, f"must read the input of the model, got the output of Pad node {chain[-1].name!r}; name another node.")
+            raise refused(
+                conv, f"must read the input of the model, got the output of Pad node {chain[-1].name!r}; name another node."
+            )
     else:
         policy = _policy(spec, attributes)
     if chain:

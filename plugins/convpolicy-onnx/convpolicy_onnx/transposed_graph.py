@@ -11,7 +11,9 @@ from convpolicy_onnx.padding import Array, Nodes, Value, axis_pads
 CIRCULAR = "circular"
 
 
-def nodes_of(request: LayerRequest, cuts: tuple[int, int], weight: Array, bias: Array | None) -> tuple[list[NodeProto], dict[str, Array]]:
+def nodes_of(
+    request: LayerRequest, cuts: tuple[int, int], weight: Array, bias: Array | None
+) -> tuple[list[NodeProto], dict[str, Array]]:
     """Return the nodes that compute ``output`` from ``input``, and their tensors. They accept every length.
 
     Args:

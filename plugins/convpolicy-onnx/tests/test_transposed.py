@@ -73,7 +73,9 @@ def node_model(weight, bias, **attributes):
 def model_of(nodes, tensors):
     """A model of these nodes."""
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("input", nodes[-1].output[0])]
-    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [numpy_helper.from_array(v, name) for name, v in tensors.items()])
+    graph = helper.make_graph(
+        nodes, "g", values[:1], values[1:], [numpy_helper.from_array(v, name) for name, v in tensors.items()]
+    )
     return helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 19)])
 
 
@@ -148,7 +150,7 @@ def test_output_shape_is_onnx_runtimes_own(kernel):
         if more >= stride or (output_padding and output_padding >= stride):
             with pytest.raises(cp.InvalidValueError, match=r"output_(shape|padding) must be below"):
                 layer(data)
-            with pytest.raises(Exception, match="output_shape is inconsistent|output_padding"):
+            with pytest.raises(Exception, match=r"output_shape is inconsistent|output_padding"):
                 run_node(data, weight, None, spec, **attributes)
             continue
         expected = run_node(data, weight, None, spec, **attributes)
