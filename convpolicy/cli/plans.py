@@ -17,7 +17,7 @@ GAP = "    "  # between two drawings side by side
 ROWS = 4  # windows in each of two drawings
 LEGEND = "between | |: the input; outside: padding; ^: what an output reads"
 # what a drawing means; the key is True for transposed convolutions
-LEGENDS = {False: LEGEND, True: "between | |: the output o; x: cut away; 0: only the bias; ^: what a sample reaches"}
+LEGENDS = {False: LEGEND, True: "between | |: the output; x: cut away; ^: what an input sample reaches"}
 
 
 @click.command()
