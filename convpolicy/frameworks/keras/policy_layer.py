@@ -66,7 +66,8 @@ def filled(request: LayerRequest, stream: Stream | None, device: Any, make: Call
             if stream is None and own_initializers is not None
             else request.draw(GlobalStream() if stream is None else stream)
         )
-        initializers = own_initializers or [PolicyInitializer.of(request, role, values[role]) for role in ("weight", "bias")]
+        drawn = values or {}
+        initializers = own_initializers or [PolicyInitializer.of(request, role, drawn[role]) for role in ("weight", "bias")]
         state = random.getstate()  # Keras's random initializers draw a number from it in their constructors
         layer = make(*initializers)
         layer.build((None, None, request.spec.in_channels))

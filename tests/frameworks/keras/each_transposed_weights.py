@@ -115,12 +115,20 @@ def test_where_tensorflow_fails():
 
         with pytest.raises(tf.errors.OpError):
             own(random(2, 5, IN))
-        with pytest.raises(cp.InvalidValueError, match="output_padding=0 fails in TensorFlow for an even effective kernel, got 4|2"):
+        with pytest.raises(
+            cp.InvalidValueError, match="output_padding=0 fails in TensorFlow for an even effective kernel, got 4|2"
+        ):
             cp.ConvTranspose1d(IN, OUT, kernel, stride, "same", 0, **words)
         with pytest.raises(cp.InvalidValueError, match="output_padding=0 fails in TensorFlow"):
             cp.capture(own)
-        other = cp.ConvTranspose1d(IN, OUT, kernel, stride, "same", 0, dilation=dilation, policy="keras-jax", backend=NAME, seed=1)
-        plan = cp.policy("keras-jax").transposed.evolve(padding=Choice("keras_same", output_padding=0)).plan(kernel, stride, dilation, length=5)
+        other = cp.ConvTranspose1d(
+            IN, OUT, kernel, stride, "same", 0, dilation=dilation, policy="keras-jax", backend=NAME, seed=1
+        )
+        plan = (
+            cp.policy("keras-jax")
+            .transposed.evolve(padding=Choice("keras_same", output_padding=0))
+            .plan(kernel, stride, dilation, length=5)
+        )
         assert share(BACKEND.run(other, random(2, IN, 5)), random(2, IN, 5), **BACKEND.parameters(other), plan=plan) <= 1
 
 
