@@ -122,6 +122,14 @@ class TransposedPlan:
         first = -((self.left + self.length_out - 1) // self.length_out)
         return range(first, (self.full_length - 1 - self.left) // self.length_out + 1)
 
+    def taken(self) -> NDArray[np.int64]:
+        """Return the positions of the full result that each output sums, an array (turns, length_out); -1 is no position.
+
+        There is one turn, and with mode ``"circular"`` one for each sample that an output may sum.
+        """
+        positions = np.arange(self.length_out) + self.left + np.array(self._turns())[:, None] * self.length_out
+        return np.where((positions >= 0) & (positions < self.full_length), positions, CONSTANT)
+
     def cropped(self, full: NDArray[Any]) -> NDArray[Any]:
         """Return the output without bias: cut the full result, append zeros, and with mode ``"circular"`` add what is cut.
 
@@ -139,11 +147,10 @@ class TransposedPlan:
                 if first < last:
                     out[..., first - start : last - start] += full[..., first:last]
             return out
-        first, last = self.cut
-        kept = full[..., first : full.shape[-1] - last]
-        if not any(self.appended):
-            return kept
-        return np.pad(kept, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        if any(self.appended):  # before the cut, which may reach into the appended zeros
+            full = np.pad(full, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        first = self.cut[0]
+        return full[..., first : first + self.length_out]
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 
 from convpolicy.arithmetic import integer
 from convpolicy.core.layer_policy import LayerPolicy
@@ -17,6 +18,8 @@ from convpolicy.core.transposed_plan import MODES, TransposedPlan
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
+
+PADDING = "padding"  # a field of policies, and a parameter of a crop rule whose framework counts differently from `explicit`
 
 
 @attrs.frozen(cache_hash=True, repr=False)
@@ -51,6 +54,15 @@ class TransposedPolicy(LayerPolicy):
                 f"padding_mode of a transposed convolution must be one of {', '.join(MODES)}, got {str(self.padding_mode)!r}; pick one."
             )
         return self
+
+    def evolve(self, **changes: Any) -> TransposedPolicy:
+        """Return a modified copy; see `Policy.evolve`.
+
+        If the crop rule of the policy has a parameter ``padding``, an int for ``padding`` sets this parameter.
+        """
+        if isinstance(changes.get(PADDING), (int, np.integer)) and PADDING in self.part(PADDING)[0].params:
+            changes[PADDING] = Choice(self.padding.name, **{**dict(self.padding.params), PADDING: changes[PADDING]})
+        return super().evolve(**changes)
 
     def plan(
         self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int, output_size: int | None = None
