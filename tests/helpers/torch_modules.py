@@ -12,7 +12,9 @@ import torch
 
 def info_of(layer_class):
     """Torch's `ModuleInfo` of a class: inputs with and without a batch, and what its tests may expect of it."""
-    if "expecttest" not in sys.modules and importlib.util.find_spec("expecttest") is None:  # torch's helpers derive a class from its one, for other tests
+    if (
+        "expecttest" not in sys.modules and importlib.util.find_spec("expecttest") is None
+    ):  # torch's helpers derive a class from its one, for other tests
         sys.modules["expecttest"] = types.ModuleType("expecttest")
         sys.modules["expecttest"].TestCase = unittest.TestCase
     from torch.testing._internal.common_modules import module_db
