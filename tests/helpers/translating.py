@@ -242,7 +242,9 @@ class Batch:
         """Run everything, the frameworks side by side; `result` then has it."""
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_v": "3"}
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-            names = [name for name in ("flax", "keras", "keras-torch", "mindspore", "torch", "paddle") if self._jobs[name]]  # the slowest first
+            names = [
+                name for name in ("flax", "keras", "keras-torch", "mindspore", "torch", "paddle") if self._jobs[name]
+            ]  # the slowest first
             for results in pool.map(lambda framework: self._process(framework, Path(folder), environment), names):
                 self._results |= results
 

@@ -76,7 +76,9 @@ def test_names_are_kept():
     with_output = "nn.ConvTranspose1d(4, 8, k, s, padding=p, output_padding=op)"
     assert "padding=p, output_padding=op" in written("torch", "paddle", with_output)
     for target in ("mindspore", "keras"):
-        with pytest.raises(cp.InvalidValueError, match="output_padding must be 0 unless padding and output_padding are numbers, got op"):
+        with pytest.raises(
+            cp.InvalidValueError, match="output_padding must be 0 unless padding and output_padding are numbers, got op"
+        ):
             cp.translate(with_output, "torch", target)
     with pytest.raises(cp.InvalidValueError, match="stride must be a number here, got s, as output_padding must be below it"):
         cp.translate("nn.ConvTranspose1d(4, 8, 3, s, output_padding=1)", "torch", "paddle")
