@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.laws import laws_alike
-from helpers.transposed_calls import CHANNELS, COUNT, LENGTHS, WIDE, WIDE_CALLS, WITHOUT_GROUPS, calls
 from helpers.translating import CUSTOMARY, Batch
+from helpers.transposed_calls import CHANNELS, COUNT, LENGTHS, WIDE, WIDE_CALLS, WITHOUT_GROUPS, calls
 
 import convpolicy as cp
 from convpolicy import reference
