@@ -164,5 +164,7 @@ class Policy(LayerPolicy):
                 f"policy key 'transposed' must be a table, got {shown(table)}; write one, or read the policy of a transposed "
                 f"convolution with convpolicy.load_policy or TransposedPolicy.from_dict."
             )
+        if "transposed" in table:
+            raise InvalidValueError("a policy has no key 'transposed' in its table 'transposed'; leave it out.")
         named = {"schema": data.get("schema"), "name": data.get("name"), **table, "transposed": True}
         return super().from_dict({**data, "transposed": TransposedPolicy.from_dict(named)})

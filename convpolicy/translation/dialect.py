@@ -13,7 +13,7 @@ from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
 from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part
 from convpolicy.translation.initializer_words import Named
-from convpolicy.translation.meaning import Meaning, both_sides
+from convpolicy.translation.meaning import Meaning, both_sides, cut_both_sides
 from convpolicy.translation.paddings import Padding
 from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, Request
 from convpolicy.translation.surroundings import Surroundings
@@ -33,14 +33,15 @@ class SourceClass:
         parameters: mapping from parameter name in the framework to default value or `REQUIRED`, in positional order.
         positional: number of parameters that may be passed by position.
         names: mapping from parameter name in the framework to common name. Equal names are left out.
+        layer: kind of layer, `CONV` or `CONV_TRANSPOSE`.
         meaning: function ``(arguments) -> Meaning`` that interprets a call. ``arguments`` is a mapping from common name to value. The
-            default function reads ``padding`` as a number of zeros on each side.
+            default function reads ``padding`` as a number of zeros on each side. For a transposed convolution, it reads ``padding``
+            and ``output_padding`` as torch defines them.
         left_out: mapping from a parameter to the reason why the translation drops it. A comment contains the reason.
         refused: mapping from a parameter to the reason why it cannot be translated. Such a parameter changes the outputs. Its default
             value is allowed.
         policy: arguments of `Policy.evolve` that change the dialect's policy for this class; for a transposed convolution they change
             the transposed half.
-        layer: kind of layer, `CONV` or `CONV_TRANSPOSE`.
     """
 
     title: str
@@ -48,11 +49,13 @@ class SourceClass:
     parameters: Mapping[str, Value]
     positional: int
     names: Mapping[str, str] = attrs.field(factory=dict)
-    meaning: Callable[[Mapping[str, Value]], Meaning] = both_sides
+    layer: str = CONV
+    meaning: Callable[[Mapping[str, Value]], Meaning] = attrs.field(
+        default=attrs.Factory(lambda self: cut_both_sides if self.transposed else both_sides, takes_self=True)
+    )
     left_out: Mapping[str, str] = attrs.field(factory=dict)
     refused: Mapping[str, str] = attrs.field(factory=dict)
     policy: Mapping[str, Any] = attrs.field(factory=dict)
-    layer: str = CONV
 
     @property
     def transposed(self) -> bool:

@@ -60,12 +60,16 @@ def both_sides(arguments: Mapping[str, Value]) -> Meaning:
 def cut_both_sides(arguments: Mapping[str, Value]) -> Meaning:
     """Read ``padding`` and ``output_padding`` of a transposed convolution as torch defines them.
 
+    A class without these arguments cuts by its policy.
+
     Args:
         arguments: values by common name. ``padding`` samples are cut on each side, and on the right ``output_padding`` less.
 
     Raises:
         InvalidTypeError, InvalidValueError: a value is not an integer of at least 0; the message contains it.
     """
+    if "padding" not in arguments and "output_padding" not in arguments:
+        return Meaning()
     values = {name: size(name, arguments.get(name, 0)) for name in ("padding", "output_padding")}
     numbers = [value if isinstance(value, Expression) else integer(name, value, 0) for name, value in values.items()]
     return cut(*numbers)

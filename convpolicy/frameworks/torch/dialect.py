@@ -6,7 +6,6 @@ from convpolicy.frameworks.shared_code import SIZES, WITH_MODE, WITH_OUTPUT_PADD
 from convpolicy.frameworks.torch.dialect_written import WRITER
 from convpolicy.frameworks.torch.surroundings import SURROUNDINGS
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
-from convpolicy.translation.meaning import cut_both_sides
 from convpolicy.translation.reading import CONV_TRANSPOSE
 
 READER = Reader(
@@ -23,7 +22,6 @@ READER = Reader(
             paths=("torch.nn.modules.ConvTranspose1d", "torch.nn.modules.conv.ConvTranspose1d"),
             parameters={**SIZES, **WITH_OUTPUT_PADDING, "device": None, "dtype": None},
             positional=12,
-            meaning=cut_both_sides,
             refused={"padding_mode": "torch.nn.ConvTranspose1d allows only 'zeros'"},
             layer=CONV_TRANSPOSE,
         ),
