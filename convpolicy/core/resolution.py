@@ -110,20 +110,13 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
         InvalidValueError: the crop rule has no parameter ``output_padding``, ``output_size`` is out of range, or the parameter
             does not lead to this length. The message contains the rule or the range.
     """
-<<<<<<< HEAD
-    rule = policy.part("padding")[0]
+    rule: CropRule = policy.part("padding")[0]
     require_output_padding(rule, output_size)
     plan = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
     least = plan.full_length - plan.left - plan.right  # below 0 if more is cut than there is
     if not max(least, 0) <= output_size < least + spec.stride:
         if least + spec.stride <= 0:
             raise InvalidValueError(plan.shortage())
-=======
-    rule: CropRule = policy.part("padding")[0]
-    require_output_padding(rule, output_size)
-    least = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length).length_out
-    if not least <= output_size < least + spec.stride:
->>>>>>> translate17
         raise InvalidValueError(
             f"output_size must be from {max(least, 0)} to {least + spec.stride - 1} for an input of length {length}, got "
             f"{output_size}; pass one of these or another padding."
