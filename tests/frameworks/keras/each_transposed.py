@@ -80,7 +80,12 @@ def test_the_bits_of_other_dtypes_and_policies(policy, dtype):
 
 def test_any_way_to_say_a_cut_of_keras_is_keras_layer():
     """Cuts that Keras has, under another policy and as numbers: Keras's own layer, with that output_padding."""
-    for padding, expected in (((0, 0), ("valid", None)), ((0, -1), ("valid", 1)), ((1, 1), ("same", None)), ((1, 2), ("same", 1))):
+    for padding, expected in (
+        ((0, 0), ("valid", None)),
+        ((0, -1), ("valid", 1)),
+        ((1, 1), ("same", None)),
+        ((1, 2), ("same", 1)),
+    ):
         layer = cp.ConvTranspose1d(IN, OUT, 5, 3, padding, policy="torch", backend=NAME)
         assert (type(layer), layer.padding) == (Conv1DTranspose, expected[0])
         assert layer.output_padding == (None if expected[1] is None else (expected[1],))

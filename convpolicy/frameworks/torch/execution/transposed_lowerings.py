@@ -163,9 +163,7 @@ LOWERINGS = {
         overlap_add,
         unless("it wraps, is dilated, or is depthwise", lambda p, c, g: _is_plain(p) and (g == 1 or g < c)),
     ),
-    "polyphase": Lowering(
-        polyphase, unless("it wraps, is dilated, or is grouped", lambda p, _c, g: _is_plain(p) and g == 1)
-    ),
+    "polyphase": Lowering(polyphase, unless("it wraps, is dilated, or is grouped", lambda p, _c, g: _is_plain(p) and g == 1)),
 }
 
 
