@@ -19,7 +19,6 @@ from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.parts.choice import Choice
 
 MOST_NAMED = 3  # a message names up to this many convolutions of a model
-TRANSPOSED = ("it is a transposed convolution, which is not captured", "port it by hand")
 INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # values of a new layer before the captured weights are assigned
 
 
