@@ -123,7 +123,7 @@ def test_every_plan_within_the_bound(kernel):
     """Cuts, appended zeros and what is wrapped, with strides, dilations, groups and dtypes, against the float64 reference."""
     draw, compared = np.random.default_rng(kernel), 0
     sizes = list(itertools.product((1, 2, 3, 5), (1, 2, 3), (1, 2, 4), PLANS))
-    for number in draw.permutation(len(sizes))[:40]:
+    for number in draw.permutation(len(sizes))[:30]:
         stride, dilation, groups, (padding, mode) = sizes[number]
         dtype, length = BACKEND.dtypes[compared % len(BACKEND.dtypes)], int(draw.integers(3, 9))
         half = cp.policy("torch").transposed.evolve(padding=padding, padding_mode=mode)
@@ -136,7 +136,7 @@ def test_every_plan_within_the_bound(kernel):
         output = np.float64(BACKEND.run(layer, data))
         assert share(output, data, **BACKEND.parameters(layer), plan=plan, dtype=dtype, groups=groups) <= 1, sizes[number]
         compared += 1
-    assert compared >= 20
+    assert compared >= 15
 
 
 @pytest.mark.parametrize("dtype", EXACT_DTYPES)
