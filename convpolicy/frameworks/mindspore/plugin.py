@@ -73,8 +73,8 @@ def convpolicy_policies() -> list[Policy]:
                     "Documented from 2.1 on, measured from 2.7 on."
                 ),
                 (
-                    "Keeps length · stride samples, and cuts the extra sample on the right; no bias; weight uniform ±√(1/fan_in), "
-                    "where fan_in is out_channels // groups * kernel_size."
+                    "Keeps length · stride samples, and cuts the extra sample on the right; no bias; weight uniform ±√(1/fan_in), where "
+                    "fan_in is out_channels // groups * kernel_size."
                 ),
             ),
         ),
