@@ -41,7 +41,11 @@ from convpolicy.verification import cells
 sys.argv = ["cells", *sys.argv[1:]]
 cells.main()
 """
-DIES = f'print({MARK!r} + \'{{"layer": "Conv1d", "policy": "torch", "verdict": "exact", "error": 0.0, "cases": 1}}\', flush=True); raise SystemExit(3)'
+DIES = f"""
+for layer in ("Conv1d", "ConvTranspose1d"):
+    print({MARK!r} + '{{"layer": "' + layer + '", "policy": "torch", "verdict": "exact", "error": 0.0, "cases": 1}}', flush=True)
+raise SystemExit(3)
+"""
 
 
 @pytest.mark.parametrize(("code", "verdicts"), [(FLIPPED, ["differs"]), (DIES, ["exact"]), ("raise SystemExit(4)", ["crashed"])])
