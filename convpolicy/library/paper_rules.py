@@ -249,8 +249,8 @@ def convpolicy_crop_rules() -> list[CropRule]:
     """Return the crop rules of papers."""
     ratio = {"right_ratio": Param(1.0, minimum=0.0)}
     return [
-        CropRule("encodec_causal", encodec_causal_crop, params=ratio),
-        CropRule("encodec", encodec_crop),
+        CropRule("encodec_causal", encodec_causal_crop, params=ratio, cuts_full=True),
+        CropRule("encodec", encodec_crop, cuts_full=True),
         CropRule("dac", dac_crop),
         CropRule("univnet", univnet_crop),
     ]

@@ -87,7 +87,7 @@ WRONG = {
     "24 kHz decoder: cut on both sides": ("paper/encodec", UP | {"stride": 2}, {"padding": "symmetric"}),
     "Mimi decoder: nothing cut": ("paper/mimi", UP | {"stride": 4}, {"padding": 0}),
     "DAC decoder: one more output": ("paper/dac", UP | {"stride": 5}, {"padding": "symmetric"}),
-    "HiFi-GAN: the cut of DAC": ("paper/hifi-gan", UP | {"kernel_size": 11}, {"padding": "dac"}),
+    "HiFi-GAN: cut to the length": ("paper/hifi-gan", UP | {"kernel_size": 8}, {"padding": "same_upper"}),
     "UnivNet: without output_padding": ("paper/univnet", UP | {"stride": 5}, {"padding": "dac"}),
     "UnivNet: the other side": ("paper/univnet", UP | {"stride": 5}, {"padding": "wrong-univnet"}),
     "Conv-TasNet decoder: cut to the length": ("paper/conv-tasnet", UP | {"stride": 8}, {"padding": "same_upper"}),

@@ -8,8 +8,7 @@ import re
 import pytest
 
 import convpolicy as cp
-from convpolicy import testing
-from convpolicy.testing import ConformanceError, parametrize_with_checks
+from convpolicy.testing import parametrize_with_checks
 
 FEW = 10  # examples per check: the parts' own tests try far more
 
