@@ -163,7 +163,7 @@ def test_a_file_written_by_hand(tmp_path):
 
 
 BAD_TABLES = [
-    ({"transposed": 3}, TypeError, "transposed must be a TransposedPolicy or None, got 3"),
+    ({"transposed": 3}, TypeError, "policy key 'transposed' must be a table, got 3"),
     ({"transposed": {"paddding": "causal"}}, ValueError, "a policy has no key 'paddding'", "Did you mean 'padding'?"),
     ({"transposed": {"padding": "torch_same"}}, LookupError, "unknown crop rule 'torch_same'"),
     ({"transposed": {"padding": {"name": "explicit", "left": 0.5}}}, TypeError, "explicit: left must be an integer, got 0.5"),

@@ -1,171 +1,163 @@
-"""Cases of transposed layers, the judge of a backend's layers, and wrong implementations of NumPy's backend that it must refuse."""
+"""Transposed convolutions for the tests of a framework: sizes, what is cut by the published definitions, a judge and exact gradients.
+
+Nothing here uses the plans of the package, only its float64 reference.
+"""
 
 from __future__ import annotations
 
 import itertools
-import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import attrs
 import numpy as np
 
 import convpolicy as cp
 from convpolicy import reference
+from convpolicy.parts.layout import Layout
 
-Choice = cp.Choice
-HALF = cp.policy("torch").transposed.evolve(name="any", random_stream="numpy")
-KERNELS, STRIDES, DILATIONS, GROUPS = range(1, 10), range(1, 6), range(1, 4), (1, 2, 4)
 IN, OUT = 4, 8
-RULES = (
-    *(Choice(name) for name in ("explicit", "at_least_stride", "symmetric", "causal")),
-    *(Choice(name, odd_side=side) for name in ("same_upper", "same_lower") for side in ("left", "right")),
-    *(Choice("explicit", left=2, right=2, output_padding=more) for more in (1, 2)),
-    *(Choice("explicit", left=left, right=right) for left, right in ((3, 1), (0, -2), (-2, 1), (-1, -3), (-9, 8), (7, -9))),
-)
-MODES = ("zeros", "circular")
+KERNELS = range(1, 10)
+STRIDES = range(1, 6)
+DILATIONS = range(1, 4)
+GROUPS = (1, 2, IN)
+LENGTHS = (1, 4, 11)
 TWO_COMPUTATIONS = 2  # each of two results may be off by the bound, in opposite directions
 
 
-class Case(NamedTuple):
-    """One transposed layer and one input length."""
+class Sizes(NamedTuple):
+    """Everything about a layer but what it cuts."""
 
     kernel: int
     stride: int
     dilation: int
     groups: int
-    bias: bool
-    rule: Choice
-    mode: str
-    length: int
 
-    def layer(self, backend: str, seed: int, dtype: str = "float32", **more: Any) -> Any:
-        """Build the layer; weight and bias both random."""
-        return cp.ConvTranspose1d(
-            IN, OUT, self.kernel, self.stride, self.rule, groups=self.groups, bias=self.bias, dilation=self.dilation,
-            padding_mode=self.mode, policy=HALF.evolve(bias_init="normal"), backend=backend, seed=seed, dtype=dtype, **more,
-        )  # fmt: skip
+    @property
+    def effective(self) -> int:
+        """Outputs that one input sample spans."""
+        return self.kernel + (self.kernel - 1) * (self.dilation - 1)
 
-    def cuts(self) -> tuple[int, int] | None:
-        """What is cut, None where the rule refuses the sizes or nothing is left."""
-        try:
-            left, right = HALF.evolve(padding=self.rule).static_pads(self.kernel, self.stride, self.dilation)
-        except cp.InvalidValueError:
-            return None
-        full = (self.length - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
-        return (left, right) if full - left - right > 0 else None
+    def full(self, length: int) -> int:
+        """Length of the full result."""
+        return (length - 1) * self.stride + self.effective
 
 
-def cases(kernel, stride):
-    """Yield cases of one kernel and stride: every dilation and rule; groups, bias, mode and length are drawn."""
-    draw = random.Random(10 * kernel + stride)
-    for dilation, rule in itertools.product(DILATIONS, RULES):
-        drawn = draw.choice(GROUPS), draw.random() < 0.5
-        case = Case(kernel, stride, dilation, *drawn, rule, draw.choice(MODES), draw.randint(1, 5))
-        if case.cuts() is not None:
-            yield case
+def grid(kernel: int) -> Iterator[Sizes]:
+    """Every stride, dilation and group count for one kernel size."""
+    for stride, dilation, groups in itertools.product(STRIDES, DILATIONS, GROUPS):
+        yield Sizes(kernel, stride, dilation, groups)
 
 
-def data_of(case, seed, dtype="float32", batch=2):
-    """Random data."""
-    return np.random.default_rng(seed).standard_normal((batch, IN, case.length)).astype(dtype)
+def random(seed: int, *shape: int, dtype: str = "float32") -> np.ndarray:
+    """Random data; float16 is rounded once."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def judge(case, output, data, weight, bias, dtype="float32"):
-    """Assert that an output has the dtype, and is within the rounding bound of the float64 scatter."""
-    left, right = case.cuts()
-    ideal = reference.conv_transpose1d(
-        data, weight, bias, left=left, right=right, mode=case.mode, stride=case.stride, dilation=case.dilation, groups=case.groups
+def weights(seed: int, sizes: Sizes, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
+    """Random weight (in, out/groups, kernel) and bias."""
+    return random(seed, IN, OUT // sizes.groups, sizes.kernel, dtype=dtype), random(seed + 1, OUT, dtype=dtype)
+
+
+def same_cut(sizes: Sizes) -> tuple[int, int]:
+    """'same' of Keras, Flax and MindSpore: length * stride samples stay, the extra sample is cut on the right."""
+    total = sizes.effective - sizes.stride
+    return (total // 2, total - total // 2) if total > 0 else (0, total)
+
+
+def valid_cut(sizes: Sizes) -> tuple[int, int]:
+    """'valid' of Keras, Flax and MindSpore: at least length * stride samples."""
+    return 0, min(sizes.effective - sizes.stride, 0)
+
+
+def forward_same_cut(sizes: Sizes, length: int) -> tuple[int, int]:
+    """Paddle's 'SAME': the pads of the convolution of an input of this length, dilation 1."""
+    total = max((-(-length // sizes.stride) - 1) * sizes.stride + sizes.kernel - length, 0)
+    return total // 2, total - total // 2
+
+
+def ideal(data: Any, weight: Any, bias: Any, cut: tuple[int, int], sizes: Sizes, mode: str = "zeros") -> reference.Reference:
+    """The float64 reference."""
+    return reference.conv_transpose1d(
+        data,
+        weight,
+        bias,
+        left=cut[0],
+        right=cut[1],
+        mode=mode,
+        stride=sizes.stride,
+        dilation=sizes.dilation,
+        groups=sizes.groups,
     )
-    assert (output.dtype, output.shape) == (dtype, ideal.output.shape), case
-    bound = TWO_COMPUTATIONS * reference.tolerance(dtype, ideal.terms, ideal.magnitude)
-    error = np.abs(output - ideal.output)
-    assert (error <= bound).all(), (case, float((error / bound).max()))
 
 
-def check(backend, each, dtype="float32"):
-    """Judge a layer of every case; return how many there were."""
-    count = 0
-    for number, case in enumerate(each):
-        layer, data = case.layer(backend, number, dtype), data_of(case, number, dtype)
-        assert (layer.bias is not None) == case.bias, case
-        before = data.copy()
-        judge(case, layer(data), data, layer.weight, layer.bias, dtype)
-        assert np.array_equal(before, data), case  # the input is left alone
-        count += 1
-    return count
+def is_within(output: Any, found: reference.Reference) -> bool:
+    """Whether an output is the reference within the rounding bound of its dtype."""
+    bound = TWO_COMPUTATIONS * reference.tolerance(str(output.dtype), found.terms, found.magnitude)
+    return output.shape == found.output.shape and bool((np.abs(output - found.output) <= bound).all())
 
 
-class Wrong:
-    """A plugin with wrong variants of the NumPy backend."""
+def judge(output: Any, *case: Any, says: Any = "") -> None:
+    """Assert that an output is the reference of a case, the arguments of `ideal`, within the rounding bound."""
+    assert is_within(output, ideal(*case)), (case[3:], says)
+
+
+def gradients(
+    data: Any, weight: Any, upstream: Any, cut: tuple[int, int], sizes: Sizes, mode: str = "zeros"
+) -> dict[str, tuple[Any, Any]]:
+    """The gradients of ``sum(output * upstream)`` in float64, each with its rounding bound for float32."""
+    length, length_out = data.shape[2], upstream.shape[2]
+    per_in, per_out = IN // sizes.groups, OUT // sizes.groups
+    value = {name: np.zeros(array.shape) for name, array in (("input", data), ("weight", weight))}
+    size = {name: array.copy() for name, array in value.items()}
+    for sample, tap, channel in itertools.product(range(length), range(sizes.kernel), range(IN)):
+        target = sample * sizes.stride + tap * sizes.dilation - cut[0]
+        target = target % length_out if mode == "circular" else target
+        if not 0 <= target < length_out:
+            continue
+        first = channel // per_in * per_out
+        above = upstream[:, first : first + per_out, target].astype(float)  # (batch, out/groups)
+        to_input = above * weight[channel, :, tap]
+        to_weight = above * data[:, channel, sample, None]
+        value["input"][:, channel, sample] += to_input.sum(1)
+        size["input"][:, channel, sample] += np.abs(to_input).sum(1)
+        value["weight"][channel, :, tap] += to_weight.sum(0)
+        size["weight"][channel, :, tap] += np.abs(to_weight).sum(0)
+    value["bias"], size["bias"] = upstream.sum((0, 2), dtype=float), np.abs(upstream).sum((0, 2), dtype=float)
+    terms = {"input": per_out * sizes.kernel, "weight": len(data) * length, "bias": len(data) * length_out}
+    return {
+        name: (value[name], TWO_COMPUTATIONS * reference.tolerance("float32", count + 1, size[name]))
+        for name, count in terms.items()
+    }
+
+
+def judge_gradients(found: dict[str, Any], expected: dict[str, tuple[Any, Any]]) -> None:
+    """Assert that gradients are the exact ones within their bounds."""
+    for name, (value, bound) in expected.items():
+        assert found[name].shape == value.shape, name
+        assert (np.abs(found[name] - value) <= bound).all(), name
+
+
+def same_bits(one: Any, other: Any, case: Any) -> None:
+    """Assert that two arrays have equal dtype, shape and bits."""
+    assert (one.dtype, one.shape) == (other.dtype, other.shape), case
+    assert one.tobytes() == other.tobytes(), case
+
+
+class SwappedFans:
+    """A plugin with a layout of transposed weights whose fans are those of Conv1d."""
 
     @cp.hookimpl
-    def convpolicy_backends(self):
-        return [cp.Backend(name, cp.backends()["numpy"].build, build_transposed=build) for name, build in FAULTS.items()]
+    def convpolicy_layouts(self) -> list[Layout]:
+        """Return the layout."""
+        return [Layout("IOW-swapped", "IOW", transposed=True, fan_in="I")]
 
 
-def _with_weight(change):
-    """A layer that reads its weight otherwise, and shows it as it is."""
-
-    def build(request, stream, device):
-        layer = cp.backends()["numpy"].build_transposed(request, stream, device)
-
-        class Changed(type(layer)):
-            def __call__(self, data):
-                own, self.weight = self.weight, change(self.weight).reshape(self.weight.shape)
-                output = super().__call__(data)
-                self.weight = own
-                return output
-
-        layer.__class__ = Changed
-        return layer
-
-    return build
-
-
-def _with_request(change):
-    """A layer of another request."""
-    return lambda request, stream, device: cp.backends()["numpy"].build_transposed(change(request), stream, device)
-
-
-def _evolved(**changes):
-    return _with_request(lambda request: attrs.evolve(request, policy=request.policy.evolve(**changes)))
-
-
-def _late_bias(request, stream, device):
-    """A layer whose appended samples are zeros without bias."""
-    layer = cp.backends()["numpy"].build_transposed(request, stream, device)
-
-    class Changed(type(layer)):
-        def __call__(self, data):
-            output = super().__call__(data)
-            left, right = self.plan(data.shape[2]).appended
-            output[..., :left] = output[..., output.shape[2] - right :] = 0
-            return output
-
-    layer.__class__ = Changed
-    return layer
-
-
-def _no_output_padding(request):
-    params = {**dict(request.policy.padding.params), "output_padding": 0}
-    rule = request.policy.padding
-    padding = Choice(rule.name, **params) if "output_padding" in dict(rule.params) else rule
-    return attrs.evolve(request, policy=request.policy.evolve(padding=padding))
-
-
-FAULTS = {
-    "right": _with_request(lambda request: request),
-    "cut on the other side": _with_request(
-        lambda request: attrs.evolve(request, policy=request.policy.evolve(padding=request.static_pads()[::-1]))
-    ),
-    "kernel flipped": _with_weight(lambda weight: weight[..., ::-1]),
-    "in and out exchanged": _with_weight(lambda weight: weight.swapaxes(0, 1)),
-    "output_padding ignored": _with_request(_no_output_padding),
-    "no bias on appended samples": _late_bias,
-    "circular dropped": _evolved(padding_mode="zeros"),
-    "bias dropped": _evolved(bias=False),
-    "nothing cut": _evolved(padding=0),
-    "dilation ignored": _with_request(lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, dilation=1))),
-    "stride ignored": _with_request(lambda request: attrs.evolve(request, spec=attrs.evolve(request.spec, stride=1))),
-    "groups interleaved": _with_weight(lambda weight: weight[np.arange(IN).reshape(2, -1).T.ravel()]),
-}
+@contextmanager
+def swapped_fans() -> Iterator[str]:
+    """Yield the name of a layout that counts the fans of transposed weights on the other side."""
+    cp.register(SwappedFans(), "swapped-fans")
+    try:
+        yield "IOW-swapped"
+    finally:
+        cp.unregister("swapped-fans")

@@ -10,8 +10,8 @@ from convpolicy.frameworks.torch.dialect_written import WRITER
 from convpolicy.translation.initializer_words import plain
 from convpolicy.translation.paddings import Padding
 
-(CONV,) = READER.classes
-(TARGET,) = WRITER.classes
+CONV, CONV_TRANSPOSE = READER.classes
+TARGET, TARGET_TRANSPOSE = WRITER.classes
 
 
 def other(**fields):
@@ -21,7 +21,7 @@ def other(**fields):
 
 def reads(**fields):
     """Torch's dialect that reads a class otherwise."""
-    return other(reader=attrs.evolve(READER, classes=(attrs.evolve(CONV, **fields),)))
+    return other(reader=attrs.evolve(READER, classes=(attrs.evolve(CONV, **fields), CONV_TRANSPOSE)))
 
 
 def reader(**fields):
@@ -31,7 +31,7 @@ def reader(**fields):
 
 def writes(**fields):
     """Torch's dialect that writes a class otherwise."""
-    return other(writer=attrs.evolve(WRITER, classes=(attrs.evolve(TARGET, **fields),)))
+    return other(writer=attrs.evolve(WRITER, classes=(attrs.evolve(TARGET, **fields), TARGET_TRANSPOSE)))
 
 
 def writer(**fields):
@@ -47,6 +47,33 @@ def means(change):
 def pads(change):
     """Torch's dialect whose padding is changed: ``(padding, request) -> padding``."""
     return writes(padding=lambda request: change(TARGET.padding(request), request))
+
+
+def reads_transposed(**fields):
+    """Torch's dialect that reads a transposed convolution otherwise."""
+    return other(reader=attrs.evolve(READER, classes=(CONV, attrs.evolve(CONV_TRANSPOSE, **fields))))
+
+
+def writes_transposed(**fields):
+    """Torch's dialect that writes a transposed convolution otherwise."""
+    return other(writer=attrs.evolve(WRITER, classes=(TARGET, attrs.evolve(TARGET_TRANSPOSE, **fields))))
+
+
+def cuts(change):
+    """Torch's dialect whose crop is changed: ``(padding, request) -> padding``."""
+    return writes_transposed(padding=lambda request: change(TARGET_TRANSPOSE.padding(request), request))
+
+
+def without_output_padding(padding, request):
+    return attrs.evolve(padding, arguments={name: value for name, value in padding.arguments.items() if name != "output_padding"})
+
+
+def cut_again(padding, request):
+    return attrs.evolve(padding, arguments={"padding": 1}) if padding.after else padding
+
+
+def one_crop(padding, request):
+    return attrs.evolve(padding, after=("nn.ConstantPad1d((0, -1), 0.0)",)) if padding.after else padding
 
 
 def larger_kernel(meaning, arguments):
@@ -144,6 +171,20 @@ WRONG = {
     "one sample more": (pads(one_more), "values", r"it writes the padding, but the convolution itself pads \(left, right, mode\) \(2, 2, .* instead of \(1, 1, "),
     "padded twice": (pads(twice), "values", r"it writes the padding in a layer before the convolution, but the convolution itself pads"),
     "stride for dilation": (writes(names=names(stride="dilation", dilation="stride")), "values", "it writes stride 2, but reads it back as 1, for a layer with"),
-    "std squared": (writer(initial=squared), "values", "it writes the initial weight normal {.*'std': 0.5}, but reads it back as normal {.*'std': 0.25}, .*; write a comment if it differs"),
+    "std squared": (writer(initial=squared), "values", "it writes the initial weight normal {.*'std': 0.5}, but reads it back as normal {.*'std': 0.25}, .*; write a comment"),
+    "a kind of layer of its own": (
+        reads_transposed(layer="Deconv1d"), "classes", "layer must be one of Conv1d, ConvTranspose1d, got 'Deconv1d'; pick one",
+    ),
+    "cuts by default": (
+        reads_transposed(parameters={**CONV_TRANSPOSE.parameters, "padding": 1}), "defaults",
+        r"torch.nn.ConvTranspose1d must cut \(0, 0\) by default, as policy 'torch', got \(1, 1\), length 9",
+    ),
+    "a transposed class that it does not read": (
+        writes_transposed(code="nn.LazyConvTranspose1d"), "read-back", "it does not read what it writes for a layer with kernel=3|it must read one layer in what it writes",
+    ),
+    "cuts one sample more": (cuts(one_more), "values", r"it writes the crop, but the convolution itself cuts \(left, right, mode\) \(2, 2, 'zeros'\) instead of \(1, 1, 'zeros'\)"),
+    "output_padding dropped": (cuts(without_output_padding), "distinct", r"it writes the same code for pads \(1, 1\) of mode 'zeros' and for pads|it writes the same code"),
+    "cut twice": (cuts(cut_again), "values", r"it writes the crop in layers around the convolution, but the convolution itself cuts \(left, right, mode\) \(1, 1, 'zeros'\) instead of \(0, 0, 'zeros'\)"),
+    "one crop for all": (cuts(one_crop), "distinct", "it writes the same code for pads .* of mode 'zeros' and for pads"),
     "a dtype for a device": (writes(names=names(dtype="device")), "values", "it writes dtype float64, but reads it back as float32, for a layer with"),
 }  # fmt: skip
