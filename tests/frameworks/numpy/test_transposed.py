@@ -9,8 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers.scatter import reached
-from helpers.transposed_layers import (
+from helpers.numpy_transposed import (
     FAULTS,
     GROUPS,
     IN,
@@ -26,6 +25,7 @@ from helpers.transposed_layers import (
     data_of,
     judge,
 )
+from helpers.scatter import reached
 
 import convpolicy as cp
 from convpolicy.frameworks.numpy import transposed as numpy_transposed
