@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers.scatter import reached
+from helpers.reached import reached
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

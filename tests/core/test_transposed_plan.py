@@ -9,7 +9,7 @@ import pickle
 import attrs
 import numpy as np
 import pytest
-from helpers.scatter import applied, reached
+from helpers.reached import applied, reached
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 import attrs
 import numpy as np
 import pytest
+from helpers.reached import reached, windows
 from helpers.refusals import refused
-from helpers.scatter import reached, windows
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from helpers.reached import reached
 from helpers.refusals import refused
-from helpers.scatter import reached
 
 import convpolicy as cp
 from convpolicy import arithmetic

@@ -9,7 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers.scatter import reached
+from helpers.reached import reached
 from helpers.transposed_layers import (
     FAULTS,
     GROUPS,
