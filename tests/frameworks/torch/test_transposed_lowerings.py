@@ -120,7 +120,7 @@ CASES = {  # label -> sizes, options, length, lowering of a fast layer, implemen
     "middle": ((64, 32, 8, 4), {"padding": 2}, 200, "native", "native"),
     "few outputs": ((512, 1, 16, 8), {"padding": 8}, 200, "overlap_add", "native"),
     "long, few weights": ((64, 16, 8, 4), {}, 8192, "polyphase", "native"),
-    "long, stride 2": ((64, 32, 4, 2), {"padding": "causal"}, 8192, "overlap_add", "full"),
+    "long, stride 2": ((64, 32, 4, 2), {"padding": "causal"}, 16384, "overlap_add", "full"),
     "most weights": ((2048, 1024, 5, 4), {}, 20, "overlap_add", "native"),
     "groups": ((64, 64, 4, 2), {"padding": 1, "groups": 64}, 8192, "native", "native"),
     "circular": ((64, 32, 4, 2), {"padding": 1, "padding_mode": "circular"}, 8192, "full", "full"),
