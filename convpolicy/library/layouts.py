@@ -22,6 +22,14 @@ def convpolicy_layouts() -> list[Layout]:
             fan_in="O",
             description="Weight (in, out/groups, kernel) of a transposed convolution: torch, Paddle, ONNX.",
         ),
+        Layout(
+            "WOI",
+            "WOI",
+            weight="kernel",
+            transposed=True,
+            fan_in="O",
+            description="Kernel (kernel, out/groups, in) of a transposed convolution: Keras, and Flax with transpose_kernel=True.",
+        ),
         Layout("NCW", "NCW", weight="", bias="", description="Data (batch, channels, length): torch, MindSpore, ONNX."),
         Layout("NWC", "NWC", weight="", bias="", description="Data (batch, length, channels): TensorFlow, Keras, Flax."),
     ]

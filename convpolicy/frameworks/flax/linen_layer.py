@@ -1,4 +1,4 @@
-"""The backend ``flax-linen``: a ``flax.linen.Conv``, or a subclass that pads by a plan, together with its variables."""
+"""The backend ``flax-linen``, for convolutions: a ``flax.linen.Conv``, or a subclass that pads by a plan, together with its variables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
-from convpolicy import registry
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidValueError
@@ -75,7 +74,7 @@ class PolicyInit:
             InvalidValueError: the shape does not fit the layer, as for an input with other channels; the message contains both.
         """
         spec = self.request.spec
-        expected = spec.weight_shape[::-1] if self.name == "kernel" else (spec.out_channels,)
+        expected = values.kernel_shape(self.request) if self.name == "kernel" else (spec.out_channels,)
         if tuple(shape) != expected:
             raise InvalidValueError(
                 f"{self.name} must have shape {expected} for a layer of {spec.in_channels} channels, got {tuple(shape)}; pass "
@@ -87,22 +86,23 @@ class PolicyInit:
 
     def _drawn(self, key_data: Any) -> Any:
         seed = int.from_bytes(np.asarray(key_data).tobytes(), "little")
-        packed = registry.current().get("layout", "WIO").pack(self.request.draw(NumpyStream(seed)), self.request.spec.groups)
+        packed = values.layout_of(self.request).pack(self.request.draw(NumpyStream(seed)), self.request.spec.groups)
         return packed[self.name].astype(values.DTYPES[self.request.dtype])
 
 
 @dataclasses.dataclass(eq=False)
 class LinenConv1d:
-    """A ``flax.linen.Conv`` together with its variables.
+    """A ``flax.linen.Conv`` or ``flax.linen.ConvTranspose`` together with its variables.
 
     Call it with an input. It is a pytree whose leaves are the variables.
 
     Attributes:
-        module: the ``linen.Conv``, which you can use as a part of another module.
-        variables: ``{"params": {"kernel": (kernel, in/groups, out), "bias": (out,)}}``, for the variables of that module.
+        module: the linen module, which you can use as a part of another module.
+        variables: ``{"params": {"kernel": …, "bias": (out,)}}``, the variables of that module. The kernel of a Conv is
+            (kernel, in/groups, out).
     """
 
-    module: linen.Conv
+    module: linen.Conv | linen.ConvTranspose
     variables: dict[str, Any]
 
     def __call__(self, inputs: Any) -> Any:
@@ -114,28 +114,47 @@ jax.tree_util.register_dataclass(LinenConv1d, data_fields=["variables"], meta_fi
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> LinenConv1d:
-    """Build the layer.
-
-    Without a stream, NumPy's global random state yields the seed of its key, since JAX has no global random state.
-    """
+    """Build the layer; see `filled`."""
     values.require_dtype("dtype", request.dtype)
-    spec, padding = request.spec, native_padding(request)
+    padding = native_padding(request)
     arguments = {
-        "features": spec.out_channels,
-        "kernel_size": (spec.kernel_size,),
-        "strides": spec.stride,
+        **arguments_of(request),
+        "strides": request.spec.stride,
         "padding": "VALID" if padding is None else padding,
-        "kernel_dilation": spec.dilation,
-        "feature_group_count": spec.groups,
+        "kernel_dilation": request.spec.dilation,
+        "feature_group_count": request.spec.groups,
+    }
+    module = linen.Conv(**arguments) if padding is not None else PaddedConv(**arguments, request=request)
+    return filled(module, linen.Conv(**arguments | {"padding": "VALID"}), request, stream, device)
+
+
+def arguments_of(request: LayerRequest) -> dict[str, Any]:
+    """Return the arguments that ``linen.Conv`` and ``linen.ConvTranspose`` have in common."""
+    arguments = {
+        "features": request.spec.out_channels,
+        "kernel_size": (request.spec.kernel_size,),
         "use_bias": request.policy.bias,
         "param_dtype": values.DTYPES[request.dtype],
     }
-    native_init = values.has_native_init(request)
-    if not native_init:
+    if not values.has_native_init(request):
         arguments |= {"kernel_init": PolicyInit(request, "kernel"), "bias_init": PolicyInit(request, "bias")}
-    module = linen.Conv(**arguments) if padding is not None else PaddedConv(**arguments, request=request)
-    if stream is None and native_init:
-        plain = linen.Conv(**arguments | {"padding": "VALID"})
+    return arguments
+
+
+def filled(module: Any, plain: Any, request: LayerRequest, stream: Stream | None, device: Any) -> LinenConv1d:
+    """Return a module together with its initial weights.
+
+    Without a stream, NumPy's global random state yields the seed of its key, since JAX has no global random state.
+
+    Args:
+        module: the module.
+        plain: Flax's own module of the same sizes. It draws the weights if it has the policy's initializers.
+        request: the layer's request.
+        stream: random stream, or None.
+        device: a device, or None.
+    """
+    spec = request.spec
+    if stream is None and values.has_native_init(request):
         example = jnp.zeros((1, spec.effective_kernel, spec.in_channels), values.DTYPES[request.dtype])
         params = plain.init(jax.random.key(values.fresh_seed()), example)["params"]
     else:
@@ -151,14 +170,15 @@ def run(layer: LinenConv1d, data: Any) -> Any:
 
 
 def parameters(layer: LinenConv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel), bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
-    return values.unpacked(layer.variables["params"])
+    """Return weight, bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
+    return values.unpacked(layer.variables["params"], values.layout_in(layer.module))
 
 
 def assign(layer: LinenConv1d, new: Mapping[str, Any]) -> None:
-    """Write NumPy arrays to weight (out, in/groups, kernel), bias and the learned constant."""
+    """Write NumPy arrays to weight, bias and the learned constant."""
     params = layer.variables["params"]
-    layer.variables = {**layer.variables, "params": {**params, **values.rewritten(params, new)}}
+    changed = values.rewritten(params, new, values.layout_in(layer.module))
+    layer.variables = {**layer.variables, "params": {**params, **changed}}
 
 
 def gradients(layer: LinenConv1d, data: Any, upstream: Any) -> dict[str, Any]:
@@ -169,4 +189,4 @@ def gradients(layer: LinenConv1d, data: Any, upstream: Any) -> dict[str, Any]:
 
     params = layer.variables["params"]
     to_weights, to_input = values.gradients_of(call, params, data, upstream, params["kernel"].dtype)
-    return {"input": to_input, **values.unpacked(to_weights)}
+    return {"input": to_input, **values.unpacked(to_weights, values.layout_in(layer.module))}

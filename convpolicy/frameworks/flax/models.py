@@ -1,4 +1,4 @@
-"""The 1-D convolutions of a ``flax.nnx.Module``; a ``flax.linen`` module has no weights and is refused."""
+"""The 1-D convolutions of a ``flax.nnx.Module``, transposed ones included; a ``flax.linen`` module has no weights and is refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flax.nnx import graph
 
 from convpolicy.errors import InvalidTypeError
 from convpolicy.frameworks.flax.linen_layer import LinenConv1d
+from convpolicy.frameworks.flax.values import layout_in
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
 KINDS = (nnx.Conv, nnx.ConvTranspose)
@@ -25,11 +26,16 @@ def nnx_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | No
     if not isinstance(model, nnx.Module):
         return None
     modules = walk(model, _children, _is_convolution, every_path)
-    return (Convolution(path, module, roles(_names(module))) for path, module in modules)
+    return (Convolution(path, module, roles(_names(module)), layout=_layout(module)) for path, module in modules)
 
 
 def _is_convolution(module: Any) -> bool:
     return isinstance(module, KINDS) and len(module.kernel.shape) == 3
+
+
+def _layout(module: Any) -> str:
+    """Return the layout of a transposed kernel; the others have the layout of the backend."""
+    return layout_in(module).name if hasattr(module, "transpose_kernel") else ""
 
 
 def _children(module: Any) -> Iterator[tuple[str, Any]]:
@@ -57,7 +63,7 @@ def linen_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | 
         InvalidTypeError: ``model`` is a linen module, which has no weights; the message contains its class.
     """
     if isinstance(model, LinenConv1d):
-        return iter([Convolution("", model, roles(model.variables.get("params", {})))])
+        return iter([Convolution("", model, roles(model.variables.get("params", {})), layout=_layout(model.module))])
     if isinstance(model, linen.Module):
         raise InvalidTypeError(
             f"model {type(model).__qualname__} is a flax.linen module, whose weights are in its variables; port each convolution "

@@ -1,9 +1,9 @@
-"""The backend ``flax``: a plain ``flax.nnx.Conv`` where it can express the padding, otherwise a subclass that pads by a plan."""
+"""The backend ``flax``, for convolutions: a plain ``flax.nnx.Conv`` where it can express the padding, otherwise a subclass that pads by a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from flax import nnx
 from flax.nnx.nn import linear
@@ -14,6 +14,8 @@ from convpolicy.frameworks.flax import values
 from convpolicy.frameworks.flax.padding import native_padding, padded
 from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.stream import Stream
+
+Layer = TypeVar("Layer", nnx.Conv, nnx.ConvTranspose)
 
 
 class PaddedConv(nnx.Conv):
@@ -44,31 +46,47 @@ class PaddedConv(nnx.Conv):
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nnx.Conv:
-    """Build the layer.
-
-    Without a stream, NumPy's global random state yields the seed of its ``nnx.Rngs``, since JAX has no global random state.
-    """
+    """Build the layer; see `filled`."""
     values.require_dtype("dtype", request.dtype)
-    spec, padding = request.spec, native_padding(request)
-    draws_itself = stream is None and values.has_native_init(request)
+    padding = native_padding(request)
     arguments = {
+        **arguments_of(request, stream),
+        "strides": request.spec.stride,
+        "padding": "VALID" if padding is None else padding,
+        "kernel_dilation": request.spec.dilation,
+        "feature_group_count": request.spec.groups,
+    }
+    layer = nnx.Conv(**arguments) if padding is not None else PaddedConv(request, **arguments)
+    return filled(layer, request, stream, device)
+
+
+def arguments_of(request: LayerRequest, stream: Stream | None) -> dict[str, Any]:
+    """Return the arguments that ``nnx.Conv`` and ``nnx.ConvTranspose`` have in common."""
+    spec, draws_itself = request.spec, _draws_itself(request, stream)
+    return {
         "in_features": spec.in_channels,
         "out_features": spec.out_channels,
         "kernel_size": (spec.kernel_size,),
-        "strides": spec.stride,
-        "padding": "VALID" if padding is None else padding,
-        "kernel_dilation": spec.dilation,
-        "feature_group_count": spec.groups,
         "use_bias": request.policy.bias,
         "param_dtype": values.DTYPES[request.dtype],
         "kernel_init": linear.default_kernel_init if draws_itself else nnx.initializers.zeros,  # zeros use no random numbers
         "rngs": nnx.Rngs(values.fresh_seed() if draws_itself else 0),
     }
-    layer = nnx.Conv(**arguments) if padding is not None else PaddedConv(request, **arguments)
+
+
+def filled(layer: Layer, request: LayerRequest, stream: Stream | None, device: Any) -> Layer:
+    """Write the initial weights into a layer that was built with `arguments_of`, and return it.
+
+    Without a stream, NumPy's global random state yields the seed of its ``nnx.Rngs``, since JAX has no global random state.
+    """
     layer.kernel_init = linear.default_kernel_init  # makes its GraphDef equal to that of a layer built without convpolicy
-    drawn = {} if draws_itself else values.drawn(request, stream)
+    drawn = {} if _draws_itself(request, stream) else values.drawn(request, stream)
     _write(layer, values.placed({**_weights(layer), **drawn}, device))
     return layer
+
+
+def _draws_itself(request: LayerRequest, stream: Stream | None) -> bool:
+    return stream is None and values.has_native_init(request)
 
 
 def _value(layer: nnx.Conv) -> Any:
@@ -76,33 +94,33 @@ def _value(layer: nnx.Conv) -> Any:
     return None if parameter is None else parameter.value
 
 
-def _weights(layer: nnx.Conv) -> dict[str, Any]:
+def _weights(layer: Any) -> dict[str, Any]:
     variables = {"kernel": layer.kernel, "bias": layer.bias, LEARNED: getattr(layer, LEARNED, None)}
     return {name: variable.value for name, variable in variables.items() if variable is not None}
 
 
-def _write(layer: nnx.Conv, weights: Mapping[str, Any]) -> None:
+def _write(layer: Any, weights: Mapping[str, Any]) -> None:
     for name, value in weights.items():
         getattr(layer, name).value = value
 
 
-def run(layer: nnx.Conv, data: Any) -> Any:
+def run(layer: Any, data: Any) -> Any:
     """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
     kernel = getattr(layer, "kernel", None)  # absent from a module that contains layers
     return values.as_output(layer(values.as_input(data, None if kernel is None else kernel.value.dtype)))
 
 
-def parameters(layer: nnx.Conv) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel), bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
-    return values.unpacked(_weights(layer))
+def parameters(layer: Any) -> dict[str, Any]:
+    """Return weight, bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
+    return values.unpacked(_weights(layer), values.layout_in(layer))
 
 
-def assign(layer: nnx.Conv, new: Mapping[str, Any]) -> None:
-    """Write NumPy arrays to weight (out, in/groups, kernel), bias and the learned constant."""
-    _write(layer, values.rewritten(_weights(layer), new))
+def assign(layer: Any, new: Mapping[str, Any]) -> None:
+    """Write NumPy arrays to weight, bias and the learned constant."""
+    _write(layer, values.rewritten(_weights(layer), new, values.layout_in(layer)))
 
 
-def gradients(layer: nnx.Conv, data: Any, upstream: Any) -> dict[str, Any]:
+def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
     graph, state, others = nnx.split(layer, nnx.Param, ...)
 
@@ -110,4 +128,5 @@ def gradients(layer: nnx.Conv, data: Any, upstream: Any) -> dict[str, Any]:
         return nnx.merge(graph, weights, others)(inputs)
 
     to_weights, to_input = values.gradients_of(call, state, data, upstream, layer.kernel.value.dtype)
-    return {"input": to_input, **values.unpacked({name: to_weights[name].value for name in _weights(layer)})}
+    to_weights = {name: to_weights[name].value for name in _weights(layer)}
+    return {"input": to_input, **values.unpacked(to_weights, values.layout_in(layer))}

@@ -38,8 +38,8 @@ def native_padding(request: LayerRequest) -> FlaxPadding | None:
     return MODE_NAMES.get(policy.padding_mode) if pads == ((effective - 1) // 2, effective // 2) else None
 
 
-def planned(request: LayerRequest, shape: tuple[Any, ...]) -> Plan:
-    """Return the plan for an input shape (…, length, channels), also while tracing.
+def planned(request: LayerRequest, shape: tuple[Any, ...]) -> Any:
+    """Return the plan of a request, a `Plan` or a `TransposedPlan`, for an input shape (…, length, channels), also while tracing.
 
     Raises:
         InvalidValueError: wrong axes or channels, or a symbolic length; the message contains the shape.
@@ -53,8 +53,7 @@ def planned(request: LayerRequest, shape: tuple[Any, ...]) -> Plan:
             f"length must be a number for padding {policy.padding} with mode {policy.padding_mode}, got the symbolic shape "
             f"{shape}; export it for one length."
         )
-    plan: Plan = request.plan(shape[-2])
-    return plan
+    return request.plan(shape[-2])
 
 
 def padded(request: LayerRequest, inputs: Any, value: Any = None) -> Any:
@@ -66,7 +65,7 @@ def padded(request: LayerRequest, inputs: Any, value: Any = None) -> Any:
         value: the learned constant, () or (channels,), or None.
     """
     inputs = jnp.asarray(inputs)
-    plan = planned(request, inputs.shape)
+    plan: Plan = planned(request, inputs.shape)
     inputs = inputs.astype(jnp.result_type(inputs, DTYPES[request.dtype]))  # before the constant is rounded to this dtype
     before, after = (_added(inputs, plan, side, value) for side in plan.sides)
     extended = jnp.concatenate([before, inputs, after], axis=-2) if any(plan.added) else inputs

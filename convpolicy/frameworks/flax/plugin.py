@@ -1,4 +1,4 @@
-"""The Flax plugin, for nnx and linen: policies, random streams, backends and native layers.
+"""The Flax plugin, for nnx and linen: policies, crop rules, layouts, random streams, backends and native layers.
 
 Importing it imports neither flax nor jax.
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_policy import TransposedPolicy
+from convpolicy.frameworks.flax.crop_rules import RULES
 from convpolicy.frameworks.shared_words import SAME_OR_VALID, backend
 from convpolicy.layers.backend import Backend
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.crop import CropRule
+from convpolicy.parts.layout import Layout
 from convpolicy.parts.part import Param
 from convpolicy.parts.stream import RandomStream
 from convpolicy.registry.deferred import Deferred, lazy
@@ -33,31 +37,84 @@ PADDINGS = (
 MODES = tuple((mode.upper(), Choice(mode, overflow="periodic")) for mode in ("circular", "reflect"))
 
 
-def _policy(name: str, source: str, description: str) -> Policy:
+# names for the padding of ConvTranspose; those in small letters and SAME_LOWER go to jax.lax, which gives them another meaning
+CROPS = (
+    ("SAME", "same_upper"),
+    ("VALID", "at_least_stride"),
+    ("SAME_LOWER", "lax_same_lower"),
+    ("same", "lax_same"),
+    ("same_lower", "lax_same_lower"),
+    ("valid", "lax_valid"),
+)
+CIRCULAR = "CIRCULAR"
+# transpose_kernel -> layout of the kernel, and the crop rule of CIRCULAR
+TRANSPOSED = {False: ("WIO-flipped", "same_upper"), True: ("WOI", "same_lower")}
+TRANSPOSE_KERNEL = "-transpose-kernel"  # end of the names of the policies with transpose_kernel=True
+DRAWN = {"nnx": "drawn from one nnx.Rngs", "linen": "drawn from a key that depends on the module's path"}
+NAMES = {"nnx": "flax", "linen": "flax-linen"}
+
+
+def _policy(api: str, *, transpose_kernel: bool) -> Policy:
+    name = NAMES[api] + (TRANSPOSE_KERNEL if transpose_kernel else "")
+    layout, circular = TRANSPOSED[transpose_kernel]
+    fields = {
+        "padding": "same_upper",
+        "weight_init": "lecun_truncated_normal",
+        "bias_init": "zeros",
+        "data_layout": "NWC",
+        "random_stream": NAMES[api],
+        "framework": "flax",
+        "versions": ">=0.12,<0.13",
+        "measured": "0.12.0",
+    }
+    kernel = "as stored" if transpose_kernel else "in reverse"
+    half = TransposedPolicy(
+        name,
+        layout=layout,
+        padding_names=(*CROPS, (CIRCULAR, circular)),
+        mode_names=((CIRCULAR, Choice("circular")),),
+        source=f"flax/{api}/{'nn/' if api == 'nnx' else ''}linear.py, class ConvTranspose, transpose_kernel={transpose_kernel}",
+        description=f"Cuts 'SAME' with the extra sample on the right; applies the kernel {kernel}; bias of zeros; LeCun truncated "
+        f"normal kernel, {DRAWN[api]}.",
+        **fields,
+    )
     return Policy(
         name,
-        padding="same_upper",
-        weight_init="lecun_truncated_normal",
-        bias_init="zeros",
         layout="WIO",
-        data_layout="NWC",
-        random_stream=name,
         padding_names=PADDINGS,
         mode_names=MODES,
-        framework="flax",
-        versions=">=0.12,<0.13",
-        measured="0.12.0",
-        source=source,
-        description=f"Pads 'SAME' with the extra sample on the right; bias of zeros; LeCun truncated normal kernel, {description}.",
+        source=f"flax/{api}/{'nn/' if api == 'nnx' else ''}linear.py, class Conv",
+        description=f"Pads 'SAME' with the extra sample on the right; bias of zeros; LeCun truncated normal kernel, {DRAWN[api]}."
+        + (" Its transposed convolution has transpose_kernel=True." if transpose_kernel else ""),
+        transposed=half,
+        **fields,
     )
 
 
 @hookimpl
 def convpolicy_policies() -> list[Policy]:
-    """Return the policies ``flax`` (nnx) and ``flax-linen``."""
+    """Return the policies ``flax`` (nnx) and ``flax-linen``, and both for ``transpose_kernel=True``."""
+    return [_policy(api, transpose_kernel=transpose_kernel) for transpose_kernel in TRANSPOSED for api in NAMES]
+
+
+@hookimpl
+def convpolicy_crop_rules() -> list[CropRule]:
+    """Return Flax's own crop rules."""
+    return RULES
+
+
+@hookimpl
+def convpolicy_layouts() -> list[Layout]:
+    """Return the layout of a transposed kernel in Flax."""
     return [
-        _policy("flax", "flax/nnx/nn/linear.py, class Conv", "drawn from one nnx.Rngs"),
-        _policy("flax-linen", "flax/linen/linear.py, class Conv", "drawn from a key that depends on the module's path"),
+        Layout(
+            "WIO-flipped",
+            "WIO",
+            weight="kernel",
+            transposed=True,
+            flip=True,
+            description="Kernel (kernel, in, out/groups) of a transposed convolution, in reverse: Flax.",
+        )
     ]
 
 
@@ -79,17 +136,20 @@ def convpolicy_random_streams() -> list[RandomStream]:
     ]
 
 
-def _backend(name: str, api: str, description: str) -> Backend:
+def _backend(api: str, description: str) -> Backend:
     return backend(
-        name,
+        NAMES[api],
         f"{ROOM}.{api}_layer",
+        build_transposed=lazy(f"{ROOM}.{api}_transposed", "build"),
         capture=lazy(f"{ROOM}.capture", f"capture_{api}"),
         convolutions=lazy(f"{ROOM}.models", f"{api}_convolutions"),
         dtypes=("float32", "float64", "float16", "bfloat16"),
         framework="flax",
         install="convpolicy[flax]",
         layout="WIO",
+        transposed_layout=TRANSPOSED[False][0],
         learns=True,
+        declares=("no-empty-batch",),  # CIRCULAR of Flax's own ConvTranspose divides by the size of the batch
         description=description,
     )
 
@@ -98,20 +158,24 @@ def _backend(name: str, api: str, description: str) -> Backend:
 def convpolicy_backends() -> list[Backend]:
     """Return the backends ``flax`` (nnx) and ``flax-linen``."""
     return [
-        _backend(
-            "flax", "nnx", "A plain flax.nnx.Conv where it can express the policy, otherwise a subclass that pads by a plan."
-        ),
-        _backend("flax-linen", "linen", "A flax.linen.Conv, or a subclass that pads by a plan, together with its variables."),
+        _backend("nnx", "A plain flax.nnx.Conv where it can express the policy, otherwise a subclass that pads by a plan."),
+        _backend("linen", "A flax.linen.Conv, or a subclass that pads by a plan, together with its variables."),
     ]
+
+
+def _native(api: str, *, transpose_kernel: bool) -> Native:
+    return Native(
+        NAMES[api] + (TRANSPOSE_KERNEL if transpose_kernel else ""),
+        f"{ROOM}.native_{api}",
+        transposed=f"{ROOM}.native_{api}_{'transpose_kernel' if transpose_kernel else 'transposed'}",
+        description=f"flax.{api}.Conv and flax.{api}.ConvTranspose with transpose_kernel={transpose_kernel}.",
+    )
 
 
 @hookimpl
 def convpolicy_natives() -> list[Native]:
     """Return Flax's own layers, for ``verify``."""
-    return [
-        Native("flax", f"{ROOM}.native_nnx", description="flax.nnx.Conv."),
-        Native("flax-linen", f"{ROOM}.native_linen", description="flax.linen.Conv."),
-    ]
+    return [_native(api, transpose_kernel=transpose_kernel) for transpose_kernel in TRANSPOSED for api in NAMES]
 
 
 @hookimpl

@@ -20,13 +20,42 @@ from convpolicy.parts.stream import Stream
 
 # JAX's own types; NumPy may resolve the name "bfloat16" to the type of another framework
 DTYPES = {"float32": jnp.float32, "float64": jnp.float64, "float16": jnp.float16, "bfloat16": jnp.bfloat16}
-WEIGHT_INIT, BIAS_INIT = Choice("lecun_truncated_normal"), Choice("zeros")  # defaults of Flax's Conv
+WEIGHT_INIT, BIAS_INIT = Choice("lecun_truncated_normal"), Choice("zeros")  # defaults of Flax's layers
+CONV = "WIO"  # layout of the kernel of Conv
+TRANSPOSED = {False: "WIO-flipped", True: "WOI"}  # transpose_kernel -> layout of the kernel of ConvTranspose
+
+
+def transposes_kernel(request: LayerRequest) -> bool:
+    """Return the argument ``transpose_kernel`` of the layer: True if the policy has the layout that this makes."""
+    return request.policy.layout.name == TRANSPOSED[True]
+
+
+def layout_of(request: LayerRequest) -> Layout:
+    """Return the layout in which the layer of a request stores its kernel."""
+    name = TRANSPOSED[transposes_kernel(request)] if request.spec.transposed else CONV
+    layout: Layout = registry.current().get("layout", name)
+    return layout
+
+
+def layout_in(layer: Any) -> Layout:
+    """Return the layout in which a ``Conv`` or a ``ConvTranspose`` stores its kernel."""
+    transpose_kernel = getattr(layer, "transpose_kernel", None)
+    layout: Layout = registry.current().get("layout", CONV if transpose_kernel is None else TRANSPOSED[transpose_kernel])
+    return layout
+
+
+def kernel_shape(request: LayerRequest) -> tuple[int, ...]:
+    """Return the shape in which the layer of a request stores its kernel."""
+    return layout_of(request).stored(np.broadcast_to(np.float32(0), request.spec.weight_shape)).shape
 
 
 def has_native_init(request: LayerRequest) -> bool:
     """Return True when Flax's own layer draws from the policy's distributions."""
-    policy = request.policy
-    return policy.weight_init == WEIGHT_INIT and (not policy.bias or policy.bias_init == BIAS_INIT)
+    policy, spec = request.policy, request.spec
+    is_default = policy.weight_init == WEIGHT_INIT and (not policy.bias or policy.bias_init == BIAS_INIT)
+    if not spec.transposed or not is_default:
+        return is_default
+    return spec.groups == 1 and policy.part("layout")[0].fan_in == layout_of(request).fan_in
 
 
 def require_dtype(what: str, dtype: Any) -> None:
@@ -52,9 +81,8 @@ def fresh_seed() -> int:
 
 
 def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Any]:
-    """Draw kernel (kernel, in/groups, out) and bias by the policy, as JAX arrays; without a stream from a fresh seed."""
-    values = request.draw(NumpyStream(fresh_seed()) if stream is None else stream)
-    packed = registry.current().get("layout", "WIO").pack(values, request.spec.groups)
+    """Draw kernel and bias by the policy, as JAX arrays in Flax's axes; without a stream from a fresh seed."""
+    packed = layout_of(request).pack(request.draw(NumpyStream(fresh_seed()) if stream is None else stream), request.spec.groups)
     return {name: jnp.asarray(value, DTYPES[request.dtype]) for name, value in packed.items()}
 
 
@@ -93,29 +121,27 @@ def as_numpy(array: Any) -> Any:
     return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)
 
 
-def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert Flax's ``kernel`` and ``bias`` to ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` in NumPy arrays.
+def unpacked(weights: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
+    """Convert Flax's ``kernel`` and ``bias`` to ``{"weight": array, "bias": (out,) or None}`` in the axes of the NumPy layer.
 
     A learned constant keeps its name.
     """
-    layout: Layout = registry.current().get("layout", "WIO")
     arrays = {name: as_numpy(value) for name, value in weights.items()}
     return layout.unpack(arrays) | {name: array for name, array in arrays.items() if name == LEARNED}
 
 
-def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def rewritten(weights: Mapping[str, Any], values: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
     """Convert new values to Flax's parameters, in the dtype and on the device of the old ones.
 
     Args:
         weights: Flax's old parameters.
-        values: arrays of ``"weight"`` (out, in/groups, kernel), ``"bias"`` and ``"padding_value"``; None is left out.
+        values: arrays of ``"weight"``, in the axes of the NumPy layer, ``"bias"`` and ``"padding_value"``; None is left out.
+        layout: the layout of the old kernel.
 
     Raises:
         InvalidValueError: another shape, or a bias or a learned constant for a layer without one.
     """
-    arrays = (
-        {} if values.get("weight") is None else {"kernel": registry.current().get("layout", "WIO").from_oiw(values["weight"])}
-    )
+    arrays = {} if values.get("weight") is None else {layout.weight: layout.stored(values["weight"])}
     arrays |= {name: np.asarray(values[name]) for name in ("bias", LEARNED) if values.get(name) is not None}
     for name, value in arrays.items():
         shape = weights[name].shape if name in weights else None

@@ -101,7 +101,8 @@ def _wrapped(full: Tensor, left: Any, length_out: Any) -> Tensor:
     lead = -left % length_out
     turns = -(-(lead + full.shape[-1]) // length_out)
     padded = F.pad(full, (lead, turns * length_out - lead - full.shape[-1]))
-    output: Tensor = functools.reduce(torch.add, torch.split(padded, length_out, -1))
+    parts = [padded[..., start : start + length_out] for start in range(0, padded.shape[-1], length_out)]
+    output: Tensor = functools.reduce(torch.add, parts)
     return output
 
 
