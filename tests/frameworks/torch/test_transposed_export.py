@@ -22,7 +22,7 @@ class ByLength:
         """Return the rules."""
 
         def cuts(kernel, stride, dilation, length):
-            total = -(-length // stride) * stride - stride + (kernel - 1) * dilation + 1 - length
+            total = (length + stride - 1) // stride * stride - stride + (kernel - 1) * dilation + 1 - length
             total = total * (total > 0) if isinstance(total, int) else torch.sym_max(total, 0)
             return total // 2, total - total // 2
 
