@@ -131,9 +131,10 @@ def tables(kinds: dict[str, object], left_out: set[tuple[str, str]], level: str,
         for name, function in chosen.items():
             outcomes = [outcome(function, kind) for kind in kinds.values()]
             refusals = [found.removeprefix(REFUSED) for found in outcomes if found != "yes"]
-            if refusals:
-                notes.append(shortened(refusals))
-            cells = ["yes" if found == "yes" else f"no, {len(notes)}" for found in outcomes]
+            note = shortened(refusals) if refusals else ""
+            if refusals and note not in notes:
+                notes.append(note)
+            cells = ["yes" if found == "yes" else f"no, {notes.index(note) + 1}" for found in outcomes]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
