@@ -53,7 +53,8 @@ class FullResult(NamedTuple):
         length_out = (length - 1) * self.stride + self.kernel - left - right
         if self.wraps:
             return Steps(0, 0, left, length_out)
-        before, after = (_largest(-(cut // self.stride), 0) for cut in cuts)
+        # ONNX rounds a negative quotient towards 0, so no negative number is divided
+        before, after = (_largest(self.stride - 1 - cut, 0) // self.stride for cut in cuts)
         return Steps(before, after, left + before * self.stride, length_out)
 
     def run(self, data: Tensor, weight: Tensor, bias: Tensor | None, cuts: tuple[Any, Any]) -> Tensor:
@@ -74,7 +75,10 @@ class FullResult(NamedTuple):
     def cropped(self, full: Tensor, steps: Steps, bias: Tensor | None) -> Tensor:
         """Return the output from a full result; ``bias`` is added only if the result wraps."""
         if not self.wraps:
-            return full[..., steps.first : steps.first + steps.length_out]
+            if isinstance(steps.before, int):
+                return full[..., steps.first : steps.first + steps.length_out]
+            positions = torch.arange(steps.length_out, device=full.device) + symbolic.number(steps.first, full.device)
+            return full.index_select(-1, positions)  # a slice would be compiled once for results with cuts and once without
         wrapped = _wrapped(full, steps.first, steps.length_out)
         return wrapped if bias is None else wrapped + bias.to(wrapped.dtype).unsqueeze(-1)
 
