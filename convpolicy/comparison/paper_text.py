@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convpolicy.comparison import IN_WORDS, POLICY_ASPECTS
+from convpolicy.comparison.aspects import IN_WORDS, POLICY_ASPECTS
 from convpolicy.comparison.drawing import draw
 from convpolicy.core.named import policies
 from convpolicy.core.named import policy as named_policy

@@ -110,7 +110,7 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
         InvalidValueError: the crop rule has no parameter ``output_padding``, ``output_size`` is out of range, or the parameter
             does not lead to this length. The message contains the rule or the range.
     """
-    rule: CropRule = policy.part("padding")[0]
+    rule = policy.part("padding")[0]
     require_output_padding(rule, output_size)
     least = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length).length_out
     if not least <= output_size < least + spec.stride:

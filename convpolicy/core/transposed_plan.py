@@ -139,15 +139,18 @@ class TransposedPlan:
         Returns:
             An array (…, length_out) of the same dtype, a view if nothing is appended or added.
         """
-        if self.mode != CIRCULAR and not any(self.appended):
-            return full[..., self.left : self.left + self.length_out]
-        out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
-        for turn in self._turns():
-            start = self.left + turn * self.length_out
-            first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
-            if first < last:
-                out[..., first - start : last - start] += full[..., first:last]
-        return out
+        if self.mode == CIRCULAR:
+            out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
+            for turn in self._turns():
+                start = self.left + turn * self.length_out
+                first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
+                if first < last:
+                    out[..., first - start : last - start] += full[..., first:last]
+            return out
+        if any(self.appended):  # before the cut, which may reach into the appended zeros
+            full = np.pad(full, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        first = self.cut[0]
+        return full[..., first : first + self.length_out]
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""

@@ -16,8 +16,9 @@ import convpolicy as cp
 
 Choice = cp.Choice
 DEPTHWISE_PROFILES = ["keras-depthwise", "keras-depthwise-jax", "keras-depthwise-torch"]
+FLAX_TRANSPOSE_KERNEL = ["flax-linen-transpose-kernel", "flax-transpose-kernel"]
 PROFILES = [
-    "flax", "flax-linen", "keras", *DEPTHWISE_PROFILES, "keras-jax", "keras-torch", "mindspore", "mindspore@2.0", "paddle",
+    "flax", "flax-linen", *FLAX_TRANSPOSE_KERNEL, "keras", *DEPTHWISE_PROFILES, "keras-jax", "keras-torch", "mindspore", "mindspore@2.0", "paddle",
     "tensorflow", "torch",
 ]  # fmt: skip
 PARTS = {"padding": cp.padding_rules, "padding_mode": cp.padding_modes, "weight_init": cp.initializers}
@@ -38,6 +39,7 @@ DEFAULTS = {
     "keras-jax": KERAS,
     "flax": FLAX,
     "flax-linen": FLAX,
+    **dict.fromkeys(FLAX_TRANSPOSE_KERNEL, FLAX),
     "paddle": ("valid", True, "he_normal(fan=fan_in_all_groups)", "zeros", "OIW", "weight", "NCW"),
 }
 MEASURED = {

@@ -23,7 +23,8 @@ from convpolicy.layers.backend import LEARNED
 from convpolicy.layers.capture import Capture, as_given, refuse, with_learned
 
 OWN = (PaddedConv1D, PaddedDepthwiseConv1D, CroppedConv1DTranspose)
-KINDS = (*OWN, keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.Conv1DTranspose)  # the first that matches has the call
+# the first class that matches defines the expected call
+KINDS = (*OWN, keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.Conv1DTranspose)
 # a sequence is transposed -> class of the layers before the convolution, or after the transposed one, and their numbers of samples
 PARTS = {False: (keras.layers.ZeroPadding1D, "padding"), True: (keras.layers.Cropping1D, "cropping")}
 DTYPES = ("float32", "float64", "float16", "bfloat16")

@@ -11,7 +11,7 @@ from convpolicy.core.transposed_plan import TransposedPlan
 
 
 def has_kernel(dilation: int, groups: int) -> bool:
-    """Return True if Keras's own operation computes a full result; TensorFlow's CPU kernels refuse a dilation."""
+    """Return True if Keras's own operation computes a full result; it has no groups, and TensorFlow's CPU kernels refuse a dilation."""
     return groups == 1 and (dilation == 1 or keras.config.backend() != "tensorflow")
 
 
@@ -25,9 +25,28 @@ def full_result(x: Any, kernel: Any, stride: int, dilation: int, groups: int) ->
         groups: groups of channels.
     """
     if not has_kernel(dilation, groups):
-        return overlap_added(x, ops.convert_to_tensor(kernel), stride, dilation, groups)
+        return OTHERWISE[keras.config.backend()](x, ops.convert_to_tensor(kernel), stride, dilation, groups)
     return ops.conv_transpose(
         x, kernel, stride, padding="valid", output_padding=0, data_format="channels_last", dilation_rate=dilation
+    )
+
+
+def _by_torch(x: Any, kernel: Any, stride: int, dilation: int, groups: int) -> Any:
+    from torch.nn.functional import conv_transpose1d
+
+    weight = kernel.permute(2, 1, 0)
+    return conv_transpose1d(x.transpose(1, 2), weight, stride=stride, dilation=dilation, groups=groups).transpose(1, 2)
+
+
+def _by_jax(x: Any, kernel: Any, stride: int, dilation: int, groups: int) -> Any:
+    from jax import lax
+
+    taps, out_per_group, channels = kernel.shape
+    grouped = ops.reshape(kernel, (taps, out_per_group, groups, channels // groups))[::-1]
+    weight = ops.reshape(ops.transpose(grouped, (0, 3, 2, 1)), (taps, channels // groups, out_per_group * groups))
+    around = (taps - 1) * dilation
+    return lax.conv_general_dilated(
+        x, weight, (1,), [(around, around)], (stride,), (dilation,), ("NWC", "WIO", "NWC"), feature_group_count=groups
     )
 
 
@@ -45,6 +64,10 @@ def overlap_added(x: Any, kernel: Any, stride: int, dilation: int, groups: int) 
         row = ops.pad(rows[tap], ((0, 0), (tap * dilation, (taps - 1 - tap) * dilation), (0, 0)))
         total = row if total is None else ops.add(total, row)
     return total
+
+
+# framework that Keras runs on -> what computes a full result that Keras's own operation does not
+OTHERWISE = {"tensorflow": overlap_added, "torch": _by_torch, "jax": _by_jax}
 
 
 def cropped(full: Any, plan: TransposedPlan) -> Any:

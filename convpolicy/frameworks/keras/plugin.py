@@ -36,7 +36,7 @@ BACKENDS = {
     "keras-jax": ("jax", ("float32", "float16", "bfloat16")),  # without jax_enable_x64 JAX has no float64
 }
 # class of a layer in the path of its dataset -> layout of its weight; empty for several weights or another layout
-CLASSES = {"conv1d": "WIO", "depthwise_conv1d": "WIM", "separable_conv1d": "", "conv1d_transpose": ""}
+CLASSES = {"conv1d": "WIO", "depthwise_conv1d": "WIM", "separable_conv1d": "", "conv1d_transpose": transposed.LAYOUT}
 RUNS_ON = {name: framework for name, (framework, _dtypes) in BACKENDS.items()}
 
 

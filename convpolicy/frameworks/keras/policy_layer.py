@@ -61,16 +61,13 @@ def filled(request: LayerRequest, stream: Stream | None, device: Any, make: Call
     """
     own_initializers = native_initializers(request)
     with contextlib.nullcontext() if device is None else keras.device(device):
-        values = (
-            None
-            if stream is None and own_initializers is not None
-            else request.draw(GlobalStream() if stream is None else stream)
-        )
+        draws_itself = stream is None and own_initializers is not None
+        values = {} if draws_itself else request.draw(GlobalStream() if stream is None else stream)
         initializers = own_initializers or [PolicyInitializer.of(request, role, values[role]) for role in ("weight", "bias")]
         state = random.getstate()  # Keras's random initializers draw a number from it in their constructors
         layer = make(*initializers)
         layer.build((None, None, request.spec.in_channels))
-        if values is not None and own_initializers is not None:
+        if values and own_initializers is not None:
             random.setstate(state)
             assign(layer, values)
     return layer

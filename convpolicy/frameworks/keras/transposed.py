@@ -32,7 +32,9 @@ def same(kernel: int, stride: int, dilation: int, length: int | None, *, output_
     return split(total, "right") if total > 0 else (0, total)
 
 
-def tensorflow_same(kernel: int, stride: int, dilation: int, length: int | None, *, output_padding: int | None) -> tuple[int, int]:
+def tensorflow_same(
+    kernel: int, stride: int, dilation: int, length: int | None, *, output_padding: int | None
+) -> tuple[int, int]:
     """Keras's padding='same' on TensorFlow: like keras_same, without output_padding=0 for an even e.
 
     Source: tf.nn.conv_transpose, which raises InvalidArgumentError or, with oneDNN, AbortedError; measured on TensorFlow 2.21.0.

@@ -102,7 +102,7 @@ def _transposed_sizes(layer: nn.Conv1dTranspose) -> ConvSpec:
     if (
         attributes != ((1, kernel), (1, stride), (1, dilation), built.group, built.out_channel)
         or [layer.pad_mode] != modes
-        or modes != [built.pad_mode]
+        or modes != [built.pad_mode.lower()]
         or tuple(built.padding) != pads
     ):
         raise _changed(layer)

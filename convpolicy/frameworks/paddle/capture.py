@@ -121,7 +121,9 @@ def _crop(layer: nn.Conv1DTranspose, pads: list[int], is_same: bool) -> Choice:
     added = given[0] if isinstance(given, (tuple, list)) and len(given) == 1 else given
     if isinstance(added, bool) or not isinstance(added, int) or not 0 <= added < stride:
         raise refuse(
-            layer, f"Paddle cannot run its output_padding {given!r} with stride {stride}", f"pass an integer from 0 to {stride - 1}"
+            layer,
+            f"Paddle cannot run its output_padding {given!r} with stride {stride}",
+            f"pass an integer from 0 to {stride - 1}",
         )
     rule = Choice(SAME) if is_same else Choice("explicit", left=pads[0], right=pads[-1])
     return with_output_padding(rule, added) if added else rule

@@ -48,9 +48,7 @@ def paddle_same(kernel: int, stride: int, dilation: int, length: int | None) -> 
     return same_upper(kernel, stride, dilation, length, odd_side="right")
 
 
-def paddle_same_cut(
-    kernel: int, stride: int, dilation: int, length: int | None, *, output_padding: int
-) -> tuple[int, int]:
+def paddle_same_cut(kernel: int, stride: int, dilation: int, length: int | None, *, output_padding: int) -> tuple[int, int]:
     """Cut what 'SAME' of a convolution adds to the same input, with output_padding samples more on the right.
 
     For a kernel of at least the stride, there are length * stride outputs only if the length is a multiple of the stride. A dilation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from convpolicy import registry
 from convpolicy.core.resolution import OUTPUT_PADDING, require_output_padding
 from convpolicy.core.transposed_plan import CIRCULAR
+from convpolicy.frameworks.torch import symbolic
 from convpolicy.layers.backend import LayerRequest
 
 
@@ -88,10 +90,21 @@ def _largest(a: Any, b: Any) -> Any:
 
 def _wrapped(full: Tensor, left: Any, length_out: Any) -> Tensor:
     """Add every sample ``p`` of a full result to the output ``(p - left) % length_out``."""
+    if _is_symbolic(full):
+        positions = torch.arange(full.shape[-1], device=full.device)
+        target = (positions - symbolic.number(left, full.device)).remainder(symbolic.number(length_out, full.device))
+        zeros = full.new_zeros((*full.shape[:-1], length_out))
+        return zeros.scatter_add(-1, target.expand_as(full), full)
     lead = -left % length_out
-    trail = -(full.shape[-1] + lead) % length_out
-    turns = F.pad(full, (lead, trail))
-    return turns.reshape(*turns.shape[:-1], -1, length_out).sum(-2)
+    turns = -(-(lead + full.shape[-1]) // length_out)
+    padded = F.pad(full, (lead, turns * length_out - lead - full.shape[-1]))
+    output: Tensor = functools.reduce(torch.add, padded.split(length_out, -1))
+    return output
+
+
+def _is_symbolic(full: Tensor) -> bool:
+    """Return True where the length may be symbolic."""
+    return torch.compiler.is_compiling() or isinstance(full.shape[-1], Tensor)
 
 
 class Crops:

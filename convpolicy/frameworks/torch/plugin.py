@@ -140,12 +140,14 @@ def convpolicy_file_formats() -> list[FileFormat]:
 @hookimpl
 def convpolicy_natives() -> list[Native]:
     """Return torch's own layer, for ``verify``."""
-    return [Native(
+    return [
+        Native(
             "torch",
             f"{ROOM}.native",
             transposed=f"{ROOM}.native_transposed",
             description="torch.nn.Conv1d and torch.nn.ConvTranspose1d.",
-        )]
+        )
+    ]
 
 
 @hookimpl

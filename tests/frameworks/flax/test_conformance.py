@@ -10,6 +10,7 @@ import convpolicy as cp
 from convpolicy.registry import current
 from convpolicy.testing import ConformanceError, checks_of, parametrize_with_checks
 
+TRANSPOSE_KERNEL = ("flax-transpose-kernel", "flax-linen-transpose-kernel")
 BACKENDS = [cp.backends()[name] for name in ("flax", "flax-linen")]
 
 
@@ -26,7 +27,10 @@ def test_conformance(check):
     check()
 
 
-@parametrize_with_checks([current().get("native framework", name) for name in ("flax", "flax-linen")], max_examples=4)
+NATIVES = [current().get("native framework", name) for name in ("flax", "flax-linen", *TRANSPOSE_KERNEL)]
+
+
+@parametrize_with_checks(NATIVES, max_examples=8)  # enough for one layer that 'valid' in small letters does not cut completely
 def test_the_framework(check):
     """Names, axes, windows of every word, values and initial weights."""
     check()

@@ -30,8 +30,8 @@ from helpers.keras_layers import (
 )
 
 import convpolicy as cp
-from convpolicy.frameworks.keras.policy_layer import FollowsPolicy
 from convpolicy.frameworks.keras.plugin import RUNS_ON
+from convpolicy.frameworks.keras.policy_layer import FollowsPolicy
 
 
 @pytest.fixture(params=LAYERS | TRANSPOSED_LAYERS)

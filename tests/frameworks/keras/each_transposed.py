@@ -80,7 +80,12 @@ def test_the_bits_of_other_dtypes_and_policies(policy, dtype):
 
 def test_any_way_to_say_a_cut_of_keras_is_keras_layer():
     """Cuts that Keras has, under another policy and as numbers: Keras's own layer, with that output_padding."""
-    for padding, expected in (((0, 0), ("valid", None)), ((0, -1), ("valid", 1)), ((1, 1), ("same", None)), ((1, 2), ("same", 1))):
+    for padding, expected in (
+        ((0, 0), ("valid", None)),
+        ((0, -1), ("valid", 1)),
+        ((1, 1), ("same", None)),
+        ((1, 2), ("same", 1)),
+    ):
         layer = cp.ConvTranspose1d(IN, OUT, 5, 3, padding, policy="torch", backend=NAME)
         assert (type(layer), layer.padding) == (Conv1DTranspose, expected[0])
         assert layer.output_padding == (None if expected[1] is None else (expected[1],))
@@ -118,7 +123,7 @@ def test_every_plan_within_the_bound(kernel):
     """Cuts, appended zeros and what is wrapped, with strides, dilations, groups and dtypes, against the float64 reference."""
     draw, compared = np.random.default_rng(kernel), 0
     sizes = list(itertools.product((1, 2, 3, 5), (1, 2, 3), (1, 2, 4), PLANS))
-    for number in draw.permutation(len(sizes))[:40]:
+    for number in draw.permutation(len(sizes))[:30]:
         stride, dilation, groups, (padding, mode) = sizes[number]
         dtype, length = BACKEND.dtypes[compared % len(BACKEND.dtypes)], int(draw.integers(3, 9))
         half = cp.policy("torch").transposed.evolve(padding=padding, padding_mode=mode)
@@ -131,7 +136,7 @@ def test_every_plan_within_the_bound(kernel):
         output = np.float64(BACKEND.run(layer, data))
         assert share(output, data, **BACKEND.parameters(layer), plan=plan, dtype=dtype, groups=groups) <= 1, sizes[number]
         compared += 1
-    assert compared >= 20
+    assert compared >= 15
 
 
 @pytest.mark.parametrize("dtype", EXACT_DTYPES)

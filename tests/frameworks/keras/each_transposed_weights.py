@@ -104,7 +104,7 @@ def test_what_keras_refuses():
 def test_where_tensorflow_fails():
     """output_padding=0 with 'same' and an even effective kernel: refused before TensorFlow is called; elsewhere it is computed."""
     for kernel, stride, dilation in ((4, 2, 1), (2, 1, 1), (2, 1, 3)):
-        own = own_layer(kernel, stride, dilation, "same", 0)
+        own, even = own_layer(kernel, stride, dilation, "same", 0), (kernel - 1) * dilation + 1
         words = {"dilation": dilation, "policy": NAME, "backend": NAME}
         if RUNS != "tensorflow":
             ours = cp.ConvTranspose1d(IN, OUT, kernel, stride, "same", 0, **words)
@@ -115,13 +115,18 @@ def test_where_tensorflow_fails():
 
         with pytest.raises(tf.errors.OpError):
             own(random(2, 5, IN))
-        with pytest.raises(cp.InvalidValueError, match="output_padding=0 fails in TensorFlow for an even effective kernel, got 4|2"):
+        with pytest.raises(
+            cp.InvalidValueError, match=f"output_padding=0 fails in TensorFlow for an even effective kernel, got {even}; pass 1"
+        ):
             cp.ConvTranspose1d(IN, OUT, kernel, stride, "same", 0, **words)
         with pytest.raises(cp.InvalidValueError, match="output_padding=0 fails in TensorFlow"):
             cp.capture(own)
-        other = cp.ConvTranspose1d(IN, OUT, kernel, stride, "same", 0, dilation=dilation, policy="keras-jax", backend=NAME, seed=1)
-        plan = cp.policy("keras-jax").transposed.evolve(padding=Choice("keras_same", output_padding=0)).plan(kernel, stride, dilation, length=5)
-        assert share(BACKEND.run(other, random(2, IN, 5)), random(2, IN, 5), **BACKEND.parameters(other), plan=plan) <= 1
+        other = cp.ConvTranspose1d(
+            IN, OUT, kernel, stride, "same", 0, dilation=dilation, policy="keras-jax", backend=NAME, seed=1
+        )
+        half = cp.policy("keras-jax").transposed.evolve(padding=Choice("keras_same", output_padding=0))
+        data, plan = random(2, IN, 5), half.plan(kernel, stride, dilation, length=5)
+        assert share(BACKEND.run(other, data), data, **BACKEND.parameters(other), plan=plan) <= 1
 
 
 # -- captures ----------------------------------------------------------------------------------------------------------

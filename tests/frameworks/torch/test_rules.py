@@ -13,10 +13,9 @@ from torch import nn
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution import processor, selection
 from convpolicy.frameworks.torch.execution import ruled as torch_ruled
 from convpolicy.frameworks.torch.execution import rules as torch_rules
-from convpolicy.frameworks.torch.execution import selection
 from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
 from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
 

@@ -45,11 +45,15 @@ def cut_inside(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) ->
 
 def overlap_add(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
     """Multiply all taps with the input in one matrix product, and add the products where they overlap; nothing cut is added."""
-    plan = work.plan
-    products = _products(data, weight, work.groups)
-    output = _rows(products, bias, plan)
-    output = output.view(*output.shape[:2], -1)
-    return output if output.shape[-1] == plan.length_out else output[..., : plan.length_out].contiguous()
+    return _added(_products(data, weight, work.groups), bias, work.plan, 1 if work.plan.stride <= FEW_TAPS else work.plan.stride)
+
+
+def overlap_add_short(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
+    """Compute the same with the factors of the matrix product exchanged, whose rows are then long for short inputs."""
+    batch, channels, length = data.shape
+    samples = data.transpose(1, 2).reshape(batch * length, channels)
+    products = torch.mm(samples, weight.reshape(channels, -1)).view(batch, length, *weight.shape[1:])
+    return _added(products.permute(0, 2, 3, 1), bias, work.plan, work.plan.stride)
 
 
 def polyphase(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
@@ -107,8 +111,15 @@ def _turns(plan: TransposedPlan) -> Iterator[Turn]:
     return iter(sorted(turns, key=lambda turn: turn.first - turn.last))
 
 
-def _rows(products: Tensor, bias: Tensor | None, plan: TransposedPlan) -> Tensor:
-    """Return the outputs as rows (batch, out, rows, stride) of a new tensor; the last row may have more samples than the output."""
+def _added(products: Tensor, bias: Tensor | None, plan: TransposedPlan, width: int) -> Tensor:
+    """Return the output (batch, out, length_out).
+
+    Args:
+        products: (batch, out, kernel, length), of input samples and taps.
+        bias: (out,) or None.
+        plan: the plan.
+        width: number of taps that one operation adds.
+    """
     batch, channels, _, length = products.shape
     stride, rows = plan.stride, -(-plan.length_out // plan.stride)
     output = products.new_empty(batch, channels, rows, stride)
@@ -117,7 +128,7 @@ def _rows(products: Tensor, bias: Tensor | None, plan: TransposedPlan) -> Tensor
     for turn in _turns(plan):
         start, stop = max(turn.row, 0), min(rows, length + turn.row)
         if is_first and turn.last - turn.first == stride and start < stop:
-            for each, phases in _split(turn, stride):
+            for each, phases in _split(turn, width):
                 values = products[:, :, each, start - turn.row : stop - turn.row].transpose(2, 3)
                 target = output[:, :, start:stop, phases]
                 target.copy_(values + offset) if torch.is_grad_enabled() else torch.add(values, offset, out=target)
@@ -127,19 +138,19 @@ def _rows(products: Tensor, bias: Tensor | None, plan: TransposedPlan) -> Tensor
             if is_first:
                 output[:] = offset
             if start < stop:
-                for each, phases in _split(turn, stride):
+                for each, phases in _split(turn, width):
                     values = products[:, :, each, start - turn.row : stop - turn.row].transpose(2, 3)
                     output[:, :, start:stop, phases] += values
         is_first = False
-    return output
+    output = output.view(batch, channels, -1)
+    return output if output.shape[-1] == plan.length_out else output[..., : plan.length_out].contiguous()
 
 
-def _split(turn: Turn, stride: int) -> Iterator[tuple[slice, slice]]:
+def _split(turn: Turn, width: int) -> Iterator[tuple[slice, slice]]:
     """Return the taps of a turn and their phases, for each operation."""
-    width = 1 if stride <= FEW_TAPS else turn.last - turn.first
     for first in range(turn.first, turn.last, width):
-        phase = turn.phase + first - turn.first
-        yield slice(first, first + width), slice(phase, phase + width)
+        last, shift = min(first + width, turn.last), turn.phase - turn.first
+        yield slice(first, last), slice(first + shift, last + shift)
 
 
 def _is_plain(plan: TransposedPlan) -> bool:
@@ -163,9 +174,10 @@ LOWERINGS = {
         overlap_add,
         unless("it wraps, is dilated, or is depthwise", lambda p, c, g: _is_plain(p) and (g == 1 or g < c)),
     ),
-    "polyphase": Lowering(
-        polyphase, unless("it wraps, is dilated, or is grouped", lambda p, _c, g: _is_plain(p) and g == 1)
+    "overlap_add_short": Lowering(
+        overlap_add_short, unless("it wraps, is dilated, or is grouped", lambda p, _c, g: _is_plain(p) and g == 1)
     ),
+    "polyphase": Lowering(polyphase, unless("it wraps, is dilated, or is grouped", lambda p, _c, g: _is_plain(p) and g == 1)),
 }
 
 
