@@ -79,7 +79,15 @@ def forward_same_cut(sizes: Sizes, length: int) -> tuple[int, int]:
 def ideal(data: Any, weight: Any, bias: Any, cut: tuple[int, int], sizes: Sizes, mode: str = "zeros") -> reference.Reference:
     """The float64 reference."""
     return reference.conv_transpose1d(
-        data, weight, bias, left=cut[0], right=cut[1], mode=mode, stride=sizes.stride, dilation=sizes.dilation, groups=sizes.groups
+        data,
+        weight,
+        bias,
+        left=cut[0],
+        right=cut[1],
+        mode=mode,
+        stride=sizes.stride,
+        dilation=sizes.dilation,
+        groups=sizes.groups,
     )
 
 

@@ -68,10 +68,14 @@ def convpolicy_policies() -> list[Policy]:
             FAN_IN_UNIFORM,
             "uniform",
             (
-                "Pads 'same' with the extra sample on the right; no bias; weight uniform ±√(1/fan_in). "
-                "Documented from 2.1 on, measured from 2.7 on.",
-                "Keeps length · stride samples, and cuts the extra sample on the right; no bias; weight uniform ±√(1/fan_in), where "
-                "fan_in is out_channels // groups * kernel_size.",
+                (
+                    "Pads 'same' with the extra sample on the right; no bias; weight uniform ±√(1/fan_in). "
+                    "Documented from 2.1 on, measured from 2.7 on."
+                ),
+                (
+                    "Keeps length · stride samples, and cuts the extra sample on the right; no bias; weight uniform ±√(1/fan_in), where "
+                    "fan_in is out_channels // groups * kernel_size."
+                ),
             ),
         ),
         _policy(

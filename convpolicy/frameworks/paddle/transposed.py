@@ -39,7 +39,9 @@ def native_cut(request: LayerRequest) -> dict[str, Any] | None:
             )  # raises for an output_padding that Paddle refuses
             return {"padding": "SAME", "output_padding": arguments["output_padding"]}
         return {"padding": "SAME", "output_padding": 0} if pads_alike(policy, SAME, spec) else None
-    is_named = rule.name == "explicit" and arguments["right"] >= 0  # keeps an output_padding that reduces what is cut on the right
+    is_named = (
+        rule.name == "explicit" and arguments["right"] >= 0
+    )  # keeps an output_padding that reduces what is cut on the right
     left, right = cuts[0], arguments["right"] if is_named else max(cuts[1], 0)
     output_padding = right - cuts[1]
     if min(left, right) < 0 or output_padding >= spec.stride:

@@ -13,8 +13,8 @@ from helpers.scatter import (
     LENGTHS,
     OUT,
     Sizes,
-    grid,
     gradients,
+    grid,
     ideal,
     is_within,
     judge,
@@ -66,9 +66,7 @@ def ours(sizes: Sizes, padding=None, mode=None, **keywords):
     """The same layer through a policy, MindSpore's own unless said otherwise."""
     kernel, stride, dilation, groups = sizes
     keywords = {"policy": "mindspore", "backend": "mindspore"} | keywords
-    return cp.ConvTranspose1d(
-        IN, OUT, kernel, stride, padding, groups=groups, dilation=dilation, padding_mode=mode, **keywords
-    )
+    return cp.ConvTranspose1d(IN, OUT, kernel, stride, padding, groups=groups, dilation=dilation, padding_mode=mode, **keywords)
 
 
 def assigned(layer, weight, bias):
@@ -88,7 +86,9 @@ def test_the_policy_mindspore_is_mindspores_own_layer_to_the_bit(kernel):
             weight, bias = weights(number, sizes, dtype)
             words = {"has_bias": bool(number % 2), "dtype": getattr(mindspore, dtype)}
             own = assigned(native(sizes, pad_mode, padding, **words), weight, bias)
-            layer = assigned(ours(sizes, padding if pad_mode == "pad" else pad_mode, bias=bool(number % 2), dtype=dtype), weight, bias)
+            layer = assigned(
+                ours(sizes, padding if pad_mode == "pad" else pad_mode, bias=bool(number % 2), dtype=dtype), weight, bias
+            )
             for length in LENGTHS:
                 if pad_mode == "pad" and sizes.full(length) <= 2 * padding:
                     continue
@@ -156,7 +156,9 @@ def test_a_rule_that_depends_on_the_length(mode):
     for length in (5, 6, 7, 8):
         plan = layer.plan(length)
         data = random(length, 1, IN, length)
-        judge(layer(Tensor(data)).asnumpy(), data, *BACKEND.parameters(layer).values(), (plan.left, plan.right), Sizes(7, 4, 1, 1))
+        judge(
+            layer(Tensor(data)).asnumpy(), data, *BACKEND.parameters(layer).values(), (plan.left, plan.right), Sizes(7, 4, 1, 1)
+        )
     assert {(layer.plan(length).left, layer.plan(length).right) for length in (5, 6, 7, 8)} == {(3, 3), (2, 3), (2, 2), (1, 2)}
 
 
@@ -212,7 +214,9 @@ def test_refusals(fault, mode):
     call, says = REFUSED[fault]
     with pytest.raises((ValueError, LookupError), match=says) as raised:
         call()
-    assert isinstance(raised.value, cp.ConvPolicyError) or mode == mindspore.GRAPH_MODE  # a graph wraps what its compilation raises
+    assert (
+        isinstance(raised.value, cp.ConvPolicyError) or mode == mindspore.GRAPH_MODE
+    )  # a graph wraps what its compilation raises
 
 
 def test_mindspore_refuses_what_the_policy_refuses():

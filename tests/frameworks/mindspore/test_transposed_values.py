@@ -20,7 +20,15 @@ from convpolicy.registry import current
 
 pytestmark = pytest.mark.usefixtures("scratch")
 BACKEND = cp.backends()["mindspore"]
-SHAPES = ((3, 4, 5, 1), (4, 8, 3, 2), (6, 6, 7, 6), (1, 1, 1, 1), (16, 33, 9, 1), (7, 40, 4, 1), (5, 15, 4, 5))  # in, out, kernel, groups
+SHAPES = (
+    (3, 4, 5, 1),
+    (4, 8, 3, 2),
+    (6, 6, 7, 6),
+    (1, 1, 1, 1),
+    (16, 33, 9, 1),
+    (7, 40, 4, 1),
+    (5, 15, 4, 5),
+)  # in, out, kernel, groups
 SEEDS = (0, 1, 42, 2**31 + 11)
 # as MindSpore's own layer is told -> what its policy cuts
 NATIVE = {

@@ -6,7 +6,6 @@ import copy
 import itertools
 import pickle
 
-import numpy as np
 import paddle
 import pytest
 from helpers.scatter import (
@@ -202,12 +201,16 @@ def test_what_paddle_refuses_is_refused():
     own = assigned(native(sizes, "SAME"), *weights(0, sizes))
     same_bits(*(BACKEND.run(layer, random(0, 1, IN, 7)) for layer in (own, undilated)), "SAME")
     for backend in ("paddle", "numpy"):
-        with pytest.raises(cp.ConvPolicyError, match="dilation must be 1, got 2, which Paddle's 'SAME' silently sets to 1; .*pair"):
+        with pytest.raises(
+            cp.ConvPolicyError, match=r"dilation must be 1, got 2, which Paddle's 'SAME' silently sets to 1; .*pair"
+        ):
             ours(sizes, "SAME", backend=backend)
     for output_padding in (2, 3):
         with pytest.raises((ValueError, RuntimeError)):
             native(Sizes(3, 2, 3, 1), 0, output_padding)(paddle.to_tensor(random(0, 1, IN, 7)))
-        with pytest.raises(cp.ConvPolicyError, match=f"output_padding must be below the stride, 2, got {output_padding}; pass less"):
+        with pytest.raises(
+            cp.ConvPolicyError, match=f"output_padding must be below the stride, 2, got {output_padding}; pass less"
+        ):
             ours(Sizes(3, 2, 1, 1), "SAME", output_padding=output_padding)
     with pytest.raises(cp.ConvPolicyError, match=r"output_padding must be below max\(stride, dilation\) = 2, got 2"):
         ours(Sizes(3, 2, 1, 1), 1, output_padding=2)

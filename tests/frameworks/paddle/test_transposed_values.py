@@ -19,7 +19,15 @@ from convpolicy.registry import current
 
 Choice = cp.Choice
 BACKEND = cp.backends()["paddle"]
-SHAPES = ((3, 4, 5, 1), (4, 8, 3, 2), (6, 6, 7, 6), (1, 1, 1, 1), (16, 33, 9, 1), (7, 40, 4, 1), (5, 15, 4, 5))  # in, out, kernel, groups
+SHAPES = (
+    (3, 4, 5, 1),
+    (4, 8, 3, 2),
+    (6, 6, 7, 6),
+    (1, 1, 1, 1),
+    (16, 33, 9, 1),
+    (7, 40, 4, 1),
+    (5, 15, 4, 5),
+)  # in, out, kernel, groups
 SEEDS = (0, 1, 42, 2**31 + 11)
 # as Paddle's own layer is told -> what its policy cuts
 NATIVE = {
@@ -33,7 +41,10 @@ NATIVE = {
         {"padding": "same", "stride": 3, "output_padding": 1},
         lambda length: (forward_same_cut(Sizes(4, 3, 1, 1), length)[0], forward_same_cut(Sizes(4, 3, 1, 1), length)[1] - 1),
     ),
-    "same, dilated": ({"padding": "same", "stride": 2, "dilation": 3}, lambda length: forward_same_cut(Sizes(4, 2, 1, 1), length)),
+    "same, dilated": (
+        {"padding": "same", "stride": 2, "dilation": 3},
+        lambda length: forward_same_cut(Sizes(4, 2, 1, 1), length),
+    ),
     "Valid": ({"padding": "Valid", "dilation": 2, "stride": 2, "output_padding": 1}, lambda length: (0, -1)),
     "NLC": ({"padding": [2, 1], "data_format": "NLC"}, lambda length: (2, 1)),
 }
@@ -93,7 +104,9 @@ def test_without_a_seed_paddles_own_state_decides(padding, dtype):
             paddle.set_default_dtype("float32")
         after = paddle.rand([4]).numpy()
         paddle.seed(seed)
-        layer = cp.ConvTranspose1d(IN, OUT, 3, 1, padding, groups=groups, bias=bias, policy="paddle", backend="paddle", dtype=dtype)
+        layer = cp.ConvTranspose1d(
+            IN, OUT, 3, 1, padding, groups=groups, bias=bias, policy="paddle", backend="paddle", dtype=dtype
+        )
         same_bits(paddle.rand([4]).numpy(), after, seed)
         assert list(layer.state_dict()) == list(native.state_dict())
         for name, value in native.state_dict().items():
