@@ -15,8 +15,7 @@ from convpolicy.bits.float32 import from_bfloat16
 from convpolicy.conversion.files.safetensors import DTYPE_NAMES, SafetensorsReader
 from convpolicy.conversion.tensors import FLOATS, Entry
 from convpolicy.core.layer_policy import LayerPolicy
-from convpolicy.core.policy import Policy
-from convpolicy.core.transposed_policy import TransposedPolicy
+from convpolicy.core.named import from_data
 from convpolicy.errors import InvalidValueError
 from convpolicy.files import whole
 
@@ -60,7 +59,6 @@ def save(
         )
     packed = policy.part("layout")[0].pack(drawn, groups)
     metadata = {"policy": json.dumps(policy.to_dict()), "seed": str(seed), "groups": str(groups)}
-    metadata |= {"transposed": "true"} if policy.is_transposed else {}
     arrays = {name: np.ascontiguousarray(array) for name, array in packed.items()}
     whole.write(target, serialised(arrays, metadata))
 
@@ -89,7 +87,8 @@ def load(path: str, policy: LayerPolicy) -> tuple[dict[str, Any], str]:
     try:
         reader = SafetensorsReader(Path(file))
         try:
-            stored = _policy_of(reader.metadata, policy)
+            text = reader.metadata.get("policy")
+            stored = policy if text is None else from_data(json.loads(text))
             layout = stored.part("layout")[0]
             entries = {entry.name: entry for entry in reader.entries}
             tensors = {name: entries[dot + name] for name in (layout.weight, layout.bias) if dot + name in entries}
@@ -115,15 +114,6 @@ def load(path: str, policy: LayerPolicy) -> tuple[dict[str, Any], str]:
         dtype_names = ", ".join(DTYPE_NAMES[name] for name in FLOATS)
         raise InvalidValueError(f"weight and bias in {file!r} must both have one dtype of {dtype_names}; cast them.")
     return layout.unpack(arrays), dtypes.pop()
-
-
-def _policy_of(metadata: Mapping[str, str], policy: LayerPolicy) -> LayerPolicy:
-    """Return the policy in the metadata of a file, or the caller's if there is none."""
-    text = metadata.get("policy")
-    if text is None:
-        return policy
-    kind: type[LayerPolicy] = TransposedPolicy if metadata.get("transposed") == "true" else Policy
-    return kind.from_dict(json.loads(text))
 
 
 def _numbers(reader: SafetensorsReader, entry: Entry) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -13,6 +13,9 @@ from convpolicy import arithmetic
 from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.side import CONSTANT
+
+if TYPE_CHECKING:
+    from convpolicy.pictures.views import TransposedView
 
 CIRCULAR = "circular"
 MODES = ("zeros", CIRCULAR)  # the padding modes of transposed convolutions
@@ -139,18 +142,15 @@ class TransposedPlan:
         Returns:
             An array (…, length_out) of the same dtype, a view if nothing is appended or added.
         """
-        if self.mode == CIRCULAR:
-            out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
-            for turn in self._turns():
-                start = self.left + turn * self.length_out
-                first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
-                if first < last:
-                    out[..., first - start : last - start] += full[..., first:last]
-            return out
-        if any(self.appended):  # before the cut, which may reach into the appended zeros
-            full = np.pad(full, [(0, 0)] * (full.ndim - 1) + [self.appended])
-        first = self.cut[0]
-        return full[..., first : first + self.length_out]
+        if self.mode != CIRCULAR and not any(self.appended):
+            return full[..., self.left : self.left + self.length_out]
+        out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
+        for turn in self._turns():
+            start = self.left + turn * self.length_out
+            first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
+            if first < last:
+                out[..., first - start : last - start] += full[..., first:last]
+        return out
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""
@@ -167,6 +167,21 @@ class TransposedPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: the sizes, the cuts and ``"transposed": True``."""
         return {**attrs.asdict(self), "transposed": True}
+
+    def view(self) -> TransposedView:
+        """Return what a picture shows of the plan."""
+        from convpolicy.pictures.views import TransposedView
+
+        return TransposedView(self)
+
+    def to_svg(self) -> str:
+        """Return an SVG picture of the full result, what is cut, and the outputs that each input sample reaches."""
+        from convpolicy.pictures.windows import picture  # imported late: only pictures need it
+
+        return picture({"": self})
+
+    def _repr_html_(self) -> str:
+        return self.to_svg()
 
     def __str__(self) -> str:
         mode = "" if self.mode == MODES[0] else f", {self.mode}"

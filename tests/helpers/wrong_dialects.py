@@ -171,7 +171,7 @@ WRONG = {
     "one sample more": (pads(one_more), "values", r"it writes the padding, but the convolution itself pads \(left, right, mode\) \(2, 2, .* instead of \(1, 1, "),
     "padded twice": (pads(twice), "values", r"it writes the padding in a layer before the convolution, but the convolution itself pads"),
     "stride for dilation": (writes(names=names(stride="dilation", dilation="stride")), "values", "it writes stride 2, but reads it back as 1, for a layer with"),
-    "std squared": (writer(initial=squared), "values", "it writes the initial weight normal {.*'std': 0.5}, but reads it back as normal {.*'std': 0.25}, .*; write a comment if it differs"),
+    "std squared": (writer(initial=squared), "values", "it writes the initial weight normal {.*'std': 0.5}, but reads it back as normal {.*'std': 0.25}, .*; write a comment"),
     "a kind of layer of its own": (
         reads_transposed(layer="Deconv1d"), "classes", "layer must be one of Conv1d, ConvTranspose1d, got 'Deconv1d'; pick one",
     ),

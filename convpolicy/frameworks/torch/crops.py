@@ -74,10 +74,7 @@ class FullResult(NamedTuple):
     def cropped(self, full: Tensor, steps: Steps, bias: Tensor | None) -> Tensor:
         """Return the output from a full result; ``bias`` is added only if the result wraps."""
         if not self.wraps:
-            if isinstance(steps.before, int):
-                return full[..., steps.first : steps.first + steps.length_out]
-            positions = torch.arange(steps.length_out, device=full.device) + symbolic.number(steps.first, full.device)
-            return full.index_select(-1, positions)  # a slice would be compiled once for results with cuts and once without
+            return full[..., steps.first : steps.first + steps.length_out]
         wrapped = _wrapped(full, steps.first, steps.length_out)
         return wrapped if bias is None else wrapped + bias.to(wrapped.dtype).unsqueeze(-1)
 
@@ -101,7 +98,8 @@ def _wrapped(full: Tensor, left: Any, length_out: Any) -> Tensor:
     lead = -left % length_out
     turns = -(-(lead + full.shape[-1]) // length_out)
     padded = F.pad(full, (lead, turns * length_out - lead - full.shape[-1]))
-    output: Tensor = functools.reduce(torch.add, torch.split(padded, length_out, -1))
+    parts = [padded[..., start : start + length_out] for start in range(0, padded.shape[-1], length_out)]
+    output: Tensor = functools.reduce(torch.add, parts)
     return output
 
 

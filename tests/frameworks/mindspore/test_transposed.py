@@ -7,7 +7,7 @@ import itertools
 import mindspore
 import numpy as np
 import pytest
-from helpers.scatter import (
+from helpers.transposed_layers import (
     IN,
     KERNELS,
     LENGTHS,

@@ -8,7 +8,7 @@ import pickle
 
 import paddle
 import pytest
-from helpers.scatter import (
+from helpers.transposed_layers import (
     IN,
     KERNELS,
     LENGTHS,
