@@ -75,10 +75,7 @@ class FullResult(NamedTuple):
     def cropped(self, full: Tensor, steps: Steps, bias: Tensor | None) -> Tensor:
         """Return the output from a full result; ``bias`` is added only if the result wraps."""
         if not self.wraps:
-            if isinstance(steps.before, int):
-                return full[..., steps.first : steps.first + steps.length_out]
-            positions = torch.arange(steps.length_out, device=full.device) + symbolic.number(steps.first, full.device)
-            return full.index_select(-1, positions)  # a slice would be compiled once for results with cuts and once without
+            return full[..., steps.first : steps.first + steps.length_out]
         wrapped = _wrapped(full, steps.first, steps.length_out)
         return wrapped if bias is None else wrapped + bias.to(wrapped.dtype).unsqueeze(-1)
 
