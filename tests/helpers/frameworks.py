@@ -10,7 +10,7 @@ PACKAGES = {
     "mindspore": ("mindspore",),
     "mindspore@2.0": ("mindspore",),
     "flax": ("flax",),
-    "flax-linen": ("flax",),
+    **dict.fromkeys(("flax-linen", "flax-transpose-kernel", "flax-linen-transpose-kernel"), ("flax",)),
     "paddle": ("paddle",),
     "onnx": ("convpolicy_onnx",),
     "tensorflow": ("keras", "tensorflow"),

@@ -130,7 +130,7 @@ def convpolicy_random_streams() -> list[RandomStream]:
         RandomStream(
             "flax-linen",
             lazy(f"{ROOM}.stream", "LinenStream"),
-            params={"path": Param("", kind="name")},  # path of the Conv in its parent, such as "Block_0/Conv_1"
+            params={"path": Param("", kind="name")},  # path of the module in its parent, such as "Block_0/Conv_1"
             description="The numbers of module.init(jax.random.key(seed)): one threefry key per tensor, by the module's path.",
         ),
     ]
@@ -158,8 +158,11 @@ def _backend(api: str, description: str) -> Backend:
 def convpolicy_backends() -> list[Backend]:
     """Return the backends ``flax`` (nnx) and ``flax-linen``."""
     return [
-        _backend("nnx", "A plain flax.nnx.Conv where it can express the policy, otherwise a subclass that pads by a plan."),
-        _backend("linen", "A flax.linen.Conv, or a subclass that pads by a plan, together with its variables."),
+        _backend(
+            "nnx",
+            "A plain flax.nnx.Conv or ConvTranspose where it can express the policy, otherwise a subclass that follows a plan.",
+        ),
+        _backend("linen", "A flax.linen.Conv or ConvTranspose, or a subclass that follows a plan, together with its variables."),
     ]
 
 

@@ -216,7 +216,8 @@ class LinenStream(JaxStream):
 
     Args:
         seed: integer in [-2**63, 2**63).
-        path: names from the outermost module inwards, e.g. ``"Conv_0"`` or ``"Block_0/Conv_1"``; empty for a top-level Conv.
+        path: names from the outermost module inwards, e.g. ``"ConvTranspose_0"`` or ``"Block_0/Conv_1"``; empty for a top-level
+            module.
     """
 
     name: ClassVar[str] = "flax-linen"
@@ -228,14 +229,14 @@ class LinenStream(JaxStream):
         self._count = 0
 
     def at(self, path: str) -> LinenStream:
-        """Return the stream of the Conv at another path, with the same seed."""
+        """Return the stream of the module at another path, with the same seed."""
         return LinenStream(self._seed, path)
 
     def begin(self, role: str) -> None:
         """Increase the counter; refuse a second module, which needs a stream with another path."""
         if role == "weight" and self._count:
             raise InvalidValueError(
-                "stream 'flax-linen' draws one module, got a second; use stream.at('Conv_1') for the Conv at that path."
+                "stream 'flax-linen' draws one module, got a second; use stream.at('Conv_1') for the module at that path."
             )
         self._count += 1
 

@@ -53,7 +53,8 @@ class FullResult(NamedTuple):
         length_out = (length - 1) * self.stride + self.kernel - left - right
         if self.wraps:
             return Steps(0, 0, left, length_out)
-        before, after = (_largest(-(cut // self.stride), 0) for cut in cuts)
+        # ONNX rounds a negative quotient towards 0, so no negative number is divided
+        before, after = (_largest(self.stride - 1 - cut, 0) // self.stride for cut in cuts)
         return Steps(before, after, left + before * self.stride, length_out)
 
     def run(self, data: Tensor, weight: Tensor, bias: Tensor | None, cuts: tuple[Any, Any]) -> Tensor:

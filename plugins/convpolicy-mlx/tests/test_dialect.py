@@ -171,7 +171,7 @@ REFUSED = {
     "nn.Conv1d(4, 8, 3, padding='same')": "padding must be an integer, got 'same'",
     "nn.Conv1d(4, 8, 3, padding=-1)": "padding must be 0 or more, got -1, which crops the input in MLX",
     "nn.Conv1d(4, 8, 3, padding_mode='reflect')": "mlx.nn.Conv1d has no argument 'padding_mode'",
-    "nn.ConvTranspose1d(4, 8, 3)": "mlx.nn.ConvTranspose1d cannot be translated: transposed convolutions",
+    "mx.conv_transpose1d(x, w)": "mlx.core.conv_transpose1d cannot be translated: it has no weights; write mlx.nn.ConvTranspose1d",
 }
 
 

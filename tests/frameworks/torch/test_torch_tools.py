@@ -22,6 +22,8 @@ def page():
         row = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("| feature"):
             kinds = row[1:]
+        elif line.startswith("| kind"):
+            kinds = []
         elif line.startswith("| ") and kinds:
             cells |= {(row[0], kind): cell for kind, cell in zip(kinds, row[1:])}
     return cells, dict(re.findall(r"^(\d+)\. (.+)$", text, re.MULTILINE))

@@ -85,7 +85,7 @@ TRANSPOSED = {
     kind.name: kind
     for kind in (
         Kind("exact, transposed", 4, {"stride": 2, "padding": 1}, True),
-        Kind("fast, transposed", 4, {"stride": 2, "padding": 1, "execution": "fast"}, True),
+        Kind("fast, transposed", 8, {"stride": 4, "padding": 2, "execution": "fast"}, True),
         Kind("own initial values, transposed", 3, {"stride": 2, "weight_init": "xavier_normal", "output_padding": 1}, True),
         Kind("kernel below stride", 2, {"stride": 3, "padding": "same_upper"}, True),
         Kind("causal, transposed", 4, {"stride": 2, "padding": "causal"}, True),

@@ -20,3 +20,8 @@ def native_crop(request: LayerRequest) -> tuple[int, int] | None:
         return None
     left, right = cuts
     return (left, left - right) if left >= 0 and 0 <= left - right < max(spec.stride, spec.dilation) else None
+
+
+def is_plain(request: LayerRequest) -> bool:
+    """Return True for one group of channels without dilation, whose cut samples are dropped."""
+    return request.spec.groups == request.spec.dilation == 1 and has_zeros(request)
