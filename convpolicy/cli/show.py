@@ -161,11 +161,17 @@ def _text(value: Any) -> str:
 def _drawn(kind: str, name: str) -> str:
     """Draw a padding rule or mode at the default sizes, or say why it cannot be drawn."""
     try:
-        policy: LayerPolicy = named_policy("torch")
-        stride = 1
-        if is_crop := kind == "crop rule":
-            policy, stride = named_policy("torch").half(), CROP_STRIDE
-        plan = policy.evolve(**DRAWN[kind](name)).plan(arguments.KERNEL_SIZE, stride, length=arguments.LENGTH)
+        is_crop = kind == "crop rule"
+        policy: LayerPolicy = named_policy("torch").half() if is_crop else named_policy("torch")
+        plan = _plan(policy.evolve(**DRAWN[kind](name)), CROP_STRIDE if is_crop else 1)
     except ConvPolicyError as error:
         return f"not drawn: {error}"
     return f"{plan}\n\n{draw(plan, rows=6)}\n\n{LEGENDS[is_crop]}"
+
+
+def _plan(policy: LayerPolicy, stride: int) -> Any:
+    """Return a plan at the default sizes, with stride 1 if the rule refuses this stride."""
+    try:
+        return policy.plan(arguments.KERNEL_SIZE, stride, length=arguments.LENGTH)
+    except ConvPolicyError:
+        return policy.plan(arguments.KERNEL_SIZE, length=arguments.LENGTH)

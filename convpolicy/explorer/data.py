@@ -112,7 +112,7 @@ def _policy(policy: LayerPolicy, paddings: list[str], modes: list[str], tables: 
         "padding": _padding(policy.padding, paddings),
         "mode": modes.index(str(policy.padding_mode)),
         "words": [
-            [name, paddings.index(rule), modes.index(str(mode_names[name])) if name in mode_names else -1]
+            [name, _padding(Choice(rule), paddings), modes.index(str(mode_names[name])) if name in mode_names else -1]
             for name, rule in policy.padding_names
         ],
         "refused": refused_windows(policy, tables.ranges, tables.refusal),

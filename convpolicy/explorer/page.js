@@ -56,7 +56,7 @@ const ruleText = (rule) => (Array.isArray(rule) ? rule.join(", ") : offered().ru
 function sideControls(name) {
   const side = state[name], policy = offered().policies.find((known) => known.name === side.policy);
   const isNumbers = /^-?\d/.test(side.padding);
-  const names = policy.words.map(([own, rule]) => option(own, own === offered().rules[rule].name ? own : `${own} (${offered().rules[rule].name})`, side.padding));
+  const names = policy.words.map(([own, rule]) => option(own, own === ruleText(rule) ? own : `${own} (${ruleText(rule)})`, side.padding));
   const ownNames = new Set(policy.words.map(([own]) => own));
   const rules = offered().rules.filter((rule) => !ownNames.has(rule.name)).map((rule) => option(rule.name, rule.name, side.padding, rule.description));
   const meant = paddingOf(policy, side.padding);

@@ -29,7 +29,11 @@ def plan(kind: str, name: str) -> cp.Plan | cp.TransposedPlan:
     """Return the plan that a card draws; at stride 1 where a rule refuses another one."""
     base = cp.policy("torch")
     if kind == "crop rule":
-        return base.half().evolve(padding=cp.Choice(name, **SETTINGS.get(name, {}))).plan(**CROPPED)
+        half = base.half().evolve(padding=cp.Choice(name, **SETTINGS.get(name, {})))
+        try:
+            return half.plan(**CROPPED)
+        except cp.ConvPolicyError:
+            return half.plan(**{**CROPPED, "stride": 1})
     if kind == "padding mode":
         mode = ("reflect", "zeros") if cp.padding_modes()[name].is_per_side else name
         return base.evolve(padding=3, padding_mode=mode).plan(1, length=6)
