@@ -13,6 +13,7 @@ from helpers.keras_transposed import HALF, IN, OUT, POLICIES, own_layer, share
 
 import convpolicy as cp
 from convpolicy.frameworks.keras import transposed_layer, values
+from convpolicy.testing import ConformanceError, checks_of
 
 # -- initial weights ----------------------------------------------------------------------------------------------------
 
@@ -244,6 +245,16 @@ def test_a_wrong_crop_is_rejected(fault, monkeypatch):
     assert share(BACKEND.run(layer, data), data, **BACKEND.parameters(layer), plan=plan) <= 1
     monkeypatch.setattr(transposed_layer, "cropped", fault(transposed_layer.cropped))
     assert share(BACKEND.run(layer, data), data, **BACKEND.parameters(layer), plan=plan) > 1
+
+
+@pytest.mark.parametrize("fault", [other_side, shifted])
+def test_the_kit_rejects_a_wrong_crop(fault, monkeypatch):
+    """The kit's check of transposed values passes, and fails with each fault."""
+    (check,) = [check for check in checks_of(BACKEND, 12) if check.id == f"{NAME}-transposed-values-float32"]
+    check()
+    monkeypatch.setattr(transposed_layer, "cropped", fault(transposed_layer.cropped))
+    with pytest.raises(ConformanceError, match="differs from the float64 reference"):
+        check()
 
 
 def test_a_reversed_kernel_is_rejected(monkeypatch):
