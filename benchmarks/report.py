@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 from interleaved import AGAIN, LIMIT, Result, geometric_mean
 from mix import DEPTHWISE, GROUPED, LENGTHS
+from transposed import FRAMES
 
 PACKAGES = ("torch", "mindspore", "numpy", "keras", "jax", "flax", "transformers")
 
@@ -73,6 +74,19 @@ TARGETS = [
     Target("paddings against padding by hand", "fast", 0.90, lambda r: r.section == "paddings"),
     Target("every padding", "fast", LIMIT, lambda r: r.section == "paddings", worst=True),
     Target("every padding", "exact", LIMIT, lambda r: r.section == "paddings", worst=True),
+    Target("transposed layers of decoders", "fast", 0.90, lambda r: r.section == "transposed"),
+    *(
+        Target(
+            f"of these, {frames} latent frames",
+            "fast",
+            None,
+            lambda r, n=frames: r.section == "transposed" and r.facts["frames"] == n,
+        )
+        for frames in FRAMES
+    ),
+    Target("every transposed layer", "fast", LIMIT, lambda r: r.section == "transposed", worst=True),
+    Target("every transposed layer", "exact", LIMIT, lambda r: r.section == "transposed", worst=True),
+    Target("every transposed layer, 8 items", "fast", LIMIT, lambda r: r.section == "transposed, batches of 8", worst=True),
     Target("one call on 1×8×64", "exact", 1.05, lambda r: r.name.startswith("forward"), worst=True),
     Target("one call on 1×8×64", "fast", 1.05, lambda r: r.name.startswith("forward"), worst=True),
     Target("construction of 1 000 layers", "exact", 1.3, lambda r: r.name.startswith("construction"), worst=True),

@@ -1,4 +1,4 @@
-"""Measure the speed of layers: those of 113 models, hand-written padding, whole models, and layers of other packages.
+"""Measure the speed of layers: those of 113 models and of 18 decoders, hand-written padding, whole models, and layers of other packages.
 
     python benchmarks/speed.py [--rounds 15] [--section NAME …] [--output DIRECTORY]
 
@@ -29,6 +29,8 @@ SECTIONS = {
     "batches": ("mix", "batches"),
     "training": ("mix", "training"),
     "paddings": ("mix", "paddings"),
+    "transposed": ("transposed", "layers"),
+    "transposed batches": ("transposed", "batches"),
     "models": ("peers", "stacks"),
     "keras": ("peers", "keras_on_torch"),
     "flax": ("peers", "flax_under_jit"),

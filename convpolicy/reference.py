@@ -281,7 +281,7 @@ def conv_transpose1d(
     out_per_group, taps = len(kernels[0]), len(kernels[0][0])
     out_channels, in_per_group = out_per_group * groups, len(kernels) // groups
     biases = [0.0] * out_channels if bias is None else np.asarray(bias, dtype=np.float64).tolist()
-    length_out = (len(batches[0][0]) - 1) * stride + (taps - 1) * dilation + 1 - left - right
+    length_out = (np.shape(data)[2] - 1) * stride + (taps - 1) * dilation + 1 - left - right
     outputs = np.broadcast_to(np.reshape(biases, (-1, 1)), (len(batches), out_channels, length_out)).copy()
     magnitudes, terms = np.abs(outputs), np.ones(length_out, np.int64)
     for item, channels in enumerate(batches):

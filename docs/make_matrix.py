@@ -1,4 +1,4 @@
-"""Run every policy on every backend and write the table into docs/understand/exact.md, between the two marks.
+"""Run every policy on every backend and write the tables into docs/understand/exact.md, each between two marks.
 
     python docs/make_matrix.py
 
@@ -12,26 +12,28 @@ from pathlib import Path
 from marks import filled, table
 
 from convpolicy.verification.matrix import Matrix, matrix
+from convpolicy.verification.native import LAYERS
 
 PAGE = Path(__file__).parent / "understand" / "exact.md"
 BY_PROCESSOR = (("keras-depthwise", "numpy"), ("keras-depthwise", "paddle"))  # exact on processors without AVX-512 only
 
 
-def shown(found: Matrix) -> str:
-    """Return the matrix in Markdown."""
-    head, lines = found.table()
+def shown(found: Matrix, layer: str) -> str:
+    """Return the matrix of a layer in Markdown."""
+    head, lines = found.table(layer)
     rows = []
     for policy, *cells in (line for line in lines if "not checked" not in line):
-        marks = ("\\*" if (policy, backend) in BY_PROCESSOR else "" for backend in head[1:])
+        marks = ("\\*" if layer == LAYERS[0] and (policy, backend) in BY_PROCESSOR else "" for backend in head[1:])
         rows.append([f"**{policy}**", *map("".join, zip(cells, marks))])
-    return table(head, rows)
+    return table(["policy", *head[1:]], rows)
 
 
 def main() -> None:
-    """Measure and write."""
-    made = shown(matrix(progress=print))
+    """Measure and write. A mark without the name of a layer is that of Conv1d."""
+    found = matrix(progress=print)
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(filled(text, Path(__file__).name, lambda _name: made), encoding="utf-8")
+    filled_text = filled(text, Path(__file__).name, lambda name: shown(found, name or LAYERS[0]))
+    PAGE.write_text(filled_text, encoding="utf-8")
 
 
 if __name__ == "__main__":

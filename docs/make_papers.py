@@ -10,6 +10,7 @@ import inspect
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import convpolicy as cp
 from convpolicy.comparison import paper_text
@@ -25,6 +26,10 @@ layer = cp.Conv1d(**sizes, policy=policy, seed=0)  # backend="torch" or "mindspo
 data = np.random.default_rng(0).standard_normal((1, sizes["in_channels"], {length}), dtype=np.float32)
 print(layer(data).shape)
 """
+DECODER = """layer = cp.ConvTranspose1d(**policy.paper.layer("{layer}"), policy=policy, seed=0)
+for length in {lengths}:
+    print(policy.plan({call}, length=length, transposed=True))
+"""
 LENGTHS = """for length in {lengths}:
     print(policy.plan({call}, length=length))
 """
@@ -34,7 +39,7 @@ INITIALIZERS = """for name in ("as_written", "as_trained"):
 """
 INDEX = """# Papers
 
-These {count} policies reproduce the Conv1d of published models, as their reference code computes it. With the same weights,
+These {count} policies reproduce the convolutions of published models, as their reference code computes it. With the same weights,
 `cp.Conv1d(..., policy="paper/encodec", backend="torch")` returns the bits of that code.
 
 - `convpolicy papers` prints this list, and `convpolicy show paper/encodec` one of its pages.
@@ -90,7 +95,7 @@ Rule `{policy.padding}`: {rule.description}
 
 Mode `{policy.padding_mode}`: {mode.description}
 
-## One of its layers
+{decoder_rule(policy)}## One of its layers
 
 `{paper.drawn_layer}`: {plan}
 
@@ -114,17 +119,43 @@ Mode `{policy.padding_mode}`: {mode.description}
 
 ## Layers of the paper
 
-{layers(paper)}
+{layers(paper.layers)}{decoder_layers(paper)}
 ## Example
 
 {example(policy, paper)}"""
 
 
-def layers(paper: Paper) -> str:
-    """A table of the paper's layers."""
+def decoder_rule(policy: cp.Policy) -> str:
+    """What the transposed convolutions of the paper cut, or nothing."""
+    if policy.transposed is None:
+        return ""
+    half = policy.transposed
+    rule = cp.crop_rules()[half.padding.name]
+    source = inspect.cleandoc(rule.crops.__doc__ or "").partition("\n")[2].strip().replace("``", "`")
+    return f"""## Transposed convolutions
+
+{half.description}
+
+- Reference code: {half.source}
+- Crop rule `{half.padding}`: {rule.description}
+
+{source}
+
+"""
+
+
+def decoder_layers(paper: Paper) -> str:
+    """A table of the paper's transposed layers, or nothing."""
+    if not paper.transposed_layers:
+        return ""
+    return f"\nTransposed convolutions:\n\n{layers(paper.transposed_layers)}"
+
+
+def layers(table: tuple[tuple[str, Any], ...]) -> str:
+    """A table of layers."""
     lines = [f"| layer | {' | '.join(SIZES)} | differs from the policy in |", "|---" * (len(SIZES) + 2) + "|"]
-    for name in dict(paper.layers):
-        arguments = paper.layer(name)
+    for name, pairs in table:
+        arguments = dict(pairs)
         sizes = " | ".join(str(arguments.get(size, 1)) for size in SIZES)
         others = ", ".join(f"{key}={arguments[key]}" for key in OVERRIDES if key in arguments)
         lines.append(f"| `{name}` | {sizes} | {f'`{others}`' if others else ''} |")
@@ -139,6 +170,11 @@ def example(policy: cp.Policy, paper: Paper) -> str:
     call = ", ".join(f"{size}={value}" for size, value in sizes.items() if value > 1 or size == "kernel_size")
     lengths = [length for length in (1, window, 2 * window + 1) if reaches(policy, sizes, length)]
     code += "\n" + LENGTHS.format(lengths=lengths, call=call)
+    if (decoder := paper_text.transposed_plan(policy, paper)) is not None:
+        name, plan = decoder
+        sizes = paper.sizes(name)
+        call = ", ".join(f"{size}={value}" for size, value in sizes.items() if value > 1 or size == "kernel_size")
+        code += "\n" + DECODER.format(layer=name, lengths=[1, plan.length], call=call)
     if policy.init_names:
         code += "\n" + INITIALIZERS
     printed = io.StringIO()

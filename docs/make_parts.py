@@ -6,6 +6,8 @@ python docs/make_parts.py > docs/reference/parts.md
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
+from typing import Any
 
 from marks import sizes_heads, table, unbroken
 
@@ -14,6 +16,7 @@ from convpolicy.parts.mode import OVERFLOW
 
 # kernel, stride, dilation, length: the columns of the table of pads
 SIZES = ((4, 1, 1, 10), (3, 2, 1, 10), (3, 2, 1, 11), (5, 3, 1, 10), (4, 1, 3, 10), (3, 2, 2, 10))
+CROP_SIZES = ((4, 2, 1, 10), (5, 2, 1, 10), (7, 4, 1, 10), (2, 3, 1, 10), (3, 2, 2, 10), (16, 8, 1, 10))
 LETTERS = "123456789abc"
 
 HEAD = """# Every part
@@ -31,6 +34,11 @@ away from the input before the convolution.
 ALIASES = """## Aliases of padding rules
 
 Other names for a rule.
+"""
+CROPS = """## Crop rules: how many samples a transposed convolution cuts
+
+Pass `padding=` of `ConvTranspose1d` a name, an int for both sides, a pair `(left, right)`, or a `cp.Choice`. The table shows (left, right) →
+outputs for kernel k, stride s, dilation d and length L. A dash means that the rule refuses these sizes. A negative number appends zeros.
 """
 MODES = """## Padding modes: what the added samples are
 
@@ -83,20 +91,20 @@ def section(parts: dict, attribute: str = "") -> str:
     )
 
 
-def pads_table() -> str:
-    """What every rule gives for a few sizes."""
+def numbers_table(policy: Any, names: Iterable[str], sizes: Any) -> str:
+    """What every rule gives for a few sizes: a padding rule under a `Policy`, a crop rule under a `TransposedPolicy`."""
     rows = []
-    for name in cp.padding_rules():
+    for name in names:
         choice = cp.Choice("explicit", left=2, right=1) if name == "explicit" else cp.Choice(name)
         cells = []
-        for kernel, stride, dilation, length in SIZES:
+        for kernel, stride, dilation, length in sizes:
             try:
-                plan = cp.policy("torch").evolve(padding=choice).plan(kernel, stride, dilation, length=length)
+                plan = policy.evolve(padding=choice).plan(kernel, stride, dilation, length=length)
                 cells.append(unbroken(f"({plan.left}, {plan.right}) → {plan.length_out}"))
             except cp.ConvPolicyError:
                 cells.append("–")
         rows.append((f"`{choice}`", *cells))
-    return table(("rule", *sizes_heads(SIZES)), rows)
+    return table(("rule", *sizes_heads(sizes)), rows)
 
 
 def aliases() -> str:
@@ -134,6 +142,8 @@ def policies() -> str:
         about = f"Its own names for padding: {own}.\nFor {policy.framework} {policy.versions}; measured on {policy.measured}. Source: {policy.source}.\n"
         if policy.paper is not None:
             about = f"Paper, trap, evidence and layers: [papers/{name.partition('/')[2]}.md](../papers/{name.partition('/')[2]}.md).\n"
+        if policy.transposed is not None:
+            about += f"Transposed convolution: {in_one_line(policy.transposed)}\n"
         blocks.append(
             f"### {name}\n\n{policy.description}\n\nPadding `{policy.padding}`, mode `{policy.padding_mode}`; weight "
             f"`{policy.weight_init}`, {bias}; layout `{policy.layout}`, data `{policy.data_layout}`; "
@@ -142,14 +152,27 @@ def policies() -> str:
     return "\n".join(blocks)
 
 
+def in_one_line(half: cp.TransposedPolicy) -> str:
+    """The sentence, the parts and the source of a transposed half."""
+    bias = f"bias `{half.bias_init}`" if half.bias else "no bias by default"
+    own = ", ".join(f"`{word}` is `{rule}`" for word, rule in half.padding_names)
+    return (
+        f"{half.description} Crop rule `{half.padding}`; weight `{half.weight_init}`, {bias}; layout `{half.layout}`."
+        f"{f' Its own names for padding: {own}.' if own else ''} Source: {half.source}."
+    )
+
+
 def main() -> None:
     """Print the page."""
     print(HEAD)
     print(RULES)
-    print(pads_table())
+    print(numbers_table(cp.policy("torch"), cp.padding_rules(), SIZES))
     print(section({name: rule for name, rule in cp.padding_rules().items() if not rule.alias_of}, "pads"))
     print(ALIASES)
     print(aliases())
+    print(CROPS)
+    print(numbers_table(cp.policy("torch").half(), cp.crop_rules(), CROP_SIZES))
+    print(section(cp.crop_rules(), "crops"))
     print(MODES)
     print(overflow_list())
     print(section(cp.padding_modes(), "source"))

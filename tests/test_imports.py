@@ -75,7 +75,7 @@ WRONG = [  # a module, a line at its end, and the import that the linter then na
     ("errors", "from convpolicy.core.policy import Policy", "convpolicy.errors -> convpolicy.core.policy"),
     ("core/plan", "def late():\n    from convpolicy.layers.backend import Backend", "core.plan -> convpolicy.layers.backend"),
     ("core/paper", "if TYPE_CHECKING:\n    from convpolicy.layers import conv1d", "core.paper -> convpolicy.layers.conv1d"),
-    ("comparison/drawing", "from ..translation import translate", "comparison.drawing -> convpolicy.translation"),
+    ("comparison/drawing", "from ..diagnosis import why", "comparison.drawing -> convpolicy.diagnosis"),
     ("core/named", "from convpolicy import policy", "core.named -> convpolicy "),
     ("layers/conv1d", "try:\n    import torch\nexcept ImportError:\n    pass", "layers.conv1d -> torch"),
     ("frameworks/torch/plugin", "from convpolicy.frameworks.mindspore import stream", "torch.plugin -> convpolicy.frameworks.mindspore.stream"),

@@ -125,6 +125,11 @@ def sizes(command: Command) -> Command:
     return command
 
 
+def transposed(command: Command) -> Command:
+    """Add the option ``--transposed``."""
+    return click.option("--transposed", is_flag=True, help="The transposed convolution of the policy.")(command)
+
+
 def as_json(command: Command) -> Command:
     """Add the option ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)

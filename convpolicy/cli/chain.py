@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 import click
 
@@ -25,7 +26,8 @@ _NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
 def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> None:
     """Show lengths and causality of a stack of layers.
 
-    List the layers in order, first layer first: torch:10:5 torch:3:2, or keras:same:3. A layer without numbers has kernel size 4.
+    List the layers in order, first layer first: torch:10:5 torch:3:2, or keras:same:3. A layer without numbers has kernel size 4. A
+    transposed convolution has the setting transposed: torch:transposed,padding=1:4:2.
     You see the output length after each layer, the receptive field, the delay, and whether the stack is causal.
     """
     stack = chain([_layer(text) for text in layers])
@@ -38,7 +40,7 @@ def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> 
             "left": plan.left,
             "right": plan.right,
             "length_out": plan.length_out,
-            "stride": part.stride,
+            "stride": _number(part.stride),
             "receptive_field": part.receptive_field,
         }
         for text, plan, part in zip(layers, plans, (Chain(stack.layers[: n + 1]) for n in range(len(plans))))
@@ -46,7 +48,7 @@ def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> 
     totals = {
         "length": length,
         "length_out": plans[-1].length_out,
-        "stride": stack.stride,
+        "stride": _number(stack.stride),
         "receptive_field": stack.receptive_field,
         "delay": stack.delay(length),
         "shortest_length": stack.shortest_length(),
@@ -59,6 +61,11 @@ def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> 
     output.say(f"\nlength {length} -> {totals['length_out']}; shortest input with an output: {totals['shortest_length']}")
     output.say(f"receptive field: {stack.receptive_field} samples; delay: {totals['delay']} samples")
     output.say(causality)
+
+
+def _number(stride: int | Fraction) -> int | str:
+    """Return a stride for a table or JSON: an integer, or a fraction such as ``1/8`` as text."""
+    return stride if isinstance(stride, int) else str(stride)
 
 
 def _layer(text: str) -> tuple[object, ...]:

@@ -50,9 +50,10 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
     if as_json:
         output.print_json(result.to_dict())
     else:
-        output.print_table(*result.table())
+        for layer in result.layers:
+            output.print_table(*result.table(layer))
     for cell in result.failed:
-        output.say_beside(f"{cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}")
+        output.say_beside(f"{cell.layer} of {cell.policy} on {cell.backend}: {cell.verdict}: {cell.detail}")
     if result.failed:
         raise SystemExit(1)
 
@@ -93,6 +94,7 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
 @click.option("--dtype", default="float32", show_default=True, help="float32, float64 or float16; bfloat16 with --stats only.")
 @click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Write the weights to a .safetensors file.")
 @click.option("--stats", is_flag=True, help="Print statistics of the weights; the default without -o.")
+@arguments.transposed
 @arguments.as_json
 def init(
     policy: str,
@@ -104,6 +106,7 @@ def init(
     dtype: str,
     path: str | None,
     stats: bool,
+    transposed: bool,
     as_json: bool,
 ) -> None:
     """Draw the initial weights of a framework.
@@ -114,7 +117,7 @@ def init(
     stats = stats or path is None
     if as_json and not stats:
         raise click.UsageError("--json is the format of the statistics; add --stats.")
-    source = policy_of(policy)
+    source = policy_of(policy, transposed=transposed)
     drawn = source.initial(in_channels, out_channels, kernel_size, groups, seed, dtype=dtype)
     if path is not None:
         one_layer.save(path, source, drawn, groups, seed, dtype)

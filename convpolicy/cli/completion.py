@@ -44,5 +44,5 @@ def completer(*kinds: str) -> Completer:
 
 POLICIES = completer("policy")
 PARTS = completer(*LISTS.values())
-RULES = completer("padding rule")
+RULES = completer("padding rule", "crop rule")
 MODES = completer("padding mode")

@@ -23,6 +23,9 @@ TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for SI
 @click.option("--source", required=True, metavar="POLICY|LAYOUT|FILE", help="Weight layout of SRC: torch, mindspore, WIO, ….")
 @click.option("--target", required=True, metavar="POLICY|LAYOUT|FILE", help="Weight layout of DST.")
 @click.option("--map", "mapping", type=click.Path(dir_okay=False), help="TOML or JSON file: name patterns and their layouts.")
+@click.option(
+    "--transposed", multiple=True, metavar="PATTERN", help="Names of transposed convolutions' weights: 'ups.*'. Repeatable."
+)
 @click.option("--guess", is_flag=True, help="Find Conv1d weights by name, axes and bias. Prints them and asks for --yes.")
 @click.option("--yes", is_flag=True, help="Accept the guess.")
 @click.option("--dtype", help="Convert floating-point tensors to float64, float32, float16 or bfloat16.")
@@ -35,6 +38,7 @@ def convert(
     source: str,
     target: str,
     mapping: str | None,
+    transposed: tuple[str, ...],
     guess: bool,
     yes: bool,
     dtype: str | None,
@@ -44,7 +48,7 @@ def convert(
 ) -> None:
     """Convert a checkpoint file to another framework.
 
-    Copies SRC to DST and changes axes and names of the Conv1d weights to those of the target.
+    Copies SRC to DST and changes axes and names of the weights of Conv1d and ConvTranspose1d to those of the target.
 
     The suffix selects the format: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
     """
@@ -56,6 +60,7 @@ def convert(
             source=arguments.layout_or_policy(source),
             target=arguments.layout_or_policy(target),
             mapping=mapping,
+            transposed=transposed,
             guess=guess,
             dtype=dtype,
             fold_weight_norm=fold_weight_norm,

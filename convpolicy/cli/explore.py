@@ -14,6 +14,7 @@ import convpolicy
 from convpolicy import progress
 from convpolicy.cli import arguments, output
 from convpolicy.cli.policies import policy_of
+from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.files import whole
 
@@ -37,7 +38,7 @@ def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> 
     """
     from convpolicy import explorer
 
-    policies = [policy_of(text) for text in (a, b)]
+    policies = [_of_conv1d(text) for text in (a, b)]
     names = [policy.name for policy in policies]
     if names[0] == names[1] and policies[0] != policies[1]:
         raise InvalidValueError(f"A and B must have different names if they differ, got {names[0]!r} twice; rename one of them.")
@@ -59,6 +60,13 @@ def explore(a: str, b: str, path: Path | None, no_open: bool, as_json: bool) -> 
     output.say(path)
     if not no_open and not opened:
         output.say_beside("convpolicy: no browser was found; open the file in one.")
+
+
+def _of_conv1d(text: str) -> Policy:
+    policy = policy_of(text)
+    if not isinstance(policy, Policy):
+        raise InvalidValueError(f"A and B must be policies of Conv1d, got {text!r}; leave out the setting transposed.")
+    return policy
 
 
 def _open(target: Path) -> bool:

@@ -10,6 +10,8 @@ import attrs
 import click
 
 from convpolicy.cli import arguments, kinds, output
+from convpolicy.cli.policies import TRANSPOSED
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
 from convpolicy.registry.synonyms import SYNONYMS
 
@@ -25,6 +27,7 @@ FILLERS = frozenset(
         "as",
         "by",
         "conv1d",
+        "convolution",
         "does",
         "for",
         "how",
@@ -70,7 +73,8 @@ class Answer:
 
     def points(self, token: str) -> float:
         """Return the points for one lower-case token, 0 for no match."""
-        name, (policy, _colon, framework_name) = self.name.lower(), self.written.lower().partition(":")
+        name, (policy, _colon, setting) = self.name.lower(), self.written.lower().partition(":")
+        framework_name = setting.removeprefix(f"{TRANSPOSED},")
         pieces = {piece for piece in re.split(r"[^a-z0-9]+", name) if piece}
         hits = {
             NAME: name == token or (not framework_name and SYNONYMS.get(self.kind, {}).get(token) == name),
@@ -126,12 +130,10 @@ def search(text: str) -> list[Answer]:
 def _answers(sizes: str) -> Iterator[Answer]:
     """Yield every possible answer: the names that frameworks use, then the parts."""
     policies: dict[str, Policy] = kinds.parts("policy")
-    rules = kinds.parts("padding rule")
     for policy in policies.values():
-        for framework_name, rule in policy.padding_names:
-            if rule in rules:
-                written = f"{policy.name}:{framework_name}"
-                yield Answer("padding rule", rule, written, rules[rule].description, f"convpolicy plan {written}{sizes}")
+        for half in (policy, policy.transposed):
+            if half is not None:
+                yield from _framework_names(half, sizes)
     for kind in kinds.LISTS.values():
         for name, part in kinds.parts(kind).items():
             yield Answer(
@@ -143,8 +145,18 @@ def _answers(sizes: str) -> Iterator[Answer]:
             )
 
 
+def _framework_names(policy: LayerPolicy, sizes: str) -> Iterator[Answer]:
+    kind = policy.part_kinds["padding"]
+    rules, setting = kinds.parts(kind), f"{TRANSPOSED}," if policy.is_transposed else ""
+    for framework_name, rule in policy.padding_names:
+        if rule in rules:
+            written = f"{policy.name}:{setting}{framework_name}"
+            yield Answer(kind, rule, written, rules[rule].description, f"convpolicy plan {written}{sizes}")
+
+
 CALLS = {  # kind -> command that draws a part of this kind
     "policy": "convpolicy plan {0}",
     "padding rule": "convpolicy plan torch:{0}",
+    "crop rule": "convpolicy plan torch:transposed,{0}",
     "padding mode": "convpolicy plan torch:padding=3,padding_mode={0}",
 }

@@ -7,7 +7,8 @@ from typing import Any
 
 from convpolicy import registry
 from convpolicy.cli import output
-from convpolicy.core.plain_data import PART_FIELDS
+from convpolicy.cli.policies import TRANSPOSED
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
 from convpolicy.layers.backend import Backend
 from convpolicy.parts.part import Part
@@ -16,6 +17,7 @@ from convpolicy.parts.part import Part
 LISTS = {
     "policies": "policy",
     "rules": "padding rule",
+    "crops": "crop rule",
     "modes": "padding mode",
     "initializers": "initializer",
     "streams": "random stream",
@@ -28,6 +30,7 @@ LISTS = {
 CALLS = {
     "policy": 'cp.Conv1d(4, 8, 3, policy="{}")',
     "padding rule": 'cp.Conv1d(4, 8, 3, padding="{}")',
+    "crop rule": 'cp.ConvTranspose1d(4, 8, 4, 2, padding="{}")',
     "padding mode": 'cp.Conv1d(4, 8, 3, padding=1, padding_mode="{}")',
     "initializer": 'cp.Conv1d(4, 8, 3, weight_init="{}")',
     "random stream": 'cp.random_stream("{}", seed=0)',
@@ -36,8 +39,8 @@ CALLS = {
     "dialect": "convpolicy translate model.py --to {}",
     "file format": "convpolicy convert --help",
 }
-# field of a policy with framework names -> kind of the parts that they refer to
-FRAMEWORK_NAMES = {"padding_names": "padding rule", "mode_names": "padding mode", "init_names": "initializer"}
+# field of a policy with framework names -> the field whose parts they name
+FRAMEWORK_NAMES = {"padding_names": "padding", "mode_names": "padding_mode", "init_names": "weight_init"}
 
 
 def parts(kind: str) -> dict[str, Any]:
@@ -77,16 +80,23 @@ def parameters(part: Any) -> dict[str, Any]:
 
 def uses(kind: str, name: str) -> Iterator[str]:
     """Yield the policies that use a part, and framework names that refer to it, e.g. ``keras:same``."""
-    fields = [field for field, of_kind in PART_FIELDS.items() if of_kind == kind]
-    tables = [field for field, of_kind in FRAMEWORK_NAMES.items() if of_kind == kind]
     policies: dict[str, Policy] = registry.current().working("policy")
-    for policy_name, policy in policies.items():
-        if any(getattr(policy, field).name == name for field in fields):
-            yield policy_name
-        for field in tables:
+    for policy in policies.values():
+        for half in (policy, policy.transposed):
+            if half is not None:
+                yield from _uses_in(half, kind, name)
+
+
+def _uses_in(policy: LayerPolicy, kind: str, name: str) -> Iterator[str]:
+    text = f"{policy.name}:{TRANSPOSED}" if policy.is_transposed else policy.name
+    fields = [field for field, of_kind in policy.part_kinds.items() if of_kind == kind]
+    if any(getattr(policy, field).name == name for field in fields):
+        yield text
+    for table, field in FRAMEWORK_NAMES.items():
+        if policy.part_kinds[field] == kind:
             yield from (
-                f"{policy_name}:{framework_name}"
-                for framework_name, part in getattr(policy, field)
+                f"{text}{',' if policy.is_transposed else ':'}{framework_name}"
+                for framework_name, part in getattr(policy, table)
                 if getattr(part, "name", part) == name
             )
 

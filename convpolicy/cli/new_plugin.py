@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).parent / "plugin_template"
 SUFFIX = ".template"  # suffix of the template files, in the syntax of `string.Template`
 EVERY = "any"  # folder of the files that every kind of plugin gets
 EXAMPLE = "example"  # file with the example for the README
-KINDS = ("padding", "rule", "mode", "initializer", "policy", "backend", "framework")
+KINDS = ("padding", "rule", "crop", "mode", "initializer", "policy", "backend", "framework")
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 

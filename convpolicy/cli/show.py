@@ -14,12 +14,12 @@ from convpolicy import registry
 from convpolicy.cli import arguments, kinds, output
 from convpolicy.cli.completion import PARTS
 from convpolicy.cli.papers import explain
-from convpolicy.cli.plans import LEGEND
+from convpolicy.cli.plans import LEGENDS
 from convpolicy.cli.policies import policy_of
 from convpolicy.comparison.drawing import draw
 from convpolicy.core.initial_values import in_words
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plain_data import PART_FIELDS
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, UnknownNameError, nearest, shown, unknown_name
 from convpolicy.files.data import FORMATS
@@ -31,7 +31,9 @@ PLUGIN = "plugin"
 DRAWN: dict[str, Any] = {
     "padding rule": lambda name: {"padding": name},
     "padding mode": lambda name: {"padding": 3, "padding_mode": name},
+    "crop rule": lambda name: {"padding": name},
 }
+CROP_STRIDE = 2  # stride of the drawing of a crop rule
 
 
 @click.command()
@@ -101,25 +103,29 @@ def _unknown(name: str, kind: str | None) -> UnknownNameError:
     return UnknownNameError(f"unknown policy or part {shown(name)}.{hint} See convpolicy list, or search with convpolicy find.")
 
 
-def _show_policy(policy: Policy, as_json: bool) -> None:
+def _show_policy(policy: LayerPolicy, as_json: bool) -> None:
     if as_json:
         output.print_json(policy.to_dict())
         return
-    fields = [field.name for field in attrs.fields(Policy) if field.name != "paper"]
+    fields = [field.name for field in attrs.fields(type(policy)) if field.name != "paper"]
     output.print_table(("field", "value", "meaning"), [_field(policy, field) for field in fields])
-    explain(policy)
+    if isinstance(policy, Policy):
+        explain(policy)
 
 
-def _field(policy: Policy, field: str) -> tuple[str, str, str]:
+def _field(policy: LayerPolicy, field: str) -> tuple[str, str, str]:
     value = getattr(policy, field)
-    if PART_FIELDS.get(field) == "initializer":
+    if policy.part_kinds.get(field) == "initializer":
         return field, str(value), in_words(value)
-    if field in PART_FIELDS:
+    if field in policy.part_kinds:
         return field, str(value), policy.part(field)[0].description
     if field in kinds.FRAMEWORK_NAMES:
         return field, ", ".join(f"{name} = {part}" for name, part in value), "names in the framework"
     if field == "weight_norm":
-        return field, str(value), "axis of (out, in/groups, kernel) with one norm per index, or None"
+        axes = "(in, out/groups, kernel)" if policy.is_transposed else "(out, in/groups, kernel)"
+        return field, str(value), f"axis of {axes} with one norm per index, or None"
+    if field == "transposed":
+        return field, str(value), "" if value is None else f"convpolicy show {policy.name}:transposed describes it"
     return field, str(value), ""
 
 
@@ -155,7 +161,11 @@ def _text(value: Any) -> str:
 def _drawn(kind: str, name: str) -> str:
     """Draw a padding rule or mode at the default sizes, or say why it cannot be drawn."""
     try:
-        plan = named_policy("torch").evolve(**DRAWN[kind](name)).plan(arguments.KERNEL_SIZE, length=arguments.LENGTH)
+        policy: LayerPolicy = named_policy("torch")
+        stride = 1
+        if is_crop := kind == "crop rule":
+            policy, stride = named_policy("torch").half(), CROP_STRIDE
+        plan = policy.evolve(**DRAWN[kind](name)).plan(arguments.KERNEL_SIZE, stride, length=arguments.LENGTH)
     except ConvPolicyError as error:
         return f"not drawn: {error}"
-    return f"{plan}\n\n{draw(plan, rows=6)}\n\n{LEGEND}"
+    return f"{plan}\n\n{draw(plan, rows=6)}\n\n{LEGENDS[is_crop]}"

@@ -1,4 +1,4 @@
-"""``convpolicy translate``: print Conv1d code of one framework as code of another."""
+"""``convpolicy translate``: print code of convolutions of one framework as code of another."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SUFFIX = ".py"
 @click.option("--length", type=int, help="Input length in samples, to write length-dependent padding as numbers.")
 @arguments.as_json
 def translate(code: str, source: str, target: str, in_channels: int | None, length: int | None, as_json: bool) -> None:
-    """Translate Conv1d code to another framework.
+    """Translate code of convolutions to another framework.
 
-    Pass one call as CODE, a FILE ending in .py, or - for stdin. Every Conv1d of a file is translated and printed. The file is not
-    changed.
+    Pass one call as CODE, a FILE ending in .py, or - for stdin. Every Conv1d and ConvTranspose1d of a file is translated and printed.
+    The file is not changed.
     """
     file = code if code.endswith(SUFFIX) or _is_file(code) else ""
     text = sys.stdin.read() if code == "-" else _read(file) if file else code

@@ -14,7 +14,7 @@ from convpolicy.cli import arguments, output
 from convpolicy.cli.completion import POLICIES
 from convpolicy.cli.policies import policy_of
 from convpolicy.conversion import one_layer
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.diagnosis import why
 from convpolicy.errors import InvalidValueError
@@ -109,7 +109,7 @@ def _random_input(groups: int) -> NDArray[Any]:
     return np.random.default_rng(0).standard_normal((2, channels, LENGTH), dtype=np.float32)
 
 
-def _policy(text: str, padding: str | None, mode: str | None) -> Policy:
+def _policy(text: str, padding: str | None, mode: str | None) -> LayerPolicy:
     changes: dict[str, Any] = {}
     if padding is not None:
         changes["padding"] = arguments.padding(padding)
@@ -118,7 +118,9 @@ def _policy(text: str, padding: str | None, mode: str | None) -> Policy:
     return policy_of(text).evolve(**changes)
 
 
-def _layer(policy: Policy, data: NDArray[Any], options: _Options, file: str | None, shared: Capture | None = None) -> Capture:
+def _layer(
+    policy: LayerPolicy, data: NDArray[Any], options: _Options, file: str | None, shared: Capture | None = None
+) -> Capture:
     """Return a layer with the weights of another layer, of a file, or drawn."""
     channels = data.shape[1] if data.ndim == 3 else 0
     drawn: dict[str, Any]
@@ -143,5 +145,5 @@ def _layer(policy: Policy, data: NDArray[Any], options: _Options, file: str | No
     return Capture(spec, policy.evolve(bias=drawn["bias"] is not None), drawn["weight"], drawn["bias"], dtype)
 
 
-def _drawn(policy: Policy, spec: ConvSpec, options: _Options) -> dict[str, Any]:
+def _drawn(policy: LayerPolicy, spec: ConvSpec, options: _Options) -> dict[str, Any]:
     return policy.initial(spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups, options.seed, dtype=options.dtype)

@@ -1,64 +1,56 @@
-"""`compare`: the exact differences between two policies."""
+"""`compare`: the exact differences between two policies or layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
 from typing import Any
 
 import attrs
+import numpy as np
 
-from convpolicy.core.initial_values import in_words
+from convpolicy.comparison.aspects import (
+    COMMON_ASPECTS,
+    COMMON_PLAN_ASPECTS,
+    CUT_ASPECTS,
+    PLAN_ASPECTS,
+    POLICY_ASPECTS,
+    SIZES,
+    TRANSPOSED_ASPECTS,
+    Row,
+    plan_rows,
+    policy_rows,
+)
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.plan import Plan, check_length
 from convpolicy.core.policy import Policy
 from convpolicy.core.spec import ConvSpec
-from convpolicy.errors import ConvPolicyError
-from convpolicy.parts.layout import Layout
+from convpolicy.core.transposed_plan import TransposedPlan
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+from convpolicy.layers.capture import Capture, backends_of, capture
 
+__all__ = ["Comparison", "Row", "compare"]
 
-@attrs.frozen
-class Row:
-    """One aspect of two policies.
-
-    Attributes:
-        aspect: what the row compares, e.g. ``"padding rule"``.
-        a, b: exact values of the two policies.
-        words: both values as readable text. None means that ``str`` converts the values.
-    """
-
-    aspect: str
-    a: Any
-    b: Any
-    words: tuple[str, str] | None = attrs.field(default=None, eq=False)
-
-    @property
-    def same(self) -> bool:
-        """True if both values are equal."""
-        return bool(self.a == self.b)
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """Both values as readable text. If different values have the same text, the property contains the exact values."""
-        exact = str(self.a), str(self.b)
-        return exact if self.words is None or (self.words[0] == self.words[1] and not self.same) else self.words
+LAYERS = ("Conv1d", "ConvTranspose1d")  # names of a convolution and of a transposed one
 
 
 @attrs.frozen(repr=False)
 class Comparison:
-    """The result of `compare`: two policies side by side, for one size and one input length.
+    """The result of `compare`: two policies or layers side by side, for one size and one input length.
 
     Print the object to see the differences.
 
     Attributes:
         a, b: names of the policies.
         rows: one row per compared aspect. Rows with equal values are included.
-        plans: the padding of each policy, as a `Plan`. A policy that refuses the sizes has None.
+        plans: the padding of each policy, as a `Plan`, or what a transposed convolution cuts, as a `TransposedPlan`. A policy that
+            refuses the sizes has None.
     """
 
     a: str
     b: str
     rows: tuple[Row, ...]
-    plans: tuple[Plan | None, Plan | None]
+    plans: tuple[Plan | TransposedPlan | None, Plan | TransposedPlan | None]
 
     @property
     def differences(self) -> tuple[Row, ...]:
@@ -78,11 +70,11 @@ class Comparison:
         """Return an SVG picture of both plans, one below the other.
 
         The picture outlines the differences. Equal plans are drawn once. If both policies refuse the sizes, the result is an empty
-        string.
+        string. Plans of transposed convolutions are not drawn.
         """
         from convpolicy.pictures.windows import picture  # imported late: only pictures need it
 
-        plans = {name: plan for name, plan in zip(self._titles(), self.plans) if plan is not None}
+        plans = {name: plan for name, plan in zip(self._titles(), self.plans) if isinstance(plan, Plan)}
         if len(plans) == 2 and len(set(plans.values())) == 1:
             plans = {" and ".join(plans): plans[self._titles()[0]]}
         return picture(plans) if plans else ""
@@ -100,77 +92,137 @@ class Comparison:
         return f"Comparison({self.a!r}, {self.b!r}: {', '.join(row.aspect for row in self.differences) or 'no difference'})"
 
     def __str__(self) -> str:
-        lines = [("", self.a, self.b), *((row.aspect, *row.texts) for row in self.differences)]
+        lines = [("", *self._titles()), *((row.aspect, *row.texts) for row in self.differences)]
         if len(lines) == 1:
             return f"{self.a} and {self.b} do the same"
         widths = [max(len(line[i]) for line in lines) for i in range(3)]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
-PLAN_ASPECTS: dict[str, Callable[[Plan], Any]] = {
-    "left": lambda plan: plan.left,
-    "right": lambda plan: plan.right,
-    "length_out": lambda plan: plan.length_out,
-}
+@attrs.frozen(eq=False)
+class _Side:
+    """One of the two arguments of `compare`.
+
+    Attributes:
+        policy: the policy, or that of the captured layer.
+        capture: the captured layer, or None for a policy.
+    """
+
+    policy: LayerPolicy
+    capture: Capture | None = None
+
+    @classmethod
+    def of(cls, argument: str, value: Any) -> _Side:
+        if isinstance(value, LayerPolicy):
+            return cls(value.checked())
+        if not isinstance(value, Capture) and (isinstance(value, str) or not backends_of(value)):
+            return cls(named_policy(value).checked())
+        try:
+            captured = value if isinstance(value, Capture) else capture(value)
+        except ConvPolicyError as error:
+            raise type(error)(f"{argument}: {error}") from error
+        return cls(captured.policy, captured)
+
+    def transposed(self) -> _Side:
+        """Return the side of the transposed convolution, if this is the side of a whole policy."""
+        return _Side(self.policy.half().checked()) if isinstance(self.policy, Policy) and self.capture is None else self
+
+    def plan(self, spec: ConvSpec, length: int) -> tuple[Any, str]:
+        """Return the plan and an empty text, or None and the sentence with which the policy refuses the sizes."""
+        spec = spec if self.capture is None else self.capture.spec
+        try:
+            return self.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length), ""
+        except ConvPolicyError as error:
+            return None, str(error)
 
 
-def _layout(policy: Policy) -> Layout:
-    layout: Layout = policy.part("layout")[0]
-    return layout
-
-
-POLICY_ASPECTS: dict[str, Callable[[Policy], Any]] = {
-    "padding rule": lambda policy: str(policy.padding),
-    "padding mode": lambda policy: str(policy.padding_mode),
-    "bias": lambda policy: policy.bias,
-    "weight_init": lambda policy: str(policy.weight_init),
-    "bias_init": lambda policy: str(policy.bias_init),
-    "weight axes": lambda policy: _layout(policy).axes,
-    "data axes": lambda policy: policy.part("data_layout")[0].axes,
-    "weight name": lambda policy: _layout(policy).weight,
-    "bias name": lambda policy: _layout(policy).bias,
-    "weight_norm": lambda policy: policy.weight_norm,
-}
-# aspect -> function that returns its value as text for people
-IN_WORDS: dict[str, Callable[[Policy], str]] = {
-    "weight_init": lambda policy: in_words(policy.weight_init),
-    "bias_init": lambda policy: in_words(policy.bias_init),
-}
-
-
-def compare(a: str | Policy, b: str | Policy, *, kernel_size: int, stride: int = 1, dilation: int = 1, length: int) -> Comparison:
-    """Compare two policies for one size and input length.
+def compare(
+    a: Any,
+    b: Any,
+    *,
+    kernel_size: int | None = None,
+    stride: int | None = None,
+    dilation: int | None = None,
+    length: int,
+    transposed: bool = False,
+) -> Comparison:
+    """Compare two policies, or two layers, for one size and input length.
 
     Args:
-        a, b: the two policies, each a name or a `Policy`.
-        kernel_size, stride, dilation: sizes of the convolution, in samples.
+        a, b: each a name of a policy, a `Policy`, a `TransposedPolicy`, a native layer or a `Capture`. A layer is compared with the
+            policy of its kind: a transposed convolution with ``policy.transposed``.
+        kernel_size, stride, dilation: sizes of the convolution, in samples. ``stride`` and ``dilation`` are 1 by default. Leave them
+            out if ``a`` or ``b`` is a layer, whose sizes are compared.
         length: input length in samples.
+        transposed: True compares the transposed convolutions of two policies.
 
     Returns:
-        A printable `Comparison`. If a policy refuses the sizes, the comparison shows the reason instead of numbers.
+        A printable `Comparison`. If a policy refuses the sizes, the comparison shows the reason instead of numbers. A convolution
+        and a transposed one are compared in what they have in common.
 
     Raises:
         UnknownNameError: a policy is not registered.
-        InvalidTypeError, InvalidValueError: a size is not allowed.
+        InvalidTypeError, InvalidValueError: a size is not allowed or missing, `capture` refuses a layer, or a policy describes no
+            transposed convolution.
     """
-    ConvSpec.of(1, 1, kernel_size, stride, dilation, 1)
-    check_length(length)
-    policies = named_policy(a).checked(), named_policy(b).checked()
-    plans: list[Plan | None] = []
-    refusals: list[str | None] = []
-    for policy in policies:
-        try:
-            plans.append(policy.plan(kernel_size, stride, dilation, length=length))
-            refusals.append(None)
-        except ConvPolicyError as error:
-            plans.append(None)
-            refusals.append(str(error))
-    rows = []
-    for aspect, read_plan in PLAN_ASPECTS.items():
-        values = [f"refused: {refusal}" if plan is None else read_plan(plan) for plan, refusal in zip(plans, refusals)]
-        rows.append(Row(aspect, values[0], values[1]))
-    for aspect, read in POLICY_ASPECTS.items():
-        words = IN_WORDS.get(aspect)
-        texts = None if words is None else (words(policies[0]), words(policies[1]))
-        rows.append(Row(aspect, read(policies[0]), read(policies[1]), texts))
-    return Comparison(policies[0].name, policies[1].name, tuple(rows), (plans[0], plans[1]))
+    sides = _Side.of("a", a), _Side.of("b", b)
+    captures = [side.capture for side in sides if side.capture is not None]
+    if transposed or any(captured.spec.transposed for captured in captures):
+        sides = sides[0].transposed(), sides[1].transposed()
+    spec = _spec({"kernel_size": kernel_size, "stride": stride, "dilation": dilation}, captures)
+    checked = check_length(length)
+    planned = [side.plan(spec, checked) for side in sides]
+    plans, refusals = (planned[0][0], planned[1][0]), (planned[0][1], planned[1][1])
+    policies = sides[0].policy, sides[1].policy
+    kinds = [policy.is_transposed for policy in policies]
+    rows = _layer_rows(captures) if len(captures) == len(sides) else []
+    if kinds[0] != kinds[1]:
+        rows.insert(0, Row("layer", LAYERS[kinds[0]], LAYERS[kinds[1]]))
+        rows += plan_rows(plans, refusals, COMMON_PLAN_ASPECTS) + policy_rows(policies, COMMON_ASPECTS)
+    elif kinds[0]:
+        rows += plan_rows(plans, refusals, CUT_ASPECTS) + policy_rows(policies, TRANSPOSED_ASPECTS)
+    else:
+        rows += plan_rows(plans, refusals, PLAN_ASPECTS) + policy_rows(policies, POLICY_ASPECTS)
+    return Comparison(policies[0].name, policies[1].name, tuple(rows), plans)
+
+
+def _spec(sizes: dict[str, int | None], captures: list[Capture]) -> ConvSpec:
+    """Return the sizes with which policies are compared: those of the layer on the other side, or the arguments."""
+    passed = [name for name, size in sizes.items() if size is not None]
+    if captures and passed:
+        raise InvalidValueError(
+            f"{passed[0]} must be left out when a or b is a layer, whose sizes are compared, got {sizes[passed[0]]}; leave it out."
+        )
+    if captures:
+        return captures[0].spec
+    if sizes["kernel_size"] is None:
+        raise InvalidTypeError("kernel_size must be passed to compare policies, got None; pass a number of samples, 1 or more.")
+    stride, dilation = (1 if sizes[name] is None else sizes[name] for name in ("stride", "dilation"))
+    return ConvSpec.of(1, 1, sizes["kernel_size"], stride, dilation, 1)
+
+
+def _layer_rows(captures: list[Capture]) -> list[Row]:
+    """Return the rows about the sizes, the dtype and the parameters of two layers."""
+    one, two = captures
+    rows = [Row(name, read(one.spec), read(two.spec)) for name, read in SIZES.items()]
+    rows.append(Row("dtype", one.dtype, two.dtype))
+    for name in ("weight", "bias"):
+        mine, theirs = getattr(one, name), getattr(two, name)
+        comparable = mine is not None and theirs is not None and mine.shape == theirs.shape
+        words = _shown(mine), _shown(theirs)
+        if comparable and (name == "bias" or one.spec.transposed == two.spec.transposed):
+            apart = np.abs(mine.astype(np.float64) - theirs.astype(np.float64)).max(initial=0.0)
+            words = words[0], f"differs by up to {apart:.3g}"
+        rows.append(Row(f"{name} values", _checksum(mine), _checksum(theirs), words))
+    return rows
+
+
+def _shown(values: Any) -> str:
+    return "None" if values is None else f"shape {values.shape}"
+
+
+def _checksum(values: Any) -> str | None:
+    """Return a text that is equal for equal arrays; the dtype does not count."""
+    if values is None:
+        return None
+    return f"{values.shape} crc32 {zlib.crc32(np.ascontiguousarray(values, np.float64).tobytes()):08x}"

@@ -1,26 +1,24 @@
-"""Draws a plan as text: the padded input and the samples that each window reads."""
+"""Draws a plan as text: the padded input and the samples that each window reads, or the outputs that each sample reaches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from convpolicy.arithmetic import SIDES, integer
+from convpolicy.comparison.lines import EDGE, ZERO, drawn, label
+from convpolicy.comparison.transposed_drawing import axis, reached, remarks
 from convpolicy.core.plan import Plan, values_text
+from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.parts.side import Side
 from convpolicy.pictures.columns import formula
 
-LABELS = "123456789abcdefghijklmnopqrstuvwxyz"  # labels of the samples, repeated for a longer input
-ZERO = "0"
 OTHER_CONSTANT = "*"
 SUM = "+"
 MOST_SUMS = 4  # sums that are written out for each side
-EDGE = "|"
-TAP = "^"
-ELISION = " … "
 NARROWEST = 24
 
 
-def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
+def draw(plan: Plan | TransposedPlan, width: int = 72, rows: int = 8) -> str:
     """Draw the padded input of a plan, and the windows of its outputs below it.
 
     Samples are labelled 1 to 9, then a to z, then again from 1. An added element has one of these labels:
@@ -31,10 +29,18 @@ def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
 
     Every ``^`` is one element that an output reads.
 
+    The drawing of a transposed convolution has the outputs on its first line, and one line per input sample. Every ``^`` is one
+    element of the full result to which the sample adds. What is cut is outside the edges and has one of these labels:
+
+    - ``x`` if it is dropped
+    - the label of the output to which it is added, if the padding mode is ``"circular"``
+
+    An appended output is ``0``.
+
     Args:
         plan: the plan.
         width: number of columns of the drawing, 24 or more; a longer input has a gap in the middle.
-        rows: largest number of windows to draw, 2 or more: the first and the last ones.
+        rows: largest number of windows or samples to draw, 2 or more: the first and the last ones.
 
     Returns:
         The lines of the drawing, joined by newlines.
@@ -44,32 +50,13 @@ def draw(plan: Plan, width: int = 72, rows: int = 8) -> str:
     """
     integer("width", width, NARROWEST)
     integer("rows", rows, 2)
-    outputs = _ends(plan.length_out, rows)
-    margin = len(f"output {plan.length_out - 1}") + 2 if outputs else 0
-    cells = sum(plan.added) + plan.length + 2  # all elements, including removed ones, and the two edges
-    if margin + cells <= width:
-        parts = [range(cells)]
-    else:
-        half = (width - margin - len(ELISION)) // 2
-        parts = [range(half), range(cells - half, cells)]
-    lines = [" " * margin + ELISION.join("".join(_element(plan, cell) for cell in part) for part in parts)]
-    previous = -1
-    for output in outputs:
-        if output != previous + 1:
-            lines.append(ELISION.strip())
-        taps = set(_taps(plan, output))
-        windows = ELISION.join("".join(_mark(plan, cell, taps) for cell in part) for part in parts)
-        lines.append(f"output {output}".ljust(margin) + windows.rstrip())
-        previous = output
-    return "\n".join([*lines, *_remarks(plan)])
-
-
-def _ends(count: int, most: int) -> list[int]:
-    """Return at most ``most`` of ``count`` indices: the first and the last ones."""
-    if count <= most:
-        return list(range(count))
-    last = most // 2
-    return [*range(most - last), *range(count - last, count)]
+    if isinstance(plan, TransposedPlan):
+        cells = axis(plan)
+        samples = ("input", plan.length, lambda sample: reached(plan, sample))
+        return "\n".join([*drawn(cells, *samples, width, rows), *remarks(plan)])
+    cells = [_element(plan, cell) for cell in range(sum(plan.added) + plan.length + 2)]  # with removed ones and the two edges
+    outputs = ("output", plan.length_out, lambda output: set(_taps(plan, output)))
+    return "\n".join([*drawn(cells, *outputs, width, rows), *_remarks(plan)])
 
 
 def _taps(plan: Plan, output: int) -> Iterator[int]:
@@ -84,12 +71,6 @@ def _is_edge(plan: Plan, cell: int) -> bool:
     return cell in (plan.added[0], plan.added[0] + plan.length + 1)
 
 
-def _mark(plan: Plan, cell: int, taps: set[int]) -> str:
-    if _is_edge(plan, cell):
-        return EDGE
-    return TAP if cell in taps else " "
-
-
 def _element(plan: Plan, cell: int) -> str:
     if _is_edge(plan, cell):
         return EDGE
@@ -98,15 +79,11 @@ def _element(plan: Plan, cell: int) -> str:
         return _added(plan.sides[0], cell)
     if position > plan.length:
         return _added(plan.sides[1], position - plan.length - 1)
-    return _label(position)
-
-
-def _label(position: int) -> str:
-    return LABELS[position % len(LABELS)]
+    return label(position)
 
 
 def _source(source: int) -> str:
-    return OTHER_CONSTANT if source < 0 else _label(source)
+    return OTHER_CONSTANT if source < 0 else label(source)
 
 
 def _added(side: Side, element: int) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convpolicy.comparison import IN_WORDS, POLICY_ASPECTS
+from convpolicy.comparison.aspects import IN_WORDS, POLICY_ASPECTS
 from convpolicy.comparison.drawing import draw
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policies
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.paper import OVERRIDES, Paper
 from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_plan import TransposedPlan
 
 DEFAULT = "torch"  # the policy that others are compared with
+TRANSPOSED_LENGTH = 10  # input length of the plan that stands for a model's transposed layers
 DIFFERS = "differs from torch's Conv1d"
 
 
@@ -31,17 +34,25 @@ def differences(policy: Policy) -> str:
     return ", ".join(["no bias" if line == "bias False" else line for line in lines] + refuses)
 
 
-def of_layer(policy: Policy, paper: Paper, layer: str) -> Policy:
+def of_layer(policy: Policy, paper: Paper, layer: str) -> LayerPolicy:
     """Return the policy of one of the model's layers, with the arguments of this layer that differ."""
     arguments = paper.layer(layer)
-    return policy.evolve(**{name: arguments[name] for name in OVERRIDES if name in arguments})
+    half: LayerPolicy = policy.half() if paper.is_transposed(layer) else policy
+    return half.evolve(**{name: arguments[name] for name in OVERRIDES if name in arguments})
 
 
 def drawn_plan(policy: Policy, paper: Paper) -> Plan:
     """Return the plan of the layer and input length that the paper's drawing shows."""
-    sizes = paper.sizes(paper.drawn_layer)
-    kernel_size, stride, dilation = (sizes[size] for size in ("kernel_size", "stride", "dilation"))
-    return of_layer(policy, paper, paper.drawn_layer).plan(kernel_size, stride, dilation, length=paper.drawn_length)
+    plan: Plan = of_layer(policy, paper, paper.drawn_layer).plan(**paper.sizes(paper.drawn_layer), length=paper.drawn_length)
+    return plan
+
+
+def transposed_plan(policy: Policy, paper: Paper) -> tuple[str, TransposedPlan] | None:
+    """Return the name of the model's first transposed layer and its plan for a short input, or None if there is no such layer."""
+    for name in dict(paper.transposed_layers):
+        plan: TransposedPlan = of_layer(policy, paper, name).plan(**paper.sizes(name), length=TRANSPOSED_LENGTH)
+        return name, plan
+    return None
 
 
 def explained(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -58,6 +69,10 @@ def explained(policy: Policy) -> Iterator[tuple[str, str]]:
     )
     yield "evidence", paper.evidence
     yield "layers", "\n".join(f"{name}: {_arguments(paper, name)}" for name in dict(paper.layers))
+    transposed = transposed_plan(policy, paper)
+    if transposed is not None:
+        lines = [f"{name}: {_arguments(paper, name)}" for name in dict(paper.transposed_layers)]
+        yield "transposed layers", "\n".join([policy.half().description, *lines, f"{transposed[0]}, {transposed[1]}"])
     plan = drawn_plan(policy, paper)
     yield f"{paper.drawn_layer}, drawn", f"{plan}\n\n{draw(plan, rows=6)}"
 

@@ -41,7 +41,7 @@ class Prepared:
 
     def __init__(
         self, src: str | os.PathLike[str], dst: str | os.PathLike[str], *, source: str | Policy, target: str | Policy,
-        layers: Any = None, mapping: Any = None, guess: bool = False, dtype: str | None = None,
+        layers: Any = None, mapping: Any = None, transposed: Any = (), guess: bool = False, dtype: str | None = None,
         fold_weight_norm: bool = False, force: bool = False,
     ) -> None:  # fmt: skip
         if dtype is not None and dtype not in FLOATS:
@@ -61,11 +61,11 @@ class Prepared:
             stamp = read_stamp(self._reader.metadata, self._src)
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
             sides = (self._source, self._target)
-            selection = select(self._reader, *sides, stamp, layers=layers, mapping=mapping, guess=guess)
+            selection = select(self._reader, *sides, stamp, layers=layers, mapping=mapping, transposed=transposed, guess=guess)
             rows = plan(self._reader.entries, selection, *sides, stamp, home, dtype, fold_weight_norm)
             self._rows = _ordered(rows)
             self._stamp = stamped(rows, reads.suffix, self._source, self._target, stamp)
-            self.notes = tuple(notes(rows, self._reader, (reads, writes), sides, selection.left, self._stamp is not None))
+            self.notes = tuple(notes(rows, self._reader, (reads, writes), sides, selection, self._stamp is not None))
         except BaseException:
             self._reader.close()
             raise
@@ -170,28 +170,32 @@ def convert(
     target: str | Policy,
     layers: Any = None,
     mapping: Any = None,
+    transposed: Any = (),
     guess: bool = False,
     dtype: str | None = None,
     fold_weight_norm: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Conversion:
-    """Rewrite a checkpoint file so that its Conv1d weights have another framework's axes and names.
+    """Rewrite a checkpoint file so that its weights of Conv1d and ConvTranspose1d have another framework's axes and names.
 
-    `convert` copies the other tensors unchanged, unless ``dtype`` or ``fold_weight_norm`` changes them. Use ``layers``, ``mapping`` or
-    ``guess`` to select the Conv1d weights. You can combine ``mapping`` with ``layers`` or with ``guess``. ``mapping`` then has
-    priority. A file that `convert` wrote contains a list of its converted tensors. Such a file needs none of the three arguments.
+    `convert` copies the other tensors unchanged, unless ``dtype`` or ``fold_weight_norm`` changes them. Use ``layers``, ``mapping``,
+    ``transposed`` or ``guess`` to select the weights. You can combine ``mapping`` and ``transposed`` with ``layers`` or with
+    ``guess``. They then have priority. A file that `convert` wrote contains a list of its converted tensors. Such a file needs none
+    of the four arguments.
     The output is written to a temporary file and renamed only when complete.
 
     Args:
         src, dst: paths of the input and the output. The suffix selects the format: ``.safetensors``, ``.safetensors.index.json``,
             ``.npz``, or the suffix of a `FileFormat` that a plugin registers.
         source, target: weight layout of the input and of the output. Pass a policy, a layout, or a name such as ``"torch"``,
-            ``"mindspore"``, ``"keras"`` or ``"WIO"``.
+            ``"mindspore"``, ``"keras"`` or ``"WIO"``. A policy has one layout for Conv1d and one for ConvTranspose1d.
         layers: the layers whose weights the file contains: a `PortedModel`, a model of any backend, or a mapping from path to
             `Capture` or native layer.
         mapping: a table from a pattern of tensor names to the layout of these tensors, or the path of a TOML or JSON file with
             this table.
+        transposed: patterns of tensor names. The weights that they match are those of transposed convolutions, in the layout that
+            ``source`` has for them.
         guess: True selects tensors by name and number of axes. The path or the bias must confirm that a tensor is a Conv1d weight.
         dtype: dtype of the floating-point tensors of the output. None keeps each tensor's dtype.
         fold_weight_norm: True replaces the two tensors of a normalized weight by the weight that they describe.
@@ -214,7 +218,7 @@ def convert(
         OSError: a file cannot be read or written. The message names the file.
     """
     with Prepared(
-        src, dst, source=source, target=target, layers=layers, mapping=mapping, guess=guess, dtype=dtype,
+        src, dst, source=source, target=target, layers=layers, mapping=mapping, transposed=transposed, guess=guess, dtype=dtype,
         fold_weight_norm=fold_weight_norm, force=force,
     ) as prepared:  # fmt: skip
         return prepared.run(progress)

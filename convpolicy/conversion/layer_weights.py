@@ -80,12 +80,21 @@ def by_layers(
             refused |= {name: layer.reason for name, _part in stems[stem]}
         else:
             for name, part in stems[stem]:
-                own = layer.layout if layer.layout is not None and has_layout(source, layer.layout) else source.layout
-                layout = layout_in_file(name, own)
+                layout = layout_in_file(name, _own_layout(layer, layer.spec, source))
                 if part != "g":
                     _check_shape(layer, layer.spec, layout, entries[name])
                 moves[name] = Move(layout, kept_in(target, layout, source), stem, "layer", layer.spec.groups, part)
     return moves, refused
+
+
+def _own_layout(layer: _Layer, spec: ConvSpec, source: Side) -> Layout:
+    """Return the layout in which the source stores the weight of a layer."""
+    if layer.layout is not None and has_layout(source, layer.layout):
+        return layer.layout
+    try:
+        return source.layout_of(spec.transposed)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"layers has {layer.paths[0]!r}: {error}") from error
 
 
 def _check_shape(layer: _Layer, spec: ConvSpec, layout: Layout, entry: Entry) -> None:

@@ -16,7 +16,7 @@ from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.files.data import read_data
 
 SCHEMA = 1
-KEYS = ("layout", "target", "groups", "name")
+KEYS = ("layout", "target", "groups", "name", "transposed")
 
 
 @attrs.frozen
@@ -32,13 +32,14 @@ class Mapped:
     names: Mapping[str, str]
 
 
-def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> Mapped:
+def by_map(mapping: Any, transposed: Any, entries: Iterable[str], source: Side, target: Side) -> Mapped:
     """Apply the first matching pattern of a map to each tensor.
 
     Args:
         mapping: path of a TOML or JSON file with a table ``tensors``, or that table. Its keys are patterns, in which ``*`` matches
             any characters and ``?`` matches one. A value is the name of a layout or policy, or a table with ``layout``, ``target``,
-            ``groups`` and ``name``.
+            ``groups``, ``name`` and ``transposed``. None is an empty map.
+        transposed: patterns that come before the map. The weights that they match are those of transposed convolutions.
         entries: names of the tensors in the file.
         source, target: the two sides of the conversion.
 
@@ -46,6 +47,53 @@ def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> 
         InvalidValueError, InvalidTypeError, UnknownNameError: the map is invalid, or a pattern matches no tensor; the message
             contains the pattern.
     """
+    rules = [
+        _Rule("transposed", text, _rule("transposed", text, {"transposed": True}, source, target))
+        for text in _patterns(transposed)
+    ]
+    rules += [_Rule("mapping", text, _rule("mapping", text, value, source, target)) for text, value in _table(mapping).items()]
+    moves: dict[str, Move] = {}
+    names: dict[str, str] = {}
+    used = set()
+    for name in entries:
+        for rule in rules:
+            wildcards = rule.pattern.match(name)
+            parts = parts_of(name, source.weight)
+            if wildcards is None or (rule.argument == "transposed" and parts is None):
+                continue
+            used.add(rule)
+            fields = rule.fields
+            renamed = rule.pattern.filled(fields["name"], wildcards) if "name" in fields else None
+            if "layout" not in fields:
+                names[name] = str(renamed)
+                break
+            stem, part = parts or ("", "weight")
+            old_name = name if not stem and part == "weight" and name != source.weight else None
+            why = f"{'map' if rule.argument == 'mapping' else rule.argument} {rule.text}"
+            moves[name] = Move(fields["layout"], fields["target"], stem, why, fields.get("groups"), part, renamed or old_name)
+            break
+    for rule in rules:
+        if rule not in used:
+            raise InvalidValueError(
+                f"{rule.argument} has {rule.text!r}, which matches no remaining tensor; correct or remove it."
+            )
+    return Mapped(moves, names)
+
+
+@attrs.frozen(eq=False)
+class _Rule:
+    """A pattern and its checked fields; ``argument`` is the argument of `convert` that has the pattern."""
+
+    argument: str
+    text: str
+    fields: Mapping[str, Any]
+    pattern: Pattern = attrs.field(init=False, default=attrs.Factory(lambda self: Pattern(self.text), takes_self=True))
+
+
+def _table(mapping: Any) -> Mapping[Any, Any]:
+    """Return the table of patterns in the argument ``mapping``."""
+    if mapping is None:
+        return {}
     if isinstance(mapping, (str, os.PathLike)):
         data = read_data(Path(mapping), "a map")
         if not isinstance(data, Mapping) or data.get("schema") != SCHEMA or set(data) != {"schema", "tensors"}:
@@ -53,35 +101,23 @@ def by_map(mapping: Any, entries: Iterable[str], source: Side, target: Side) -> 
         mapping = data["tensors"]
     if not isinstance(mapping, Mapping):
         raise InvalidTypeError(f"mapping must be a file or a table of patterns, got {type(mapping).__name__}; pass one.")
-    checked = {text: _rule(text, value, target) for text, value in mapping.items()}
-    rules = [(text, Pattern(text), rule) for text, rule in checked.items()]
-    moves: dict[str, Move] = {}
-    names: dict[str, str] = {}
-    used = set()
-    for name in entries:
-        for text, pattern, rule in rules:
-            wildcards = pattern.match(name)
-            if wildcards is None:
-                continue
-            used.add(text)
-            renamed = pattern.filled(rule["name"], wildcards) if "name" in rule else None
-            if "layout" not in rule:
-                names[name] = str(renamed)
-                break
-            stem, part = parts_of(name, source.weight) or ("", "weight")
-            old_name = name if not stem and part == "weight" and name != source.weight else None
-            moves[name] = Move(rule["layout"], rule["target"], stem, f"map {text}", rule.get("groups"), part, renamed or old_name)
-            break
-    for text, _pattern, _rule_of in rules:
-        if text not in used:
-            raise InvalidValueError(f"mapping has {text!r}, which matches no remaining tensor; correct or remove it.")
-    return Mapped(moves, names)
+    return mapping
 
 
-def _rule(pattern: Any, value: Any, target: Side) -> dict[str, Any]:
+def _patterns(transposed: Any) -> tuple[Any, ...]:
+    """Return the patterns in the argument ``transposed``."""
+    if isinstance(transposed, str):
+        return (transposed,)
+    patterns = tuple(transposed) if isinstance(transposed, Iterable) else (transposed,)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise InvalidTypeError(f"transposed must be patterns of names, got {transposed!r}; pass a list of strings.")
+    return patterns
+
+
+def _rule(argument: str, pattern: Any, value: Any, source: Side, target: Side) -> dict[str, Any]:
     """Return the checked rule of a pattern, with `Layout` objects instead of names."""
     if not isinstance(pattern, str):
-        raise InvalidTypeError(f"mapping must have patterns of names as its keys, got {pattern!r}; write strings.")
+        raise InvalidTypeError(f"{argument} must have patterns of names as its keys, got {pattern!r}; write strings.")
     rule = {"layout": value} if isinstance(value, str) else value
     if not isinstance(rule, Mapping) or not rule or set(rule) - set(KEYS):
         raise InvalidValueError(
@@ -90,14 +126,26 @@ def _rule(pattern: Any, value: Any, target: Side) -> dict[str, Any]:
     for key in ("layout", "target", "name"):
         if key in rule and not isinstance(rule[key], str):
             raise InvalidTypeError(f"mapping {pattern!r}: {key} must be a name, got {rule[key]!r}; write one.")
+    if "transposed" in rule:
+        if not isinstance(rule["transposed"], bool):
+            raise InvalidTypeError(
+                f"mapping {pattern!r}: transposed must be true or false, got {rule['transposed']!r}; write one."
+            )
+        rule = {"layout": source.name, **rule}
     if "layout" not in rule and ("name" not in rule or len(rule) > 1):
         raise InvalidValueError(f"mapping {pattern!r} has no layout, so it can only have a name, got {value!r}; add the layout.")
     if "groups" in rule:
         integer(f"mapping {pattern!r}: groups", rule["groups"], 1)
     if "layout" not in rule:
         return dict(rule)
-    target_layout = side(f"mapping {pattern!r}", rule["target"]).layout if "target" in rule else target.layout
-    return {**rule, "layout": side(f"mapping {pattern!r}", rule["layout"]).layout, "target": target_layout}
+    where = f"{argument} {pattern!r}"
+    before = source if rule["layout"] == source.name else side(where, rule["layout"])
+    after = side(where, rule["target"]) if "target" in rule else target
+    try:
+        transposed = bool(rule.get("transposed", before.layout.transposed))
+        return {**rule, "layout": before.layout_of(transposed), "target": after.layout_of(transposed)}
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{where}: {error}") from error
 
 
 class Pattern:

@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from convpolicy.bits.float32 import from_bfloat16
 from convpolicy.conversion.files.safetensors import DTYPE_NAMES, SafetensorsReader
 from convpolicy.conversion.tensors import FLOATS, Entry
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.core.named import from_data
 from convpolicy.errors import InvalidValueError
 from convpolicy.files import whole
 
 SUFFIX = ".safetensors"
+KINDS = ("Conv1d", "ConvTranspose1d")
 
 
 def save(
     path: str | os.PathLike[str],
-    policy: Policy,
+    policy: LayerPolicy,
     drawn: Mapping[str, NDArray[Any] | None],
     groups: int = 1,
     seed: int = 0,
@@ -32,12 +34,12 @@ def save(
     """Write weights to a file, under the policy's parameter names and in its weight layout.
 
     The file is written under a temporary name and renamed when complete. Its metadata contains ``policy`` as JSON, ``seed`` and
-    ``groups``.
+    ``groups``, and ``transposed`` if the policy is a `TransposedPolicy`.
 
     Args:
         path: path of the file; it ends in ``.safetensors``.
         policy: policy that the weights were drawn with.
-        drawn: the weights, as returned by `Policy.initial`.
+        drawn: the weights, as returned by ``policy.initial``.
         groups: number of groups of the layer.
         seed: seed that the weights were drawn with.
         dtype: dtype that the weights were drawn in.
@@ -61,7 +63,7 @@ def save(
     whole.write(target, serialised(arrays, metadata))
 
 
-def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
+def load(path: str, policy: LayerPolicy) -> tuple[dict[str, Any], str]:
     """Read the weights of one layer.
 
     Args:
@@ -70,12 +72,12 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
             `save`, that one is used instead.
 
     Returns:
-        ``{"weight": array (out, in/groups, kernel), "bias": array (out,) or None}``, and the name of their dtype. Tensors of
-        bfloat16 are returned as float32 arrays.
+        ``{"weight": array (out, in/groups, kernel), "bias": array (out,) or None}``, and the name of their dtype. The weight of a
+        transposed convolution is (in, out/groups, kernel). Tensors of bfloat16 are returned as float32 arrays.
 
     Raises:
-        InvalidValueError: the file is of another format, the weight is missing or has another number of axes, or its dtype is not
-            a floating-point one.
+        InvalidValueError: the file is of another format, the weight is missing or has another number of axes, its dtype is not
+            a floating-point one, or it is the weight of the other kind of convolution.
         OSError: the file cannot be read.
     """
     file, colon, prefix = path.rpartition(f"{SUFFIX}:")
@@ -86,7 +88,8 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
         reader = SafetensorsReader(Path(file))
         try:
             text = reader.metadata.get("policy")
-            layout = (policy if text is None else Policy.from_dict(json.loads(text))).part("layout")[0]
+            stored = policy if text is None else from_data(json.loads(text))
+            layout = stored.part("layout")[0]
             entries = {entry.name: entry for entry in reader.entries}
             tensors = {name: entries[dot + name] for name in (layout.weight, layout.bias) if dot + name in entries}
             arrays = {name: _numbers(reader, entry) for name, entry in tensors.items() if entry.dtype in FLOATS}
@@ -96,6 +99,11 @@ def load(path: str, policy: Policy) -> tuple[dict[str, Any], str]:
         raise InvalidValueError(
             f"{file!r} must be a {SUFFIX} file, got one that cannot be read: {error.__cause__ or error}; write it again."
         ) from error
+    if stored.is_transposed != policy.is_transposed:
+        raise InvalidValueError(
+            f"{file!r} must contain the weights of a {KINDS[policy.is_transposed]}, which policy {policy.name!r} describes, got those of a "
+            f"{KINDS[stored.is_transposed]}; pass another file or policy."
+        )
     if layout.weight not in tensors:
         raise InvalidValueError(
             f"{file!r} must contain the tensor {dot + layout.weight!r}, got {', '.join(sorted(entries)) or 'none'}; name the layer as "

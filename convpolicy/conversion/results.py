@@ -17,8 +17,9 @@ class Converted:
         old: name in the input. A folded weight was two tensors there; this is the name of the directions.
         shape: shape in the output.
         dtype: dtype in the output.
-        axes: axes of a Conv1d weight before and after, such as ``"OIW -> OI1W"``; empty for every other tensor.
-        why: how the weight was selected: ``layer``, ``map PATTERN``, ``stamp`` or ``guessed``.
+        axes: axes of a weight before and after, such as ``"OIW -> OI1W"``, with ``", reversed"`` if the kernel axis changes its
+            direction; empty for every other tensor.
+        why: how the weight was selected: ``layer``, ``map PATTERN``, ``transposed PATTERN``, ``stamp`` or ``guessed``.
         folded: True when the two tensors of weight normalisation were replaced by the plain weight.
     """
 
@@ -50,7 +51,7 @@ class Conversion:
 
     @property
     def weights(self) -> tuple[Converted, ...]:
-        """The tensors that were converted as weights of a Conv1d."""
+        """The tensors that were converted as weights of a Conv1d or ConvTranspose1d."""
         return tuple(tensor for tensor in self.tensors if tensor.axes)
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,13 +9,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.conversion.guessing import outputs
+from convpolicy.conversion.guessing import fits_bias
 from convpolicy.conversion.limits import fits_array
-from convpolicy.conversion.selection import PLAIN, Move, Selection, Side, partner, parts_of
+from convpolicy.conversion.selection import PLAIN, Move, Selection, Side, alike, partner, parts_of
 from convpolicy.conversion.stamps import Origin, Stamp
 from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, entry, has_holder, is_unnamed
 from convpolicy.errors import ConvPolicyError, InvalidValueError
-from convpolicy.parts.layout import Layout
+from convpolicy.parts.layout import Layout, axes_words
 
 TILE = 64  # elements per axis that are transposed at once, small enough for the cache
 
@@ -49,9 +49,9 @@ class Row:
 
     @property
     def axes(self) -> str:
-        """Axes of a Conv1d weight before and after, such as ``"OIW -> OI1W"``; empty for every other tensor."""
+        """Axes of a weight before and after, such as ``"OIW -> OI1W"``; empty for every other tensor."""
         move = self.move
-        return "" if move is None or move.source is None or move.target is None else f"{move.source.axes} -> {move.target.axes}"
+        return "" if move is None or move.source is None or move.target is None else axes_words(move.source, move.target)
 
     def values(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return the array of the input with its axes moved, as a contiguous array of the output's shape."""
@@ -115,7 +115,7 @@ def _biases(known: Mapping[str, Entry], selection: Selection, source: Side, targ
         if move.source is None or move.name or bias not in named or len(known[name].shape) != len(move.source.axes):
             continue
         shape = named[bias].shape
-        if len(shape) == 1 and (move.part == "g" or shape == (outputs(move.source, known[name].shape),)):
+        if len(shape) == 1 and (move.part == "g" or fits_bias(move.source, known[name].shape, shape, move.groups)):
             biases[bias] = f"{move.stem}{target.bias}"
     return biases
 
@@ -126,7 +126,7 @@ def _shape(move: Move | None, old: Entry) -> tuple[int, ...]:
         return old.shape
     if len(old.shape) != len(move.source.axes) or not fits_array(old):
         raise InvalidValueError(
-            f"{old.name!r} cannot be a Conv1d weight in the layout {move.source.name} (axes {move.source.axes}): it has "
+            f"{old.name!r} cannot be a {'ConvTranspose1d' if move.source.transposed else 'Conv1d'} weight in the layout {move.source.name} (axes {move.source.axes}): it has "
             f"{len(old.shape)} axes of lengths {old.shape[:8]}; remove it from the map, or correct the layout."
         )
     try:
@@ -223,9 +223,9 @@ def _is_text(name: str) -> bool:
 
 def _same_order(source: Layout, target: Layout | None, shape: tuple[int, ...]) -> bool:
     """Return whether the elements of a weight have the same order in both layouts."""
-    if target is None or source.axes == target.axes:
+    if target is None or alike(source, target):
         return True
-    if "M" in source.axes + target.axes:
+    if "M" in source.axes + target.axes or source.flip != target.flip:
         return False
     long = {axis for axis, length in zip(source.axes, shape) if length > 1}
     return [axis for axis in source.axes if axis in long] == [axis for axis in target.axes if axis in long]
@@ -233,7 +233,7 @@ def _same_order(source: Layout, target: Layout | None, shape: tuple[int, ...]) -
 
 def _moved(move: Move | None, array: NDArray[Any]) -> NDArray[Any]:
     """Return a weight in the target's layout, as a view when possible."""
-    if move is None or move.source is None or move.target is None or move.source.axes == move.target.axes:
+    if move is None or move.source is None or move.target is None or alike(move.source, move.target):
         return array
     if "M" in move.target.axes and move.groups is None:
         raise InvalidValueError(

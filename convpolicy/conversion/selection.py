@@ -27,15 +27,31 @@ class Side:
 
     Attributes:
         name: name of the policy or layout.
-        layout: weight layout.
+        layout: weight layout of Conv1d layers, or the only layout of this side.
         policy: the policy; None for a layout alone.
         names: names of parameters in the file.
+        transposed: weight layout of ConvTranspose1d layers; None if this side has none.
     """
 
     name: str
     layout: Layout
     policy: Policy | None = None
     names: ParameterNames = attrs.field(factory=ParameterNames)
+    transposed: Layout | None = None
+
+    def layout_of(self, transposed: bool) -> Layout:
+        """Return the weight layout of Conv1d layers, or of ConvTranspose1d layers.
+
+        Raises:
+            InvalidValueError: this side has no such layout.
+        """
+        layout = self.transposed if transposed else self.layout
+        if layout is None or layout.transposed != transposed:
+            kind = "transposed convolutions" if transposed else "convolutions that are not transposed"
+            raise InvalidValueError(
+                f"{self.name!r} has no layout of the weights of {kind}; pass a policy or a layout that has one."
+            )
+        return layout
 
     @property
     def weight(self) -> str:
@@ -70,23 +86,24 @@ def side(argument: str, named: Any) -> Side:
             raise InvalidTypeError(
                 f"{argument} must be a weight layout, got the data layout {named.name!r}; choose a weight layout."
             )
-        return Side(named.name, named)
+        return Side(named.name, named, transposed=named if named.transposed else None)
     try:
         chosen = policy(named)
     except ConvPolicyError as error:
         raise type(error)(f"{argument}: {error}") from error
-    return Side(chosen.name, chosen.part("layout")[0], chosen)
+    transposed = None if chosen.transposed is None else chosen.transposed.part("layout")[0]
+    return Side(chosen.name, chosen.part("layout")[0], chosen, transposed=transposed)
 
 
 @attrs.frozen
 class Move:
-    """A tensor selected as a Conv1d weight, and how it moves.
+    """A tensor selected as the weight of a Conv1d or ConvTranspose1d, and how it moves.
 
     Attributes:
         source, target: layouts before and after; None when only the name changes.
         stem: start of the name, without the parameter's name, such as ``"encoder.conv1."``.
         why: how the tensor was selected; see `Converted`.
-        groups: number of groups, for depthwise layouts.
+        groups: number of groups, for depthwise layouts and for transposed ones.
         part: ``"weight"``, or ``"g"`` (lengths) or ``"v"`` (directions) of weight normalisation.
         name: new name; None to build it from stem and layout.
     """
@@ -108,11 +125,13 @@ class Selection:
         moves: name of each Conv1d weight, with its `Move`.
         names: name of each tensor for which a map has only a new name, with that name.
         left: name of each tensor that resembles a weight and is copied unchanged, with the reason.
+        doubtful: names of guessed Conv1d weights that could also be those of transposed convolutions.
     """
 
     moves: Mapping[str, Move]
     names: Mapping[str, str] = attrs.field(factory=dict)
     left: Mapping[str, str] = attrs.field(factory=dict)
+    doubtful: tuple[str, ...] = ()
 
 
 def parts_of(name: str, weight: str) -> tuple[str, str] | None:
@@ -145,14 +164,26 @@ def has_depthwise(side: Side) -> bool:
 
 def _layouts(framework: str) -> dict[str, Layout]:
     policies = registry.current().working("policy").values() if framework else ()
-    names = {policy.layout.name for policy in policies if policy.framework == framework}
+    own = [policy for policy in policies if policy.framework == framework]
+    halves = [policy.transposed for policy in own if policy.transposed is not None]
+    names = {policy.layout.name for policy in (*own, *halves)}
     return {name: layout for name, layout in registry.current().parts("layout").items() if name in names}
 
 
 def kept_in(target: Side, layout: Layout, source: Side) -> Layout:
-    """Return the layout of a weight in the output: the target's or, for a depthwise layer of the same framework, its own."""
-    special = layout.name != source.layout.name and target.framework == source.framework and has_layout(target, layout)
-    return layout if special else target.layout
+    """Return the layout of a weight in the output: the target's or, for a special layer of the same framework, its own.
+
+    Raises:
+        InvalidValueError: the weight is that of a transposed convolution, for which the target has no layout.
+    """
+    usual = source.transposed if layout.transposed else source.layout
+    special = layout is not usual and target.framework == source.framework and has_layout(target, layout)
+    return layout if special else target.layout_of(layout.transposed)
+
+
+def alike(one: Layout, other: Layout) -> bool:
+    """Return whether two layouts store weights in the same form."""
+    return (one.axes, one.flip, one.transposed) == (other.axes, other.flip, other.transposed)
 
 
 def by_stamp(
@@ -180,5 +211,5 @@ def by_stamp(
             stem, part = parts_of(name, source.weight) or ("", "weight")
             own = side("the file's stamp", origin.target).layout
             back = origin.source and stamp.source == target.name  # the original layout may be a depthwise one
-            new = side("the file's stamp", origin.source).layout if back else target.layout
+            new = side("the file's stamp", origin.source).layout if back else target.layout_of(own.transposed)
             yield name, Move(own, new, stem, "stamp", origin.groups, part, None if stem or part != "weight" else name)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
 from numpy.typing import NDArray
-from typing_extensions import Self
 
 from convpolicy import registry
 from convpolicy.arithmetic import SIDES, integer
@@ -37,19 +36,25 @@ def _text(default: Any = "") -> Any:
     return attrs.field(default=default, validator=accepted.of_type(str))
 
 
+def _of_class(name: str) -> Any:
+    return attrs.Factory(lambda policy: getattr(policy, name), takes_self=True)
+
+
 @attrs.frozen(cache_hash=True, repr=False)
 class LayerPolicy(Offer):
     """What `Policy` and `TransposedPolicy` have in common; see there for the fields."""
 
     part_kinds: ClassVar[Mapping[str, str]] = PART_FIELDS  # field -> the kind of part that it names
     is_transposed: ClassVar[bool] = False  # True if the policy describes transposed convolutions
+    default_padding: ClassVar[Choice] = Choice("valid")
+    default_layout: ClassVar[Choice] = Choice("OIW")
     name: str = _text(attrs.NOTHING)
-    padding: Choice = attrs.field(default=Choice("valid"), converter=accepted.named, validator=IS_CHOICE)
+    padding: Choice = attrs.field(default=_of_class("default_padding"), converter=accepted.named, validator=IS_CHOICE)
     padding_mode: Choice = attrs.field(default=Choice("zeros"), converter=accepted.named_mode, validator=IS_CHOICE)
     bias: bool = attrs.field(default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool))
     weight_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
     bias_init: Choice = attrs.field(default=Choice("uniform"), converter=accepted.named, validator=IS_CHOICE)
-    layout: Choice = attrs.field(default=Choice("OIW"), converter=accepted.named, validator=IS_CHOICE)
+    layout: Choice = attrs.field(default=_of_class("default_layout"), converter=accepted.named, validator=IS_CHOICE)
     data_layout: Choice = attrs.field(default=Choice("NCW"), converter=accepted.named, validator=IS_CHOICE)
     random_stream: Choice = attrs.field(default=Choice("numpy"), converter=accepted.named, validator=IS_CHOICE)
     padding_names: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=accepted.as_rule_names, eq=accepted.unordered)
@@ -68,7 +73,7 @@ class LayerPolicy(Offer):
     def __attrs_post_init__(self) -> None:
         plain_data.require_own_name(self)  # `part` checks again, since the registry may not be loaded yet
 
-    def evolve(self, **changes: Any) -> Self:
+    def evolve(self: Kind, **changes: Any) -> Kind:  # noqa: PYI019 - typing.Self is newer than the oldest Python
         """Return a modified copy.
 
         A copy with another name no longer claims to reproduce the framework. ``convpolicy verify`` does not test this copy.
@@ -92,7 +97,7 @@ class LayerPolicy(Offer):
                 changes[field] = accepted.as_choice(field, self.part_kinds[field], value, self.words(field))
         return attrs.evolve(self, **changes).checked(changes)
 
-    def checked(self, fields: Any = PART_FIELDS) -> Self:
+    def checked(self: Kind, fields: Any = PART_FIELDS) -> Kind:  # noqa: PYI019 - as above
         """Check the parts named in ``fields``: each is registered and accepts its parameters. Return the policy."""
         for field in fields:
             if field == "padding_mode":
@@ -242,14 +247,14 @@ class LayerPolicy(Offer):
         return plain_data.to_data(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[Kind], data: Mapping[str, Any]) -> Kind:  # noqa: PYI019 - as above
         """Build a policy from a dictionary that `to_dict` returned.
 
         Raises:
             InvalidValueError, InvalidTypeError: the data has another schema, an unknown key, or a value that is not allowed.
             UnknownNameError: a part is not registered.
         """
-        policy: Self = plain_data.from_data(cls, data)
+        policy: Kind = plain_data.from_data(cls, data)
         return policy.checked()
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from convpolicy import registry
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import ConvPolicyError, UnknownNameError
 
 
@@ -49,11 +51,14 @@ def policies() -> list[str]:
     return list(registry.current().parts("policy"))
 
 
-def load_policy(path: str | os.PathLike[str]) -> Policy:
+def load_policy(path: str | os.PathLike[str]) -> Any:
     """Read a policy from a TOML or JSON file.
 
     Args:
         path: path of the file. The path must end in ``.toml`` or ``.json``.
+
+    Returns:
+        A `Policy`, or a `TransposedPolicy` if the file contains ``transposed = true``.
 
     Raises:
         InvalidValueError, InvalidTypeError, UnknownNameError: the file is invalid. The message names the file and the fault,
@@ -67,7 +72,18 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     return read_policy(data.read(source), str(source))
 
 
-def read_policy(text: str | bytes, source: str) -> Policy:
+def from_data(data: Any) -> Policy | TransposedPolicy:
+    """Return the policy that plain data describes, of the kind that the data says.
+
+    Raises:
+        ConvPolicyError: see `Policy.from_dict`.
+    """
+    if isinstance(data, Mapping) and data.get("transposed") is True:
+        return TransposedPolicy.from_dict(data)
+    return Policy.from_dict(data)
+
+
+def read_policy(text: str | bytes, source: str) -> Any:
     """Read a policy from the text of a file; see `load_policy`.
 
     Args:
@@ -78,6 +94,6 @@ def read_policy(text: str | bytes, source: str) -> Policy:
 
     fields = data.parse(text, source)
     try:
-        return Policy.from_dict(fields)
+        return from_data(fields)
     except ConvPolicyError as error:
         raise type(error)(f"{source}: {error}") from error

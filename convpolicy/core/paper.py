@@ -14,7 +14,7 @@ from convpolicy.parts.choice import Choice
 
 Arguments = tuple[tuple[str, Any], ...]
 SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
-# arguments of Conv1d that a layer of the paper may have besides its sizes, to differ from the policy
+# arguments of Conv1d and ConvTranspose1d that a layer of the paper may have besides its sizes, to differ from the policy
 OVERRIDES = ("padding", "padding_mode", "bias", "weight_init", "bias_init", "weight_norm")
 
 
@@ -72,6 +72,7 @@ class Paper:
         drawn_length: input length of the drawing, in samples.
         layers: mapping from the name of a layer to its arguments of `Conv1d`. The arguments are the sizes, and options that differ
             from the policy.
+        transposed_layers: the same for `ConvTranspose1d`. Empty if the policy has no transposed half. No name may be in both.
     """
 
     model: str = _text()
@@ -83,17 +84,34 @@ class Paper:
     drawn_layer: str = _text()
     drawn_length: int = attrs.field(converter=_as_length, kw_only=True)
     layers: tuple[tuple[str, Arguments], ...] = attrs.field(converter=_as_layers, kw_only=True, eq=_in_any_order)
+    transposed_layers: tuple[tuple[str, Arguments], ...] = attrs.field(
+        default=(), converter=_as_layers, kw_only=True, eq=_in_any_order
+    )
 
     def __attrs_post_init__(self) -> None:
-        self.layer(self.drawn_layer)
+        if both := dict(self.layers).keys() & dict(self.transposed_layers).keys():
+            raise InvalidValueError(f"transposed_layers must have new names, got {min(both)!r}, which is in layers; rename it.")
+        if self.is_transposed(self.drawn_layer):
+            raise InvalidValueError(f"drawn_layer must be in layers, got {self.drawn_layer!r}, a transposed layer; pick another.")
 
-    def layer(self, name: str) -> dict[str, Any]:
-        """Return the arguments of `Conv1d` for one layer of the model. The result does not contain ``policy``.
+    def is_transposed(self, name: str) -> bool:
+        """Return True if a layer of the model is a transposed convolution.
 
         Raises:
             UnknownNameError: the model has no such layer. The message lists its layers.
         """
-        layers = dict(self.layers)
+        self.layer(name)
+        return name in dict(self.transposed_layers)
+
+    def layer(self, name: str) -> dict[str, Any]:
+        """Return the arguments of one layer of the model. The result does not contain ``policy``.
+
+        They are arguments of `Conv1d`, and of `ConvTranspose1d` for a layer in ``transposed_layers``.
+
+        Raises:
+            UnknownNameError: the model has no such layer. The message lists its layers.
+        """
+        layers = dict(self.layers + self.transposed_layers)
         if name not in layers:
             raise unknown_name("layer", name, layers)
         return dict(layers[name])
@@ -110,7 +128,10 @@ class Paper:
     def to_data(self) -> dict[str, Any]:
         """Return plain data for a file. `as_paper` reads this data."""
         data = {field.name: getattr(self, field.name) for field in attrs.fields(Paper)}
-        data["layers"] = {name: {key: _plain(value) for key, value in arguments} for name, arguments in self.layers}
+        for field in ("layers", "transposed_layers"):
+            data[field] = {name: {key: _plain(value) for key, value in arguments} for name, arguments in data[field]}
+        if not self.transposed_layers:
+            del data["transposed_layers"]
         return data
 
 
@@ -134,6 +155,6 @@ def as_paper(value: Any) -> Paper | None:
     for key in value:
         if key not in names:
             raise InvalidValueError(with_hint(f"paper has no key {shown(key)}", "it has", names, nearest(key, names)))
-    if missing := [name for name in names if name not in value]:
+    if missing := [name for name in names if name not in value and name != "transposed_layers"]:
         raise InvalidValueError(f"paper must have the key {missing[0]!r}, got {', '.join(value)}; add it.")
     return Paper(**value)

@@ -65,11 +65,16 @@ def to_data(policy: Any) -> dict[str, Any]:
         data["padding"] = {"name": policy.padding.name}  # the name alone means another rule under padding_names
     for field in CHOICE_FIELDS:
         data[field] = {name: choice.to_data() for name, choice in getattr(policy, field)}
-    half = data.pop("transposed", None)
-    if half is not None:  # last, since it is a table of its own in a file
-        repeated = {"schema": SCHEMA, "name": policy.name}
-        data["transposed"] = {key: value for key, value in to_data(half).items() if repeated.get(key) != value}
+    data["transposed"] = _transposed(policy, data.pop("transposed", None))  # last, since it can be a table of its own in a file
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in OMITTED or value != OMITTED[key]}}
+
+
+def _transposed(policy: Any, half: Any) -> Any:
+    """Return the value of the key ``transposed``: a table in a `Policy`, True in a `TransposedPolicy`, else None."""
+    if half is None:
+        return True if policy.is_transposed else None
+    repeated = {"schema": SCHEMA, "name": policy.name, "transposed": True}
+    return {key: value for key, value in to_data(half).items() if repeated.get(key) != value}
 
 
 def to_text(policy: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 import numpy as np
@@ -14,6 +14,9 @@ from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.parts.choice import MOST_WRITTEN
 from convpolicy.parts.side import CONSTANT, Arithmetic, Side, Term, has_one_constant
+
+if TYPE_CHECKING:
+    from convpolicy.pictures.views import PlanView
 
 MODE_SEPARATOR = ","  # between the modes of the left and the right side, in a plan and on the command line
 
@@ -205,6 +208,12 @@ class Plan:
         from convpolicy.pictures.windows import picture  # imported late: only pictures need it
 
         return picture({"": self})
+
+    def view(self) -> PlanView:
+        """Return what a picture shows of the plan."""
+        from convpolicy.pictures.views import PlanView
+
+        return PlanView(self)
 
     def _repr_html_(self) -> str:
         return self.to_svg()

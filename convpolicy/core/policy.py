@@ -156,8 +156,15 @@ class Policy(LayerPolicy):
             InvalidValueError, InvalidTypeError: the data has another schema, an unknown key, or a value that is not allowed.
             UnknownNameError: a part is not registered.
         """
-        fields = data
-        if isinstance(data, Mapping) and isinstance(table := data.get("transposed"), Mapping):
-            named = {"schema": data.get("schema"), "name": data.get("name"), **table}
-            fields = {**data, "transposed": TransposedPolicy.from_dict(named)}
-        return super().from_dict(fields)
+        table = data.get("transposed") if isinstance(data, Mapping) else None
+        if table is None:
+            return super().from_dict(data)
+        if not isinstance(table, Mapping):
+            raise InvalidTypeError(
+                f"policy key 'transposed' must be a table, got {shown(table)}; write one, or read the policy of a transposed "
+                f"convolution with convpolicy.load_policy or TransposedPolicy.from_dict."
+            )
+        if "transposed" in table:
+            raise InvalidValueError("a policy has no key 'transposed' in its table 'transposed'; leave it out.")
+        named = {"schema": data.get("schema"), "name": data.get("name"), **table, "transposed": True}
+        return super().from_dict({**data, "transposed": TransposedPolicy.from_dict(named)})

@@ -107,22 +107,40 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
         output_size: the wanted output length, checked.
 
     Raises:
-        InvalidValueError: the crop rule has no parameter ``output_padding``, or ``output_size`` is out of range. The message
-            contains the range.
+        InvalidValueError: the crop rule has no parameter ``output_padding``, ``output_size`` is out of range, or the parameter
+            does not lead to this length. The message contains the rule or the range.
     """
-    rule = policy.part("padding")[0]
+    rule: CropRule = policy.part("padding")[0]
+    require_output_padding(rule, output_size)
+    plan = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
+    least = plan.full_length - plan.left - plan.right  # below 0 if more is cut than there is
+    if not max(least, 0) <= output_size < least + spec.stride:
+        if least + spec.stride <= 0:
+            raise InvalidValueError(plan.shortage())
+        raise InvalidValueError(
+            f"output_size must be from {max(least, 0)} to {least + spec.stride - 1} for an input of length {length}, got "
+            f"{output_size}; pass one of these or another padding."
+        )
+    choice = with_output_padding(policy.padding, output_size - least)
+    if policy.evolve(padding=choice).planned(spec, length).length_out != output_size:
+        raise InvalidValueError(
+            f"output_size must be {least} for crop rule {rule.name!r}, whose parameter {OUTPUT_PADDING} does not lengthen this output, "
+            f"got {output_size}; use the rule 'explicit'."
+        )
+    return choice
+
+
+def require_output_padding(rule: CropRule, output_size: Any) -> None:
+    """Refuse an output length for a crop rule without the parameter ``output_padding``.
+
+    Raises:
+        InvalidValueError: the rule has no such parameter. The message contains the name of the rule.
+    """
     if OUTPUT_PADDING not in rule.params:
         raise InvalidValueError(
             f"output_size must be left out for crop rule {rule.name!r}, which has no parameter {OUTPUT_PADDING}, got {output_size}; "
             f"use the rule 'explicit'."
         )
-    least = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length).length_out
-    if not least <= output_size < least + spec.stride:
-        raise InvalidValueError(
-            f"output_size must be from {least} to {least + spec.stride - 1} for an input of length {length}, got {output_size}; "
-            f"pass one of these or another padding."
-        )
-    return with_output_padding(policy.padding, output_size - least)
 
 
 def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple[Side, Side]:

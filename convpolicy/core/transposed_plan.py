@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -13,6 +13,9 @@ from convpolicy import arithmetic
 from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.side import CONSTANT
+
+if TYPE_CHECKING:
+    from convpolicy.pictures.views import TransposedView
 
 CIRCULAR = "circular"
 MODES = ("zeros", CIRCULAR)  # the padding modes of transposed convolutions
@@ -122,6 +125,14 @@ class TransposedPlan:
         first = -((self.left + self.length_out - 1) // self.length_out)
         return range(first, (self.full_length - 1 - self.left) // self.length_out + 1)
 
+    def taken(self) -> NDArray[np.int64]:
+        """Return the positions of the full result that each output sums, an array (turns, length_out); -1 is no position.
+
+        There is one turn, and with mode ``"circular"`` one for each sample that an output may sum.
+        """
+        positions = np.arange(self.length_out) + self.left + np.array(self._turns())[:, None] * self.length_out
+        return np.where((positions >= 0) & (positions < self.full_length), positions, CONSTANT)
+
     def cropped(self, full: NDArray[Any]) -> NDArray[Any]:
         """Return the output without bias: cut the full result, append zeros, and with mode ``"circular"`` add what is cut.
 
@@ -131,19 +142,15 @@ class TransposedPlan:
         Returns:
             An array (…, length_out) of the same dtype, a view if nothing is appended or added.
         """
-        if self.mode == CIRCULAR:
-            out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
-            for turn in self._turns():
-                start = self.left + turn * self.length_out
-                first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
-                if first < last:
-                    out[..., first - start : last - start] += full[..., first:last]
-            return out
-        first, last = self.cut
-        kept = full[..., first : full.shape[-1] - last]
-        if not any(self.appended):
-            return kept
-        return np.pad(kept, [(0, 0)] * (full.ndim - 1) + [self.appended])
+        if self.mode != CIRCULAR and not any(self.appended):
+            return full[..., self.left : self.left + self.length_out]
+        out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
+        for turn in self._turns():
+            start = self.left + turn * self.length_out
+            first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
+            if first < last:
+                out[..., first - start : last - start] += full[..., first:last]
+        return out
 
     def shortage(self) -> str:
         """Return the sentence that refuses an input for which the plan has no output."""
@@ -160,6 +167,21 @@ class TransposedPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: the sizes, the cuts and ``"transposed": True``."""
         return {**attrs.asdict(self), "transposed": True}
+
+    def view(self) -> TransposedView:
+        """Return what a picture shows of the plan."""
+        from convpolicy.pictures.views import TransposedView
+
+        return TransposedView(self)
+
+    def to_svg(self) -> str:
+        """Return an SVG picture of the full result, what is cut, and the outputs that each input sample reaches."""
+        from convpolicy.pictures.windows import picture  # imported late: only pictures need it
+
+        return picture({"": self})
+
+    def _repr_html_(self) -> str:
+        return self.to_svg()
 
     def __str__(self) -> str:
         mode = "" if self.mode == MODES[0] else f", {self.mode}"

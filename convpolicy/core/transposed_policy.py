@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 
 from convpolicy.arithmetic import integer
 from convpolicy.core.layer_policy import LayerPolicy
@@ -14,9 +15,10 @@ from convpolicy.core.plain_data import PART_FIELDS
 from convpolicy.core.plan import check_length
 from convpolicy.core.resolution import with_output_size
 from convpolicy.core.transposed_plan import MODES, TransposedPlan
-from convpolicy.errors import InvalidValueError
-from convpolicy.parts import arguments as accepted
+from convpolicy.errors import InvalidValueError, shown
 from convpolicy.parts.choice import Choice
+
+PADDING = "padding"  # a field of policies, and a parameter of a crop rule whose framework counts differently from `explicit`
 
 
 @attrs.frozen(cache_hash=True, repr=False)
@@ -36,12 +38,8 @@ class TransposedPolicy(LayerPolicy):
     kind: ClassVar[str] = "transposed policy"
     part_kinds: ClassVar[Mapping[str, str]] = MappingProxyType({**PART_FIELDS, "padding": "crop rule"})
     is_transposed: ClassVar[bool] = True
-    padding: Choice = attrs.field(
-        default=Choice("explicit"), converter=accepted.named, validator=accepted.of_type(Choice), kw_only=True
-    )
-    layout: Choice = attrs.field(
-        default=Choice("IOW"), converter=accepted.named, validator=accepted.of_type(Choice), kw_only=True
-    )
+    default_padding: ClassVar[Choice] = Choice("explicit")
+    default_layout: ClassVar[Choice] = Choice("IOW")
 
     def checked(self, fields: Any = PART_FIELDS) -> TransposedPolicy:
         """Check the parts named in ``fields``; see `LayerPolicy.checked`. The padding mode must be one of `MODES`."""
@@ -51,6 +49,33 @@ class TransposedPolicy(LayerPolicy):
                 f"padding_mode of a transposed convolution must be one of {', '.join(MODES)}, got {str(self.padding_mode)!r}; pick one."
             )
         return self
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TransposedPolicy:
+        """Build a policy from a dictionary that `to_dict` returned. It contains ``"transposed": True``.
+
+        Raises:
+            InvalidValueError, InvalidTypeError: the data is of another kind of policy, has another schema, an unknown key, or a
+                value that is not allowed.
+            UnknownNameError: a part is not registered.
+        """
+        if isinstance(data, Mapping):
+            if data.get("transposed") is not True:
+                raise InvalidValueError(
+                    f"policy key 'transposed' must be true for a transposed convolution, got {shown(data.get('transposed'))}; "
+                    f"read the policy with Policy.from_dict, which has this policy as its part transposed."
+                )
+            data = {key: value for key, value in data.items() if key != "transposed"}
+        return super().from_dict(data)
+
+    def evolve(self, **changes: Any) -> TransposedPolicy:
+        """Return a modified copy; see `Policy.evolve`.
+
+        If the crop rule of the policy has a parameter ``padding``, an int for ``padding`` sets this parameter.
+        """
+        if isinstance(changes.get(PADDING), (int, np.integer)) and PADDING in self.part(PADDING)[0].params:
+            changes[PADDING] = Choice(self.padding.name, **{**dict(self.padding.params), PADDING: changes[PADDING]})
+        return super().evolve(**changes)
 
     def plan(
         self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int, output_size: int | None = None

@@ -8,8 +8,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.core.plan import Plan
+from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.diagnosis.change import Change
-from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target
+from convpolicy.diagnosis.computation import Computation, Grid, Target
+from convpolicy.diagnosis.kernels import Doubles
 from convpolicy.diagnosis.observation import Observation, Side, check_input, dtype_of, observe
 from convpolicy.diagnosis.report import EQUAL, Alternative, Cause, Diagnosis, Difference, counted
 from convpolicy.diagnosis.search import SearchResult, Steps, search
@@ -19,6 +22,8 @@ __all__ = ["Alternative", "Cause", "Diagnosis", "Difference", "why"]
 
 EDGE, ABOUT = 4, 2  # positions probed at each end, and on each side of an interesting position
 MANY = 16  # channels of the second probe
+PADDING_TEXT = ("only in windows that read padding", "also in windows that read no padding")
+ENDS_TEXT = ("only at the ends, which fewer samples reach", "also between the ends, which fewer samples reach")
 LONGER = (0, 1, 2, 3, 5, 8)  # samples added to the length of x in search of an input on which two explanations differ
 
 
@@ -31,7 +36,7 @@ def why(a: Any, b: Any, x: Any) -> Diagnosis:
     Args:
         a: the first layer, in one of these forms:
 
-            - a native layer (a Conv1d of a framework) or a `Capture`
+            - a native layer (a Conv1d or ConvTranspose1d of a framework) or a `Capture`
             - a function that takes a NumPy array (batch, channels, length). It receives ``x`` in the dtype of ``x``.
             - the output of a layer, as an array (batch, out, length_out)
         b: the second layer, in one of the same forms. `capture` must accept at least one of the two layers.
@@ -153,11 +158,19 @@ def _where(base: Observation, output: Doubles, bound: Doubles) -> str:
     positions, channels = np.flatnonzero(apart.any((0, 1))), np.flatnonzero(apart.any((0, 2)))
     if not len(positions):
         return "; ".join(parts)
-    start = positions * plan.stride - plan.left
-    reads_padding = (start < 0) | (start + plan.effective_kernel > plan.length)
-    windows = "only in windows that read padding" if reads_padding.all() else "also in windows that read no padding"
-    parts.append(f"{len(positions)} of {common} positions and {len(channels)} of {apart.shape[1]} channels differ, {windows}")
+    only, also = ENDS_TEXT if isinstance(plan, TransposedPlan) else PADDING_TEXT
+    where = only if _at_ends(plan, positions).all() else also
+    parts.append(f"{len(positions)} of {common} positions and {len(channels)} of {apart.shape[1]} channels differ, {where}")
     return "; ".join(parts)
+
+
+def _at_ends(plan: Plan | TransposedPlan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether each output reads padding; for a transposed convolution, whether fewer samples reach it than others."""
+    if isinstance(plan, TransposedPlan):
+        full = positions + plan.left
+        return (full < plan.effective_kernel - 1) | (full > (plan.length - 1) * plan.stride)
+    start = positions * plan.stride - plan.left
+    return (start < 0) | (start + plan.effective_kernel > plan.length)
 
 
 # -- explaining -----------------------------------------------------------------------------------------------------------

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.core.plan import Plan, require_a_window
+from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.diagnosis.activations import Activation
+from convpolicy.diagnosis.kernels import Doubles, Positions, kernels_of, readable
 from convpolicy.layers.capture import Capture
 from convpolicy.reference import UNDERFLOW_STEP, UNIT_ROUNDOFF, tolerance
 
-Doubles: TypeAlias = "NDArray[np.float64]"
-Positions: TypeAlias = "NDArray[np.int64]"
 # Sums of these dtypes are computed in float32. Some frameworks round once, others before and after adding the bias.
 SUMMED_IN_FLOAT32 = ("float16", "bfloat16")
+MOST_ROUNDED = {dtype: int(1 / UNIT_ROUNDOFF[dtype]) - 2 for dtype in SUMMED_IN_FLOAT32}  # terms up to which there is a bound
 ACTIVATION_ROUNDOFFS = 16  # rounding errors of an activation, in unit roundoffs, exp, tanh and erf included
 BLOCK = 1 << 22  # numbers gathered at a time
 
@@ -39,13 +40,17 @@ class Grid:
 
 @attrs.frozen(eq=False)
 class Values:
-    """Outputs at a `Grid`, float64, with the sums of magnitudes from which their rounding bound is computed."""
+    """Outputs at a `Grid`, float64, with the sums of magnitudes from which their rounding bound is computed.
+
+    ``overlaps`` is the largest number of taps of a transposed convolution that reach one output, and 0 for a convolution.
+    """
 
     summed: Doubles
     magnitude: Doubles
     bias: Doubles
     terms: int
     activation: Activation | None = None
+    overlaps: int = 0
 
     @property
     def output(self) -> Doubles:
@@ -66,7 +71,10 @@ class Values:
         if dtype not in SUMMED_IN_FLOAT32:
             bounded: Doubles = tolerance(dtype, self.terms, self.magnitude)
             return bounded
-        summed = tolerance("float32", self.terms, self.magnitude)
+        summed: Doubles = tolerance("float32", self.terms, self.magnitude)
+        if self.overlaps:  # some frameworks round the sum of each tap, and add these one by one
+            narrow: Doubles = tolerance(dtype, min(self.overlaps + 1, MOST_ROUNDED[dtype]), self.magnitude + summed)
+            return summed + narrow
         largest = np.abs(self.summed) + np.abs(self.bias)[:, None] + summed
         rounded: Doubles = summed + 2 * (UNIT_ROUNDOFF[dtype] * largest + UNDERFLOW_STEP[dtype])
         return rounded
@@ -89,7 +97,7 @@ class Computation:
     activation: Activation | None = None
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> Plan | TransposedPlan:
         """The plan for the length of the input.
 
         Raises:
@@ -97,8 +105,15 @@ class Computation:
                 than one window.
         """
         spec = self.capture.spec
-        plan: Plan = self.capture.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=self.data.shape[2])
+        plan: Plan | TransposedPlan = self.capture.policy.plan(
+            spec.kernel_size, spec.stride, spec.dilation, length=self.data.shape[2]
+        )
         return require_a_window(plan)
+
+    @cached_property
+    def kernels(self) -> NDArray[Any]:
+        """The weight as kernels (out, in/groups, kernel)."""
+        return kernels_of(self.capture.weight, self.capture.spec)
 
     def evolve(self, **changes: Any) -> Computation:
         """Return a copy with other fields of the capture or of its spec."""
@@ -129,28 +144,30 @@ class Computation:
         output, magnitude = np.empty(shape), np.empty(shape)
         for group in np.unique(grid.channels // each):
             mine = np.flatnonzero(grid.channels // each == group)
-            kernels = capture.weight[grid.channels[mine]].astype(np.float64)
+            kernels = np.tile(self.kernels[grid.channels[mine]].astype(np.float64), index.shape[1] // plan.kernel_size)
             rows = data[:, group * per : (group + 1) * per][:, :, index]  # (items, in/groups, positions, kernel)
             rows = np.where(index < 0, constant, rows)
             for total, x, w in ((output, rows, kernels), (magnitude, np.abs(rows), np.abs(kernels))):
                 total[:, mine] = np.tensordot(x, w, ((1, 3), (1, 2))).transpose(0, 2, 1)
         bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
         bias = bias[grid.channels]
-        terms = per * plan.kernel_size + 1
-        return Values(output + bias[:, None], magnitude + np.abs(bias)[:, None], bias, terms, self.activation)
+        overlaps = int((index >= 0).sum(1).max(initial=1)) if isinstance(plan, TransposedPlan) else 0
+        terms = per * (overlaps or plan.kernel_size) + 1
+        return Values(output + bias[:, None], magnitude + np.abs(bias)[:, None], bias, terms, self.activation, overlaps)
 
     def full(self) -> Values:
         """Compute every output, block by block."""
         grid = self.everywhere()
         output = np.empty((len(grid.items), len(grid.channels), len(grid.positions)))
         magnitude = np.empty_like(output)
-        values = None
+        values, terms, overlaps = None, 0, 0
         for part in self.blocks(grid):
             values = self.at(part)
+            terms, overlaps = max(terms, values.terms), max(overlaps, values.overlaps)
             place = np.ix_(part.items, part.channels, part.positions)
             output[place], magnitude[place] = values.summed, values.magnitude
         assert values is not None
-        return attrs.evolve(values, summed=output, magnitude=magnitude)
+        return attrs.evolve(values, summed=output, magnitude=magnitude, terms=terms, overlaps=overlaps)
 
     def blocks(self, grid: Grid) -> Iterator[Grid]:
         """Split a grid into blocks of limited memory."""
@@ -159,23 +176,6 @@ class Computation:
         for item in grid.items:
             for start in range(0, len(grid.positions), step):
                 yield Grid(np.array([item]), grid.channels, grid.positions[start : start + step])
-
-
-def readable(plan: Plan, data: Doubles, outputs: Positions) -> tuple[Doubles, Positions, float]:
-    """Return the data that the windows of these outputs read.
-
-    Args:
-        plan: the plan of the layer.
-        data: float64 (…, channels, length).
-        outputs: output positions.
-
-    Returns:
-        The samples (…, channels, n), the index of each tap (outputs, kernel), and the constant for index -1.
-    """
-    if plan.copies:
-        return data, plan.window_sources(outputs), plan.value
-    read: Positions = plan.position(outputs[:, None], np.arange(plan.kernel_size)) + plan.left
-    return plan.padded(data), read, 0.0
 
 
 @attrs.frozen(eq=False)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from convpolicy import registry
 from convpolicy.bits.float32 import rounded
-from convpolicy.diagnosis.computation import Computation, Doubles, Values
+from convpolicy.diagnosis.computation import Computation, Values
+from convpolicy.diagnosis.kernels import Doubles
 from convpolicy.errors import MOST_SHOWN, ConvPolicyError, InvalidTypeError, InvalidValueError, visible
 from convpolicy.layers.backend import Backend
 from convpolicy.layers.capture import Capture, backend_of, capture

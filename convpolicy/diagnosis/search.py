@@ -9,9 +9,12 @@ from typing import TypeAlias
 import attrs
 import numpy as np
 
-from convpolicy.diagnosis.causes import ASPECTS, CATCH_ALL, EVERYTHING, candidates
+from convpolicy.core.plan import Plan
+from convpolicy.core.transposed_plan import TransposedPlan
+from convpolicy.diagnosis.causes import candidates, causes_of
 from convpolicy.diagnosis.change import Change
 from convpolicy.diagnosis.computation import Computation, Target
+from convpolicy.diagnosis.crops import other_kind
 from convpolicy.diagnosis.weights import computed_in, copied_bias, other_sizes
 from convpolicy.diagnosis.windows import padded
 from convpolicy.errors import ConvPolicyError
@@ -45,10 +48,16 @@ def search(base: Computation, other: Computation | None, target: Target) -> Sear
         other: the computation that produced the target, if known. Its settings are tried first, and are tested like all others.
         target: the outputs to reproduce.
     """
-    tried = 0
-    for steps, aspects in ((_singles, ASPECTS), (_pairs, ASPECTS), (_singles, CATCH_ALL), (_pairs, EVERYTHING)):
+    tried, causes = 0, causes_of(base)
+    if other is not None and other.capture.spec.transposed != base.capture.spec.transposed:
+        kind: Steps = (("layer", other_kind(base, other)),)
+        if target.met_by(kind[0][1].result):
+            return SearchResult((kind,), 1, complete=True)
+        tried, other = 1, None  # its settings are not those of such a layer
+    aspects, catch_all = causes.aspects, causes.catch_all
+    for steps, names in ((_singles, aspects), (_pairs, aspects), (_singles, catch_all), (_pairs, causes.everything)):
         answers: list[Steps] = []
-        for answer in steps(aspects, base, other, target):
+        for answer in steps(names, base, other, target):
             if tried == MOST_TRIED:
                 return SearchResult(tuple(answers), tried, complete=False)
             tried += 1
@@ -86,11 +95,16 @@ def _agreement(a: Computation, b: Computation) -> int:
     return sum((
         mine.spec == theirs.spec,
         (plans[0].left, plans[0].right) == (plans[1].left, plans[1].right),
-        plans[0].sides == plans[1].sides,
+        _values_of(plans[0]) == _values_of(plans[1]),
         mine.policy.padding_mode == theirs.policy.padding_mode,
         np.array_equal(mine.weight, theirs.weight),
         _same_bias(mine.bias, theirs.bias),
     ))  # fmt: skip
+
+
+def _values_of(plan: Plan | TransposedPlan) -> object:
+    """Return what the padding of a plan adds, or what happens to cut elements."""
+    return plan.sides if isinstance(plan, Plan) else plan.mode
 
 
 def _same_bias(mine: object, theirs: object) -> bool:
@@ -102,10 +116,11 @@ def _same_bias(mine: object, theirs: object) -> bool:
 
 def _several(base: Computation, other: Computation, target: Target) -> Steps:
     """Copy all settings of the other layer, then leave out those that the target does not need."""
-    needed = list(COPIED)
+    names = [name for name in COPIED if name in causes_of(base).everything]
+    needed = list(names)
     if not _meets(base, other, needed, target):
         return ()
-    for name in COPIED:
+    for name in names:
         fewer = [kept for kept in needed if kept != name]
         if _meets(base, other, fewer, target):
             needed = fewer
@@ -147,13 +162,18 @@ def _copied_mode(now: Computation, other: Computation) -> Change:
     return Change(f"padding_mode={str(theirs.padding_mode)!r} instead of {str(mine.padding_mode)!r}", changed)
 
 
+def _copied_pads(now: Computation, other: Computation) -> Change:
+    return padded(now, None, (other.plan.left, other.plan.right))
+
+
 # Aspect -> function that copies the setting of the other layer.
 COPIED: dict[str, Callable[[Computation, Computation], Change]] = {
     "kernel_size and groups": lambda now, other: next(other_sizes(now, other), Change("", now)),
     "initial weights": _copied_weight,
     "stride": partial(_copied_sizes, names=("stride",)),
     "dilation": partial(_copied_sizes, names=("dilation",)),
-    "total": lambda now, other: padded(now, None, (other.plan.left, other.plan.right)),
+    "total": _copied_pads,
+    "cut total": _copied_pads,
     "padding mode": _copied_mode,
     "bias": copied_bias,
     "precision": lambda now, other: computed_in(now, other.capture.dtype),

@@ -12,7 +12,8 @@ import numpy as np
 from convpolicy.bits.float32 import rounded
 from convpolicy.diagnosis.activations import ACTIVATIONS, leaky_relu
 from convpolicy.diagnosis.change import Candidates, Change
-from convpolicy.diagnosis.computation import Computation, Doubles, Grid, Target, readable
+from convpolicy.diagnosis.computation import Computation, Grid, Target
+from convpolicy.diagnosis.kernels import Doubles, kernels_of, readable, weight_of
 
 
 def flips(now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -23,26 +24,41 @@ def flips(now: Computation, other: Computation | None, target: Target) -> Candid
 
 def layouts(now: Computation, other: Computation | None, target: Target) -> Candidates:
     """Permute or reshape the weight axes, and reorder the output channels of grouped layers."""
-    weight, groups = now.capture.weight, now.capture.spec.groups
+    weight, spec = now.capture.weight, now.capture.spec
+    letters = "IOW" if spec.transposed else "OIW"
     for order in list(permutations(range(3)))[1:]:
-        axes = "".join("OIW"[axis] for axis in order)
+        axes = "".join(letters[axis] for axis in order)
         stored = weight.transpose(order)
         same = stored.shape == weight.shape
         text = f"weight.transpose{order}" + ("" if same else f".reshape{weight.shape}")
-        yield Change(f"use {text}: axes {axes} were read as OIW", now.evolve(weight=stored.reshape(weight.shape)))
+        yield Change(f"use {text}: axes {axes} were read as {letters}", now.evolve(weight=stored.reshape(weight.shape)))
         if not same:
             text = f"weight.reshape{stored.shape}.transpose{tuple(np.argsort(order).tolist())}"
             read = weight.reshape(stored.shape).transpose(np.argsort(order))
-            yield Change(f"use {text}: OIW was read as axes {axes}", now.evolve(weight=read))
-    each = now.capture.spec.out_channels // groups
-    if groups == 1 or each == 1:
-        return
-    for rows, columns in ((groups, each), (each, groups)):
-        turns = np.arange(weight.shape[0]).reshape(rows, columns).T.ravel()
-        text = f"order = numpy.arange({weight.shape[0]}).reshape({rows}, {columns}).T.ravel(); use weight[order]"
-        yield Change(text, now.evolve(weight=weight[turns]))
-        if now.capture.bias is not None:
-            yield Change(f"{text} and bias[order]", now.evolve(weight=weight[turns], bias=now.capture.bias[turns]))
+            yield Change(f"use {text}: {letters} was read as axes {axes}", now.evolve(weight=read))
+    if spec.groups > 1:
+        yield from _in_groups(now)
+
+
+def _in_groups(now: Computation) -> Candidates:
+    """Reorder the output channels of a grouped layer, or exchange the channels of each group of a transposed one."""
+    capture, spec = now.capture, now.capture.spec
+    weight, groups = capture.weight, spec.groups
+    each, per = spec.out_channels // groups, spec.in_channels // groups
+    if spec.transposed and (each > 1 or per > 1):
+        for shape in dict.fromkeys(((groups, each, per), (groups, per, each))):
+            sizes = (*shape, spec.kernel_size)
+            text = f"use weight.reshape{sizes}.swapaxes(1, 2).reshape{weight.shape}: input and output channels of each group"
+            yield Change(f"{text} were exchanged", now.evolve(weight=weight.reshape(sizes).swapaxes(1, 2).reshape(weight.shape)))
+    for rows, columns in ((groups, each), (each, groups)) if each > 1 else ():
+        turns = np.arange(spec.out_channels).reshape(rows, columns).T.ravel()
+        order = f"order = numpy.arange({spec.out_channels}).reshape({rows}, {columns}).T.ravel()"
+        text = f"{order}; put the output channels in this order" if spec.transposed else f"{order}; use weight[order]"
+        changed = weight_of(kernels_of(weight, spec)[turns], spec)
+        yield Change(text, now.evolve(weight=changed))
+        if capture.bias is not None:
+            too = ", in the weight and in the bias" if spec.transposed else " and bias[order]"
+            yield Change(f"{text}{too}", now.evolve(weight=changed, bias=capture.bias[turns]))
 
 
 def _narrow(values: Any, dtype: str) -> Any:
@@ -228,13 +244,17 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
     capture, spec, plan = now.capture, now.capture.spec, now.plan
     each, per = spec.out_channels // spec.groups, spec.in_channels // spec.groups
     outputs, unknowns = len(now.data) * plan.length_out, per * spec.kernel_size + 1
-    rows = min(outputs, ROWS * unknowns)
+    phases = spec.stride if spec.transposed else 1  # each tap is read in one phase of the stride only
+    rows = min(outputs, ROWS * unknowns * phases)
     if plan.length_out != target.output.shape[2] or rows < 2 * unknowns or rows * unknowns**2 * spec.groups > MOST_PRODUCTS:
         return
-    items, positions = np.divmod(np.linspace(0, outputs - 1, rows).astype(np.int64), plan.length_out)
+    # not at equal distances, which could miss phases of the stride of a transposed convolution
+    chosen = (np.arange(rows) + np.random.default_rng(0).random(rows)) * outputs / rows
+    items, positions = np.divmod(chosen.astype(np.int64), plan.length_out)
     data, index, constant = readable(plan, now.data, positions)
     windows = data[items[:, None, None], np.arange(spec.in_channels)[:, None], index[:, None]]  # (rows, in, kernel)
-    windows = np.where(index[:, None] < 0, constant, windows).reshape(rows, spec.groups, unknowns - 1)
+    windows = np.where(index[:, None] < 0, constant, windows).reshape(rows, spec.in_channels, -1, spec.kernel_size).sum(2)
+    windows = windows.reshape(rows, spec.groups, unknowns - 1)
     goal = target.output[items, :, positions].reshape(rows, spec.groups, each)
     bias = np.zeros(spec.out_channels) if capture.bias is None else capture.bias.astype(np.float64)
     ones = np.ones((rows, 1))
@@ -249,7 +269,8 @@ def _fitted_weights(now: Computation, target: Target) -> Candidates:
             solution += np.linalg.lstsq(left, right - left @ solution, rcond=None)[0]  # refined to full float64 precision
             solutions.append(solution.T)
         fitted = np.concatenate(solutions).astype(capture.weight.dtype)
-        changed = now.evolve(weight=fitted[:, : unknowns - 1].reshape(spec.weight_shape))
+        kernels = fitted[:, : unknowns - 1].reshape(spec.out_channels, per, spec.kernel_size)
+        changed = now.evolve(weight=weight_of(kernels, spec))
         if with_bias_too:
             changed = changed.evolve(bias=fitted[:, -1])
         yield Change(f"load the other's weight{' and bias' if with_bias_too else ''}: one that fits exists", changed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convpolicy import registry
-from convpolicy.arithmetic import effective_kernel, output_length, split
+from convpolicy.arithmetic import effective_kernel, full_length, output_length, split
 from convpolicy.diagnosis.change import Candidates, Change
 from convpolicy.diagnosis.computation import Computation, Target
 from convpolicy.errors import ConvPolicyError
@@ -60,10 +60,15 @@ def _sizes(field: str, now: Computation, other: Computation | None, target: Targ
 
 def _fitting(field: str, now: Computation, target: Target) -> list[int]:
     """Return the values above `SMALL` that give the target's output length with the present pads."""
-    plan = now.plan
-    sizes = {"kernel": plan.kernel_size, "stride": plan.stride, "dilation": plan.dilation, "left": plan.left, "right": plan.right}
-    values = range(SMALL + 1, plan.padded_length + 1)
-    return [value for value in values if output_length(plan.length, **sizes | {field: value}) == target.output.shape[2]]
+    plan, length = now.plan, target.output.shape[2]
+    sizes = {"kernel": plan.kernel_size, "stride": plan.stride, "dilation": plan.dilation}
+    added = plan.left + plan.right
+    if now.capture.spec.transposed:
+        values = range(SMALL + 1, length + max(added, 0) + 1)
+        return [value for value in values if full_length(plan.length, **sizes | {field: value}) - added == length]
+    pads = {"left": plan.left, "right": plan.right}
+    values = range(SMALL + 1, plan.length + added + 1)
+    return [value for value in values if output_length(plan.length, **sizes | pads | {field: value}) == length]
 
 
 def strides(now: Computation, other: Computation | None, target: Target) -> Candidates:
@@ -134,12 +139,13 @@ def padding_modes(now: Computation, other: Computation | None, target: Target) -
         choices += [Choice(name, overflow=overflow) for overflow in OVERFLOW] if wide else [Choice(name)]
     for choice in dict.fromkeys(choices):
         if choice != policy.padding_mode:
-            text = f"padding_mode={_text(choice)} instead of {_text(policy.padding_mode)}"
+            text = f"padding_mode={in_code(choice)} instead of {in_code(policy.padding_mode)}"
             yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))
     yield from _constants(now, target)
 
 
-def _text(choice: Choice) -> str:
+def in_code(choice: Choice) -> str:
+    """Return a padding mode as a caller writes it: its name, or the Choice if it has parameters."""
     return repr(choice) if choice.params else repr(choice.name)
 
 
@@ -157,5 +163,5 @@ def _constants(now: Computation, target: Target) -> Candidates:
     fitted = float(((grid.of(target.output) - zero) * slope).sum() / (slope**2).sum())
     for value in dict.fromkeys((float(f"{fitted:.4g}"), float(np.float32(fitted)))):
         choice = Choice("constant", value=value)
-        text = f"padding_mode={_text(choice)} instead of {_text(policy.padding_mode)}"
+        text = f"padding_mode={in_code(choice)} instead of {in_code(policy.padding_mode)}"
         yield Change(text, now.evolve(policy=policy.evolve(padding_mode=choice)))

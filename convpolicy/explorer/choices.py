@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from convpolicy import registry
+from convpolicy.arithmetic import SIDES
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_plan import MODES
+from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.part import Param, Part
 
@@ -20,11 +24,24 @@ def policies(extra: Sequence[Policy] = ()) -> list[Policy]:
     return list({policy.name: policy for policy in (*extra, *registry.current().working("policy").values(), *extra)}.values())
 
 
-def paddings(offered: Iterable[Policy]) -> dict[str, Choice]:
-    """Return text -> padding: every rule, its variants and the paddings of the policies, except `NUMBERS`."""
+def paddings(offered: Sequence[LayerPolicy]) -> dict[str, Choice]:
+    """Return text -> padding: every rule, its variants and the paddings of the policies, except `NUMBERS`.
+
+    For policies of transposed convolutions, the rules are crop rules.
+    """
     named = (Choice(rule) for policy in offered for _name, rule in policy.padding_names)
-    used = (*(policy.padding for policy in offered), *named)
-    return _choices("padding rule", (choice for choice in used if choice.name != NUMBERS), lambda part: part.name != NUMBERS)
+    used = (choice for choice in (*(policy.padding for policy in offered), *named) if not is_numbers(choice))
+    return _choices(offered[0].part_kinds["padding"], used, lambda part: part.name != NUMBERS)
+
+
+def is_numbers(choice: Choice) -> bool:
+    """Return True if the page can write a padding as two numbers."""
+    return choice.name == NUMBERS and set(dict(choice.params)) <= set(SIDES)
+
+
+def halves(offered: Iterable[Policy]) -> list[TransposedPolicy]:
+    """Return the policies of transposed convolutions."""
+    return [policy.transposed for policy in offered if policy.transposed is not None]
 
 
 def modes(offered: Iterable[Policy]) -> dict[str, Choice]:
@@ -32,6 +49,12 @@ def modes(offered: Iterable[Policy]) -> dict[str, Choice]:
     named = (choice for policy in offered for _name, choice in policy.mode_names)
     used = (*(policy.padding_mode for policy in offered), *named)
     return _choices("padding mode", used, lambda part: not part.is_per_side)
+
+
+def transposed_modes(offered: Iterable[TransposedPolicy]) -> dict[str, Choice]:
+    """Return text -> padding mode of transposed convolutions: the modes and the settings of the policies."""
+    named = (choice for policy in offered for _name, choice in policy.mode_names)
+    return {str(choice): choice for choice in (*map(Choice, MODES), *named)}
 
 
 def _choices(kind: str, used: Iterable[Choice], is_listed: Callable[[Any], bool]) -> dict[str, Choice]:

@@ -8,9 +8,11 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import ConvPolicyError
-from convpolicy.explorer.choices import NUMBERS
+from convpolicy.explorer.choices import halves, is_numbers, transposed_modes
 from convpolicy.explorer.choices import modes as modes_of
 from convpolicy.explorer.choices import paddings as paddings_of
 from convpolicy.explorer.choices import policies as policies_of
@@ -35,6 +37,7 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
         for name, choice in paddings.items()
     ]
     policies = [_policy(policy, list(paddings), list(modes), tables) for policy in offered]
+    transposed = _transposed(halves(offered), tables)
     outputs, widths = tables.outputs(), tables.widths
     mode_tables = [
         {"name": name, "description": _description("padding mode", choice), "added": tables.mode(choice, widths)}
@@ -53,14 +56,28 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
     return {
         "ranges": {name: list(getattr(ranges, name)) for name in ranges._fields},
         "policies": policies,
+        "transposed": transposed,
         "rules": rules,
         "modes": mode_tables,
         "plain": list(modes).index(PLAIN.name),
         "codes": code_tables,
         "outputs": outputs,
         "widths": widths,
-        **{name: getattr(tables, name).values for name in ("texts", "pairs", "rows", "sides", "ends", "added")},
+        **{name: getattr(tables, name).values for name in ("texts", "pairs", "rows", "sides", "ends", "added", "crops")},
         "templates": templates.values,
+    }
+
+
+def _transposed(offered: Sequence[TransposedPolicy], tables: Tables) -> dict[str, Any]:
+    """Return the policies, crop rules and modes of transposed convolutions, in the form of those of convolutions."""
+    crops, modes = paddings_of(offered), transposed_modes(offered)
+    return {
+        "policies": [_policy(policy, list(crops), list(modes), tables) for policy in offered],
+        "rules": [
+            {"name": name, "description": _description("crop rule", choice), **tables.cropping(choice)}
+            for name, choice in crops.items()
+        ],
+        "modes": [{"name": name, "description": ""} for name in modes],
     }
 
 
@@ -83,7 +100,7 @@ def _description(kind: str, choice: Choice) -> str:
         return str(error)
 
 
-def _policy(policy: Policy, paddings: list[str], modes: list[str], tables: Tables) -> dict[str, Any]:
+def _policy(policy: LayerPolicy, paddings: list[str], modes: list[str], tables: Tables) -> dict[str, Any]:
     """Return a policy's padding, its names for padding, and the sizes that its framework refuses.
 
     Rules and modes are indices into the lists ``paddings`` and ``modes``.
@@ -103,8 +120,8 @@ def _policy(policy: Policy, paddings: list[str], modes: list[str], tables: Table
 
 
 def _padding(choice: Choice, paddings: list[str]) -> int | list[int]:
-    """Return the index of a rule in the list, or the two numbers of the rule `NUMBERS`."""
-    if choice.name != NUMBERS:
+    """Return the index of a rule in the list, or two numbers."""
+    if not is_numbers(choice):
         return paddings.index(str(choice))
     pads = dict(choice.params)
     return [int(pads.get(side, 0)) for side in ("left", "right")]

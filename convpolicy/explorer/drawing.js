@@ -25,19 +25,20 @@ function drawn(plan, other, view, first, last, name) {
       `<text x="${x(position)}" y="${y + 17}" text-anchor="middle">${escaped(cell.text)}</text>` +
       (cell.kind === "cut" ? `<path class="strike" d="M${x(position) - 11} ${y + HEIGHT - 4}L${x(position) + 11} ${y + 4}"/>` : "") + "</g>");
   }
-  for (const edge of [0, view.length])
+  for (const edge of [0, plan.transposed ? plan.outputs : view.length])
     rows.push(`<path class="edge" d="M${x(edge) - CELL / 2} ${y - 3}V${y + HEIGHT + 3}"/>`);
   y += HEIGHT + 8;
-  for (let output = 0; output < plan.outputs; output += 1, y += ROW) {
+  for (let output = 0; output < plan.bars; output += 1, y += ROW) {
     const taps = reads(plan, view, output);
     const start = x(taps[0]) - CELL / 2 + 3, end = x(taps[taps.length - 1]) + CELL / 2 - 3;
     rows.push(`<g class="bar" data-output="${output}"><rect class="hit" x="0" y="${y}" width="${x(last) + CELL}" height="${ROW}"/>` +
-      `<text x="${MARGIN - 8}" y="${y + 12}" text-anchor="end">output ${output}</text>` +
+      `<text x="${MARGIN - 8}" y="${y + 12}" text-anchor="end">${plan.transposed ? "sample" : "output"} ${output}</text>` +
       `<rect class="span" x="${start}" y="${y + 3}" width="${end - start}" height="12" rx="6"/>` +
       `<path class="taps" d="${taps.map((tap) => `M${x(tap)} ${y + 9}h0`).join("")}"/></g>`);  // one element for all taps, since the drawing is replaced often
   }
   if (!plan.outputs) {
-    rows.push(`<text x="${MARGIN}" y="${y + 12}">no window of ${(view.kernel - 1) * view.dilation + 1} fits</text>`);
+    const nothing = plan.transposed ? "everything is cut away" : `no window of ${(view.kernel - 1) * view.dilation + 1} fits`;
+    rows.push(`<text x="${MARGIN}" y="${y + 12}">${nothing}</text>`);
     y += ROW;
   }
   const width = MARGIN + (last - first + 1) * CELL + 8;
@@ -55,7 +56,7 @@ const LEGEND = {
 };
 
 function legend(kinds) {
-  return Object.entries(LEGEND).filter(([kind]) => kinds.has(kind)).map(([kind, text]) => {
+  return Object.entries(state.up ? LEGEND_TRANSPOSED : LEGEND).filter(([kind]) => kinds.has(kind)).map(([kind, text]) => {
     const box = 'x="1" y="1" width="14" height="12"';
     const mark = kind === "window" ? '<g class="bar"><rect x="0" y="2" width="16" height="10" rx="5"/><path class="taps" d="M8 7h0"/></g>'
       : `<g class="cell ${kind === "differs" ? "sample differs" : kind}"><rect ${box}/>${kind === "constant" ? `<rect class="hatching" ${box}/>` : ""}` +

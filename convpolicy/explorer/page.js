@@ -5,7 +5,7 @@ const LETTERS = { kernel: "k", stride: "s", dilation: "d", length: "n" };
 const SIDES = ["a", "b"];
 const START = JSON.parse(document.getElementById("start").textContent);
 const byId = (id) => document.getElementById(id);
-const state = { a: {}, b: {}, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null };
+const state = { a: {}, b: {}, up: false, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null };
 let plans = {};
 
 const clamped = (value, [first, last], fallback) => Math.min(Math.max(Number.isInteger(value) ? value : fallback, first), last);
@@ -14,10 +14,11 @@ function readAddress() {
   const params = new URLSearchParams(location.hash.slice(1));
   const first = location.hash.length > 1 ? {} : START;
   const setting = (name) => (params.has(name) ? params.get(name) : first[name]);
+  state.up = setting("t") === "1";
   for (const name of SIDES) {
-    const known = DATA.policies.find((policy) => policy.name === setting(name)) || DATA.policies.find((policy) => policy.name === START[name]) || DATA.policies[0];
+    const known = offered().policies.find((policy) => policy.name === setting(name)) || offered().policies.find((policy) => policy.name === START[name]) || offered().policies[0];
     const padding = setting(`${name}p`) || "", mode = setting(`${name}m`) || "";
-    state[name] = { policy: known.name, padding: isPadding(known, padding) ? padding : "", mode: DATA.modes.some((one) => one.name === mode) ? mode : "" };
+    state[name] = { policy: known.name, padding: isPadding(known, padding) ? padding : "", mode: offered().modes.some((one) => one.name === mode) ? mode : "" };
   }
   for (const size in SIZES) {
     const text = setting(LETTERS[size]);
@@ -28,13 +29,14 @@ function readAddress() {
 }
 
 function isPadding(policy, padding) {
-  if (policy.words.some((known) => known[0] === padding) || DATA.rules.some((rule) => rule.name === padding)) return true;
+  if (policy.words.some((known) => known[0] === padding) || offered().rules.some((rule) => rule.name === padding)) return true;
   const numbers = padding.split(",");
   return /^-?\d+(,-?\d+)?$/.test(padding) && numbers.map(Number).every((pad) => pad === clamped(pad, DATA.ranges.pad, 0));
 }
 
 function address() {
   const params = new URLSearchParams();
+  if (state.up) params.set("t", "1");
   for (const name of SIDES) {
     params.set(name, state[name].policy);
     if (state[name].padding) params.set(`${name}p`, state[name].padding);
@@ -49,33 +51,34 @@ function address() {
 const option = (value, text, chosen, title = "") =>
   `<option value="${escaped(value)}"${value === chosen ? " selected" : ""}${title ? ` title="${escaped(title)}"` : ""}>${escaped(text)}</option>`;
 const optionGroup = (title, options) => (options.length ? `<optgroup label="${escaped(title)}">${options.join("")}</optgroup>` : "");
-const ruleText = (rule) => (Array.isArray(rule) ? rule.join(", ") : DATA.rules[rule].name);
+const ruleText = (rule) => (Array.isArray(rule) ? rule.join(", ") : offered().rules[rule].name);
 
 function sideControls(name) {
-  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy);
+  const side = state[name], policy = offered().policies.find((known) => known.name === side.policy);
   const isNumbers = /^-?\d/.test(side.padding);
-  const names = policy.words.map(([own, rule]) => option(own, own === DATA.rules[rule].name ? own : `${own} (${DATA.rules[rule].name})`, side.padding));
+  const names = policy.words.map(([own, rule]) => option(own, own === offered().rules[rule].name ? own : `${own} (${offered().rules[rule].name})`, side.padding));
   const ownNames = new Set(policy.words.map(([own]) => own));
-  const rules = DATA.rules.filter((rule) => !ownNames.has(rule.name)).map((rule) => option(rule.name, rule.name, side.padding, rule.description));
+  const rules = offered().rules.filter((rule) => !ownNames.has(rule.name)).map((rule) => option(rule.name, rule.name, side.padding, rule.description));
   const meant = paddingOf(policy, side.padding);
   const choice = (label, key, content) =>
     `<label>${label}<select data-side="${name}" data-key="${key}" aria-label="${label} of ${name.toUpperCase()}">${content}</select></label>`;
   const [left, right] = isNumbers ? meant.rule : [1, 1];
   const number = (label, value) => `<label>${label}<input type="number" data-side="${name}" data-pad="${label}" value="${value}" ` +
-    `min="${DATA.ranges.pad[0]}" max="${DATA.ranges.pad[1]}" aria-label="Samples added on the ${label} of ${name.toUpperCase()}"></label>`;
-  const described = [Array.isArray(meant.rule) ? `${meant.rule.join(" and ")} on the left and right; a negative number cuts.` : DATA.rules[meant.rule].description];
-  return choice("policy", "policy", DATA.policies.map((known) => option(known.name, known.name, side.policy, known.description)).join("")) +
+    `min="${DATA.ranges.pad[0]}" max="${DATA.ranges.pad[1]}" aria-label="Samples ${state.up ? "cut" : "added"} on the ${label} of ${name.toUpperCase()}"></label>`;
+  const described = [Array.isArray(meant.rule) ? `${meant.rule.join(" and ")} on the left and right; a negative number ${state.up ? "appends zeros" : "cuts"}.` : offered().rules[meant.rule].description];
+  return choice("policy", "policy", offered().policies.map((known) => option(known.name, known.name, side.policy, known.description)).join("")) +
     choice("padding", "padding", option("", `its default: ${ruleText(policy.padding)}`, side.padding) + optionGroup(`Names in ${policy.name}`, names) +
-      optionGroup("Numbers", [option(isNumbers ? side.padding : "1,1", "left, right as numbers", isNumbers ? side.padding : "-")]) + optionGroup("Padding rules", rules)) +
+      optionGroup("Numbers", [option(isNumbers ? side.padding : "1,1", "left, right as numbers", isNumbers ? side.padding : "-")]) + optionGroup(state.up ? "Crop rules" : "Padding rules", rules)) +
     (isNumbers ? `<div class="numbers">${number("left", left)}${number("right", right)}</div>` : "") +
-    choice("mode", "mode", option("", `its default: ${DATA.modes[meant.mode].name}`, side.mode) +
-      optionGroup("Padding modes", DATA.modes.map((mode) => option(mode.name, mode.name, side.mode, mode.description)))) +
+    choice("mode", "mode", option("", `its default: ${offered().modes[meant.mode].name}`, side.mode) +
+      optionGroup("Padding modes", offered().modes.map((mode) => option(mode.name, mode.name, side.mode, mode.description)))) +
     `<p class="note">${escaped(described.join(" "))}</p>`;
 }
 
 function showControls() {
   for (const name of SIDES) byId(`side-${name}`).innerHTML = `<legend>${name.toUpperCase()}</legend>${sideControls(name)}`;
-  byId("sizes").innerHTML = "<legend>Sizes of both</legend>" + Object.entries(SIZES).map(([size, label]) => {
+  byId("sizes").innerHTML = "<legend>Sizes of both</legend>" +
+    `<label>layer<select data-kind aria-label="Kind of layer">${option("", "convolution", state.up ? "t" : "")}${option("t", "transposed convolution", state.up ? "t" : "")}</select></label>` + Object.entries(SIZES).map(([size, label]) => {
     const [first, last] = DATA.ranges[size];
     return `<label class="size">${label}<input type="range" data-size="${size}" min="${first}" max="${last}" value="${state[size]}" aria-label="${label}">` +
       `<span><output id="value-${size}">${state[size]}</output> <span class="range">${first}–${last}</span></span></label>`;
@@ -83,7 +86,7 @@ function showControls() {
 }
 
 const titleOf = (name) => {
-  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy);
+  const side = state[name], policy = offered().policies.find((known) => known.name === side.policy);
   const padding = side.padding || ruleText(policy.padding);
   return `${side.policy} padding=${padding}${side.mode ? ` mode=${side.mode}` : ""}`;
 };
@@ -92,8 +95,10 @@ function show() {
   const before = performance.now();
   for (const name of SIDES) plans[name] = planOf(state[name], state);
   const drawable = SIDES.filter((name) => plans[name].cells);
-  const positions = drawable.flatMap((name) => [-Math.max(plans[name].left, 0), state.length - 1 + Math.max(plans[name].right, 0)]);
-  const first = Math.min(0, ...positions), last = Math.max(state.length - 1, ...positions);
+  const inside = (plan) => (plan.transposed ? plan.outputs : state.length);  // cells between the edges
+  const reachesTo = (plan) => (plan.transposed ? (state.length - 1) * state.stride + (state.kernel - 1) * state.dilation - plan.left : 0);
+  const positions = drawable.flatMap((name) => { const plan = plans[name]; return [-Math.max(plan.left, 0), inside(plan) - 1 + Math.max(plan.right, 0), reachesTo(plan)]; });
+  const first = Math.min(0, ...positions), last = Math.max(0, ...drawable.map((name) => inside(plans[name]) - 1), ...positions);
   byId("drawings").innerHTML = HATCHING + SIDES.map((name) => {
     const plan = plans[name], title = `<h3>${name.toUpperCase()}: ${escaped(titleOf(name))}</h3>`;
     return title + (plan.cells ? drawn(plan, plans[name === "a" ? "b" : "a"], state, first, last, name) : `<p>– ${escaped(plan.reason)}</p>`);
@@ -107,6 +112,9 @@ function show() {
   document.documentElement.dataset.milliseconds = (performance.now() - before).toFixed(1);
 }
 
+const SIDE_TEXTS_TRANSPOSED = {
+  "full length": (plan) => plan.full, "cut left": (plan) => plan.left, "cut right": (plan) => plan.right, "outputs": (plan) => (plan.cells ? plan.outputs : "–"),
+};
 const SIDE_TEXTS = {
   "left": (plan) => plan.left, "right": (plan) => plan.right, "outputs": (plan) => (plan.cells ? plan.outputs : "–"),
   "added left": (plan, length) => addedText(plan, (position) => position < 0),
@@ -126,7 +134,7 @@ function cellText(cell) {
 function outputsThatDiffer() {
   // the outputs that both plans have and that read different values
   if (!plans.a.cells || !plans.b.cells) return [];
-  const read = (plan, output) => JSON.stringify(reads(plan, state, output).map((position) => {
+  const read = state.up ? (plan, output) => JSON.stringify(reachedBy(plan, state, output)) : (plan, output) => JSON.stringify(reads(plan, state, output).map((position) => {
     const { kind, text, terms } = plan.cells.get(position);
     return kind === "sum" ? terms : [kind === "constant", text];
   }));
@@ -137,9 +145,9 @@ function outputsThatDiffer() {
 const constantText = (text) => ({ c: "a constant per channel", w: "the learned constant" })[text] || text;
 
 function showComparison() {
-  const rows = Object.entries(SIDE_TEXTS).map(([aspect, read]) =>
+  const rows = Object.entries(state.up ? SIDE_TEXTS_TRANSPOSED : SIDE_TEXTS).map(([aspect, read]) =>
     [aspect, ...SIDES.map((name) => { const value = read(plans[name], state.length); return value === undefined ? "–" : value; })]);
-  rows.push(["mode", ...SIDES.map((name) => DATA.modes[plans[name].mode].name)]);
+  rows.push(["mode", ...SIDES.map((name) => offered().modes[plans[name].mode].name)]);
   const reasons = SIDES.filter((name) => plans[name].reason);
   if (reasons.length) rows.push(["refused", ...SIDES.map((name) => (plans[name].reason ? "yes, see the drawing" : "no"))]);
   const outputs = outputsThatDiffer(), all = Math.min(plans.a.outputs, plans.b.outputs);
@@ -147,18 +155,18 @@ function showComparison() {
   const different = rows.filter(([, a, b]) => a !== b).map(([aspect]) => aspect);
   byId("comparison").innerHTML = `<table><thead><tr><th scope="col">plan</th><th scope="col">A</th><th scope="col">B</th></tr></thead><tbody>` +
     rows.map(([aspect, a, b]) => `<tr${a === b ? "" : ' class="differs"'}><th scope="row">${aspect}</th><td>${escaped(a)}</td><td>${escaped(b)}</td></tr>`).join("") + "</tbody></table>";
-  const facts = (name) => { const plan = plans[name]; return plan.cells ? `${name.toUpperCase()}: left ${plan.left} | right ${plan.right} | outputs ${plan.outputs}` : `${name.toUpperCase()}: –`; };
+  const facts = (name) => { const plan = plans[name]; return plan.cells ? `${name.toUpperCase()}: ${state.up ? "cut " : ""}left ${plan.left} | right ${plan.right} | outputs ${plan.outputs}` : `${name.toUpperCase()}: –`; };
   byId("facts").textContent = `${SIDES.map(facts).join("; ")}. ${reasons.length ? "A dash marks refused sizes." : different.length ? `Differs in: ${different.join(", ")}.${read}` : "Both plans are the same."}`;
 }
 
 function conv1dCall(name) {
-  const side = state[name], policy = DATA.policies.find((known) => known.name === side.policy), parts = ["16", "32", state.kernel];
+  const side = state[name], policy = offered().policies.find((known) => known.name === side.policy), parts = ["16", "32", state.kernel];
   if (state.stride > 1) parts.push(`stride=${state.stride}`);
   if (state.dilation > 1) parts.push(`dilation=${state.dilation}`);
   parts.push(`policy="${policy.name}"`);
   if (side.padding) parts.push(`padding=${pythonOf(side.padding)}`);
   if (side.mode) parts.push(`padding_mode=${pythonOf(side.mode)}`);
-  return `import convpolicy as cp\n\nlayer = cp.Conv1d(${parts.join(", ")})`;
+  return `import convpolicy as cp\n\nlayer = cp.${state.up ? "ConvTranspose1d" : "Conv1d"}(${parts.join(", ")})`;
 }
 
 function pythonOf(text) {
@@ -169,8 +177,12 @@ function pythonOf(text) {
   return `cp.Choice("${match[1]}", ${settings.join(", ")})`;
 }
 
+// the code of a transposed layer is shown for convpolicy; `convpolicy translate` writes it for a framework
+const frameworks = () => ["convpolicy", ...(state.up ? [] : Object.keys(DATA.codes))];
+
 function showCode() {
-  const names = ["convpolicy", ...Object.keys(DATA.codes)];
+  const names = frameworks();
+  if (!names.includes(state.framework)) state.framework = "convpolicy";
   const focused = document.activeElement && document.activeElement.dataset.framework;
   byId("frameworks").innerHTML = names.map((name) =>
     `<button type="button" role="tab" id="tab-${escaped(name)}" data-framework="${escaped(name)}" aria-controls="code" aria-selected="${name === state.framework}" tabindex="${name === state.framework ? 0 : -1}">${escaped(name)}</button>`).join("");
@@ -202,6 +214,7 @@ function point(target) {
 }
 
 function pointedAt(plan, target) {
+  if (state.up) return pointedAtTransposed(plan, target);
   if ("output" in target) {
     if (target.output >= plan.outputs) return { outputs: new Set(), positions: new Set(), text: `there is no output ${target.output}.` };
     const taps = reads(plan, state, target.output), positions = new Set(taps);
@@ -232,11 +245,22 @@ function changed(redrawsControls) {
 }
 
 function walk(key) {
-  const outputs = Math.max(...SIDES.map((name) => plans[name].outputs || 0)), now = state.pointed || {};
+  const outputs = Math.max(...SIDES.map((name) => plans[name].bars || 0)), now = state.pointed || {};
   const step = key === "ArrowUp" || key === "ArrowLeft" ? -1 : 1;
   const next = (value, count) => (value === undefined ? (step > 0 ? 0 : count - 1) : Math.min(Math.max(value + step, 0), count - 1));
   if (key === "ArrowUp" || key === "ArrowDown") return outputs ? { output: next(now.output, outputs) } : null;
-  return { sample: next(now.sample, state.length) };
+  return { sample: next(now.sample, state.up ? Math.max(...SIDES.map((name) => plans[name].outputs || 0), 1) : state.length) };
+}
+
+function chooseKind(up) {
+  state.up = up;
+  state.pointed = state.pinned = null;
+  for (const name of SIDES) {
+    const policy = offered().policies.find((known) => known.name === state[name].policy) || offered().policies[0];
+    state[name] = { policy: policy.name, padding: isPadding(policy, state[name].padding) ? state[name].padding : "", mode: "" };
+  }
+  changed(true);
+  document.querySelector("[data-kind]").focus();
 }
 
 async function copy(text, message) {
@@ -247,7 +271,8 @@ async function copy(text, message) {
 function listen() {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("controls").addEventListener("input", (event) => {
-    const { size, side, key, pad } = event.target.dataset;
+    const { size, side, key, pad, kind } = event.target.dataset;
+    if (kind !== undefined) { chooseKind(event.target.value === "t"); return; }
     if (size) { state[size] = +event.target.value; byId(`value-${size}`).textContent = state[size]; changed(false); return; }
     if (pad) {
       const pads = [...byId(`side-${side}`).querySelectorAll("[data-pad]")].map((input) => clamped(Math.round(+input.value), DATA.ranges.pad, 0));
@@ -256,7 +281,7 @@ function listen() {
       return;
     }
     state[side][key] = event.target.value;
-    const policy = DATA.policies.find((known) => known.name === state[side].policy);
+    const policy = offered().policies.find((known) => known.name === state[side].policy);
     if (key === "policy" && !isPadding(policy, state[side].padding)) state[side].padding = "";
     changed(true);
     byId(`side-${side}`).querySelector(`[data-key=${key}]`).focus();
@@ -276,7 +301,7 @@ function listen() {
   });
   byId("frameworks").addEventListener("click", (event) => { if (event.target.dataset.framework) { state.framework = event.target.dataset.framework; showCode(); keepAddress(); } });
   byId("frameworks").addEventListener("keydown", (event) => {
-    const names = ["convpolicy", ...Object.keys(DATA.codes)], step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const names = frameworks(), step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     state.framework = names[(names.indexOf(state.framework) + step + names.length) % names.length];
     showCode();

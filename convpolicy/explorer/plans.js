@@ -23,16 +23,16 @@ function paddingOf(policy, padding) {
   if (padding === "") return { rule: policy.padding, mode: policy.mode };
   const own = policy.words.find((name) => name[0] === padding);
   if (own) return { rule: own[1], mode: own[2] < 0 ? policy.mode : own[2] };
-  const rule = DATA.rules.findIndex((known) => known.name === padding);
+  const rule = offered().rules.findIndex((known) => known.name === padding);
   if (rule >= 0) return { rule, mode: policy.mode };
   const numbers = padding.split(",").map(Number);
   return { rule: numbers.length === 1 ? [numbers[0], numbers[0]] : numbers.slice(0, 2), mode: policy.mode };
 }
 
 function planOf(side, view) {
-  const policy = DATA.policies.find((known) => known.name === side.policy);
+  const policy = offered().policies.find((known) => known.name === side.policy);
   const meant = paddingOf(policy, side.padding);
-  const chosen = DATA.modes.findIndex((known) => known.name === side.mode);
+  const chosen = offered().modes.findIndex((known) => known.name === side.mode);
   const mode = side.mode === "" || chosen < 0 ? meant.mode : chosen;
   const common = { rule: meant.rule, mode };
   const refused = policy.refused[`${view.stride},${view.dilation}`];
@@ -42,13 +42,14 @@ function planOf(side, view) {
   let pads, isStatic = true;
   if (Array.isArray(meant.rule)) pads = meant.rule;
   else {
-    const rule = DATA.rules[meant.rule];
+    const rule = offered().rules[meant.rule];
     const row = DATA.rows[Array.isArray(rule.rows) ? rule.rows[number] : rule.rows];
     const entry = rowEntry(row, lengthPlace);
     if (entry < 0) return { ...common, ...refusal(entry) };
-    pads = DATA.pairs[entry];
+    pads = (state.up ? DATA.crops : DATA.pairs)[entry];
     isStatic = rule.static[number] === "1";
   }
+  if (state.up) return transposedPlanOf(common, pads, view);
   const [left, right] = pads;
   const widths = DATA.widths.findIndex(([a, b]) => a === Math.max(left, 0) && b === Math.max(right, 0));
   const table = DATA.modes[mode].added;
@@ -56,7 +57,7 @@ function planOf(side, view) {
   if (entry < 0) return { ...common, left, right, ...refusal(entry) };
   const [before, after] = DATA.ends[entry].map((end) => DATA.sides[end]);
   const outputs = rowEntry(DATA.rows[DATA.outputs[number]], Math.max(left + view.length + right, 0));
-  return { ...common, left, right, outputs, isStatic, cells: cellsOf(left, right, view.length, before, after) };
+  return { ...common, left, right, outputs, bars: outputs, isStatic, cells: cellsOf(left, right, view.length, before, after) };
 }
 
 function cellsOf(left, right, length, before, after) {
@@ -87,6 +88,7 @@ function formula(cell) {
   }).join("");
 }
 
+// of a transposed plan: where an input sample, the bar, reaches the output
 const positionOf = (plan, view, output, tap) => output * view.stride - plan.left + tap * view.dilation;
 
 function reads(plan, view, output) {
@@ -96,7 +98,7 @@ function reads(plan, view, output) {
 function readers(plan, view, sample) {
   // outputs that read a sample or an added element that depends on it
   const outputs = [];
-  for (let output = 0; output < plan.outputs; output += 1) {
+  for (let output = 0; output < plan.bars; output += 1) {
     const taps = reads(plan, view, output).map((position) => plan.cells.get(position));
     if (taps.some((cell) => cell && cell.terms.some(([, source]) => source === sample))) outputs.push(output);
   }

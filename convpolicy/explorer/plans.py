@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
 from convpolicy.pictures.columns import constant
 
 BASE = Policy("explorer")  # a policy that refuses no sizes
+TRANSPOSED = TransposedPolicy("explorer")  # the same for transposed convolutions
 PLAIN = Choice("zeros")  # a mode without a limit
 
 
@@ -65,7 +68,7 @@ class Tables:
     def __init__(self, ranges: Ranges) -> None:
         self.ranges = ranges
         self.texts, self.pairs, self.rows = Store(), Store(), Store()
-        self.sides, self.ends, self.added = Store(), Store(), Store()
+        self.sides, self.ends, self.added, self.crops = Store(), Store(), Store(), Store()
         self.longest = ranges.length[1]
         for pads in product(ranges.values("pad"), repeat=2):
             self.pairs.number(pads)
@@ -74,7 +77,7 @@ class Tables:
         """Return the entry for a refusal."""
         return -1 - self.texts.number(str(error))
 
-    def entry(self, policy: Policy, window: tuple[int, int, int], length: int, read: Callable[[Plan], int]) -> int:
+    def entry(self, policy: LayerPolicy, window: tuple[int, int, int], length: int, read: Callable[[Any], int]) -> int:
         """Return ``read(plan)`` for the plan of these sizes, or the entry for their refusal."""
         try:
             return read(policy.plan(*window, length=length))
@@ -82,17 +85,24 @@ class Tables:
             return self.refusal(error)
 
     def padding(self, choice: Choice) -> dict[str, Any]:
-        """Return the pads of one rule: a row for each window, and whether the pads are the same for every length.
+        """Return the pads of one padding rule; see `numbers`."""
+        return self.numbers(BASE, choice, self._pads)
+
+    def cropping(self, choice: Choice) -> dict[str, Any]:
+        """Return the cuts of one crop rule; see `numbers`."""
+        return self.numbers(TRANSPOSED, choice, lambda plan: self.crops.number((plan.left, plan.right)))
+
+    def numbers(self, base: LayerPolicy, choice: Choice, read: Callable[[Any], int]) -> dict[str, Any]:
+        """Return the numbers of one rule: a row for each window, and whether they are the same for every length.
 
         A row contains an entry for each length, or one entry if all are equal.
         """
         try:
-            policy = BASE.evolve(padding=choice)
+            policy = base.evolve(padding=choice)
         except ConvPolicyError as error:
             return {"rows": self.row([self.refusal(error)]), "static": ""}
         rows = [
-            self.row([self.entry(policy, window, length, self._pads) for length in self.lengths])
-            for window in self.ranges.windows()
+            self.row([self.entry(policy, window, length, read) for length in self.lengths]) for window in self.ranges.windows()
         ]
         static = "".join(str(int(_is_static(policy, window))) for window in self.ranges.windows())
         return {"rows": rows if len(set(rows)) > 1 else rows[0], "static": static}
@@ -147,7 +157,7 @@ class Tables:
         )
 
 
-def _is_static(policy: Policy, window: tuple[int, int, int]) -> bool:
+def _is_static(policy: LayerPolicy, window: tuple[int, int, int]) -> bool:
     try:
         return policy.static_pads(*window) is not None
     except ConvPolicyError:
@@ -173,7 +183,7 @@ def _elements(side: Any, length: int, from_end: bool) -> tuple[Any, ...]:
     return (constant(side), *elements)
 
 
-def refused_windows(policy: Policy, ranges: Ranges, refusal: Callable[[ConvPolicyError], int]) -> Mapping[str, int]:
+def refused_windows(policy: LayerPolicy, ranges: Ranges, refusal: Callable[[ConvPolicyError], int]) -> Mapping[str, int]:
     """Return ``"stride,dilation"`` -> entry of the refusal, for the pairs that a policy's framework refuses."""
     entries = {}
     for stride, dilation in product(ranges.values("stride"), ranges.values("dilation")):

@@ -11,6 +11,9 @@ from convpolicy.translation.values import Expression, Value
 MODES = ("zeros", "reflect", "replicate", "circular")
 SIZES: Mapping[str, Value] = {"in_channels": REQUIRED, "out_channels": REQUIRED, "kernel_size": REQUIRED, "stride": 1}
 WITH_MODE: Mapping[str, Value] = {"padding": 0, "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros"}
+WITH_OUTPUT_PADDING: Mapping[str, Value] = {  # of a transposed convolution, in torch's order
+    "padding": 0, "output_padding": 0, "groups": 1, "bias": True, "dilation": 1, "padding_mode": "zeros",
+}  # fmt: skip
 NAMES = {"stride": "stride", "dilation": "dilation", "groups": "groups", "bias": "bias", "dtype": "dtype"}
 ACTIVATIONS = {
     "relu": "nn.ReLU()",

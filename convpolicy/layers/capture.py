@@ -19,7 +19,6 @@ from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.parts.choice import Choice
 
 MOST_NAMED = 3  # a message names up to this many convolutions of a model
-TRANSPOSED = ("it is a transposed convolution, which is not captured", "port it by hand")
 INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # values of a new layer before the captured weights are assigned
 
 
@@ -31,7 +30,8 @@ class Capture:
 
     Args:
         spec: sizes of the layer.
-        policy: padding, padding mode, bias and weight layout of the layer; a `TransposedPolicy` if ``spec.transposed``. Initializers and random stream are those of the framework.
+        policy: padding, padding mode, bias and weight layout of the layer; a `TransposedPolicy` if ``spec.transposed``. Initializers
+            and random stream are those of the framework.
         weight: array of ``spec.weight_shape`` in the dtype of the layer. A bfloat16 weight is stored as float32.
         bias: array (out,) in the same dtype, or None.
         dtype: canonical name of the layer's dtype, e.g. ``"float32"``.
@@ -94,13 +94,15 @@ class Capture:
     def __repr__(self) -> str:
         spec = self.spec
         sizes = f"{spec.in_channels}, {spec.out_channels}, {spec.kernel_size}, stride={spec.stride}, dilation={spec.dilation}, groups={spec.groups}"
+        sizes += ", transposed" * spec.transposed
         return f"Capture({sizes}, policy={self.policy.name!r}, padding={self.policy.padding}, dtype={self.dtype!r}, backend={self.backend!r})"
 
     def __str__(self) -> str:
         spec, origin = self.spec, f", from {self.backend}" if self.backend else ""
+        kind = ", transposed" * self.spec.transposed
         return (
             f"{spec.in_channels} -> {spec.out_channels} channels, kernel_size {spec.kernel_size}, stride {spec.stride}, dilation "
-            f"{spec.dilation}, groups {spec.groups}, {self.dtype}{origin}\n{self.policy}"
+            f"{spec.dilation}, groups {spec.groups}{kind}, {self.dtype}{origin}\n{self.policy}"
         )
 
 
@@ -108,7 +110,7 @@ def capture(layer: Any) -> Capture:
     """Read sizes, policy and weights of a native layer.
 
     Args:
-        layer: a Conv1d of any supported framework. The layer is not changed.
+        layer: a Conv1d or ConvTranspose1d of any supported framework. The layer is not changed.
 
     Returns:
         A `Capture`.
@@ -196,7 +198,7 @@ def port(layer: Any, to: str, *, dtype: Any = None, device: Any = None, executio
     """Convert a native layer to a layer of another framework. The outputs and the weights stay the same.
 
     Args:
-        layer: a Conv1d of any supported framework; see `capture`.
+        layer: a Conv1d or ConvTranspose1d of any supported framework; see `capture`.
         to: name of the target backend.
         dtype, device, execution: see `Capture.build`.
 

@@ -39,7 +39,8 @@ class Renamed:
 
     Attributes:
         name: name in the ported layers, e.g. ``"encoder.conv1.weight"``.
-        axes: axis order before and after, e.g. ``"OIW -> OI1W"``. Empty for a scalar.
+        axes: axis order before and after, e.g. ``"OIW -> OI1W"``, with ``", reversed"`` if the kernel axis changes its direction. Empty
+            for a scalar.
         computed: True if the new values are computed from this parameter and others, e.g. under weight normalization.
     """
 
@@ -50,13 +51,13 @@ class Renamed:
 
 @attrs.frozen(eq=False, repr=False)
 class PortedModel:
-    """The Conv1d layers of a model, converted to another framework.
+    """The Conv1d and ConvTranspose1d layers of a model, converted to another framework.
 
     Print the object to see which layers were ported. You port every other layer, and the forward pass, yourself.
 
     Attributes:
         layers: mapping from path to native layer.
-        report: one `Ported` for every module that is a Conv1d or has Conv1d in its class name, in the order of the model.
+        report: one `Ported` for every module that is a Conv1d or ConvTranspose1d or has such a class name, in the order of the model.
         parameters: mapping from old parameter name to `Renamed`.
         origins: mapping from path to the original `Convolution`. The field ``module`` is not kept.
     """

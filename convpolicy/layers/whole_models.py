@@ -23,7 +23,7 @@ from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueErr
 from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.ported import Ported, PortedModel, Renamed
-from convpolicy.parts.layout import Layout
+from convpolicy.parts.layout import Layout, axes_words
 
 CALLED = ("Conv1d", "Conv1D", "ConvTranspose1d")  # classes with one of these in their name are reported, ported or not
 Children: TypeAlias = Callable[[Any], Iterable[tuple[str, Any]]]
@@ -31,7 +31,7 @@ Children: TypeAlias = Callable[[Any], Iterable[tuple[str, Any]]]
 
 @attrs.frozen(eq=False)
 class Convolution:
-    """A module of a model that is a 1-D convolution or has Conv1d in its class name.
+    """A module of a model that is a 1-D convolution, transposed or not, or has such a class name.
 
     Args:
         path: name of the module in the model, e.g. ``"encoder.conv1"``. Empty for the model itself.
@@ -55,7 +55,7 @@ class Convolution:
 
 
 def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[str], None] | None = None) -> PortedModel:
-    """Convert every Conv1d of a model to a layer of another framework with the same weights.
+    """Convert every Conv1d and ConvTranspose1d of a model to a layer of another framework with the same weights.
 
     Only convolutions are converted. You port every other layer, and the forward pass, yourself.
 
@@ -92,7 +92,7 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
             continue
         layers[path] = built
         report.append(Ported(path, name, wrapper=wrapper))
-        parameters |= renamed(convolution, captured, to)
+        parameters |= renamed(convolution, captured, to, built)
         origins[path] = attrs.evolve(convolution, module=None)
     return PortedModel(layers, tuple(report), parameters, origins)
 
@@ -233,10 +233,11 @@ def walk(
     return inside("", model, ())
 
 
-def renamed(convolution: Convolution, captured: Capture, to: str) -> dict[str, Renamed]:
-    """Map each parameter name of a ported module to its `Renamed`."""
-    source = _layout_of(captured.backend) if not convolution.layout else registry.current().get("layout", convolution.layout)
-    target = _layout_of(to)
+def renamed(convolution: Convolution, captured: Capture, to: str, built: Any) -> dict[str, Renamed]:
+    """Map each parameter name of a ported module to its `Renamed`; ``built`` is the new layer."""
+    transposed = captured.spec.transposed
+    source = _layout_of(captured.backend, transposed, convolution.layout)
+    target = _layout_of(to, transposed, next((row.layout for row in listed_in(built) or ()), ""))
     prefix = f"{convolution.path}{convolution.separator}" if convolution.path else ""
     names = {}
     learned = LayerRequest(captured.spec, captured.policy).learned()
@@ -245,11 +246,13 @@ def renamed(convolution: Convolution, captured: Capture, to: str) -> dict[str, R
             if learned is not None:
                 names[prefix + old] = Renamed(prefix + LEARNED, "I" * learned.ndim, computed=old != LEARNED)
             continue
-        axes = "O" if role == "bias" else f"{source.axes} -> {target.axes}"
+        axes = "O" if role == "bias" else axes_words(source, target)
         names[prefix + old] = Renamed(prefix + getattr(target, role), axes, computed=old != getattr(source, role))
     return names
 
 
-def _layout_of(backend: str) -> Layout:
-    layout: Layout = registry.current().get("layout", registry.current().get("backend", backend).layout)
+def _layout_of(backend: str, transposed: bool, listed: str) -> Layout:
+    """Return the layout of a weight: the listed one, or that of the backend if ``listed`` is empty."""
+    part: Backend = registry.current().get("backend", backend)
+    layout: Layout = registry.current().get("layout", listed or (part.transposed_layout if transposed else part.layout))
     return layout

@@ -104,5 +104,5 @@ def convpolicy_crop_rules() -> list[CropRule]:
             description="Keep length * stride samples: cut e - stride, the extra sample left: ONNX SAME_LOWER.",
         ),
         CropRule("symmetric", symmetric),
-        CropRule("causal", causal, declares={"causal", *MULTIPLIES}),
+        CropRule("causal", causal, cuts_full=True, declares={"causal", *MULTIPLIES}),
     ]

@@ -1,11 +1,14 @@
-"""Padding rules of the reference code of individual papers.
+"""Padding rules and crop rules of the reference code of individual papers.
 
 All numbers are in samples. ``e`` is the effective kernel, ``(kernel - 1) * dilation + 1``, and ``L`` is the input length.
 """
 
 from __future__ import annotations
 
+import math
+
 from convpolicy.arithmetic import effective_kernel, static_total
+from convpolicy.parts.crop import CropRule
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.part import Param
 from convpolicy.registry.marks import hookimpl
@@ -192,4 +195,62 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
         PaddingRule("speechbrain_same", speechbrain_same),
         PaddingRule("to_multiple", to_multiple, needs_length=True, params={"of": Param(0, kind="integer")}),
         PaddingRule("crop", crop, params={"left": Param(0, kind="offset"), "right": Param(0, kind="offset")}),
+    ]
+
+
+def trimmed(kernel: int, stride: int) -> int:
+    """Return ``kernel - stride``, the samples that the codecs' transposed convolutions cut."""
+    if kernel < stride:
+        raise ValueError(f"kernel must be at least the stride, got {kernel} and {stride}, as in the reference code.")
+    return kernel - stride
+
+
+def encodec_causal_crop(kernel: int, stride: int, dilation: int, length: int | None, *, right_ratio: float) -> tuple[int, int]:
+    """Total kernel - stride, of which ceil(total * right_ratio) right, the rest left; by default all right.
+
+    Source: facebookresearch/encodec, encodec/modules/conv.py, SConvTranspose1d with causal=True, trim_right_ratio; Mimi.
+    """
+    if right_ratio > 1:
+        raise ValueError(f"right_ratio must be at most 1, got {right_ratio:g}.")
+    total = trimmed(kernel, stride)
+    right = math.ceil(total * right_ratio)
+    return total - right, right
+
+
+def encodec_crop(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """Total kernel - stride: right total // 2, left the rest.
+
+    Source: facebookresearch/encodec, encodec/modules/conv.py, SConvTranspose1d with causal=False.
+    """
+    total = trimmed(kernel, stride)
+    return total - total // 2, total // 2
+
+
+def dac_crop(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """ceil(stride / 2) on both sides; with kernel 2 * stride and an odd stride, length * stride - 1 samples stay.
+
+    Source: descriptinc/descript-audio-codec, dac/model/dac.py, DecoderBlock.
+    """
+    cut = -(-stride // 2)
+    return cut, cut
+
+
+def univnet_crop(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
+    """ceil(stride / 2) left and stride // 2 right: padding=stride // 2 + stride % 2, output_padding=stride % 2.
+
+    With kernel 2 * stride, length * stride samples stay.
+    Source: Jang et al., UnivNet (2021); transformers, modeling_univnet.py, UnivNetLvcBlock.
+    """
+    return -(-stride // 2), stride // 2
+
+
+@hookimpl
+def convpolicy_crop_rules() -> list[CropRule]:
+    """Return the crop rules of papers."""
+    ratio = {"right_ratio": Param(1.0, minimum=0.0)}
+    return [
+        CropRule("encodec_causal", encodec_causal_crop, params=ratio, cuts_full=True),
+        CropRule("encodec", encodec_crop, cuts_full=True),
+        CropRule("dac", dac_crop),
+        CropRule("univnet", univnet_crop),
     ]

@@ -31,6 +31,8 @@ class CropRule(Rule):
 
             - ``"causal"``: output ``o`` reads no sample after ``o // stride``
             - ``"length-multiplying"``: there are ``length * stride`` outputs
+        cuts_full: True for a rule of code that computes the full result and then cuts it. A layer with exact bits does the same,
+            since a convolution that leaves out the samples adds numbers in another order.
         alias_of: name of the original rule, if this rule is an alias. Empty for other rules.
         params: see `Part`. A rule that splits an odd total has the parameter ``odd_side``. A rule with the parameter
             ``output_padding`` accepts this argument of `ConvTranspose1d`.
@@ -38,6 +40,7 @@ class CropRule(Rule):
 
     kind: ClassVar[str] = "crop rule"
     crops: Callable[..., tuple[int, int]] = attrs.field()
+    cuts_full: bool = attrs.field(default=False, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_rule_properties)
 
     @property

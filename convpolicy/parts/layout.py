@@ -17,6 +17,11 @@ from convpolicy.parts.part import Part
 DATA_AXES = frozenset("NCW")
 
 
+def axes_words(source: Layout, target: Layout) -> str:
+    """Return how a weight changes between two layouts, e.g. ``"OIW -> WIO"`` or ``"IOW -> WIO, reversed"``."""
+    return f"{source.axes} -> {target.axes}" + (", reversed" if source.flip != target.flip else "")
+
+
 @attrs.frozen(eq=False)
 class Layout(Part):
     """The axis order of a weight or of data. A layout converts weights to and from ``OIW``, and data to and from ``NCW``.

@@ -1,11 +1,11 @@
-"""Draws plans as SVG: the padded input as cells, arcs from added elements to their samples, and a bar for every output."""
+"""Draws plans as SVG: cells, arcs from added elements to their samples, and a bar for every output or input sample."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from convpolicy.pictures.columns import GAP, Column, columns, extent, kept
+from convpolicy.pictures.columns import GAP, Column, kept
 from convpolicy.pictures.svg import COLOURS, document, element, label, line
 
 CELL, ROW, MARGIN, TOP = 30, 20, 78, 8  # pixels: width of a cell, height of a row, left margin for titles, top margin
@@ -13,7 +13,6 @@ HEIGHT = 26  # height of a cell in pixels
 HATCH = 6  # pixels between two stripes of a constant
 ARCS = 44  # height above the cells for arcs, in pixels
 MOST_COLUMNS, MOST_OUTPUTS = 30, 8
-MOST_DESCRIBED = 10  # elements of each side that the text alternative lists
 
 
 class Ruler(NamedTuple):
@@ -39,6 +38,8 @@ class Ruler(NamedTuple):
 def picture(plans: Mapping[str, Any], *, most_columns: int = MOST_COLUMNS, most_outputs: int = MOST_OUTPUTS) -> str:
     """Return an SVG of one plan, or of several plans on the same scale, one below the other.
 
+    The list describes a `Plan`. A `TransposedPlan` has the full result as cells, and a bar for each input sample.
+
     - A cell contains the number of an input sample, from 1. An added element has the number of the sample that it copies.
     - A constant contains its value and is hatched.
     - A sum contains Σ and is written out below.
@@ -46,24 +47,23 @@ def picture(plans: Mapping[str, Any], *, most_columns: int = MOST_COLUMNS, most_
     - Cells that differ from the first plan are outlined; in the first plan, those that differ from any other plan.
 
     Args:
-        plans: title -> `Plan`; the title may be empty.
+        plans: title -> `Plan` or `TransposedPlan`; the title may be empty.
         most_columns: number of cells to show; a longer input has a gap in the middle.
-        most_outputs: number of windows to show for each plan, the first and the last ones.
+        most_outputs: number of bars to show for each plan, the first and the last ones.
     """
-    extents = [extent(plan) for plan in plans.values()]
+    views = {title: plan.view() for title, plan in plans.items()}
+    extents = [view.extent() for view in views.values()]
     ruler = Ruler(kept(range(min(e.start for e in extents), max(e.stop for e in extents)), most_columns))
-    cells = {
-        title: columns(plan, [p for p in ruler.shown if p is not None and p in extent(plan)]) for title, plan in plans.items()
-    }
+    cells = {title: view.cells([p for p in ruler.shown if p is not None and p in view.extent()]) for title, view in views.items()}
     first = next(iter(plans))
     content, y, descriptions = [], float(TOP), []
-    for title, plan in plans.items():
+    for title, view in views.items():
         others = plans if title == first else [title]
         differs = set[int]().union(*(_differences(cells[first], cells[other]) for other in others))
-        rows, y = _plan_rows(title, plan, cells[title], ruler, differs, y, most_outputs)
+        rows, y = _plan_rows(title, view, cells[title], ruler, differs, y, most_outputs)
         content += rows
-        descriptions.append(describe(title, plan))
-    legend, y, width = _legend(cells.values(), any(cells[first] != other for other in cells.values()), y)
+        descriptions += [f"{title}: {view.plan}." if title else f"{view.plan}.", *view.described()]
+    legend, y, width = _legend(cells, views, any(cells[first] != other for other in cells.values()), y)
     heading = " and ".join(f"{title}: {plan}" if title else str(plan) for title, plan in plans.items())
     return document([*content, *legend], max(ruler.width, width), y + TOP, heading, " ".join(descriptions))
 
@@ -73,7 +73,7 @@ def _differences(first: Mapping[int, Column], other: Mapping[int, Column]) -> se
 
 
 def _plan_rows(
-    title: str, plan: Any, cells: Mapping[int, Column], ruler: Ruler, differs: set[int], y: float, most: int
+    title: str, view: Any, cells: Mapping[int, Column], ruler: Ruler, differs: set[int], y: float, most: int
 ) -> tuple[list[str], float]:
     """Return the elements of one plan, and the vertical position below it."""
     has_arcs = any(cell.kind in ("copy", "sum") for cell in cells.values())
@@ -89,7 +89,7 @@ def _plan_rows(
             rows.append(label(GAP, ruler.x_of_gap, y + 17))
         elif position in cells:
             rows += _cell(cells[position], ruler.x(position), y, position in differs)
-    for edge in (0, plan.length):
+    for edge in (0, view.length):
         if edge in cells or edge - 1 in cells:
             x = ruler.x(edge) - CELL / 2 if edge in ruler.shown else ruler.x(edge - 1) + CELL / 2
             rows.append(line(x, y - 3, x, y + HEIGHT + 3, stroke="currentColor", stroke_width=2))
@@ -99,11 +99,11 @@ def _plan_rows(
         if texts:
             rows.append(label(f"Σ {side}: {', '.join(texts)}", MARGIN, y + 10, "start"))
             y += 16
-    for output in kept(range(plan.length_out), most):
-        rows += _bar(plan, output, ruler, y)
+    for number in kept(view.bars, most):
+        rows += _bar(view, number, ruler, y)
         y += ROW
-    if not plan.length_out:
-        rows.append(label(f"no window of {plan.effective_kernel} fits", MARGIN, y + 12, "start"))
+    if not view.bars:
+        rows.append(label(view.nothing(), MARGIN, y + 12, "start"))
         y += ROW
     return rows, y + 6
 
@@ -130,12 +130,12 @@ def _arcs(cells: Mapping[int, Column], ruler: Ruler, y: float) -> Iterator[str]:
                 yield element("path", d=path, fill="none", stroke=COLOURS[cell.kind], stroke_width=1.3)
 
 
-def _bar(plan: Any, output: int | None, ruler: Ruler, y: float) -> Iterator[str]:
-    if output is None:
+def _bar(view: Any, number: int | None, ruler: Ruler, y: float) -> Iterator[str]:
+    if number is None:
         yield label(GAP, MARGIN - 10, y + 12, "end")
         return
-    taps = [plan.position(output, tap) for tap in range(plan.kernel_size)]
-    yield label(f"output {output}", MARGIN - 8, y + 12, "end")
+    taps = view.taps(number)
+    yield label(f"{view.bar} {number}", MARGIN - 8, y + 12, "end")
     first, last = ruler.x(taps[0]), ruler.x(taps[-1])
     yield element(
         "rect",
@@ -159,21 +159,19 @@ def _hatching(x: float, y: float, width: float, height: float) -> str:
     return element("path", d=stripes, fill="none", stroke="currentColor", stroke_width=0.7, stroke_opacity=0.6)
 
 
-LEGEND = {
-    "sample": "sample of the input, numbered from 1",
-    "copy": "copy of the sample with this number",
-    "sum": "sum of samples",
-    "constant": "constant",
-    "cut": "cut away, not read",
-}
-
-
-def _legend(cells_of_plans: Any, compares: bool, y: float) -> tuple[list[str], float, float]:
+def _legend(
+    cells: Mapping[str, Mapping[int, Column]], views: Mapping[str, Any], compares: bool, y: float
+) -> tuple[list[str], float, float]:
     """Return the legend of the kinds of cells in the picture, the vertical position below it, and its width."""
-    kinds = {cell.kind for cells in cells_of_plans for cell in cells.values()}
+    texts: dict[str, dict[str, str]] = {}  # kind of cell -> meanings
+    for title, view in views.items():
+        kinds = {cell.kind for cell in cells[title].values()}
+        for kind in view.words:
+            if kind in kinds:
+                texts.setdefault(kind, {})[view.words[kind]] = ""
     rows, x = [], float(MARGIN)
-    for kind, text in LEGEND.items():
-        if kind in kinds:
+    for kind, meanings in texts.items():
+        for text in meanings:
             box: dict[str, Any] = {"x": x, "y": y + 2.0, "width": 12.0, "height": 12.0}
             colour = COLOURS["sample" if kind == "cut" else kind]
             rows.append(
@@ -191,7 +189,7 @@ def _legend(cells_of_plans: Any, compares: bool, y: float) -> tuple[list[str], f
             rows.append(label(text, x + 18, y + 12, "start"))
             y += 17
     rows.append(element("circle", cx=x + 6, cy=y + 8, r=3.5, fill=COLOURS["window"]))
-    rows.append(label("window of one output, a dot at each tap", x + 18, y + 12, "start"))
+    rows.append(label("; ".join(dict.fromkeys(view.dot for view in views.values())), x + 18, y + 12, "start"))
     y += 17
     if compares:
         rows.append(
@@ -200,20 +198,3 @@ def _legend(cells_of_plans: Any, compares: bool, y: float) -> tuple[list[str], f
         rows.append(label("differs between the plans", x + 18, y + 12, "start"))
         y += 17
     return rows, y, x + 290
-
-
-def describe(title: str, plan: Any) -> str:
-    """Return the picture of one plan as text, for screen readers."""
-    parts = [f"{title}: {plan}." if title else f"{plan}."]
-    positions_of_plan = extent(plan)
-    for side, positions in (("left", range(positions_of_plan.start, 0)), ("right", range(plan.length, positions_of_plan.stop))):
-        shown = kept(positions, MOST_DESCRIBED)
-        cells = columns(plan, [position for position in shown if position is not None])
-        texts = [GAP if p is None else cells[p].formula() if cells[p].kind == "sum" else cells[p].text for p in shown]
-        if texts:
-            parts.append(f"Added on the {side}: {', '.join(texts)}.")
-    if plan.length_out:
-        for output in dict.fromkeys((0, plan.length_out - 1)):
-            first, last = plan.receptive_interval(output)
-            parts.append(f"Output {output} reads positions {first + 1} to {last + 1}.")
-    return " ".join(parts)

@@ -32,6 +32,18 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "left": "causal",
             "right": "reverse_causal",
         },
+        "crop rule": {
+            "same": "same_upper",
+            "valid": "explicit",
+            "none": "explicit",
+            "no": "explicit",
+            "full": "explicit",
+            "crop": "explicit",
+            "pad": "explicit",
+            "notset": "explicit",
+            "half": "symmetric",
+            "right": "causal",
+        },
         "padding mode": {
             "edge": "replicate",
             "nearest": "replicate",

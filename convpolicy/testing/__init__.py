@@ -18,6 +18,7 @@ if importlib.util.find_spec("hypothesis") is None:
 from convpolicy.testing.check import (
     check,
     check_backend,
+    check_crop_rule,
     check_dialect,
     check_file_format,
     check_initializer,
@@ -40,6 +41,7 @@ __all__ = [
     "Result",
     "check",
     "check_backend",
+    "check_crop_rule",
     "check_dialect",
     "check_file_format",
     "check_initializer",

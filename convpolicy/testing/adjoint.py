@@ -1,7 +1,8 @@
-"""Reference gradients of a padded convolution: those of ``sum(output * upstream)``, in float64, summed tap by tap."""
+"""Reference gradients of convolutions: those of ``sum(output * upstream)``, in float64, summed tap by tap."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from convpolicy.core.plan import Plan
 from convpolicy.core.spec import ConvSpec
+from convpolicy.core.transposed_plan import CIRCULAR, TransposedPlan
 from convpolicy.layers.backend import LEARNED
 from convpolicy.parts.side import CONSTANT
 from convpolicy.reference import SUM_ROUNDINGS
@@ -64,6 +66,49 @@ def counts(spec: ConvSpec, plan: Plan) -> dict[str, int]:
         "bias": positions,
         LEARNED: 2 * int((_learned_shares(plan) != 0) @ reads) * spec.in_channels * outs + summed,
     }
+
+
+def transposed_adjoint(
+    spec: ConvSpec, plan: TransposedPlan, weight: Array, data: Array, upstream: Array, *, absolute: bool = False
+) -> dict[str, Array]:
+    """Return the gradients of a transposed convolution with respect to input, weight and bias; see `adjoint`.
+
+    Args:
+        spec, plan: sizes and cuts of the layer.
+        weight: array (in, out/groups, kernel).
+        data: array (batch, in, length).
+        upstream: array (batch, out, length_out).
+        absolute: True to return the same sums of absolute values.
+    """
+    size = np.abs if absolute else np.asarray
+    weight, data, upstream = (size(array.astype(np.float64)) for array in (weight, data, upstream))
+    to_data, to_weight = np.zeros_like(data), np.zeros(weight.shape)
+    for channel, offset, tap in np.ndindex(weight.shape):
+        out = channel * spec.groups // spec.in_channels * weight.shape[1] + offset
+        for sample, place in _reached(plan, tap):
+            to_data[:, channel, sample] += upstream[:, out, place] * weight[channel, offset, tap]
+            to_weight[channel, offset, tap] += (upstream[:, out, place] * data[:, channel, sample]).sum()
+    return {"input": to_data, "weight": to_weight, "bias": upstream.sum((0, 2))}
+
+
+def transposed_counts(spec: ConvSpec, plan: TransposedPlan) -> dict[str, int]:
+    """Return, for each gradient, the largest number of terms in any of its elements, for a batch of two; see `counts`."""
+    reached = [[sample for sample, _place in _reached(plan, tap)] for tap in range(spec.kernel_size)]
+    taps = np.bincount([sample for samples in reached for sample in samples], minlength=1)  # by which a sample has effect
+    return {
+        "input": max(int(taps.max()), 1) * spec.out_channels // spec.groups,
+        "weight": 2 * max(map(len, reached)),
+        "bias": 2 * plan.length_out,
+    }
+
+
+def _reached(plan: TransposedPlan, tap: int) -> Iterator[tuple[int, int]]:
+    """Yield every sample that has effect by a kernel tap, with the output that it is added to."""
+    for sample in range(plan.length):
+        place = sample * plan.stride + tap * plan.dilation - plan.left
+        place = place % plan.length_out if plan.mode == CIRCULAR else place
+        if 0 <= place < plan.length_out:
+            yield sample, place
 
 
 def _learned_shares(plan: Plan) -> Array:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from convpolicy import reference, registry
 from convpolicy.arithmetic import SIDES
 from convpolicy.bits.float32 import rounded
+from convpolicy.core import transposed_plan
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policies
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.plan import Plan
-from convpolicy.core.policy import Policy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.parts.choice import Choice
@@ -56,6 +56,17 @@ MODES = (
     *(Choice(name) for name in MIRRORS),
     *(Choice(name, overflow=overflow) for name in MIRRORS for overflow in ("periodic", "zero-extend")),
 )
+CROPS = (  # of transposed convolutions: what is cut, appended, or both
+    *(Choice(name) for name in ("at_least_stride", "symmetric", "causal")),
+    *(Choice(name, odd_side=side) for name in ("same_upper", "same_lower") for side in ("left", "right")),
+    Choice("explicit"),
+    Choice("explicit", left=2, right=2, output_padding=1),
+    Choice("explicit", left=3, right=1),
+    Choice("explicit", left=0, right=-2),  # appends more than output_padding can
+    Choice("explicit", left=-2, right=1),
+    Choice("explicit", left=-1, right=-3),
+)
+TRANSPOSED_MODES = tuple(Choice(name) for name in transposed_plan.MODES)
 
 
 class Case(NamedTuple):
@@ -70,14 +81,14 @@ class Case(NamedTuple):
     execution: str = "exact"
     batch: int = 1
 
-    def policy(self) -> Policy:
+    def policy(self) -> LayerPolicy:
         """Return the policy of the layer; it does not claim to be a framework."""
-        return _policy(self.base, self.spec.groups == self.spec.in_channels, self.rule, self.mode, self.bias)
+        return _policy(self.base, self.spec, self.rule, self.mode, self.bias)
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> Any:
         """Return the plan, or None if the rule, the mode or the length do not allow one."""
         spec = self.spec
-        plan: Plan | None = refuses(lambda: self.policy().plan(spec.kernel_size, spec.stride, spec.dilation, length=self.length))
+        plan = refuses(lambda: self.policy().plan(spec.kernel_size, spec.stride, spec.dilation, length=self.length))
         return plan if plan is not None and plan.length_out else None
 
     def request(self, values: dict[str, Array | None], dtype: str) -> LayerRequest:
@@ -108,15 +119,15 @@ class Case(NamedTuple):
         keywords = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         return (
             f"from numpy import array, ones; import convpolicy; from convpolicy import Choice; "
-            f"layer = convpolicy.Conv1d({IN}, {OUT}, {spec.kernel_size}, {keywords}); "
+            f"layer = convpolicy.{'ConvTranspose1d' if spec.transposed else 'Conv1d'}({IN}, {OUT}, {spec.kernel_size}, {keywords}); "
             f"print(convpolicy.backends()[{backend!r}].run(layer, ones(({self.batch}, {IN}, {self.length}), {numpy_dtype(dtype)!r})))"
         )
 
 
 @registry.cached(maxsize=1024)
-def _policy(base: str, depthwise: bool, rule: Choice, mode: Choice, bias: bool) -> Policy:
-    named = named_policy(base)
-    if "M" in named.part("layout")[0].axes and not depthwise:
+def _policy(base: str, spec: ConvSpec, rule: Choice, mode: Choice, bias: bool) -> LayerPolicy:
+    named: LayerPolicy = named_policy(base).half() if spec.transposed else named_policy(base)
+    if "M" in named.part("layout")[0].axes and spec.groups != spec.in_channels:
         named = named.evolve(layout="OIW")  # a depthwise layout needs depthwise groups
     plain = named.evolve(name="any", random_stream="numpy", weight_norm=None)  # weight normalisation rounds the weights
     return plain.evolve(padding=rule, padding_mode=mode, bias=bias)
@@ -128,23 +139,40 @@ def _shuffled(draw: random.Random, items: Sequence[Any]) -> Iterator[Any]:
         yield from draw.sample(list(items), len(items))
 
 
-def sample(count: int, seed: str, rules: Sequence[Choice] = RULES, modes: Sequence[Choice] = MODES) -> list[Case]:
-    """Draw cases that depend on the seed only, and return the smallest first; every rule and mode occurs about equally often."""
+def sample(
+    count: int,
+    seed: str,
+    rules: Sequence[Choice] | None = None,
+    modes: Sequence[Choice] | None = None,
+    *,
+    transposed: bool = False,
+) -> list[Case]:
+    """Draw cases that depend on the seed only, and return the smallest first; every rule and mode occurs about equally often.
+
+    Args:
+        count: number of cases.
+        seed: text that decides which cases are drawn.
+        rules, modes: what to pad with; None for all of them. Of transposed convolutions, ``rules`` are crop rules.
+        transposed: True for transposed convolutions.
+    """
     draw = random.Random(seed)  # noqa: S311 - cases, not secrets
-    bases, executions = itertools.cycle(policies()), itertools.cycle(EXECUTIONS)
+    names = [name for name in policies() if not transposed or named_policy(name).transposed]
+    bases, executions = itertools.cycle(names), itertools.cycle(EXECUTIONS)
+    rules = rules or (CROPS if transposed else RULES)
+    modes = modes or (TRANSPOSED_MODES if transposed else MODES)
     cases = [
-        _valid_case(draw, rule, mode, next(bases), next(executions))
+        _valid_case(draw, rule, mode, next(bases), next(executions), transposed)
         for rule, mode, _number in zip(_shuffled(draw, rules), _shuffled(draw, modes), range(count))
     ]
     return sorted(cases, key=Case.size)
 
 
-def _valid_case(draw: random.Random, rule: Choice, mode: Choice, base: str, execution: str) -> Case:
+def _valid_case(draw: random.Random, rule: Choice, mode: Choice, base: str, execution: str, transposed: bool) -> Case:
     while True:
         kernel, dilation = draw.randint(1, 6), draw.randint(1, 2)
-        spec = ConvSpec(IN, OUT, kernel, draw.randint(1, 3), dilation, draw.choice((1, 2, IN)))
-        shortest = 1 if "overflow" in dict(mode.params) else spec.effective_kernel
-        length = draw.randint(shortest, spec.effective_kernel + 9)
+        spec = ConvSpec(IN, OUT, kernel, draw.randint(1, 3), dilation, draw.choice((1, 2, IN)), transposed)
+        shortest = 1 if transposed or "overflow" in dict(mode.params) else spec.effective_kernel
+        length = draw.randint(shortest, 9 if transposed else spec.effective_kernel + 9)
         case = Case(spec, draw.random() < 0.5, rule, mode, length, base, execution)
         if case.plan() is not None:
             return case
@@ -165,17 +193,20 @@ def numpy_dtype(dtype: str) -> str:
 
 def judge(case: Case, values: dict[str, Array | None], data: Array, output: Any, dtype: str) -> None:
     """Require that an output equals the float64 reference up to rounding in the dtype."""
-    plan = case.plan()
-    assert plan is not None
-    spec = case.spec
-    ideal = reference.conv1d(
-        data, values["weight"], values["bias"], left=plan.left, right=plan.right, **reference_arguments(case.policy()),
-        stride=spec.stride, dilation=spec.dilation, groups=spec.groups,
-    )  # fmt: skip
-    compare(case, output, ideal, dtype)
+    compare(case, output, ideal_of(case, values, data), dtype)
 
 
-def reference_arguments(policy: Policy) -> dict[str, Any]:
+def ideal_of(case: Case, values: dict[str, Array | None], data: Array) -> reference.Reference:
+    """Return the float64 reference of a case."""
+    spec, plan = case.spec, case.plan()
+    sizes = {"left": plan.left, "right": plan.right, "stride": spec.stride, "dilation": spec.dilation, "groups": spec.groups}
+    weight, bias = values["weight"], values["bias"]
+    if spec.transposed:
+        return reference.conv_transpose1d(data, weight, bias, mode=plan.mode, **sizes)
+    return reference.conv1d(data, weight, bias, **reference_arguments(case.policy()), **sizes)
+
+
+def reference_arguments(policy: LayerPolicy) -> dict[str, Any]:
     """Return the mode, value and overflow of a policy as arguments of `reference.conv1d`."""
     modes = policy.modes()
     return {
@@ -231,6 +262,7 @@ def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: 
     return backend.layer(request, request.policy.start_stream(0), None)
 
 
-def each_dtype(backend: Backend, count: int, seed: str) -> list[tuple[Case, str]]:
+def each_dtype(backend: Backend, count: int, seed: str, *, transposed: bool = False) -> list[tuple[Case, str]]:
     """Return ``count`` cases for each dtype of a backend, with alternating dtypes."""
-    return list(zip(sample(count * len(backend.dtypes), seed), itertools.cycle(backend.dtypes)))
+    cases = sample(count * len(backend.dtypes), seed, transposed=transposed)
+    return list(zip(cases, itertools.cycle(backend.dtypes)))

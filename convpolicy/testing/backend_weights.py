@@ -15,16 +15,16 @@ def _same_bits(array: Any, expected: Any) -> bool:
     return array is None if expected is None else array is not None and np.asarray(array).tobytes() == expected.tobytes()
 
 
-def initial_weights(backend: Backend) -> None:
+def initial_weights(backend: Backend, transposed: bool) -> None:
     """A layer built with a random stream has the initial weights of its policy, bit for bit and repeatably."""
-    for case, dtype in each_dtype(backend, FEW, "initial"):
+    for case, dtype in each_dtype(backend, FEW, "initial", transposed=transposed):
         with trying(case, backend, dtype):
             policy = case.policy().evolve(weight_init="uniform", bias_init="normal")
             spec = case.spec
             request = LayerRequest(spec, policy, dtype, case.execution)
             for seed in (0, 1, 0):
                 parameters = backend.parameters(backend.layer(request, policy.start_stream(seed), None))
-                expected = policy.initial(spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups, seed, dtype=dtype)
+                expected = policy.draw(spec, policy.start_stream(seed), dtype)
                 for role, value in expected.items():
                     require(
                         _same_bits(parameters[role], value),
@@ -32,9 +32,9 @@ def initial_weights(backend: Backend) -> None:
                     )
 
 
-def assign(backend: Backend) -> None:
+def assign(backend: Backend, transposed: bool) -> None:
     """Weights written by `assign` are read back bit for bit, and the layer computes with them."""
-    for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "assign")):
+    for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "assign", transposed=transposed)):
         with trying(case, backend, dtype):
             first, data = arrays([number, 1], case, dtype)
             second, _data = arrays([number, 2], case, dtype)
@@ -50,11 +50,11 @@ def assign(backend: Backend) -> None:
             judge(case, second, data, backend.run(layer, data), dtype)
 
 
-def capture(backend: Backend) -> None:
+def capture(backend: Backend, transposed: bool) -> None:
     """`capture` returns the sizes, padding and weights that a layer was built with."""
     assert backend.capture is not None
     require(backend.capture(object()) is None, "capture must return None for an object that is not a layer of its framework.")
-    for number, (case, dtype) in enumerate(each_dtype(backend, 2 * FEW, "capture")):
+    for number, (case, dtype) in enumerate(each_dtype(backend, 2 * FEW, "capture", transposed=transposed)):
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)

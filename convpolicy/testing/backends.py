@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
 from convpolicy.registry import current
-from convpolicy.testing.adjoint import adjoint, counts
+from convpolicy.testing.adjoint import adjoint, counts, transposed_adjoint, transposed_counts
 from convpolicy.testing.backend_cases import (
+    CROPS,
     FEW,
     IN,
     OUT,
@@ -37,46 +39,62 @@ from convpolicy.testing.backend_cases import (
 )
 from convpolicy.testing.backend_weights import assign, capture, initial_weights
 from convpolicy.testing.common import check_names, check_signature, require
-from convpolicy.testing.ladder import Check, ConformanceError
+from convpolicy.testing.ladder import RUNGS, Check, ConformanceError
 from convpolicy.testing.learned import learned, learned_gradient
-from convpolicy.testing.strangers import STRANGERS, stranger
+from convpolicy.testing.strangers import STRANGERS, strange_crop, stranger
 
+Row: TypeAlias = "tuple[str, str, Callable[[], None]]"  # name of a check, its rung, and the check
 MAX_EXAMPLES = 60  # layers per dtype, so that each rule and mode occurs a few times
 FUNCTIONS = {  # functions of a backend, with their arguments
     "build": ("request", "stream", "device"),
+    "build_transposed": ("request", "stream", "device"),
     "run": ("layer", "data"),
     "parameters": ("layer",),
     "assign": ("layer", "values"),
     "gradients": ("layer", "data", "upstream"),
     "capture": ("layer",),
 }
-OPTIONAL = ("gradients", "capture")
+OPTIONAL = ("build_transposed", "gradients", "capture")
+TRANSPOSED = "transposed-"  # start of the names of checks of transposed convolutions
 
 
 def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a backend, lowest rung first; optional functions are checked if the backend has them."""
-    rows = [
+    rows: list[Row] = [
         ("names", "names", partial(_names, backend)),
         ("signatures", "signatures", partial(_signatures, backend)),
-        ("shapes", "shapes and dtypes", partial(_shapes, backend)),
-        ("refusals", "shapes and dtypes", partial(_refusals, backend)),
-        ("initial-weights", "values", partial(initial_weights, backend)),
-        *((f"values-{dtype}", "values", partial(_values, backend, dtype, max_examples)) for dtype in backend.dtypes),
-        ("strided-input", "values", partial(_strided_input, backend)),
-        ("lengths", "values", partial(_lengths, backend)),
+        *_of_layers(backend, max_examples, transposed=False),
         *((which, "values", partial(stranger, backend, which)) for which in STRANGERS),
-        ("assign", "values", partial(assign, backend)),
     ]
     if backend.learns:
         rows.append(("learned", "values", partial(learned, backend)))
-    if backend.capture is not None:
-        rows.append(("capture", "values", partial(capture, backend)))
-    if backend.gradients is not None:
-        few = max(max_examples // 4, 1)
-        if backend.learns:
+        if backend.gradients is not None:
             rows.append(("learned-gradient", "gradients", partial(learned_gradient, backend)))
-        rows += [(f"gradients-{dtype}", "gradients", partial(_gradients, backend, dtype, few)) for dtype in backend.dtypes]
-    return [Check(backend, *check) for check in rows]
+    if backend.build_transposed is not None:
+        rows += [(TRANSPOSED + name, rung, run) for name, rung, run in _of_layers(backend, max_examples // 2, transposed=True)]
+        rows.append((f"{TRANSPOSED}crop-rule", "values", partial(strange_crop, backend)))
+    return [Check(backend, *row) for row in sorted(rows, key=lambda row: RUNGS.index(row[1]))]
+
+
+def _of_layers(backend: Backend, count: int, *, transposed: bool) -> list[Row]:
+    """Return the checks that convolutions and transposed convolutions have in common."""
+    few = max(count // 4, 1)
+    rows: list[Row] = [
+        ("shapes", "shapes and dtypes", partial(_shapes, backend, transposed)),
+        ("refusals", "shapes and dtypes", partial(_refusals, backend, transposed)),
+        ("initial-weights", "values", partial(initial_weights, backend, transposed)),
+        *((f"values-{dtype}", "values", partial(_values, backend, transposed, dtype, max(count, 1))) for dtype in backend.dtypes),
+        ("strided-input", "values", partial(_strided_input, backend, transposed)),
+        ("lengths", "values", partial(_lengths, backend, transposed)),
+        ("assign", "values", partial(assign, backend, transposed)),
+    ]
+    if backend.capture is not None:
+        rows.append(("capture", "values", partial(capture, backend, transposed)))
+    if backend.gradients is not None:
+        rows += [
+            (f"gradients-{dtype}", "gradients", partial(_gradients, backend, transposed, dtype, few)) for dtype in backend.dtypes
+        ]
+    return rows
 
 
 # -- names and signatures -------------------------------------------------------------------------------------------------
@@ -93,6 +111,12 @@ def _names(backend: Backend) -> None:
         require(backend.dtypes.count(dtype) == 1, f"dtypes must name {dtype!r} once, got {backend.dtypes!r}.")
     layout: Layout = current().get("layout", backend.layout)
     require(not layout.holds_data, f"layout must be a weight layout, got the data layout {backend.layout!r}.")
+    require(not layout.transposed, f"layout must be a layout of convolutions, got that of transposed ones, {backend.layout!r}.")
+    layout = current().get("layout", backend.transposed_layout)
+    require(
+        layout.transposed,
+        f"transposed_layout must be a layout of transposed convolutions, got {backend.transposed_layout!r}.",
+    )
     require(backend.is_installed(), f"its framework {backend.framework!r} is not installed; install it to check the backend.")
 
 
@@ -106,9 +130,9 @@ def _signatures(backend: Backend) -> None:
 # -- shapes and dtypes ----------------------------------------------------------------------------------------------------
 
 
-def _shapes(backend: Backend) -> None:
+def _shapes(backend: Backend, transposed: bool) -> None:
     batches = (2, 1) if "no-empty-batch" in backend.declares else (2, 1, 0)
-    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "shapes")):
+    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "shapes", transposed=transposed)):
         case = one._replace(batch=2)
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
@@ -142,14 +166,20 @@ def _is_frameworks_own(backend: Backend, error: Exception) -> bool:
     return backend.framework != "numpy" and raised_by not in ("convpolicy", "numpy", backend.build.__module__.partition(".")[0])
 
 
-def _refusals(backend: Backend) -> None:
+def _refusals(backend: Backend, transposed: bool) -> None:
     """Invalid input raises a `ConvPolicyError`, or an error of the framework itself."""
-    spec = ConvSpec(IN, OUT, 3, 1, 1, 1)
+    spec = ConvSpec(IN, OUT, 3, 1, 1, 1, transposed)
+    zeros = Choice("zeros")
     refused = {
-        "an input shorter than the kernel": (Case(spec, True, Choice("valid"), Choice("zeros"), 2, POLICY), IN),
+        "an input shorter than the kernel": (Case(spec, True, Choice("valid"), zeros, 2, POLICY), IN),
         "a pad wider than the mode reaches": (Case(spec, True, Choice("explicit", left=4, right=4), Choice("reflect"), 3, POLICY), IN),
         "other channels": (Case(spec, True, Choice("explicit", left=2, right=1), Choice("constant", value=1.5), 9, POLICY), IN + 1),
     }  # fmt: skip
+    if transposed:
+        refused = {
+            "an input of which nothing is left": (Case(spec, True, Choice("explicit", left=2, right=3), zeros, 3, POLICY), IN),
+            "other channels": (Case(spec, True, Choice("explicit", left=-2, right=1), zeros, 9, POLICY), IN + 1),
+        }
     dtype = backend.dtypes[0]
     for what, (case, channels) in refused.items():
         values, _data = arrays(0, case, dtype)
@@ -182,17 +212,17 @@ def _must_raise(what: str, call: Any, kind: type[Exception]) -> None:
 # -- values ---------------------------------------------------------------------------------------------------------------
 
 
-def _values(backend: Backend, dtype: str, count: int) -> None:
-    for number, one in enumerate(sample(count, dtype)):
+def _values(backend: Backend, transposed: bool, dtype: str, count: int) -> None:
+    for number, one in enumerate(sample(count, dtype, transposed=transposed)):
         case = one._replace(batch=1 + number % 2)
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
             judge(case, values, data, backend.run(build(backend, case, values, dtype), data), dtype)
 
 
-def _strided_input(backend: Backend) -> None:
+def _strided_input(backend: Backend, transposed: bool) -> None:
     """An array that is not contiguous in memory is read correctly."""
-    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "strided")):
+    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "strided", transposed=transposed)):
         case = one._replace(batch=2)
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
@@ -200,11 +230,11 @@ def _strided_input(backend: Backend) -> None:
             judge(case, values, strided, backend.run(build(backend, case, values, dtype), strided), dtype)
 
 
-def _lengths(backend: Backend) -> None:
+def _lengths(backend: Backend, transposed: bool) -> None:
     """One layer accepts inputs of several lengths and pads each one correctly."""
     dtype = backend.dtypes[0]
-    rules = [rule for rule in RULES if rule.name in ("same_upper", "same_lower", "causal")]
-    for number, case in enumerate(sample(FEW, "lengths", rules)):
+    rules = [rule for rule in (CROPS if transposed else RULES) if rule.name in ("same_upper", "same_lower", "causal")]
+    for number, case in enumerate(sample(FEW, "lengths", rules, transposed=transposed)):
         with trying(case, backend, dtype):
             values, _data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
@@ -217,10 +247,10 @@ def _lengths(backend: Backend) -> None:
 # -- gradients ------------------------------------------------------------------------------------------------------------
 
 
-def _gradients(backend: Backend, dtype: str, count: int) -> None:
+def _gradients(backend: Backend, transposed: bool, dtype: str, count: int) -> None:
     """The gradients with respect to input, weight and bias equal the float64 reference, for every padding."""
     assert backend.gradients is not None
-    for number, any_case in enumerate(sample(count, f"gradients {dtype}")):
+    for number, any_case in enumerate(sample(count, f"gradients {dtype}", transposed=transposed)):
         case = any_case._replace(bias=any_case.bias or number == 0, batch=2)  # at least one layer has a bias
         with trying(case, backend, dtype):
             plan = case.plan()
@@ -231,9 +261,11 @@ def _gradients(backend: Backend, dtype: str, count: int) -> None:
             gradients: Any = backend.gradients(build(backend, case, values, dtype), data, upstream)
             weight = values["weight"]
             assert weight is not None
-            ideal = adjoint(case.spec, plan, weight, data, upstream)
-            magnitude = adjoint(case.spec, plan, weight, data, upstream, absolute=True)
-            terms = counts(case.spec, plan)
+            ideal, magnitude = (
+                (transposed_adjoint if transposed else adjoint)(case.spec, plan, weight, data, upstream, absolute=absolute)
+                for absolute in (False, True)
+            )
+            terms = (transposed_counts if transposed else counts)(case.spec, plan)
             for role in ("input", "weight", "bias"):
                 if role == "bias" and not case.bias:
                     require(

@@ -16,8 +16,8 @@ def check(part: Any, *, max_examples: int | None = None, report: str | os.PathLi
     """Run every check that applies to a part.
 
     Args:
-        part: a padding rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect or file
-            format. If the part needs a framework, it is imported in this process.
+        part: a padding rule, crop rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect
+            or file format. If the part needs a framework, it is imported in this process.
         max_examples: number of sizes, shapes or layers per check; None for the default of the kind of part.
         report: path of a JSON file to add the results to; None for the path in ``CONVPOLICY_CONFORMANCE_REPORT``, if it is set.
 
@@ -45,6 +45,7 @@ def _check_of(kind: str) -> Callable[..., Report]:
 
 
 check_padding_rule = _check_of("padding rule")
+check_crop_rule = _check_of("crop rule")
 check_padding_mode = _check_of("padding mode")
 check_initializer = _check_of("initializer")
 check_layout = _check_of("layout")

@@ -103,6 +103,9 @@ def _values(param: Param) -> Any:
     if param.kind == "integer":
         first = math.ceil(param.minimum or 0)
         return some.integers(first, first + 4)
+    if param.kind == "offset":
+        first = -2 if param.minimum is None else math.ceil(param.minimum)
+        return some.integers(first, first + 5)
     if param.kind == "flag":
         return some.booleans()
     if param.kind in ("number", "values"):

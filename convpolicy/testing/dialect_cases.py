@@ -1,28 +1,24 @@
-"""Test layers for dialects, and the comparison of the code they write with what they read back; no framework is needed."""
+"""Test layers for dialects, and how they are written and read; `dialect_judge` compares them. No framework is needed."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-import math
 from typing import Any, NamedTuple
 
-import attrs
 from hypothesis import strategies as some
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.policy import Policy
 from convpolicy.parts.choice import Choice
-from convpolicy.parts.distribution import Distribution
-from convpolicy.testing.common import refuses, require
+from convpolicy.testing.common import refuses
 from convpolicy.testing.ladder import ConformanceError
 from convpolicy.translation.calls import Context
 from convpolicy.translation.dialect import Dialect
-from convpolicy.translation.distributions import distribution_of, in_numbers
 from convpolicy.translation.pages import known_paths
-from convpolicy.translation.reading import SIZES, Request
+from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, SIZES, Request
 from convpolicy.translation.source_file import Pair, SourceFile
-from convpolicy.translation.values import Expression, code_of
+from convpolicy.translation.values import Expression
 from convpolicy.translation.writing import Snippet, write
 
 CHANNELS = 4
@@ -32,6 +28,11 @@ PADDINGS = (
     0, 1, 2, (1, 2), (2, 0), "valid", "same_upper", "same_lower", "torch_same", "same_static", "half", "full", "causal", "semicausal",
     Choice("crop", left=1, right=1), Choice("crop", left=0, right=2),
 )  # fmt: skip
+CROPS = (
+    0, 1, (1, 2), (2, 1), (2, 0), (0, -1), (-1, 0), "at_least_stride", "same_upper", "same_lower", "symmetric", "causal",
+    Choice("explicit", left=1, right=1, output_padding=1), Choice("explicit", output_padding=1),
+)  # fmt: skip
+CROP_MODES = ("zeros", "circular")
 MODES = (
     "zeros", "reflect", "replicate", "circular", "symmetric", Choice("constant", value=1.5), "odd",
     Choice("circular", overflow="periodic"), Choice("per_side", left="reflect", right="zeros"),
@@ -65,6 +66,7 @@ class LayerCase(NamedTuple):
     activation: str | None
     length: int | None
     channels: Any
+    layer: str = CONV
 
     def __str__(self) -> str:
         arguments = [f"{name}={value}" for name, value in self._asdict().items() if value is not None]
@@ -77,7 +79,7 @@ class LayerCase(NamedTuple):
 
     def _request(self, dialect: Dialect) -> Request:
         parts = {"padding": self.padding, "padding_mode": self.mode, "weight_init": self.weight_init, "bias_init": self.bias_init}
-        policy = named_policy(dialect.policy).evolve(**parts, bias=bool(self.bias))
+        policy = policy_of(dialect, self.layer).evolve(**parts, bias=bool(self.bias))
         policy.modes()  # raises for modes that cannot be combined
         values = (self.channels, 2 * CHANNELS, self.kernel, self.stride, self.dilation, self.groups)
         return Request(
@@ -87,34 +89,58 @@ class LayerCase(NamedTuple):
 
 
 PLAIN = LayerCase(3, 1, 1, 1, True, 0, "zeros", "uniform", "uniform", None, None, None, CHANNELS)
-SINGLES = (  # the plain layer with one change each
-    *(PLAIN._replace(padding=padding) for padding in PADDINGS),
-    *(PLAIN._replace(mode=mode, padding=padding) for mode in MODES for padding in (1, (1, 2))),
-    *(PLAIN._replace(weight_init=initial) for initial in INITIALIZERS),
-    *(PLAIN._replace(bias_init=initial) for initial in INITIALIZERS),
-    *(PLAIN._replace(dtype=dtype) for dtype in DTYPES),
-    *(PLAIN._replace(activation=activation) for activation in ACTIVATIONS),
-    PLAIN._replace(stride=2),
-    PLAIN._replace(dilation=2),
-    PLAIN._replace(groups=2),
-    PLAIN._replace(bias=False),
-)
-CASES = some.builds(
-    LayerCase,
-    some.integers(1, 5),
-    some.integers(1, 3),
-    some.integers(1, 3),
-    some.sampled_from((1, 2)),
-    some.booleans(),
-    some.sampled_from(PADDINGS),
-    some.sampled_from(MODES),
-    some.sampled_from(INITIALIZERS),
-    some.sampled_from(INITIALIZERS),
-    some.sampled_from(DTYPES),
-    some.sampled_from(ACTIVATIONS),
-    some.sampled_from((None, FEW)),
-    some.sampled_from((CHANNELS, Expression("channels"))),
-)
+PLAINS = {CONV: PLAIN, CONV_TRANSPOSE: PLAIN._replace(stride=2, layer=CONV_TRANSPOSE)}  # kind of layer -> plain layer
+RULES = {CONV: PADDINGS, CONV_TRANSPOSE: CROPS}
+MODES_OF = {CONV: MODES, CONV_TRANSPOSE: CROP_MODES}
+
+
+def policy_of(dialect: Dialect, layer: str) -> LayerPolicy:
+    """Return the policy of a kind of layer of a dialect."""
+    policy = named_policy(dialect.policy)
+    return policy.half() if layer == CONV_TRANSPOSE else policy
+
+
+def _singles(plain: LayerCase) -> tuple[LayerCase, ...]:
+    """Return the plain layer with one change each."""
+    rules, modes = RULES[plain.layer], MODES_OF[plain.layer]
+    return (
+        *(plain._replace(padding=padding) for padding in rules),
+        *(plain._replace(mode=mode, padding=padding) for mode in modes for padding in (1, (1, 2), "same_upper")),
+        *(plain._replace(weight_init=initial) for initial in INITIALIZERS),
+        *(plain._replace(bias_init=initial) for initial in INITIALIZERS),
+        *(plain._replace(dtype=dtype) for dtype in DTYPES),
+        *(plain._replace(activation=activation) for activation in ACTIVATIONS),
+        plain._replace(stride=plain.stride + 1),
+        plain._replace(kernel=1, stride=3),
+        plain._replace(dilation=2),
+        plain._replace(groups=2),
+        plain._replace(bias=False),
+    )
+
+
+def _cases(layer: str) -> some.SearchStrategy[LayerCase]:
+    """Return random layers of a kind."""
+    return some.builds(
+        LayerCase,
+        some.integers(1, 5),
+        some.integers(1, 3),
+        some.integers(1, 3),
+        some.sampled_from((1, 2)),
+        some.booleans(),
+        some.sampled_from(RULES[layer]),
+        some.sampled_from(MODES_OF[layer]),
+        some.sampled_from(INITIALIZERS),
+        some.sampled_from(INITIALIZERS),
+        some.sampled_from(DTYPES),
+        some.sampled_from(ACTIVATIONS),
+        some.sampled_from((None, FEW)),
+        some.sampled_from((CHANNELS, Expression("channels"))),
+        some.just(layer),
+    )
+
+
+SINGLES = {layer: _singles(plain) for layer, plain in PLAINS.items()}
+CASES = {layer: _cases(layer) for layer in PLAINS}
 
 
 def written(dialect: Dialect, case: LayerCase) -> tuple[Request, Snippet] | None:
@@ -126,7 +152,7 @@ def written(dialect: Dialect, case: LayerCase) -> tuple[Request, Snippet] | None
 
 def plainly(dialect: Dialect, case: LayerCase) -> LayerCase:
     """Return the layer with the initializers of the dialect's policy, which need no code."""
-    policy = named_policy(dialect.policy)
+    policy = policy_of(dialect, case.layer)
     return case._replace(weight_init=policy.weight_init, bias_init=policy.bias_init)
 
 
@@ -159,86 +185,6 @@ def unbound(tree: ast.Module) -> set[str]:
 def imports(tree: ast.Module) -> list[ast.alias]:
     """Return everything that code imports."""
     return [alias for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names]
-
-
-# -- the meaning of what was written --------------------------------------------------------------------------------------
-
-
-def judge(dialect: Dialect, request: Request, snippet: Snippet, result: Request, about: str) -> None:
-    """Require that the layer read back is the one that was written, apart from differences stated in a comment."""
-    target = dialect.target_class(request.layer)
-    for name in SIZES:
-        _same(name, request.values[name], result.values[name], about)
-    _same("bias", request.bias, result.bias, about)
-    notes = (*snippet.notes, *result.notes)
-    if not any("dtype" in note for note in notes):
-        _same("dtype", request.dtype or "float32", result.dtype or "float32", about)
-    if result.activation is not None or "activation" in target.names:
-        _same("activation", request.activation, result.activation, about)
-    before = bool(target.padding(request).before)
-    if not any(note.startswith("pads:") for note in result.notes):
-        _same_pads(request, result, about, before=before)
-    for role in ("weight", "bias") if request.bias is not False else ("weight",):
-        tensor = getattr(named_policy(dialect.policy).part("layout")[0], role)
-        if not any(
-            "initial" in note or f".{tensor}" in note for note in result.notes
-        ):  # otherwise a comment states the difference
-            default = any(note.startswith(f"initial {role}:") for note in snippet.notes)
-            _same_values(role, attrs.evolve(request, policy=named_policy(dialect.policy)) if default else request, result, about)
-
-
-def _same(name: str, expected: Any, actual: Any, about: str) -> None:
-    one, two = (value if isinstance(value, (str, type(None))) else code_of(value) for value in (expected, actual))
-    require(one == two, f"it writes {name} {one}, but reads it back as {two}, {about}.")
-
-
-def _same_pads(request: Request, result: Request, about: str, *, before: bool) -> None:
-    """Compare the padding at several lengths; if a layer before the convolution pads, the convolution must not."""
-    for length in (request.length,) if request.length is not None else LENGTHS:
-        expected = (0, 0, None) if before else _added(request, length)
-        actual = _added(result, length)
-        if expected is None:
-            continue
-        where = " in a layer before the convolution" if before else ""
-        require(
-            actual == expected,
-            f"it writes the padding{where}, but the convolution itself pads (left, right, mode) {actual} instead of {expected} at length {length}, "
-            f"{about}.",
-        )
-
-
-def _added(request: Request, length: int) -> tuple[Any, ...] | None:
-    policy: Policy = request.policy
-    plan = refuses(lambda: policy.plan(request.spec.kernel_size, request.spec.stride, request.spec.dilation, length=length))
-    if plan is None:
-        return None
-    mode = policy.padding_mode
-    description = (mode.name, tuple((name, value) for name, value in mode.params if name != "overflow"))
-    return plan.left, plan.right, description if plan.left > 0 or plan.right > 0 else None
-
-
-def _same_values(role: str, request: Request, result: Request, about: str) -> None:
-    one, two = (distribution_of(each.policy, role) for each in (request, result))
-    if one is not None and two is not None and one.kind != two.kind:
-        one, two = in_numbers(one, request), in_numbers(two, result)
-    require(
-        one is not None and two is not None and _alike(one, two),
-        f"it writes the initial {role} {_shown(one)}, but reads it back as {_shown(two)}, {about}; write a comment if it differs.",
-    )
-
-
-def _shown(distribution: Distribution | None) -> str:
-    return "of unknown distribution" if distribution is None else f"{distribution.kind} {dict(distribution.parameters)}"
-
-
-def _alike(one: Distribution, two: Distribution) -> bool:
-    if one.kind != two.kind or set(one.parameters) != set(two.parameters):
-        return False
-    pairs = [(one.parameters[name], two.parameters[name]) for name in one.parameters]
-    return all(
-        math.isclose(a, b, abs_tol=1e-12) if isinstance(a, float) and isinstance(b, float) else code_of(a) == code_of(b)
-        for a, b in pairs
-    )
 
 
 def parsed(code: str, about: str) -> ast.Module:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from convpolicy.core.named import policy as named_policy
 from convpolicy.registry import current
 from convpolicy.testing.common import check_names, check_signature, require
-from convpolicy.testing.dialect_cases import imports, parsed
+from convpolicy.testing.dialect_cases import PLAINS, imports, parsed, policy_of
 from convpolicy.testing.ladder import ConformanceError
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass, Writer
 from convpolicy.translation.reading import REQUIRED, SIZES
 
-COMMON = {*SIZES, "bias", "padding", "padding_mode", "weight_init", "bias_init", "dtype", "device", "activation", "data_format"}
+COMMON = {
+    *SIZES, "bias", "padding", "output_padding", "padding_mode", "weight_init", "bias_init", "dtype", "device", "activation", "data_format",
+}  # fmt: skip
 NEEDED = ("out_channels", "kernel_size")  # parameters of every class
 
 
@@ -43,13 +45,18 @@ def classes(dialect: Dialect, reader: Reader) -> None:
         require(paths.count(path) == 1, f"a class must be listed once, got {path!r} twice.")
     for source in reader.classes:
         _class(source)
-        named_policy(dialect.policy).evolve(**source.policy)  # raises for what a policy does not have
+        policy_of(dialect, source.layer).evolve(**source.policy)  # raises for what a policy does not have
     for name in reader.initializers:
         is_plain = name == name.lower().replace("_", "")
         require(is_plain, f"initializers must have names in lower case without underscores, got {name!r}, which never matches.")
 
 
+def _kind(layer: str) -> None:
+    require(layer in PLAINS, f"layer must be one of {', '.join(PLAINS)}, got {layer!r}; pick one.")
+
+
 def _class(source: SourceClass) -> None:
+    _kind(source.layer)
     names = list(source.parameters)
     title = source.title
     require(
@@ -71,6 +78,7 @@ def _class(source: SourceClass) -> None:
 def tables(writer: Writer) -> None:
     """The classes of the writer have valid tables of names and templates, and each name in the code has an import."""
     for target in writer.classes:
+        _kind(target.layer)
         strange = [name for name in target.names if name not in COMMON]
         require(not strange, f"names of {target.code} must have common names as keys, got {strange[:1]}.")
         try:

@@ -7,7 +7,6 @@ import itertools
 from functools import partial
 from typing import Any
 
-from convpolicy.core.named import policy as named_policy
 from convpolicy.errors import ConvPolicyError, PluginError
 from convpolicy.testing.common import refuses, require, smallest
 from convpolicy.testing.dialect_cases import (
@@ -15,16 +14,17 @@ from convpolicy.testing.dialect_cases import (
     CHANNELS,
     LENGTHS,
     NAME,
-    PLAIN,
+    PLAINS,
     SINGLES,
     LayerCase,
-    judge,
     parsed,
     plainly,
+    policy_of,
     read,
     unbound,
     written,
 )
+from convpolicy.testing.dialect_judge import judge
 from convpolicy.testing.dialect_names import classes, names, signatures, tables
 from convpolicy.testing.ladder import Check, ConformanceError
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
@@ -84,9 +84,15 @@ def checks(dialect: Dialect, max_examples: int = MAX_EXAMPLES) -> list[Check]:
 
 
 def _each(dialect: Dialect, max_examples: int, check: Any) -> None:
-    for case in SINGLES:
-        check(dialect, case)
-    smallest(partial(check, dialect), max_examples, case=CASES)
+    for layer in _written(dialect):
+        for case in SINGLES[layer]:
+            check(dialect, case)
+        smallest(partial(check, dialect), max_examples, case=CASES[layer])
+
+
+def _written(dialect: Dialect) -> list[str]:
+    """Return the kinds of layer that a dialect writes."""
+    return [] if dialect.writer is None else [target.layer for target in dialect.writer.classes]
 
 
 # -- reading --------------------------------------------------------------------------------------------------------------
@@ -135,27 +141,33 @@ def _garbage(dialect: Dialect, reader: Reader) -> None:
 
 
 def _defaults(dialect: Dialect, reader: Reader) -> None:
-    """A call of the first class with only the required arguments is the dialect's policy."""
-    policy = named_policy(dialect.policy)
-    source = reader.classes[0]
-    (request,) = read(dialect, _call(source, source.title))
-    require(
-        request.bias == policy.bias,
-        f"{source.title} must have bias={policy.bias} by default, as policy {policy.name!r}, got {request.bias}.",
-    )
-    for length in LENGTHS:
-        one, two = (each.plan(3, length=length) for each in (policy, request.policy))
+    """A call of the first class of each kind of layer with only the required arguments is the dialect's policy."""
+    first = {source.layer: source for source in reversed(reader.classes)}
+    for layer, source in first.items():
+        policy = policy_of(dialect, layer)
+        (request,) = read(dialect, _call(source, source.title))
         require(
-            (one.left, one.right) == (two.left, two.right),
-            f"{source.title} must pad {one.left, one.right} by default, as policy {policy.name!r}, got {two.left, two.right}, length {length}.",
+            request.bias == policy.bias,
+            f"{source.title} must have bias={policy.bias} by default, as policy {policy.name!r}, got {request.bias}.",
         )
+        for length in LENGTHS:
+            one, two = (each.plan(3, length=length) for each in (policy, request.policy))
+            require(
+                (one.left, one.right) == (two.left, two.right),
+                f"{source.title} must {'cut' if source.transposed else 'pad'} {one.left, one.right} by default, as policy "
+                f"{policy.name!r}, got {two.left, two.right}, length {length}.",
+            )
 
 
 # -- writing --------------------------------------------------------------------------------------------------------------
 
 
 def _writes(dialect: Dialect) -> None:
-    require(written(dialect, PLAIN) is not None, f"it refuses to write {PLAIN}; refuse only what the framework does not have.")
+    for layer in _written(dialect):
+        plain = PLAINS[layer]
+        require(
+            written(dialect, plain) is not None, f"it refuses to write {plain}; refuse only what the framework does not have."
+        )
 
 
 def _code(dialect: Dialect, case: LayerCase) -> None:
@@ -184,8 +196,8 @@ def _code(dialect: Dialect, case: LayerCase) -> None:
 def _distinct(dialect: Dialect) -> None:
     """Layers with different padding have different code."""
     seen: dict[str, tuple[Any, ...]] = {}
-    for mode, pads in itertools.product(ONE_OF_EACH, PADS):
-        pair = written(dialect, PLAIN._replace(padding=pads, mode=mode, stride=STRIDED))
+    for layer, mode, pads in itertools.product(_written(dialect), ONE_OF_EACH, PADS):
+        pair = written(dialect, PLAINS[layer]._replace(padding=pads, mode=mode, stride=STRIDED))
         if pair is None:
             continue
         meaning = (pads, "zeros" if pads == (0, 0) else mode)
@@ -202,10 +214,11 @@ def _distinct(dialect: Dialect) -> None:
 
 def _read_back(dialect: Dialect) -> None:
     """The class that the writer writes is one that the reader reads."""
-    case = plainly(dialect, PLAIN)
-    pair = written(dialect, case)
-    if pair is not None:
-        _read_one(dialect, case, pair[1].code)
+    for layer in _written(dialect):
+        case = plainly(dialect, PLAINS[layer])
+        pair = written(dialect, case)
+        if pair is not None:
+            _read_one(dialect, case, pair[1].code)
 
 
 def _read_one(dialect: Dialect, case: LayerCase, code: str) -> Any:

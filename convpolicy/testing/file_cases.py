@@ -168,7 +168,7 @@ def judge(tensors: Iterable[Tensor], result: Mapping[str, Tensor], *, bits: bool
     for name, row in rows.items():
         actual = result[name]
         require((actual.shape, actual.dtype) == (row.shape, row.dtype), f"it must read back {row}, got {actual}.")
-        require(not bits or actual.data == row.data, f"it must read the bits that were written, actual others for {row}.")
+        require(not bits or actual.data == row.data, f"it must read the bits that were written, got others for {row}.")
 
 
 def opened(path: Path) -> bool:

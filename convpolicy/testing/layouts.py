@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as some
+from numpy.typing import NDArray
 
 from convpolicy.parts.layout import Layout
 from convpolicy.testing.common import check_names, require, smallest
@@ -43,30 +44,41 @@ def _each(layout: Layout, max_examples: int, check: Any) -> None:
 
 
 def _weight(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:
-    """Every element is at the index that the axes define. In a depthwise layout, O = I · M."""
+    """Every element is at the index that axes and flip define. In a depthwise layout, O = I · M."""
     depthwise, kernel = "M" in layout.axes, third
     weight = np.arange(first * second * kernel).reshape((first * second, 1, kernel) if depthwise else (first, second, kernel))
-    stored = layout.stored(weight, groups=first if depthwise else 1)
-    back = layout.restored(stored)
-    lengths = {"I": first, "M": second, "W": kernel} if depthwise else {"O": first, "I": second, "W": kernel}
+    groups = first if depthwise else 1
+    directions = {"stored": (layout.stored(weight, groups=groups), layout.restored)}
+    if not layout.transposed:
+        directions["from_oiw"] = (layout.from_oiw(weight, groups=groups), layout.to_oiw)
+    lengths = dict(zip("IMW" if depthwise else layout.canonical, (first, second, kernel)))
     expected = tuple(lengths.get(axis, 1) for axis in layout.axes)
     about = f"for a weight of shape {weight.shape}"
-    require(
-        stored.shape == expected, f"from_oiw must return axes {layout.axes} of shape {expected}, got {stored.shape}, {about}."
-    )
-    require(back.shape == weight.shape, f"to_oiw must return the shape back, got {back.shape}, {about}.")
-    if not values:
-        return
+    for name, (stored, inverse) in directions.items():
+        require(
+            stored.shape == expected, f"{name} must return axes {layout.axes} of shape {expected}, got {stored.shape}, {about}."
+        )
+        back = inverse(stored)
+        require(back.shape == weight.shape, f"{inverse.__name__} must return the shape back, got {back.shape}, {about}.")
+        if values:
+            _elements(layout, weight, stored, second, name)
+            require(
+                bool((back == weight).all()), f"{inverse.__name__} must be the inverse of {name}, got {back.tolist()}, {about}."
+            )
+
+
+def _elements(layout: Layout, weight: NDArray[Any], stored: NDArray[Any], multiplier: int, name: str) -> None:
     for index in np.ndindex(weight.shape):
-        indices = {"O": index[0], "I": index[1], "W": index[2]}
-        if depthwise:
-            indices |= dict(zip("IM", divmod(index[0], second)))
+        indices = dict(zip("OIW" if "M" in layout.axes else layout.canonical, index))
+        if "M" in layout.axes:
+            indices |= dict(zip("IM", divmod(index[0], multiplier)))
+        if layout.flip:
+            indices["W"] = weight.shape[2] - 1 - index[2]
         place = tuple(indices.get(axis, 0) for axis in layout.axes)
         require(
             stored[place] == weight[index],
-            f"from_oiw must put element {index} at {place} of axes {layout.axes}, {about}.",
+            f"{name} must put element {index} at {place} of axes {layout.axes}, for a weight of shape {weight.shape}.",
         )
-    require(bool((back == weight).all()), f"to_oiw must be the inverse of from_oiw, got {back.tolist()}, {about}.")
 
 
 def _data(layout: Layout, first: int, second: int, third: int, *, values: bool) -> None:

@@ -11,6 +11,7 @@ import attrs
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError, MissingExtraError, nearest
 from convpolicy.testing.backends import checks as backends_checks
+from convpolicy.testing.crop_rules import checks as crop_rules_checks
 from convpolicy.testing.dialects import checks as dialects_checks
 from convpolicy.testing.file_formats import checks as file_formats_checks
 from convpolicy.testing.initializers import checks as initializers_checks
@@ -24,6 +25,7 @@ from convpolicy.testing.random_streams import checks as random_streams_checks
 
 CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
     "padding rule": padding_rules_checks,
+    "crop rule": crop_rules_checks,
     "padding mode": padding_modes_checks,
     "initializer": initializers_checks,
     "layout": layouts_checks,

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from convpolicy import reference
-from convpolicy.arithmetic import output_length
+from convpolicy.arithmetic import full_length, output_length
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import load_policy
 from convpolicy.core.plain_data import PART_FIELDS
 from convpolicy.core.policy import Policy
+from convpolicy.core.spec import ConvSpec
+from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.errors import ConvPolicyError
 from convpolicy.parts.choice import Choice
 from convpolicy.testing.backend_cases import TWO_COMPUTATIONS
 from convpolicy.testing.common import SIZES, Sizes, check_names, refuses, require, smallest
-from convpolicy.testing.ladder import Check, ConformanceError
+from convpolicy.testing.ladder import RUNGS, Check, ConformanceError
 from convpolicy.testing.probe import PROPERTIES, declared, layer_of, plan_of
 
 MAX_EXAMPLES = 50
@@ -27,12 +30,21 @@ SHAPES = ((4, 8, 3, 1), (4, 8, 3, 2), (4, 4, 1, 4))  # in, out, kernel, groups
 
 
 def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
-    """Return the checks of a policy, lowest rung first, with one for each property that its rule and mode declare."""
+    """Return the checks of a policy, lowest rung first, with one for each property that its rule and mode declare.
+
+    If the policy describes transposed convolutions, `Policy.transposed` has the same checks, named ``transposed-…``.
+    """
+    rows = [*_rows(policy, max_examples), ("file", "shapes and dtypes", partial(_file, policy))]
+    if policy.transposed is not None:
+        rows += [(f"transposed-{name}", rung, run) for name, rung, run in _rows(policy.transposed, max_examples)]
+    return [Check(policy, *check) for check in sorted(rows, key=lambda row: RUNGS.index(row[1]))]
+
+
+def _rows(policy: LayerPolicy, max_examples: int) -> list[tuple[str, str, Any]]:
     rows: list[tuple[str, str, Any]] = [
         ("names", "names", partial(_names, policy)),
         ("parts", "names", partial(_parts, policy)),
         ("words", "names", partial(_argument_names, policy)),
-        ("file", "shapes and dtypes", partial(_file, policy)),
         ("accepts", "shapes and dtypes", partial(_accepts, policy)),
         ("initial-weights", "shapes and dtypes", partial(_initial, policy)),
         ("values", "values", partial(_each, policy, _values, max_examples)),
@@ -41,16 +53,14 @@ def checks(policy: Policy, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         properties = declared(policy)
     except ConvPolicyError:  # a part is missing; check "parts" says which
         properties = []
-    rows += [(name, "values", partial(_each, policy, PROPERTIES[name], max_examples)) for name in properties]
-    return [Check(policy, *check) for check in rows]
+    return rows + [(name, "values", partial(_each, policy, PROPERTIES[name], max_examples)) for name in properties]
 
 
-def _each(policy: Policy, check: Any, max_examples: int) -> None:
+def _each(policy: LayerPolicy, check: Any, max_examples: int) -> None:
     def line(sizes: Sizes) -> str:
         kernel, stride, dilation, length = sizes
-        return (
-            f"import convpolicy; print(convpolicy.policy({policy.name!r}).plan({kernel}, {stride}, {dilation}, length={length}))"
-        )
+        sizes_text = f"{kernel}, {stride}, {dilation}, length={length}" + (", transposed=True" if policy.is_transposed else "")
+        return f"import convpolicy; print(convpolicy.policy({policy.name!r}).plan({sizes_text}))"
 
     smallest(partial(check, policy), max_examples, line=line, sizes=SIZES)
 
@@ -58,7 +68,7 @@ def _each(policy: Policy, check: Any, max_examples: int) -> None:
 # -- names ----------------------------------------------------------------------------------------------------------------
 
 
-def _names(policy: Policy) -> None:
+def _names(policy: LayerPolicy) -> None:
     check_names(policy)
     if policy.framework:
         require(bool(policy.source.strip()), f"a policy that claims to be {policy.framework} must name its source; pass source=.")
@@ -80,12 +90,12 @@ def _names(policy: Policy) -> None:
             )
 
 
-def _parts(policy: Policy) -> None:
+def _parts(policy: LayerPolicy) -> None:
     for field in PART_FIELDS:
         policy.checked([field])  # raises for a part that is not registered or a parameter that it does not have
 
 
-def _argument_names(policy: Policy) -> None:
+def _argument_names(policy: LayerPolicy) -> None:
     modes = dict(policy.mode_names)
     names = dict(policy.padding_names)
     for name in modes:
@@ -113,7 +123,7 @@ def _file(policy: Policy) -> None:
     require(unpickled == policy and hash(unpickled) == hash(policy), "a pickle must return the same policy, with the same hash.")
 
 
-def _accepts(policy: Policy) -> None:
+def _accepts(policy: LayerPolicy) -> None:
     tried = [Sizes(kernel, stride, 1, length) for kernel in (1, 2, 3) for stride in (1, 2) for length in (5, 8)]
     require(
         any(plan_of(policy, sizes) is not None for sizes in tried),
@@ -121,7 +131,7 @@ def _accepts(policy: Policy) -> None:
     )
 
 
-def _initial(policy: Policy) -> None:
+def _initial(policy: LayerPolicy) -> None:
     """The initial weights are finite, have the right shapes, and depend on the seed only."""
     accepted = 0
     for shape in SHAPES:
@@ -130,7 +140,8 @@ def _initial(policy: Policy) -> None:
             continue
         accepted += 1
         in_channels, out_channels, kernel, groups = shape
-        shapes = {"weight": (out_channels, in_channels // groups, kernel), "bias": (out_channels,) if policy.bias else None}
+        spec = ConvSpec(in_channels, out_channels, kernel, 1, 1, groups, policy.is_transposed)
+        shapes = {"weight": spec.weight_shape, "bias": (out_channels,) if policy.bias else None}
         about = f"for in_channels {in_channels}, out_channels {out_channels}, kernel_size {kernel}, groups {groups}"
         for role, expected in shapes.items():
             one, two = (values[role] for values in drawn)
@@ -145,18 +156,27 @@ def _initial(policy: Policy) -> None:
 # -- values ---------------------------------------------------------------------------------------------------------------
 
 
-def _values(policy: Policy, sizes: Sizes) -> None:
-    """A layer equals the float64 reference of the signal that the plan pads, and has the output length of the plan."""
+def _values(policy: LayerPolicy, sizes: Sizes) -> None:
+    """A layer equals the float64 reference of what the plan pads or cuts, and has the output length of the plan."""
     plan = plan_of(policy, sizes)
     if plan is None:
         return
     signal = np.random.default_rng(sizes.length).integers(-9, 9, sizes.length).astype(float)
-    padded = plan.padded(signal[None])[0]
     bias = np.ones(1) if policy.bias else None
-    ideal = reference.conv1d([[padded]], np.ones((1, 1, sizes.kernel)), bias, stride=sizes.stride, dilation=sizes.dilation)
+    ideal = _ideal(plan, signal, np.ones((1, 1, sizes.kernel)), bias)
     output = layer_of(policy, sizes)([signal])
     bound = TWO_COMPUTATIONS * reference.tolerance("float64", ideal.terms, ideal.magnitude)
-    length = output_length(sizes.length, sizes.kernel, sizes.stride, sizes.dilation, plan.left, plan.right)
+    if policy.is_transposed:
+        length = max(full_length(sizes.length, sizes.kernel, sizes.stride, sizes.dilation) - plan.left - plan.right, 0)
+    else:
+        length = output_length(sizes.length, sizes.kernel, sizes.stride, sizes.dilation, plan.left, plan.right)
     require(plan.length_out == length, f"its plan must have length_out {length}, got {plan.length_out}, for {sizes}.")
     same = output.shape == ideal.output[0].shape and bool((np.abs(output - ideal.output[0]) <= bound[0]).all())
     require(same, f"a layer returns {output[0].tolist()}, and {ideal.output[0, 0].tolist()} is expected, for {sizes}.")
+
+
+def _ideal(plan: Any, signal: Any, weight: Any, bias: Any) -> reference.Reference:
+    sizes = {"stride": plan.stride, "dilation": plan.dilation}
+    if isinstance(plan, TransposedPlan):
+        return reference.conv_transpose1d([[signal]], weight, bias, left=plan.left, right=plan.right, mode=plan.mode, **sizes)
+    return reference.conv1d([[plan.padded(signal[None])[0]]], weight, bias, **sizes)

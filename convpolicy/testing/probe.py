@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.core.plan import Plan
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import Backend, LayerRequest
 from convpolicy.registry import current
@@ -22,22 +21,22 @@ from convpolicy.testing.common import Sizes, refuses, require
 OTHER_LENGTHS = 5  # number of further input lengths at which a static rule is compared
 
 
-def plan_of(policy: Policy, sizes: Sizes) -> Plan | None:
+def plan_of(policy: LayerPolicy, sizes: Sizes) -> Any:
     """Return the plan, or None if the policy refuses these sizes or there is no output."""
-    plan: Plan | None = refuses(lambda: policy.plan(sizes.kernel, sizes.stride, sizes.dilation, length=sizes.length))
+    plan = refuses(lambda: policy.plan(sizes.kernel, sizes.stride, sizes.dilation, length=sizes.length))
     return plan if plan is not None and plan.length_out else None
 
 
-def layer_of(policy: Policy, sizes: Sizes) -> Callable[[Any], Any]:
+def layer_of(policy: LayerPolicy, sizes: Sizes) -> Callable[[Any], Any]:
     """Return a layer with one channel and weights and bias of 1, as a function from (batch, length) to (batch, length_out)."""
-    spec = ConvSpec(1, 1, sizes.kernel, sizes.stride, sizes.dilation, 1)
+    spec = ConvSpec(1, 1, sizes.kernel, sizes.stride, sizes.dilation, 1, policy.is_transposed)
     ones = policy.evolve(weight_init="ones", bias_init="ones", random_stream="numpy")
     backend: Backend = current().get("backend", "numpy")
     layer = backend.layer(LayerRequest(spec, ones, "float64"), ones.start_stream(0), None)
     return lambda data: layer(np.asarray(data, np.float64)[:, None])[:, 0]
 
 
-def reads(policy: Policy, sizes: Sizes) -> NDArray[np.float64]:
+def reads(policy: LayerPolicy, sizes: Sizes) -> NDArray[np.float64]:
     """Return how often each output reads each sample, as an array (length_out, length)."""
     base = np.arange(1.0, sizes.length + 1)
     output = layer_of(policy, sizes)(np.concatenate([base[None], base + np.eye(sizes.length)]))
@@ -45,15 +44,16 @@ def reads(policy: Policy, sizes: Sizes) -> NDArray[np.float64]:
     return counts
 
 
-def causal(policy: Policy, sizes: Sizes) -> None:
-    """Check that no output reads a sample after its hop, which ends at ``(output + 1) * stride - 1``.
+def causal(policy: LayerPolicy, sizes: Sizes) -> None:
+    """Check that no output reads a sample after its hop.
 
+    The hop ends at ``(output + 1) * stride - 1``, in a transposed convolution at ``output // stride``.
     `Chain.causality` computes the same from plans.
     """
     if plan_of(policy, sizes) is None:
         return
     for output, row in enumerate(reads(policy, sizes)):
-        end = (output + 1) * sizes.stride - 1
+        end = output // sizes.stride if policy.is_transposed else (output + 1) * sizes.stride - 1
         late = np.nonzero(row[end + 1 :])[0] + end + 1
         require(
             not late.size,
@@ -62,21 +62,31 @@ def causal(policy: Policy, sizes: Sizes) -> None:
         )
 
 
-def length_preserving(policy: Policy, sizes: Sizes) -> None:
+def length_preserving(policy: LayerPolicy, sizes: Sizes) -> None:
     """Check that there are ``ceil(length / stride)`` outputs."""
+    fixes = {True: "pad more", False: "pad less"}
+    _count(policy, sizes, "length-preserving", "ceil(length / stride)", -(-sizes.length // sizes.stride), fixes)
+
+
+def length_multiplying(policy: LayerPolicy, sizes: Sizes) -> None:
+    """Check that there are ``length * stride`` outputs."""
+    fixes = {True: "cut less", False: "cut more"}
+    _count(policy, sizes, "length-multiplying", "length * stride", sizes.length * sizes.stride, fixes)
+
+
+def _count(policy: LayerPolicy, sizes: Sizes, name: str, formula: str, expected: int, fixes: dict[bool, str]) -> None:
     plan = refuses(lambda: policy.plan(sizes.kernel, sizes.stride, sizes.dilation, length=sizes.length))
     if plan is None:
         return
-    expected = -(-sizes.length // sizes.stride)
     count = layer_of(policy, sizes)(np.ones((1, sizes.length))).shape[1] if plan.length_out else 0
     require(
         count == expected,
-        f"declared length-preserving, but has {count} outputs instead of ceil(length / stride) = {expected}, for {sizes}; remove "
-        f"'length-preserving' from declares, or pad {'more' if count < expected else 'less'}.",
+        f"declared {name}, but has {count} outputs instead of {formula} = {expected}, for {sizes}; remove "
+        f"{name!r} from declares, or {fixes[count < expected]}.",
     )
 
 
-def linear(policy: Policy, sizes: Sizes) -> None:
+def linear(policy: LayerPolicy, sizes: Sizes) -> None:
     """Check that the output of zeros is zero, and the output of a sum of inputs is the sum of their outputs."""
     if plan_of(policy, sizes) is None:
         return
@@ -95,8 +105,8 @@ def linear(policy: Policy, sizes: Sizes) -> None:
     )
 
 
-def static(policy: Policy, sizes: Sizes) -> None:
-    """Check that the padding is the same for several input lengths."""
+def static(policy: LayerPolicy, sizes: Sizes) -> None:
+    """Check that the padding, or what is cut, is the same for several input lengths."""
     if refuses(lambda: policy.static_pads(sizes.kernel, sizes.stride, sizes.dilation)) is None:
         return
     plan = plan_of(policy, sizes)
@@ -106,25 +116,26 @@ def static(policy: Policy, sizes: Sizes) -> None:
             pads, other_pads = (plan.left, plan.right), (other.left, other.right)
             require(
                 pads == other_pads,
-                f"declared static, but pads {pads} for {sizes} and {other_pads} for length {length}; set needs_length.",
+                f"declared static, but {'cuts' if policy.is_transposed else 'pads'} {pads} for {sizes} and {other_pads} for length {length}; set needs_length.",
             )
 
 
-PROPERTIES: dict[str, Callable[[Policy, Sizes], None]] = {
+PROPERTIES: dict[str, Callable[[LayerPolicy, Sizes], None]] = {
     "static": static,
     "causal": causal,
     "length-preserving": length_preserving,
+    "length-multiplying": length_multiplying,
     "linear": linear,
 }
 
 
-def declared(policy: Policy) -> list[str]:
+def declared(policy: LayerPolicy) -> list[str]:
     """Return the properties of a policy that follow from the declarations of its rule and mode, and from its bias."""
     rule, modes = policy.part("padding")[0], [mode for mode, _words in policy.modes()]
     properties = {
         "static": not rule.needs_length,
         "causal": "causal" in rule.declares and "causal" in modes[0].declares,
-        "length-preserving": "length-preserving" in rule.declares,
+        **{name: name in rule.declares for name in ("length-preserving", "length-multiplying")},
         "linear": all("linear" in mode.declares for mode in modes) and not policy.bias,
     }
     return [name for name in PROPERTIES if properties[name]]

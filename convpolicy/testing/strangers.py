@@ -1,4 +1,4 @@
-"""Padding modes like those of a third-party plugin, to check a backend with: it knows only their functions."""
+"""Padding modes and a crop rule like those of a third-party plugin, to check a backend with: it knows only their functions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ from convpolicy import reference
 from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import Backend
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.crop import CropRule
 from convpolicy.parts.mode import PaddingMode
 from convpolicy.parts.part import Param
 from convpolicy.parts.side import value_of
-from convpolicy.testing.backend_cases import IN, OUT, PER_CHANNEL, POLICY, Case, arrays, build, compare, trying
+from convpolicy.testing.backend_cases import (
+    IN,
+    OUT,
+    PER_CHANNEL,
+    POLICY,
+    TRANSPOSED_MODES,
+    Case,
+    arrays,
+    build,
+    compare,
+    judge,
+    trying,
+)
 from convpolicy.testing.common import offered
 
 
@@ -76,3 +89,28 @@ def stranger(backend: Backend, which: str) -> None:
                 large = _hand_padded(np.abs(data), 3, 2, mode, np.abs(value), absolute=True)
                 sizes = reference.conv1d(large, np.abs(weight), np.abs(bias), stride=2, groups=2)  # type: ignore[arg-type]
                 compare(case, output, ideal._replace(magnitude=sizes.output, terms=ideal.terms + reference.SUM_ROUNDINGS), dtype)
+
+
+def _uneven(kernel: int, stride: int, dilation: int, length: int) -> tuple[int, int]:
+    """Cut other numbers for each length; of two samples more than there is, where the output is zeros appended on the other side."""
+    return (-7, 8) if length == 2 else (length % 3 - 1, 1 - length % 2)
+
+
+STRANGE_CROP = CropRule("uneven", _uneven, needs_length=True)
+
+
+def strange_crop(backend: Backend) -> None:
+    """A transposed layer with a third-party crop rule, which depends on the length, equals the reference for several lengths."""
+    dtype = backend.dtypes[0]
+    spec = ConvSpec(IN, OUT, 4, 2, 1, 2, transposed=True)
+    with offered(STRANGE_CROP) as name:
+        for mode in TRANSPOSED_MODES:
+            case = Case(spec, True, Choice(name), mode, 2, POLICY)
+            values, _data = arrays(0, case, dtype)
+            with trying(case, backend, dtype):
+                layer = build(backend, case, values, dtype)
+            for length in (2, 3, 4, 7):
+                resized = case._replace(length=length)
+                with trying(resized, backend, dtype):
+                    _values, data = arrays(length, resized, dtype)
+                    judge(resized, values, data, backend.run(layer, data), dtype)

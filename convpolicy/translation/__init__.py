@@ -28,10 +28,10 @@ TITLE_LENGTH = 100
 def translate(
     code: str, source: str = "torch", target: str = "mindspore", *, in_channels: int | None = None, length: int | None = None
 ) -> str:
-    """Translate Conv1d code from one framework to another.
+    """Translate code of convolutions from one framework to another.
 
-    Pass a single call, or the text of a whole file. In a file, each Conv1d is translated. The code is parsed and never run. The result
-    imports the target framework. Comments state the differences that the target framework cannot express.
+    Pass a single call, or the text of a whole file. In a file, each Conv1d and ConvTranspose1d is translated. The code is parsed and never
+    run. The result imports the target framework. Comments state the differences that the target framework cannot express.
 
     Args:
         code: a call such as ``nn.Conv1d(120, 240, 4, padding=1)``, alone or assigned to a name, or the text of a file.
@@ -50,7 +50,7 @@ def translate(
         PluginError: two plugins register the dialect, or its code fails. The message names the dialect and the plugins.
         InvalidTypeError, InvalidValueError: one of the following. The message contains the argument and the fix:
 
-            - The code has no Conv1d call of the source framework.
+            - The code has no call of a convolution of the source framework.
             - An argument is starred or computed.
             - The source framework does not allow an argument.
             - The target cannot express an option that changes the outputs.
@@ -78,7 +78,7 @@ def translate(
 def translate_page(
     code: str, source: str = "torch", target: str = "mindspore", *, in_channels: int | None = None, length: int | None = None
 ) -> list[TranslatedCall]:
-    """Translate every Conv1d of a file, and list its other layers.
+    """Translate every Conv1d and ConvTranspose1d of a file, and list its other layers.
 
     The file is parsed and never run. Names are resolved by Python's scoping rules. A size may be a name, or arithmetic on names. The
     translation copies this expression unchanged. If the translation needs the value of the expression, the call is not translated.

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.parts.choice import Choice
@@ -101,7 +102,8 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
         )
     arguments |= {"in_channels": CHANNELS} if channels_unknown else {}
     layout = _data_layout(arguments.get("data_format"))
-    policy = context.policy.evolve(**{**source.policy, **meaning.policy, **layout})
+    own: LayerPolicy = context.policy.half() if source.transposed else context.policy
+    policy = own.evolve(**{**source.policy, **meaning.policy, **layout})
     arguments = {"stride": 1, "dilation": 1, "groups": 1, "bias": policy.bias, **arguments}
     bias = flag("bias", arguments["bias"])
     for role in ("weight", "bias") if bias is not False else ("weight",):
@@ -113,8 +115,8 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
         notes.append(f"device={code_of(arguments['device'])} is left out: move the layer yourself")
     notes += [CHANNELS_NOTE] if channels_unknown else []
     return request(
-        context.framework, policy, arguments, context.length, padding=meaning.padding,
-        bias=bias, activation=_activation(arguments.get("activation")), dtype=dtype, notes=tuple(notes), layer=source.layer,
+        context.framework, policy, arguments, context.length, padding=meaning.padding, output_padding=meaning.output_padding,
+        bias=bias, activation=_activation(arguments.get("activation")), dtype=dtype, notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -154,14 +156,16 @@ def with_changes(request: Request, changes: Changes, dialect: Dialect, path: Pat
     return attrs.evolve(request, policy=policy, notes=tuple(dict.fromkeys(notes)), dtype=changes.dtype or request.dtype)
 
 
-def _with_choice(role: str, choice: Choice, policy: Policy) -> Policy | None:
+def _with_choice(role: str, choice: Choice, policy: LayerPolicy) -> LayerPolicy | None:
     """Return the policy with another initializer, or None for a bias with an initializer that only a weight can have."""
     result = policy.evolve(**{f"{role}_init": choice})
     distribution = distribution_of(result, role)
     return result if role == "weight" or distribution is None or distribution.kind not in OF_WEIGHT else None
 
 
-def _with_initial(role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: Policy, notes: list[str]) -> Policy:
+def _with_initial(
+    role: str, arguments: Mapping[str, Value], dialect: Dialect, policy: LayerPolicy, notes: list[str]
+) -> LayerPolicy:
     """Return the policy with the initializer of a call; when it has no counterpart, the unchanged policy, and add a note."""
     value, field = arguments.get(f"{role}_init"), f"{role}_init"
     if value is None or isinstance(value, bool):

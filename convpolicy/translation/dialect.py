@@ -13,21 +13,19 @@ from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
 from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part
 from convpolicy.translation.initializer_words import Named
-from convpolicy.translation.meaning import Meaning, both_sides
+from convpolicy.translation.meaning import Meaning, both_sides, cut_both_sides
 from convpolicy.translation.paddings import Padding
-from convpolicy.translation.reading import Request
+from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, Request
 from convpolicy.translation.surroundings import Surroundings
 from convpolicy.translation.values import Value
-
-CONV = "Conv1d"  # the kind of layer that dialects read and write
 
 
 @attrs.frozen(kw_only=True)
 class SourceClass:
     """A layer class of a framework whose calls can be read.
 
-    *Common names* are the parameters of `cp.Conv1d`, and ``weight_init``, ``bias_init``, ``dtype``, ``device``, ``activation`` and
-    ``data_format``.
+    *Common names* are the parameters of `cp.Conv1d` and `cp.ConvTranspose1d`, and ``weight_init``, ``bias_init``, ``dtype``, ``device``,
+    ``activation`` and ``data_format``.
 
     Args:
         title: dotted name of the class as users write it, such as ``"mylib.nn.Conv1d"``.
@@ -35,13 +33,15 @@ class SourceClass:
         parameters: mapping from parameter name in the framework to default value or `REQUIRED`, in positional order.
         positional: number of parameters that may be passed by position.
         names: mapping from parameter name in the framework to common name. Equal names are left out.
+        layer: kind of layer, `CONV` or `CONV_TRANSPOSE`.
         meaning: function ``(arguments) -> Meaning`` that interprets a call. ``arguments`` is a mapping from common name to value. The
-            default function reads ``padding`` as a number of zeros on each side.
+            default function reads ``padding`` as a number of zeros on each side. For a transposed convolution, it reads ``padding``
+            and ``output_padding`` as torch defines them.
         left_out: mapping from a parameter to the reason why the translation drops it. A comment contains the reason.
         refused: mapping from a parameter to the reason why it cannot be translated. Such a parameter changes the outputs. Its default
             value is allowed.
-        policy: arguments of `Policy.evolve` that change the dialect's policy for this class.
-        layer: kind of layer.
+        policy: arguments of `Policy.evolve` that change the dialect's policy for this class; for a transposed convolution they change
+            the transposed half.
     """
 
     title: str
@@ -49,11 +49,18 @@ class SourceClass:
     parameters: Mapping[str, Value]
     positional: int
     names: Mapping[str, str] = attrs.field(factory=dict)
-    meaning: Callable[[Mapping[str, Value]], Meaning] = both_sides
+    layer: str = CONV
+    meaning: Callable[[Mapping[str, Value]], Meaning] = attrs.field(
+        default=attrs.Factory(lambda self: cut_both_sides if self.transposed else both_sides, takes_self=True)
+    )
     left_out: Mapping[str, str] = attrs.field(factory=dict)
     refused: Mapping[str, str] = attrs.field(factory=dict)
     policy: Mapping[str, Any] = attrs.field(factory=dict)
-    layer: str = CONV
+
+    @property
+    def transposed(self) -> bool:
+        """True for a transposed convolution."""
+        return self.layer == CONV_TRANSPOSE
 
     @property
     def says_channels(self) -> bool:
@@ -99,9 +106,9 @@ class TargetClass:
         sizes: template of the positional arguments, with common names in braces.
         names: mapping from the common name of a keyword argument to its name in the framework. A missing argument keeps its default.
             List ``weight_init``, ``bias_init`` and ``activation`` only if the class has such an argument.
-        padding: function ``(request) -> Padding`` that describes how the layer pads.
+        padding: function ``(request) -> Padding`` that describes how the layer pads; for a transposed convolution, what it cuts.
         extra: code of arguments that every call needs.
-        layer: kind of layer.
+        layer: kind of layer, `CONV` or `CONV_TRANSPOSE`.
     """
 
     code: str

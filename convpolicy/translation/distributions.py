@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from convpolicy.core.policy import Policy
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.errors import ConvPolicyError, PluginError
 from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.initializer import Initializer
@@ -17,7 +17,7 @@ from convpolicy.translation.values import Expression, Value, atom, code_of
 TRUNCATED_STD = 0.87962566103423978  # standard deviation of N(0, 1) truncated at ±2
 
 
-def distribution_of(policy: Policy, role: str) -> Distribution | None:
+def distribution_of(policy: LayerPolicy, role: str) -> Distribution | None:
     """Return the distribution of a policy's initial values, or None when the initializer does not declare one.
 
     Args:
@@ -73,6 +73,24 @@ def in_numbers(distribution: Distribution, request: Request) -> Distribution:
         return Distribution("uniform", low=negative(width), high=width)
     cut = {"lower": -2.0, "upper": 2.0} if shape == "truncated_normal" else {}
     return Distribution(shape, mean=0.0, std=width, **cut)
+
+
+def in_fans(distribution: Distribution, request: Request, fan_in: str) -> Distribution | None:
+    """Return a distribution in terms of the fans of another framework, or None if that framework cannot express it.
+
+    Args:
+        distribution: a distribution of the layer's framework.
+        request: the layer; its layout says which channels its framework counts as fan-in.
+        fan_in: the channels that the other framework counts as fan-in, as in `Layout`.
+    """
+    if request.policy.part("layout")[0].fan_in == fan_in:
+        return distribution
+    if distribution.kind != "scaled":
+        return None if distribution.kind == "orthogonal" else distribution  # it is orthogonal in the other pair of axes
+    swapped = {"fan_in": "fan_out", "fan_out": "fan_in", "fan_avg": "fan_avg"}.get(distribution.parameters["fan"])
+    if swapped is None or request.values["groups"] != 1:
+        return in_numbers(distribution, request)
+    return Distribution("scaled", **{**distribution.parameters, "fan": swapped})
 
 
 def root_of_ratio(numerator: float, denominator: Value) -> Value:

@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import static_total
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.translation.reading import WITHOUT_SIZES, Request
 from convpolicy.translation.values import Value
@@ -49,6 +49,8 @@ class Padding:
         classes: source code of the classes that these layers need.
         word: True when the arguments are valid for every input length, although the number of samples depends on it.
         periodic: True when padding wider than the input repeats the input as often as needed.
+        after: code of layers that cut the result of a transposed convolution.
+        notes: comments for the reader of the translation.
     """
 
     arguments: Mapping[str, Value] = attrs.field(factory=dict)
@@ -56,6 +58,8 @@ class Padding:
     classes: tuple[str, ...] = ()
     word: bool = False
     periodic: bool = False
+    after: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    notes: tuple[str, ...] = attrs.field(default=(), kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -141,7 +145,7 @@ def native_word(request: Request, target: str, words: Sequence[Any], *, modes: b
     """
     if request.padding is not None:
         return None
-    policy = named_policy(target)
+    policy = request.half(named_policy(target))
     for word in words:
         meaning = policy.evolve(padding=word, **({"padding_mode": request.policy.padding_mode} if modes else {}))
         if meaning.padding_mode.name == request.mode and _pads_alike(request, meaning):
@@ -158,7 +162,7 @@ def word_or_number(request: Request, target: str, words: Sequence[Any], *, modes
     return None if pads is not None and pads[0] == pads[1] else word
 
 
-def _pads_alike(request: Request, meaning: Policy) -> bool:
+def _pads_alike(request: Request, meaning: LayerPolicy) -> bool:
     ranges = [(request.values[name],) if request.is_known(name) else values for name, values in PROBED.items()]
     rules = [policy.part("padding") for policy in (request.policy, meaning)]
     for kernel, stride, dilation in itertools.product(*ranges):

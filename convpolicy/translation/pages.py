@@ -30,7 +30,7 @@ class Mention(NamedTuple):
         resolution: meaning of the name.
         known: the class, if it is certain and can be read.
         reason: why the layer is not translated, or None.
-        beside: whether the class is unrelated to Conv1d.
+        beside: whether the class is unrelated to a 1-D convolution.
     """
 
     use: Use
@@ -89,7 +89,7 @@ def _surroundings(dialect: Dialect) -> Surroundings:
 
 
 def _shorts(dialect: Dialect) -> frozenset[str]:
-    """Return the last part of the name of every class that is a Conv1d or similar; lower-case names are usually instances."""
+    """Return the last part of the name of every class that is a 1-D convolution or similar; lower-case names are usually instances."""
     paths = [path for source in dialect.source_classes for path in (source.title, *source.paths)]
     names = (path.rpartition(".")[2] for path in (*paths, *_surroundings(dialect).alike))
     return frozenset(name for name in names if name[:1].isupper())
@@ -111,10 +111,17 @@ def _mention(
     similar = bool(answer.doubts) and use.text.rpartition(".")[2] in shorts
     if not called or not (paths or similar):
         return None
-    title = paths[0] if paths else dialect.source_classes[0].title
+    title = paths[0] if paths else _title(use.text.rpartition(".")[2], dialect)
     several = f"{use.text} is bound to {' and '.join(path.lstrip('.') for path in answer.paths)}" if len(answer.paths) > 1 else ""
     doubts = "; ".join([*answer.doubts, *filter(None, [several])])
     return Mention(use, answer, reason=f"{use.text} may not be {title}: {doubts}; import it once, under a unique name.")
+
+
+def _title(short: str, dialect: Dialect) -> str:
+    """Return the name of the class that has a short name, or of the first class."""
+    classes = dialect.source_classes
+    named = (source for source in classes if short in {path.rpartition(".")[2] for path in (source.title, *source.paths)})
+    return next(named, classes[0]).title
 
 
 def _named(use: Use) -> str:

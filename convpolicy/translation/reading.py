@@ -8,13 +8,16 @@ from typing import Any
 import attrs
 
 from convpolicy.arithmetic import single
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import check_length
 from convpolicy.core.policy import Policy
+from convpolicy.core.resolution import OUTPUT_PADDING
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, nearest, with_hint
-from convpolicy.parts.padding import PaddingRule
-from convpolicy.translation.values import Call, Expression, Value, atom, code_of
+from convpolicy.parts.rule import Rule
+from convpolicy.translation.values import Call, Expression, Value, atom, code_of, minus
 
+CONV, CONV_TRANSPOSE = "Conv1d", "ConvTranspose1d"  # the kinds of layer that dialects read and write
 SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
 WITHOUT_SIZES = ("valid", "explicit")  # rules that do not depend on kernel_size, stride and dilation
 DTYPES = {
@@ -31,26 +34,26 @@ class Request:
     Args:
         framework: name of the source framework, with the version if the user named one.
         values: the six sizes of `SIZES` by name, each an integer or an expression.
-        policy: padding, padding mode, initializers and layouts.
+        policy: padding, padding mode, initializers and layouts; for a transposed convolution a `TransposedPolicy`.
         bias: True, False or an expression.
-        padding: an expression for the number of samples on each side, which replaces the policy's padding rule.
+        padding: a number of samples on each side, which replaces the policy's rule if it or ``output_padding`` is an expression.
+        output_padding: number of samples that a transposed convolution cuts less on the right than ``padding``.
         length: input length in samples, or None for any length.
         activation: name of the activation after the convolution, or None.
         dtype: canonical name of the dtype, or None for the framework's default.
         notes: comments about differences that no target can express.
-        layer: kind of layer, ``"Conv1d"``.
     """
 
     framework: str
     values: Mapping[str, Value]
-    policy: Policy
+    policy: LayerPolicy
     bias: Value = True
-    padding: Expression | None = None
+    padding: Value = None
+    output_padding: Value = 0
     length: int | None = None
     activation: str | None = None
     dtype: str | None = None
     notes: tuple[str, ...] = ()
-    layer: str = "Conv1d"
 
     def __attrs_post_init__(self) -> None:
         self.spec  # noqa: B018 - raises for inconsistent sizes
@@ -58,11 +61,26 @@ class Request:
             self.pads()  # raises for sizes that the framework refuses
 
     @property
+    def transposed(self) -> bool:
+        """True for a transposed convolution."""
+        return self.policy.is_transposed
+
+    @property
+    def layer(self) -> str:
+        """Kind of layer, `CONV` or `CONV_TRANSPOSE`."""
+        return CONV_TRANSPOSE if self.transposed else CONV
+
+    def half(self, policy: Policy) -> LayerPolicy:
+        """Return the policy of this kind of layer: the policy itself, or its transposed half."""
+        return policy.half() if self.transposed else policy
+
+    @property
     def spec(self) -> ConvSpec:
         """The sizes as integers. In place of an expression, channels have the value of ``groups`` and other sizes the value 1."""
         groups = self.values["groups"] if self.is_known("groups") else 1
         substitutes = {"in_channels": groups, "out_channels": groups}
-        return ConvSpec.of(*(self.values[n] if self.is_known(n) else substitutes.get(n, 1) for n in SIZES))
+        sizes = (self.values[n] if self.is_known(n) else substitutes.get(n, 1) for n in SIZES)
+        return ConvSpec.of(*sizes, transposed=self.transposed)
 
     def is_known(self, *names: str) -> bool:
         """Return True if all these sizes are numbers, not expressions."""
@@ -85,14 +103,19 @@ class Request:
     def pads(self) -> tuple[Value, Value] | None:
         """Return the padding as (left, right), in samples or as expressions, or None if it depends on the input length.
 
+        For a transposed convolution, the numbers are what is cut.
+
         Raises:
             InvalidValueError: the padding depends on a size that is an expression, or the framework refuses the sizes.
         """
         if self.padding is not None:
-            return self.padding, self.padding
+            return self.padding, minus(self.padding, self.output_padding)
         if self.policy.padding.name not in WITHOUT_SIZES:
             for name in ("kernel_size", "stride", "dilation"):
                 self.number(name, f"the padding {self.policy.padding.name} depends on it")
+        elif self.transposed and not self.is_known("kernel_size", "stride", "dilation"):
+            arguments = self.policy.part("padding")[1]
+            return arguments["left"], arguments["right"] - arguments[OUTPUT_PADDING]
         sizes = self.spec.kernel_size, self.spec.stride, self.spec.dilation
         if self.length is None:
             return self.policy.static_pads(*sizes)
@@ -102,7 +125,7 @@ class Request:
     @property
     def is_frozen(self) -> bool:
         """True when the padding is valid for `length` only."""
-        rule: PaddingRule = self.policy.part("padding")[0]
+        rule: Rule = self.policy.part("padding")[0]
         return self.length is not None and not rule.is_static(self.spec.kernel_size, self.spec.stride, self.spec.dilation)
 
     @property
@@ -116,11 +139,14 @@ class Request:
         Args:
             rule: ``"fan_in"``, ``"fan_out"``, ``"fan_avg"`` or ``"fan_in_all_groups"``.
         """
-        names = {"fan_in": ("in_channels", "kernel_size", "groups"), "fan_out": ("out_channels", "kernel_size"),
-                 "fan_in_all_groups": ("in_channels", "kernel_size"), "fan_avg": ("in_channels", "out_channels", "kernel_size", "groups")}[rule]  # fmt: skip
+        channels = ["in_channels", "out_channels"]
+        fan_in = self.policy.part("layout")[0].fan_in
+        first, second = channels if fan_in == "I" else reversed(channels)  # the channels of fan_in and of fan_out
+        names = {"fan_in": (first, "kernel_size", "groups"), "fan_out": (second, "kernel_size"),
+                 "fan_in_all_groups": (first, "kernel_size"), "fan_avg": (first, second, "kernel_size", "groups")}[rule]  # fmt: skip
         if self.is_known(*names):
-            return self.spec.fans.of(rule)
-        inputs, outputs, kernel, groups = (atom(self.values[n]) for n in ("in_channels", "out_channels", "kernel_size", "groups"))
+            return self.spec.fans_of(fan_in).of(rule)
+        inputs, outputs, kernel, groups = (atom(self.values[n]) for n in (first, second, "kernel_size", "groups"))
         fan_in = f"{inputs} * {kernel}" if groups == "1" else f"{inputs} // {groups} * {kernel}"
         text = {
             "fan_in": fan_in,
@@ -253,7 +279,7 @@ def dtype_of(value: Value, words: Mapping[str, str]) -> str | None:
     return DTYPES.get(name.lower())
 
 
-def request(framework: str, policy: Policy, values: Mapping[str, Value], length: Any, **rest: Any) -> Request:
+def request(framework: str, policy: LayerPolicy, values: Mapping[str, Value], length: Any, **rest: Any) -> Request:
     """Build a `Request` with a checked length, and with the bias in its policy."""
     bias = rest.get("bias", True)
     policy = policy.evolve(bias=not isinstance(bias, bool) or bias)

@@ -14,7 +14,7 @@ from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.following import Follower, with_partials
 from convpolicy.translation.names import Names
 from convpolicy.translation.pages import Known, Mention, mentions, names_of
-from convpolicy.translation.reading import Request
+from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, Request
 from convpolicy.translation.scopes import Scope
 from convpolicy.translation.surroundings import Changes
 from convpolicy.translation.values import Source, Value, as_call, parse
@@ -68,8 +68,9 @@ class Pair:
 
     @property
     def title(self) -> str:
-        """Name of the class whose calls are translated, used in messages."""
-        return self.source.dialect.source_classes[0].title
+        """Name of the classes whose calls are translated, one of each kind of layer, used in messages."""
+        titles = {source.layer: source.title for source in reversed(self.source.dialect.source_classes)}  # the first class wins
+        return " or ".join(titles[layer] for layer in (CONV, CONV_TRANSPOSE) if layer in titles)
 
     def known_class(self, path: str) -> Known:
         """Return the layer class that a dotted name refers to.

@@ -33,11 +33,10 @@ READING = (
     "next",
     "list",
 )
-ALONE = "only Conv1d is translated"
+ALONE = "only 1-D convolutions are translated"
 
 
 # reasons that several frameworks share
-TRANSPOSED = "transposed convolutions are not translated yet"
 LOCAL = "its weights differ at every position, so no Conv1d computes the same"
 FOLD = "its weight is computed from other tensors; fold them into one weight before you port it"
 
@@ -60,7 +59,7 @@ class Surroundings:
     Args:
         layers: other layers of the framework. ``"mylib.nn.*"`` means every capitalised name of a module.
         values: names in such a module that are not layers, such as a parameter or an input.
-        alike: layers and functions that are similar to Conv1d and cannot be read, with what to write instead.
+        alike: layers and functions that are similar to a 1-D convolution and cannot be read, with what to write instead.
         containers: classes that contain layers and do not change them.
         wrappers: functions and classes that change the outputs of the layer in them, with what they change.
         remarks: functions and classes that keep the outputs of the layer in them, with what is left out.

@@ -246,3 +246,24 @@ def atom(value: Value) -> str:
     """Return a value as code for use in arithmetic, in parentheses if needed."""
     text = code_of(value)
     return text if not isinstance(value, Expression) or text.replace(".", "_").isidentifier() else f"({text})"
+
+
+def plus(value: Value, more: Value) -> Value:
+    """Return value + more, as an expression if one of them is one."""
+    if not isinstance(value, Expression) and not isinstance(more, Expression):
+        return value + more
+    return value if more == 0 else more if value == 0 else Expression(f"{atom(value)} + {atom(more)}")
+
+
+def product(value: Value, factor: Value) -> Value:
+    """Return value * factor, as an expression if one of them is one."""
+    if not isinstance(value, Expression) and not isinstance(factor, Expression):
+        return value * factor
+    return Expression(f"{atom(value)} * {atom(factor)}")
+
+
+def minus(value: Value, less: Value) -> Value:
+    """Return value - less, as an expression if one of them is one."""
+    if not isinstance(value, Expression) and not isinstance(less, Expression):
+        return value - less
+    return value if less == 0 else Expression(f"{atom(value)} - {atom(less)}")

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 
 import attrs
 
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.errors import InvalidValueError
+from convpolicy.parts.layout import Layout
 from convpolicy.translation.dialect import Dialect, TargetClass
-from convpolicy.translation.distributions import distribution_of
-from convpolicy.translation.reading import Request
+from convpolicy.translation.distributions import distribution_of, in_fans
+from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, Request
 from convpolicy.translation.values import Expression, Value, code_of
 
 DEFAULT_DTYPES = (None, "float32")
 WIDEST = 100  # the largest number of columns of a call on one line
+LETTERS = {CONV: "O out, I in/groups, W kernel", CONV_TRANSPOSE: "I in, O out/groups, W kernel"}
 AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
 
 
@@ -82,10 +85,10 @@ class _Layer:
     def __init__(self, request: Request, dialect: Dialect, target: TargetClass, name: str) -> None:
         assert dialect.writer is not None
         self.request, self.dialect, self.writer, self.target, self.name = request, dialect, dialect.writer, target, name
-        self.own = named_policy(dialect.policy)
+        self.own = request.half(named_policy(dialect.policy))
         _refuse_strided_dilation(request, self.own)
         self.padding = target.padding(request)
-        self.notes = [*self._differences(), *request.notes]
+        self.notes = [*self._differences(), *request.notes, *self.padding.notes]
         if request.is_frozen and not self.padding.word:
             self.notes.append(f"pads: for inputs of length {request.length} only")
 
@@ -165,6 +168,7 @@ class _Layer:
             after = [self.writer.activations[activation]]
         sizes = target.sizes.format(**{common: code_of(value) for common, value in self.request.values.items()})
         codes = [sizes, *(f"{key}={code_of(value)}" for key, value in arguments.items()), *filter(None, [target.extra])]
+        after = [*self.padding.after, *after]
         alone = not self.padding.before and not after
         conv = _call(target.code, codes, len(self.name) + 3 if alone else 8, 0 if alone else 4)
         if alone:
@@ -180,13 +184,20 @@ class _Layer:
         """Return the code of an initializer, or None to use the target's default; add a note if that default differs."""
         distribution = distribution_of(self.request.policy, role)
         default = distribution_of(self.own, role)
+        layout = self.own.part("layout")[0]
+        if distribution is not None:
+            distribution = in_fans(distribution, self.request, layout.fan_in)
         if not self.writer.spell_defaults and distribution is not None and distribution == default:
             return None
-        code = None if distribution is None else self.writer.initial(distribution, role, self.request)
+        code = None if distribution is None else self.writer.initial(distribution, role, self._in_own_fans())
         if code is None:
             name = self.request.policy.part(f"{role}_init")[0].name
             self.notes.append(f"initial {role}: {name} has no counterpart here, so the default is used")
         return code
+
+    def _in_own_fans(self) -> Request:
+        """Return the layer with the target's weight layout, which decides what its fans are."""
+        return attrs.evolve(self.request, policy=self.request.policy.evolve(layout=self.own.layout))
 
     def _differences(self) -> list[str]:
         """Return comments about differences that do not depend on the arguments, such as axes and random generators."""
@@ -195,15 +206,22 @@ class _Layer:
         notes = []
         if source.data_layout != own.data_layout:
             notes.append(f"input: {AXES[own.data_layout.name]} here, {AXES[source.data_layout.name]} in {framework}")
-        here, there = (policy.part("layout")[0].axes for policy in (own, source))
+        here, there = (_axes(policy.part("layout")[0]) for policy in (own, source))
         if here != there:
-            notes.append(f"weight: axes {here} here, {there} in {framework} (O out, I in/groups, W kernel)")
+            notes.append(f"weight: axes {here} here, {there} in {framework} ({LETTERS[request.layer]})")
         notes.append(f"initial values: same distributions as in {framework}, other random numbers")
         keys = filter(None, (request.dtype, request.activation))
         notes += [self.writer.remarks[key] for key in keys if key in self.writer.remarks]
-        if dict(source.padding_mode.params).get("overflow") == "periodic" and not self.padding.periodic:
+        repeats = (
+            request.mode == CIRCULAR if request.transposed else dict(source.padding_mode.params).get("overflow") == "periodic"
+        )
+        if repeats and not self.padding.periodic:
             notes.append(f"padding wider than the input: {framework} repeats the input as often as needed, this code does not")
         return notes
+
+
+def _axes(layout: Layout) -> str:
+    return f"{layout.axes} with the kernel reversed" if layout.flip else layout.axes
 
 
 def _call(function: str, arguments: Sequence[str], used: int, indent: int) -> str:
@@ -215,7 +233,7 @@ def _call(function: str, arguments: Sequence[str], used: int, indent: int) -> st
     return f"{function}(\n" + "".join(f"{space}    {argument},\n" for argument in arguments) + f"{space})"
 
 
-def _refuse_strided_dilation(request: Request, own: Policy) -> None:
+def _refuse_strided_dilation(request: Request, own: LayerPolicy) -> None:
     strided = [request.values[name] != 1 for name in ("stride", "dilation")]
     if all(strided) and not own.strided_dilation:
         values = (code_of(request.values[name]) for name in ("stride", "dilation"))

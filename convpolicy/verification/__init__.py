@@ -92,6 +92,9 @@ def verify(
     - outputs
     - initial weights
 
+    Claims about the framework's transposed convolution start with ``"transposed: "``. They are made for the policies whose framework
+    has a module for it; see `Native`.
+
     Args:
         policies: names of policies. None selects the policies that describe a framework.
         backends: names of the backends whose layers are compared. None selects ``numpy`` and the backend of the framework.

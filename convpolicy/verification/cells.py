@@ -12,27 +12,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from convpolicy.core.named import policy
-from convpolicy.verification.cases import Checked, agreement, load, native_of, random_cases, save
-from convpolicy.verification.native import MARK
+from convpolicy import registry
+from convpolicy.verification.cases import Checked, agreement, load, native_of, policy_of, random_cases, save
+from convpolicy.verification.native import LAYERS, MARK
 
 
 def expected(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Write the outputs of a policy's framework; the row says whether the policy covers the installed version."""
-    checked = Checked(policy(name), native_of(name).load())
-    version = checked.framework.version()
-    covered = checked.policy.covers(version)
-    if covered:
-        save(random_cases(checked), folder / f"{name}.npz")
-    yield {"policy": name, "version": version, "covered": covered}
+    """Write the outputs of a policy's framework; each row says whether the policy covers the installed version."""
+    native = native_of(name)
+    for layer in native.layers:
+        checked = Checked.of(native, layer)
+        version = checked.framework.version()
+        covered = checked.policy.covers(version)
+        if covered:
+            (folder / layer).mkdir(exist_ok=True)
+            save(random_cases(checked), folder / layer / f"{name}.npz")
+        yield {"layer": layer, "policy": name, "version": version, "covered": covered}
 
 
 def computed(backend: str, folder: Path) -> Iterator[dict[str, Any]]:
     """Compare the layers of a backend with the outputs of every framework in a folder."""
-    for path in sorted(folder.glob("*.npz")):
-        cases = load(path)
-        result = agreement(policy(path.stem), backend, cases)
-        yield {"policy": path.stem, "verdict": result.verdict, "error": result.error, "cases": len(cases)}
+    part = registry.current().get("backend", backend)
+    for layer in LAYERS if part.build_transposed else LAYERS[:1]:
+        for path in sorted((folder / layer).glob("*.npz")):
+            cases = load(path)
+            result = agreement(policy_of(path.stem, layer), backend, cases)
+            found = {"verdict": result.verdict if cases else "differs", "error": result.error, "cases": len(cases)}
+            yield {"layer": layer, "policy": path.stem, **found}
 
 
 def main() -> None:

@@ -16,15 +16,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.core.named import policy as named_policy
+from convpolicy import registry
 from convpolicy.core.plan import require_a_window
-from convpolicy.core.spec import ConvSpec
+from convpolicy.core.resolution import OUTPUT_PADDING
+from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.errors import ConvPolicyError
-from convpolicy.verification.cases import CLOSE, DIFFERS, EXACT, SIZES, Checked, Sizes, agreement, native_of, random_cases
-from convpolicy.verification.native import MARK
+from convpolicy.verification.cases import (
+    CLOSE,
+    DIFFERS,
+    EXACT,
+    SIZES,
+    Checked,
+    Sizes,
+    agreement,
+    followed,
+    given,
+    native_of,
+    random_cases,
+)
+from convpolicy.verification.native import LAYERS, MARK
 
 NOT_CHECKED = "not checked"
-BEYOND = (0, 1, 2, 5)  # input lengths minus the effective kernel
+TRANSPOSED = "transposed: "  # start of claims about transposed convolutions
+BEYOND = (0, 1, 2, 5)  # input lengths minus the shortest one: the effective kernel, for transposed convolutions 1
 GRID = tuple(itertools.product(SIZES, BEYOND))
 SEEDS = (0, 1, 42, 2**31 + 11)
 SHAPES = (  # in, out, kernel, groups
@@ -49,7 +63,7 @@ def row(claim: str, verdict: str, cases: int, detail: str = "") -> Row:
 def defaults(checked: Checked) -> Iterator[Row]:
     """Compare bias, parameter names and axes of a layer with default arguments."""
     bias, layout = checked.policy.bias, checked.layout
-    spec = ConvSpec.of(3, 6, 4, 1, 1, 3 if checked.depthwise else 1)
+    spec = checked.spec(3, 6, (4, 1, 1), 3 if checked.depthwise else 1)
     parameters = checked.framework.parameters(checked.framework.build(spec, {}))
     values = {"weight": np.zeros(spec.weight_shape), "bias": np.zeros(spec.out_channels) if bias else None}
     expected = {name: value.shape for name, value in layout.pack(values, spec.groups).items()}
@@ -58,35 +72,38 @@ def defaults(checked: Checked) -> Iterator[Row]:
 
 
 def expected_windows(plan: Any) -> NDArray[Any]:
-    """Return the windows of a plan, in the form of `Checked.padded_windows`."""
-    values = plan.padded(np.arange(1, plan.length + 1, dtype=np.float32)[None])[0]
-    starts = np.arange(plan.length_out) * plan.stride
-    windows: NDArray[Any] = values[starts + np.arange(plan.kernel_size)[:, None] * plan.dilation]
+    """Return what each kernel tap contributes to each output of a plan, in the form of `Checked.windows`."""
+    samples, taps = np.arange(1, plan.length + 1, dtype=np.float32), np.arange(plan.kernel_size)[:, None] * plan.dilation
+    if isinstance(plan, TransposedPlan):
+        full = np.zeros((plan.kernel_size, plan.full_length), np.float32)
+        np.put_along_axis(full, taps + np.arange(plan.length) * plan.stride, samples[None], axis=1)
+        return plan.cropped(full)
+    windows: NDArray[Any] = plan.padded(samples[None])[0][np.arange(plan.length_out) * plan.stride + taps]
     return windows
 
 
 def paddings(checked: Checked, grid: Iterable[tuple[Sizes, int]] = GRID) -> Iterator[Row]:
-    """Compare the windows that the framework's layer reads, sample by sample, for every padding argument and size."""
-    names = dict.fromkeys(name for name, _rule in checked.policy.padding_names)
-    for padding in (None, *names, *getattr(checked.framework, "PADDINGS", ())):
-        arguments = {} if padding is None else {"padding": padding}
-        yield _compare_pads(checked, "padding by default" if padding is None else f"padding {padding!r}", arguments, grid)
+    """Compare what the outputs of the framework's layer read, sample by sample, for every padding argument and size."""
+    for padding, output_padding in itertools.product(checked.paddings(), checked.output_paddings()):
+        claim = "padding by default" if padding is None else f"padding {padding!r}"
+        claim += "" if output_padding is None else f", output_padding {output_padding!r}"
+        yield _compare_windows(checked, claim, given(padding, output_padding), grid)
     for mode in getattr(checked.framework, "PADDING_MODES", ()):
-        yield _compare_pads(checked, f"padding mode {mode!r}", {"padding": 1, "padding_mode": mode}, grid)
+        yield _compare_windows(checked, f"padding mode {mode!r}", {"padding": 1, "padding_mode": mode}, grid)
 
 
-def _compare_pads(checked: Checked, claim: str, arguments: dict[str, Any], grid: Iterable[tuple[Sizes, int]]) -> Row:
+def _compare_windows(checked: Checked, claim: str, arguments: dict[str, Any], grid: Iterable[tuple[Sizes, int]]) -> Row:
     same = refused = only_framework = only_policy = 0
     for (kernel, stride, dilation), beyond in grid:
-        spec = ConvSpec.of(1, kernel, kernel, stride, dilation, 1)
-        length = spec.effective_kernel + beyond
+        spec = checked.spec(1, kernel, (kernel, stride, dilation))
+        length = (1 if checked.transposed else spec.effective_kernel) + beyond
         try:
-            plan = require_a_window(checked.policy.evolve(**arguments).plan(kernel, stride, dilation, length=length))
+            plan = require_a_window(followed(checked.policy, arguments).plan(kernel, stride, dilation, length=length))
             expected = expected_windows(plan)
         except ConvPolicyError:
             expected = None
         try:
-            windows = checked.padded_windows(spec, arguments, length)
+            windows = checked.windows(spec, arguments, length)
         except Exception:  # any exception of the framework counts as a refusal
             windows = None
         if windows is None:
@@ -99,12 +116,20 @@ def _compare_pads(checked: Checked, claim: str, arguments: dict[str, Any], grid:
         else:
             same += 1
     counts = {"both": refused, "the framework": only_framework, "the policy": only_policy}
-    return row(claim, EXACT if same else DIFFERS, same, ", ".join(f"{n} refused by {who}" for who, n in counts.items() if n))
+    # a framework may have no output_padding for one of its paddings
+    agreed = same or (OUTPUT_PADDING in arguments and refused and not only_framework and not only_policy)
+    return row(claim, EXACT if agreed else DIFFERS, same, ", ".join(f"{n} refused by {who}" for who, n in counts.items() if n))
 
 
 def values(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[Row]:
     """Compare outputs for random weights and data with the float64 reference."""
-    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in random_cases(checked, sizes)]
+    cases = list(random_cases(checked, sizes))
+    for case in cases:
+        if case.output.shape != case.ideal.shape:
+            detail = f"shape {case.output.shape} instead of {case.ideal.shape} for {case.spec}"
+            yield row("outputs against float64", DIFFERS, len(cases), detail)
+            return
+    shares = [float((np.abs(case.output - case.ideal) / case.bound).max()) for case in cases]
     if not shares:
         yield row("outputs against float64", DIFFERS, 0, "every layer was refused")
         return
@@ -113,9 +138,12 @@ def values(checked: Checked, sizes: Iterable[Sizes] = SIZES) -> Iterator[Row]:
 
 
 def on_backends(checked: Checked, backends: list[str]) -> Iterator[Row]:
-    """Compare the outputs of `convpolicy.Conv1d` on each backend with the framework's outputs for the same weights."""
+    """Compare the outputs of the layers of each backend with the framework's outputs for the same weights."""
     cases = list(random_cases(checked))
     for backend in backends:
+        if checked.transposed and registry.current().get("backend", backend).build_transposed is None:
+            yield row(f"outputs of backend {backend!r}", NOT_CHECKED, 0, "the backend has no transposed convolutions")
+            continue
         result = agreement(checked.policy, backend, cases)
         detail = "" if result.exact else f"at most {result.share:.3f} of the tolerance"
         yield row(f"outputs of backend {backend!r}", result.verdict, len(cases), detail)
@@ -126,24 +154,30 @@ def initial_weights(checked: Checked, seeds: Sequence[int] = SEEDS) -> Iterator[
     if not hasattr(checked.framework, "seed"):
         yield row("initial weights after seeding", NOT_CHECKED, 0, "the framework draws none")
         return
-    total = differing = worst = 0
+    total = differing = worst = refused = 0
     policy = checked.policy.evolve(bias=True)
     shapes = [sizes for sizes in SHAPES if sizes[0] == sizes[3]] if checked.depthwise else SHAPES
     for seed in seeds:
-        for sizes in shapes:
-            spec = ConvSpec.of(*sizes[:3], 1, 1, sizes[3])
+        for in_channels, out_channels, kernel, groups in shapes:
+            spec = checked.spec(in_channels, out_channels, (kernel, 1, 1), groups)
             checked.framework.seed(seed)
             stream = policy.start_stream(seed)
             for _layer in range(getattr(checked.framework, "LAYERS_IN_A_ROW", 2)):
-                parameters = checked.framework.parameters(checked.framework.build(spec, {"bias": True}))
-                drawn = checked.layout.pack(policy.draw(spec, stream), spec.groups)
-                for name, array in parameters.items():
+                try:
+                    layer = checked.framework.build(spec, {"bias": True})
+                except Exception:
+                    if groups == 1:
+                        raise
+                    refused += 1  # the framework has no groups
+                    break
+                drawn = checked.layout.pack(policy.draw(spec, stream), groups)
+                for name, array in checked.framework.parameters(layer).items():
                     distance = _ulps(array, drawn[name])
                     total, differing = total + array.size, differing + int((distance > 0).sum())
                     worst = max(worst, int(distance.max()))
     verdict = DIFFERS if worst > LAST_BITS else CLOSE if differing else EXACT
     detail = f"{total} values" + (f", {differing} differ by up to {worst} units in the last place" if differing else "")
-    yield row("initial weights after seeding", verdict, len(seeds) * len(shapes), detail)
+    yield row("initial weights after seeding", verdict, len(seeds) * len(shapes) - refused, detail)
 
 
 def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
@@ -157,10 +191,17 @@ def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def check(name: str, backends: list[str]) -> Iterator[Row]:
-    """Yield the version of the framework, then one row per claim."""
-    checked = Checked(named_policy(name), native_of(name).load())
-    version = checked.framework.version()
-    yield {"version": version}
+    """Yield the version of the framework, then one row per claim. Claims about transposed convolutions start with `TRANSPOSED`."""
+    native = native_of(name)
+    for layer in native.layers:
+        checked, prefix = Checked.of(native, layer), "" if layer == LAYERS[0] else TRANSPOSED
+        version = checked.framework.version()
+        yield {"version": version}
+        for claim in _rows(checked, version, backends):
+            yield {**claim, "claim": prefix + claim["claim"]}
+
+
+def _rows(checked: Checked, version: str, backends: list[str]) -> Iterator[Row]:
     if not checked.policy.covers(version):
         yield row("version", NOT_CHECKED, 0, f"installed is {version}, the policy is for {checked.policy.versions}")
         return

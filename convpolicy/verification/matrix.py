@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
 from convpolicy import registry
 from convpolicy.verification import rows
+from convpolicy.verification.native import LAYERS
+
+Key: TypeAlias = "tuple[str, str, str]"  # layer, policy, backend
 
 
 @attrs.frozen
 class Cell:
-    """Result for one policy on one backend.
+    """Result for one layer of one policy on one backend.
 
     Attributes:
+        layer: ``"Conv1d"`` or ``"ConvTranspose1d"``.
         policy, backend: names.
-        verdict: ``exact``, ``within tolerance``, ``differs``, ``crashed``, ``not installed`` or ``not checked``.
+        verdict: ``exact``, ``within tolerance``, ``differs``, ``crashed``, ``not installed``, ``not checked``, or ``no such layer`` if
+            the backend has no transposed convolutions.
         error: largest absolute difference from the outputs of the native framework; None if it was not measured.
         detail: number of cases, or the reason why there are none.
     """
 
+    layer: str
     policy: str
     backend: str
     verdict: str
@@ -37,22 +44,33 @@ class Cell:
 
 @attrs.frozen
 class Matrix:
-    """Results for all policies and backends on this machine, policy by policy."""
+    """Results for all policies and backends on this machine: convolutions, then transposed convolutions, policy by policy."""
 
     cells: tuple[Cell, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that were compared, ``"Conv1d"`` or ``"ConvTranspose1d"`` or both."""
+        return tuple(dict.fromkeys(cell.layer for cell in self.cells))
 
     @property
     def failed(self) -> tuple[Cell, ...]:
         """The cells with the verdict ``differs`` or ``crashed``."""
         return tuple(cell for cell in self.cells if cell.verdict in ("differs", "crashed"))
 
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Return the column titles and one row per policy."""
-        backends = list(dict.fromkeys(cell.backend for cell in self.cells))
+    def table(self, layer: str = LAYERS[0]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return the column titles and one row per policy.
+
+        Args:
+            layer: one of `layers`.
+        """
+        cells = [cell for cell in self.cells if cell.layer == layer]
+        backends = list(dict.fromkeys(cell.backend for cell in cells))
         lines: dict[str, list[str]] = {}
-        for cell in self.cells:
+        for cell in cells:
             lines.setdefault(cell.policy, []).append(str(cell))
-        return ("policy", *backends), [(policy, *line) for policy, line in lines.items()]
+        title = "policy" if layer == LAYERS[0] else "policy, transposed"
+        return (title, *backends), [(policy, *line) for policy, line in lines.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -66,6 +84,8 @@ def matrix(
     progress: Callable[[str], None] | None = None,
 ) -> Matrix:
     """Build the layers of policies on backends and compare them with the native frameworks, each in a separate process.
+
+    Transposed convolutions are compared for the policies whose framework has a module for them; see `Native`.
 
     Args:
         policies: names of policies; None for every policy that describes a framework.
@@ -81,40 +101,47 @@ def matrix(
     natives, parts = registry.current().parts("native framework"), registry.current().parts("backend")
     names = list(natives) if policies is None else [registry.current().get("native framework", p).name for p in policies]
     columns = [b.name for b in parts.values() if b.is_installed()] if backends is None else [*backends]
-    for backend in columns:
-        registry.current().get("backend", backend)
+    selected = [registry.current().get("backend", backend) for backend in columns]
     report: Callable[[str], None] = progress or (lambda _text: None)
-    cells: dict[tuple[str, str], Cell] = {}
+    cells: dict[Key, Cell] = {}
     with tempfile.TemporaryDirectory() as folder:
         for policy in names:
             report(f"running the framework of {policy}")
+            remaining = list(natives[policy].layers)
             for row in rows(_command("expected", policy, folder), natives[policy].environment):
-                cells |= {(policy, backend): _without_outputs(policy, backend, row) for backend in columns}
+                for layer in remaining[:] if "crash" in row else [row["layer"]]:
+                    remaining.remove(layer)
+                    cells |= {(layer, policy, part.name): _without_outputs(layer, policy, part, row) for part in selected}
         for backend in columns:
             report(f"comparing backend {backend}")
             for row in rows(_command("computed", backend, folder), parts[backend].environment):
                 cells |= _compared(backend, row, cells)
-    return Matrix(tuple(cells[policy, backend] for policy in names for backend in columns))
+    keys = itertools.product(LAYERS, names, columns)
+    return Matrix(tuple(cells[layer, policy, backend] for layer, policy, backend in keys if layer in natives[policy].layers))
 
 
 def _command(step: str, name: str, folder: str) -> list[str]:
     return [sys.executable, "-m", "convpolicy.verification.cells", step, name, str(Path(folder))]
 
 
-def _without_outputs(policy: str, backend: str, row: dict[str, Any]) -> Cell:
-    """Return the initial cell of a policy and a backend, before the backend is compared."""
+def _without_outputs(layer: str, policy: str, backend: Any, row: dict[str, Any]) -> Cell:
+    """Return the initial cell of a layer, a policy and a backend, before the backend is compared."""
     if crash := row.get("crash", ""):
         missing = "ModuleNotFoundError" in crash
-        return Cell(policy, backend, "not installed" if missing else "crashed", detail=crash)
+        return Cell(layer, policy, backend.name, "not installed" if missing else "crashed", detail=crash)
     if not row["covered"]:
-        return Cell(policy, backend, "not checked", detail=f"installed is {row['version']}")
-    return Cell(policy, backend, "crashed")  # replaced when the backend is compared
+        return Cell(layer, policy, backend.name, "not checked", detail=f"installed is {row['version']}")
+    if layer != LAYERS[0] and backend.build_transposed is None:
+        return Cell(layer, policy, backend.name, "no such layer", detail="the backend has no transposed convolutions")
+    return Cell(layer, policy, backend.name, "crashed")  # replaced when the backend is compared
 
 
-def _compared(backend: str, row: dict[str, Any], cells: dict[tuple[str, str], Cell]) -> dict[tuple[str, str], Cell]:
+def _compared(backend: str, row: dict[str, Any], cells: dict[Key, Cell]) -> dict[Key, Cell]:
     """Return the cells that one row of a backend's process fills; after a crash, all remaining cells of the backend."""
     if "crash" in row:
-        rest = [cell for cell in cells.values() if cell.backend == backend and cell.verdict == "crashed" and not cell.detail]
-        return {(cell.policy, backend): attrs.evolve(cell, detail=row["crash"]) for cell in rest}
-    policy = row["policy"]
-    return {(policy, backend): Cell(policy, backend, row["verdict"], row["error"], f"{row['cases']} cases")}
+        rest = {
+            key: cell for key, cell in cells.items() if cell.backend == backend and cell.verdict == "crashed" and not cell.detail
+        }
+        return {key: attrs.evolve(cell, detail=row["crash"]) for key, cell in rest.items()}
+    layer, policy = row["layer"], row["policy"]
+    return {(layer, policy, backend): Cell(layer, policy, backend, row["verdict"], row["error"], f"{row['cases']} cases")}

@@ -1,4 +1,4 @@
-"""The directive ``gallery``: a card with picture, description, call and users of every padding rule or padding mode."""
+"""The directive ``gallery``: a card with picture, description, call and users of every padding rule, crop rule or padding mode."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from convpolicy.parts.part import Part
 
 SIZES = {"kernel_size": 4, "stride": 2, "length": 9}  # an even kernel and a stride, where most rules differ
-PARTS = {"padding rule": cp.padding_rules, "padding mode": cp.padding_modes}
-PROPERTIES = {"causal", "length-preserving"}  # that a button filters by
+CROPPED = {"kernel_size": 7, "stride": 4, "length": 3}  # an odd number of samples to cut
+PARTS = {"padding rule": cp.padding_rules, "crop rule": cp.crop_rules, "padding mode": cp.padding_modes}
+PROPERTIES = {"causal", "length-preserving", "length-multiplying"}  # that a button filters by
 SETTINGS = {"explicit": {"left": 2, "right": 1}, "crop": {"left": 2, "right": 1}}  # of rules that do nothing by default
 
 
-def plan(kind: str, name: str) -> cp.Plan:
+def plan(kind: str, name: str) -> cp.Plan | cp.TransposedPlan:
     """Return the plan that a card draws; at stride 1 where a rule refuses another one."""
     base = cp.policy("torch")
+    if kind == "crop rule":
+        return base.half().evolve(padding=cp.Choice(name, **SETTINGS.get(name, {}))).plan(**CROPPED)
     if kind == "padding mode":
         mode = ("reflect", "zeros") if cp.padding_modes()[name].is_per_side else name
         return base.evolve(padding=3, padding_mode=mode).plan(1, length=6)

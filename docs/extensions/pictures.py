@@ -15,6 +15,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
+from convpolicy import Policy
 from convpolicy.cli.policies import policy_of
 from convpolicy.comparison.paper_text import drawn_plan
 from convpolicy.pictures.windows import picture
@@ -22,7 +23,7 @@ from convpolicy.pictures.windows import picture
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-    from convpolicy import Plan, Policy
+    from convpolicy import Plan, TransposedPlan, TransposedPolicy
 
 
 def sizes(text: str) -> dict[str, int]:
@@ -48,9 +49,9 @@ class Picture(SphinxDirective):
         svg = picture(plans, most_outputs=self.options.get("outputs", 8))
         return [nodes.raw("", f'<div class="picture">{svg}</div>', format="html")]
 
-    def plan(self, policy: Policy) -> Plan:
+    def plan(self, policy: Policy | TransposedPolicy) -> Plan | TransposedPlan:
         """Return what a policy does to the sizes of the directive."""
-        if "drawn-layer" in self.options and policy.paper is not None:
+        if "drawn-layer" in self.options and isinstance(policy, Policy) and policy.paper is not None:
             return drawn_plan(policy, policy.paper)
         return policy.plan(**sizes(self.options["sizes"]))
 

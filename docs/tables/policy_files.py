@@ -46,6 +46,11 @@ KEYS: dict[str, tuple[str, str, str]] = {
     "measured": ("", "The versions that it was compared with.", '"2.10.0"'),
     "source": ("", "Where the behaviour is defined.", '"Smith et al. (2020), section 3"'),
     "description": ("", "One sentence.", '"Reflects 2 samples on the left and 1 on the right."'),
+    "transposed": (
+        WORDS,
+        "The transposed convolution, as a table with these keys; `padding` names a crop rule. `true`: the file is about it alone.",
+        '{ padding = "causal" }',
+    ),
     "paper": (WORDS, "Where the policy of a published model comes from; see below.", ""),
 }
 PAPER: dict[str, tuple[str, str]] = {
@@ -58,6 +63,7 @@ PAPER: dict[str, tuple[str, str]] = {
     "drawn_layer": (TEXT, "The layer that the picture shows, a name in `layers`."),
     "drawn_length": ("integer", "The input length of the picture, in samples."),
     "layers": (WORDS, "The paper's layers by name, each a table of arguments of `Conv1d`."),
+    "transposed_layers": (WORDS, "The same for `ConvTranspose1d`. It may be left out."),
 }
 
 

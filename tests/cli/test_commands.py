@@ -147,7 +147,7 @@ def test_show_is_the_policy(tmp_path):
 def test_list_names_everything_registered():
     """Every part of every kind, with its plugin, in the table and in JSON; one kind alone on request."""
     kinds = {
-        "padding rule": cp.padding_rules(), "padding mode": cp.padding_modes(), "initializer": cp.initializers(),
+        "padding rule": cp.padding_rules(), "crop rule": cp.crop_rules(), "padding mode": cp.padding_modes(), "initializer": cp.initializers(),
         "layout": cp.layouts(), "backend": cp.backends(), "random stream": cp.random_streams(),
         "dialect": registry.current().parts("dialect"), "file format": registry.current().parts("file format"),
     }  # fmt: skip

@@ -76,6 +76,7 @@ def test_the_module_conforms(plugin):
 
 PARTS = {  # kind -> the part that the plugin tide-pool offers, and an example of what it does
     "rule": lambda: cp.padding_rules()["tide-pool-lookahead"],
+    "crop": lambda: cp.crop_rules()["tide-pool-window"],
     "mode": lambda: cp.padding_modes()["tide-pool-fade"],
     "initializer": lambda: cp.initializers()["tide-pool-smoothing"],
     "policy": lambda: cp.policy("tide-pool"),
@@ -139,7 +140,7 @@ def test_a_kind_that_is_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = run("tide-pool", "--kind", "backnd")
     assert result.exit_code == 2
-    assert "kind must be one of padding, rule, mode, initializer, policy, backend, framework, got 'backnd'" in result.stderr
+    assert "kind must be one of padding, rule, crop, mode, initializer, policy, backend, framework, got 'backnd'" in result.stderr
     assert "Did you mean 'backend'?" in result.stderr
     assert list(tmp_path.iterdir()) == []
 

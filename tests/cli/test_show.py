@@ -8,7 +8,7 @@ from helpers.command_line import json_of, run
 import convpolicy as cp
 from convpolicy import registry
 from convpolicy.cli import kinds
-from convpolicy.cli.plans import LEGEND
+from convpolicy.cli.plans import LEGEND, LEGENDS
 from convpolicy.comparison.drawing import draw
 
 
@@ -20,20 +20,31 @@ def test_every_part_can_be_shown(kind):
         assert (shown["kind"], shown["name"], shown["plugin"]) == (kind, name, part.provider)
         table = run("show", name, "--kind", kind).stdout.splitlines()
         assert table[0].split()[-1] == name
-        assert ("between | |" in table[-1]) == (kind in ("padding rule", "padding mode"))
+        assert ("between | |" in table[-1]) == (kind in ("padding rule", "crop rule", "padding mode"))
 
 
 def test_a_rule_is_drawn_and_knows_its_users():
     """The drawing is that of a plan. Policies with this padding are listed, with its framework name unless it is their default."""
     plan = cp.policy("torch").evolve(padding="same_upper").plan(4, length=10)
-    shown = run("show", "same_upper").stdout
+    shown = run("show", "same_upper", "--kind", "padding rule").stdout
     assert shown.endswith(f"\n{plan}\n\n{draw(plan, rows=6)}\n\n{LEGEND}\n")
-    (data,) = json_of("show", "same_upper")
+    (data,) = json_of("show", "same_upper", "--kind", "padding rule")
     assert {"mindspore", "flax", "keras:same", "tensorflow:same"} <= set(data["used by"])
     assert not {"torch", "keras", "paddle:same"} & set(data["used by"])
     assert data["parameters"] == {"odd_side": "right"}
     (mode,) = json_of("show", "reflect")
     assert "flax:REFLECT" in mode["used by"]
+
+
+def test_a_crop_rule_is_drawn_and_knows_its_users():
+    """The drawing is that of a transposed plan. A transposed half is written as on the command line."""
+    plan = cp.policy("torch").half().evolve(padding="causal").plan(4, 2, length=10)
+    shown = run("show", "causal", "--kind", "crop rule").stdout
+    assert shown.endswith(f"\n{plan}\n\n{draw(plan, rows=6)}\n\n{LEGENDS[True]}\n")
+    (data,) = json_of("show", "explicit", "--kind", "crop rule")
+    assert "torch:transposed" in data["used by"]
+    assert "torch" not in data["used by"]
+    assert data["parameters"] == {"left": 0, "right": 0, "output_padding": 0}
 
 
 def test_one_name_of_several_parts():

@@ -135,3 +135,42 @@ def test_bfloat16_is_read_to_the_bit(tmp_path):
     assert np.array_equal(found["weight"][finite], values[finite])
     assert np.array_equal(np.isnan(found["weight"]), ~finite & (fraction > 0))
     assert np.array_equal(found["bias"], found["weight"][:, 0, 0], equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["torch", "torch reversed"])
+def test_transposed_weights(name, tmp_path):
+    """The weights of a transposed convolution are stored in the layout of its policy and read as they were drawn, and as nothing else."""
+
+    class Plugin:
+        @cp.hookimpl
+        def convpolicy_layouts(self):
+            return [cp.Layout("KIO-r", "WIO", weight="kernel", transposed=True, flip=True)]
+
+    cp.register(Plugin(), "reversed")
+    try:
+        half = cp.policy("torch").half()
+        policy = half if name == "torch" else half.evolve(layout="KIO-r")
+        drawn = policy.initial(6, 8, 5, 2, seed=7)
+        path = tmp_path / "weights.safetensors"
+        weights.save(path, policy, drawn, 2, 7)
+        stored = load_file(path)
+        if name == "torch":
+            assert np.array_equal(stored["weight"], drawn["weight"])
+        else:
+            assert np.array_equal(stored["kernel"], drawn["weight"][:, :, ::-1].transpose(2, 0, 1))
+        read, dtype = weights.load(str(path), half)
+        assert dtype == "float32"
+        assert all(np.array_equal(read[key], drawn[key]) for key in drawn)
+        with pytest.raises(
+            cp.InvalidValueError,
+            match="must contain the weights of a Conv1d, which policy 'torch' describes, got those of a ConvT",
+        ):
+            weights.load(str(path), cp.policy("torch"))
+        weights.save(tmp_path / "conv.safetensors", cp.policy("torch"), cp.policy("torch").initial(6, 8, 5))
+        with pytest.raises(
+            cp.InvalidValueError,
+            match=r"must contain the weights of a ConvTranspose1d, .* got those of a Conv1d; pass another file",
+        ):
+            weights.load(str(tmp_path / "conv.safetensors"), half)
+    finally:
+        cp.unregister("reversed")

@@ -10,7 +10,11 @@ import pytest
 from helpers.paths import EXAMPLES
 
 SCRIPTS = sorted(EXAMPLES.glob("**/[0-9]*.py"))
-NEEDS = {"09_move_a_model": ("torch", "mindspore", "keras"), "mindspore_page": ("torch", "mindspore")}  # the others: NumPy
+NEEDS = {
+    "09_move_a_model": ("torch", "mindspore", "keras"),
+    "10_a_whole_codec": ("torch", "transformers"),
+    "mindspore_page": ("torch", "mindspore"),
+}  # the others: NumPy
 FRAMEWORKS = ("torch", "mindspore", "keras", "tensorflow", "jax", "flax", "paddle", "transformers", "h5py", "scipy")
 WITHOUT = """
 import importlib.machinery, runpy, sys

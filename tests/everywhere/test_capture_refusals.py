@@ -149,10 +149,10 @@ REFUSED = {
     "a Cell's cast": (lambda: mindspore.nn.Conv1d(4, 6, 3).to_float(mindspore.float16), ValueError, "compute in another dtype"),
     "a Cell's hook": (hooked_cell, ValueError, "a forward hook or pre-hook may change what it computes"),
     "Conv2d": (lambda: nn.Conv2d(4, 6, 3), TypeError, "got an object of class torch.nn.modules.conv.Conv2d"),
-    "transposed": (
-        lambda: nn.ConvTranspose1d(4, 6, 3),
+    "transposed in 2-D": (
+        lambda: nn.ConvTranspose2d(4, 6, 3),
         TypeError,
-        "ConvTranspose1d cannot be captured: it is a transposed convolution",
+        "got an object of class torch.nn.modules.conv.ConvTranspose2d",
     ),
     "Dense": (lambda: mindspore.nn.Dense(4, 6), TypeError, "mindspore.nn.layer.basic.Dense"),
     "no layer": (lambda: 3, TypeError, "got an object of class builtins.int"),

@@ -10,6 +10,8 @@ import sys
 import pytest
 from helpers.frameworks import params
 
+import convpolicy as cp
+
 CODE = """
 import sys
 import warnings
@@ -30,8 +32,10 @@ def test_a_framework_conforms(backend, tmp_path):
     assert result.returncode == 0, result.stderr[-2000:]
     checks = json.loads(report.read_text())["parts"][f"backend {backend}"]["checks"]
     assert {check["verdict"] for check in checks.values()} == {"passed"}
-    assert set(checks) == {
-        "names", "signatures", "shapes", "refusals", "initial-weights", "strided-input", "lengths", "index-map", "sum-of-terms", "assign",
-        "capture", "learned", "learned-gradient",
+    layers = {
+        "shapes", "refusals", "initial-weights", "strided-input", "lengths", "assign", "capture",
         *(f"{what}-{dtype}" for what in ("values", "gradients") for dtype in DTYPES[backend]),
     }  # fmt: skip
+    transposed = {f"transposed-{check}" for check in {*layers, "crop-rule"}} if cp.backends()[backend].build_transposed else set()
+    others = {"names", "signatures", "index-map", "sum-of-terms", "learned", "learned-gradient"}
+    assert set(checks) == layers | transposed | others

@@ -34,7 +34,20 @@ for layer in model.layers:
 model.save_weights(folder + "m.weights.h5")
 NAMES = ["conv1d", "depthwise_conv1d", "depthwise_conv1d_1", "conv1d_1"]
 LAYERS = [model.layers[at] for at in (0, 1, 4, 5)]
-OTHER = ["separable_conv1d", "conv1d_transpose"]
+UP = model.layers[3]
+
+def check_transposed(path, prefix):
+    kernel, bias = UP.get_weights()
+    found = load_file(path)
+    assert np.array_equal(found[f"{prefix}conv1d_transpose.weight"], kernel.transpose(2, 1, 0))
+    assert np.array_equal(found[f"{prefix}conv1d_transpose.bias"], bias)
+    x = random.standard_normal((2, 7, 20)).astype("f4")
+    own = cp.ConvTranspose1d(7, 7, 3)
+    own.weight[...], own.bias[...] = found[f"{prefix}conv1d_transpose.weight"], bias
+    y = np.asarray(UP(x.transpose(0, 2, 1))).transpose(0, 2, 1)
+    ideal = reference.conv_transpose1d(x, own.weight, bias)
+    bound = reference.tolerance("float32", ideal.terms, ideal.magnitude)
+    assert (np.abs(y - ideal.output) <= bound).all() and (np.abs(own(x) - ideal.output) <= bound).all()
 
 def check(path, prefix):
     found = load_file(path)
@@ -57,11 +70,10 @@ def check(path, prefix):
 words = {"source": "keras", "target": "torch"}
 done = cp.convert(folder + "m.weights.h5", folder + "guess.safetensors", guess=True, **words)
 found = check(folder + "guess.safetensors", "layers.")
-for name in OTHER:  # as they were, and in a note
-    assert any(name in note and "copied unchanged" in note for note in done.notes), done.notes
-    values = [found[f"layers.{name}.vars.{n}"] for n in range(3 if name[0] == "s" else 2)]
-    layer = model.layers[2 if name[0] == "s" else 3]
-    assert all(np.array_equal(value, own) for value, own in zip(values, layer.get_weights()))
+check_transposed(folder + "guess.safetensors", "layers.")
+assert any("separable_conv1d" in note and "copied unchanged" in note for note in done.notes), done.notes
+values = [found[f"layers.separable_conv1d.vars.{n}"] for n in range(3)]  # as they were
+assert all(np.array_equal(value, own) for value, own in zip(values, model.layers[2].get_weights()))
 
 table = {f"layers/{name}": layer for name, layer in zip(NAMES, LAYERS)}
 del table["layers/conv1d_1"]  # it has an activation, so it is no plain convolution
@@ -69,6 +81,7 @@ cp.convert(folder + "m.weights.h5", folder + "table.safetensors", layers=table, 
 check(folder + "table.safetensors", "layers.")
 cp.convert(folder + "m.weights.h5", folder + "model.safetensors", layers=model, **words)
 check(folder + "model.safetensors", "layers.")
+check_transposed(folder + "model.safetensors", "layers.")
 
 # to Keras's own layouts again, each layer's: by the stamp, and by a guess of a file that has none
 cp.convert(folder + "guess.safetensors", folder + "back.weights.h5", source="torch", target="keras")
@@ -111,6 +124,6 @@ print("equal")
 
 
 def test_every_kind_of_layer(tmp_path):
-    """Conv1D, DepthwiseConv1D with and without a bias: the layer of the converted weights computes what Keras's does; others are left."""
+    """Conv1D, Conv1DTranspose, DepthwiseConv1D with and without a bias: the layer of the converted weights computes what Keras's does; others are left."""
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.stdout == "equal\n", done.stderr[-3000:]

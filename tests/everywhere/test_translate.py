@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers.laws import laws_alike
 from helpers.paths import ROOT
 from helpers.translating import CUSTOMARY, Batch
 from helpers.translation_calls import BEYOND, CALLS, CHANNELS, CLASSES, INITIALIZERS, LAWS, MAIN, PAIRS, WIDE_CALL, WITHOUT, calls
@@ -186,25 +187,6 @@ def test_mindspores_tanh_is_as_far_off_as_the_comment_says(ran):
     bounds = [ran.batch.bound(sizes, length, reference.tolerance).max() for length in lengths]
     assert all(distance <= 1.1e-4 + bound for distance, bound in zip(off, bounds))
     assert "errors up to 1.1e-4" in translated("layers.Conv1D(8, 4, activation='tanh')", "keras", "mindspore")
-
-
-def largest_gap(a, b):
-    """The two-sample Kolmogorov-Smirnov statistic."""
-    both = np.sort(np.concatenate([a, b]))
-    return np.abs(
-        np.searchsorted(np.sort(a), both, side="right") / a.size - np.searchsorted(np.sort(b), both, side="right") / b.size
-    ).max()
-
-
-CHANCE = 1e-9  # of rejecting two equal laws
-
-
-def laws_alike(a, b):
-    """Whether two samples may be of one law: Smirnov's bound, and for constants equality."""
-    a, b = a.ravel().astype(float), b.ravel().astype(float)
-    if a.size != b.size or not np.ptp(a) or not np.ptp(b):
-        return a.size == b.size and bool(np.allclose(np.unique(a), np.unique(b), rtol=2.0**-22, atol=0))
-    return largest_gap(a, b) <= np.sqrt(-np.log(CHANCE / 2) / 2) * np.sqrt(2 / a.size)
 
 
 def test_initial_values_are_of_the_same_law(ran):

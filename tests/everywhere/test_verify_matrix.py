@@ -18,7 +18,8 @@ pytestmark = pytest.mark.needs("torch")
 @pytest.fixture(scope="module")
 def measured():
     """Two policies on two backends."""
-    return {(cell.policy, cell.backend): cell for cell in matrix.matrix(["torch", "mindspore@2.0"], ["numpy", "torch"]).cells}
+    cells = matrix.matrix(["torch", "mindspore@2.0"], ["numpy", "torch"]).cells
+    return {(cell.policy, cell.backend): cell for cell in cells if cell.layer == "Conv1d"}
 
 
 def test_a_framework_on_its_own_backend_is_exact(measured):
@@ -40,9 +41,11 @@ from convpolicy.verification import cells
 sys.argv = ["cells", *sys.argv[1:]]
 cells.main()
 """
-DIES = (
-    f'print({MARK!r} + \'{{"policy": "torch", "verdict": "exact", "error": 0.0, "cases": 1}}\', flush=True); raise SystemExit(3)'
-)
+DIES = f"""
+for layer in ("Conv1d", "ConvTranspose1d"):
+    print({MARK!r} + '{{"layer": "' + layer + '", "policy": "torch", "verdict": "exact", "error": 0.0, "cases": 1}}', flush=True)
+raise SystemExit(3)
+"""
 
 
 @pytest.mark.parametrize(("code", "verdicts"), [(FLIPPED, ["differs"]), (DIES, ["exact"]), ("raise SystemExit(4)", ["crashed"])])
@@ -56,7 +59,7 @@ def test_a_wrong_or_crashing_backend_is_a_failing_cell(monkeypatch, code, verdic
 
     monkeypatch.setattr(matrix, "_command", command)
     result = CliRunner().invoke(cli.build(), ["verify", "--matrix", "torch", "--backend", "numpy", "--json"])
-    cells = json.loads(result.stdout)["cells"]
+    cells = [cell for cell in json.loads(result.stdout)["cells"] if cell["layer"] == "Conv1d"]
     assert [cell["verdict"] for cell in cells] == verdicts
     assert result.exit_code == (verdicts != ["exact"])
     if verdicts == ["crashed"]:
@@ -67,8 +70,8 @@ def test_a_missing_framework_is_not_a_failure(monkeypatch):
     """Without the framework its row says so."""
     code = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
     monkeypatch.setattr(matrix, "_command", lambda *_: [sys.executable, "-c", code])
-    (cell,) = matrix.matrix(["torch"], ["numpy"]).cells
-    assert cell.verdict == "not installed"
+    cells = matrix.matrix(["torch"], ["numpy"]).cells
+    assert {cell.verdict for cell in cells} == {"not installed"}
 
 
 def test_unknown_names_are_refused():

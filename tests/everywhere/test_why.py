@@ -96,17 +96,45 @@ def test_a_cell_and_its_activation():
     assert (found.verdict, found.change) == ("one cause", "in a: apply relu to the output")
 
 
+class Loud(nn.ConvTranspose1d):
+    """A layer that computes something else."""
+
+    def forward(self, data):
+        return 2 * super().forward(data)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(("groups", "stride"), [(1, 3), (4, 1), (8, 2)])
+def test_transposed_layers_of_torch(dtype, groups, stride):
+    """A layer of each width computes what its attributes describe; output_padding and a reversed kernel are found."""
+    torch.manual_seed(2)
+    native = nn.ConvTranspose1d(8, 16, 5, stride, padding=1, groups=groups)
+    layer = cp.port(native, to="torch", dtype=dtype)
+    found = cp.why(layer, layer, X)
+    assert (found.verdict, found.notes) == ("equal to the bit", ())
+    if stride > 1:
+        longer = nn.ConvTranspose1d(8, 16, 5, stride, padding=1, groups=groups, output_padding=1).to(getattr(torch, dtype))
+        longer.load_state_dict(layer.state_dict())
+        assert cp.why(layer, longer, X).change == "in a: output_padding=1 instead of 0"
+    reversed_kernel = cp.port(layer, to="torch")
+    with torch.no_grad():
+        reversed_kernel.weight.copy_(layer.weight.flip(2))
+    assert aspects(cp.why(layer, reversed_kernel, X)) == ["flip"]
+
+
 def test_what_is_no_layer():
-    """Two models, and a transposed convolution: each is refused, or judged by its outputs, with what it is."""
+    """Two models are refused, and a subclass of a layer is judged by its outputs, with what it is; a transposed layer is one."""
     model = nn.Sequential(nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 3))
     with pytest.raises(
         cp.InvalidTypeError, match=r"a: layer must be a 1-D convolution, got .*Sequential, which contains '0', '1'"
     ):
         cp.why(model, model, X)
     found = cp.why(nn.Conv1d(8, 12, 3), nn.ConvTranspose1d(8, 12, 3, padding=1), X)
-    assert found.notes[0] == (
-        "b is compared by its outputs only: layer ConvTranspose1d cannot be captured: it is a transposed convolution, which is not "
-        "captured; port it by hand."
+    assert (found.notes, aspects(found)) == ((), ["layer"])
+    assert (
+        cp.why(nn.Conv1d(8, 12, 3), Loud(8, 12, 3), X)
+        .notes[0]
+        .startswith("b is compared by its outputs only: layer Loud cannot be captured exactly: ")
     )
 
 

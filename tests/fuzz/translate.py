@@ -27,25 +27,31 @@ HEADS = {
 CALLS = {
     "torch": (
         "nn.Conv1d({}, {}, {}, padding={})", "nn.Conv1d({}, {}, kernel_size={}, stride={}, padding_mode='reflect')", "F.conv1d({}, {})",
-        "nn.Conv1d({}, {}, {}, dtype={})", "nn.ConvTranspose1d({}, {}, {})", "nn.Linear({}, {})",
+        "nn.Conv1d({}, {}, {}, dtype={})", "nn.ConvTranspose1d({}, {}, {}, {}, {}, {})",
+        "nn.ConvTranspose1d({}, {}, kernel_size={}, padding={}, output_padding={})", "nn.Linear({}, {})",
     ),
     "mindspore": (
         "nn.Conv1d({}, {}, {}, pad_mode='pad', padding={})", "nn.Conv1d({}, {}, {}, {}, pad_mode={})", "mint.nn.Conv1d({}, {}, {})",
         "nn.Conv1d({}, {}, {}, weight_init=initializer.HeUniform(negative_slope={}))",
         "nn.Conv1d({}, {}, {}, weight_init=initializer.VarianceScaling({}, 'fan_in', 'uniform'))", "nn.Conv1d({}, {}, {}, weight_init={})",
+        "nn.Conv1dTranspose({}, {}, {}, {}, pad_mode={}, padding={})",
     ),
     "keras": (
         "layers.Conv1D({}, {}, padding={})", "layers.Conv1D({}, {}, {}, padding='same', activation={})",
         "layers.Conv1D({}, {}, data_format={}, kernel_initializer=keras.initializers.VarianceScaling({}))",
-        "layers.Conv1D({}, {}, input_shape={}, dilation_rate={})", "layers.SeparableConv1D({}, {})", "layers.Input(({}, {}))",
+        "layers.Conv1D({}, {}, input_shape={}, dilation_rate={})", "layers.SeparableConv1D({}, {})",
+        "layers.Conv1DTranspose({}, {}, {}, padding='same', output_padding={})", "layers.Conv1DTranspose({}, {}, {}, padding={})", "layers.Input(({}, {}))",
     ),
     "flax": (
         "nnx.Conv({}, {}, {}, padding={}, rngs=r)", "nnx.Conv({}, {}, {}, kernel_init=nnx.initializers.normal({}), rngs=r)",
         "nnx.Conv({}, {}, ({},), strides={}, mask={}, rngs=r)", "nnx.Linear({}, {})",
+        "nnx.ConvTranspose({}, {}, {}, {}, padding={}, rngs=r)", "nnx.ConvTranspose({}, {}, ({},), padding='CIRCULAR', transpose_kernel={})",
+        "linen.ConvTranspose({}, {}, {}, {})",
     ),
     "paddle": (
         "nn.Conv1D({}, {}, {}, padding={}, data_format={})", "nn.Conv1D({}, {}, {}, weight_attr=paddle.ParamAttr(initializer={}))",
         "nn.Conv1D({}, {}, {}, weight_attr=nn.initializer.KaimingNormal({}), bias_attr={})", "nn.Conv1D({}, {}, {}, padding_mode={})",
+        "nn.Conv1DTranspose({}, {}, {}, {}, {}, {})", "nn.Conv1DTranspose({}, {}, {}, {}, padding='SAME', output_padding={})",
     ),
     "": ("Conv1d({}, {}, {})", "C({}, {}, {})", "nn.Conv1d({}, {}, {})", "Conv1D({}, {})"),
 }  # fmt: skip

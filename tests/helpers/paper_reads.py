@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import convpolicy as cp
 
 
@@ -13,5 +15,8 @@ def reads(policy, sizes, length):
         return None
     if not plan.length_out:
         return None
+    if isinstance(plan, cp.TransposedPlan):
+        [(_coefficients, sources)] = plan.window_terms(np.arange(plan.length_out))
+        return sources.tolist()
     kernel, stride, dilation = sizes
     return [[plan.positions[o * stride + t * dilation] for t in range(kernel)] for o in range(plan.length_out)]

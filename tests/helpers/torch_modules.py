@@ -1,4 +1,4 @@
-"""The inputs of torch's own module tests for Conv1d, from the installed torch."""
+"""The inputs of torch's own module tests, from the installed torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import unittest
 import torch
 
 
-def conv1d():
-    """Torch's `ModuleInfo` of Conv1d: inputs with and without a batch, and what its tests may expect of it."""
-    if importlib.util.find_spec("expecttest") is None:  # torch's helpers derive a class from its one, for other tests
+def info_of(layer_class):
+    """Torch's `ModuleInfo` of a class: inputs with and without a batch, and what its tests may expect of it."""
+    if (
+        "expecttest" not in sys.modules and importlib.util.find_spec("expecttest") is None
+    ):  # torch's helpers derive a class from its one, for other tests
         sys.modules["expecttest"] = types.ModuleType("expecttest")
         sys.modules["expecttest"].TestCase = unittest.TestCase
     from torch.testing._internal.common_modules import module_db
 
     torch.backends.__allow_nonbracketed_mutation_flag = True  # which torch's helpers take away from everybody
-    (info,) = (info for info in module_db if info.module_cls is torch.nn.Conv1d)
+    (info,) = (info for info in module_db if info.module_cls is layer_class)
     return info

@@ -1,6 +1,7 @@
 """Runs layers written as code in one framework: ``python translating.py FRAMEWORK JOBS OUTPUTS``, each framework in its own process.
 
-A job is code that binds ``layer``, a weight (out, in/groups, kernel), a bias or none, and inputs (batch, channels, length) by length.
+A job is code that binds ``layer``, a weight (out, in/groups, kernel), of a transposed convolution (in, out/groups, kernel), a bias or none,
+and inputs (batch, channels, length) by length.
 It is executed in a namespace with nothing in it; what comes back is the outputs in the same axes, or the initial values as drawn.
 """
 
@@ -20,13 +21,13 @@ CUSTOMARY = {  # what a user's file has above the call
     "torch": "import torch\nfrom torch import nn\n",
     "mindspore": "import mindspore\nfrom mindspore import nn\nfrom mindspore.common import initializer\n",
     "keras": "import keras\nfrom keras import layers\n",
-    "flax": "import jax.numpy as jnp\nfrom flax import nnx\n",
+    "flax": "import jax.numpy as jnp\nfrom flax import linen, nnx\n",
     "paddle": "import paddle\nfrom paddle import nn\n",
 }
 
 
 class Torch:
-    """``torch.nn.Conv1d`` anywhere in a module."""
+    """``torch.nn.Conv1d`` or ``ConvTranspose1d`` anywhere in a module."""
 
     def __init__(self):
         import torch
@@ -34,7 +35,7 @@ class Torch:
         self.torch = torch
 
     def conv(self, layer):
-        return next(part for part in layer.modules() if isinstance(part, self.torch.nn.Conv1d))
+        return next(part for part in layer.modules() if isinstance(part, (self.torch.nn.Conv1d, self.torch.nn.ConvTranspose1d)))
 
     def values(self, conv):
         return conv.weight.detach().numpy(), None if conv.bias is None else conv.bias.detach().numpy()
@@ -53,7 +54,7 @@ class Torch:
 
 
 class MindSpore(Torch):
-    """``mindspore.nn.Conv1d`` anywhere in a cell."""
+    """``mindspore.nn.Conv1d`` or ``Conv1dTranspose`` anywhere in a cell."""
 
     def __init__(self):
         import mindspore
@@ -61,7 +62,8 @@ class MindSpore(Torch):
         self.mindspore = mindspore
 
     def conv(self, layer):
-        return next(part for _name, part in layer.cells_and_names() if isinstance(part, self.mindspore.nn.Conv1d))
+        nn = self.mindspore.nn
+        return next(part for _name, part in layer.cells_and_names() if isinstance(part, (nn.Conv1d, nn.Conv1dTranspose)))
 
     def values(self, conv):
         return conv.weight.asnumpy()[:, :, 0], conv.bias.asnumpy() if conv.has_bias else None
@@ -76,7 +78,7 @@ class MindSpore(Torch):
 
 
 class Keras(Torch):
-    """``keras.layers.Conv1D``, alone or in a Sequential."""
+    """``keras.layers.Conv1D`` or ``Conv1DTranspose``, alone or in a Sequential; both kernels have the axes in reverse."""
 
     def __init__(self):
         import keras
@@ -85,7 +87,8 @@ class Keras(Torch):
 
     def build(self, layer, data):
         layer(data.transpose(0, 2, 1))
-        return next(part for part in getattr(layer, "layers", [layer]) if isinstance(part, self.keras.layers.Conv1D))
+        kinds = self.keras.layers.Conv1D, self.keras.layers.Conv1DTranspose
+        return next(part for part in getattr(layer, "layers", [layer]) if isinstance(part, kinds))
 
     def values(self, conv):
         weights = [self.keras.ops.convert_to_numpy(weight.value) for weight in conv.weights]
@@ -99,31 +102,55 @@ class Keras(Torch):
 
 
 class Flax(Torch):
-    """``flax.nnx.Conv``, alone or in a Sequential."""
+    """``flax.nnx.Conv`` or ``ConvTranspose``, alone or in a Sequential, and the latter of linen."""
 
     def __init__(self):
         import jax.numpy
-        from flax import nnx
+        from flax import linen, nnx
 
-        self.jnp, self.nnx = jax.numpy, nnx
+        self.jnp, self.nnx, self.linen = jax.numpy, nnx, linen
 
-    def conv(self, layer):
-        return next(part for part in getattr(layer, "layers", [layer]) if isinstance(part, self.nnx.Conv))
+    def build(self, layer, data):
+        if not isinstance(layer, self.linen.ConvTranspose):
+            kinds = self.nnx.Conv, self.nnx.ConvTranspose
+            return next(part for part in getattr(layer, "layers", [layer]) if isinstance(part, kinds))
+        import jax
+
+        object.__setattr__(layer, "variables_of_test", layer.init(jax.random.key(0), self.jnp.asarray(data.transpose(0, 2, 1))))
+        return layer
 
     def values(self, conv):
-        return np.asarray(conv.kernel.value).transpose(2, 1, 0), None if conv.bias is None else np.asarray(conv.bias.value)
+        if isinstance(conv, self.linen.ConvTranspose):
+            kernel, bias = (conv.variables_of_test["params"].get(name) for name in ("kernel", "bias"))
+        else:
+            kernel, bias = conv.kernel.value, None if conv.bias is None else conv.bias.value
+        return self.axes(conv, np.asarray(kernel)), None if bias is None else np.asarray(bias)
+
+    def axes(self, conv, kernel):
+        """A kernel in the axes of a job, or back: a transposed convolution has (kernel, in, out) in reverse unless told otherwise."""
+        if isinstance(conv, self.nnx.Conv) or conv.transpose_kernel:
+            return kernel.transpose(2, 1, 0)
+        return kernel[::-1].transpose(1, 2, 0)
 
     def give(self, conv, weight, bias):
-        conv.kernel.value = self.jnp.asarray(weight.transpose(2, 1, 0))
+        plain = isinstance(conv, self.nnx.Conv) or conv.transpose_kernel
+        kernel = self.jnp.asarray(weight.transpose(2, 1, 0) if plain else weight.transpose(2, 0, 1)[::-1])
+        if isinstance(conv, self.linen.ConvTranspose):
+            parameters = {"kernel": kernel, **({"bias": self.jnp.asarray(bias)} if conv.use_bias else {})}
+            object.__setattr__(conv, "variables_of_test", {"params": parameters})
+            return
+        conv.kernel.value = kernel
         if conv.bias is not None:
             conv.bias.value = self.jnp.asarray(bias)
 
     def run(self, layer, data):
-        return np.asarray(layer(self.jnp.asarray(data.transpose(0, 2, 1)))).transpose(0, 2, 1)
+        inputs = self.jnp.asarray(data.transpose(0, 2, 1))
+        outputs = layer.apply(layer.variables_of_test, inputs) if isinstance(layer, self.linen.Module) else layer(inputs)
+        return np.asarray(outputs).transpose(0, 2, 1)
 
 
 class Paddle(Torch):
-    """``paddle.nn.Conv1D`` anywhere in a layer."""
+    """``paddle.nn.Conv1D`` or ``Conv1DTranspose`` anywhere in a layer."""
 
     def __init__(self):
         import paddle
@@ -131,7 +158,8 @@ class Paddle(Torch):
         self.paddle = paddle
 
     def conv(self, layer):
-        return next(part for part in layer.sublayers(include_self=True) if isinstance(part, self.paddle.nn.Conv1D))
+        kinds = self.paddle.nn.Conv1D, self.paddle.nn.Conv1DTranspose
+        return next(part for part in layer.sublayers(include_self=True) if isinstance(part, kinds))
 
     def values(self, conv):
         return conv.weight.numpy(), None if conv.bias is None else conv.bias.numpy()
@@ -145,7 +173,9 @@ class Paddle(Torch):
         return layer(self.paddle.to_tensor(data)).numpy()
 
 
-FRAMEWORKS = {"torch": Torch, "mindspore": MindSpore, "keras": Keras, "flax": Flax, "paddle": Paddle}
+FRAMEWORKS = {  # keras runs on TensorFlow
+    "torch": Torch, "mindspore": MindSpore, "keras": Keras, "keras-torch": Keras, "flax": Flax, "paddle": Paddle,
+}  # fmt: skip
 
 
 def carry_out(framework, code, weight, bias, inputs, *, initial):
@@ -177,6 +207,10 @@ def main():
     np.savez(outputs, **found)
 
 
+def _key(sizes, transposed):
+    return ("transposed-" if transposed else "") + "-".join(map(str, sizes))
+
+
 class Batch:
     """Jobs for every framework, collected first and then run, one process for each framework."""
 
@@ -185,13 +219,14 @@ class Batch:
         self._arrays: dict = {}
         self._results: dict = {}
 
-    def add(self, framework, code, sizes, lengths, *, initial=False):
+    def add(self, framework, code, sizes, lengths, *, initial=False, transposed=False):
         """Queue code for layers of (in, out, kernel, groups); return the job's id. Equal sizes get equal weights and inputs."""
-        key = "-".join(map(str, sizes))
+        key = _key(sizes, transposed)
         inputs, outputs, kernel, groups = sizes
         draw = np.random.default_rng([*sizes])
         if f"{key} weight" not in self._arrays:
-            self._arrays[f"{key} weight"] = draw.standard_normal((outputs, inputs // groups, kernel)).astype("float32")
+            shape = (inputs, outputs // groups, kernel) if transposed else (outputs, inputs // groups, kernel)
+            self._arrays[f"{key} weight"] = draw.standard_normal(shape).astype("float32")
             self._arrays[f"{key} bias"] = draw.standard_normal(outputs).astype("float32")
         for length in lengths:
             self._arrays.setdefault(
@@ -205,9 +240,11 @@ class Batch:
 
     def run(self):
         """Run everything, the frameworks side by side; `result` then has it."""
-        environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_v": "3"}
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_v": "3"}
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-            names = [name for name in ("flax", "keras", "mindspore", "torch", "paddle") if self._jobs[name]]  # the slowest first
+            names = [
+                name for name in ("flax", "keras", "keras-torch", "mindspore", "torch", "paddle") if self._jobs[name]
+            ]  # the slowest first
             for results in pool.map(lambda framework: self._process(framework, Path(folder), environment), names):
                 self._results |= results
 
@@ -218,6 +255,7 @@ class Batch:
         paths = [str(folder / f"{framework}-{part}.npz") for part in ("jobs", "outputs")]
         np.savez(paths[0], jobs=np.array(json.dumps(jobs)), **{name: self._arrays[name] for name in needed})
         words = [sys.executable, __file__, framework, *paths]
+        environment = environment | {"KERAS_BACKEND": framework.partition("-")[2] or "tensorflow"}
         ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr[-2000:]
         results: dict = {}
@@ -231,10 +269,14 @@ class Batch:
         """What came of a job."""
         return self._results[job]
 
-    def bound(self, sizes, length, tolerance):
+    def bound(self, sizes, length, tolerance, *, transposed=False):
         """How far two float32 results of these weights and inputs may be apart, (out, 1): padded elements are inputs or zeros."""
-        key = "-".join(map(str, sizes))
+        key = _key(sizes, transposed)
         weight, bias, data = (self._arrays[f"{key} {part}"] for part in ("weight", "bias", length))
+        if transposed:  # (in, out/groups, kernel) as (out, in/groups, kernel)
+            inputs, outputs, kernel, groups = sizes
+            weight = weight.reshape(groups, inputs // groups, outputs // groups, kernel).swapaxes(1, 2)
+            weight = weight.reshape(outputs, inputs // groups, kernel)
         magnitude = np.abs(weight).sum((1, 2)) * np.abs(data).max() + np.abs(bias)
         return 2 * tolerance("float32", weight[0].size + 1, magnitude)[:, None]
 

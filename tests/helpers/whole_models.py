@@ -59,18 +59,22 @@ def check_names(ported, values, to):
         values: old parameter name -> NumPy array.
         to: the backend that it was ported to.
     """
-    layouts = {layout.axes: layout for layout in cp.layouts().values() if not layout.holds_data}
-    target = cp.layouts()[cp.backends()[to].layout]
+    layouts = {(layout.axes, layout.transposed, layout.flip): layout for layout in cp.layouts().values()}
+    backend = cp.backends()[to]
+    targets = {False: cp.layouts()[backend.layout], True: cp.layouts()[backend.transposed_layout]}
     assert set(ported.parameters) <= set(values)
     for old, new in ported.parameters.items():
         if new.computed:
             continue
-        role = next(role for role in ("weight", "bias") if new.name.endswith(getattr(target, role)))
-        path = new.name.removesuffix(getattr(target, role)).rstrip("./")
-        array = cp.backends()[to].parameters(ported.layers[path])[role]
+        role = next(role for role in ("weight", "bias") if new.name.endswith(getattr(targets[False], role)))
+        path = new.name.removesuffix(getattr(targets[False], role)).rstrip("./")
+        layer = ported.layers[path]
+        array = backend.parameters(layer)[role]
         if new.axes == "O":
             assert np.array_equal(values[old], array), old
         else:
-            before, after = new.axes.split(" -> ")
-            assert after == target.axes
-            assert np.array_equal(layouts[before].to_oiw(values[old]), array), old
+            transposed = cp.capture(layer).spec.transposed
+            before, (after, _comma, reversed_) = new.axes.split(" -> ")[0], new.axes.split(" -> ")[1].partition(", ")
+            assert after == targets[transposed].axes
+            source = layouts[before, transposed, targets[transposed].flip != bool(reversed_)]
+            assert np.array_equal(source.restored(values[old]), array), old

@@ -54,7 +54,7 @@ RULES = {
     "says nothing": (rule(lambda *_: (0, 0), description=""), "names", "its description must be one line, got ''; give its function a docstring"),
     "default not allowed": (
         rule(lambda *_, side: (0, 0), params={"side": cp.Param("middle", kind="name", allowed=("left", "right"))}),
-        "names", "the default of its parameter 'side' is not allowed by itself: .* must be one of left, right, got 'middle'",
+        "names", "the default of its parameter 'side' is not an allowed value: .* must be one of left, right, got 'middle'",
     ),
     "other arguments": (rule(two_sizes), "signature", r"pads must take \(kernel, stride, dilation, length\), but has the signature \(kernel, stride\)"),
     "a parameter it does not take": (
@@ -62,13 +62,13 @@ RULES = {
         "signature", r"pads must take \(kernel, stride, dilation, length, extra=\), but has the signature",
     ),
     "not whole": (rule(lambda kernel, stride, dilation, length: (kernel / 2, 0)), "pads", "left must be an integer, got 0.5 of type float"),
-    "one number": (rule(lambda kernel, stride, dilation, length: kernel), "pads", "failed for kernel 1, stride 1, dilation 1, length None"),
-    "fails with a dilation": (rule(only_undilated), "pads", "failed for kernel 1, stride 1, dilation 2, length None: 2"),
+    "one number": (rule(lambda kernel, stride, dilation, length: kernel), "pads", r"must return \(left, right\), got 1\."),
+    "fails with a dilation": (rule(only_undilated), "pads", "failed for kernel 1, stride 1, dilation 2, length None: KeyError: 2"),
     "length without needs_length": (
         rule(lambda kernel, stride, dilation, length: (0, length % 2)), "pads", "set needs_length=True if it reads the length",
     ),
-    "refuses everything": (rule(refuse), "accepts", "it refuses every size tried, from kernel_size 1, stride 1, dilation 1, length 5 to"),
-    "counts its calls": (rule(lambda *_: (0, next(COUNTER))), "repeatable", "it gives .* and then|fails and passes with the same arguments"),
+    "refuses everything": (rule(refuse), "accepts", "it refuses every size, from kernel_size 1, stride 1, dilation 1, length 5 to"),
+    "counts its calls": (rule(lambda *_: (0, next(COUNTER))), "repeatable", "it returns .* and then|fails and passes with the same arguments"),
     "static only when unseen": (
         rule(by_length), "static", r"declared static, but pads \(0, 1\) for kernel_size 1, stride 1, dilation 1, length 1 and \(0, 0\) without",
     ),
@@ -82,7 +82,36 @@ RULES = {
     ),
     "not length-preserving": (
         rule(lambda kernel, stride, dilation, length: (kernel // 2, kernel // 2), declares={"length-preserving"}),
-        "length-preserving", r"declared length-preserving, but gives 2 outputs in place of ceil\(length / stride\) = 1, for kernel_size 2, stride 1, dilation 1, length 1;.*pad less",
+        "length-preserving", r"declared length-preserving, but has 2 outputs instead of ceil\(length / stride\) = 1, for kernel_size 2, stride 1, dilation 1, length 1;.*pad less",
+    ),
+}  # fmt: skip
+
+
+def crop(crops, name="wrong", description="A wrong crop rule.", **more):
+    return cp.CropRule(name, crops, description=description, **more)
+
+
+def cut_left(kernel, stride, dilation, length):
+    return (kernel - 1) * dilation + 1 - stride, 0
+
+
+CROPS = {
+    "other arguments": (crop(two_sizes), "signature", r"crops must take \(kernel, stride, dilation, length\), but has the signature \(kernel, stride\)"),
+    "not whole": (crop(lambda kernel, stride, dilation, length: (kernel / 2, 0)), "crops", "left must be an integer, got 0.5 of type float"),
+    "refuses everything": (crop(refuse), "accepts", "it refuses every size, from kernel_size 1, stride 1, dilation 1, length 5 to"),
+    "counts its calls": (crop(lambda *_: (0, next(COUNTER))), "repeatable", "it returns .* and then|fails and passes with the same arguments"),
+    "static only when unseen": (crop(by_length), "static", r"declared static, but crops \(0, 1\) for kernel_size 1, stride 1, dilation 1, length 1 and \(0, 0\) without"),
+    "cuts on the other side": (
+        crop(cut_left, declares={"causal"}),
+        "causal", "declared causal, but output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, dilation 1, length 2;",
+    ),
+    "cuts nothing": (
+        crop(lambda kernel, stride, dilation, length: (0, 0), declares={"length-multiplying"}),
+        "length-multiplying", r"declared length-multiplying, but has 1 outputs instead of length \* stride = 2, for kernel_size 1, stride 2, dilation 1, length 1;.*cut less",
+    ),
+    "appends nothing": (
+        crop(lambda kernel, stride, dilation, length: (0, max((kernel - 1) * dilation + 1 - stride, 0)), declares={"length-multiplying"}),
+        "length-multiplying", r"declared length-multiplying, but has 1 outputs instead of length \* stride = 2, for kernel_size 1, stride 2, dilation 1, length 1;.*cut less",
     ),
 }  # fmt: skip
 
@@ -106,16 +135,16 @@ MODES = {
     "good for one period": (
         mode(lambda positions, length: np.abs(positions), limit=lambda length: max(length - 1, 0)), "indices", r"source must return indices in \[0, 1\) or -1 .* for positions \[.?1\], length 1",
     ),
-    "writes into its argument": (mode(overwritten), "indices", r"source writes into the positions it is given, for positions \[.?1\], length 1"),
+    "writes into its argument": (mode(overwritten), "indices", r"source must not write into positions, for positions \[.?1\], length 1"),
     "limit that stays": (
         mode(clip, limit=lambda length: 2), "limit", "limit must grow with the length, got 2 for length 1 and for 64: overflow='zero-extend' would extend",
     ),
     "limit that falls": (mode(clip, limit=lambda length: 100 - length), "limit", "limit must not decrease with the length, got 100 for length 0 and 99 for 1"),
     "limit that is none": (mode(clip, limit=lambda length: None), "limit", "limit must return an integer of 0 or more, got None for length 0"),
-    "at random": (mode(random_indices), "repeatable", "source gives .* and then .* let it depend on its arguments alone|fails and passes with the same arguments"),
+    "at random": (mode(random_indices), "repeatable", "source returns .* and then .* let it depend on its arguments only|fails and passes with the same arguments"),
     "counted from the first": (
         mode(lambda positions, length: (positions - positions.min(initial=0)) % length),
-        "each-position", r"source gives 1 for position 2 among \[-1, 2\] and 0 alone, length 2|map every position by itself",
+        "each-position", r"source returns 1 for position 2 among \[-1, 2\] and 0 alone, length 2|map every position independently",
     ),
     "not causal": (
         mode(cp.padding_modes()["reflect"].source, declares={"causal"}),
@@ -123,7 +152,7 @@ MODES = {
     ),
     "not linear": (
         mode(lambda positions, length: np.full_like(positions, -1), params={"value": cp.Param(1.0)}, declares={"linear"}),
-        "linear", "declared linear, but an input of zeros gives 1 at output 0, for kernel_size 2, stride 1, dilation 1, length 1;",
+        "linear", "declared linear, but an input of zeros results in 1 at output 0, for kernel_size 2, stride 1, dilation 1, length 1;",
     ),
 }  # fmt: skip
 
@@ -155,7 +184,7 @@ INITIALIZERS = {
     ),
     "another shape": (initializer(lambda draws, target: np.zeros(target.shape[::-1])), "shapes", r"must return shape \(1, 1, 2\), got \(2, 1, 1\)|must return shape \(2, 1, 1\), got \(1, 1, 2\)"),
     "complex": (initializer(lambda draws, target: np.zeros(target.shape) * 1j), "shapes", "must return numbers, got dtype complex128"),
-    "refuses everything": (initializer(never), "accepts", "it refuses every weight and every bias tried"),
+    "refuses everything": (initializer(never), "accepts", "it refuses every weight and every bias; raise"),
     "not finite": (
         initializer(lambda draws, target: np.full(target.shape, np.nan)),
         "finite", r"it draws a NaN or an infinity for a weight of shape \(1, 1, 1\), groups 1",
@@ -169,15 +198,15 @@ INITIALIZERS = {
         initializer(lambda draws, target: np.random.default_rng().standard_normal(target.shape)),
         "repeatable", "it draws other numbers after the same seed|fails and passes with the same arguments",
     ),
-    "one array for all": (initializer(cached), "fresh", r"it gives the same array again for a weight of shape \(1, 1, 1\), groups 1, wrong, so"),
+    "one array for all": (initializer(cached), "fresh", r"it returns the same array twice for a weight of shape \(1, 1, 1\), groups 1, wrong, so"),
 }  # fmt: skip
 
 
 class Turned(cp.Layout):
     """Kernel positions the other way round."""
 
-    def from_oiw(self, weight, groups=1):
-        return super().from_oiw(weight, groups)[::-1]
+    def stored(self, weight, groups=1):
+        return super().stored(weight, groups)[::-1]
 
 
 class OneWay(cp.Layout):
@@ -187,9 +216,29 @@ class OneWay(cp.Layout):
         return super().to_oiw(weight)[:, :, ::-1]
 
 
+class Unflipped(cp.Layout):
+    """The kernel is flipped on the way back only."""
+
+    def stored(self, weight, groups=1):
+        return super().stored(weight, groups)[..., ::-1]
+
+
+class Exchanged(cp.Layout):
+    """Input and output channels exchanged."""
+
+    def stored(self, weight, groups=1):
+        return super().stored(weight.swapaxes(0, 1), groups)
+
+
 LAYOUTS = {
     "one name for both": (cp.Layout("wrong", "WIO", weight="w", bias="w", description="Wrong."), "names", "weight and bias must have different names, got 'w'"),
-    "turned round": (Turned("wrong", "WIO", description="Wrong."), "values", r"from_oiw must put element \(0, 0, 0\) at \(0, 0, 0\) of axes WIO, for a weight of shape \(1, 1, 2\)"),
+    "kernel not flipped": (
+        Unflipped("wrong", "IOW", transposed=True, flip=True, description="Wrong."), "values", r"stored must put element \(0, 0, 0\) at \(0, 0, 1\) of axes IOW, for a weight of shape \(1, 1, 2\)",
+    ),
+    "in and out exchanged": (
+        Exchanged("wrong", "IOW", transposed=True, description="Wrong."), "axes", r"stored must return axes IOW of shape \(1, 2, 1\), got \(2, 1, 1\)|stored must return axes IOW of shape \(2, 1, 1\), got \(1, 2, 1\)",
+    ),
+    "turned round": (Turned("wrong", "WIO", description="Wrong."), "values", r"stored must put element \(0, 0, 0\) at \(0, 0, 0\) of axes WIO, for a weight of shape \(1, 1, 2\)"),
     "one way": (OneWay("wrong", "OIW", description="Wrong."), "values", r"to_oiw must be the inverse of from_oiw, got \[\[\[1, 0\]\]\], for a weight of shape \(1, 1, 2\)"),
 }  # fmt: skip
 
@@ -198,23 +247,40 @@ def policy(**more):
     return cp.Policy("wrong", **{"description": "A wrong policy.", **more})
 
 
+def half_of(**more):
+    """A policy that is right but for its half."""
+    return policy(transposed=cp.TransposedPolicy("wrong", **{"description": "Wrong.", **more}))
+
+
 POLICIES = {
     "a rule that is not there": (policy(padding="cuasal"), "parts", "unknown padding rule 'cuasal'.* Did you mean 'causal'"),
     "data in place of weights": (policy(layout="NCW"), "parts", "layout must name a layout of weights, got 'NCW'"),
     "a word for nothing": (policy(padding_names={"same": "smae_upper"}), "words", "unknown padding rule 'smae_upper'.* Did you mean"),
-    "a mode without its word": (policy(mode_names={"wrap": "circular"}), "words", "mode_names must use words of padding_names, got 'wrap'"),
+    "a mode without its word": (policy(mode_names={"wrap": "circular"}), "words", "mode_names must use names of padding_names, got 'wrap'"),
     "no such versions": (policy(framework="x", source="s", measured="1", versions="two"), "names", "versions must be a specifier such as .*, got 'two'"),
     "measured elsewhere": (
         policy(framework="x", source="s", measured="3.0", versions="<3"), "names", "versions must include every measured version, got '<3' and measured '3.0'",
     ),
     "no source": (policy(framework="x", measured="1.0"), "names", "a policy that claims to be x must name its source"),
-    "no initial weights": (policy(weight_init="array"), "initial-weights", "it has no initial weights for any size tried"),
+    "a crop rule that is not there": (
+        half_of(padding="cuasal"), "transposed-parts", "unknown crop rule 'cuasal'.* Did you mean 'causal'",
+    ),
+    "a padding rule for a name of a crop rule": (
+        half_of(padding_names={"same": "torch_same"}), "transposed-words", "unknown crop rule 'torch_same'",
+    ),
+    "a layout of convolutions": (
+        half_of(layout="OIW"), "transposed-parts", "layout must name a layout of weights of transposed convolutions, got 'OIW'",
+    ),
+    "no source of its half": (
+        half_of(framework="x", measured="1.0"), "transposed-names", "a policy that claims to be x must name its source",
+    ),
+    "no initial weights": (policy(weight_init="array"), "initial-weights", "it has no initial weights for any size; see"),
 }  # fmt: skip
 
 WRONG = {
     f"{kind}, {fault}": row
     for kind, rows in {
-        "rule": RULES, "mode": MODES, "initializer": INITIALIZERS, "layout": LAYOUTS, "policy": POLICIES,
+        "rule": RULES, "crop": CROPS, "mode": MODES, "initializer": INITIALIZERS, "layout": LAYOUTS, "policy": POLICIES,
         "stream": wrong_streams.WRONG, "native": wrong_natives.WRONG, "dialect": wrong_dialects.WRONG, "format": wrong_files.WRONG,
     }.items()
     for fault, row in rows.items()

@@ -127,7 +127,7 @@ WRONG = {
     "flat": (uniform(lambda values, *_: values.reshape(-1)), "shapes", r"it must draw shape \(0, 0\), got \(0,\), for uniform"),
     "wide": (uniform(lambda values, *_: values.astype("float64")), "shapes", "it must draw float32, got float64, for uniform"),
     "more than bfloat16": (
-        uniform(lambda values, shape, low, high, dtype: values + np.float32(2**-20)), "shapes", "it must draw numbers that bfloat16 holds, got others, for uniform",
+        uniform(lambda values, shape, low, high, dtype: values + np.float32(2**-20)), "shapes", "it must draw numbers that bfloat16 can represent, got others, for uniform",
     ),
     "refuses what it declares": (
         other(**{name: narrow(name) for name in ("uniform", "normal", "truncated_normal", "scaled")}),
@@ -137,19 +137,19 @@ WRONG = {
         other(dtypes=("float32",), check_dtype=lambda self, dtype: dtype), "refusals", "a dtype that is not in its dtypes must be refused, got numbers for 'float64'; call check_dtype",
     ),
     "breaks at a seed": (other(__init__=any_seed), "refusals", "failed to start with seed nan: ValueError: cannot convert float NaN to integer"),
-    "infinite after a seed": (other(__init__=infinite, uniform=times_factor), "refusals", "a seed must be refused or draw numbers, got .*inf.* after seed 1"),
+    "infinite after a seed": (other(__init__=infinite, uniform=times_factor), "refusals", "a seed must be refused, or result in finite numbers, got .*inf.* after seed 1"),
     "beyond its interval": (uniform(lambda values, *_: values * 2), "interval", r"it must draw numbers from -0.5 to 1.5, got \[.*\], for uniform"),
     "not cut": (
         other(truncated_normal=lambda self, shape, mean, std, lower, upper, dtype="float32": NumpyStream.normal(self, shape, mean, std, dtype)),
         "interval", r"it must draw numbers from 0.0 to 1.0, got \[.*\], for truncated_normal",
     ),
-    "NaN": (normal(lambda mean, std: (math.nan, std)), "interval", "it draws a NaN or an infinity for normal"),
+    "NaN": (normal(lambda mean, std: (math.nan, std)), "interval", "it draws NaN or infinity for normal"),
     "from NumPy's global state": (other(uniform=global_numbers), "repeatable", "it changes NumPy's random state for uniform.*; keep a generator in the stream"),
     "sets the seed of all": (other(uniform=reseeding), "repeatable", "it changes NumPy's random state for uniform"),
     "from nowhere": (other(uniform=unseeded), "repeatable", "it draws other numbers after the same seed for uniform|fails and passes with the same arguments"),
-    "no seed read": (other(__init__=no_seed), "seeds", "it draws the same numbers after seed 0 and after seed 1; let every seed give others"),
+    "no seed read": (other(__init__=no_seed), "seeds", "it draws the same numbers after seed 0 and after seed 1; draw different numbers for every seed"),
     "one state for all": (
-        other(__init__=shared_state, uniform=shared_numbers), "layers", "it draws other numbers after seed 0 while a stream of another seed is drawn from; keep the state in the object",
+        other(__init__=shared_state, uniform=shared_numbers), "layers", "it draws other numbers after seed 0 when a second stream is in use; keep the state in the stream object",
     ),
     "always from the start": (other(__init__=remembered, uniform=from_the_start), "layers", "it draws the same numbers for tensor 1 as for an earlier one; continue after the previous tensor"),
     "column by column": (

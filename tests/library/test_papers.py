@@ -29,12 +29,15 @@ SIZES = ("kernel_size", "stride", "dilation")
 def rejected(record, **changes):
     """The lengths at which the policy, with changes, reads other samples than the reference was measured to read."""
     given = {name: record[name] for name in ("padding", "padding_mode") if name in record}
-    policy = cp.policy(record["policy"]).evolve(**given | changes)
+    policy = cp.policy(record["policy"])
+    policy = (policy.half() if record.get("transposed") else policy).evolve(**given | changes)
     sizes = [record.get(name, 1) for name in SIZES]
     return [length for length, expected in record["reads"].items() if reads(policy, sizes, int(length)) != expected]
 
 
-@pytest.mark.parametrize("record", READS, ids=lambda r: "-".join(str(r.get(name, 1)) for name in ("policy", "package", *SIZES)))
+@pytest.mark.parametrize(
+    "record", READS, ids=lambda r: "-".join(str(r.get(name, 1)) for name in ("policy", "package", *SIZES, "transposed"))
+)
 def test_the_plan_reads_what_the_reference_reads(record):
     """For every measured length each tap of each output reads the same sample, and the same inputs are refused."""
     assert rejected(record) == []
@@ -44,7 +47,8 @@ def test_the_measurements_reject_wrong_policies():
     """Every measured policy but those that pad nothing differs from torch's default, and swapping or moving its pads is seen."""
     for record in READS:
         if any(window != [p] for windows in record["reads"].values() if windows for p, window in enumerate(windows)):
-            assert rejected(record, padding="full") or rejected(record, padding="valid"), record["policy"]
+            others = ((1, 0), (0, 1)) if record.get("transposed") else ("full", "valid")
+            assert any(rejected(record, padding=other) for other in others), record["policy"]
     strided = next(r for r in READS if (r["policy"], r.get("kernel_size")) == ("paper/encodec-48khz", 10))
     assert rejected(strided, padding="same_static")
     assert rejected(strided, padding="encodec_causal")
@@ -52,12 +56,19 @@ def test_the_measurements_reject_wrong_policies():
     assert rejected(strided, padding_mode="reflect")
     whisper = next(r for r in READS if r["policy"] == "paper/whisper" and r["stride"] == 2)
     assert rejected(whisper, padding="same_upper")
+    odd = next(r for r in READS if (r["policy"], r.get("transposed"), r["kernel_size"]) == ("paper/encodec-48khz", True, 10))
+    assert rejected(odd, padding="same_upper")  # the extra sample on the other side
+    assert rejected(odd, padding="encodec_causal")
+    causal = next(r for r in READS if (r["policy"], r.get("transposed"), r["kernel_size"]) == ("paper/mimi", True, 8))
+    assert rejected(causal, padding="symmetric")
 
 
 def test_every_paper_was_measured():
     """All policies of papers but WaveNet have records; WaveNet's and Conformer's even kernel are formulas, below."""
     assert {record["policy"] for record in READS} >= {*PAPERS} - {"paper/wavenet", "paper/quartznet"}
-    assert len(PAPERS) == 17
+    assert len(PAPERS) == 18
+    upsampling = {record["policy"] for record in READS if record.get("transposed")}
+    assert upsampling == {name for name in PAPERS if cp.policy(name).transposed is not None}
 
 
 def wavenet(data, weight, dilation):
@@ -108,11 +119,12 @@ def test_a_paper_says_everything(name):
     assert any(sign in paper.evidence for sign in (" 0.", " 1.", " 2.", " 3.", " 5.", "plain loop"))
     assert policy.source
     assert {"as_written", "as_trained"} == set(policy.words("weight_init"))
-    for layer in dict(paper.layers):
+    for layer in dict(paper.layers + paper.transposed_layers):
         arguments = paper.layer(layer)
+        build = cp.ConvTranspose1d if paper.is_transposed(layer) else cp.Conv1d
         small = {size: min(arguments[size], 8) for size in ("in_channels", "out_channels")}
         groups = 8 if arguments.get("groups", 1) > 1 else 1
-        built = cp.Conv1d(**arguments | small | {"groups": groups}, policy=policy, seed=0)
+        built = build(**arguments | small | {"groups": groups}, policy=policy, seed=0)
         assert built.weight.shape[2] == arguments["kernel_size"]
     assert paper_text.drawn_plan(policy, paper).length_out > 0
     assert policy.evolve(name="mine").paper is None
@@ -137,6 +149,11 @@ BAD_PAPERS = [
     ({"layers": 3}, "layers must be a table, got 3 of type int"),
     ({"layers": {"a": 3}}, "layer 'a' must be a table, got 3"),
     ({"drawn_layer": "frist"}, r"unknown layer 'frist'.*first"),
+    (
+        {"transposed_layers": {"first": {"in_channels": 1, "out_channels": 1, "kernel_size": 1}}},
+        "transposed_layers must have new names, got 'first'",
+    ),
+    ({"drawn_layer": "up_8"}, "drawn_layer must be in layers, got 'up_8'"),
     ({"drawn_length": 0}, "drawn_length must be at least 1, got 0"),
 ]
 
@@ -195,4 +212,4 @@ print("tomlkit" in sys.modules)
 def test_a_paper_is_read_when_asked_for():
     """Listing the names reads no file; the first paper asked for does."""
     result = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["17", "False", "False", "True"]
+    assert result.stdout.split() == ["18", "False", "False", "True"]

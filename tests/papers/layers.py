@@ -117,6 +117,17 @@ def residual_layer(model: Any, block: int, number: int) -> nn.Conv1d:
     return model.resblocks[block].convs1[number]
 
 
+def univnet(c: int, number: int) -> Built:
+    """The first layer, or the residual layer of that number in the first block."""
+    config = transformers.UnivNetConfig(
+        model_in_channels=c, model_hidden_channels=c, resblock_stride_sizes=[2], resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3, 27]],
+    )  # fmt: skip
+    model = transformers.UnivNetModel(config)
+    model.apply_weight_norm()
+    return _of(model.resblocks[0].resblocks[number - 1].conv if number else model.conv_pre)
+
+
 def encodec(c: int, causal: bool, kernel: int, stride: int, dilation: int) -> Built:
     norm = "weight_norm" if causal else "none"  # the 48 kHz model's norm is a layer of its own, behind the convolution
     layer = module("encodec.modules.conv").SConv1d(c, c, kernel, stride, dilation, causal=causal, norm=norm)

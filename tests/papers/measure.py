@@ -55,6 +55,8 @@ def main() -> None:
         if case.sizes[0] > WIDEST:
             continue
         sizes: dict[str, Any] = {name: value for name, value in case.arguments.items() if name in KEPT}
+        if case.transposed:
+            sizes["transposed"] = True
         reads = {length: windows(case, length) for length in case.lengths}
         lines.append(json.dumps({"policy": case.policy, "package": case.package, **sizes, "reads": reads}, separators=(",", ":")))
     print("[\n" + ",\n".join(dict.fromkeys(lines)) + "\n]")

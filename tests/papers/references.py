@@ -12,7 +12,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import layers
+import layers_transposed
 from layers import Built
+
+import convpolicy as cp
 
 
 class Case(NamedTuple):
@@ -22,9 +25,17 @@ class Case(NamedTuple):
     package: str
     build: Callable[[], Built]
     arguments: dict[str, Any]
+    transposed: bool = False
+
+    def layer(self, **changes: Any) -> Any:
+        """Return the same layer of the policy, with changes to its arguments."""
+        build = cp.ConvTranspose1d if self.transposed else cp.Conv1d
+        return build(**self.arguments | changes, policy=self.policy)
 
     def __str__(self) -> str:
-        words = [f"{name[0]}{value}" for name, value in self.arguments.items() if name in ("kernel_size", "stride", "dilation")]
+        words = ["up"] * self.transposed + [
+            f"{name[0]}{value}" for name, value in self.arguments.items() if name in ("kernel_size", "stride", "dilation")
+        ]
         return f"{self.policy}-{self.package}-{'-'.join(words)}"
 
     @property
@@ -36,6 +47,8 @@ class Case(NamedTuple):
     def lengths(self) -> list[int]:
         """1, around half a window, one less and one more than a window, and some beyond, most not divisible by the stride."""
         kernel, stride, dilation = self.sizes
+        if self.transposed:
+            return [1, 2, 3, 7, kernel + 2]
         window = (kernel - 1) * dilation + 1
         return sorted(
             {1, 2, window // 2, max(window - 1, 1), window, window + 1, window + stride + 1, 2 * window + 3 * stride + 2}
@@ -74,6 +87,14 @@ def _cases(c: int) -> list[Case]:
         add("conv-tasnet", "torchaudio", layers.tasnet_torchaudio, kernel, dilation, layer=layer)
     layer = _sizes((1, c), 16, 8, padding="valid", bias=False)
     add("conv-tasnet", "torchaudio-encoder", layers.tasnet_encoder, 16, layer=layer)
+    for number, (kernel, dilation, mode) in {
+        0: (7, 1, "reflect"),
+        1: (3, 1, "zeros"),
+        2: (3, 3, "zeros"),
+        3: (3, 27, "zeros"),
+    }.items():
+        layer = _sizes((c, c), kernel, 1, dilation, padding_mode=mode)
+        add("univnet", "transformers", layers.univnet, number, layer=layer)
     for kernel, groups in [(128, 2), (8, 2), (2, 1), (3, 4)]:
         add("wav2vec2-pos", "transformers", layers.wav2vec2, kernel, groups, layer=_sizes((2 * c, 2 * c), kernel, groups=groups))
     add("whisper", "transformers", layers.whisper, 1, layer=_sizes((c, 2 * c), 3))
@@ -132,5 +153,43 @@ def _cases(c: int) -> list[Case]:
     return cases
 
 
-CASES = _cases(4)
-WIDE = [case for case in _cases(20) if case.sizes[0] < 100]  # other channels, other ways through torch's kernels
+def _transposed_cases(c: int) -> list[Case]:
+    cases: list[Case] = []
+
+    def add(policy: str, package: str, function: Any, *arguments: Any, layer: dict[str, Any], **words: Any) -> None:
+        build = partial(function, c, *arguments, **words)
+        cases.append(Case(f"paper/{policy}", package, build, layer, transposed=True))
+
+    square = (c, c)
+    for (kernel, stride), causal in itertools.product([(16, 8), (10, 5), (8, 4), (4, 2), (5, 2), (7, 4), (3, 3)], (True, False)):
+        name, layer = "encodec" if causal else "encodec-48khz", _sizes(square, kernel, stride)
+        add(name, "encodec", layers_transposed.encodec, causal, kernel, stride, layer=layer)
+        add(name, "transformers", layers_transposed.encodec_transformers, causal, kernel, stride, layer=layer)
+        if causal:
+            half = layer | {"padding": {"name": "encodec_causal", "right_ratio": 0.5}}
+            add(name, "transformers-trim", layers_transposed.encodec_transformers, causal, kernel, stride, 0.5, layer=half)
+            add("mimi", "transformers", layers_transposed.mimi, kernel, stride, layer=layer)
+            add("mimi", "moshi", layers_transposed.moshi, kernel, stride, layer=layer)
+    layer = _sizes(square, 4, 2, groups=c, bias=False)
+    add("mimi", "transformers-upsample", layers_transposed.mimi, 4, 2, groups=c, bias=False, layer=layer)
+    add("mimi", "moshi-upsample", layers_transposed.moshi, 4, 2, groups=c, bias=False, layer=layer)
+    for stride in (2, 3, 4, 5, 8):
+        layer = _sizes((2 * c, c), 2 * stride, stride)
+        add("dac", "descript-audio-codec", layers_transposed.dac, stride, layer=layer)
+        add("dac", "transformers", layers_transposed.dac_transformers, stride, layer=layer)
+    for kernel, stride in [(16, 8), (4, 2), (11, 5), (7, 3), (8, 3)]:
+        layer = _sizes((4 * c, 2 * c), kernel, stride)
+        for model in layers_transposed.VOCODERS:
+            add("hifi-gan", f"transformers-{model}", layers_transposed.vocoder, model, kernel, stride, layer=layer)
+    for stride in (2, 3, 4, 5, 8):
+        add("univnet", "transformers", layers_transposed.univnet, stride, layer=_sizes(square, 2 * stride, stride))
+    for kernel in (16, 8):
+        layer = _sizes((c, 1), kernel, kernel // 2)
+        add("conv-tasnet", "torchaudio-decoder", layers_transposed.tasnet_decoder, kernel, layer=layer)
+    return cases
+
+
+CASES = [*_cases(4), *_transposed_cases(4)]
+WIDE = [
+    case for case in [*_cases(20), *_transposed_cases(20)] if case.sizes[0] < 100
+]  # other channels, other ways through torch's kernels

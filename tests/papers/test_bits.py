@@ -69,7 +69,7 @@ def outcome(call, data):
 
 def disagreements(case: Case, built: Built, **changes) -> list[int]:
     """Return the lengths at which a torch layer of the policy, with changes, differs from the reference in any bit."""
-    layer = with_weights_of(built, cp.Conv1d(**case.arguments | changes, policy=case.policy, backend="torch"))
+    layer = with_weights_of(built, case.layer(**changes, backend="torch"))
     wrong = []
     for length in case.lengths:
         data = torch.randn(2, case.arguments["in_channels"], length, generator=torch.Generator().manual_seed(length))
@@ -93,6 +93,14 @@ def test_every_bit_in_wider_layers():
     assert {str(case): wrong for case in WIDE if (wrong := disagreements(case, randomised(case.build())))} == {}
 
 
+def gains(weight: np.ndarray, case: Case) -> np.ndarray:
+    """Return the sum of absolute weights of each output channel."""
+    if not case.transposed:
+        return np.abs(weight).sum(axis=(1, 2))
+    groups = case.arguments["groups"]
+    return np.abs(weight).reshape(groups, -1, *weight.shape[1:]).sum(axis=(1, 3)).reshape(-1)
+
+
 @pytest.mark.parametrize("backend", NOT_ON_TORCH)
 def test_within_rounding_elsewhere(backend):
     """Every case on the other backends, by the bound of any order of summation, with the reference's effective weights."""
@@ -100,7 +108,7 @@ def test_within_rounding_elsewhere(backend):
     for case in CASES:
         built = randomised(case.build())
         weight, bias = effective(built.conv)
-        layer = cp.Conv1d(**case.arguments, policy=case.policy, backend=backend)
+        layer = case.layer(backend=backend)
         part.assign(layer, {"weight": weight, "bias": bias})
         for length in case.lengths[::3]:
             data = np.random.default_rng(length).standard_normal((1, case.arguments["in_channels"], length)).astype(np.float32)
@@ -111,8 +119,8 @@ def test_within_rounding_elsewhere(backend):
                 continue
             ours = part.run(layer, data)
             assert ours.shape == tuple(theirs.shape), (case, length)
-            size = np.abs(data).max() * np.abs(weight).sum(axis=(1, 2)) + (0 if bias is None else np.abs(bias))
-            terms = weight.shape[1] * weight.shape[2] + 1
+            size = np.abs(data).max() * gains(weight, case) + (0 if bias is None else np.abs(bias))
+            terms = weight.shape[0] * weight.shape[1] * weight.shape[2] + 1
             bound = 2 * reference.tolerance("float32", terms, size)[:, None]
             assert (np.abs(ours - theirs.numpy()) <= bound).all(), (case, length)
             compared += 1

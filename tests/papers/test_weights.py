@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -59,7 +60,37 @@ def fairseq(channels, _out, kernel):
     return nn.utils.weight_norm(layer, name="weight", dim=2)
 
 
+def hifi_gan_up(*sizes):
+    """jik876/hifi-gan, Generator.ups: torch's layer, weight normalisation, then a draw into what the next call overwrites."""
+    layer = nn.utils.weight_norm(nn.ConvTranspose1d(*sizes))
+    layer.weight.data.normal_(0.0, 0.01)
+    return layer
+
+
+def hifi_gan_up_drawn_first(*sizes):
+    """The same two in the other order."""
+    layer = nn.ConvTranspose1d(*sizes)
+    layer.weight.data.normal_(0.0, 0.01)
+    return nn.utils.weight_norm(layer)
+
+
+def dac_up(*sizes):
+    """WNConvTranspose1d of descript-audio-codec; init_weights does nothing to it."""
+    build = module("dac.model.dac")
+    return build.WNConvTranspose1d(*sizes).apply(build.init_weights)
+
+
 SIZES = (24, 24, 5)
+UPSAMPLING = {  # wide in, narrow out: the fans differ
+    "hifi-gan": (hifi_gan_up, {}),
+    "hifi-gan as written": (hifi_gan_up_drawn_first, {"weight_init": "as_written"}),
+    "dac": (dac_up, {}),
+    "encodec": (lambda *sizes: module("encodec.modules.conv").SConvTranspose1d(*sizes, norm="weight_norm").convtr.convtr, {}),
+    "encodec-48khz": (lambda *sizes: module("encodec.modules.conv").SConvTranspose1d(*sizes).convtr.convtr, {}),
+    "mimi": (lambda *sizes: module("moshi.modules.conv").StreamingConvTranspose1d(*sizes, causal=True).convtr.convtr, {}),
+    "univnet": (lambda *sizes: nn.utils.weight_norm(nn.ConvTranspose1d(*sizes)), {}),
+    "conv-tasnet": (lambda *sizes: nn.ConvTranspose1d(*sizes, bias=False), {}),
+}
 BUILDS = {
     "bytenet": (lambda *sizes: module("sequence_models.convolutional").MaskedConv1d(*sizes), {}),
     "tcn": (hifi_gan, {}),
@@ -90,13 +121,13 @@ BUILDS = {
 }
 
 
-def same(build, **arguments):
+def same(build, sizes=SIZES, ours=cp.Conv1d, **arguments):
     """Whether a seed gives a torch layer the weight and bias, to the bit, that the reference's construction has."""
     torch.manual_seed(5)
-    weight, bias = effective(build(*SIZES))
-    layers = [cp.Conv1d(*SIZES, **arguments, backend="torch", seed=5)]
+    weight, bias = effective(build(*sizes))
+    layers = [ours(*sizes, **arguments, backend="torch", seed=5)]
     torch.manual_seed(5)
-    layers.append(cp.Conv1d(*SIZES, **arguments, backend="torch"))
+    layers.append(ours(*sizes, **arguments, backend="torch"))
     found = [effective(layer) for layer in layers]
     return all(
         np.array_equal(weight, ours) and (bias is None if theirs is None else np.array_equal(bias, theirs))
@@ -109,6 +140,15 @@ def test_a_seed_gives_the_bits_of_the_reference(name):
     """After torch.manual_seed and with seed=, the effective weight and the bias are those that the reference code builds."""
     build, changes = BUILDS[name]
     assert same(build, policy=f"paper/{name.split()[0]}", **changes)
+
+
+@pytest.mark.parametrize("name", UPSAMPLING)
+def test_a_seed_gives_the_bits_of_the_decoder(name):
+    """The same for transposed convolutions; another law of the weights is seen."""
+    build, changes = UPSAMPLING[name]
+    same_up = partial(same, build, (24, 10, 6, 3), cp.ConvTranspose1d, policy=f"paper/{name.split()[0]}")
+    assert same_up(**changes)
+    assert not same_up(weight_init=cp.Choice("he_uniform", negative_slope=5**0.5, fan="fan_out"))
 
 
 @pytest.mark.parametrize("name", ["hifi-gan", "tcn", "dac"])

@@ -32,6 +32,14 @@ class Wrong:
             rule("speechbrain_same", lambda left, right, kernel, stride, dilation: (kernel // 2, kernel // 2)),
         ]
 
+    @cp.hookimpl
+    def convpolicy_crop_rules(self):
+        def other_side(name: str):
+            found = cp.crop_rules()[name]
+            return cp.CropRule(f"wrong-{name}", lambda *sizes, **params: found.crops(*sizes, **params)[::-1], params=found.params)
+
+        return [other_side(name) for name in ("encodec", "encodec_causal", "univnet")]
+
 
 @pytest.fixture(autouse=True)
 def wrong_rules():
@@ -40,11 +48,13 @@ def wrong_rules():
     cp.unregister("wrong")
 
 
-def case(policy: str, **sizes: int) -> Case:
+def case(policy: str, *, transposed: bool = False, **sizes: int) -> Case:
     """The first case of a policy with these sizes."""
-    return next(c for c in CASES if c.policy == policy and sizes.items() <= c.arguments.items())
+    cases = (c for c in CASES if c.policy == policy and c.transposed == transposed)
+    return next(c for c in cases if sizes.items() <= c.arguments.items())
 
 
+UP = {"transposed": True}
 WRONG = {
     "48 kHz: odd element right": ("paper/encodec-48khz", {"kernel_size": 10}, {"padding": "wrong-encodec"}),
     "24 kHz: no extra for the last window": ("paper/encodec", {"stride": 2}, {"padding": "wrong-encodec_causal"}),
@@ -71,6 +81,16 @@ WRONG = {
     "HiFi-GAN: dilation not counted": ("paper/hifi-gan", {"dilation": 5}, {"padding": "half"}),
     "Mamba: not causal": ("paper/mamba", {"kernel_size": 4}, {"padding": "same_static"}),
     "Conformer: half of an odd kernel and one more": ("paper/conformer", {"kernel_size": 31}, {"padding": (16, 16)}),
+    "48 kHz decoder: odd element right": ("paper/encodec-48khz", UP | {"kernel_size": 10}, {"padding": "wrong-encodec"}),
+    "48 kHz decoder: SAME": ("paper/encodec-48khz", UP | {"kernel_size": 10}, {"padding": "same_upper"}),
+    "24 kHz decoder: cut on the left": ("paper/encodec", UP | {"stride": 2}, {"padding": "wrong-encodec_causal"}),
+    "24 kHz decoder: cut on both sides": ("paper/encodec", UP | {"stride": 2}, {"padding": "symmetric"}),
+    "Mimi decoder: nothing cut": ("paper/mimi", UP | {"stride": 4}, {"padding": 0}),
+    "DAC decoder: one more output": ("paper/dac", UP | {"stride": 5}, {"padding": "symmetric"}),
+    "HiFi-GAN: cut to the length": ("paper/hifi-gan", UP | {"kernel_size": 8}, {"padding": "same_upper"}),
+    "UnivNet: without output_padding": ("paper/univnet", UP | {"stride": 5}, {"padding": "dac"}),
+    "UnivNet: the other side": ("paper/univnet", UP | {"stride": 5}, {"padding": "wrong-univnet"}),
+    "Conv-TasNet decoder: cut to the length": ("paper/conv-tasnet", UP | {"stride": 8}, {"padding": "same_upper"}),
     "ByteNet: half of an even kernel": ("paper/bytenet", {"kernel_size": 4}, {"padding": "half"}),
 }  # fmt: skip
 

@@ -15,7 +15,8 @@ REPORTS = {  # what each reports -> the cell that shows it; the first cell prepa
     "": """
         import convpolicy as cp, numpy as np, torch
         from safetensors.numpy import save_file
-        model = torch.nn.Sequential(torch.nn.Conv1d(4, 6, 4), torch.nn.ReLU(), torch.nn.ConvTranspose1d(6, 2, 3))
+        Own = type("OwnConv1d", (torch.nn.Conv1d,), {"forward": lambda self, x: x})
+        model = torch.nn.Sequential(torch.nn.Conv1d(4, 6, 4), torch.nn.ReLU(), Own(6, 2, 3))
         save_file({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model.safetensors")
         """,
     "PortedModel(1 layers ported, 1 refused)": 'cp.port_model(model, to="numpy")',

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convpolicy as cp
-from convpolicy.pictures import windows
+from convpolicy.pictures import views
 from convpolicy.pictures.columns import columns, kept
 from convpolicy.pictures.windows import MARGIN, MOST_COLUMNS, picture
 
@@ -158,6 +158,6 @@ def test_a_share_of_the_constant(value, drawn):
 def test_only_what_is_shown_is_made(monkeypatch):
     """A picture of a long input makes the columns that it shows, and no others."""
     made = []
-    monkeypatch.setattr(windows, "columns", lambda plan, positions: made.append(positions) or columns(plan, positions))
+    monkeypatch.setattr(views, "columns", lambda plan, positions: made.append(positions) or columns(plan, positions))
     picture({"": TORCH.evolve(padding=(3, 2), padding_mode="circular").plan(3, length=100_000)})
-    assert sum(map(len, made)) <= MOST_COLUMNS + 2 * windows.MOST_DESCRIBED
+    assert sum(map(len, made)) <= MOST_COLUMNS + 2 * views.MOST_DESCRIBED

@@ -52,12 +52,12 @@ def test_built_in_parts_come_through_hooks():
     """Every built-in part was registered by a plugin that the report lists, and carries that plugin's name."""
     reports = {report.name: report for report in cp.plugins() if report.builtin}
     assert list(reports) == [
-        "padding_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers", "file_formats", *FRAMEWORKS, "commands",
+        "padding_rules", "crop_rules", "paper_rules", "padding_modes", "initializers", "layouts", "papers", "file_formats", *FRAMEWORKS, "commands",
     ]  # fmt: skip
     listed = {(entry, report.name) for report in reports.values() for entry in report.parts}
     readers = {
         "padding rule": cp.padding_rules, "padding mode": cp.padding_modes, "initializer": cp.initializers,
-        "layout": cp.layouts, "backend": cp.backends, "random stream": cp.random_streams,
+        "crop rule": cp.crop_rules, "layout": cp.layouts, "backend": cp.backends, "random stream": cp.random_streams,
     }  # fmt: skip
     found = {(f"{kind} {name}", part.provider) for kind, read in readers.items() for name, part in read().items()}
     for kind in ("native framework", "dialect", "file format"):
@@ -69,8 +69,8 @@ def test_built_in_parts_come_through_hooks():
         if report.name in FRAMEWORKS:
             assert {"convpolicy_backends", "convpolicy_random_streams"} <= set(report.hooks)
         else:
-            hook = {"paper_rules": "padding_rules", "papers": "policies"}.get(report.name, report.name)
-            assert report.hooks == [f"convpolicy_{hook}"]
+            hooks = {"paper_rules": ["crop_rules", "padding_rules"], "papers": ["policies"]}.get(report.name, [report.name])
+            assert report.hooks == [f"convpolicy_{hook}" for hook in hooks]
 
 
 def test_the_names_that_are_promised():

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
-import attrs
 import pytest
 
 import convpolicy as cp
-from convpolicy import testing
-from convpolicy.testing import ConformanceError, checks_of, parametrize_with_checks
+from convpolicy.testing import parametrize_with_checks
 
 FEW = 10  # examples per check: the parts' own tests try far more
 
 
 @parametrize_with_checks(cp.padding_rules().values(), max_examples=FEW)
 def test_built_in_rules(check):
+    """All rungs, and whatever a rule declares."""
+    check()
+
+
+@parametrize_with_checks(cp.crop_rules().values(), max_examples=FEW)
+def test_built_in_crop_rules(check):
     """All rungs, and whatever a rule declares."""
     check()
 
@@ -53,77 +55,6 @@ def test_numpy(check):
     check()
 
 
-PROPERTIES = {  # what is declared, written out again
-    **dict.fromkeys(("causal", "semicausal"), frozenset({"causal", "length-preserving"})),
-    **dict.fromkeys(
-        ("same_upper", "same_lower", "same_static", "torch_same", "paddle_same", "torch-left", "tf-right", "mindspore-right"),
-        frozenset({"length-preserving"}),
-    ),
-    **dict.fromkeys(("valid", "explicit", "half"), frozenset()),
-    "causal_keep": {"causal", "length-preserving"},
-    **dict.fromkeys(("chomp", "encodec_causal"), frozenset({"causal"})),
-    **dict.fromkeys(("mimi", "moshi"), frozenset({"causal", "length-preserving"})),
-    **dict.fromkeys(("same_symmetric", "same_drop_last", "dac", "encodec", "nemo_causal", "nemo_future"), frozenset()),
-    **dict.fromkeys(("speechbrain_same", "to_multiple", "crop"), frozenset()),
-    "full": {"causal"},  # what it adds on the right makes more outputs, not later reads
-    **dict.fromkeys(("zeros", "replicate"), frozenset({"causal", "linear"})),
-    **dict.fromkeys(("constant", "linear_ramp", "semicausal_full"), frozenset({"causal"})),
-    **dict.fromkeys(("odd", "odd_symmetric", "extrapolate"), frozenset({"linear"})),
-    "per_side": frozenset(),
-    "reverse_causal": {"length-preserving"},
-    **dict.fromkeys(("reflect", "symmetric", "circular"), frozenset({"linear"})),
-}  # fmt: skip
-
-
-def test_each_built_in_rule_and_mode_declares_what_it_has():
-    """No more and no less than the table says."""
-    parts = {**cp.padding_rules(), **cp.padding_modes()}
-    assert {name: part.declares for name, part in parts.items()} == {name: PROPERTIES[name] for name in parts}
-
-
-LIES = [
-    (parts, name, word)
-    for parts, words in (("padding_rules", ("causal", "length-preserving")), ("padding_modes", ("causal", "linear")))
-    for name in getattr(cp, parts)()
-    for word in words
-    if word not in PROPERTIES[name] and name != "per_side"  # which has what its sides have
-]
-
-
-@pytest.mark.grid(every=11)
-@pytest.mark.parametrize(("parts", "name", "word"), LIES)
-def test_what_is_declared_is_all_that_holds(parts, name, word):
-    """Declaring anything more is found out."""
-    part = getattr(cp, parts)()[name]
-    lying = attrs.evolve(part, declares={*part.declares, word}, name="lying")
-    with pytest.raises(ConformanceError, match=rf"fails check '{word}': (\S+: )?declared {word}, but "):
-        next(check for check in checks_of(lying, 15 * FEW) if check.name == word)()
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [("causal", "declares must be a set of names, got 'causal'"), ({"casual"}, "got 'casual'. Did you mean 'causal'?"), ({3}, "got 3."), (3, "got 3;")],
-)  # fmt: skip
-def test_a_word_that_is_none_is_refused(words, says):
-    """When the part is made, in a sentence."""
-    for make in (cp.PaddingRule, cp.PaddingMode):
-        with pytest.raises(cp.ConvPolicyError, match=re.escape(says)):
-            make("x", lambda *_: (0, 0), declares=words)
-
-
-def test_encodec_is_not_causal_at_its_start():
-    """The rule is causal and constants are; with reflect the first outputs read later samples, and the probe says which."""
-    causal = cp.policy("torch").evolve(name="mine", padding="causal", description="Causal.")
-    names = {mode: {check.name for check in checks_of(causal.evolve(padding_mode=mode))} for mode in ("zeros", "reflect")}
-    assert "causal" in names["zeros"]
-    assert "causal" not in names["reflect"]
-    with pytest.raises(
-        ConformanceError,
-        match=r"output 0 reads sample 1, after its own hop, which ends at 0, for kernel_size 2, stride 1, .* length 2",
-    ):
-        testing.check_padding_mode(attrs.evolve(cp.padding_modes()["reflect"], declares={"causal"}))
-
-
 # -- parametrisation ------------------------------------------------------------------------------------------------------
 
 WRONG = cp.PaddingRule("wrong", lambda *_: (0, 1), description="Not causal.", declares={"causal"})
@@ -150,7 +81,7 @@ def test_ids_are_part_and_check():
         (([WRONG],  {"wrong-casual": "why"}), ValueError, "expected_failures must name checks, got 'wrong-casual'; there is no check with this identifier. Did you mean 'wrong-causal'?"),
         (([WRONG], {"wrong-causal": " "}), ValueError, "expected_failures must say why, got ' ' for 'wrong-causal'"),
         (([WRONG, WRONG], {}), ValueError, "parts must have different names, got two named 'wrong'"),
-        ((["causal"], {}), TypeError, "part must be a padding rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, got 'causal' of type str"),
+        ((["causal"], {}), TypeError, "part must be a padding rule, crop rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, got 'causal' of type str"),
         (([cp.Choice("causal")], {}), TypeError, "part must be a padding rule"),
     ],
 )  # fmt: skip
@@ -201,94 +132,3 @@ def test_in_pytest(pytester, tmp_path, monkeypatch):
     assert set(found) == {"padding rule wrong", "padding rule valid"}
     assert found["padding rule wrong"]["checks"]["causal"]["verdict"] == "failed"  # the later of the two tests
     assert found["padding rule valid"]["checks"]["values"] == {"rung": "values", "verdict": "passed", "message": ""}
-
-
-# -- the ladder and its report --------------------------------------------------------------------------------------------
-
-
-def test_the_report_of_a_ladder(tmp_path):
-    """Text and JSON: what passed, what failed with its message, and what was not reached; later parts are added."""
-    path = tmp_path / "report.json"
-    broken = cp.PaddingRule("broken", lambda *_: (0, 0.5), description="Wrong.")
-    with pytest.raises(ConformanceError) as raised:
-        testing.check_padding_rule(broken, report=path)
-    shown = str(raised.value.report)
-    assert shown.splitlines() == [
-        "padding rule broken:", "  names       passed", "  signature   passed", "  pads        failed", "  accepts     failed",
-        "  repeatable  not reached", "  values      not reached", "  static      not reached",
-    ]  # fmt: skip
-    testing.check_padding_rule("valid", report=path, max_examples=5)
-    data = json.loads(path.read_text())
-    assert data["schema"] == 1
-    assert set(data["parts"]) == {"padding rule broken", "padding rule valid"}
-    checks = data["parts"]["padding rule broken"]["checks"]
-    assert {name: check["verdict"] for name, check in checks.items()} == {
-        "names": "passed", "signature": "passed", "pads": "failed", "accepts": "failed", "repeatable": "not reached",
-        "values": "not reached", "static": "not reached",
-    }  # fmt: skip
-    assert "right must be an integer, got 0.5" in checks["pads"]["message"]
-    assert data["parts"]["padding rule valid"]["provider"] == "padding_rules"
-    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"schema": 2, "parts": {}}', "{"])
-def test_a_file_that_is_no_report_is_not_overwritten(tmp_path, content):
-    """Refused in a sentence, and left as it is."""
-    path = tmp_path / "mine.json"
-    path.write_text(content)
-    with pytest.raises(
-        cp.InvalidValueError, match=r"report must be a new file or an earlier conformance report, got '.*mine.json'"
-    ):
-        testing.check_padding_rule("valid", report=path, max_examples=1)
-    assert path.read_text() == content
-
-
-def test_names_are_looked_up():
-    """Every check takes a part or the name of a registered one, and an unknown name is refused."""
-    for check, name in (
-        (testing.check_padding_rule, "half"), (testing.check_padding_mode, "zeros"), (testing.check_initializer, "zeros"),
-        (testing.check_layout, "WIM"), (testing.check_policy, "torch"), (testing.check_backend, "numpy"),
-        (testing.check_random_stream, "torch"), (testing.check_dialect, "keras"), (testing.check_file_format, ".npz"),
-    ):  # fmt: skip
-        report = check(name, max_examples=2)
-        assert report.name == name
-        assert report.failures == ()
-        with pytest.raises(LookupError, match=r"unknown .* 'nothing'"):
-            check("nothing")
-
-
-def test_nothing_stays_registered():
-    """A part on trial is gone afterwards, also when its check fails or its name is taken."""
-    before = [report.name for report in cp.plugins()]
-    causal = cp.PaddingRule("causal", lambda *_: (0, 1), description="Not the built-in one.", declares={"causal"})
-    with pytest.raises(ConformanceError, match="padding rule 'causal' fails check 'causal'"):
-        testing.check_padding_rule(causal, max_examples=5)
-    assert [report.name for report in cp.plugins()] == before
-    assert cp.padding_rules()["causal"].provider == "padding_rules"
-
-
-@pytest.mark.parametrize(
-    ("absent", "code"),
-    [
-        ("hypothesis", "import convpolicy.testing"),
-        ("hypothesis", "from convpolicy.testing import check_backend"),
-        ("pytest", "import convpolicy.testing; convpolicy.testing.parametrize_with_checks([])"),
-    ],
-)
-def test_the_kit_without_its_extra_names_its_installation(absent, code):
-    """Without hypothesis or pytest the kit says how to install them, as an ImportError; the rest of convpolicy works."""
-    code = f"""
-import sys
-import convpolicy
-sys.modules[{absent!r}] = None  # as if not installed
-try:
-    {code}
-except convpolicy.ConvPolicyError as error:
-    print(isinstance(error, ImportError), error)
-print(convpolicy.policy("torch").plan(3, length=5).length_out)
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    said, worked = result.stdout.splitlines()
-    assert said.startswith("True ")
-    assert said.endswith(f"needs {absent}, which is not installed; run: pip install 'convpolicy[testing]'.")
-    assert worked == "3"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 from helpers.plain_files import PLAIN
-from helpers.wrong_natives import native
+from helpers.wrong_natives import built_transposed, native, transposed_native, without_groups
 
 import convpolicy as cp
 from convpolicy import testing
@@ -44,6 +44,38 @@ def test_built_in_files(check):
 def test_a_right_one_is_accepted(check):
     """The native framework and the format that the wrong ones are made from."""
     check()
+
+
+RIGHT_ALSO = {
+    "both layers": transposed_native(module="helpers.wrong_natives"),
+    "only the transposed one": transposed_native(),
+    "no groups": built_transposed(without_groups),
+}
+
+
+@pytest.mark.parametrize("which", RIGHT_ALSO)
+def test_a_right_transposed_one_is_accepted(which):
+    """With a module for each layer, with one for the transposed layer alone, and of a framework whose transposed layer has no groups."""
+    report = testing.check_native(RIGHT_ALSO[which])
+    assert report.failures == ()
+    kinds = {result.check.startswith("transposed-") for result in report.results if result.check != "names"}
+    assert kinds == ({True, False} if which == "both layers" else {True})
+
+
+def test_a_transposed_native_needs_a_policy_that_describes_it():
+    """A policy without a half is named."""
+
+    class Halfless:
+        @cp.hookimpl
+        def convpolicy_policies(self):
+            return [cp.Policy("halfless", framework="torch", measured="1", source="s", description="d")]
+
+    cp.register(Halfless(), "halfless")
+    try:
+        with pytest.raises(ConformanceError, match="policy 'halfless' describes no transposed convolution"):
+            testing.check_native(native("halfless", transposed="helpers.wrong_natives"))
+    finally:
+        cp.unregister("halfless")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from helpers import wrong, wrong_parts
 
 import convpolicy as cp
 from convpolicy.testing import RUNGS, ConformanceError, checks_of, faults_of
-from convpolicy.testing.adjoint import adjoint
+from convpolicy.testing.adjoint import adjoint, transposed_adjoint
 from convpolicy.testing.ladder import climb
 from convpolicy.testing.parametrize import CHECKS
 
@@ -92,7 +92,7 @@ def gradients(layer, data, upstream):
     request = layer._request
     plan = request.plan(data.shape[2])
 
-    found = adjoint(request.spec, plan, layer.weight, data, upstream)
+    found = (transposed_adjoint if request.spec.transposed else adjoint)(request.spec, plan, layer.weight, data, upstream)
     return {role: None if role == "bias" and layer.bias is None else values.astype(data.dtype) for role, values in found.items()}
 
 
@@ -137,10 +137,22 @@ def first_pads(layer, data):
     return layer(data[..., : layer.first])
 
 
+def static_cuts(request, stream, device):
+    """Cut what is cut from an input of two samples."""
+    plan = request.policy.plan(request.spec.kernel_size, request.spec.stride, request.spec.dilation, length=2)
+    cuts = request.policy.evolve(padding=(plan.left, plan.right)) if request.static_pads() is None else request.policy
+    return cp.backends()["numpy"].build_transposed(attrs.evolve(request, policy=cuts), stream, device)
+
+
 BACKENDS = {
     "no dtype": (numpy_backend(dtypes=()), "names", r"dtypes must be a tuple of names, got \(\)"),
     "a dtype that is none": (numpy_backend(dtypes=("single",)), "names", "dtypes must be of float64, float32, float16, bfloat16, got 'single'"),
     "a layout of data": (numpy_backend(layout="NCW"), "names", "layout must be a weight layout, got the data layout 'NCW'"),
+    "a layout of transposed weights": (numpy_backend(layout="IOW"), "names", "layout must be a layout of convolutions, got that of transposed ones, 'IOW'"),
+    "a transposed layout of convolutions": (numpy_backend(transposed_layout="OIW"), "names", "transposed_layout must be a layout of transposed convolutions, got 'OIW'"),
+    "build_transposed without a device": (numpy_backend(build_transposed=lambda request, stream: None), "signatures", r"build_transposed must take \(request, stream, device\), but has"),
+    "cuts of the first length": (numpy_backend(build_transposed=static_cuts), "transposed-crop-rule", "the output must have shape|the output differs"),
+    "transposed layers of the wrong class": (numpy_backend(build_transposed=cp.backends()["numpy"].build), "transposed-shapes", "it raises"),
     "a framework that is not there": (numpy_backend(framework="nowhere_at_all"), "names", "its framework 'nowhere_at_all' is not installed"),
     "build without a device": (numpy_backend(build=lambda request, stream: None), "signatures", r"build must take \(request, stream, device\), but has"),
     "run of one argument": (numpy_backend(run=lambda layer: None), "signatures", r"run must take \(layer, data\), but has"),
@@ -198,14 +210,30 @@ def test_a_backend_with_right_gradients_is_accepted():
 FAULTS = faults_of(numpy_backend(gradients=gradients))
 
 
+TRANSPOSED_FAULTS = (
+    "cut on the other side", "kernel flipped", "fans swapped", "output_padding ignored", "bias not added to appended samples",
+    "circular dropped", "axes of the weight exchanged", "bias dropped", "stride ignored", "dilation ignored",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_faults_that_the_kit_makes_are_rejected(fault):
-    """Those by which a plugin's author sees that the kit can fail on his own backend."""
-    rejected(FAULTS[fault], max_examples=20)
+    """Those by which a plugin's author sees that the kit can fail on his own backend; those of transposed layers by their own checks."""
+    failed = {result.check.startswith("transposed-") for result in rejected(FAULTS[fault], max_examples=20).report.failures}
+    if fault.startswith("transposed, "):
+        assert failed == {True}
+
+
+def test_every_fault_of_transposed_layers_is_made():
+    """Each that a port can have."""
+    assert {fault for fault in FAULTS if fault.startswith("transposed, ")} == {
+        f"transposed, {name}" for name in TRANSPOSED_FAULTS
+    }
 
 
 def test_faults_of_functions_that_are_not_there_are_left_out():
     """NumPy's backend does not differentiate."""
-    assert set(FAULTS) - set(faults_of(cp.backends()["numpy"])) == {
-        f"gradient to the {role} doubled" for role in ("input", "weight", "bias")
-    }
+    numpy = cp.backends()["numpy"]
+    assert set(FAULTS) - set(faults_of(numpy)) == {f"gradient to the {role} doubled" for role in ("input", "weight", "bias")}
+    without = faults_of(attrs.evolve(numpy, build_transposed=None))
+    assert {fault.partition(", ")[0] for fault in set(faults_of(numpy)) - set(without)} == {"transposed"}

@@ -100,10 +100,10 @@ def test_what_cannot_be_expressed_is_a_comment(source, target, call, notes):
 
 
 REFUSED = {
-    "nn.Conv1d": "code must be a call of torch.nn.Conv1d",
+    "nn.Conv1d": "code must be a call of torch.nn.Conv1d or torch.nn.ConvTranspose1d",
     "": "code must be a call",
     "nn.Conv1d(2, 3": "code must be Python",
-    "nn.Linear(2, 3)": "code must call torch.nn.Conv1d, got torch.nn.Linear",
+    "nn.Linear(2, 3)": "code must call torch.nn.Conv1d or torch.nn.ConvTranspose1d, got torch.nn.Linear",
     "mindspore.nn.Conv1d(2, 3, 4)": "which belongs to mindspore",
     "layers[0](2)": "by its name",
     "nn.Conv1d(" + "+".join(["1"] * 20000) + ", 2, 3)": "code must be Python|argument 1 must be a literal",  # by the recursion limit

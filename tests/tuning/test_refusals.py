@@ -46,7 +46,6 @@ def left_alone():
         "scripted": (nn.Sequential(scripted), "it is scripted"),
         "quantised": (nn.Sequential(quantised), "it is quantised"),
         "own class": (nn.Sequential(Odd(4, 4, 1)), "its class overrides forward"),
-        "transposed": (nn.Sequential(nn.ConvTranspose1d(4, 4, 1)), "it is a transposed convolution"),
         "lazy": (nn.Sequential(nn.Identity(), nn.ModuleDict({"a": nn.LazyConv1d(4, 1)})["a"]), "in_channels are not known"),
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from convpolicy.arithmetic import integer
+from convpolicy.core.named import policy as named_policy
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax.dialect_written import WRITER
 from convpolicy.frameworks.flax.surroundings import SURROUNDINGS
@@ -11,12 +13,50 @@ from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 from convpolicy.translation.initializer_words import CONSTANT, Named, families, orthogonal, plain, variance_scaling
 from convpolicy.translation.meaning import SAMPLES, Meaning
-from convpolicy.translation.reading import REQUIRED, literal, word
-from convpolicy.translation.values import Expression, Value, code_of
+from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, flag, literal, size, word
+from convpolicy.translation.values import Expression, Value, code_of, minus, product
 
 
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read ``padding``: a name, a number, or a sequence of one number or pair. CIRCULAR and REFLECT also name the mode."""
+    padding = _padding(arguments)
+    if isinstance(padding, Expression):
+        return Meaning(padding=padding, notes=(SAMPLES,))
+    if isinstance(padding, str):
+        padding = word("padding", padding.upper(), ("SAME", "SAME_LOWER", "VALID", "CAUSAL", "CIRCULAR", "REFLECT"))
+    return Meaning(policy={"padding": padding}, arguments=_ones(arguments))
+
+
+def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read ``padding``: a name, or numbers that pad the dilated input; and ``transpose_kernel``, which decides the weight layout."""
+    padding, ones = _padding(arguments), _ones(arguments)
+    kernel, dilation = (size(name, {**arguments, **ones}[name]) for name in ("kernel_size", "dilation"))
+    policy = named_policy(POLICIES[_flag(arguments)]).half()
+    layout = {"layout": policy.layout}
+    if isinstance(padding, Expression):
+        return Meaning(
+            policy=layout, padding=minus(product(minus(kernel, 1), dilation), padding), arguments=ones, notes=(SAMPLES,)
+        )
+    if isinstance(padding, str):
+        named = policy.evolve(padding=word("padding", padding, dict(policy.padding_names)))
+        return Meaning(policy={**layout, "padding": named.padding, "padding_mode": named.padding_mode}, arguments=ones)
+    left, right = padding if isinstance(padding, (tuple, list)) and len(padding) == 2 else (padding, padding)
+    sides = {"left": integer("padding", left), "right": integer("padding", right)}
+    return Meaning(policy={**layout, "padding": Choice("lax_pads", **sides)}, arguments=ones)
+
+
+def _flag(arguments: Mapping[str, Value]) -> bool:
+    value = literal("transpose_kernel", arguments["transpose_kernel"], "it decides the weight layout")
+    return bool(flag("transpose_kernel", value))
+
+
+def _ones(arguments: Mapping[str, Value]) -> dict[str, Value]:
+    """Return 1 for a stride and a dilation of None."""
+    return {name: 1 for name in ("stride", "dilation") if arguments[name] is None}
+
+
+def _padding(arguments: Mapping[str, Value]) -> Value:
+    """Return the value of ``padding`` for the only spatial axis: a number, an expression, a name or a pair of numbers."""
     padding = arguments["padding"]
     if isinstance(padding, (tuple, list)):
         if len(padding) != 1:
@@ -26,15 +66,9 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
         padding = padding[0]
         if isinstance(padding, (tuple, list)) and len(set(padding)) == 1 and isinstance(padding[0], Expression):
             padding = padding[0]
-    if isinstance(padding, Expression):
-        return Meaning(padding=padding, notes=(SAMPLES,))
-    if isinstance(padding, str):
-        padding = word("padding", padding.upper(), ("SAME", "SAME_LOWER", "VALID", "CAUSAL", "CIRCULAR", "REFLECT"))
-    elif isinstance(padding, (tuple, list)):
-        for side in padding:
+        for side in padding if isinstance(padding, (tuple, list)) else ():
             literal("padding", side, "left and right differ")
-    ones = {name: 1 for name in ("stride", "dilation") if arguments[name] is None}
-    return Meaning(policy={"padding": padding}, arguments=ones)
+    return padding
 
 
 INITIALIZERS = {
@@ -51,6 +85,70 @@ INITIALIZERS = {
     "variancescaling": variance_scaling({name: name for name in ("truncated_normal", "normal", "uniform")}),
     "orthogonal": orthogonal("scale"),
 }
+POLICIES = {False: "flax", True: "flax-transpose-kernel"}  # transpose_kernel -> policy
+CONV_NAMES = {
+    "in_features": "in_channels",
+    "out_features": "out_channels",
+    "strides": "stride",
+    "kernel_dilation": "dilation",
+    "feature_group_count": "groups",
+    "use_bias": "bias",
+    "kernel_init": "weight_init",
+    "dtype": "computation dtype",
+    "param_dtype": "dtype",
+}
+LEFT_OUT = {
+    "dtype": "the dtype of the computation follows the input and the weights",
+    "precision": "it is specific to JAX",
+}
+REFUSED = {
+    "input_dilation": "it makes a transposed convolution",
+    "mask": "the weight would be multiplied by it",
+    "conv_general_dilated": "it replaces the convolution",
+    "promote_dtype": "it replaces Flax's code",
+    "preferred_element_type": "it changes the output's dtype",
+}
+TRANSPOSED = {  # parameters of ConvTranspose from kernel_size on
+    "kernel_size": REQUIRED,
+    "strides": None,
+    "padding": "SAME",
+    "kernel_dilation": None,
+    "use_bias": True,
+    "mask": None,
+    "dtype": None,
+    "param_dtype": None,
+    "precision": None,
+    "kernel_init": None,
+    "bias_init": None,
+    "transpose_kernel": False,
+    "promote_dtype": None,
+    "preferred_element_type": None,
+}
+
+
+def _of(table: Mapping[str, str], parameters: Mapping[str, Value]) -> dict[str, str]:
+    """Return the entries of a table for parameters that a class has."""
+    return {name: entry for name, entry in table.items() if name in parameters}
+
+
+def _transposed(
+    title: str, paths: tuple[str, ...], first: dict[str, Value], positional: int, last: dict[str, Value]
+) -> SourceClass:
+    parameters = {**first, **TRANSPOSED, **last}
+    names = {**CONV_NAMES, "features": "out_channels"}
+    return SourceClass(
+        title=title,
+        paths=paths,
+        parameters=parameters,
+        positional=positional,
+        names=_of(names, parameters),
+        meaning=transposed_meaning,
+        left_out=_of({**LEFT_OUT, "name": "layers have no name there", "parent": "it only names the module"}, parameters),
+        refused=_of(REFUSED, parameters),
+        layer=CONV_TRANSPOSE,
+    )
+
+
 READER = Reader(
     classes=(
         SourceClass(
@@ -78,29 +176,24 @@ READER = Reader(
                 "rngs": None,
             },
             positional=4,
-            names={
-                "in_features": "in_channels",
-                "out_features": "out_channels",
-                "strides": "stride",
-                "kernel_dilation": "dilation",
-                "feature_group_count": "groups",
-                "use_bias": "bias",
-                "kernel_init": "weight_init",
-                "dtype": "computation dtype",
-                "param_dtype": "dtype",
-            },
+            names=CONV_NAMES,
             meaning=meaning,
-            left_out={
-                "dtype": "the dtype of the computation follows the input and the weights",
-                "precision": "it is specific to JAX",
-            },
-            refused={
-                "input_dilation": "it makes a transposed convolution",
-                "mask": "the weight would be multiplied by it",
-                "conv_general_dilated": "it replaces the convolution",
-                "promote_dtype": "it replaces Flax's code",
-                "preferred_element_type": "it changes the output's dtype",
-            },
+            left_out=LEFT_OUT,
+            refused=REFUSED,
+        ),
+        _transposed(
+            "flax.nnx.ConvTranspose",
+            ("flax.nnx.nn.linear.ConvTranspose",),
+            {"in_features": REQUIRED, "out_features": REQUIRED},
+            4,
+            {"rngs": None},
+        ),
+        _transposed(
+            "flax.linen.ConvTranspose",
+            ("flax.linen.linear.ConvTranspose",),
+            {"features": REQUIRED},
+            15,
+            {"parent": None, "name": None},
         ),
     ),
     modules={"flax": "flax", "nnx": "flax.nnx", "linen": "flax.linen", "jax": "jax", "jnp": "jax.numpy"},
@@ -111,4 +204,9 @@ READER = Reader(
 
 def dialect() -> Dialect:
     """Return the dialect ``flax``."""
-    return Dialect("flax", reader=READER, writer=WRITER, description="flax.nnx.Conv, read and written.")
+    return Dialect(
+        "flax",
+        reader=READER,
+        writer=WRITER,
+        description="flax.nnx.Conv and flax.nnx.ConvTranspose, read and written; flax.linen.ConvTranspose, read.",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import LOCAL, TRANSPOSED, Surroundings, functional
+from convpolicy.translation.surroundings import LOCAL, Surroundings, functional
 
 NNX = (
     "BatchNorm", "Bidirectional", "Dropout", "Einsum", "Embed", "GRUCell", "GroupNorm", "InstanceNorm", "LSTMCell", "LayerNorm",
@@ -17,10 +17,8 @@ FUNCTION = functional("flax.nnx.Conv")
 SURROUNDINGS = Surroundings(
     layers=(*(f"flax.nnx.{name}" for name in NNX), *(f"flax.linen.{name}" for name in LINEN)),
     alike={
-        "flax.nnx.ConvTranspose": TRANSPOSED,
         "flax.linen.Conv": "its call does not contain the number of input channels; write flax.nnx.Conv(in_features, features, …, rngs=…)",
         "flax.linen.ConvLocal": LOCAL,
-        "flax.linen.ConvTranspose": TRANSPOSED,
         "jax.lax.conv": FUNCTION,
         "jax.lax.conv_general_dilated": FUNCTION,
         "jax.lax.conv_with_general_padding": FUNCTION,

@@ -1,6 +1,6 @@
-"""Capture of ``keras.layers.Conv1D`` and ``DepthwiseConv1D``, and of their subclasses that pad by a plan.
+"""Capture of ``keras.layers.Conv1D``, ``DepthwiseConv1D`` and ``Conv1DTranspose``, and of their subclasses that follow a plan.
 
-A ``Sequential`` of ``ZeroPadding1D`` and one of them is captured as one convolution.
+A ``Sequential`` of ``ZeroPadding1D`` and a convolution, or of a transposed one and ``Cropping1D``, is captured as one layer.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import keras
 
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
+from convpolicy.core.resolution import with_output_padding
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.keras.depthwise import NAMES
 from convpolicy.frameworks.keras.layer import ZEROS, PaddedConv1D, PaddedDepthwiseConv1D
 from convpolicy.frameworks.keras.plugin import RUNS_ON
+from convpolicy.frameworks.keras.transposed_layer import CroppedConv1DTranspose
 from convpolicy.frameworks.keras.values import parameters
 from convpolicy.layers.backend import LEARNED
 from convpolicy.layers.capture import Capture, as_given, refuse, with_learned
 
-OWN = (PaddedConv1D, PaddedDepthwiseConv1D)
-KINDS = (*OWN, keras.layers.Conv1D, keras.layers.DepthwiseConv1D)  # the first class that matches defines the expected call
-OTHERS = {  # layers with a kernel along the length that are not captured
-    keras.layers.SeparableConv1D: ("it is more than one convolution", "capture a DepthwiseConv1D and a Conv1D with its weights"),
-    keras.layers.Conv1DTranspose: ("it is a transposed convolution", "capture a Conv1D"),
-}
+OWN = (PaddedConv1D, PaddedDepthwiseConv1D, CroppedConv1DTranspose)
+# the first class that matches defines the expected call
+KINDS = (*OWN, keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.Conv1DTranspose)
+# a sequence is transposed -> class of the layers before the convolution, or after the transposed one, and their numbers of samples
+PARTS = {False: (keras.layers.ZeroPadding1D, "padding"), True: (keras.layers.Cropping1D, "cropping")}
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of a 1-D convolution, alone or after ``ZeroPadding1D``; None for another object."""
-    for other, why in OTHERS.items():
-        if isinstance(layer, other):
-            raise refuse(layer, *why)
+    """Return sizes, policy and weights of a convolution or a transposed one; None for another object."""
+    if isinstance(layer, keras.layers.SeparableConv1D):
+        raise refuse(layer, "it is more than one convolution", "capture a DepthwiseConv1D and a Conv1D with its weights")
     if isinstance(layer, keras.Sequential):
         return _capture_sequence(layer)
     kind = next((kind for kind in KINDS if isinstance(layer, kind)), None)
@@ -43,29 +43,36 @@ def capture(layer: Any) -> Capture | None:
     values = parameters(layer)
     weight, bias = as_given(values["weight"]), None if values["bias"] is None else as_given(values["bias"])
     policy = with_learned(_policy(layer), values[LEARNED]) if LEARNED in values else _policy(layer)
-    return Capture(_spec(layer, weight), policy, weight, bias, layer.dtype_policy.compute_dtype)
+    spec = _spec(layer, weight)
+    policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # raises where the framework fails when the layer is called
+    return Capture(spec, policy, weight, bias, layer.dtype_policy.compute_dtype)
 
 
 def _capture_sequence(model: Any) -> Capture | None:
-    """Return a ``Sequential`` of ``ZeroPadding1D`` and a convolution as one convolution; None for another ``Sequential``."""
-    *pads, last = model.layers or [None]
-    if not pads or not {type(pad) for pad in pads} <= {keras.layers.ZeroPadding1D} or not isinstance(last, KINDS):
+    """Return a ``Sequential`` of `PARTS` and a convolution as one layer; None for another ``Sequential``."""
+    layers = list(model.layers) or [None]
+    transposed = isinstance(layers[0], keras.layers.Conv1DTranspose)
+    layer = layers.pop(0 if transposed else -1)
+    part, numbers = PARTS[transposed]
+    is_other = isinstance(layer, keras.layers.Conv1DTranspose) != transposed or not isinstance(layer, KINDS)
+    if not layers or not {type(other) for other in layers} <= {part} or is_other:
         return None
-    if type(model).call is not keras.Sequential.call or any("call" in vars(part) for part in (model, *pads)):
+    if type(model).call is not keras.Sequential.call or any("call" in vars(other) for other in (model, *layers)):
         raise refuse(model, "one of its layers overrides call", "capture its convolution alone")
-    convolution = capture(last)
+    convolution = capture(layer)
     assert convolution is not None
-    dtypes = {convolution.dtype, *(pad.compute_dtype for pad in pads), *(tensor.dtype for tensor in model.inputs or ())}
+    dtypes = {convolution.dtype, *(other.compute_dtype for other in layers), *(tensor.dtype for tensor in model.inputs or ())}
     if len(dtypes) > 1:
         raise refuse(model, f"its input and layers are {', '.join(sorted(dtypes))}", "build all of them with one dtype")
-    if {pad.data_format for pad in pads} != {last.data_format}:
+    if {getattr(other, "data_format", "channels_last") for other in layers} != {layer.data_format}:
         raise refuse(model, "its layers have different data_formats", "build all of them with one data_format")
     spec, policy = convolution.spec, convolution.policy
-    inner_pads = policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)
-    if inner_pads is None or min(inner_pads) < 0 or (inner_pads != (0, 0) and policy.padding_mode != ZEROS):
-        reason = f"its {type(last).__name__} pads by {policy.padding} with mode {policy.padding_mode}"
+    own = policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)
+    mixed = policy.padding_mode != ZEROS and (transposed or own != (0, 0))  # the other layers pad with zeros, and wrap nothing
+    if own is None or mixed or (min(own) < 0 and not transposed):
+        reason = f"its {type(layer).__name__} pads by {policy.padding} with mode {policy.padding_mode}"
         raise refuse(model, reason, "set its padding to 'valid', or capture it alone")
-    left, right = (sum(counts) for counts in zip(inner_pads, *(pad.padding for pad in pads)))
+    left, right = (sum(counts) for counts in zip(own, *(getattr(other, numbers) for other in layers)))
     return attrs.evolve(convolution, policy=policy.evolve(padding=(left, right), padding_mode=ZEROS))
 
 
@@ -88,9 +95,13 @@ def _check(layer: Any, kind: Any) -> None:
 
 
 def _spec(layer: Any, weight: Any) -> ConvSpec:
+    strides, dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+    if isinstance(layer, keras.layers.Conv1DTranspose):
+        channels, _out, kernel = weight.shape
+        return ConvSpec.of(channels, layer.filters, kernel, strides, dilation, getattr(layer, "groups", 1), transposed=True)
     out, per_group, kernel = weight.shape
     groups = layer.kernel.shape[1] if isinstance(layer, keras.layers.DepthwiseConv1D) else layer.groups
-    return ConvSpec.of(per_group * groups, out, kernel, tuple(layer.strides), tuple(layer.dilation_rate), groups)
+    return ConvSpec.of(per_group * groups, out, kernel, strides, dilation, groups)
 
 
 def _policy(layer: Any) -> LayerPolicy:
@@ -98,5 +109,10 @@ def _policy(layer: Any) -> LayerPolicy:
         return layer.policy.evolve(bias=layer.use_bias)
     names = {framework: name for name, framework in RUNS_ON.items()}
     name = names[keras.config.backend()]
+    if isinstance(layer, keras.layers.Conv1DTranspose):
+        policy = named_policy(name).half().evolve(padding=layer.padding, bias=layer.use_bias)
+        if layer.output_padding is None:
+            return policy
+        return policy.evolve(padding=with_output_padding(policy.padding, layer.output_padding[0]))
     is_depthwise = isinstance(layer, keras.layers.DepthwiseConv1D)
     return named_policy(NAMES[name] if is_depthwise else name).evolve(padding=layer.padding, bias=layer.use_bias)

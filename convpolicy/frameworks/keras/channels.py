@@ -1,4 +1,4 @@
-"""The input channels of each Keras Conv1D in a source file, which Keras's calls do not contain.
+"""The input channels of each Keras convolution in a source file, which Keras's calls do not contain.
 
 They are followed through ``Sequential``, ``add`` and the functional style. Channels are unknown when they are not a literal number,
 after a loop, a branch or an unknown layer, and where other code may change a model.
@@ -14,6 +14,7 @@ Channels: TypeAlias = "int | None"
 Shape: TypeAlias = "tuple[Channels, Channels]"  # the two axes after the batch axis
 UNKNOWN: Shape = (None, None)
 CONVS = ("Conv1D", "Convolution1D")
+TRANSPOSED = ("Conv1DTranspose", "Convolution1DTranspose")
 INPUTS = ("Input", "InputLayer")
 ELEMENTWISE = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "BatchNormalization", "LayerNormalization", "GroupNormalization",
@@ -24,6 +25,7 @@ ALONG_LENGTH = (
 )  # fmt: skip
 DATA_FORMAT = {
     **dict.fromkeys(CONVS, 4),
+    **dict.fromkeys(TRANSPOSED, 5),
     **dict.fromkeys(ALONG_LENGTH, 3),
     "ZeroPadding1D": 1,
 }  # class -> position of its data_format argument
@@ -32,7 +34,7 @@ PACKAGES = ("keras", "tensorflow")
 
 
 def follow(tree: ast.Module, path: Callable[[ast.AST], str | None]) -> Mapping[int, Channels]:
-    """Return ``id(call) -> channels`` for the Keras Conv1D calls of a file; None where the channels are unknown.
+    """Return ``id(call) -> channels`` for the calls of Keras convolutions of a file; None where the channels are unknown.
 
     Args:
         tree: syntax tree of the file.
@@ -66,7 +68,7 @@ class _Follower:
         return path.rpartition(".")[2] if package in PACKAGES or not dot else ""
 
     def layer(self, call: ast.Call, before: Shape) -> Shape:
-        """Store the channels of a Conv1D for an input of shape ``before``; return the output shape of any layer."""
+        """Store the channels of a convolution for an input of shape ``before``; return the output shape of any layer."""
         kind = self._kind(call)
         if kind in INPUTS:
             return _shape(_argument(call, 0, "shape", "input_shape"))
@@ -81,7 +83,7 @@ class _Follower:
         data_format = self._data_format(call, DATA_FORMAT[kind])
         axis = {"channels_last": 1, "channels_first": 0}.get(data_format or "")
         channels = None if axis is None else before[axis]
-        if kind in CONVS:
+        if kind in (*CONVS, *TRANSPOSED):
             self.channels[id(call)] = channels
             channels = _number(_argument(call, 0, "filters"))
         return UNKNOWN if axis is None else (None, channels) if axis else (channels, None)

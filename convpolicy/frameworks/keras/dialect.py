@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
+
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras import channels
 from convpolicy.frameworks.keras.dialect_written import WRITER
@@ -11,19 +13,33 @@ from convpolicy.frameworks.keras.surroundings import SURROUNDINGS
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 from convpolicy.translation.initializer_words import CONSTANT, SEED, Named, families, plain, variance_scaling
-from convpolicy.translation.meaning import ONLY_TRAINING, Meaning
-from convpolicy.translation.reading import REQUIRED, literal, word
+from convpolicy.translation.meaning import ONLY_TRAINING, Meaning, cut_by_word
+from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, literal, size, word
 from convpolicy.translation.values import Value, code_of
 
+ANY_BACKEND = "keras-torch"  # policy of a Keras that runs on a framework without the faults of TensorFlow
 REGULARIZERS = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
 
 
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read ``padding``, a name in any case, and the input channels from ``input_shape`` or ``input_dim``."""
     in_channels = _channels(arguments)
-    padding = literal("padding", arguments["padding"], "it decides the padding")
-    text = word("padding", padding.lower() if isinstance(padding, str) else padding, ("valid", "same", "causal"))
+    text = _name(arguments, ("valid", "same", "causal"))
     return Meaning(policy={"padding": text}, arguments={"in_channels": in_channels})
+
+
+def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read what ``padding`` and ``output_padding`` cut, and the input channels as `meaning`."""
+    in_channels, more = _channels(arguments), arguments["output_padding"]
+    more = None if more is None else size("output_padding", more)
+    read = cut_by_word(ANY_BACKEND, _name(arguments, ("valid", "same")), more)
+    return attrs.evolve(read, arguments={"in_channels": in_channels})
+
+
+def _name(arguments: Mapping[str, Value], allowed: tuple[str, ...]) -> str:
+    """Return the name in ``padding``, in lower case."""
+    padding = literal("padding", arguments["padding"], "it decides the padding")
+    return word("padding", padding.lower() if isinstance(padding, str) else padding, allowed)
 
 
 def _channels(arguments: Mapping[str, Value]) -> Value:
@@ -58,45 +74,61 @@ INITIALIZERS = {
     ),
     "orthogonal": Named({"gain": 1.0, **SEED}, lambda gain: Choice("orthogonal", gain=gain)),
 }
+SIZES = {"filters": REQUIRED, "kernel_size": REQUIRED, "strides": 1, "padding": "valid"}
+BEHIND = {  # parameters after the activation
+    "use_bias": True,
+    "kernel_initializer": None,
+    "bias_initializer": None,
+    **dict.fromkeys(REGULARIZERS),
+    "name": None,
+    "trainable": True,
+    "dtype": None,
+    "input_shape": None,
+    "input_dim": None,
+}
+PACKAGES = ("keras", "tensorflow.keras")
+NAMES = {
+    "filters": "out_channels",
+    "strides": "stride",
+    "dilation_rate": "dilation",
+    "use_bias": "bias",
+    "kernel_initializer": "weight_init",
+    "bias_initializer": "bias_init",
+}
+LEFT_OUT = {
+    **dict.fromkeys(REGULARIZERS, ONLY_TRAINING),
+    "name": "layers have no name there",
+    "trainable": ONLY_TRAINING,
+}
+
+
+def _paths(*names: str) -> tuple[str, ...]:
+    """Return the paths under which classes can be imported, the title first."""
+    return tuple(f"{package}.layers.{name}" for package in PACKAGES for name in names)
+
+
+TITLE, *PATHS = _paths("Conv1D", "Convolution1D")
+TRANSPOSED_TITLE, *TRANSPOSED_PATHS = _paths("Conv1DTranspose", "Convolution1DTranspose")
 READER = Reader(
     classes=(
         SourceClass(
-            title="keras.layers.Conv1D",
-            paths=("keras.layers.Convolution1D", "tensorflow.keras.layers.Conv1D", "tensorflow.keras.layers.Convolution1D"),
-            parameters={
-                "filters": REQUIRED,
-                "kernel_size": REQUIRED,
-                "strides": 1,
-                "padding": "valid",
-                "data_format": None,
-                "dilation_rate": 1,
-                "groups": 1,
-                "activation": None,
-                "use_bias": True,
-                "kernel_initializer": None,
-                "bias_initializer": None,
-                **dict.fromkeys(REGULARIZERS),
-                "name": None,
-                "trainable": True,
-                "dtype": None,
-                "input_shape": None,
-                "input_dim": None,
-            },
+            title=TITLE,
+            paths=tuple(PATHS),
+            parameters={**SIZES, "data_format": None, "dilation_rate": 1, "groups": 1, "activation": None, **BEHIND},
             positional=16,
-            names={
-                "filters": "out_channels",
-                "strides": "stride",
-                "dilation_rate": "dilation",
-                "use_bias": "bias",
-                "kernel_initializer": "weight_init",
-                "bias_initializer": "bias_init",
-            },
+            names=NAMES,
             meaning=meaning,
-            left_out={
-                **dict.fromkeys(REGULARIZERS, ONLY_TRAINING),
-                "name": "layers have no name there",
-                "trainable": ONLY_TRAINING,
-            },
+            left_out=LEFT_OUT,
+        ),
+        SourceClass(
+            title=TRANSPOSED_TITLE,
+            paths=tuple(TRANSPOSED_PATHS),
+            parameters={**SIZES, "output_padding": None, "data_format": None, "dilation_rate": 1, "activation": None, **BEHIND},
+            positional=16,
+            names=NAMES,
+            meaning=transposed_meaning,
+            left_out=LEFT_OUT,
+            layer=CONV_TRANSPOSE,
         ),
     ),
     modules={"keras": "keras", "layers": "keras.layers", "tf": "tensorflow", "tensorflow": "tensorflow"},
@@ -109,5 +141,5 @@ READER = Reader(
 
 def dialect() -> Dialect:
     """Return the dialect ``keras``."""
-    description = "keras.layers.Conv1D, read and written."
+    description = "keras.layers.Conv1D and Conv1DTranspose, read and written."
     return Dialect("keras", reader=READER, writer=WRITER, aliases=("tensorflow",), description=description)

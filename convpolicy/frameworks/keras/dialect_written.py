@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
+import attrs
+
+from convpolicy.core.named import policy as named_policy
 from convpolicy.frameworks.keras.initial_code import initial
+from convpolicy.parts.choice import Choice
+from convpolicy.translation.crops import CropCode, around
 from convpolicy.translation.dialect import TargetClass, Writer
 from convpolicy.translation.paddings import Padding, SamePad, native_word, require_mode, same_padding
-from convpolicy.translation.reading import Request
-from convpolicy.translation.values import code_of
+from convpolicy.translation.reading import CONV_TRANSPOSE, Request
+from convpolicy.translation.values import Value, code_of
 
 SAME = SamePad(
     name="{}Pad1D",
@@ -17,6 +24,7 @@ SAME = SamePad(
     init_head=", **kwargs",
     init_tail="**kwargs",
 )
+DILATED = "dilation: TensorFlow cannot run a dilated transposed convolution on the CPU; run Keras on torch or JAX there"
 PAD = '''\
 class {name}(keras.layers.Layer):
     """Pads both sides with {samples}."""
@@ -65,23 +73,61 @@ def padding(request: Request) -> Padding:
     return Padding({}, (f"{name}({left}, {right}{tail})",), (PAD.format(name=name, samples=samples, pad=pad),))
 
 
+def crop(request: Request) -> Padding:
+    """Return Keras's own ``padding``, or layers around a transposed convolution that cuts nothing."""
+    return attrs.evolve(_crop(request), notes=() if request.values["dilation"] == 1 else (DILATED,))
+
+
+def _crop(request: Request) -> Padding:
+    if (arguments := _own_crop(request)) is not None:
+        return Padding(arguments, word=True)
+    tail = "" if request.dtype in (None, "float32") else f', dtype="{request.dtype}"'
+    name, samples, pad = MODES["circular"]
+    return around(
+        request,
+        CropCode(
+            crop=f"keras.layers.Cropping1D(({{left}}, {{right}}){tail})",
+            pad=f"keras.layers.ZeroPadding1D(({{}}, {{}}){tail})",
+            circular=(f"{name}({{}}, {{}}{tail})", (PAD.format(name=name, samples=samples, pad=pad),)),
+            at_least_stride=True,
+            name="SameCrop1D",
+            base=SAME.base,
+            call=SAME.call,
+            axis=SAME.axis,
+            slice=":, left:stop",
+            init_head=SAME.init_head,
+            init_tail=SAME.init_tail,
+            tail=tail,
+        ),
+    )
+
+
+def _own_crop(request: Request) -> dict[str, Value] | None:
+    """Return Keras's ``padding`` and ``output_padding`` that cut like the layer, or None."""
+    names = dict(named_policy("keras").half().padding_names)
+    strides = range(int(request.spec.stride)) if request.is_known("stride") else ()
+    for output_padding, word in itertools.product((None, *strides), ("valid", "same")):
+        choice = Choice(names[word], **({} if output_padding is None else {"output_padding": output_padding}))
+        if native_word(request, "keras", (choice,), modes=False) is not None:
+            arguments = {"padding": word, "output_padding": output_padding}
+            return {name: value for name, value in arguments.items() if value not in ("valid", None)}
+    return None
+
+
+ARGUMENTS = {
+    "stride": "strides",
+    "dilation": "dilation_rate",
+    "bias": "use_bias",
+    "weight_init": "kernel_initializer",
+    "bias_init": "bias_initializer",
+    "activation": "activation",
+    "dtype": "dtype",
+}
+SIZES = "{out_channels}, {kernel_size}"
 WRITER = Writer(
     classes=(
-        TargetClass(
-            code="keras.layers.Conv1D",
-            sizes="{out_channels}, {kernel_size}",
-            names={
-                "stride": "strides",
-                "dilation": "dilation_rate",
-                "groups": "groups",
-                "bias": "use_bias",
-                "weight_init": "kernel_initializer",
-                "bias_init": "bias_initializer",
-                "activation": "activation",
-                "dtype": "dtype",
-            },
-            padding=padding,
-        ),
+        TargetClass(code="keras.layers.Conv1D", sizes=SIZES, names={**ARGUMENTS, "groups": "groups"}, padding=padding),
+        TargetClass(code="keras.layers.Conv1DTranspose", sizes=SIZES, names=ARGUMENTS, padding=crop, layer=CONV_TRANSPOSE),
     ),
     imports={"keras": "import keras"},
     initial=initial,

@@ -12,8 +12,10 @@ from convpolicy import registry
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
 from convpolicy.core.spec import ConvSpec
+from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras.depthwise import GLOROT
+from convpolicy.frameworks.keras.transposed import LAYOUT as TRANSPOSED
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.layout import Layout
@@ -35,16 +37,22 @@ BOUNDS = (-2.0, 2.0)  # standard deviations at which Keras truncates a normal di
 
 
 def layout_of(policy: LayerPolicy, spec: ConvSpec) -> Layout:
-    """Return the layout of a layer's kernel: WIM for a depthwise layer whose policy has such a layout, otherwise WIO."""
+    """Return the layout of a layer's kernel.
+
+    It is WOI for a transposed convolution, WIM for a depthwise layer whose policy has such a layout, otherwise WIO.
+    """
     is_depthwise = "M" in policy.part("layout")[0].axes and spec.groups == spec.in_channels
-    layout: Layout = registry.current().get("layout", "WIM" if is_depthwise else "WIO")
+    layout: Layout = registry.current().get("layout", TRANSPOSED if spec.transposed else "WIM" if is_depthwise else "WIO")
     return layout
 
 
 def native_initializers(request: LayerRequest) -> tuple[str, str] | None:
     """Return Keras's own initializers of kernel and bias with the policy's distributions, or None where it lacks one."""
     policy = request.policy
-    names = DEPTHWISE_INITIALIZERS if layout_of(policy, request.spec).name == "WIM" else INITIALIZERS
+    layout = layout_of(policy, request.spec)
+    names = DEPTHWISE_INITIALIZERS if layout.name == "WIM" else INITIALIZERS
+    if layout.fan_in != policy.part("layout")[0].fan_in:
+        names = CONSTANTS  # Keras counts another axis as fan-in than the policy
     weight, bias = names.get(policy.weight_init), CONSTANTS.get(policy.bias_init) if policy.bias else "zeros"
     return None if weight is None or bias is None else (weight, bias)
 
@@ -89,15 +97,27 @@ class PolicyInitializer(keras.initializers.Initializer):
         policy: a `Policy`, or the result of its ``to_dict``.
         sizes: in_channels, out_channels, kernel_size and groups of the layer.
         role: ``"weight"`` or ``"bias"``.
-        first: (out, in/groups, kernel) or (out,) array that the first call returns instead of drawing; it is not saved.
+        first: (out, in/groups, kernel) or (out,) array that the first call returns instead of drawing; it is not saved. For a
+            transposed convolution (in, out/groups, kernel).
+        transposed: True for a transposed convolution.
     """
 
-    def __init__(self, policy: LayerPolicy | Mapping[str, Any], sizes: Any, role: str, first: Any = None) -> None:
-        self._policy = policy if isinstance(policy, LayerPolicy) else Policy.from_dict(policy)
+    def __init__(
+        self, policy: LayerPolicy | Mapping[str, Any], sizes: Any, role: str, first: Any = None, *, transposed: bool = False
+    ) -> None:
+        kind = TransposedPolicy if transposed else Policy
+        self._policy = policy if isinstance(policy, LayerPolicy) else kind.from_dict(policy)
         channels, out_channels, kernel, groups = self._sizes = tuple(sizes)
-        self._spec = ConvSpec.of(channels, out_channels, kernel, 1, 1, groups)
+        self._spec = ConvSpec.of(channels, out_channels, kernel, 1, 1, groups, transposed=transposed)
         self._role = role
         self._first = first
+
+    @classmethod
+    def of(cls, request: LayerRequest, role: str, first: Any) -> PolicyInitializer:
+        """Return the initializer of a requested layer."""
+        spec = request.spec
+        sizes = spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups
+        return cls(request.policy, sizes, role, first, transposed=spec.transposed)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Return a tensor in the layer's axes.
@@ -110,7 +130,7 @@ class PolicyInitializer(keras.initializers.Initializer):
         if values is None:
             values = self._drawn(dtype)
         if self._role == "weight":
-            values = layout_of(self._policy, self._spec).from_oiw(values, self._spec.groups)
+            values = layout_of(self._policy, self._spec).stored(values, self._spec.groups)
         if values.shape != tuple(shape):
             raise InvalidValueError(
                 f"shape must be {values.shape}, the shape for sizes={list(self._sizes)}, got {tuple(shape)}; pass that."
@@ -122,5 +142,6 @@ class PolicyInitializer(keras.initializers.Initializer):
         return LayerRequest(self._spec, self._policy.evolve(**without_other), dtype).draw(GlobalStream())[self._role]
 
     def get_config(self) -> dict[str, Any]:
-        """Return the policy as plain data, the sizes and the role."""
-        return {"policy": self._policy.to_dict(), "sizes": list(self._sizes), "role": self._role}
+        """Return the policy as plain data, the sizes, the role, and whether the layer is transposed."""
+        sizes, transposed = list(self._sizes), self._spec.transposed
+        return {"policy": self._policy.to_dict(), "sizes": sizes, "role": self._role, "transposed": transposed}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +13,10 @@ from keras import ops
 from convpolicy.bits.float32 import rounded
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.layer_policy import LayerPolicy
-from convpolicy.core.plan import Plan
-from convpolicy.core.policy import Policy
-from convpolicy.core.spec import ConvSpec
-from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, layout_of, native_initializers
+from convpolicy.frameworks.keras import transposed_layer  # noqa: F401 - it registers the layer for keras.saving
+from convpolicy.frameworks.keras.initial import layout_of
 from convpolicy.frameworks.keras.padding import extended, graph_mode, padded, padded_in_a_graph, plan_of_any_length
-from convpolicy.frameworks.keras.values import assign
+from convpolicy.frameworks.keras.policy_layer import FollowsPolicy, filled
 from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.stream import Stream
@@ -49,15 +45,12 @@ def native_padding(request: LayerRequest) -> str | None:
     return "causal" if pads == (total, 0) and not is_depthwise else None
 
 
-class _PadsByPlan:
+class _PadsByPlan(FollowsPolicy):
     """A mixin for Keras layers: pads the input by a policy's plan; the layer then convolves without padding."""
 
-    def _follow(self: Any, policy: LayerPolicy | Mapping[str, Any], strides: Any, dilation_rate: Any) -> None:
-        self._policy = policy if isinstance(policy, LayerPolicy) else Policy.from_dict(policy)
-        spec = ConvSpec.of(1, 1, self.kernel_size, strides, dilation_rate, 1)  # a plan does not depend on channels
-        self.strides, self.dilation_rate = (spec.stride,), (spec.dilation,)
-        self._request = LayerRequest(spec, self._policy)
-        pads = self._request.static_pads()
+    def _pad_by(self: Any, policy: LayerPolicy | Mapping[str, Any], strides: Any, dilation_rate: Any) -> None:
+        self._follow(policy, strides, dilation_rate)
+        spec, pads = self._request.spec, self._request.static_pads()
         self._graph_mode = None if (mode := graph_mode(self._policy, pads)) is None else (mode, pads)
         self._plan_of_any_length = plan_of_any_length(self._policy, pads, (spec.kernel_size, spec.stride, spec.dilation))
         self._initial_value = self._request.learned()
@@ -80,16 +73,6 @@ class _PadsByPlan:
                 initializer=lambda _shape, dtype: ops.convert_to_tensor(rounded(self._initial_value, dtype), dtype),
                 dtype=self.dtype,
             )
-
-    @property
-    def policy(self) -> LayerPolicy:
-        """The policy that the layer follows."""
-        return self._policy
-
-    def plan(self, length: int) -> Plan:
-        """Return the padding plan for an input of ``length`` samples."""
-        plan: Plan = self._request.plan(length)
-        return plan
 
     def compute_output_shape(self: Any, input_shape: Any) -> tuple[Any, ...]:
         """Return (batch, length_out, channels); an unknown length is None."""
@@ -133,12 +116,6 @@ class _PadsByPlan:
         super().load_own_variables({**numbered, str(len(numbered)): store[LEARNED]})  # type: ignore[misc]
         self.padding_value.assign(store[LEARNED])
 
-    def get_config(self) -> dict[str, Any]:
-        """Return Keras's configuration, with the policy as plain data."""
-        config: dict[str, Any] = super().get_config()  # type: ignore[misc]
-        del config["padding"], config["data_format"]  # the policy replaces padding, and data_format is always channels_last
-        return config | {"policy": self._policy.to_dict()}
-
 
 @keras.saving.register_keras_serializable(package="convpolicy")
 class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
@@ -163,7 +140,7 @@ class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
         **arguments: Any,
     ) -> None:
         super().__init__(filters, kernel_size, data_format="channels_last", **arguments)
-        self._follow(policy, strides, dilation_rate)
+        self._pad_by(policy, strides, dilation_rate)
 
     def call(self, inputs: Any) -> Any:
         """Convolve an input (batch, length, channels)."""
@@ -203,7 +180,7 @@ class PaddedDepthwiseConv1D(_PadsByPlan, keras.layers.DepthwiseConv1D):
         **arguments: Any,
     ) -> None:
         super().__init__(kernel_size, data_format="channels_last", **arguments)
-        self._follow(policy, strides, dilation_rate)
+        self._pad_by(policy, strides, dilation_rate)
 
     def call(self, inputs: Any) -> Any:
         """Convolve an input (batch, length, channels)."""
@@ -220,42 +197,24 @@ CLASSES = {
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> Any:
-    """Build the layer with its weights.
-
-    Without a stream, initial weights come from Keras's global random state, which ``keras.utils.set_random_seed`` sets.
-    """
-    spec, policy, padding, own_initializers = request.spec, request.policy, native_padding(request), native_initializers(request)
+    """Build the layer with its weights; see `filled`."""
+    spec, policy, padding = request.spec, request.policy, native_padding(request)
     is_depthwise = layout_of(policy, spec).name == "WIM"
-    with contextlib.nullcontext() if device is None else keras.device(device):
-        values = (
-            None
-            if stream is None and own_initializers is not None
-            else request.draw(GlobalStream() if stream is None else stream)
-        )
-        kernel_init, bias_init = own_initializers or _policy_initializers(request, values)
-        arguments: dict[str, Any] = {
-            "kernel_size": spec.kernel_size,
-            "strides": spec.stride,
-            "dilation_rate": spec.dilation,
-            "use_bias": policy.bias,
-            "bias_initializer": bias_init,
-            "dtype": request.dtype,
-        }
-        arguments |= {"policy": policy} if padding is None else {"padding": padding, "data_format": "channels_last"}
-        if is_depthwise:
-            arguments |= {"depth_multiplier": spec.out_channels // spec.in_channels, "depthwise_initializer": kernel_init}
-        else:
-            arguments |= {"filters": spec.out_channels, "groups": spec.groups, "kernel_initializer": kernel_init}
-        state = random.getstate()  # Keras's random initializers draw a number from it in their constructors
-        layer = CLASSES[is_depthwise, padding is not None](**arguments)
-        layer.build((None, None, spec.in_channels))
-        if values is not None and own_initializers is not None:
-            random.setstate(state)
-            assign(layer, values)
-    return layer
+    arguments: dict[str, Any] = {
+        "kernel_size": spec.kernel_size,
+        "strides": spec.stride,
+        "dilation_rate": spec.dilation,
+        "use_bias": policy.bias,
+        "dtype": request.dtype,
+    }
+    arguments |= {"policy": policy} if padding is None else {"padding": padding, "data_format": "channels_last"}
+    if is_depthwise:
+        arguments["depth_multiplier"] = spec.out_channels // spec.in_channels
+    else:
+        arguments |= {"filters": spec.out_channels, "groups": spec.groups}
 
+    def make(kernel_initializer: Any, bias_initializer: Any) -> Any:
+        initializers = {"depthwise_initializer" if is_depthwise else "kernel_initializer": kernel_initializer}
+        return CLASSES[is_depthwise, padding is not None](**arguments, **initializers, bias_initializer=bias_initializer)
 
-def _policy_initializers(request: LayerRequest, values: Any) -> list[PolicyInitializer]:
-    spec = request.spec
-    sizes = spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups
-    return [PolicyInitializer(request.policy, sizes, role, values[role]) for role in ("weight", "bias")]
+    return filled(request, stream, device, make)

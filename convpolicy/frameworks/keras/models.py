@@ -11,6 +11,7 @@ from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils import naming
 
 from convpolicy.core.spec import ConvSpec
+from convpolicy.frameworks.keras.values import LAYOUTS
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
 KINDS = (keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)
@@ -18,7 +19,7 @@ CONTAINERS = (list, dict, tuple)
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """List the layers of a model that are a Conv1D or are named like one, with paths such as ``encoder/conv1``.
+    """List the layers of a model that are a 1-D convolution or are named like one, with paths such as ``encoder/conv1``.
 
     Returns:
         An iterator, or None if ``model`` is not a Keras layer.
@@ -36,7 +37,7 @@ def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
             layer,
             roles(weight.name for weight in layer.weights),
             separator="/",
-            layout="WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "",
+            layout=next((name for kind, name in LAYOUTS.items() if isinstance(layer, kind)), ""),
             aliases=(names_in_files[id(layer)],) if names_in_files.get(id(layer)) else (),
             spec=_spec(layer) if layer.built else None,
         )
@@ -44,10 +45,13 @@ def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
 
 def _spec(layer: Any) -> ConvSpec | None:
     """Return the sizes of a convolution, also of a layer that computes more than that."""
-    if not isinstance(layer, KINDS[:2]):
+    if isinstance(layer, keras.layers.SeparableConv1D) or not isinstance(layer, KINDS):
         return None
     kernel, channels, out = layer.kernel.shape
     strides, dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+    if isinstance(layer, keras.layers.Conv1DTranspose):
+        groups = getattr(layer, "groups", 1)
+        return ConvSpec.of(out, layer.filters, kernel, strides, dilation, groups, transposed=True)
     if isinstance(layer, keras.layers.DepthwiseConv1D):
         return ConvSpec.of(channels, channels * out, kernel, strides, dilation, channels)
     return ConvSpec.of(channels * layer.groups, out, kernel, strides, dilation, layer.groups)

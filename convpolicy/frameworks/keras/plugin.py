@@ -1,7 +1,7 @@
 """The Keras 3 plugin: three backends, one for each framework that Keras runs on, their policies, streams and files.
 
-Importing it imports neither Keras nor a framework. Before ``keras.saving.load_model`` can load a saved layer that pads by a plan,
-import ``convpolicy.frameworks.keras.layer``.
+Importing it imports neither Keras nor a framework. Before ``keras.saving.load_model`` can load a saved layer that pads or cuts by a
+plan, import ``convpolicy.frameworks.keras.layer``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 from convpolicy.conversion.formats import FileFormat, ParameterNames
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidValueError
-from convpolicy.frameworks.keras import depthwise, other_files
+from convpolicy.frameworks.keras import depthwise, other_files, transposed
 from convpolicy.frameworks.shared_words import SAME_OR_VALID
 from convpolicy.layers.backend import Backend
 from convpolicy.library.padding_rules import SAME_UPPER
+from convpolicy.parts.crop import CropRule
 from convpolicy.parts.initializer import Initializer
 from convpolicy.parts.padding import PaddingRule
 from convpolicy.parts.stream import RandomStream
@@ -35,7 +36,7 @@ BACKENDS = {
     "keras-jax": ("jax", ("float32", "float16", "bfloat16")),  # without jax_enable_x64 JAX has no float64
 }
 # class of a layer in the path of its dataset -> layout of its weight; empty for several weights or another layout
-CLASSES = {"conv1d": "WIO", "depthwise_conv1d": "WIM", "separable_conv1d": "", "conv1d_transpose": ""}
+CLASSES = {"conv1d": "WIO", "depthwise_conv1d": "WIM", "separable_conv1d": "", "conv1d_transpose": transposed.LAYOUT}
 RUNS_ON = {name: framework for name, (framework, _dtypes) in BACKENDS.items()}
 
 
@@ -108,6 +109,7 @@ def convpolicy_backends() -> list[Backend]:
         Backend(
             name,
             _requiring(name, "layer", "build"),
+            build_transposed=_requiring(name, "transposed_layer", "build"),
             run=_requiring(name, "values", "run"),
             parameters=_requiring(name, "values", "parameters"),
             assign=_requiring(name, "values", "assign"),
@@ -119,9 +121,10 @@ def convpolicy_backends() -> list[Backend]:
             framework="keras",
             install="convpolicy[keras]",
             layout="WIO",
+            transposed_layout=transposed.LAYOUT,
             learns=True,
             environment={"KERAS_BACKEND": framework},
-            description=f"keras.layers.Conv1D or DepthwiseConv1D on {framework}, or a subclass that pads by a plan.",
+            description=f"keras.layers.Conv1D, DepthwiseConv1D or Conv1DTranspose on {framework}, or a subclass that follows a plan.",
         )
         for name, (framework, dtypes) in BACKENDS.items()
     ]
@@ -133,7 +136,8 @@ def convpolicy_initializers() -> list[Initializer]:
     return [depthwise.INITIALIZER]
 
 
-def _policy(name: str, random_stream: str, source: str, description: str) -> Policy:
+def _policy(name: str, runs: str, random_stream: str, source: str, description: str) -> Policy:
+    framework = "tensorflow" if name == "tensorflow" else "keras"
     return Policy(
         name,
         padding="valid",
@@ -144,22 +148,23 @@ def _policy(name: str, random_stream: str, source: str, description: str) -> Pol
         random_stream=random_stream,
         padding_names=(*SAME_OR_VALID, ("causal", "causal")),
         strided_dilation=False,
-        framework="tensorflow" if name == "tensorflow" else "keras",
+        framework=framework,
         versions=">=3,<4",
         measured="3.15.1",
         source=source,
         description=f"No padding; bias of zeros; Glorot uniform kernel stored as (kernel, in/groups, out){description}.",
+        transposed=transposed.policy(name, runs, random_stream, framework),
     )
 
 
 @hookimpl
 def convpolicy_policies() -> list[Policy]:
-    """Return the policies of Conv1D and DepthwiseConv1D for each framework."""
+    """Return the policies of Conv1D, Conv1DTranspose and DepthwiseConv1D for each framework."""
     return [
-        _policy("keras", "keras", SOURCE, ""),
-        _policy("keras-torch", "keras-torch", SOURCE, "; random numbers of the torch backend"),
-        _policy("keras-jax", "keras-jax", SOURCE, "; random numbers of the JAX backend"),
-        _policy("tensorflow", "keras", "tf.keras.layers.Conv1D, which is keras.layers.Conv1D", ""),
+        _policy("keras", "tensorflow", "keras", SOURCE, ""),
+        _policy("keras-torch", "torch", "keras-torch", SOURCE, "; random numbers of the torch backend"),
+        _policy("keras-jax", "jax", "keras-jax", SOURCE, "; random numbers of the JAX backend"),
+        _policy("tensorflow", "tensorflow", "keras", "tf.keras.layers.Conv1D, which is keras.layers.Conv1D", ""),
         *(depthwise.policy(name) for name in BACKENDS),
     ]
 
@@ -168,6 +173,12 @@ def convpolicy_policies() -> list[Policy]:
 def convpolicy_padding_rules() -> list[PaddingRule]:
     """Return ``tf-right``, an alias of ``same_upper``."""
     return [SAME_UPPER.alias("tf-right", "TensorFlow's SAME, with the extra sample on the right.")]
+
+
+@hookimpl
+def convpolicy_crop_rules() -> list[CropRule]:
+    """Return the crop rules of Conv1DTranspose, on TensorFlow and elsewhere."""
+    return transposed.RULES
 
 
 @hookimpl
@@ -214,18 +225,25 @@ def convpolicy_file_formats() -> list[FileFormat]:
 def convpolicy_natives() -> list[Native]:
     """Return Keras's own layers on each framework, for ``verify``."""
     rows = [
-        ("tensorflow", "native", "tensorflow", "tf.keras.layers.Conv1D"),
-        ("keras", "native", "tensorflow", "keras.layers.Conv1D on TensorFlow"),
-        ("keras-torch", "native", "torch", "keras.layers.Conv1D on torch"),
-        ("keras-jax", "native", "jax", "keras.layers.Conv1D on JAX"),
+        ("tensorflow", "native", "native_transposed", "tensorflow", "tf.keras.layers.Conv1D and Conv1DTranspose"),
         *(
-            (depthwise.NAMES[name], "native_depthwise", framework, f"keras.layers.DepthwiseConv1D on {framework}")
+            (name, "native", "native_transposed", framework, f"keras.layers.Conv1D and Conv1DTranspose on {framework}")
+            for name, framework in RUNS_ON.items()
+        ),
+        *(
+            (depthwise.NAMES[name], "native_depthwise", "", framework, f"keras.layers.DepthwiseConv1D on {framework}")
             for name, framework in RUNS_ON.items()
         ),
     ]
     return [
-        Native(name, f"{ROOM}.{module}", environment={"KERAS_BACKEND": framework}, description=f"{layer}.")
-        for name, module, framework, layer in rows
+        Native(
+            name,
+            f"{ROOM}.{module}",
+            transposed=transposed_module and f"{ROOM}.{transposed_module}",
+            environment={"KERAS_BACKEND": framework},
+            description=f"{layer}.",
+        )
+        for name, module, transposed_module, framework, layer in rows
     ]
 
 

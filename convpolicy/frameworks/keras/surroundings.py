@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import FOLD, LOCAL, TRANSPOSED, Surroundings, functional
+from convpolicy.translation.surroundings import FOLD, LOCAL, Surroundings, functional
 
 PACKAGES = ("keras", "tensorflow.keras")
 DEPTHWISE = "depthwise layers are not translated; write Conv1D with groups equal to its input channels"
@@ -13,8 +13,6 @@ ALIKE = {
     "DepthwiseConv1D": DEPTHWISE,
     "SeparableConv1D": SEPARABLE,
     "SeparableConvolution1D": SEPARABLE,
-    "Conv1DTranspose": TRANSPOSED,
-    "Convolution1DTranspose": TRANSPOSED,
     "LocallyConnected1D": LOCAL,
 }
 WRAPPERS = {

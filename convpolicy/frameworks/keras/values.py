@@ -10,13 +10,17 @@ import numpy as np
 
 from convpolicy import registry
 from convpolicy.frameworks.keras.initial import as_numpy
+from convpolicy.frameworks.keras.transposed import LAYOUT as TRANSPOSED
 from convpolicy.layers.backend import LEARNED
 from convpolicy.parts.layout import Layout
+
+LAYOUTS = {keras.layers.DepthwiseConv1D: "WIM", keras.layers.Conv1DTranspose: TRANSPOSED}  # for other layers WIO
 
 
 def layout_of_kernel(layer: Any) -> Layout:
     """Return the layout of a layer's kernel."""
-    layout: Layout = registry.current().get("layout", "WIM" if isinstance(layer, keras.layers.DepthwiseConv1D) else "WIO")
+    name = next((name for kind, name in LAYOUTS.items() if isinstance(layer, kind)), "WIO")
+    layout: Layout = registry.current().get("layout", name)
     return layout
 
 
@@ -42,8 +46,11 @@ def run(layer: Any, data: Any) -> Any:
 
 
 def parameters(layer: Any) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel), bias (out,) or None, and the learned constant, if any, as NumPy arrays."""
-    return _in_axes_oiw(layer, {name: as_numpy(variable) for name, variable in _variables(layer).items()})
+    """Return weight (out, in/groups, kernel), bias (out,) or None, and the learned constant, if any, as NumPy arrays.
+
+    The weight of a transposed convolution is (in, out/groups, kernel).
+    """
+    return _in_numpy_axes(layer, {name: as_numpy(variable) for name, variable in _variables(layer).items()})
 
 
 def _variables(layer: Any) -> dict[str, Any]:
@@ -52,8 +59,8 @@ def _variables(layer: Any) -> dict[str, Any]:
     return {name: variable for name, variable in variables.items() if variable is not None}
 
 
-def _in_axes_oiw(layer: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {"bias": None, **arrays, "weight": layout_of_kernel(layer).to_oiw(arrays["weight"])}
+def _in_numpy_axes(layer: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {"bias": None, **arrays, "weight": layout_of_kernel(layer).restored(arrays["weight"])}
 
 
 def assign(layer: Any, values: Mapping[str, Any]) -> None:
@@ -61,7 +68,7 @@ def assign(layer: Any, values: Mapping[str, Any]) -> None:
     variables = _variables(layer)
     for name, value in values.items():
         if value is not None:
-            array = layout_of_kernel(layer).from_oiw(value, _channels(layer)) if name == "weight" else np.asarray(value)
+            array = layout_of_kernel(layer).stored(value, _channels(layer)) if name == "weight" else np.asarray(value)
             variables[name].assign(np.array(array, order="C"))
 
 
@@ -77,7 +84,7 @@ def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
     to_input, *to_variables = GRADIENTS[keras.config.backend()](layer, list(variables.values()), *tensors)
     return {
         "input": _from_layer(layer, to_input),
-        **_in_axes_oiw(layer, {n: as_numpy(v) for n, v in zip(variables, to_variables)}),
+        **_in_numpy_axes(layer, {n: as_numpy(v) for n, v in zip(variables, to_variables)}),
     }
 
 

@@ -1,4 +1,4 @@
-"""Capture of ``mindspore.nn.Conv1d`` and ``mindspore.mint.nn.Conv1d``."""
+"""Capture of ``mindspore.nn.Conv1d``, ``mindspore.nn.Conv1dTranspose`` and ``mindspore.mint.nn.Conv1d``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from convpolicy.core.alike import pads_alike
 from convpolicy.core.named import policy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.mindspore.layer import SAME, ZEROS, PolicyConv1d
-from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others, with_learned
+from convpolicy.frameworks.mindspore.transposed import PolicyConv1dTranspose
+from convpolicy.layers.capture import Capture, as_given, one, refuse, with_learned
 
 DTYPES = {"Float32": "float32", "Float64": "float64", "Float16": "float16"}
 HOOKS = ("_forward_hook", "_forward_pre_hook")
@@ -20,10 +21,9 @@ CASTS = {"fp16": "Float16", "bf16": "BFloat16", "fp32": "Float32"}  # the flags 
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of a Conv1d, or None for another object."""
+    """Return sizes, policy and weights of a Conv1d or a Conv1dTranspose, or None for another object."""
     layer_class = next((kind for kind in READERS if isinstance(layer, kind)), None)
     if layer_class is None:
-        refuse_others(layer, {nn.Conv1dTranspose: TRANSPOSED})
         return None
     if type(layer).construct is not layer_class.construct or "construct" in vars(layer):
         raise refuse(layer, "its class overrides construct", f"capture a plain {layer_class.__name__} with its weights")
@@ -38,8 +38,8 @@ def capture(layer: Any) -> Capture | None:
         raise refuse(layer, "its parameters have no values yet", "call init_parameters_data() first")
     if any(getattr(layer, flag, False) and name != str(weight.dtype) for flag, name in CASTS.items()):
         raise refuse(layer, f"to_float makes it compute in another dtype than its {weight.dtype} weight", "undo to_float")
-    out, per, kernel = spec.weight_shape
-    if tuple(weight.shape) not in ((out, per, kernel), (out, per, 1, kernel)):
+    first, second, kernel = spec.weight_shape
+    if tuple(weight.shape) not in ((first, second, kernel), (first, second, 1, kernel)):
         raise refuse(
             layer,
             f"its weight has shape {weight.shape}, but its sizes need {spec.weight_shape}",
@@ -92,6 +92,37 @@ def _of_conv1d(layer: nn.Conv1d) -> Any:
     return spec, layer_policy, layer.weight, layer.bias if layer.has_bias else None
 
 
+def _transposed_sizes(layer: nn.Conv1dTranspose) -> ConvSpec:
+    """Return the sizes of a transposed convolution; refuse a layer whose attributes differ from the primitive inside it."""
+    built = layer.conv2d_transpose
+    kernel, stride, dilation = (int(sizes[-1]) for sizes in (built.kernel_size, built.stride, built.dilation))
+    attributes = (layer.kernel_size, layer.stride, layer.dilation, layer.group, layer.in_channels)
+    modes = [mode for mode in ("same", "valid", "pad") if getattr(layer, f"is_{mode}")]
+    pads = (*layer.padding[:3], max(layer.padding[3], 0))  # the last number is negative where the primitive appends zeros
+    if (
+        attributes != ((1, kernel), (1, stride), (1, dilation), built.group, built.out_channel)
+        or [layer.pad_mode] != modes
+        or modes != [built.pad_mode.lower()]
+        or tuple(built.padding) != pads
+    ):
+        raise _changed(layer)
+    return ConvSpec.of(layer.in_channels, layer.out_channels, kernel, stride, dilation, layer.group, transposed=True)
+
+
+def _of_conv1d_transpose(layer: nn.Conv1dTranspose) -> Any:
+    """Read ``mindspore.nn.Conv1dTranspose``, which is a Conv2dTranspose of height 1: it cuts (0, 0, left, right)."""
+    spec = _transposed_sizes(layer)
+    padding = layer.pad_mode if layer.pad_mode != "pad" else layer.padding[2:]
+    layer_policy = policy("mindspore").half().evolve(padding=padding, bias=layer.has_bias)
+    return spec, layer_policy, layer.weight, layer.bias if layer.has_bias else None
+
+
+def _of_policy_transposed(layer: PolicyConv1dTranspose) -> Any:
+    if _transposed_sizes(layer) != layer._request.spec or layer.padding[2:] != layer.cuts_inside:
+        raise _changed(layer)
+    return layer._request.spec, layer.policy, layer.weight, layer.bias if layer.has_bias else None
+
+
 def _of_mint(layer: mint.nn.Conv1d) -> Any:
     """Read ``mindspore.mint.nn.Conv1d``, which has torch's padding and torch's weight layout."""
     kernel, stride, dilation = map(one, (layer.kernel_size, layer.stride, layer.dilation))
@@ -108,4 +139,10 @@ def _of_mint(layer: mint.nn.Conv1d) -> Any:
     return spec, layer_policy, layer.weight, layer.bias
 
 
-READERS = {PolicyConv1d: _of_policy_layer, nn.Conv1d: _of_conv1d, mint.nn.Conv1d: _of_mint}
+READERS = {
+    PolicyConv1d: _of_policy_layer,
+    nn.Conv1d: _of_conv1d,
+    mint.nn.Conv1d: _of_mint,
+    PolicyConv1dTranspose: _of_policy_transposed,
+    nn.Conv1dTranspose: _of_conv1d_transpose,
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.mindspore.dialect_written import WRITER
 from convpolicy.frameworks.mindspore.surroundings import SURROUNDINGS
@@ -22,13 +23,29 @@ from convpolicy.translation.initializer_words import (
     truncated_at_values,
     variance_scaling,
 )
-from convpolicy.translation.meaning import Meaning
-from convpolicy.translation.reading import size, word
+from convpolicy.translation.meaning import Meaning, cut
+from convpolicy.translation.reading import CONV_TRANSPOSE, size, word
 from convpolicy.translation.values import Expression, Value, code_of
 
 
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read ``pad_mode``, a name, and ``padding``, a number that needs ``pad_mode="pad"``."""
+    number = _number(arguments)
+    if number is None:
+        return Meaning(policy={"padding": arguments["pad_mode"]})
+    return Meaning(padding=number) if isinstance(number, Expression) else Meaning(policy={"padding": number})
+
+
+def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read what ``pad_mode`` and ``padding`` of a transposed convolution cut."""
+    number = _number(arguments)
+    if number is None:
+        return Meaning(policy={"padding": arguments["pad_mode"]})
+    return cut(number if isinstance(number, Expression) else integer("padding", number, 0))
+
+
+def _number(arguments: Mapping[str, Value]) -> Value:
+    """Return the value of ``padding``, or None where ``pad_mode`` is a name."""
     for name in ("kernel_size", "stride", "padding", "dilation"):
         if isinstance(arguments[name], (tuple, list)):
             raise InvalidValueError(
@@ -40,13 +57,11 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
             raise InvalidValueError(
                 f"padding must be 0 unless pad_mode is 'pad', got {code_of(padding)} with pad_mode={mode!r}; pass pad_mode='pad'."
             )
-        return Meaning(policy={"padding": mode})
+        return None
     padding = size("padding", padding)
-    if isinstance(padding, Expression):
-        return Meaning(padding=padding)
     if isinstance(padding, str):
         raise InvalidValueError(f"padding must be an integer, got {padding!r}; pass names as pad_mode.")
-    return Meaning(policy={"padding": padding})
+    return padding
 
 
 def _he(shape: str) -> Named:
@@ -76,25 +91,35 @@ INITIALIZERS = {
     "orthogonal": orthogonal("gain"),
     "dirac": DIRAC,
 }
+PARAMETERS = {
+    **SIZES,
+    "pad_mode": "same",
+    "padding": 0,
+    "dilation": 1,
+    "group": 1,
+    "has_bias": False,
+    "weight_init": None,
+    "bias_init": None,
+    "dtype": None,
+}
 READER = Reader(
     classes=(
         SourceClass(
             title="mindspore.nn.Conv1d",
             paths=("mindspore.nn.layer.Conv1d", "mindspore.nn.layer.conv.Conv1d"),
-            parameters={
-                **SIZES,
-                "pad_mode": "same",
-                "padding": 0,
-                "dilation": 1,
-                "group": 1,
-                "has_bias": False,
-                "weight_init": None,
-                "bias_init": None,
-                "dtype": None,
-            },
+            parameters=PARAMETERS,
             positional=12,
             names={"group": "groups", "has_bias": "bias"},
             meaning=meaning,
+        ),
+        SourceClass(
+            title="mindspore.nn.Conv1dTranspose",
+            paths=("mindspore.nn.layer.Conv1dTranspose", "mindspore.nn.layer.conv.Conv1dTranspose"),
+            parameters=PARAMETERS,
+            positional=12,
+            names={"group": "groups", "has_bias": "bias"},
+            meaning=transposed_meaning,
+            layer=CONV_TRANSPOSE,
         ),
         SourceClass(
             title="mindspore.mint.nn.Conv1d",
@@ -119,5 +144,5 @@ READER = Reader(
 
 def dialect() -> Dialect:
     """Return the dialect ``mindspore``."""
-    description = "mindspore.nn.Conv1d, read and written; mindspore.mint.nn.Conv1d, read."
+    description = "mindspore.nn.Conv1d and Conv1dTranspose, read and written; mindspore.mint.nn.Conv1d, read."
     return Dialect("mindspore", reader=READER, writer=WRITER, description=description)

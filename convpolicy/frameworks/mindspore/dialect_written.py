@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from convpolicy.frameworks.mindspore.initial_code import initial
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
+from convpolicy.translation.crops import CropCode, around, as_padding
 from convpolicy.translation.dialect import TargetClass, Writer
 from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
-from convpolicy.translation.reading import Request
+from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of
 
 CIRCULAR = '''\
@@ -21,8 +22,31 @@ class CircularPad1d(nn.Cell):
         length = x.shape[-1]
         return ops.gather(x, ops.arange(-self.left, length + self.right) % length, 2)
 '''
+CROP_CLASS = '''\
+class Crop1d(nn.Cell):
+    """Cuts samples on each side."""
+
+    def __init__(self, left, right):
+        super().__init__()
+        self.left, self.right = left, right
+
+    def construct(self, x):
+        return x[:, :, self.left : max(x.shape[-1] - self.right, 0)]
+'''
 LAYERS = {**PAD_LAYERS, "circular": "CircularPad1d(({}, {}))"}
 SAME = SamePad(base="nn.Cell", call="construct", pad="ops.pad(x, (left, total - left))")
+
+CROP = CropCode(
+    arguments={"pad_mode": "pad"},
+    crop="Crop1d({left}, {right})",  # MindSpore's pad layers return wrong values for some negative pads, as measured on 2.10
+    crop_class=CROP_CLASS,
+    pad=LAYERS["zeros"],
+    circular=(LAYERS["circular"], (CIRCULAR,)),
+    periodic=True,
+    base="nn.Cell",
+    call="construct",
+    slice=":, :, left:stop",
+)
 
 
 def padding(request: Request) -> Padding:
@@ -41,13 +65,21 @@ def padding(request: Request) -> Padding:
     return Padding({"pad_mode": "valid"}, (layer,), (CIRCULAR,) if circular else (), periodic=circular)
 
 
+def crop(request: Request) -> Padding:
+    """Return ``pad_mode`` and ``padding`` for equal cuts and MindSpore's 'same' and 'valid', or layers around the convolution."""
+    if (name := word_or_number(request, "mindspore", ("valid", "same"), modes=False)) is not None:
+        return Padding({"pad_mode": name}, word=True)
+    arguments = as_padding(request)
+    if arguments is None or arguments[1] != 0:
+        return around(request, CROP)
+    return Padding({"pad_mode": "pad", **({"padding": arguments[0]} if arguments[0] != 0 else {})})
+
+
+ARGUMENTS = {**NAMES, "groups": "group", "bias": "has_bias", "weight_init": "weight_init", "bias_init": "bias_init"}
 WRITER = Writer(
     classes=(
-        TargetClass(
-            code="nn.Conv1d",
-            names={**NAMES, "groups": "group", "bias": "has_bias", "weight_init": "weight_init", "bias_init": "bias_init"},
-            padding=padding,
-        ),
+        TargetClass(code="nn.Conv1d", names=ARGUMENTS, padding=padding),
+        TargetClass(code="nn.Conv1dTranspose", names=ARGUMENTS, padding=crop, layer=CONV_TRANSPOSE),
     ),
     imports={
         "mindspore": "import mindspore",

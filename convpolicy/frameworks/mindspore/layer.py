@@ -10,6 +10,7 @@ the CPU, so a float64 layer gathers windows and multiplies them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mindspore
@@ -110,15 +111,7 @@ class PolicyConv1d(nn.Conv1d):
         return ops.Conv2D(self.out_channels, self.kernel_size, 1, "pad", (0, 0, *pads), self.stride, self.dilation, self.group)
 
     def _check_shape(self, shape: tuple[int, ...]) -> int:
-        channels = self._request.spec.in_channels
-        if len(shape) not in (2, 3) or shape[-2] not in (channels, -1):
-            raise InvalidValueError(
-                f"input must have shape (batch, {channels}, length) or ({channels}, length), got {tuple(shape)}; put the "
-                f"channels before the length."
-            )
-        if shape[-1] >= 0:  # -1: the length is dynamic
-            self.plan(shape[-1])
-        return len(shape)
+        return checked_axes(shape, self._request.spec.in_channels, self.plan)
 
     def _has_many_products(self, shape: tuple[int, ...]) -> bool:
         if min(shape) < 1 or mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:  # no gain in graph mode
@@ -208,40 +201,73 @@ def window_index(plan: Plan) -> Any:
     return positions if index is None else index[positions]
 
 
+def checked_axes(shape: tuple[int, ...], channels: int, plan: Callable[[int], Any]) -> int:
+    """Check the shape of an input, and return its number of axes.
+
+    Args:
+        shape: shape of the input. -1 is a dynamic size.
+        channels: number of input channels.
+        plan: the layer's function of the length. It raises the error for an input that is too short.
+    """
+    if len(shape) not in (2, 3) or shape[-2] not in (channels, -1):
+        raise InvalidValueError(
+            f"input must have shape (batch, {channels}, length) or ({channels}, length), got {tuple(shape)}; put the "
+            f"channels before the length."
+        )
+    if shape[-1] >= 0:
+        plan(shape[-1])
+    return len(shape)
+
+
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> PolicyConv1d:
     """Build the layer.
 
     Without a stream, initial weights come from MindSpore's global random state, which ``mindspore.set_seed`` sets.
+    """
+    layer: PolicyConv1d = built(PolicyConv1d, request, stream, device, NATIVE_INITS)
+    return layer
+
+
+def built(kind: Any, request: LayerRequest, stream: Stream | None, device: Any, native_inits: Mapping[Choice, Any]) -> Any:
+    """Build a layer of a class.
+
+    Args:
+        kind: `PolicyConv1d`, or a class with the same arguments.
+        request, stream, device: see `Backend`.
+        native_inits: initializers that MindSpore itself can draw for this layer, as in `NATIVE_INITS`.
     """
     if device is not None:
         raise InvalidValueError(
             f"device must be None for backend 'mindspore', got {shown(device)}; call mindspore.set_device before building."
         )
     policy = request.policy
-    if stream is None and policy.weight_init in NATIVE_INITS and (not policy.bias or policy.bias_init in NATIVE_INITS):
-        return PolicyConv1d(request, NATIVE_INITS[policy.weight_init], NATIVE_INITS.get(policy.bias_init))
+    if stream is None and policy.weight_init in native_inits and (not policy.bias or policy.bias_init in native_inits):
+        return kind(request, native_inits[policy.weight_init], native_inits.get(policy.bias_init))
     if stream is None:
         stream = NumpyStream(int(np.random.randint(1, 2**63, dtype=np.int64)))
     values = request.draw(stream)
     dtype = getattr(mindspore, request.dtype)
     weight, bias = (None if values[name] is None else Tensor(values[name], dtype) for name in ("weight", "bias"))
-    return PolicyConv1d(request, weight, bias)
+    return kind(request, weight, bias)
 
 
-def run(layer: PolicyConv1d, data: Any) -> Any:
+def run(layer: nn.Cell, data: Any) -> Any:
     """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
     return layer(Tensor(np.ascontiguousarray(data))).asnumpy()
 
 
-def parameters(layer: PolicyConv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel), bias and the learned constant, if any, as NumPy arrays."""
+def parameters(layer: Any) -> dict[str, Any]:
+    """Return weight, bias and the learned constant, if any, as NumPy arrays.
+
+    The weight is (out, in/groups, kernel), of a transposed convolution (in, out/groups, kernel).
+    """
     values = {"weight": layer.weight.asnumpy()[:, :, 0], "bias": layer.bias.asnumpy() if layer.has_bias else None}
     learned = getattr(layer, LEARNED, None)  # absent from MindSpore's own layer
     return values if learned is None else values | {LEARNED: learned.asnumpy()}
 
 
-def assign(layer: PolicyConv1d, values: dict[str, Any]) -> None:
-    """Write NumPy arrays to weight (out, in/groups, kernel), bias and the learned constant."""
+def assign(layer: Any, values: dict[str, Any]) -> None:
+    """Write NumPy arrays, with the axes of `parameters`, to weight, bias and the learned constant."""
     layer_parameters = {name: getattr(layer, name, None) for name in ("weight", "bias", LEARNED) if values.get(name) is not None}
     for name, parameter in layer_parameters.items():
         value = values[name][:, :, None] if name == "weight" else values[name]
@@ -249,7 +275,7 @@ def assign(layer: PolicyConv1d, values: dict[str, Any]) -> None:
             parameter.set_data(Tensor(np.array(value, order="C"), parameter.dtype))
 
 
-def gradients(layer: PolicyConv1d, data: Any, upstream: Any) -> dict[str, Any]:
+def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
     factors = Tensor(np.ascontiguousarray(upstream))
     weights = list(layer.trainable_params())

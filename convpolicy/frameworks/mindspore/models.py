@@ -1,4 +1,4 @@
-"""The Conv1d layers of a ``mindspore.nn.Cell``."""
+"""The 1-D convolutions of a ``mindspore.nn.Cell``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mindspore import mint, nn
 
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
-KINDS = (nn.Conv1d, mint.nn.Conv1d)
+KINDS = (nn.Conv1d, nn.Conv1dTranspose, mint.nn.Conv1d)
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """List the layers of a model that are a Conv1d or are named like one.
+    """List the layers of a model that are a Conv1d or a Conv1dTranspose, or are named like one.
 
     Returns:
         An iterator in the order of ``cells_and_names``, or None if ``model`` is not a Cell.

@@ -18,14 +18,25 @@ def version() -> str:
     return str(mindspore.__version__)
 
 
-def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
+def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return MindSpore's arguments: has_bias, pad_mode and padding."""
     own = {"has_bias" if name == "bias" else name: value for name, value in arguments.items()}
     if isinstance(own.get("padding"), str):
         own["pad_mode"] = own.pop("padding")
     elif "padding" in own:
         own["pad_mode"] = "pad"
+    return own
+
+
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
     return mindspore.nn.Conv1d(
-        spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, group=spec.groups, **own
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,
+        spec.stride,
+        dilation=spec.dilation,
+        group=spec.groups,
+        **own_arguments(arguments),
     )
 
 

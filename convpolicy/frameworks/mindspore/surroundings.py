@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import TRANSPOSED, Surroundings, functional
+from convpolicy.translation.surroundings import Surroundings, functional
 
 FUNCTION = functional("mindspore.nn.Conv1d")
 SURROUNDINGS = Surroundings(
     layers=("mindspore.nn.*", "mindspore.mint.nn.*"),
     values=("mindspore.nn.Cell", "mindspore.nn.GraphCell", "mindspore.nn.Accuracy", "mindspore.nn.Metric", "mindspore.nn.Loss"),
     alike={
-        "mindspore.nn.Conv1dTranspose": TRANSPOSED,
         "mindspore.ops.conv1d": FUNCTION,
         "mindspore.mint.nn.functional.conv1d": FUNCTION,
         "mindspore.ops.function.conv1d": FUNCTION,

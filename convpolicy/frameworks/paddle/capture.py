@@ -1,4 +1,4 @@
-"""Capture of ``paddle.nn.Conv1D``, also with weight or spectral normalisation."""
+"""Capture of ``paddle.nn.Conv1D`` and ``paddle.nn.Conv1DTranspose``, also with weight or spectral normalisation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from paddle.nn.utils.weight_norm_hook import WeightNorm
 
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
+from convpolicy.core.resolution import with_output_padding
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
-from convpolicy.frameworks.paddle.layer import DTYPES, MODES, ByLengthConv1D, PaddedConv1D
-from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, refuse, refuse_others
+from convpolicy.frameworks.paddle.layer import DTYPES, MODES, SAME, ByLengthConv1D, PaddedConv1D
+from convpolicy.frameworks.paddle.transposed import CutConv1DTranspose
+from convpolicy.layers.capture import Capture, as_given, refuse
 from convpolicy.parts.choice import Choice
 
-FORWARDS = (nn.Conv1D.forward, PaddedConv1D.forward, ByLengthConv1D.forward)
+KINDS = (nn.Conv1D, nn.Conv1DTranspose)
+BUILT = (PaddedConv1D, CutConv1DTranspose)  # with a policy of their own
+FORWARDS = tuple(kind.forward for kind in (*KINDS, *BUILT, ByLengthConv1D))
 OWN_MODES = {name: mode for mode, name in MODES.items()} | {"zeros": Choice("zeros")}
 DATA_LAYOUTS = {"NCL": "NCW", "NLC": "NWC"}
 # for the pre-hooks of Paddle's own utilities: the weight that they compute, without their side effects
@@ -29,13 +33,12 @@ REWRITING_HOOKS: dict[Any, Any] = {
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and effective weights of a ``paddle.nn.Conv1D``, or None for another object.
+    """Return sizes, policy and effective weights of a Conv1D or a Conv1DTranspose of Paddle, or None for another object.
 
     The effective weights are those that the layer's next call uses. For ``SAME`` the captured dilation is 1, since Paddle ignores
     the layer's own dilation.
     """
-    if not isinstance(layer, nn.Conv1D):
-        refuse_others(layer, {nn.Conv1DTranspose: TRANSPOSED})
+    if not isinstance(layer, KINDS):
         return None
     _check(layer)
     weight, bias = _values(layer)
@@ -46,7 +49,15 @@ def capture(layer: Any) -> Capture | None:
     arrays = {name: as_given(value.numpy()) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
     padding, resets_dilation = _padding(layer)
     (kernel,), (stride,), (dilation,) = layer._kernel_size, layer._stride, layer._dilation
-    spec = ConvSpec.of(layer._in_channels, layer._out_channels, kernel, stride, 1 if resets_dilation else dilation, layer._groups)
+    spec = ConvSpec.of(
+        layer._in_channels,
+        layer._out_channels,
+        kernel,
+        stride,
+        1 if resets_dilation else dilation,
+        layer._groups,
+        transposed=isinstance(layer, nn.Conv1DTranspose),
+    )
     shapes = {"weight": spec.weight_shape, "bias": (spec.out_channels,)}
     for name, array in arrays.items():
         if array.shape != shapes[name]:
@@ -59,9 +70,10 @@ def capture(layer: Any) -> Capture | None:
     return Capture(spec, layer_policy, arrays["weight"], arrays.get("bias"), DTYPES[weight.dtype])
 
 
-def _check(layer: nn.Conv1D) -> None:
+def _check(layer: nn.Layer) -> None:
+    kind = next(kind.__name__ for kind in KINDS if isinstance(layer, kind))
     if type(layer).forward not in FORWARDS:
-        raise refuse(layer, "its class overrides forward", "capture a plain nn.Conv1D with its weights")
+        raise refuse(layer, "its class overrides forward", f"capture a plain nn.{kind} with its weights")
     if "forward" in vars(layer):
         raise refuse(layer, "its forward was replaced", "capture it before paddle.jit.to_static, or delete that attribute")
     if layer._forward_post_hooks:
@@ -76,7 +88,7 @@ def _check(layer: nn.Conv1D) -> None:
 
 
 @paddle.no_grad()  # type: ignore[untyped-decorator]
-def _values(layer: nn.Conv1D) -> tuple[Any, Any]:
+def _values(layer: nn.Layer) -> tuple[Any, Any]:
     """Return the weight and bias that the next call uses, after Paddle's own pre-hooks."""
     values = {"weight": layer.weight, "bias": layer.bias}
     for hook in layer._forward_pre_hooks.values():
@@ -84,9 +96,9 @@ def _values(layer: nn.Conv1D) -> tuple[Any, Any]:
     return values["weight"], values["bias"]
 
 
-def _padding(layer: nn.Conv1D) -> tuple[Any, bool]:
+def _padding(layer: nn.Layer) -> tuple[Any, bool]:
     """Return the ``padding`` argument for `Policy.evolve`, and True when Paddle ignores the layer's dilation."""
-    if isinstance(layer, PaddedConv1D):
+    if isinstance(layer, BUILT):
         return None, False
     if layer._padding_mode != "zeros":  # its forward reads these pads
         return tuple(layer._reversed_padding_repeated_twice), False
@@ -94,18 +106,38 @@ def _padding(layer: nn.Conv1D) -> tuple[Any, bool]:
         pads, algorithm = _update_padding_nd(layer._padding, layer._data_format == "NLC", 1)
     except (TypeError, ValueError) as error:
         raise refuse(layer, str(error).strip().rstrip("."), "correct its padding") from error
+    resets = algorithm == "SAME"
+    if isinstance(layer, nn.Conv1DTranspose):
+        return _crop(layer, pads, resets), resets
     if algorithm == "EXPLICIT":
         return tuple(pads) if len(pads) == 2 else pads[0], False
-    return algorithm, algorithm == "SAME"
+    return algorithm, resets
 
 
-def _policy(layer: nn.Conv1D, spec: ConvSpec, padding: Any) -> LayerPolicy:
-    if isinstance(layer, PaddedConv1D):
+def _crop(layer: nn.Conv1DTranspose, pads: list[int], is_same: bool) -> Choice:
+    """Return the crop rule of a transposed convolution that Paddle can run."""
+    (stride,) = layer._stride
+    given = layer.output_padding
+    added = given[0] if isinstance(given, (tuple, list)) and len(given) == 1 else given
+    if isinstance(added, bool) or not isinstance(added, int) or not 0 <= added < stride:
+        raise refuse(
+            layer,
+            f"Paddle cannot run its output_padding {given!r} with stride {stride}",
+            f"pass an integer from 0 to {stride - 1}",
+        )
+    rule = Choice(SAME) if is_same else Choice("explicit", left=pads[0], right=pads[-1])
+    return with_output_padding(rule, added) if added else rule
+
+
+def _policy(layer: nn.Layer, spec: ConvSpec, padding: Any) -> LayerPolicy:
+    if isinstance(layer, BUILT):
         if spec != layer._request.spec:
             raise refuse(layer, "its sizes were changed after it was built", "build a new layer")
         return layer.policy
+    whole = named_policy("paddle")
+    own: LayerPolicy = whole.half() if spec.transposed else whole
     try:
-        return named_policy("paddle").evolve(
+        return own.evolve(
             padding=padding, padding_mode=OWN_MODES[layer._padding_mode], data_layout=DATA_LAYOUTS[layer._data_format]
         )
     except ConvPolicyError as error:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
+from convpolicy.arithmetic import integer
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.paddle.dialect_written import WRITER
 from convpolicy.frameworks.paddle.surroundings import SURROUNDINGS
@@ -12,8 +15,8 @@ from convpolicy.frameworks.shared_code import MODES, SIZES
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 from convpolicy.translation.initializer_words import CONSTANT, DIRAC, Named, gain_of, orthogonal, scaled, truncated_at_values
-from convpolicy.translation.meaning import ONLY_TRAINING, SAMPLES, Meaning
-from convpolicy.translation.reading import bind, literal, word
+from convpolicy.translation.meaning import ONLY_TRAINING, SAMPLES, Meaning, cut_both_sides, cut_by_word
+from convpolicy.translation.reading import CONV_TRANSPOSE, bind, literal, size, word
 from convpolicy.translation.values import Call, Expression, Value, code_of
 
 ATTRIBUTE = ("name", "initializer", "learning_rate", "regularizer", "trainable", "do_model_average", "need_clip")
@@ -22,11 +25,33 @@ ATTRIBUTE = ("name", "initializer", "learning_rate", "regularizer", "trainable",
 def meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read the padding, ``weight_attr`` and ``bias_attr``, which contain an initializer, or False for no bias."""
     policy, padding, dilation, notes = _padding(arguments)
+    return _with_attributes(arguments, Meaning(policy=policy, padding=padding), dilation, notes)
+
+
+def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read what ``padding`` and ``output_padding`` cut, and ``weight_attr`` and ``bias_attr`` as `meaning`."""
+    padding = _sides(arguments)
+    more = size("output_padding", arguments["output_padding"])
+    if not isinstance(padding, (str, tuple, list)):
+        return _with_attributes(arguments, cut_both_sides({"padding": padding, "output_padding": more}), {}, [])
+    if isinstance(padding, str):
+        dilation, notes = _undilated(arguments) if padding == "SAME" else ({}, [])
+        return _with_attributes(arguments, cut_by_word("paddle", padding, more or None), dilation, notes)
+    more = integer("output_padding", literal("output_padding", more, "left and right may differ"), 0)
+    if len(padding) != 2:
+        raise InvalidValueError(f"padding must be a number or a pair [left, right], got {code_of(padding)}; pass one of these.")
+    left, right = (integer("padding", side, 0) for side in padding)
+    policy = {"padding": Choice("explicit", left=left, right=right, output_padding=more)}
+    return _with_attributes(arguments, Meaning(policy=policy), {}, [])
+
+
+def _with_attributes(arguments: Mapping[str, Value], padding: Meaning, dilation: Mapping[str, int], notes: list[str]) -> Meaning:
+    """Return the meaning of a call: that of its padding, with its bias and initializers."""
     bias = _bias(arguments)
     changes: dict[str, Value] = {"bias": bias, **dilation}
     for role in ("weight", "bias") if bias is not False else ("weight",):
         changes[f"{role}_init"] = _initializer(arguments[f"{role}_init"], role, notes)
-    return Meaning(policy=policy, padding=padding, arguments=changes, notes=tuple(notes))
+    return attrs.evolve(padding, arguments=changes, notes=tuple(notes))
 
 
 def _padding(arguments: Mapping[str, Value]) -> tuple[dict[str, Any], Expression | None, dict[str, int], list[str]]:
@@ -40,6 +65,16 @@ def _padding(arguments: Mapping[str, Value]) -> tuple[dict[str, Any], Expression
     padding = arguments["padding"]
     if mode != "zeros" and (not isinstance(padding, int) or isinstance(padding, bool)):
         raise InvalidValueError(f"padding must be an integer when padding_mode is {mode!r}, got {code_of(padding)}; pass one.")
+    padding = _sides(arguments)
+    if isinstance(padding, Expression):
+        return {}, padding, {}, [SAMPLES]
+    policy = {"padding": padding, "padding_mode": Choice("circular", overflow="periodic") if mode == "circular" else mode}
+    return policy, None, *(_undilated(arguments) if padding == "SAME" else ({}, []))
+
+
+def _sides(arguments: Mapping[str, Value]) -> Value:
+    """Return the value of ``padding``: a number, an expression, a pair of numbers, ``"SAME"`` or ``"VALID"``."""
+    padding = arguments["padding"]
     if isinstance(padding, (tuple, list)):
         if len(padding) == 3 and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in padding):
             axis = 1 if arguments["data_format"] == "NLC" else 2
@@ -49,23 +84,24 @@ def _padding(arguments: Mapping[str, Value]) -> tuple[dict[str, Any], Expression
         padding = padding[0] if len(padding) == 1 else padding
         for side in padding if isinstance(padding, (tuple, list)) else ():
             literal("padding", side, "left and right may differ")
-    if isinstance(padding, Expression):
-        return {}, padding, {}, [SAMPLES]
-    if isinstance(padding, str):
-        padding = word("padding", padding.upper(), ("SAME", "VALID"))
-    policy = {"padding": padding, "padding_mode": Choice("circular", overflow="periodic") if mode == "circular" else mode}
-    if padding == "SAME" and arguments["dilation"] != 1:
-        note = f"dilation={code_of(arguments['dilation'])} becomes 1: Paddle's 'SAME' silently sets the dilation to 1"
-        return policy, None, {"dilation": 1}, [note]
-    return policy, None, {}, []
+    return word("padding", padding.upper(), ("SAME", "VALID")) if isinstance(padding, str) else padding
+
+
+def _undilated(arguments: Mapping[str, Value]) -> tuple[dict[str, int], list[str]]:
+    """Return ``{"dilation": 1}`` and a note where 'SAME' sets another dilation to 1."""
+    if arguments["dilation"] == 1:
+        return {}, []
+    note = f"dilation={code_of(arguments['dilation'])} becomes 1: Paddle's 'SAME' silently sets the dilation to 1"
+    return {"dilation": 1}, [note]
 
 
 def _bias(arguments: Mapping[str, Value]) -> Value:
     """Return False for ``bias_attr=False``, which means no bias, otherwise the value of ``bias``."""
     attribute = arguments["bias_init"]
-    if arguments["bias"] is False or isinstance(attribute, Call):
-        return arguments["bias"]
-    return literal("bias_attr", attribute, "False means that there is no bias") is not False and arguments["bias"]
+    bias = arguments.get("bias", True)  # Conv1DTranspose has only bias_attr
+    if bias is False or isinstance(attribute, Call):
+        return bias
+    return literal("bias_attr", attribute, "False means that there is no bias") is not False and bias
 
 
 def _initializer(value: Value, role: str, notes: list[str]) -> Value:
@@ -134,6 +170,24 @@ READER = Reader(
             names={"weight_attr": "weight_init", "bias_attr": "bias_init"},
             meaning=meaning,
         ),
+        SourceClass(
+            title="paddle.nn.Conv1DTranspose",
+            paths=("paddle.nn.layer.Conv1DTranspose", "paddle.nn.layer.conv.Conv1DTranspose"),
+            parameters={
+                **SIZES,
+                "padding": 0,
+                "output_padding": 0,
+                "groups": 1,
+                "dilation": 1,
+                "weight_attr": None,
+                "bias_attr": None,
+                "data_format": "NCL",
+            },
+            positional=11,
+            names={"weight_attr": "weight_init", "bias_attr": "bias_init"},
+            meaning=transposed_meaning,
+            layer=CONV_TRANSPOSE,
+        ),
     ),
     modules={"paddle": "paddle", "nn": "paddle.nn", "F": "paddle.nn.functional"},
     initializers=INITIALIZERS,
@@ -143,4 +197,4 @@ READER = Reader(
 
 def dialect() -> Dialect:
     """Return the dialect ``paddle``."""
-    return Dialect("paddle", reader=READER, writer=WRITER, description="paddle.nn.Conv1D, read and written.")
+    return Dialect("paddle", reader=READER, writer=WRITER, description="paddle.nn.Conv1D and Conv1DTranspose, read and written.")

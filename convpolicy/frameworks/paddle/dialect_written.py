@@ -6,13 +6,24 @@ from typing import Any
 
 from convpolicy.frameworks.paddle.initial_code import initial
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES
+from convpolicy.translation.crops import CropCode, around, wraps
 from convpolicy.translation.dialect import TargetClass, Writer
 from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
-from convpolicy.translation.reading import Request
+from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of
 
 LAYERS = {mode: f'nn.Pad1D([{{}}, {{}}], mode="{mode}")' for mode in ("reflect", "replicate", "circular")}
 SAME = SamePad(name="{}Pad1D", base="nn.Layer", call="forward", pad="nn.functional.pad(x, [left, total - left])")
+
+CROP = CropCode(
+    crop="nn.Pad1D([{minus_left}, {minus_right}])",
+    pad="nn.Pad1D([{}, {}])",
+    circular=(LAYERS["circular"], ()),
+    name="SameCrop1D",
+    base="nn.Layer",
+    call="forward",
+    slice=":, :, left:stop",
+)
 
 
 def padding(request: Request) -> Padding:
@@ -33,17 +44,48 @@ def padding(request: Request) -> Padding:
     return Padding({}, (LAYERS[request.mode].format(*map(code_of, pads)),))
 
 
+def crop(request: Request) -> Padding:
+    """Return numbers, Paddle's 'SAME' for dilation 1, or layers around a transposed convolution that cuts nothing."""
+    if (name := word_or_number(request, "paddle", ("VALID", "SAME"), modes=False)) is not None:
+        return Padding({} if name == "VALID" else {"padding": name}, word=True)
+    pads = request.pads()
+    if request.output_padding != 0:  # an expression, or with one
+        padding = {"padding": request.padding} if request.padding != 0 else {}
+        return Padding({**padding, "output_padding": request.output_padding})
+    if pads is None or wraps(request, pads):
+        return around(request, CROP)
+    left, right = pads
+    if isinstance(left, int) and isinstance(right, int) and right < 0 <= left:
+        return _with_output_padding(request, left, right)
+    if any(isinstance(side, int) and side < 0 for side in pads):
+        return around(request, CROP)
+    if left == right:
+        return Padding({"padding": left} if left != 0 else {})
+    return Padding({"padding": [left, right]})
+
+
+def _with_output_padding(request: Request, left: int, right: int) -> Padding:
+    """Return ``output_padding`` for samples appended on the right, which Paddle refuses on the CPU from the stride on."""
+    if -right >= request.number("stride", "output_padding must be below it"):
+        return around(request, CROP)
+    return Padding({**({"padding": [left, 0]} if left else {}), "output_padding": -right})
+
+
+ARGUMENTS = {**NAMES, "bias": "bias_attr", "weight_init": "weight_attr", "bias_init": "bias_attr"}
 WRITER = Writer(
     classes=(
+        TargetClass(code="nn.Conv1D", names=ARGUMENTS, padding=padding),
         TargetClass(
-            code="nn.Conv1D",
-            names={**NAMES, "bias": "bias_attr", "weight_init": "weight_attr", "bias_init": "bias_attr"},
-            padding=padding,
+            code="nn.Conv1DTranspose",
+            names={name: argument for name, argument in ARGUMENTS.items() if name != "dtype"},
+            padding=crop,
+            layer=CONV_TRANSPOSE,
         ),
     ),
     imports={"paddle": "import paddle", "nn": "from paddle import nn"},
     initial=initial,
     sequence="nn.Sequential({})",
+    dtype_statement="{layer}.to(dtype={dtype})",
     activations={
         **ACTIVATIONS,
         "selu": "nn.SELU()",

@@ -118,7 +118,7 @@ class PaddedConv1D(nn.Conv1D):
 
     def forward(self, x: Any) -> Any:
         """Convolve an input (batch, channels, length)."""
-        _checked(self, x.shape)
+        checked(self, x.shape)
         return self._padded_by_mode(x, self._pads)
 
     def _padded_by_mode(self, x: Any, pads: Any) -> Any:
@@ -148,7 +148,7 @@ class ByLengthConv1D(PaddedConv1D):
         """Convolve an input (batch, channels, length)."""
         translate = paddle.framework.core.set_eval_frame(None)  # keeps to_static from translating the arithmetic of a plan
         try:
-            plan = _checked(self, x.shape)
+            plan = checked(self, x.shape)
         finally:
             paddle.framework.core.set_eval_frame(translate)
         if plan is None:
@@ -184,14 +184,20 @@ def _summed(x: Any, plan: Plan) -> Any:
 
 
 @paddle.jit.marker.unified  # type: ignore[untyped-decorator]
-def _checked(layer: PaddedConv1D, shape: Any) -> Plan | None:
-    """Check an input's shape and return its plan, or None while the length is unknown."""
+def checked(layer: Any, shape: Any, *arguments: Any) -> Any:
+    """Check an input's shape and return its plan, or None while the length is unknown.
+
+    Args:
+        layer: a layer with a method ``plan``.
+        shape: shape of the input.
+        *arguments: further arguments of ``plan``.
+    """
     channels, length = layer._request.spec.in_channels, shape[-1] if len(shape) else 0
     if len(shape) != 3 or shape[1] != channels:
         raise InvalidValueError(
             f"input must have shape (batch, {channels}, length), got {tuple(shape)}; put the channels before the length."
         )
-    return layer.plan(length) if isinstance(length, int) and length >= 0 else None
+    return layer.plan(length, *arguments) if isinstance(length, int) and length >= 0 else None
 
 
 def _layer_class(request: LayerRequest) -> type[PaddedConv1D]:
@@ -230,19 +236,22 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
     return layer
 
 
-def run(layer: nn.Conv1D, data: Any) -> Any:
+def run(layer: nn.Layer, data: Any) -> Any:
     """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
     with paddle.no_grad():
         return layer(paddle.to_tensor(np.ascontiguousarray(data))).numpy()
 
 
-def parameters(layer: nn.Conv1D) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel) and bias as NumPy arrays."""
+def parameters(layer: nn.Layer) -> dict[str, Any]:
+    """Return weight and bias as NumPy arrays.
+
+    The weight is (out, in/groups, kernel), of a transposed convolution (in, out/groups, kernel).
+    """
     return {name: None if value is None else value.numpy() for name, value in _weights(layer).items()}
 
 
-def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
-    """Write NumPy arrays to weight (out, in/groups, kernel) and bias.
+def assign(layer: nn.Layer, values: Mapping[str, Any]) -> None:
+    """Write NumPy arrays, with the axes of `parameters`, to weight and bias.
 
     Raises:
         InvalidValueError: another shape, or a bias for a layer without one.
@@ -257,7 +266,7 @@ def assign(layer: nn.Conv1D, values: Mapping[str, Any]) -> None:
         tensors[name].set_value(paddle.to_tensor(np.ascontiguousarray(value)).astype(tensors[name].dtype))
 
 
-def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:
+def gradients(layer: nn.Layer, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
     tensors = {"input": paddle.to_tensor(np.ascontiguousarray(data), stop_gradient=False), **_weights(layer)}
     present = {name: value for name, value in tensors.items() if value is not None}
@@ -265,5 +274,5 @@ def gradients(layer: nn.Conv1D, data: Any, upstream: Any) -> dict[str, Any]:
     return dict.fromkeys(tensors) | {name: value.numpy() for name, value in zip(present, grads)}
 
 
-def _weights(layer: nn.Conv1D) -> dict[str, Any]:
+def _weights(layer: nn.Layer) -> dict[str, Any]:
     return {"weight": layer.weight, "bias": layer.bias}

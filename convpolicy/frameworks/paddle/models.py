@@ -1,4 +1,4 @@
-"""The Conv1D layers of a ``paddle.nn.Layer``."""
+"""The 1-D convolutions of a ``paddle.nn.Layer``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from convpolicy.layers.whole_models import Convolution, roles, walk
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """List the layers of a model that are a Conv1D or are named like one.
+    """List the layers of a model that are a Conv1D or a Conv1DTranspose, or are named like one.
 
     Returns:
         An iterator in the order of ``named_sublayers``, or None if ``model`` is not a ``paddle.nn.Layer``.
     """
     if not isinstance(model, nn.Layer):
         return None
-    layers = walk(model, _children, lambda layer: isinstance(layer, nn.Conv1D), every_path)
+    layers = walk(model, _children, lambda layer: isinstance(layer, (nn.Conv1D, nn.Conv1DTranspose)), every_path)
     return (Convolution(path, layer, roles(_names(layer))) for path, layer in layers)
 
 

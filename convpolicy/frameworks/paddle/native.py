@@ -19,14 +19,25 @@ def version() -> str:
     return str(paddle.__version__)
 
 
-def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
+def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Paddle's arguments: bias_attr, and a pair as a list."""
     renamed = {"bias_attr" if name == "bias" else name: value for name, value in arguments.items()}
     if renamed.get("bias_attr") is True:
         del renamed["bias_attr"]  # True is not a ParamAttr; a bias is the default
     if isinstance(renamed.get("padding"), tuple):
         renamed["padding"] = list(renamed["padding"])
+    return renamed
+
+
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
     return paddle.nn.Conv1D(
-        spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, dilation=spec.dilation, groups=spec.groups, **renamed
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,
+        spec.stride,
+        dilation=spec.dilation,
+        groups=spec.groups,
+        **own_arguments(arguments),
     )
 
 

@@ -6,11 +6,14 @@ import sys
 
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.frameworks.shared_words import backend
 from convpolicy.layers.backend import Backend
 from convpolicy.library.padding_rules import SAME_UPPER, same_upper
 from convpolicy.parts.choice import Choice
+from convpolicy.parts.crop import CropRule
 from convpolicy.parts.padding import PaddingRule
+from convpolicy.parts.part import Param
 from convpolicy.parts.stream import RandomStream
 from convpolicy.registry.deferred import Deferred, lazy
 from convpolicy.registry.marks import hookimpl
@@ -22,23 +25,54 @@ GRAPH = "a saved Paddle graph; load the model that it was made from, and save {n
 OTHER_FILES = {".pdparams": PARAMETERS, ".pdopt": PARAMETERS, ".pdmodel": GRAPH, ".pdiparams": GRAPH}
 
 
+def same_needs_length(kernel: int, stride: int, dilation: int) -> bool:
+    """Return True if the numbers of 'SAME' depend on the length; a refused dilation is refused for every length."""
+    needs = SAME_UPPER.needs_length
+    return dilation == 1 and (needs(kernel, stride, dilation) if callable(needs) else needs)
+
+
+def _refuse_dilation(dilation: int, fix: str) -> None:
+    if dilation > 1:
+        raise ValueError(
+            f"dilation must be 1, got {dilation}, which Paddle's 'SAME' silently sets to 1; pass 1 to compute the same as Paddle, or "
+            f"{fix} to keep the dilation."
+        )
+
+
 def paddle_same(kernel: int, stride: int, dilation: int, length: int | None) -> tuple[int, int]:
     """same_upper for dilation 1; other dilations are refused, since Paddle's 'SAME' silently sets them to 1.
 
     Source: paddle/phi/kernels/cpu/conv_util.h, UpdatePaddingAndDilation.
     """
-    if dilation > 1:
-        raise ValueError(
-            f"dilation must be 1, got {dilation}, which Paddle's 'SAME' silently sets to 1; pass 1 to compute the same as Paddle, or "
-            f"padding='same_upper' to keep the dilation."
-        )
+    _refuse_dilation(dilation, "padding='same_upper'")
     return same_upper(kernel, stride, dilation, length, odd_side="right")
+
+
+def paddle_same_cut(kernel: int, stride: int, dilation: int, length: int | None, *, output_padding: int) -> tuple[int, int]:
+    """Cut what 'SAME' of a convolution adds to the same input, with output_padding samples more on the right.
+
+    For a kernel of at least the stride, there are length * stride outputs only if the length is a multiple of the stride. A dilation
+    above 1 is refused, since Paddle's 'SAME' silently sets it to 1.
+    Source: paddle/phi/kernels/cpu/conv_util.h, UpdatePaddingAndDilation, as measured.
+    """
+    _refuse_dilation(dilation, "a pair (left, right) as padding")
+    left, right = same_upper(kernel, stride, dilation, length, odd_side="right")
+    if output_padding and output_padding >= stride:
+        raise ValueError(f"output_padding must be below the stride, {stride}, got {output_padding}; pass less.")
+    return left, right - output_padding
 
 
 @hookimpl
 def convpolicy_padding_rules() -> list[PaddingRule]:
     """Return Paddle's own 'SAME'."""
-    return [PaddingRule("paddle_same", paddle_same, needs_length=SAME_UPPER.needs_length, declares=SAME_UPPER.declares)]
+    return [PaddingRule("paddle_same", paddle_same, needs_length=same_needs_length, declares=SAME_UPPER.declares)]
+
+
+@hookimpl
+def convpolicy_crop_rules() -> list[CropRule]:
+    """Return Paddle's own 'SAME' of transposed convolutions."""
+    params = {"output_padding": Param(0, kind="integer")}
+    return [CropRule("paddle_same", paddle_same_cut, needs_length=same_needs_length, params=params)]
 
 
 @hookimpl
@@ -56,6 +90,19 @@ def convpolicy_policies() -> list[Policy]:
             measured="3.3.1",
             source="python/paddle/nn/layer/conv.py, class Conv1D",
             description="No padding; bias of zeros; weight N(0, 2 / (in_channels · kernel)), also with groups.",
+            transposed=TransposedPolicy(
+                "paddle",
+                weight_init="glorot_uniform",
+                bias_init="zeros",
+                random_stream="paddle",
+                padding_names=(("SAME", "paddle_same"), ("same", "paddle_same"), ("VALID", "explicit"), ("valid", "explicit")),
+                framework="paddle",
+                versions=">=3.3,<3.4",
+                measured="3.3.1",
+                source="python/paddle/nn/layer/conv.py, class Conv1DTranspose",
+                description="Cuts nothing; bias of zeros; weight uniform ±√(6 / (fan_in + fan_out)), where fan_in is "
+                "out_channels // groups * kernel_size and fan_out is in_channels * kernel_size.",
+            ),
         )
     ]
 
@@ -85,19 +132,27 @@ def convpolicy_backends() -> list[Backend]:
         backend(
             "paddle",
             f"{ROOM}.layer",
+            build_transposed=lazy(f"{ROOM}.transposed", "build"),
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             default_dtype=default_dtype,
             dtypes=("float32", "float64"),  # on the CPU Paddle 3.3 has no convolution of other dtypes
-            description="A plain paddle.nn.Conv1D where it can express the policy, otherwise a subclass that pads by a plan.",
+            description="A plain paddle.nn.Conv1D or Conv1DTranspose where it can express the policy, otherwise a subclass that follows a plan.",
         )
     ]
 
 
 @hookimpl
 def convpolicy_natives() -> list[Native]:
-    """Return Paddle's own layer, for ``verify``."""
-    return [Native("paddle", f"{ROOM}.native", description="paddle.nn.Conv1D.")]
+    """Return Paddle's own layers, for ``verify``."""
+    return [
+        Native(
+            "paddle",
+            f"{ROOM}.native",
+            transposed=f"{ROOM}.native_transposed",
+            description="paddle.nn.Conv1D and paddle.nn.Conv1DTranspose.",
+        )
+    ]
 
 
 @hookimpl

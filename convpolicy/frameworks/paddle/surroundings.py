@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convpolicy.translation.surroundings import FOLD, TRANSPOSED, Surroundings, functional
+from convpolicy.translation.surroundings import FOLD, Surroundings, functional
 
 SURROUNDINGS = Surroundings(
     layers=("paddle.nn.*",),
@@ -12,8 +12,7 @@ SURROUNDINGS = Surroundings(
     ),
     alike={
         "paddle.nn.functional.conv1d": functional("paddle.nn.Conv1D"),
-        "paddle.nn.Conv1DTranspose": TRANSPOSED,
-        "paddle.nn.functional.conv1d_transpose": TRANSPOSED,
+        "paddle.nn.functional.conv1d_transpose": functional("paddle.nn.Conv1DTranspose"),
     },
     containers=("paddle.nn.Sequential", "paddle.nn.LayerList", "paddle.nn.LayerDict"),
     wrappers={"paddle.nn.utils.spectral_norm": "divides its weight by the largest singular value"},

@@ -1,4 +1,4 @@
-"""Capture of ``torch.nn.Conv1d``, also with weight normalisation, spectral normalisation or pruning."""
+"""Capture of torch's convolutions, also with weight normalisation, spectral normalisation or pruning."""
 
 from __future__ import annotations
 
@@ -13,24 +13,35 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from convpolicy.arithmetic import split, static_total
 from convpolicy.core.named import policy
+from convpolicy.core.resolution import with_output_padding
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
+from convpolicy.frameworks.torch.cropped import CroppedConvTranspose1d
 from convpolicy.frameworks.torch.execution.conditions import native_padding
-from convpolicy.frameworks.torch.execution.ruled import RuledConv1d
+from convpolicy.frameworks.torch.execution.ruled import Ruled
+from convpolicy.frameworks.torch.execution.ruled_transposed import RuledConvTranspose1d
+from convpolicy.frameworks.torch.execution.transposed_conditions import native_crop
 from convpolicy.frameworks.torch.execution.tuned import Tuned
 from convpolicy.frameworks.torch.padded import PaddedConv1d
-from convpolicy.frameworks.torch.policy_layer import followed
+from convpolicy.frameworks.torch.policy_layer import ConvLayer, followed
 from convpolicy.frameworks.torch.values import as_numpy
-from convpolicy.layers.backend import LEARNED
-from convpolicy.layers.capture import TRANSPOSED, Capture, as_given, one, refuse, refuse_others, with_learned
+from convpolicy.layers.backend import LEARNED, LayerRequest
+from convpolicy.layers.capture import Capture, as_given, one, refuse, refuse_others, with_learned
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)
 # the functions that a call runs, and the files that define them; a subclass or a patch may replace them
-CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad")
+CALLED = ("__call__", "_call_impl", "forward", "_conv_forward", "_pad", "_output_padding")
 FILES = {
     function.__code__.co_filename  # __init__ is absent, since torch.compile replaces it
-    for function in (nn.Module.forward, nn.Conv1d.forward, RuledConv1d.forward, PaddedConv1d.extra_repr)
+    for function in (
+        nn.Module.forward,
+        nn.Conv1d.forward,
+        Ruled.extra_repr,
+        PaddedConv1d.extra_repr,
+        RuledConvTranspose1d.forward,
+        CroppedConvTranspose1d.extra_repr,
+    )
 }
 # for the pre-hooks of torch's own utilities: the weight that they compute, without their side effects
 REWRITING_HOOKS = {
@@ -38,8 +49,7 @@ REWRITING_HOOKS = {
     SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
     prune.BasePruningMethod: lambda hook, layer: hook.apply_mask(layer),
 }
-OTHERS = {
-    nn.ConvTranspose1d: TRANSPOSED,
+OTHERS: dict[type, tuple[str, str]] = {
     torch.jit.ScriptModule: ("it is scripted or traced", "capture the module that it was made from"),
 }
 COMPILED = ("it is compiled", "capture the original module, its attribute _orig_mod")
@@ -48,11 +58,11 @@ CHANGING_IN_TRAINING = (SpectralNorm, parametrizations._SpectralNorm)
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and effective weights of a ``torch.nn.Conv1d``, or None for another object.
+    """Return sizes, policy and effective weights of a ``torch.nn.Conv1d`` or ``torch.nn.ConvTranspose1d``, or None for another object.
 
     The effective weights are those that the layer's next call uses.
     """
-    if not isinstance(layer, nn.Conv1d):
+    if not isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d)):
         refuse_others(layer, OTHERS)
         if "_orig_mod" in getattr(layer, "_modules", ()):
             refuse_others(layer, {nn.Module: COMPILED})
@@ -70,7 +80,15 @@ def capture(layer: Any) -> Capture | None:
         dtypes = ", ".join(str(value.dtype) for value in (weight, bias) if value is not None)
         raise refuse(layer, f"weight and bias are {dtypes}", f"convert both to one of {', '.join(DTYPES.values())}")
     kernel, stride, dilation = map(one, (layer.kernel_size, layer.stride, layer.dilation))
-    spec = ConvSpec.of(layer.in_channels, layer.out_channels, kernel, stride, dilation, layer.groups)
+    spec = ConvSpec.of(
+        layer.in_channels,
+        layer.out_channels,
+        kernel,
+        stride,
+        dilation,
+        layer.groups,
+        transposed=isinstance(layer, nn.ConvTranspose1d),
+    )
     if tuple(weight.shape) != spec.weight_shape:
         raise refuse(
             layer,
@@ -83,7 +101,7 @@ def capture(layer: Any) -> Capture | None:
     return Capture(spec, layer_policy, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
 
 
-def _learned(layer: nn.Conv1d, value: Any, dtype: torch.dtype) -> Any:
+def _learned(layer: ConvLayer, value: Any, dtype: torch.dtype) -> Any:
     """Return the learned constant as float64, which represents it exactly."""
     if type(value) not in TENSORS or value.dtype != dtype or value.shape not in ((), (layer.in_channels,)):
         raise refuse(
@@ -98,11 +116,15 @@ def _array(value: Tensor) -> Any:
     return as_given(as_numpy(value.detach().cpu()))
 
 
-def _check(layer: nn.Conv1d) -> None:
-    if isinstance(layer, nn.LazyConv1d):
+def _check(layer: ConvLayer) -> None:
+    if isinstance(layer, (nn.LazyConv1d, nn.LazyConvTranspose1d)):
         raise refuse(layer, "its in_channels are not known before the first call", "call it once on an input")
     if any(_file_of(getattr(type(layer), name, None)) not in FILES for name in CALLED if hasattr(type(layer), name)):
-        raise refuse(layer, "its class overrides forward", "capture a plain torch.nn.Conv1d with its weights")
+        raise refuse(
+            layer,
+            "its class overrides forward",
+            f"capture a plain torch.nn.{'ConvTranspose1d' if isinstance(layer, nn.ConvTranspose1d) else 'Conv1d'} with its weights",
+        )
     if any(not isinstance(vars(layer)[name], Tuned) for name in CALLED if name in vars(layer)):
         raise refuse(layer, "its forward was replaced", "delete that attribute")
     if modules._global_forward_hooks or modules._global_forward_pre_hooks:
@@ -123,12 +145,12 @@ def _file_of(function: Any) -> str:
     return str(getattr(getattr(function, "__code__", None), "co_filename", ""))
 
 
-def _pre_hooks(layer: nn.Conv1d) -> list[Any]:
+def _pre_hooks(layer: ConvLayer) -> list[Any]:
     return list(layer._forward_pre_hooks.values())
 
 
 @torch.no_grad()
-def _values(layer: nn.Conv1d) -> dict[str, Any]:
+def _values(layer: ConvLayer) -> dict[str, Any]:
     """Return weight, bias and the learned constant that the next call uses, after parametrizations and torch's own pre-hooks."""
     values: dict[str, Any] = {"weight": layer.weight, "bias": layer.bias}
     if isinstance(layer, PaddedConv1d) and layer.learns:
@@ -140,20 +162,19 @@ def _values(layer: nn.Conv1d) -> dict[str, Any]:
     return values
 
 
-def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
+def _policy(layer: ConvLayer, spec: ConvSpec, bias: bool) -> Any:
     padding: Any = layer.padding
     if not isinstance(padding, str) and not (isinstance(padding, tuple) and len(padding) > 1):
         padding = one(padding)
-    request = layer._request if isinstance(layer, RuledConv1d) else followed(layer)
+    request = layer._request if isinstance(layer, Ruled) else followed(layer)
     if request is not None:
-        expected: Any = native_padding(request)
-        if isinstance(layer, PaddedConv1d):
-            expected = request.static_pads() or str(request.policy.padding)
-        if (spec, padding, layer.padding_mode) != (request.spec, expected, request.policy.padding_mode.name):
+        if (spec, padding, *_more(layer)) != (request.spec, *_expected(layer, request)):
             raise refuse(layer, "its sizes or its padding were changed after it was built", "build a new layer")
         return request.policy.evolve(bias=bias)
     if isinstance(padding, tuple):
         raise refuse(layer, f"its forward cannot use its padding {padding}", "build a new layer")
+    if isinstance(layer, nn.ConvTranspose1d):
+        return _transposed_policy(layer, spec, padding, bias)
     try:
         layer_policy = policy("torch").evolve(padding=padding, padding_mode=layer.padding_mode, bias=bias)
     except ConvPolicyError as error:
@@ -163,3 +184,36 @@ def _policy(layer: nn.Conv1d, spec: ConvSpec, bias: bool) -> Any:
     if layer.padding_mode != "zeros" and tuple(layer._reversed_padding_repeated_twice) != pads:
         raise refuse(layer, "its padding was changed after it was built, and its forward ignores the change", "build a new layer")
     return layer_policy
+
+
+def _more(layer: ConvLayer) -> tuple[Any, ...]:
+    """Return the attributes besides padding that decide what a layer pads or cuts."""
+    if isinstance(layer, nn.ConvTranspose1d):
+        return layer.padding_mode, one(layer.output_padding)
+    return (layer.padding_mode,)
+
+
+def _expected(layer: ConvLayer, request: LayerRequest) -> tuple[Any, ...]:
+    """Return the values of ``padding`` and of `_more` that a layer of a request is built with."""
+    mode = request.policy.padding_mode.name
+    if isinstance(layer, (PaddedConv1d, CroppedConvTranspose1d)):
+        padding: Any = request.static_pads() or str(request.policy.padding)
+        return (padding, mode) if isinstance(layer, PaddedConv1d) else (padding, mode, 0)
+    if isinstance(layer, nn.ConvTranspose1d):
+        padding, output_padding = native_crop(request) or (None, None)
+        return padding, mode, output_padding
+    return native_padding(request), mode
+
+
+def _transposed_policy(layer: nn.ConvTranspose1d, spec: ConvSpec, padding: Any, bias: bool) -> Any:
+    if layer.padding_mode != "zeros":
+        raise refuse(layer, f"its forward refuses its padding_mode {layer.padding_mode!r}", "set it to 'zeros'")
+    try:
+        chosen = policy("torch").half().evolve(padding=padding, bias=bias)
+        chosen = chosen.evolve(padding=with_output_padding(chosen.padding, one(layer.output_padding)))
+        chosen.static_pads(spec.kernel_size, spec.stride, spec.dilation)
+    except ConvPolicyError as error:
+        raise refuse(layer, str(error).rstrip("."), "correct its attributes") from error
+    if padding < 0:
+        raise refuse(layer, f"its forward refuses its padding {padding}", "build a new layer")
+    return chosen

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from convpolicy.frameworks.shared_code import SIZES, WITH_MODE, number_or_word
+from convpolicy.frameworks.shared_code import SIZES, WITH_MODE, WITH_OUTPUT_PADDING, number_or_word
 from convpolicy.frameworks.torch.dialect_written import WRITER
 from convpolicy.frameworks.torch.surroundings import SURROUNDINGS
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
+from convpolicy.translation.reading import CONV_TRANSPOSE
 
 READER = Reader(
     classes=(
@@ -16,6 +17,14 @@ READER = Reader(
             positional=11,
             meaning=number_or_word,
         ),
+        SourceClass(
+            title="torch.nn.ConvTranspose1d",
+            paths=("torch.nn.modules.ConvTranspose1d", "torch.nn.modules.conv.ConvTranspose1d"),
+            parameters={**SIZES, **WITH_OUTPUT_PADDING, "device": None, "dtype": None},
+            positional=12,
+            refused={"padding_mode": "torch.nn.ConvTranspose1d allows only 'zeros'"},
+            layer=CONV_TRANSPOSE,
+        ),
     ),
     modules={"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "init": "torch.nn.init"},
     dtypes={"float": "float64"},  # Python's float
@@ -25,4 +34,6 @@ READER = Reader(
 
 def dialect() -> Dialect:
     """Return the dialect ``torch``."""
-    return Dialect("torch", reader=READER, writer=WRITER, description="torch.nn.Conv1d, read and written.")
+    return Dialect(
+        "torch", reader=READER, writer=WRITER, description="torch.nn.Conv1d and torch.nn.ConvTranspose1d, read and written."
+    )

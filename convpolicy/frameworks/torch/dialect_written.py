@@ -6,13 +6,23 @@ from typing import Any
 
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
 from convpolicy.frameworks.torch.initial_code import initial
+from convpolicy.translation.crops import CropCode, around, as_padding
 from convpolicy.translation.dialect import TargetClass, Writer
 from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
-from convpolicy.translation.reading import Request
+from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of
 
 LAYERS = {**PAD_LAYERS, "circular": "nn.CircularPad1d(({}, {}))"}
 SAME = SamePad(base="nn.Module", call="forward", pad="nn.functional.pad(x, (left, total - left))")
+
+CROP = CropCode(
+    crop="nn.ConstantPad1d(({minus_left}, {minus_right}), 0.0)",
+    pad=LAYERS["zeros"],
+    circular=(LAYERS["circular"], ()),
+    base="nn.Module",
+    call="forward",
+    slice="..., left:stop",
+)
 
 
 def padding(request: Request) -> Padding:
@@ -31,8 +41,19 @@ def padding(request: Request) -> Padding:
     return Padding({}, (LAYERS[request.mode].format(*map(code_of, pads)),))
 
 
+def crop(request: Request) -> Padding:
+    """Return ``padding`` and ``output_padding``, or layers around a transposed convolution that cuts nothing."""
+    arguments = as_padding(request)
+    if arguments is None:
+        return around(request, CROP)
+    return Padding({name: value for name, value in zip(("padding", "output_padding"), arguments) if value != 0})
+
+
 WRITER = Writer(
-    classes=(TargetClass(code="nn.Conv1d", names=NAMES, padding=padding),),
+    classes=(
+        TargetClass(code="nn.Conv1d", names=NAMES, padding=padding),
+        TargetClass(code="nn.ConvTranspose1d", names=NAMES, padding=crop, layer=CONV_TRANSPOSE),
+    ),
     imports={"torch": "import torch", "nn": "from torch import nn"},
     initial=initial,
     sequence="nn.Sequential({})",

@@ -1,4 +1,4 @@
-"""The Conv1d layers of a ``torch.nn.Module``."""
+"""The 1-D convolutions of a ``torch.nn.Module``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONVOLUTIONS = "torch.nn.modules.conv"  # module that defines torch's convolutio
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """List the layers of a model that are a Conv1d or are named like one.
+    """List the layers of a model that are a Conv1d or a ConvTranspose1d, or are named like one.
 
     Returns:
         An iterator in the order of ``named_modules``, or None if ``model`` is not a ``torch.nn.Module``.

@@ -74,14 +74,16 @@ class PaddedConv1d(RuledConv1d):
     @property
     def convolution(self) -> nn.Conv1d:
         """A new ``torch.nn.Conv1d`` with the same parameters that convolves the padded input."""
-        return self._plain(0, "zeros")
+        plain: nn.Conv1d = self._plain()
+        return plain
 
     @property
     def uncut(self) -> nn.Conv1d:
         """A new ``torch.nn.Conv1d`` with the same parameters that pads both sides, before outputs are dropped."""
         if not self._drops_outputs or self._pads.static is None:
             raise AttributeError("uncut")
-        return self._plain(self._pads.static[0], "zeros")
+        plain: nn.Conv1d = self._plain(padding=self._pads.static[0])
+        return plain
 
     @property
     def padder(self) -> PadsModule:

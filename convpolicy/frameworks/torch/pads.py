@@ -14,7 +14,8 @@ from convpolicy import registry
 from convpolicy.arithmetic import SIDES
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.torch import sums, symbolic
-from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, PLAIN
+from convpolicy.frameworks.torch.execution.lowering import PLAIN
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES
 from convpolicy.frameworks.torch.values import outlasting
 from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.side import value_of

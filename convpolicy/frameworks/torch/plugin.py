@@ -104,6 +104,7 @@ def convpolicy_backends() -> list[Backend]:
         backend(
             "torch",
             f"{ROOM}.layer",
+            build_transposed=lazy(f"{ROOM}.layer", "build_transposed"),
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
@@ -113,7 +114,7 @@ def convpolicy_backends() -> list[Backend]:
             wrappers=("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"),
             default_dtype=default_dtype,
             learns=True,
-            description="A plain torch.nn.Conv1d where it can express the policy, otherwise a subclass of it.",
+            description="A plain torch.nn.Conv1d or torch.nn.ConvTranspose1d where it can express the policy, otherwise a subclass of it.",
         )
     ]
 
@@ -139,7 +140,14 @@ def convpolicy_file_formats() -> list[FileFormat]:
 @hookimpl
 def convpolicy_natives() -> list[Native]:
     """Return torch's own layer, for ``verify``."""
-    return [Native("torch", f"{ROOM}.native", description="torch.nn.Conv1d.")]
+    return [
+        Native(
+            "torch",
+            f"{ROOM}.native",
+            transposed=f"{ROOM}.native_transposed",
+            description="torch.nn.Conv1d and torch.nn.ConvTranspose1d.",
+        )
+    ]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Initial weights of a ``torch.nn.Conv1d`` by a policy, and its ``reset_parameters``."""
+"""Initial weights of torch's convolutions by a policy, and their ``reset_parameters``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import copy
 import weakref
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrizations, parametrize
 
 from convpolicy.errors import InvalidValueError
@@ -22,6 +23,8 @@ from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.stream import Stream
 
 NATIVE_MODES = {Choice(mode) for mode in ("zeros", "reflect", "replicate", "circular")}
+ConvLayer: TypeAlias = "nn.Conv1d | nn.ConvTranspose1d"
+Layer = TypeVar("Layer", nn.Conv1d, nn.ConvTranspose1d)
 NATIVE_INITS = {Choice("uniform"), FAN_IN_UNIFORM}  # ±sqrt(1/fan_in), for the weight and for the bias
 
 
@@ -38,7 +41,7 @@ def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Tensor | No
     return {name: None if array is None else torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()}
 
 
-def write(layer: nn.Conv1d, values: dict[str, Tensor | None]) -> None:
+def write(layer: ConvLayer, values: dict[str, Tensor | None]) -> None:
     """Write values to parameters; a parametrization such as weight normalisation splits the value into its own parameters."""
     with torch.no_grad():
         for name, value in values.items():
@@ -50,26 +53,37 @@ def write(layer: nn.Conv1d, values: dict[str, Tensor | None]) -> None:
                 getattr(layer, name).copy_(value)
 
 
-def normalised(layer: nn.Conv1d, axis: int | None) -> nn.Conv1d:
+def normalised(layer: Layer, axis: int | None) -> Layer:
     """Add weight normalisation along ``axis`` to a layer that has its initial weights; None adds none."""
     return layer if axis is None else parametrizations.weight_norm(layer, "weight", dim=axis)
 
 
-class UndrawnConv1d(nn.Conv1d):
-    """A ``torch.nn.Conv1d`` that draws no weights when it is built, so that torch's random state does not change."""
+class Undrawn(nn.Module):
+    """A layer that draws no weights when it is built, so that torch's random state does not change."""
 
     def reset_parameters(self) -> None:
         """Do nothing; the caller writes the weights."""
 
 
-def undrawn(**arguments: Any) -> nn.Conv1d:
-    """Return a ``torch.nn.Conv1d`` with uninitialized weights."""
-    layer = UndrawnConv1d(**arguments)
-    layer.__class__ = nn.Conv1d  # type: ignore[assignment]
+class UndrawnConv1d(Undrawn, nn.Conv1d):
+    """A ``torch.nn.Conv1d`` that draws no weights."""
+
+
+class UndrawnConvTranspose1d(Undrawn, nn.ConvTranspose1d):
+    """A ``torch.nn.ConvTranspose1d`` that draws no weights."""
+
+
+UNDRAWN: dict[type[nn.Module], type[Any]] = {nn.Conv1d: UndrawnConv1d, nn.ConvTranspose1d: UndrawnConvTranspose1d}
+
+
+def undrawn(native: type[Layer], **arguments: Any) -> Layer:
+    """Return a layer of a class of torch, ``nn.Conv1d`` or ``nn.ConvTranspose1d``, with uninitialized weights."""
+    layer: Layer = UNDRAWN[native](**arguments)
+    layer.__class__ = native
     return layer
 
 
-def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None) -> None:
+def redraw(layer: ConvLayer, request: LayerRequest, stream: Stream | None = None) -> None:
     """Draw weight and bias by the policy, from a stream or from torch's global random state.
 
     Tensors on the meta device and fake tensors have no values, so nothing is drawn for them. Call it again after ``to_empty``.
@@ -77,12 +91,12 @@ def redraw(layer: nn.Conv1d, request: LayerRequest, stream: Stream | None = None
     if not _has_values(layer.weight):
         return
     if stream is None and has_native_init(request) and not parametrize.is_parametrized(layer):
-        nn.Conv1d.reset_parameters(layer)
+        _ConvNd.reset_parameters(layer)
     else:
         write(layer, drawn(request, stream))
 
 
-def fill(layer: nn.Conv1d, name: str, values: Any) -> None:
+def fill(layer: ConvLayer, name: str, values: Any) -> None:
     """Write an array to one parameter, unless it is on the meta device or fake."""
     if _has_values(getattr(layer, name)):
         write(layer, {name: torch.from_numpy(np.asarray(values))})
@@ -97,14 +111,14 @@ def _nothing() -> None:
 
 
 class Reset:
-    """The ``reset_parameters`` of one ``torch.nn.Conv1d`` whose initial weights follow a policy.
+    """The ``reset_parameters`` of one ``torch.nn.Conv1d`` or ``torch.nn.ConvTranspose1d`` whose initial weights follow a policy.
 
-    It is an attribute of the layer, so the layer's class can stay ``torch.nn.Conv1d``. It refers to the layer weakly, so the layer
+    It is an attribute of the layer, so the layer's class can stay torch's own. It refers to the layer weakly, so the layer
     is freed as soon as nobody else uses it.
     """
 
-    def __init__(self, layer: nn.Conv1d | None, request: LayerRequest) -> None:
-        self._layer: Callable[[], nn.Conv1d | None] = _nothing if layer is None else weakref.ref(layer)
+    def __init__(self, layer: ConvLayer | None, request: LayerRequest) -> None:
+        self._layer: Callable[[], ConvLayer | None] = _nothing if layer is None else weakref.ref(layer)
         self.request = request
 
     def __call__(self) -> None:
@@ -123,12 +137,12 @@ class Reset:
         return Reset, (self._layer(), self.request)
 
 
-def follow(layer: nn.Conv1d, request: LayerRequest) -> None:
-    """Set ``policy`` and ``reset_parameters`` of a ``torch.nn.Conv1d`` so that it follows the request's policy."""
+def follow(layer: ConvLayer, request: LayerRequest) -> None:
+    """Set ``policy`` and ``reset_parameters`` of a layer so that it follows the request's policy."""
     layer.__dict__.update(policy=request.policy, reset_parameters=Reset(layer, request))
 
 
 def followed(layer: nn.Module) -> LayerRequest | None:
-    """Return the request that a ``torch.nn.Conv1d`` follows, or None."""
+    """Return the request that a layer of torch's own class follows, or None."""
     reset = vars(layer).get("reset_parameters")
     return reset.request if isinstance(reset, Reset) else None

@@ -1,7 +1,7 @@
-"""Eager quantisation and ``fuse_modules`` for subclasses of ``torch.nn.Conv1d``.
+"""Eager quantisation and ``fuse_modules`` for subclasses of torch's convolutions.
 
-Torch looks the class of a layer up in tables. `enter` adds a class to them. Torch's tools then process a plain ``torch.nn.Conv1d``
-with the same parameters, behind a module that pads.
+Torch looks the class of a layer up in tables. `enter` adds a class to them. Torch's tools then process a layer of torch's own class
+with the same parameters, inside a module that pads or cuts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from torch import nn
 from torch.ao.nn import quantized
 from torch.ao.quantization import fuser_method_mappings, quantization_mappings
 
-NATIVE: Any = quantized.Conv1d
-FUSED = ((nn.BatchNorm1d,), (nn.BatchNorm1d, nn.ReLU), (nn.ReLU,))  # the layers after a Conv1d that torch fuses with it
+NATIVE: dict[Any, Any] = {nn.Conv1d: quantized.Conv1d, nn.ConvTranspose1d: quantized.ConvTranspose1d}
+FUSED: dict[Any, tuple[tuple[type[nn.Module], ...], ...]] = {  # the layers that torch fuses with a convolution before them
+    nn.Conv1d: ((nn.BatchNorm1d,), (nn.BatchNorm1d, nn.ReLU), (nn.ReLU,)),
+    nn.ConvTranspose1d: ((nn.BatchNorm1d,),),
+}
 
 
 class Quantized:
@@ -22,36 +25,35 @@ class Quantized:
 
     @classmethod
     def from_float(cls, layer: Any, use_precomputed_fake_quant: bool = False) -> nn.Module:
-        """Return torch's own quantised layer, behind a module that pads if the layer has a ``padder``."""
+        """Return torch's own quantised layer, inside the modules that pad and cut for the layer."""
         plain = layer.convolution
         for name in ("qconfig", "activation_post_process"):
             if hasattr(layer, name):
                 setattr(plain, name, getattr(layer, name))
-        return _padded(layer, NATIVE.from_float(plain, use_precomputed_fake_quant))
+        return _around(layer, NATIVE[layer.native].from_float(plain, use_precomputed_fake_quant))
 
 
-def enter(layer_class: type[nn.Module]) -> None:
+def enter(layer_class: Any) -> None:
     """Add a layer class to torch's tables of quantisable and fusable layers.
 
     Args:
-        layer_class: a class whose layers have ``convolution``, a ``torch.nn.Conv1d``, and ``padder``, a module or None.
+        layer_class: a subclass of `convpolicy.frameworks.torch.execution.ruled.Ruled`.
 
     In quantisation-aware training, torch only quantises a Conv1d that is fused with a normalisation.
     """
     quantization_mappings.DEFAULT_STATIC_QUANT_MODULE_MAPPINGS[layer_class] = Quantized
     fusers: dict[Any, Any] = fuser_method_mappings._DEFAULT_OP_LIST_TO_FUSER_METHOD
-    for others in FUSED:
-        fusers[(layer_class, *others)] = _fuser(fusers[(nn.Conv1d, *others)])
+    for others in FUSED[layer_class.native]:
+        fusers[(layer_class, *others)] = _fuser(fusers[(layer_class.native, *others)])
 
 
 def _fuser(native: Callable[..., Any]) -> Callable[..., nn.Module]:
     def fuse(is_qat: bool, layer: Any, *others: nn.Module) -> nn.Module:
-        return _padded(layer, native(is_qat, layer.convolution, *others))
+        return _around(layer, native(is_qat, layer._fusable, *others))
 
     return fuse
 
 
-def _padded(layer: Any, native: Any) -> nn.Module:
-    padder: nn.Module | None = layer.padder
-    module: nn.Module = native if padder is None else nn.Sequential(padder, native)
-    return module.train(layer.training)
+def _around(layer: Any, native: nn.Module) -> nn.Module:
+    module: nn.Module = layer._around(native)
+    return module

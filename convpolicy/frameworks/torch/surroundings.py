@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.initializer_words import DIRAC, Named, gain_of, plain, scaled, truncated_at_values
-from convpolicy.translation.surroundings import FOLD, TRANSPOSED, Surroundings, functional
+from convpolicy.translation.surroundings import FOLD, Surroundings, functional
 
 GENERATOR = {"generator": None}
 
@@ -47,10 +47,9 @@ SURROUNDINGS = Surroundings(
         "torch.nn.functional.conv1d": functional("torch.nn.Conv1d"),
         "torch.conv1d": functional("torch.nn.Conv1d"),
         "torch.nn.LazyConv1d": "it does not say how many channels its input has; write torch.nn.Conv1d with in_channels",
-        "torch.nn.ConvTranspose1d": TRANSPOSED,
-        "torch.nn.LazyConvTranspose1d": TRANSPOSED,
-        "torch.nn.functional.conv_transpose1d": TRANSPOSED,
-        "torch.conv_transpose1d": TRANSPOSED,
+        "torch.nn.LazyConvTranspose1d": "it does not say how many channels its input has; write torch.nn.ConvTranspose1d with in_channels",
+        "torch.nn.functional.conv_transpose1d": functional("torch.nn.ConvTranspose1d"),
+        "torch.conv_transpose1d": functional("torch.nn.ConvTranspose1d"),
     },
     containers=("torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"),
     wrappers={

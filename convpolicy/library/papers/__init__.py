@@ -17,7 +17,8 @@ def _read(file_name: str) -> Policy:
     from convpolicy.core.named import read_policy  # imported late, with tomlkit, for the first policy of a paper
 
     text = files(__name__).joinpath(file_name).read_text(encoding="utf-8")
-    return read_policy(text, file_name)
+    policy: Policy = read_policy(text, file_name)
+    return policy
 
 
 @hookimpl

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-import convpolicy as cp
-from convpolicy import Arithmetic, Choice, InvalidValueError, LayerRequest, Plan, Policy, Side, Stream
-from convpolicy.layers.backend import LEARNED
+from convpolicy import Arithmetic, Choice, InvalidValueError, LayerRequest, Plan, Side, Stream
+from convpolicy_mlx.arrays import DTYPES, Layer, assign
 from convpolicy_mlx.random import MlxStream
 
 ZEROS = Choice("zeros")
-PARAMETERS = ("weight", "bias", LEARNED)
 WEIGHT_INIT, BIAS_INIT = Choice("uniform"), Choice("zeros")  # defaults of MLX's Conv1d
-# MLX's own types; NumPy knows the name "bfloat16" only after another package registers it
-DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 
 
 def native_padding(request: LayerRequest) -> int | None:
@@ -52,13 +48,14 @@ class PaddedConv1d(nn.Conv1d):
             self.padding_value = mx.array(initial, mx.float32)
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> Any:
         """The policy that the layer follows."""
         return self._request.policy
 
     def plan(self, length: int) -> Plan:
         """Return the padding plan for an input of ``length`` samples."""
-        return self._request.plan(length)
+        plan: Plan = self._request.plan(length)
+        return plan
 
     def __call__(self, x: Any) -> Any:
         """Convolve an input (batch, length, channels).
@@ -134,9 +131,20 @@ def _layer_class(request: LayerRequest) -> type[PaddedConv1d]:
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1d:
-    """Build the layer.
+    """Build a convolution; see `filled`."""
+    return filled(_new_layer, request, stream, device)
+
+
+def filled(new_layer: Callable[[LayerRequest], Layer], request: LayerRequest, stream: Stream | None, device: Any) -> Any:
+    """Build a layer with initial weights.
 
     Without a stream, initial weights come from MLX's global random state, which ``mx.random.seed`` sets.
+
+    Args:
+        new_layer: function that builds the layer with MLX's own initial weights.
+        request: the layer to build.
+        stream: random stream of the initial values, or None.
+        device: None.
 
     Raises:
         InvalidValueError: ``device`` is not None; MLX's arrays have no device.
@@ -146,7 +154,7 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1
             f"device must be None for backend 'mlx', got {device!r}; MLX's arrays have no device, so call mx.set_default_device instead."
         )
     key = _global_key()
-    layer = _new_layer(request)
+    layer = new_layer(request)
     if stream is None and has_native_init(request):
         return layer
     _set_global_key(key)
@@ -188,75 +196,3 @@ def _seed_of(key: tuple[int, int]) -> int:
 
 def _set_global_key(key: tuple[int, int]) -> None:
     mx.random.seed(_seed_of(key))  # a 64-bit seed is a key
-
-
-def as_numpy(array: Any) -> Any:
-    """Return an MLX array as a new NumPy array; bfloat16 becomes float32, since NumPy has no bfloat16."""
-    return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
-
-
-def as_mlx(data: Any, layer: nn.Conv1d) -> Any:
-    """Convert a NumPy array (batch, channels, length) to an MLX array (batch, length, channels) for a layer.
-
-    float32 data becomes bfloat16 for a bfloat16 layer, since NumPy has no such dtype.
-
-    Raises:
-        InvalidValueError: data of another dtype; the message contains it.
-    """
-    data = np.ascontiguousarray(cp.layouts()["NWC"].from_ncw(np.asarray(data)))
-    if str(data.dtype) not in DTYPES:
-        raise InvalidValueError(f"data must be of dtype float32 or float16, got {data.dtype}; convert it.")
-    is_bfloat16 = layer.weight.dtype == mx.bfloat16 and data.dtype == np.float32
-    return mx.array(data, mx.bfloat16 if is_bfloat16 else DTYPES[str(data.dtype)])
-
-
-def run(layer: nn.Conv1d, data: Any) -> Any:
-    """Run the layer on a NumPy array (batch, channels, length) and return its output as one."""
-    return cp.layouts()["NWC"].to_ncw(as_numpy(layer(as_mlx(data, layer))))
-
-
-def unpacked(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert MLX's weights to ``{"weight": (out, in/groups, kernel), "bias": (out,) or None}`` in NumPy arrays.
-
-    A learned constant, () or (channels,), keeps its name ``"padding_value"``.
-    """
-    arrays = cp.layouts()["OWI"].unpack({name: as_numpy(weights[name]) for name in ("weight", "bias") if name in weights})
-    learned = {LEARNED: as_numpy(weights[LEARNED])} if LEARNED in weights else {}
-    return learned | {name: None if value is None else np.ascontiguousarray(value) for name, value in arrays.items()}
-
-
-def parameters(layer: nn.Conv1d) -> dict[str, Any]:
-    """Return weight (out, in/groups, kernel), bias and the learned constant, if any, as NumPy arrays; bfloat16 as float32."""
-    return unpacked(layer)
-
-
-def assign(layer: nn.Conv1d, values: Mapping[str, Any]) -> None:
-    """Write NumPy arrays to weight (out, in/groups, kernel), bias and the learned constant.
-
-    Raises:
-        InvalidValueError: another shape, or a bias for a layer without one.
-    """
-    new = {name: np.asarray(value) for name, value in values.items() if value is not None}
-    if "weight" in new:
-        new["weight"] = np.ascontiguousarray(cp.layouts()["OWI"].from_oiw(new["weight"]))
-    for name, value in new.items():
-        shape = tuple(layer[name].shape) if name in layer else None
-        if value.shape != shape:
-            raise InvalidValueError(f"{name} must have shape {shape}, like the layer's, got {value.shape}; build another layer.")
-    layer.update({name: mx.array(value, layer[name].dtype) for name, value in new.items()})
-
-
-def gradients(layer: nn.Conv1d, data: Any, upstream: Any) -> dict[str, Any]:
-    """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
-    names = [name for name in PARAMETERS if name in layer]
-    weights_before = {name: layer[name] for name in names}
-
-    def call(x: Any, *weights: Any) -> list[Any]:
-        layer.update(dict(zip(names, weights)))
-        return [layer(x)]
-
-    try:
-        _outputs, products = mx.vjp(call, [as_mlx(data, layer), *weights_before.values()], [as_mlx(upstream, layer)])
-    finally:
-        layer.update(weights_before)
-    return {"input": cp.layouts()["NWC"].to_ncw(as_numpy(products[0])), **unpacked(dict(zip(names, products[1:])))}

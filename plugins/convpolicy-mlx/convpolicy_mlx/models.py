@@ -12,7 +12,7 @@ from convpolicy.layers.whole_models import Convolution, roles, walk
 
 
 def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
-    """List the layers of a model that are a Conv1d or are named like one.
+    """List the layers of a model that are a Conv1d or ConvTranspose1d or are named like one.
 
     Like MLX, it looks in attributes that are modules, lists or dicts. It skips tuples and names with a leading underscore.
 
@@ -21,7 +21,7 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
     """
     if not isinstance(model, nn.Module):
         return None
-    modules = walk(model, _children, lambda module: isinstance(module, nn.Conv1d), every_path)
+    modules = walk(model, _children, lambda module: isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)), every_path)
     return (Convolution(path, module, roles(_names(module))) for path, module in modules)
 
 

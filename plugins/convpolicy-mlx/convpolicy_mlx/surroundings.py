@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from convpolicy.translation.surroundings import Surroundings
 
-TRANSPOSED = "transposed convolutions are not translated yet"
+TRANSPOSED = "it has no weights; write mlx.nn.ConvTranspose1d and assign these weights"
 FUNCTION = "it has no weights; write mlx.nn.Conv1d and assign these weights"
 SURROUNDINGS = Surroundings(
     layers=("mlx.nn.*",),
     values=("mlx.nn.Module",),
     alike={
-        "mlx.nn.ConvTranspose1d": TRANSPOSED,
         "mlx.core.conv1d": FUNCTION,
         "mlx.core.conv_general": FUNCTION,
         "mlx.core.conv_transpose1d": TRANSPOSED,

@@ -135,7 +135,7 @@ def test_what_cannot_be_exact_is_refused(name):
 
 def test_what_is_no_convolution():
     """Refused by its class."""
-    for layer in (nn.Conv2d(4, 8, 3), nn.ConvTranspose1d(4, 8, 3), nn.Linear(4, 8)):
+    for layer in (nn.Conv2d(4, 8, 3), nn.ConvTranspose2d(4, 8, 3), nn.Linear(4, 8)):
         with pytest.raises(cp.InvalidTypeError, match=r"of one of the backends .*mlx.*got an object of class mlx\.nn\."):
             cp.capture(layer)
 

@@ -13,7 +13,7 @@ from mlx import nn
 
 import convpolicy as cp
 from convpolicy_mlx import bits
-from convpolicy_mlx.layer import as_numpy
+from convpolicy_mlx.arrays import as_numpy
 
 IN, OUT = 4, 8
 BACKEND = cp.backends()["mlx"]

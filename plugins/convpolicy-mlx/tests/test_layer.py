@@ -12,7 +12,7 @@ import pytest
 from mlx import nn, optimizers
 
 import convpolicy as cp
-from convpolicy_mlx.layer import as_numpy
+from convpolicy_mlx.arrays import as_numpy
 
 BACKEND = cp.backends()["mlx"]
 Choice = cp.Choice

@@ -63,13 +63,35 @@ class Conv1dOfMine(nn.Module):
 
 
 def test_what_is_not_ported_is_reported():
-    """With the reason; a transposed convolution, a class that is only called one, a layer that computes something else."""
-    odd = nn.Conv1d(4, 4, 3)
-    odd.padding = (1, 1)
-    ported = cp.port_model(nn.Sequential(nn.ConvTranspose1d(4, 4, 3), Conv1dOfMine(), odd, nn.Conv1d(4, 2, 1)), to="numpy")
+    """With the reason; a class that is only called a convolution, and layers that compute something else."""
+    odd, odd_transposed = nn.Conv1d(4, 4, 3), nn.ConvTranspose1d(4, 4, 3)
+    odd.padding = odd_transposed.output_padding = (1, 1)
+    ported = cp.port_model(nn.Sequential(odd_transposed, Conv1dOfMine(), odd, nn.Conv1d(4, 2, 1)), to="numpy")
     assert list(ported.layers) == ["layers.3"]
     assert [row.path for row in ported.refused] == ["layers.0", "layers.1", "layers.2"]
+    assert "its output_padding is (1, 1)" in ported.refused[0].reason
     assert "its padding is (1, 1)" in ported.refused[2].reason
+
+
+def test_transposed_convolutions_are_ported():
+    """An encoder and a decoder: each layer is listed, its weight is (in, out, kernel), and the outputs agree up to rounding."""
+    layers = [
+        nn.Conv1d(3, 4, 5, stride=2, padding=2),
+        nn.ConvTranspose1d(4, 6, 5, 2, 1, 1, 1),
+        nn.ConvTranspose1d(6, 3, 3, bias=False),
+    ]
+    model = nn.Sequential(*layers)
+    ported = cp.port_model(model, to="numpy")
+    assert list(ported.layers) == ["layers.0", "layers.1", "layers.2"]
+    assert ported.refused == ()
+    data = np.random.default_rng(0).standard_normal((2, 3, 20), dtype=np.float32)
+    for own, layer in zip(layers, ported.layers.values()):
+        expected = BACKEND.run(own, data)
+        assert np.array_equal(BACKEND.parameters(own)["weight"], layer.weight)
+        magnitude = np.abs(layer.weight).sum((0, 2)).max() * np.abs(data).max() + 1
+        bound = 2 * reference.tolerance("float32", layer.weight.size + 1, magnitude)
+        assert np.abs(layer(data) - expected).max() <= bound
+        data = expected
 
 
 def test_a_layer_alone_and_another_object():

@@ -27,7 +27,7 @@ def test_the_entry_point_is_the_module():
     assert report.version == PROJECT["version"]
     assert set(report.parts) == {
         "policy mlx", "policy mlx@0.32.3", "random stream mlx", "backend mlx", "native framework mlx", "native framework mlx@0.32.3",
-        "dialect mlx", "file format mlx.npz",
+        "dialect mlx", "file format mlx.npz", "crop rule mlx_explicit", "layout OWI-transposed",
     }  # fmt: skip
     assert cp.backends()["mlx"].description
 

@@ -12,7 +12,8 @@ from mlx import nn, optimizers
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy_mlx.layer import PaddedConv1d, as_numpy
+from convpolicy_mlx.arrays import as_numpy
+from convpolicy_mlx.layer import PaddedConv1d
 
 BACKEND = cp.backends()["mlx"]
 Choice = cp.Choice

@@ -105,13 +105,14 @@ class Batch:
         framework, number = key
         return self.results[framework][number]
 
-    def alike(self, source, target):
-        """True when both jobs have outputs of the same shapes that are equal up to rounding."""
+    def alike(self, source, target, *, transposed=False):
+        """True when both jobs have outputs of the same shapes that are equal up to rounding; transposed weights are (in, out, kernel)."""
         there, here = self[source], self[target]
         if isinstance(there, str) or isinstance(here, str):
             return False
         job = self.jobs[source[0]][source[1]]
         weight, bias = job["weights"]["weight"], job["weights"]["bias"]
+        weight = weight.swapaxes(0, 1) if transposed else weight
         for data, a, b in zip(job["inputs"], there, here):
             magnitude = np.abs(weight).sum((1, 2)) * np.abs(data).max() + np.abs(bias)
             bound = 2 * reference.tolerance("float32", weight[0].size + 1, magnitude)[:, None]

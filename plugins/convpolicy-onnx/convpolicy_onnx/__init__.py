@@ -1,4 +1,4 @@
-"""The ONNX plugin of convpolicy: a backend that builds ONNX models, the policies of ``auto_pad``, and a reader of Conv nodes.
+"""The ONNX plugin of convpolicy: a backend that builds ONNX models, the policies of ``auto_pad``, and a reader of Conv and ConvTranspose.
 
 Importing it imports neither onnx nor onnxruntime.
 """
@@ -9,7 +9,8 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from convpolicy import Backend, FileFormat, Native, PaddingRule, Policy, hookimpl
+from convpolicy import Backend, CropRule, FileFormat, Native, PaddingRule, Param, Policy, TransposedPolicy, hookimpl
+from convpolicy_onnx.crop_rules import onnx_output_shape, onnx_same
 from convpolicy_onnx.rules import onnx_same_lower, onnx_same_upper, same_needs_length
 
 if TYPE_CHECKING:
@@ -18,32 +19,46 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 AUTO_PADS = (("SAME_UPPER", "onnx_same_upper"), ("SAME_LOWER", "onnx_same_lower"), ("VALID", "valid"))
+CROPS = (("SAME_UPPER", "onnx_same_upper"), ("SAME_LOWER", "onnx_same_lower"), ("VALID", "explicit"))
+SIDES = ("left", "right")
 GRAPH = (
     "a graph whose weights have the layout of the framework that it was exported from; save the weights there, or "
     "{tensor.name: onnx.numpy_helper.to_array(tensor)} of its graph.initializer with numpy.savez as .npz"
 )
-# policy -> padding rule, native module, and description of the node
+# policy -> padding rule, crop rule, native module, and description of the node
 POLICIES = {
-    "onnx": ("valid", "not_set", "auto_pad NOTSET and no pads, ONNX's defaults"),
-    "onnx-same-upper": ("onnx_same_upper", "same_upper", "auto_pad SAME_UPPER, the extra sample on the right"),
-    "onnx-same-lower": ("onnx_same_lower", "same_lower", "auto_pad SAME_LOWER, the extra sample on the left"),
+    "onnx": ("valid", "explicit", "not_set", "auto_pad NOTSET and no pads, ONNX's defaults"),
+    "onnx-same-upper": ("onnx_same_upper", "onnx_same_upper", "same_upper", "auto_pad SAME_UPPER, the extra sample on the right"),
+    "onnx-same-lower": ("onnx_same_lower", "onnx_same_lower", "same_lower", "auto_pad SAME_LOWER, the extra sample on the left"),
+}
+SHARED: dict[str, Any] = {  # of convolutions and transposed convolutions
+    "bias": False,
+    "weight_init": "uniform",  # ONNX draws no weights, so this is convpolicy's own choice
+    "bias_init": "uniform",
+    "random_stream": "numpy",
+    "framework": "onnxruntime",
+    "versions": ">=1.32,<1.33",
+    "measured": "1.32.0",
 }
 
 
-def _policy(name: str, rule: str, node: str) -> Policy:
+def _policy(name: str, rule: str, crop: str, node: str) -> Policy:
     return Policy(
         name,
         padding=rule,
-        bias=False,
-        weight_init="uniform",  # ONNX draws no weights, so this is convpolicy's own choice
-        bias_init="uniform",
-        random_stream="numpy",
         padding_names=AUTO_PADS,
-        framework="onnxruntime",
-        versions=">=1.32,<1.33",
-        measured="1.32.0",
         source="ONNX operator Conv, https://onnx.ai/onnx/operators/onnx__Conv.html; run by ONNX Runtime's CPU provider",
         description=f"ONNX Conv with {node}; no bias. ONNX draws no weights, so convpolicy's are used: uniform ±√(1/fan_in) from stream numpy.",
+        transposed=TransposedPolicy(
+            name,
+            padding=crop,
+            padding_names=CROPS,
+            source="ONNX operator ConvTranspose, https://onnx.ai/onnx/operators/onnx__ConvTranspose.html; run by ONNX Runtime's CPU provider",
+            description=f"ONNX ConvTranspose with {node}; no bias. ONNX draws no weights, so convpolicy's are used: uniform ±√(1/fan_in) "
+            f"with fan_in out_channels // groups * kernel_size, from stream numpy.",
+            **SHARED,
+        ),
+        **SHARED,
     )
 
 
@@ -54,9 +69,37 @@ def convpolicy_padding_rules() -> list[PaddingRule]:
 
 
 @hookimpl
+def convpolicy_crop_rules() -> list[CropRule]:
+    """Return the rules of a ConvTranspose with ``auto_pad`` or ``output_shape``."""
+    kept = {"output_padding": Param(0, kind="integer")}
+    return [
+        *(
+            CropRule(
+                name,
+                onnx_same,
+                params={"odd_side": Param(side, kind="name", allowed=SIDES), **kept},
+                description=f"ONNX Runtime's {auto_pad}: cut e - stride + output_padding if it is positive, the extra sample {side}; then "
+                f"append output_padding zeros on the right.",
+            )
+            for (auto_pad, name), side in zip(CROPS, ("right", "left"))
+        ),
+        CropRule(
+            "onnx_output_shape",
+            onnx_output_shape,
+            needs_length=True,
+            params={
+                "output_shape": Param(1, kind="integer", minimum=1),
+                "odd_side": Param("left", kind="name", allowed=SIDES),
+                **kept,
+            },
+        ),
+    ]
+
+
+@hookimpl
 def convpolicy_policies() -> list[Policy]:
     """Return a policy for each ``auto_pad``."""
-    return [_policy(name, rule, node) for name, (rule, _module, node) in POLICIES.items()]
+    return [_policy(name, rule, crop, node) for name, (rule, crop, _module, node) in POLICIES.items()]
 
 
 @hookimpl
@@ -67,10 +110,15 @@ def convpolicy_file_formats() -> list[FileFormat]:
 
 @hookimpl
 def convpolicy_natives() -> list[Native]:
-    """Return a real Conv node for each ``auto_pad``, for ``verify``."""
+    """Return real Conv and ConvTranspose nodes for each ``auto_pad``, for ``verify``."""
     return [
-        Native(name, f"convpolicy_onnx.natives.{module}", description=f"An ONNX Conv node with {node}.")
-        for name, (_rule, module, node) in POLICIES.items()
+        Native(
+            name,
+            f"convpolicy_onnx.natives.{module}",
+            transposed=f"convpolicy_onnx.natives.transposed_{module}",
+            description=f"An ONNX Conv or ConvTranspose node with {node}.",
+        )
+        for name, (_rule, _crop, module, node) in POLICIES.items()
     ]
 
 
@@ -81,11 +129,12 @@ def convpolicy_backends() -> list[Backend]:
         Backend(
             "onnx",
             _imported("layer", "build"),
+            build_transposed=_imported("layer", "build"),
             assign=_imported("layer", "assign"),
             capture=_imported("capturing", "capture"),
             dtypes=("float32",),  # on the CPU ONNX Runtime 1.32 has no float64 Conv
             framework="onnxruntime",
-            description="An ONNX model with one Conv and explicit pads, run by ONNX Runtime on the CPU; not differentiable.",
+            description="An ONNX model with one Conv or ConvTranspose and explicit pads, run by ONNX Runtime on the CPU; not differentiable.",
         )
     ]
 
@@ -98,11 +147,11 @@ def _imported(module: str, function: str) -> Callable[..., Any]:
 
 
 def read(model: Any, node: str = "") -> ReadConv:
-    """Read sizes, policy and weights of a 1-D Conv in an ONNX model.
+    """Read sizes, policy and weights of a 1-D Conv or ConvTranspose in an ONNX model.
 
     Args:
         model: an ``onnx.ModelProto``, or the path of a file.
-        node: name of the Conv node or of its output; optional when the model contains nothing else.
+        node: name of the node or of its output; optional when the model contains nothing else.
 
     Returns:
         ``(spec, policy, weight, bias)``; see `convpolicy_onnx.reading.read`.

@@ -1,4 +1,4 @@
-"""Capture of a layer of the backend ``onnx``, or of a model with one 1-D Conv."""
+"""Capture of a layer of the backend ``onnx``, or of a model with one 1-D Conv or ConvTranspose."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def capture(layer: Any) -> Capture | None:
-    """Return sizes, policy and weights of an `OnnxConv1d` or an ``onnx.ModelProto``, or None for another object.
+    """Return sizes, policy and weights of an `OnnxLayer` or an ``onnx.ModelProto``, or None for another object.
 
     Raises:
         InvalidValueError: the model has other nodes, or `read` refuses it; the message contains the node.
@@ -22,15 +22,15 @@ def capture(layer: Any) -> Capture | None:
     if isinstance(layer, ModelProto):
         spec, policy, weight, bias = read(layer)
     else:
-        from convpolicy_onnx.layer import OnnxConv1d  # imports ONNX Runtime, which a model does not need
+        from convpolicy_onnx.layer import OnnxLayer  # imports ONNX Runtime, which a model does not need
 
-        if not isinstance(layer, OnnxConv1d):
+        if not isinstance(layer, OnnxLayer):
             return None
         spec, policy, weight, bias = layer._request.spec, layer.policy, layer.weight, layer.bias
     dtype = str(weight.dtype)
     if dtype not in DTYPES:
         raise InvalidValueError(
-            f"the Conv cannot be captured: its weights are {dtype}; convert them to one of {', '.join(DTYPES)}."
+            f"the node cannot be captured: its weights are {dtype}; convert them to one of {', '.join(DTYPES)}."
         )
     return Capture(spec, policy, _copied(weight), None if bias is None else _copied(bias), dtype)
 

@@ -1,11 +1,12 @@
-"""ONNX models of one convolution: nodes that pad, if necessary, and a Conv with explicit pads, never ``auto_pad``."""
+"""ONNX models of one layer: a Conv or ConvTranspose with explicit pads, never ``auto_pad``, and the nodes around it."""
 
 from __future__ import annotations
 
-from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
-from convpolicy import InvalidValueError, LayerRequest
+from convpolicy import InvalidValueError, LayerRequest, Plan
 from convpolicy_onnx.padding import Array, front, side_pads
+from convpolicy_onnx.transposed_graph import nodes_of
 
 OPSET, IR_VERSION = 19, 9  # ONNX 1.14, the first whose Pad has the mode wrap
 
@@ -13,7 +14,7 @@ OPSET, IR_VERSION = 19, 9  # ONNX 1.14, the first whose Pad has the mode wrap
 def takes_any_length(request: LayerRequest) -> bool:
     """Return True when one model serves every length: its pads do not depend on the length, and ONNX has its modes."""
     pads = request.static_pads()
-    return pads is not None and side_pads(request, pads) is not None
+    return pads is not None and (request.spec.transposed or side_pads(request, pads) is not None)
 
 
 def model(request: LayerRequest, weight: Array, bias: Array | None, length: int | None) -> ModelProto:
@@ -21,7 +22,7 @@ def model(request: LayerRequest, weight: Array, bias: Array | None, length: int 
 
     Args:
         request: the layer's request.
-        weight: float32 (out, in/groups, kernel).
+        weight: float32 (out, in/groups, kernel), of a transposed convolution (in, out/groups, kernel).
         bias: float32 (out,) or None.
         length: input length in samples. The model accepts only this length, unless `takes_any_length`.
 
@@ -35,8 +36,30 @@ def model(request: LayerRequest, weight: Array, bias: Array | None, length: int 
     plan = None if any_length else request.plan(_required(request, length))
     pads = request.static_pads() if plan is None else (plan.left, plan.right)
     assert pads is not None
+    if spec.transposed:
+        nodes, tensors = nodes_of(request, pads, weight, bias)
+    else:
+        nodes, tensors = _convolution(request, pads, plan, weight, bias)
+    lengths: list[int | str] = ["length", "length_out"] if plan is None else [plan.length, plan.length_out]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, length])
+        for name, channels, length in zip(("input", "output"), (spec.in_channels, spec.out_channels), lengths)
+    ]
+    graph = helper.make_graph(
+        nodes, "convolution", values[:1], values[1:], [numpy_helper.from_array(value, name) for name, value in tensors.items()]
+    )
+    proto = helper.make_model(
+        graph, producer_name="convpolicy", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
+    )
+    checker.check_model(proto, full_check=True)
+    return proto
+
+
+def _convolution(
+    request: LayerRequest, pads: tuple[int, int], plan: Plan | None, weight: Array, bias: Array | None
+) -> tuple[list[NodeProto], dict[str, Array]]:
+    spec = request.spec
     nodes, tensors = front(request, pads, plan)
-    tensors |= {"weight": weight} | ({} if bias is None else {"bias": bias})
     conv = helper.make_node(
         "Conv",
         ["padded" if nodes else "input", "weight", *(["bias"] if bias is not None else [])],
@@ -48,23 +71,7 @@ def model(request: LayerRequest, weight: Array, bias: Array | None, length: int 
         group=spec.groups,
         pads=[0, 0] if nodes else list(pads),
     )
-    lengths: list[int | str] = ["length", "length_out"] if plan is None else [plan.length, plan.length_out]
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, length])
-        for name, channels, length in zip(("input", "output"), (spec.in_channels, spec.out_channels), lengths)
-    ]
-    graph = helper.make_graph(
-        [*nodes, conv],
-        "convolution",
-        values[:1],
-        values[1:],
-        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
-    )
-    proto = helper.make_model(
-        graph, producer_name="convpolicy", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
-    )
-    checker.check_model(proto, full_check=True)
-    return proto
+    return [*nodes, conv], tensors | {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
 def _required(request: LayerRequest, length: int | None) -> int:

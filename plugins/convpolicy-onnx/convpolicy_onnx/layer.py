@@ -10,21 +10,22 @@ import onnxruntime
 from onnx import ModelProto
 
 import convpolicy as cp
-from convpolicy import InvalidTypeError, InvalidValueError, LayerRequest, Plan, Stream
+from convpolicy import InvalidTypeError, InvalidValueError, LayerRequest, Stream
 from convpolicy_onnx import graph
 from convpolicy_onnx.padding import Array
 
 SESSIONS = 8  # number of lengths for which a layer caches its session
 
 
-class OnnxConv1d:
-    """A 1-D convolution of NumPy arrays that ONNX Runtime runs.
+class OnnxLayer:
+    """A convolution or a transposed convolution of NumPy arrays that ONNX Runtime runs.
 
-    Call the layer with an input array. Its model serves every length when the pads do not depend on the length and ONNX's Pad has the
+    Call the layer with an input array. Its model serves every length when the pads do not depend on the length and ONNX has the padding
     mode. Otherwise the layer builds a model for each length.
 
     Attributes:
-        weight: float32 (out, in/groups, kernel), read-only since the model contains it; `assign` replaces it.
+        weight: float32 (out, in/groups, kernel), of a transposed convolution (in, out/groups, kernel). It is read-only since the model
+            contains it; `assign` replaces it.
         bias: float32 (out,), read-only, or None.
     """
 
@@ -36,12 +37,12 @@ class OnnxConv1d:
         self._any_length = graph.takes_any_length(request)
 
     @property
-    def policy(self) -> cp.Policy:
+    def policy(self) -> Any:
         """The policy that the layer follows."""
         return self._request.policy
 
-    def plan(self, length: int) -> Plan:
-        """Return the padding plan for an input of ``length`` samples."""
+    def plan(self, length: int) -> Any:
+        """Return the plan for an input of ``length`` samples."""
         return self._request.plan(length)
 
     def model(self, length: int | None = None) -> ModelProto:
@@ -67,7 +68,7 @@ class OnnxConv1d:
 
         Raises:
             InvalidTypeError: the array has another dtype; the message contains both.
-            InvalidValueError: wrong axes or channels, or an input that is shorter than one window.
+            InvalidValueError: wrong axes or channels, or an input that is shorter than one window or for which everything is cut.
         """
         data = self._checked(data)
         batched = np.ascontiguousarray(data if data.ndim == 3 else data[None])
@@ -109,15 +110,23 @@ class OnnxConv1d:
         return data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxConv1d, (self._request, self.weight, self.bias)
+        return type(self), (self._request, self.weight, self.bias)
 
     def __repr__(self) -> str:
         spec, policy = self._request.spec, self.policy
         return (
-            f"OnnxConv1d({spec.in_channels}, {spec.out_channels}, kernel_size={spec.kernel_size}, stride={spec.stride}, "
+            f"{type(self).__name__}({spec.in_channels}, {spec.out_channels}, kernel_size={spec.kernel_size}, stride={spec.stride}, "
             f"dilation={spec.dilation}, groups={spec.groups}, bias={self.bias is not None}, policy={policy.name!r}, "
             f"padding={policy.padding}, padding_mode={policy.padding_mode})"
         )
+
+
+class OnnxConv1d(OnnxLayer):
+    """A 1-D convolution; see `OnnxLayer`."""
+
+
+class OnnxConvTranspose1d(OnnxLayer):
+    """A transposed 1-D convolution; see `OnnxLayer`."""
 
 
 def _read_only(values: Array) -> Array:
@@ -126,8 +135,8 @@ def _read_only(values: Array) -> Array:
     return copy
 
 
-def assign(layer: OnnxConv1d, values: Mapping[str, Array | None]) -> None:
-    """Replace weight (out, in/groups, kernel) and bias of a layer and of its models.
+def assign(layer: OnnxLayer, values: Mapping[str, Array | None]) -> None:
+    """Replace weight and bias of a layer and of its models.
 
     Raises:
         InvalidValueError: another shape, or a bias for a layer without one.
@@ -143,8 +152,8 @@ def assign(layer: OnnxConv1d, values: Mapping[str, Array | None]) -> None:
     layer._sessions.clear()
 
 
-def build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxConv1d:
-    """Build the layer.
+def build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxLayer:
+    """Build a convolution or a transposed convolution.
 
     Without a stream, initial weights come from NumPy's global random state, which ``np.random.seed`` sets; ONNX has no random state.
     """
@@ -157,4 +166,5 @@ def build(request: LayerRequest, stream: Stream | None, device: Any) -> OnnxConv
     values = request.draw(stream)
     weight = values["weight"]
     assert weight is not None
-    return OnnxConv1d(request, weight, values["bias"])
+    kind = OnnxConvTranspose1d if request.spec.transposed else OnnxConv1d
+    return kind(request, weight, values["bias"])

@@ -1,4 +1,4 @@
-"""The nodes before a Conv that pad: Pad, Gather, or nodes that compute the added samples."""
+"""Nodes of a model, and the nodes before a Conv that pad: Pad, Gather, or nodes that compute the added samples."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Value:
 
 
 class Nodes:
-    """The nodes before a Conv, and the constant tensors that they read.
+    """Nodes of a model, and the constant tensors that they read.
 
     Attributes:
         nodes: the nodes, in execution order.
@@ -83,10 +83,10 @@ class Nodes:
         shape = self.call("Concat", self.call("Shape", self.input, end=2), self.stored("width", np.array([width])), axis=0)
         return self.call("Expand", numbers, shape)
 
-    def finished(self) -> tuple[list[NodeProto], dict[str, Array]]:
-        """Return nodes and tensors; the last output is named ``padded``."""
+    def finished(self, name: str) -> tuple[list[NodeProto], dict[str, Array]]:
+        """Return nodes and tensors; the last output gets the name."""
         if self.nodes:
-            self.nodes[-1].output[0] = "padded"
+            self.nodes[-1].output[0] = name
         return self.nodes, self.tensors
 
 
@@ -127,7 +127,7 @@ def front(request: LayerRequest, pads: tuple[int, int], plan: Plan | None) -> tu
         _by_length(nodes, plan)
     elif any(side.value not in (0.0, None) or side.mode != "constant" for side in sides):
         _by_pads(nodes, pads, sides)
-    return nodes.finished()
+    return nodes.finished("padded")
 
 
 def _by_pads(nodes: Nodes, pads: tuple[int, int], sides: list[SidePad]) -> None:
@@ -136,7 +136,7 @@ def _by_pads(nodes: Nodes, pads: tuple[int, int], sides: list[SidePad]) -> None:
     for kind in kinds:
         if not isinstance(kind.value, tuple):
             left, right = (width * (side == kind) for side, width in zip(sides, pads))
-            inputs = [nodes.stored("pads", _axis_pads(left, right))]
+            inputs = [nodes.stored("pads", axis_pads(left, right))]
             if kind.value is not None:
                 inputs.append(nodes.stored("value", np.array(kind.value, np.float32)))
             nodes.end = nodes.call("Pad", nodes.end, *inputs, mode=kind.mode)
@@ -156,7 +156,7 @@ def _by_length(nodes: Nodes, plan: Plan) -> None:
         return
     sources = np.array(plan.positions, np.int64)
     if (sources < 0).any():  # the constant is appended after the last sample
-        inputs = nodes.stored("pads", _axis_pads(0, 1)), nodes.stored("value", np.array(plan.value, np.float32))
+        inputs = nodes.stored("pads", axis_pads(0, 1)), nodes.stored("value", np.array(plan.value, np.float32))
         nodes.end = nodes.call("Pad", nodes.input, *inputs, output="extended", mode="constant")
     index = nodes.stored("sources", np.where(sources < 0, plan.length, sources))
     nodes.end = nodes.call("Gather", nodes.end, index, axis=2)
@@ -185,6 +185,6 @@ def _added(nodes: Nodes, side: Side) -> Value:
     return value
 
 
-def _axis_pads(left: int, right: int) -> Array:
+def axis_pads(left: int, right: int) -> Array:
     """Return the pads of three axes in ONNX's order: all begins, then all ends."""
     return np.array([0, 0, left, 0, 0, right], np.int64)

@@ -160,9 +160,9 @@ def test_constant_nodes_pads_by_axis_and_named_nodes():
 UNREADABLE = {
     "2-D": (model_of([conv()], {"w": W2}), "", r"Conv node 'output' must be a 1-D convolution with a weight of 3 axes, got shape \(2, 2, 3, 3\)"),
     "computed weight": (model_of([conv(name="c")], {}, ["input", "w"]), "", "Conv node 'c' must have stored tensors, got 'w', which is computed or an input; fold"),
-    "two": (model_of([conv(output="m"), conv("m")], {"w": W1}), "", "node must name one Conv of the model, got ''; it has 'm', 'output'"),
-    "none": (model_of([helper.make_node("Relu", ["input"], ["output"])], {}), "", "node must name one Conv of the model, got ''; it has none"),
-    "no such name": (model_of([conv()], {"w": W1}), "cnv", "node must name one Conv of the model, got 'cnv'; it has 'output'"),
+    "two": (model_of([conv(output="m"), conv("m")], {"w": W1}), "", "node must name one Conv or ConvTranspose of the model, got ''; it has 'm', 'output'"),
+    "none": (model_of([helper.make_node("Relu", ["input"], ["output"])], {}), "", "node must name one Conv or ConvTranspose of the model, got ''; it has none"),
+    "no such name": (model_of([conv()], {"w": W1}), "cnv", "node must name one Conv or ConvTranspose of the model, got 'cnv'; it has 'output'"),
     "more than a Conv": (model_of([conv(output="m"), helper.make_node("Relu", ["m"], ["output"])], {"w": W1}), "", "only one Conv and its padding, got also Relu"),
     "pads of channels": (model_of([pad(), conv("padded")], {"w": W1, "pads": [0, 1, 1, 0, 0, 2]}), "", "Pad node 'padded' must add samples to the length only"),
     "a crop": (model_of([pad(), conv("padded")], {"w": W1, "pads": [0, 0, -1, 0, 0, 2]}), "", "Pad node 'padded' must add samples to the length only"),

@@ -153,7 +153,6 @@ REFUSED = {
     "mixed": (lambda: made(Conv1D, 8, 3, dtype="mixed_bfloat16"), ValueError, "its weights are float32 and it computes in bfloat16; build it with one"),
     "quantized": (quantized, ValueError, "it is quantized (int8_from_float32"),
     "separable": (lambda: made(keras.layers.SeparableConv1D, 8, 3), ValueError, "SeparableConv1D cannot be captured exactly: it is more than one"),
-    "transposed": (lambda: made(keras.layers.Conv1DTranspose, 8, 3), ValueError, "Conv1DTranspose cannot be captured exactly: it is a transposed conv"),
     "Conv2D": (lambda: keras.layers.Conv2D(8, 3), TypeError, "got an object of class keras.src.layers.convolutional.conv2d.Conv2D"),
     "Dense": (lambda: keras.layers.Dense(8), TypeError, "got an object of class keras.src.layers.core.dense.Dense"),
 }  # fmt: skip

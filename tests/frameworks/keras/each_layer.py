@@ -20,6 +20,7 @@ from helpers.keras_layers import (
     NAME,
     OF_ANY_LENGTH,
     RUNS,
+    TRANSPOSED_LAYERS,
     Choice,
     Conv1D,
     PaddedConv1D,
@@ -29,14 +30,14 @@ from helpers.keras_layers import (
 )
 
 import convpolicy as cp
-from convpolicy.frameworks.keras.layer import PaddedDepthwiseConv1D
 from convpolicy.frameworks.keras.plugin import RUNS_ON
+from convpolicy.frameworks.keras.policy_layer import FollowsPolicy
 
 
-@pytest.fixture(params=LAYERS)
+@pytest.fixture(params=LAYERS | TRANSPOSED_LAYERS)
 def case(request):
     """Its name, a layer, and data (batch, length, channels)."""
-    options, kind = LAYERS[request.param]
+    options, kind = (LAYERS | TRANSPOSED_LAYERS)[request.param]
     layer = built(options, seed=1)
     assert type(layer) is kind
     return request.param, layer, random(2, 9, 4)
@@ -61,8 +62,8 @@ def test_configurations(case):
     again.build((None, None, 4))
     again.set_weights(layer.get_weights())
     assert computed(again, data).tobytes() == computed(layer, data).tobytes()
-    if isinstance(layer, (PaddedConv1D, PaddedDepthwiseConv1D)):
-        assert again.policy == layer.policy == cp.Policy.from_dict(config["policy"])
+    if isinstance(layer, FollowsPolicy):
+        assert again.policy == layer.policy == type(layer.policy).from_dict(config["policy"])
         assert again.plan(9) == layer.plan(9)
 
 

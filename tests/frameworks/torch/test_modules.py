@@ -1,4 +1,4 @@
-"""Torch's own module tests of Conv1d, with torch's own inputs, on every kind of layer."""
+"""Torch's own module tests of Conv1d and ConvTranspose1d, with torch's own inputs, on every kind of layer."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import pickle
 
 import pytest
 import torch
-from helpers.torch_modules import conv1d
-from helpers.torch_tools import KINDS
-
-import convpolicy as cp
+from helpers.torch_modules import info_of
+from helpers.torch_tools import KINDS, TRANSPOSED
 
 pytestmark = pytest.mark.needs("onnx", "onnxruntime", "onnxscript")  # of the table of kinds
 
-each = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+ALL = {**KINDS, **TRANSPOSED}
+each = pytest.mark.parametrize("kind", ALL.values(), ids=ALL)
 
 
-@pytest.fixture(scope="module")
-def info():
-    """Torch's description of Conv1d."""
-    return conv1d()
+@pytest.fixture
+def info(kind):
+    """Torch's description of the class."""
+    return info_of(kind.native)
 
 
 def cases(info, kind, dtype=torch.float32, training=False, requires_grad=False):
     """Layers of a kind for the sizes that torch's tests build, and the inputs that they give them."""
     for case in info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=requires_grad, training=training):
         sizes, words = case.constructor_input.args, {**case.constructor_input.kwargs, **kind.options}
-        layer = cp.Conv1d(*sizes, **words, backend="torch", dtype=dtype)
+        layer = kind.factory(*sizes, **words, backend="torch", dtype=dtype)
         yield layer.train(training), case.forward_input.args[0], case
 
 
@@ -59,7 +58,7 @@ def test_factory_keywords(info, kind):
     for _layer, _data, case in cases(info, kind):
         words = {**case.constructor_input.kwargs, **kind.options}
         for dtype, device in ((torch.float64, "cpu"), (torch.float32, "meta")):
-            layer = cp.Conv1d(*case.constructor_input.args, **words, backend="torch", dtype=dtype, device=device)
+            layer = kind.factory(*case.constructor_input.args, **words, backend="torch", dtype=dtype, device=device)
             assert {(value.dtype, value.device.type) for value in layer.parameters()} == {(dtype, device)}
 
 
@@ -72,7 +71,7 @@ def test_repr_pickles_and_state(info, kind):
         torch.save(layer, file)
         file.seek(0)
         words = {**case.constructor_input.kwargs, **kind.options}
-        other = cp.Conv1d(*case.constructor_input.args, **words, backend="torch")
+        other = kind.factory(*case.constructor_input.args, **words, backend="torch")
         other.load_state_dict(layer.state_dict())
         for twin in (pickle.loads(pickle.dumps(layer)), torch.load(file, weights_only=False), copy.deepcopy(layer), other):
             torch.testing.assert_close(twin(data), expected, rtol=0, atol=0)
@@ -131,7 +130,7 @@ def test_gradients(info, kind, check):
 
 @each
 def test_modes_do_not_differ(info, kind):
-    """train() and eval() compute the same, as torch's table says of Conv1d."""
+    """train() and eval() compute the same, as torch's table says of its class."""
     assert not info.train_and_eval_differ
     for layer, data, _case in cases(info, kind):
         assert torch.equal(layer.train()(data), layer.eval()(data))
@@ -161,5 +160,5 @@ def test_device_contexts(info, kind):
     for _layer, _data, case in cases(info, kind):
         words = {**case.constructor_input.kwargs, **kind.options}
         with torch.device("meta"):
-            layer = cp.Conv1d(*case.constructor_input.args, **words, backend="torch")
+            layer = kind.factory(*case.constructor_input.args, **words, backend="torch")
         assert all(value.is_meta for value in layer.parameters())

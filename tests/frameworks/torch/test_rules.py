@@ -13,7 +13,7 @@ from torch import nn
 
 import convpolicy as cp
 from convpolicy import reference
-from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution import processor, selection
 from convpolicy.frameworks.torch.execution import ruled as torch_ruled
 from convpolicy.frameworks.torch.execution import rules as torch_rules
 from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
@@ -117,8 +117,8 @@ def test_exact_takes_no_other_order_of_summation():
             continue
         plan = request.plan(case.length)
         for batch in (1, 8, 10**6):  # far into every size that a rule asks for
-            name = torch_rules.choose(request, plan, batch, gradients=bool(number % 2))
-            assert LOWERINGS[name].bits_of == torch_rules.default(request)
+            name = selection.choose(request, plan, batch, gradients=bool(number % 2))
+            assert LOWERINGS[name].bits_of == selection.default(request)
 
 
 @pytest.mark.parametrize("unlike", ["bfloat16", "float64", "autocast", "unbatched", "empty", "traced", "another processor"])
@@ -126,11 +126,11 @@ def test_what_was_not_measured_takes_the_default(unlike, monkeypatch):
     """Another dtype, autocast, one item without a batch, none, another processor: torch's own way; a trace holds for any length."""
     layer, data = built("depthwise 31", "fast")
     if unlike == "another processor":
-        assert torch_rules.applies(layer._request)
+        assert selection.applies(layer._request)
         for maker, instructions in (("", "SVE256"), ("", "AVX512"), (processor.INTEL, "NO AVX"), (processor.AMD, "AVX512")):
             monkeypatch.setattr(processor, "current", lambda this=processor.Processor(maker, instructions): this)
-            assert not torch_rules.applies(layer._request)
-            assert torch_rules.choose(layer._request, layer._request.plan(200), 1, gradients=False) == "native"
+            assert not selection.applies(layer._request)
+            assert selection.choose(layer._request, layer._request.plan(200), 1, gradients=False) == "native"
             assert type(built("depthwise 31", "fast")[0]) is nn.Conv1d
         return
     with torch.no_grad():
@@ -255,7 +255,7 @@ def test_every_rule_decides_somewhere():
             if isinstance(layer, RuledConv1d):
                 plan = layer._request.plan(data.shape[-1])
                 for gradients in (False, True):
-                    rule = torch_rules.deciding(layer._request, plan, len(data), gradients=gradients)
+                    rule = selection.deciding(layer._request, plan, len(data), gradients=gradients)
                     decided.add(None if rule is None else rule.reason)
     assert decided >= {rule.reason for rule in (*torch_rules.FAST, *torch_rules.EXACT)}
     assert all(rule.reason.endswith(".") for rule in torch_rules.RULES["fast"])

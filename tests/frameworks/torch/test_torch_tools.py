@@ -6,11 +6,12 @@ import re
 
 import pytest
 from helpers.paths import ROOT
-from helpers.torch_tools import FEATURES, KINDS, REFUSED, outcome
+from helpers.torch_tools import FEATURES, KINDS, LACKING, REFUSED, TRANSPOSED, outcome
 
 pytestmark = pytest.mark.needs("onnx", "onnxruntime", "onnxscript")
 
 TRIED = [(group, name) for group, functions in FEATURES.items() for name in functions]
+OF_TRANSPOSED = [tried for tried in TRIED if tried not in LACKING]
 
 
 def page():
@@ -27,14 +28,17 @@ def page():
 
 
 CELLS, NOTES = page()
+NO_FUSER = "did not find fuser method for: .*ConvTranspose1d"
+LACKS = {  # feature -> what torch says of its own layer
+    "per-sample gradients (ExpandedWeights)": "cannot handle function conv_transpose1d",
+    "fuse_modules (convolution, normalisation, ReLU)": NO_FUSER,
+    "eager, fused first": NO_FUSER,
+    "eager, in training, fused first (fuse_modules_qat)": NO_FUSER,
+}
 
 
-@pytest.mark.grid(every=3)
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-@pytest.mark.parametrize(("group", "name"), TRIED, ids=[name for _group, name in TRIED])
-def test_a_feature_does_what_the_page_says(group, name, kind):
-    """It works as on torch's own layer, or is refused in the sentence of the page's note; the page has this row and column."""
+def as_the_page_says(group, name, kind):
+    """Require the outcome that the cell of the page promises."""
     cell, found = CELLS[name, kind.name], outcome(FEATURES[group][name], kind)
     if cell == "yes":
         assert found == "yes"
@@ -43,7 +47,37 @@ def test_a_feature_does_what_the_page_says(group, name, kind):
         assert re.fullmatch(REFUSED + note, found), found
 
 
+@pytest.mark.grid(every=3)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize(("group", "name"), TRIED, ids=[name for _group, name in TRIED])
+def test_a_feature_does_what_the_page_says(group, name, kind):
+    """It works as on torch's own layer, or is refused in the sentence of the page's note; the page has this row and column."""
+    as_the_page_says(group, name, kind)
+
+
+@pytest.mark.grid(every=3)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", TRANSPOSED.values(), ids=TRANSPOSED)
+@pytest.mark.parametrize(("group", "name"), OF_TRANSPOSED, ids=[name for _group, name in OF_TRANSPOSED])
+def test_a_feature_of_transposed_layers_does_what_the_page_says(group, name, kind):
+    """The same for transposed layers."""
+    as_the_page_says(group, name, kind)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("group", "name"), sorted(LACKING), ids=[name for _group, name in sorted(LACKING)])
+def test_what_torchs_own_transposed_layer_lacks(group, name):
+    """What is not tried on transposed layers fails on a torch.nn.ConvTranspose1d itself."""
+    kind = TRANSPOSED["exact, transposed"]
+    assert type(kind.layer()) is kind.native
+    with pytest.raises((RuntimeError, AssertionError, NotImplementedError), match=LACKS[name]):
+        FEATURES[group][name](kind)
+
+
 def test_the_page_is_complete():
     """At least 50 features and every kind of layer; nothing on the page that is not tried."""
     assert len(TRIED) >= 50
-    assert set(CELLS) == {(name, kind) for _group, name in TRIED for kind in KINDS}
+    assert set(CELLS) == {(name, kind) for _group, name in TRIED for kind in KINDS} | {
+        (name, kind) for _group, name in OF_TRANSPOSED for kind in TRANSPOSED
+    }

@@ -16,6 +16,7 @@ from convpolicy.frameworks.torch.execution import processor
 CHANNELS, OUTPUTS = 4, 6
 LEARNED = [0.5, -1.0, 2.0, 0.0]  # one constant per channel, from which the learned ones start
 MEASURED = processor.Processor(processor.INTEL, "AVX512")
+AMD = processor.Processor(processor.AMD, "AVX2")  # the processor of the rules for transposed layers
 REFUSED = "refused: "
 
 
@@ -25,6 +26,22 @@ class Kind(NamedTuple):
     name: str
     kernel_size: int
     options: dict[str, Any]
+    transposed: bool = False
+
+    @property
+    def factory(self) -> Callable[..., Any]:
+        """The function that builds it."""
+        return cp.ConvTranspose1d if self.transposed else cp.Conv1d
+
+    @property
+    def native(self) -> type[torch.nn.Module]:
+        """Torch's own class."""
+        return torch.nn.ConvTranspose1d if self.transposed else torch.nn.Conv1d
+
+    @property
+    def crops(self) -> bool:
+        """Whether something is between its convolution and its output."""
+        return self.name == "chomp" or (self.transposed and hasattr(self.layer(), "_crops"))
 
     def layer(self, **more: Any) -> Any:
         """A seeded layer in eval mode, so that fused and quantised ones may be compared with it."""
@@ -32,13 +49,14 @@ class Kind(NamedTuple):
 
     def unseeded(self, **more: Any) -> Any:
         """A layer as a user builds it."""
-        with mock.patch.object(processor, "current", lambda: MEASURED):  # fast layers are the same on every machine
-            return cp.Conv1d(CHANNELS, OUTPUTS, self.kernel_size, **{**self.options, **more}, backend="torch")
+        measured = AMD if self.transposed else MEASURED
+        with mock.patch.object(processor, "current", lambda: measured):  # fast layers are the same on every machine
+            return self.factory(CHANNELS, OUTPUTS, self.kernel_size, **{**self.options, **more}, backend="torch")
 
     @property
     def has_own_class(self) -> bool:
-        """Whether the class is not torch.nn.Conv1d itself."""
-        return type(self.layer()) is not torch.nn.Conv1d
+        """Whether the class is not torch's own."""
+        return type(self.layer()) is not self.native
 
 
 def data(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -63,14 +81,34 @@ KINDS = {
         Kind("learned constants", 3, {"padding": (2, 1), "padding_mode": cp.Choice("constant", value=LEARNED, learned=True)}),
     )
 }
+TRANSPOSED = {
+    kind.name: kind
+    for kind in (
+        Kind("exact, transposed", 4, {"stride": 2, "padding": 1}, True),
+        Kind("fast, transposed", 4, {"stride": 2, "padding": 1, "execution": "fast"}, True),
+        Kind("own initial values, transposed", 3, {"stride": 2, "weight_init": "xavier_normal", "output_padding": 1}, True),
+        Kind("kernel below stride", 2, {"stride": 3, "padding": "same_upper"}, True),
+        Kind("causal, transposed", 4, {"stride": 2, "padding": "causal"}, True),
+        Kind("fast causal, transposed", 4, {"stride": 2, "padding": "causal", "execution": "fast"}, True),
+        Kind("cut (1, 3)", 4, {"stride": 2, "padding": (1, 3)}, True),
+        Kind("zeros on the left", 3, {"stride": 2, "padding": (-3, 1)}, True),
+        Kind("circular, transposed", 4, {"stride": 2, "padding": 1, "padding_mode": "circular"}, True),
+    )
+}
 FEATURES: dict[str, dict[str, Callable[[Kind], None]]] = {}
+LACKING: set[tuple[str, str]] = set()  # group and name of what torch's own transposed convolution does not have
 
 
-def feature(group: str, name: str) -> Callable[[Callable[[Kind], None]], Callable[[Kind], None]]:
-    """Register a function under its group and name; it raises where a layer does not do what torch's own layer does."""
+def feature(group: str, name: str, *, transposed: bool = True) -> Callable[[Callable[[Kind], None]], Callable[[Kind], None]]:
+    """Register a function under its group and name; it raises where a layer does not do what torch's own layer does.
+
+    ``transposed`` is False for what torch's own transposed convolution does not have.
+    """
 
     def register(function: Callable[[Kind], None]) -> Callable[[Kind], None]:
         FEATURES.setdefault(group, {})[name] = function
+        if not transposed:
+            LACKING.add((group, name))
         return function
 
     return register

@@ -75,7 +75,7 @@ def checkpointed(kind: Kind) -> None:
     close(*gradients)
 
 
-@feature(GRADIENTS, "per-sample gradients (ExpandedWeights)")
+@feature(GRADIENTS, "per-sample gradients (ExpandedWeights)", transposed=False)
 def per_sample(kind: Kind) -> None:
     from torch.nn.utils._per_sample_grad import call_for_per_sample_grads
 

@@ -28,15 +28,15 @@ def at_lengths(function, layer: nn.Module, tolerance: float = 0) -> None:
 def traced(kind: Kind) -> None:
     layer = kind.layer()
     at_lengths(torch.fx.symbolic_trace(nn.Sequential(layer, nn.Identity())), layer, 1e-5)
-    at_lengths(torch.fx.symbolic_trace(layer), layer, 1e-5)
+    at_lengths(torch.fx.symbolic_trace(layer, {"output_size": None} if kind.transposed else None), layer, 1e-5)
 
 
-@feature(FX, "the graph calls a torch.nn.Conv1d")
+@feature(FX, "the graph calls a layer of torch's own class")
 def leaf(kind: Kind) -> None:
     graph = torch.fx.symbolic_trace(nn.Sequential(kind.layer(), nn.ReLU()))
     modules = dict(graph.named_modules())
     kinds = [type(modules[node.target]) for node in graph.graph.nodes if node.op == "call_module"]
-    assert kinds.count(nn.Conv1d) == 1
+    assert kinds.count(kind.native) == 1
 
 
 @feature(FX, "a traced model trains the layer's own parameters")
@@ -51,7 +51,7 @@ def fused(kind: Kind) -> None:
     model = nn.Sequential(kind.layer(), normalisation()).eval()
     graph = fuse_fx(model)
     is_left = any(isinstance(module, nn.BatchNorm1d) for module in graph.modules())
-    assert is_left == (kind.name == "chomp")  # which drops outputs between the two
+    assert is_left == kind.crops  # it cuts between the two
     close(graph(data()), model(data()))
 
 
@@ -94,10 +94,11 @@ def stored(kind: Kind) -> None:
     close(torch.export.load(file).module()(data()), kind.layer()(data()), 0)
 
 
-@feature(EXPORT, "the exported graph contains aten.conv1d, which PT2E quantises")
+@feature(EXPORT, "the exported graph contains one convolution of ATen")
 def aten(kind: Kind) -> None:
     targets = [node.target for node in exported(kind, None).graph.nodes]
-    assert targets.count(torch.ops.aten.conv1d.default) == 1
+    operator = torch.ops.aten.conv_transpose1d.default if kind.transposed else torch.ops.aten.conv1d.default
+    assert targets.count(operator) == 1
 
 
 @feature(EXPORT, "torch.onnx.export with a dynamic length")

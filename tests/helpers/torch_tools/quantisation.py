@@ -30,7 +30,7 @@ def quantised(network: nn.Module) -> int:
 @feature(QUANTISATION, "eager, after training")
 def eager(kind: Kind) -> None:
     network = quantization.QuantWrapper(model(kind)).eval()
-    network.qconfig = quantization.get_default_qconfig(BACKEND)
+    network.qconfig = quantization.default_qconfig if kind.transposed else quantization.get_default_qconfig(BACKEND)
     prepared = quantization.prepare(network)
     prepared(data())
     converted = quantization.convert(prepared)
@@ -38,7 +38,7 @@ def eager(kind: Kind) -> None:
     close(converted(data()), model(kind)(data()), COARSE)
 
 
-@feature(QUANTISATION, "eager, fused first")
+@feature(QUANTISATION, "eager, fused first", transposed=False)
 def eager_fused(kind: Kind) -> None:
     float_model = nn.Sequential(kind.layer(), normalisation(), nn.ReLU()).eval()
     network = quantization.QuantWrapper(quantization.fuse_modules(copy.deepcopy(float_model), [["0", "1", "2"]])).eval()
@@ -51,7 +51,7 @@ def eager_fused(kind: Kind) -> None:
 @feature(QUANTISATION, "eager, in training")
 def eager_training(kind: Kind) -> None:
     network = quantization.QuantWrapper(model(kind)).train()
-    network.qconfig = quantization.get_default_qat_qconfig(BACKEND)
+    network.qconfig = quantization.default_qat_qconfig if kind.transposed else quantization.get_default_qat_qconfig(BACKEND)
     prepared = quantization.prepare_qat(network)
     prepared(data()).sum().backward()
     converted = quantization.convert(prepared.eval())
@@ -59,7 +59,7 @@ def eager_training(kind: Kind) -> None:
     close(converted(data()), model(kind)(data()), COARSE)
 
 
-@feature(QUANTISATION, "eager, in training, fused first (fuse_modules_qat)")
+@feature(QUANTISATION, "eager, in training, fused first (fuse_modules_qat)", transposed=False)
 def eager_training_fused(kind: Kind) -> None:
     network = nn.Sequential(kind.layer(), nn.BatchNorm1d(OUTPUTS), nn.ReLU()).train()
     network = quantization.QuantWrapper(quantization.fuse_modules_qat(network, [["0", "1", "2"]]))
@@ -68,6 +68,18 @@ def eager_training_fused(kind: Kind) -> None:
     prepared(data()).sum().backward()
     prepared.eval()
     assert quantised(quantization.convert(prepared)) == 1
+
+
+@feature(QUANTISATION, "eager, fused with a normalisation first")
+def eager_fused_pair(kind: Kind) -> None:
+    float_model = nn.Sequential(kind.layer(), normalisation()).eval()
+    network = quantization.QuantWrapper(quantization.fuse_modules(copy.deepcopy(float_model), [["0", "1"]])).eval()
+    network.qconfig = quantization.default_qconfig if kind.transposed else quantization.get_default_qconfig(BACKEND)
+    prepared = quantization.prepare(network)
+    prepared(data())
+    converted = quantization.convert(prepared)
+    assert quantised(converted) == 1
+    close(converted(data()), float_model(data()), COARSE)
 
 
 @feature(QUANTISATION, "FX, after training")

@@ -42,7 +42,7 @@ def complex_dtype(kind: Kind) -> None:
 
 @feature(BUILD, "in_channels=0")
 def no_channels(kind: Kind) -> None:
-    cp.Conv1d(0, OUTPUTS, kind.kernel_size, **kind.options, backend="torch")
+    kind.factory(0, OUTPUTS, kind.kernel_size, **kind.options, backend="torch")
 
 
 @feature(BUILD, 'device="meta", to_empty, reset_parameters')
@@ -69,16 +69,16 @@ def seeded(kind: Kind) -> None:
     close(*values, 0)
 
 
-@feature(BUILD, "isinstance(layer, nn.Conv1d), repr")
+@feature(BUILD, "isinstance of torch's class, repr")
 def instance(kind: Kind) -> None:
     layer = kind.layer()
-    assert isinstance(layer, nn.Conv1d)
+    assert isinstance(layer, kind.native)
     assert repr(layer).startswith(f"{type(layer).__name__}({CHANNELS}, {OUTPUTS}, kernel_size=({kind.kernel_size},)")
 
 
 @feature(STATE, "state_dict keys, load_state_dict")
 def state_dict(kind: Kind) -> None:
-    layer, native = kind.layer(), nn.Conv1d(CHANNELS, OUTPUTS, kind.kernel_size)
+    layer, native = kind.layer(), kind.native(CHANNELS, OUTPUTS, kind.kernel_size)
     learned = ["padding_value"] if "learned" in kind.name else []
     layer.load_state_dict({**native.state_dict(), **{name: layer.state_dict()[name] for name in learned}})
     native.load_state_dict({name: value for name, value in kind.layer(seed=1).state_dict().items() if name not in learned})

@@ -85,15 +85,25 @@ def normalisation() -> nn.BatchNorm1d:
 @feature(WEIGHTS, "fuse_conv_bn_eval")
 def fused(kind: Kind) -> None:
     norm = normalisation()
-    close(nn.utils.fuse_conv_bn_eval(kind.layer(), norm)(data()), norm(kind.layer()(data())))
+    close(nn.utils.fuse_conv_bn_eval(kind.layer(), norm, transpose=kind.transposed)(data()), norm(kind.layer()(data())))
 
 
-@feature(WEIGHTS, "fuse_modules (convolution, normalisation, ReLU)")
+@feature(WEIGHTS, "fuse_modules (convolution, normalisation, ReLU)", transposed=False)
 def fused_modules(kind: Kind) -> None:
     from torch.ao.quantization import fuse_modules
 
     model = nn.Sequential(kind.layer(), normalisation(), nn.ReLU()).eval()
     together = fuse_modules(model, [["0", "1", "2"]])
+    assert not any(isinstance(module, nn.BatchNorm1d) for module in together.modules())
+    close(together(data()), model(data()))
+
+
+@feature(WEIGHTS, "fuse_modules (convolution, normalisation)")
+def fused_pair(kind: Kind) -> None:
+    from torch.ao.quantization import fuse_modules
+
+    model = nn.Sequential(kind.layer(), normalisation()).eval()
+    together = fuse_modules(model, [["0", "1"]])
     assert not any(isinstance(module, nn.BatchNorm1d) for module in together.modules())
     close(together(data()), model(data()))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -18,31 +17,11 @@ from torch import Tensor
 
 from convpolicy.arithmetic import split
 from convpolicy.core.plan import Plan
+from convpolicy.frameworks.torch.execution.lowering import Lowering, Work, unless
 from convpolicy.frameworks.torch.values import outlasting
 
 # padding mode -> mode of torch.nn.functional.pad, which refuses pads that are too wide for the input
 FUNCTIONAL_MODES = {"zeros": "constant", "constant": "constant"} | {m: m for m in ("reflect", "replicate", "circular")}
-
-# Other tensor classes get torch's own functions only: those of per-sample gradients support nothing else, and fake tensors must not
-# be cached.
-PLAIN = (Tensor, torch.nn.Parameter)
-
-
-class Work(NamedTuple):
-    """A plan for one layer.
-
-    Attributes:
-        plan: the plan for the input's length.
-        groups: number of channel groups.
-        pad: ``(input, left, right) -> padded input``, the layer's own padding function.
-    """
-
-    plan: Plan
-    groups: int
-    pad: Callable[[Tensor, int, int], Tensor]
-
-
-Lowered: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None", Work], Tensor]
 
 
 def native(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
@@ -204,24 +183,6 @@ def _index(positions: tuple[int, ...], device: torch.device) -> Tensor:
         return torch.from_numpy(np.array(positions, dtype=np.int64)).to(device)
 
 
-class Lowering(NamedTuple):
-    """One implementation.
-
-    Attributes:
-        run: the function.
-        why_not: ``(plan, in_channels, groups) -> reason`` why it cannot compute a plan; empty when it can.
-        bits_of: name of the implementation to which it is bit-identical; empty when its sums have another order.
-    """
-
-    run: Lowered
-    why_not: Callable[[Plan, int, int], str]
-    bits_of: str = ""
-
-
-def _unless(reason: str, legal: Callable[[Plan, int, int], Any]) -> Callable[[Plan, int, int], str]:
-    return lambda plan, channels, groups: "" if legal(plan, channels, groups) else reason
-
-
 def _adds(plan: Plan) -> bool:
     return min(plan.left, plan.right) >= 0
 
@@ -257,30 +218,30 @@ def _corrects(plan: Plan, _channels: int, _groups: int) -> bool:
 
 
 LOWERINGS = {
-    "same": Lowering(same, _unless("its pads differ from torch's own 'same'", lambda p, _c, _g: _is_same(p)), "same"),
-    "drop": Lowering(drop, _unless("it does not pad with zeros, crops, or pads more on the right", _drops), "drop"),
-    "native": Lowering(native, _unless("its pads are unequal or not zeros", lambda p, _c, _g: is_symmetric(p)), "native"),
-    "pad_first": Lowering(pad_first, _unless("it does not pad", lambda p, _c, _g: p.left or p.right), "pad_first"),
+    "same": Lowering(same, unless("its pads differ from torch's own 'same'", lambda p, _c, _g: _is_same(p)), "same"),
+    "drop": Lowering(drop, unless("it does not pad with zeros, crops, or pads more on the right", _drops), "drop"),
+    "native": Lowering(native, unless("its pads are unequal or not zeros", lambda p, _c, _g: is_symmetric(p)), "native"),
+    "pad_first": Lowering(pad_first, unless("it does not pad", lambda p, _c, _g: p.left or p.right), "pad_first"),
     "concatenate": Lowering(
-        concatenate, _unless("it crops, or its pads are absent, sums or too wide", _concatenates), "pad_first"
+        concatenate, unless("it crops, or its pads are absent, sums or too wide", _concatenates), "pad_first"
     ),
     "gather": Lowering(
         gather,
-        _unless("it does not pad, or pads with constants or sums", lambda p, _c, _g: (p.left or p.right) and _repeats(p)),
+        unless("it does not pad, or pads with constants or sums", lambda p, _c, _g: (p.left or p.right) and _repeats(p)),
         "pad_first",
     ),
     "overpad": Lowering(
         overpad,
-        _unless("its pads are equal, crop, or are not zeros", lambda p, _c, _g: _adds(p) and p.left != p.right and is_zeros(p)),
+        unless("its pads are equal, crop, or are not zeros", lambda p, _c, _g: _adds(p) and p.left != p.right and is_zeros(p)),
     ),
-    "edges": Lowering(edges, _unless("it crops, or its pads are absent, constants, sums or in every window", _corrects)),
+    "edges": Lowering(edges, unless("it crops, or its pads are absent, constants, sums or in every window", _corrects)),
     "windows": Lowering(
         windows,
-        _unless("it is depthwise or pointwise", lambda p, c, g: (g == 1 or g < c) and not _is_matrix(p, c, g)),
+        unless("it is depthwise or pointwise", lambda p, c, g: (g == 1 or g < c) and not _is_matrix(p, c, g)),
     ),
-    "matmul": Lowering(matmul, _unless("its kernel, stride or groups are not 1, or it pads", _is_matrix)),
+    "matmul": Lowering(matmul, unless("its kernel, stride or groups are not 1, or it pads", _is_matrix)),
     "channels_last": Lowering(  # never faster for depthwise layers, and in bfloat16 torch 2.13 may hang (8 channels, kernel 15)
-        channels_last, _unless("it is depthwise", lambda _p, c, g: g == 1 or g < c)
+        channels_last, unless("it is depthwise", lambda _p, c, g: g == 1 or g < c)
     ),
 }
 

@@ -1,8 +1,8 @@
-"""`RuledConv1d`: a ``torch.nn.Conv1d`` that selects its implementation by the rules for its ``execution``."""
+"""`Ruled`: a layer that selects its implementation by the rules for its ``execution``, and `RuledConv1d`, the convolution."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
@@ -11,12 +11,12 @@ from torch.fx import Proxy
 from torch.nn.utils import parametrize
 
 from convpolicy import registry
-from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.frameworks.torch import quantization
 from convpolicy.frameworks.torch.execution import processor
-from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES, LOWERINGS, PLAIN, Lowered, Work
-from convpolicy.frameworks.torch.execution.rules import choose, default, traced
+from convpolicy.frameworks.torch.execution.lowering import PLAIN, Lowered, Work
+from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES
+from convpolicy.frameworks.torch.execution.selection import choose, default, table, traced
 from convpolicy.frameworks.torch.policy_layer import redraw, undrawn
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
@@ -24,19 +24,22 @@ from convpolicy.parts.stream import Stream
 MOST_WAYS = 256  # input shapes for which a layer caches its implementation
 
 
-class RuledConv1d(nn.Conv1d):
-    """A ``torch.nn.Conv1d`` that selects an implementation once for every input shape."""
+class Ruled(nn.Module):
+    """A layer of torch that selects an implementation once for every input shape.
 
-    __jit_ignored_attributes__ = (
-        "convolution",
-        "padder",
-        "uncut",
-        "policy",
-    )  # otherwise torch.jit.trace evaluates these properties
+    A subclass also derives from ``native``, the class of torch.
+    """
+
+    # otherwise torch.jit.trace evaluates these properties
+    __jit_ignored_attributes__: tuple[str, ...] = ("convolution", "padder", "policy", "_fusable")
+    native: ClassVar[type[Any]]  # nn.Conv1d or nn.ConvTranspose1d
+    weight: Tensor
+    bias: Tensor | None
+    in_channels: int
     _request: LayerRequest
     _stream: Stream | None
     _ways: dict[Any, tuple[Lowered, Work]]
-    _traced_way: tuple[Lowered, Plan] | None
+    _traced_way: tuple[Lowered, Any] | None
 
     def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
         # __dict__ avoids nn.Module.__setattr__, which looks for parameters. The constructor's reset_parameters draws from the stream.
@@ -55,34 +58,43 @@ class RuledConv1d(nn.Conv1d):
     def reset_parameters(self) -> None:
         """Draw weight and bias from the policy's initializers and torch's global random state."""
         stream, self.__dict__["_stream"] = self._stream, None
-        redraw(self, self._request, stream)
+        redraw(self, self._request, stream)  # type: ignore[arg-type]  # a subclass is a layer of torch
 
     @property
-    def convolution(self) -> nn.Conv1d:
-        """A new ``torch.nn.Conv1d`` with the same parameters, for tools that support only that class.
-
-        It equals this layer except for the padding of `padder`.
-        """
-        return self._plain(self.padding, self.padding_mode)
+    def convolution(self) -> Any:
+        """A new layer of torch's own class with the same parameters, for tools that support only that class."""
+        raise NotImplementedError
 
     @property
     def padder(self) -> nn.Module | None:
         """A new module that pads the input of `convolution`, or None when `convolution` pads it."""
         return None
 
-    def _plain(self, padding: Any, padding_mode: str) -> nn.Conv1d:
+    @property
+    def _fusable(self) -> Any:
+        """A new layer like `convolution` that torch fuses with the layer after it."""
+        return self.convolution
+
+    def _around(self, native: nn.Module) -> nn.Module:
+        """Return a module that computes this layer with ``native``, torch's fused or quantised form of `convolution`."""
+        padder = self.padder
+        module = native if padder is None else nn.Sequential(padder, native)
+        return module.train(self.training)
+
+    def _plain(self, **arguments: Any) -> Any:
+        """Return a layer of torch's own class with the same sizes and parameters."""
         spec = self._request.spec
-        plain = undrawn(
+        plain: Any = undrawn(
+            self.native,
             in_channels=spec.in_channels,
             out_channels=spec.out_channels,
             kernel_size=spec.kernel_size,
             stride=spec.stride,
-            padding=padding,
             dilation=spec.dilation,
             groups=spec.groups,
             bias=self.bias is not None,
-            padding_mode=padding_mode,
             device="meta",
+            **arguments,
         )
         for name in ("weight", "bias"):
             value = getattr(self, name)
@@ -90,18 +102,6 @@ class RuledConv1d(nn.Conv1d):
                 name, value if value is None or isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
             )
         return plain.train(self.training)
-
-    def _symbolic(self, data: Proxy) -> Any:
-        """Add this layer to a torch.fx graph as a call of a ``torch.nn.Conv1d``."""
-        return call_module(data, self, "convolution", data)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Convolve an input (batch, in_channels, length) or (in_channels, length)."""
-        parameters = self._parameters  # avoids nn.Module.__getattr__, which is as slow as the rest of this lookup
-        weight = parameters.get("weight")
-        if weight is not None and "bias" in parameters:
-            return self._conv_forward(input, weight, parameters["bias"])
-        return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Any, weight: Tensor, bias: Tensor | None) -> Tensor:
         if isinstance(input, Proxy):
@@ -113,11 +113,27 @@ class RuledConv1d(nn.Conv1d):
         key = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
         way = self._ways.get(key)
         if way is None:
-            way = self._remember(key, self._checked(input), input.dim() == 3 and input.numel() > 0)
+            self._checked(input)
+            way = self._remember(key, self._request.plan(input.shape[-1]), input.dim() == 3 and input.numel() > 0)
         return way[0](input, weight, bias, way[1])
 
-    def _remember(self, key: Any, plan: Plan, is_plain: bool) -> tuple[Lowered, Work]:
-        shape, dtype, gradients, is_cpu, autocast = key
+    def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute where the length may be symbolic, under torch.compile or a trace, or with weights of another tensor class."""
+        way = self._way_of_traces(data, weight)
+        if way is None:
+            return self._own(data, weight, bias)
+        return way[0](data, weight, bias, way[1])
+
+    def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute with torch's own functions only, for a length that may be symbolic."""
+        raise NotImplementedError
+
+    def _symbolic(self, data: Proxy) -> Any:
+        """Add this layer to a torch.fx graph as a call of `convolution`."""
+        return call_module(data, self, "convolution", data)
+
+    def _remember(self, key: Any, plan: Any, is_plain: bool) -> tuple[Lowered, Work]:
+        shape, dtype, gradients, is_cpu, autocast, *_ = key
         request = self._request
         if is_plain and dtype == torch.float32 and is_cpu and not autocast:
             name = choose(request, plan, shape[0], gradients=gradients)
@@ -125,11 +141,15 @@ class RuledConv1d(nn.Conv1d):
             name = default(request)
         if len(self._ways) >= MOST_WAYS:
             self._ways.clear()
-        way = self._ways[key] = LOWERINGS[name].run, Work(plan, request.spec.groups, self._pad_by)
+        way = self._ways[key] = table(request).lowerings[name].run, Work(plan, request.spec.groups, self._pad_by)
         return way
 
-    def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve where the length may be symbolic, under torch.compile or a trace, or with weights of another tensor class."""
+    def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
+        """Pad an input as the implementations need it."""
+        raise NotImplementedError
+
+    def _way_of_traces(self, data: Tensor, weight: Tensor) -> tuple[Lowered, Work] | None:
+        """Return the implementation for a call under torch.compile or a trace, or None for the layer's own code."""
         if (
             self._traced_way is None
             or type(weight) not in PLAIN
@@ -137,26 +157,19 @@ class RuledConv1d(nn.Conv1d):
             or data.dtype != torch.float32
             or not data.is_cpu
         ):
-            output: Tensor = super()._conv_forward(data, weight, bias)
-            return output
+            return None
         run, plan = self._traced_way
-        return run(data, weight, bias, Work(plan, self.groups, self._pad_by))
+        return run, Work(plan, self._request.spec.groups, self._pad_by)
 
-    def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
-        """Pad as torch's own layer pads."""
-        return F.pad(data, (left, right), FUNCTIONAL_MODES[self.padding_mode])
-
-    def _checked(self, data: Tensor) -> Plan:
+    def _checked(self, data: Tensor) -> None:
         if data.dim() not in (2, 3) or data.shape[-2] != self.in_channels:
             raise InvalidValueError(
                 f"input must have shape (batch, {self.in_channels}, length) or ({self.in_channels}, length), got "
                 f"{tuple(data.shape)}; put the channels before the length."
             )
-        plan: Plan = self._request.plan(data.shape[-1])
-        return plan
 
-    def __prepare_scriptable__(self) -> nn.Conv1d:
-        """Return the layer that ``torch.jit.script`` compiles: a ``torch.nn.Conv1d`` with the same parameters."""
+    def __prepare_scriptable__(self) -> Any:
+        """Return the layer that ``torch.jit.script`` compiles: one of torch's own class with the same parameters."""
         if parametrize.is_parametrized(self):
             raise InvalidTypeError(
                 "torch.jit.script must get a layer without parametrizations, got one; call "
@@ -166,7 +179,7 @@ class RuledConv1d(nn.Conv1d):
 
     def extra_repr(self) -> str:
         """Return torch's own text, followed by the policy's name."""
-        return f"{super().extra_repr()}, policy={self.policy.name!r}"  # type: ignore[no-untyped-call]
+        return f"{super().extra_repr()}, policy={self.policy.name!r}"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_ways", "_traced_way")}
@@ -176,17 +189,49 @@ class RuledConv1d(nn.Conv1d):
         self._bind()
 
 
+class RuledConv1d(Ruled, nn.Conv1d):
+    """A ``torch.nn.Conv1d`` that selects an implementation once for every input shape."""
+
+    __jit_ignored_attributes__: tuple[str, ...] = (*Ruled.__jit_ignored_attributes__, "uncut")
+    native = nn.Conv1d
+
+    @property
+    def convolution(self) -> nn.Conv1d:
+        """A new ``torch.nn.Conv1d`` with the same parameters, for tools that support only that class.
+
+        It equals this layer except for the padding of `padder`.
+        """
+        plain: nn.Conv1d = self._plain(padding=self.padding, padding_mode=self.padding_mode)
+        return plain
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve an input (batch, in_channels, length) or (in_channels, length)."""
+        parameters = self._parameters  # avoids nn.Module.__getattr__, which is as slow as the rest of this lookup
+        weight = parameters.get("weight")
+        if weight is not None and "bias" in parameters:
+            return self._conv_forward(input, weight, parameters["bias"])
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        output: Tensor = nn.Conv1d._conv_forward(self, data, weight, bias)
+        return output
+
+    def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
+        """Pad as torch's own layer pads."""
+        return F.pad(data, (left, right), FUNCTIONAL_MODES[self.padding_mode])
+
+
 quantization.enter(RuledConv1d)
 
 
-def call_module(proxy: Proxy, layer: nn.Module, attribute: str, data: Any) -> Any:
+def call_module(proxy: Proxy, layer: nn.Module, attribute: str, *data: Any) -> Any:
     """Add a call of the module ``layer.attribute`` to the graph of a torch.fx proxy."""
     tracer: Any = proxy.tracer
     path = tracer.path_of_module(layer)
-    return tracer.create_proxy("call_module", f"{path}.{attribute}" if path else attribute, (data,), {})
+    return tracer.create_proxy("call_module", f"{path}.{attribute}" if path else attribute, data, {})
 
 
 @registry.cached(maxsize=512)
-def _traced_way(request: LayerRequest, _processor: processor.Processor) -> tuple[Lowered, Plan] | None:
+def _traced_way(request: LayerRequest, _processor: processor.Processor) -> tuple[Lowered, Any] | None:
     choice = traced(request)
-    return None if choice is None else (LOWERINGS[choice[0]].run, choice[1])
+    return None if choice is None else (table(request).lowerings[choice[0]].run, choice[1])

@@ -9,14 +9,7 @@ A ratio in a reason is the time of the implementation over the time of the defau
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import NamedTuple
-
-from convpolicy.core.plan import Plan
-from convpolicy.frameworks.torch.execution import processor
 from convpolicy.frameworks.torch.execution.conditions import (
-    Call,
     fits_inside,
     has_samples,
     has_unequal_zeros,
@@ -29,12 +22,10 @@ from convpolicy.frameworks.torch.execution.conditions import (
     slow_depthwise,
     weights,
 )
-from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
-from convpolicy.frameworks.torch.execution.processor import AMD, INTEL, Processor
+from convpolicy.frameworks.torch.execution.lowerings import LENGTH_FREE, LOWERINGS
+from convpolicy.frameworks.torch.execution.rule import ON_BOTH, Rule, Table
 from convpolicy.layers.backend import LayerRequest
 
-ON_INTEL = frozenset(Processor(INTEL, instructions) for instructions in ("AVX2", "AVX512"))  # the processors of the ratios below
-ON_BOTH = ON_INTEL | {Processor(AMD, instructions) for instructions in ("AVX2", "AVX512")}
 IM2COL_ELEMENTS = 20480  # up to this size torch convolves one ungrouped item by im2col and a matrix product, above it by oneDNN
 CACHED_ELEMENTS = 1 << 15  # columns of this size stay in the cache of a core
 FEW_WEIGHTS = 20_000
@@ -43,27 +34,6 @@ JOINED_ELEMENTS = 1 << 17  # from this size on, concatenating mirrored or repeat
 JOINED_ZEROS = (
     1 << 19
 )  # from this size on, concatenating zeros is faster than filling the whole array and copying the input into it
-
-
-class Rule(NamedTuple):
-    """One rule of the table.
-
-    Attributes:
-        lowering: name of the implementation.
-        sizes: condition on the layer's request.
-        call: condition on the call, or None for every call.
-        training: True when the implementation is also faster with the backward pass.
-        reason: the measurement.
-        processors: the processors on which the implementation is faster.
-    """
-
-    lowering: str
-    sizes: Callable[[LayerRequest], bool]
-    call: Callable[[Call], bool] | None
-    training: bool
-    reason: str
-    processors: frozenset[Processor] = ON_INTEL
-
 
 FAST = (
     Rule(
@@ -206,50 +176,4 @@ def default(request: LayerRequest) -> str:
     return "pad_first" if padding is None else "same" if padding == "same" else "native"
 
 
-def applies(request: LayerRequest) -> bool:
-    """Return True when a rule may select another implementation than the default for this layer."""
-    return request.dtype == "float32" and any(rule.sizes(request) for rule in _rules(request))
-
-
-def choose(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) -> str:
-    """Return the implementation for a float32 call on the CPU: that of the first matching rule, or the default."""
-    rule = deciding(request, plan, batch, gradients=gradients)
-    return default(request) if rule is None else rule.lowering
-
-
-def deciding(request: LayerRequest, plan: Plan, batch: int, *, gradients: bool) -> Rule | None:
-    """Return the first rule that matches a call and whose implementation can compute it, or None."""
-    usual, spec = default(request), request.spec
-    call = Call(spec, plan, batch)
-    for rule in _rules(request):
-        lowering = LOWERINGS[rule.lowering]
-        if (
-            (rule.training or not gradients)
-            and (request.execution == "fast" or lowering.bits_of == usual)
-            and rule.sizes(request)
-            and (rule.call is None or rule.call(call))
-            and not lowering.why_not(plan, spec.in_channels, spec.groups)
-        ):
-            return rule
-    return None
-
-
-def traced(request: LayerRequest) -> tuple[str, Plan] | None:
-    """Return an implementation that is faster for every call, with and without gradients, and a plan for some length.
-
-    Returns:
-        ``(name, plan)``, or None where no rule applies to every call.
-    """
-    for rule in _rules(request) if request.dtype == "float32" else ():
-        if rule.training and rule.call is None and rule.sizes(request):
-            return rule.lowering, request.plan(request.spec.effective_kernel)
-    return None
-
-
-def _rules(request: LayerRequest) -> tuple[Rule, ...]:
-    return _on(processor.current(), request.execution)
-
-
-@lru_cache(maxsize=16)
-def _on(kind: Processor, execution: str) -> tuple[Rule, ...]:
-    return tuple(rule for rule in RULES[execution] if kind in rule.processors)
+TABLE = Table(LOWERINGS, LENGTH_FREE, RULES, default)

@@ -11,11 +11,13 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.frameworks.torch.crops import FullResult
 from convpolicy.frameworks.torch.execution.examples import Call, calls_of, difference, first_line, observed, outputs
-from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
-from convpolicy.frameworks.torch.execution.rules import default
-from convpolicy.frameworks.torch.execution.tuned import ATTRIBUTE, Tuned
+from convpolicy.frameworks.torch.execution.selection import default, table
+from convpolicy.frameworks.torch.execution.tuned import Tuned, TunedTransposed, install, own_code, remove, tuned_of
+from convpolicy.frameworks.torch.policy_layer import ConvLayer
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.layers.capture import Capture
 from convpolicy.layers.whole_models import CALLED, convolutions
@@ -33,7 +35,7 @@ class _Candidate:
     """A layer that can be tuned, and the inputs that reached it."""
 
     path: str
-    layer: nn.Conv1d
+    layer: ConvLayer
     request: LayerRequest
     inputs: dict[Any, Tensor] = attrs.field(factory=dict)
 
@@ -54,7 +56,7 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
     except BaseException:  # also after Ctrl-C: restore the model
         untune(model)
         for layer, tuned in previous:
-            vars(layer)[ATTRIBUTE] = tuned
+            install(layer, tuned)
         raise
 
 
@@ -91,17 +93,16 @@ def _tuned_outputs(model: nn.Module, calls: list[Call]) -> list[list[Tensor]]:
 
 
 def _tuned_layers(model: nn.Module) -> list[tuple[nn.Module, Tuned]]:
-    tuned = ((module, vars(module).get(ATTRIBUTE)) for module in model.modules())
-    return [(module, way) for module, way in tuned if isinstance(way, Tuned)]
+    return [(module, way) for module in model.modules() if (way := tuned_of(module)) is not None]
 
 
 def untune(model: Any) -> tuple[str, ...]:
     """Restore the layers' own code; see `convpolicy.tuning.untune`."""
     if not isinstance(model, nn.Module):
         raise no_model(model)
-    tuned = [(path, module) for path, module in model.named_modules() if isinstance(vars(module).get(ATTRIBUTE), Tuned)]
+    tuned = [(path, module) for path, module in model.named_modules() if tuned_of(module) is not None]
     for _, module in tuned:
-        delattr(module, ATTRIBUTE)
+        remove(module)
     return tuple(path for path, _ in tuned)
 
 
@@ -121,7 +122,7 @@ def _rows_and_candidates(model: nn.Module, execution: str) -> tuple[dict[str, Tu
             continue
         rows[path] = TunedLayer(path, name, reason=reason)
         capture = captured.get(path)
-        if not reason and isinstance(capture, Capture) and isinstance(module, nn.Conv1d):
+        if not reason and isinstance(capture, Capture) and isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
             candidates.append(_Candidate(path, module, LayerRequest(capture.spec, capture.policy, capture.dtype, execution)))
     return rows, candidates
 
@@ -160,14 +161,15 @@ def _tuned(candidate: _Candidate, rounds: int, measured: dict[Any, TunedLayer]) 
     if row.lowering:
         tuned = _ways(candidate, [row.lowering])[row.lowering]
         row = attrs.evolve(row, difference=_checked(candidate, tuned, _expected(candidate))[0])
-        vars(layer)[ATTRIBUTE] = tuned
+        install(layer, tuned)
     return row
 
 
 def _ways(candidate: _Candidate, names: list[str]) -> dict[str, Any]:
     layer, request = candidate.layer, candidate.request
     dtype = next(iter(candidate.inputs.values())).dtype
-    return {name: Tuned(layer, request, name, dtype) for name in names}
+    kind = TunedTransposed if request.spec.transposed else Tuned
+    return {name: kind(layer, request, name, dtype) for name in names}
 
 
 def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
@@ -176,8 +178,8 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
     plans = [candidate.request.plan(shape[-1]) for shape in candidate.inputs]
     legal = [
         name
-        for name, lowering in LOWERINGS.items()
-        if name not in (usual, "drop")  # the layer's own code, and an implementation that returns a view
+        for name, lowering in table(candidate.request).lowerings.items()
+        if name not in (usual, "drop", "full")  # the layer's own code, and implementations that return a view
         and (candidate.request.execution == "fast" or lowering.bits_of == usual)
         and not any(lowering.why_not(plan, spec.in_channels, spec.groups) for plan in plans)
     ]
@@ -199,10 +201,9 @@ def _ratios(candidate: _Candidate, ways: dict[str, Any], rounds: int) -> tuple[d
     """Return the times of every implementation: ratios to the layer's own for each input, and microseconds over all inputs."""
     ratios: dict[str, list[float]] = {name: [] for name in ways}
     times = dict.fromkeys([OWN, *ways], 0.0)
-    layer = candidate.layer
+    layer, runs = candidate.layer, {name: way.run for name, way in ways.items()}
     for data in candidate.inputs.values():
-        own = type(layer)._conv_forward.__get__(layer)
-        calls = {name: _timed(layer, way, data) for name, way in {OWN: own, **ways}.items()}
+        calls = {name: _timed(layer, way, data) for name, way in {OWN: own_code(layer), **runs}.items()}
         seconds = interleaved(calls, rounds)
         for name in ways:
             ratios[name].append(ratio(seconds[name], seconds[OWN]))
@@ -211,7 +212,7 @@ def _ratios(candidate: _Candidate, ways: dict[str, Any], rounds: int) -> tuple[d
     return ratios, times
 
 
-def _timed(layer: nn.Conv1d, way: Any, data: Tensor) -> Callable[[], object]:
+def _timed(layer: ConvLayer, way: Any, data: Tensor) -> Callable[[], object]:
     """Return a function that runs one call: forward in eval mode, forward and backward in training mode."""
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     if not layer.training:
@@ -239,18 +240,27 @@ def _expected(candidate: _Candidate) -> list[tuple[Tensor, Tensor]]:
     layer, request, spec = candidate.layer, candidate.request, candidate.request.spec
     weight, bias = layer.weight, layer.bias
     large = weight.double().abs(), None if bias is None else bias.double().abs()
-    pad = Tuned(layer, request, OWN, weight.dtype).pad
     is_half = request.dtype in ("float16", "bfloat16")  # torch sums in float32 and rounds the result
     rows = []
     for data in candidate.inputs.values():
-        plan = request.plan(data.shape[-1])
-        padded = pad(data, plan.left, plan.right) if plan.left or plan.right else data
-        magnitude = nn.functional.conv1d(padded.double().abs(), *large, spec.stride, 0, spec.dilation, spec.groups)
+        magnitude = _magnitude(candidate, data, *large)
         bound = 2 * tolerance("float32" if is_half else request.dtype, spec.fans.fan_in + 1, magnitude)
         if is_half:
             bound += 2 * torch.finfo(weight.dtype).eps * magnitude
-        rows.append((type(layer)._conv_forward(layer, data, weight, bias), bound))
+        rows.append((own_code(layer)(data, weight, bias), bound))
     return rows
+
+
+def _magnitude(candidate: _Candidate, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the sums of the absolute values of all products and of the bias, as float64."""
+    layer, request, spec = candidate.layer, candidate.request, candidate.request.spec
+    plan = request.plan(data.shape[-1])
+    if spec.transposed:
+        result = FullResult(spec.effective_kernel, spec.stride, spec.dilation, spec.groups, plan.mode == CIRCULAR)
+        return result.run(data.double().abs(), weight, bias, (plan.left, plan.right))
+    pad = Tuned(layer, request, OWN, layer.weight.dtype).pad
+    padded = pad(data, plan.left, plan.right) if plan.left or plan.right else data
+    return nn.functional.conv1d(padded.double().abs(), weight, bias, spec.stride, 0, spec.dilation, spec.groups)
 
 
 @torch.no_grad()
@@ -258,7 +268,7 @@ def _checked(candidate: _Candidate, way: Any, expected: list[tuple[Tensor, Tenso
     """Return the largest difference of an implementation, and True when it is bit-identical or, if fast, within the bound."""
     largest, is_right = 0.0, True
     for data, (own, bound) in zip(candidate.inputs.values(), expected):
-        other = way(data, candidate.layer.weight, candidate.layer.bias)
+        other = way.run(data, candidate.layer.weight, candidate.layer.bias)
         if own.shape != other.shape or own.dtype != other.dtype or not other.is_contiguous():
             return float("inf"), False
         differences = (own.double() - other.double()).abs()

@@ -1,4 +1,4 @@
-"""Runs real ONNX Conv nodes in ONNX Runtime, for ``convpolicy verify``; see `convpolicy.verification.native`."""
+"""Runs real ONNX Conv and ConvTranspose nodes in ONNX Runtime, for ``convpolicy verify``; see `convpolicy.verification.native`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from convpolicy import ConvSpec
 
 onnxruntime.set_default_logger_severity(4)  # do not print refusals; verify counts them
 PADDINGS = (0, 2, (2, 1))
+OUTPUT_PADDINGS = (1, 2)  # of a ConvTranspose
 OPSET, IR_VERSION = 19, 9
 
 
@@ -28,7 +29,7 @@ def padding_attributes(padding: Any) -> dict[str, Any]:
 
 
 def build(spec: ConvSpec, arguments: Mapping[str, Any], auto_pad: str | None = None) -> dict[str, Any]:
-    """Return the attributes and the weights of a Conv node."""
+    """Return the operator, the attributes and the weights of a Conv or ConvTranspose node."""
     attributes = {
         "kernel_shape": [spec.kernel_size],
         "strides": [spec.stride],
@@ -36,10 +37,12 @@ def build(spec: ConvSpec, arguments: Mapping[str, Any], auto_pad: str | None = N
         "group": spec.groups,
         **padding_attributes(arguments.get("padding", auto_pad)),
     }
+    if "output_padding" in arguments:
+        attributes["output_padding"] = [arguments["output_padding"]]
     parameters = {"weight": np.zeros(spec.weight_shape, np.float32)}
     if arguments.get("bias", False):
         parameters["bias"] = np.zeros(spec.out_channels, np.float32)
-    return {"attributes": attributes, "parameters": parameters}
+    return {"operator": "ConvTranspose" if spec.transposed else "Conv", "attributes": attributes, "parameters": parameters}
 
 
 def parameters(layer: Any) -> dict[str, Any]:
@@ -54,8 +57,10 @@ def give(layer: Any, values: Mapping[str, Any]) -> None:
 def model(layer: Any) -> ModelProto:
     """Return a model that contains only the node."""
     weights = layer["parameters"]
-    node = helper.make_node("Conv", ["input", *weights], ["output"], **layer["attributes"])
-    channels = weights["weight"].shape[1] * layer["attributes"]["group"], weights["weight"].shape[0]
+    node = helper.make_node(layer["operator"], ["input", *weights], ["output"], **layer["attributes"])
+    channels = [weights["weight"].shape[1] * layer["attributes"]["group"], weights["weight"].shape[0]]
+    if layer["operator"] == "ConvTranspose":
+        channels.reverse()
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", count, f"{name} length"])
         for name, count in zip(("input", "output"), channels)

@@ -1,0 +1,27 @@
+"""Runs the real ``mindspore.nn.Conv1dTranspose``, for ``convpolicy verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import mindspore
+
+from convpolicy.core.spec import ConvSpec
+from convpolicy.frameworks.mindspore.native import give, own_arguments, parameters, run, seed, version
+
+__all__ = ["PADDINGS", "build", "give", "parameters", "run", "seed", "version"]
+
+PADDINGS = (0, 2)
+
+
+def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
+    return mindspore.nn.Conv1dTranspose(
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,
+        spec.stride,
+        dilation=spec.dilation,
+        group=spec.groups,
+        **own_arguments(arguments),
+    )

@@ -1,0 +1,129 @@
+"""Checks that padding rules and crop rules have in common: two integers that depend on the sizes only, and true declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import attrs
+
+from convpolicy.core.layer_policy import LayerPolicy
+from convpolicy.errors import ConvPolicyError
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.rule import Rule
+from convpolicy.testing.common import (
+    SIZES,
+    Sizes,
+    check_names,
+    check_signature,
+    choices,
+    offered,
+    refuses,
+    require,
+    smallest,
+)
+from convpolicy.testing.ladder import Check
+from convpolicy.testing.probe import PROPERTIES
+
+SIGNATURE = ("kernel", "stride", "dilation", "length")
+
+
+@attrs.frozen
+class RuleKind:
+    """What the checks of padding rules and of crop rules differ in.
+
+    Args:
+        function: name of the rule's function, ``"pads"`` or ``"crops"``.
+        policy: text of an expression for a policy with the rule ``{choice}``, for the line that reproduces a failure.
+        layer_policy: function that returns a policy for a choice of the rule.
+        values: check that a layer with the rule computes with the numbers that the rule returns.
+    """
+
+    function: str
+    policy: str
+    layer_policy: Callable[[Choice], LayerPolicy]
+    values: Callable[[Any, Sizes, Choice], None]
+
+
+def checks(rule: Any, kind: RuleKind, max_examples: int) -> list[Check]:
+    """Return the checks of a rule, lowest rung first, with one for each property that it declares."""
+
+    def line(sizes: Sizes, choice: Choice) -> str:
+        kernel, stride, dilation, length = sizes
+        policy = kind.policy.format(choice=repr(choice))
+        return f"import convpolicy; from convpolicy import Choice; print({policy}.plan({kernel}, {stride}, {dilation}, length={length}))"
+
+    def each(check: Callable[..., Any]) -> None:
+        smallest(partial(check, rule), max_examples, line=line, sizes=SIZES, choice=choices(rule))
+
+    def probed(name: str) -> None:
+        with offered(rule) as registered_name:
+
+            def check(_rule: Rule, sizes: Sizes, choice: Choice) -> None:
+                try:
+                    PROPERTIES[name](kind.layer_policy(Choice(registered_name, **dict(choice.params))), sizes)
+                except ConvPolicyError as error:
+                    raise type(error)(f"{choice}: {error}") if choice.params else error from None
+
+            each(check)
+
+    rows: list[tuple[str, str, Callable[[], None]]] = [
+        ("names", "names", partial(check_names, rule)),
+        ("signature", "signatures", partial(_signature, rule, kind.function)),
+        (kind.function, "shapes and dtypes", partial(each, resolved)),
+        ("accepts", "shapes and dtypes", partial(_accepts, rule)),
+        ("repeatable", "values", partial(each, _repeatable)),
+        ("values", "values", partial(each, kind.values)),
+    ]
+    if rule.needs_length is not True:
+        rows.append(("static", "values", partial(each, partial(_static, verb=kind.function))))
+    rows += [(name, "values", partial(probed, name)) for name in sorted(rule.declares)]
+    return [Check(rule, *check) for check in rows]
+
+
+def _signature(rule: Rule, function: str) -> None:
+    check_signature(function, rule.function, SIGNATURE, rule.params)
+    if not isinstance(rule.needs_length, bool):
+        check_signature("needs_length", rule.needs_length, SIGNATURE[:3])
+
+
+def resolved(rule: Rule, sizes: Sizes, choice: Choice) -> tuple[int, int] | None:
+    """Return the rule's numbers as (left, right), or None if the rule refuses these sizes.
+
+    Raises:
+        PluginError: the function is wrong.
+    """
+    numbers: tuple[int, int] | None = refuses(lambda: rule.resolve(*sizes, rule.arguments(choice)))
+    return numbers
+
+
+def _accepts(rule: Rule) -> None:
+    tried = [Sizes(kernel, stride, 1, length) for kernel in (1, 2, 3) for stride in (1, 2) for length in (5, 8)]
+    require(
+        any(resolved(rule, sizes, Choice(rule.name)) is not None for sizes in tried),
+        f"it refuses every size, from {tried[0]} to {tried[-1]}; raise ValueError only for sizes that it does not allow.",
+    )
+
+
+def _repeatable(rule: Rule, sizes: Sizes, choice: Choice) -> None:
+    first = resolved(rule, sizes, choice)
+    resolved(rule, sizes._replace(kernel=sizes.kernel + 1, length=sizes.length + 3), choice)
+    again = resolved(rule, sizes, choice)
+    require(first == again, f"it returns {first} and then {again} for {choice}, {sizes}; let it depend on its arguments only.")
+
+
+def _static(rule: Rule, sizes: Sizes, choice: Choice, *, verb: str) -> None:
+    """The numbers are the same with and without the input length, which a static rule does not get."""
+    kernel, stride, dilation, length = sizes
+    without_length = resolved(rule, sizes, choice)
+    if without_length is None or not rule.is_static(kernel, stride, dilation):
+        return
+    try:
+        with_length = tuple(int(number) for number in rule.function(kernel, stride, dilation, length, **rule.arguments(choice)))
+    except ValueError as error:
+        require(False, f"declared static, but refuses one length: {error} for {sizes}; set needs_length=True.")
+    require(
+        with_length == without_length,
+        f"declared static, but {verb} {with_length} for {sizes} and {without_length} without the length; set needs_length=True.",
+    )

@@ -1,0 +1,121 @@
+"""The view of transposed convolutions: the plans of the page are those of `TransposedPolicy.plan`."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from helpers import explorer as tables
+from helpers.browser import chromium
+
+import convpolicy as cp
+from convpolicy import explorer
+from convpolicy.errors import ConvPolicyError
+from convpolicy.explorer import choices
+
+HALVES = choices.halves(choices.policies())
+CROPS = choices.paddings(HALVES)
+LOOKED_UP = (
+    "([a, view]) => { state.up = true; const plan = planOf(a, view); return { ...plan, cells: plan.cells && [...plan.cells] }; }"
+)
+
+
+def numbers(page_data, crop, window, length):
+    """(left, right) of a crop rule by the tables of the page, or the reason why it refuses."""
+    rule = next(rule for rule in page_data["transposed"]["rules"] if rule["name"] == crop)
+    row = rule["rows"] if isinstance(rule["rows"], int) else rule["rows"][tables.windows(page_data).index(window)]
+    entry = tables.entry_of(page_data["rows"][row], length - page_data["ranges"]["length"][0])
+    return tables.refusal(page_data, entry) if entry < 0 else tuple(page_data["crops"][entry])
+
+
+def test_every_crop_of_the_page(page_data):
+    """Each rule, window and length: the numbers or the refusal of the plan; exchanged rules are seen."""
+    wrong = []
+    base = cp.TransposedPolicy("explorer")
+    for crop, choice in CROPS.items():
+        for window in tables.windows(page_data):
+            for length in tables.lengths(page_data):
+                try:
+                    plan = base.evolve(padding=choice).plan(*window, length=length)
+                    expected = (plan.left, plan.right)
+                except ConvPolicyError as error:
+                    expected = str(error)
+                wrong += [(crop, window)] if numbers(page_data, crop, window, length) != expected else []
+    assert wrong == []
+    sides = {numbers(page_data, crop, (4, 1, 1), 5) for crop in ("same_upper", "same_lower")}
+    assert sides == {(1, 2), (2, 1)}
+
+
+def test_every_rule_and_policy_is_there(page_data):
+    """All crop rules and all policies with a transposed half, with their names for padding."""
+    assert set(cp.crop_rules()) - {"explicit"} <= {rule["name"] for rule in page_data["transposed"]["rules"]}
+    policies = {policy["name"]: policy for policy in page_data["transposed"]["policies"]}
+    assert set(policies) == {name for name in cp.policies() if cp.policy(name).transposed is not None}
+    assert policies["torch"]["padding"] == [0, 0]
+    for name, found in policies.items():
+        assert [word for word, _rule, _mode in found["words"]] == [word for word, _rule in cp.policy(name).half().padding_names]
+
+
+@pytest.fixture(scope="module")
+def page(ranges, tmp_path_factory):
+    """An open page, whose script must raise no error."""
+    path = tmp_path_factory.mktemp("explorer") / "page.html"
+    path.write_text(explorer.page({"a": "torch", "b": "torch", "version": cp.__version__}, [], ranges), encoding="utf-8")
+    faults = []
+    with chromium() as browser:
+        opened = browser.new_page()
+        opened.on("pageerror", lambda error: faults.append(str(error)))
+        opened.goto(f"{path.as_uri()}#t=1&a=torch&b=torch&ap=1%2C1&bp=causal&k=4&s=2&d=1&n=4")
+        opened.wait_for_selector("html[data-ready]", timeout=10_000)
+        yield opened
+    assert faults == []
+
+
+@pytest.mark.needs("playwright", "chromium")
+def test_the_script_computes_the_plans_of_python(page, ranges):
+    """Random states: cuts, outputs, and which outputs are reached, added to the other end or empty."""
+    draws, refused = random.Random(3), 0
+    for _ in range(200):
+        half, mode = draws.choice(HALVES), draws.choice(["zeros", "circular"])
+        crop = draws.choice(list(CROPS))
+        sizes = {name: draws.randint(*getattr(ranges, name)) for name in ("kernel", "stride", "dilation", "length")}
+        found = page.evaluate(LOOKED_UP, [{"policy": half.name, "padding": crop, "mode": mode}, sizes])
+        changed = half.evolve(padding=CROPS[crop], padding_mode=mode)
+        try:
+            plan = changed.plan(sizes["kernel"], sizes["stride"], sizes["dilation"], length=sizes["length"])
+        except ConvPolicyError as error:
+            assert found["reason"] == str(error)
+            refused += 1
+            continue
+        assert (found["left"], found["right"], found["outputs"], found["full"]) == (
+            plan.left, plan.right, plan.length_out, plan.full_length,
+        )  # fmt: skip
+        reached = np.zeros(plan.length_out, bool)
+        for coefficients, _sources in plan.window_terms(np.arange(plan.length_out)):
+            reached |= coefficients.any(axis=1)
+        inside = {position: cell for position, cell in found["cells"] if 0 <= position < plan.length_out}
+        assert [inside[output]["kind"] for output in range(plan.length_out)] == ["sample" if on else "constant" for on in reached]
+        outside = [cell for position, cell in found["cells"] if position not in inside]
+        assert len(outside) == sum(plan.cut)
+        assert {cell["kind"] for cell in outside} <= ({"copy"} if mode == "circular" and plan.length_out else {"cut"})
+    assert refused < 150
+
+
+@pytest.mark.needs("playwright", "chromium")
+def test_the_view_says_what_is_cut_and_what_a_sample_reaches(page):
+    """The facts, pointing at a sample and at an output, the call, and the way back to convolutions."""
+    page.evaluate("location.hash = 't=1&a=torch&b=torch&ap=1,1&bp=causal&k=4&s=2&d=1&n=4&o=1'")
+    page.wait_for_function("state.b.padding === 'causal' && state.pointed !== null")
+    facts = page.inner_text("#facts")
+    assert facts.startswith(
+        "A: cut left 1 | right 1 | outputs 8; B: cut left 0 | right 2 | outputs 8. Differs in: cut left, cut right."
+    )
+    assert page.inner_text("#pointed p:first-child") == "A: sample 1 adds to outputs 2, 3, 4, 5, numbered from 1."
+    page.hover("svg[data-side=b] .cell[data-position='0']")
+    assert page.inner_text("#pointed p:last-child") == "B: output 1 depends on sample 0."
+    assert 'cp.ConvTranspose1d(16, 32, 4, stride=2, policy="torch", padding=(1, 1))' in page.inner_text("#code")
+    page.select_option("[data-kind]", "")
+    assert page.inner_text("#facts").startswith("A: left 1 | right 1 | outputs 2")
+    assert "t=1" not in page.evaluate("location.hash")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
