@@ -88,7 +88,8 @@ def _checked(key: str, example: str) -> str:
 
 def policy() -> str:
     """Return every key of a policy file."""
-    defaults = {field.name: field.default for field in attrs.fields(cp.Policy)}
+    plain = cp.Policy("plain")  # with every default
+    defaults = {name: getattr(plain, name) for name in field_names(cp.Policy)} | {"name": attrs.NOTHING}
     rows = [("`schema`", "integer", "required", "The version of the format: 1.", "`schema = 1`")]
     for key in field_names(cp.Policy):
         kind, meaning, example = KEYS[key]
