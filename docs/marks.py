@@ -17,8 +17,8 @@ def filled(text: str, script: str, content: Callable[[str], str]) -> str:
         script: file name of the script, as in the marks.
         content: what follows the script's name in the mark -> lines between the marks.
     """
-    part = re.compile(rf"(<!-- made by docs/{re.escape(script)}:? ?(.*?) -->\n).*?(?={re.escape(END)})", re.DOTALL)
-    return part.sub(lambda found: found[1] + content(found[2]), text)
+    part = re.compile(rf"(<!-- made by docs/{re.escape(script)}(?:: ([^\n]*))? -->\n).*?(?={re.escape(END)})", re.DOTALL)
+    return part.sub(lambda part: part[1] + content(part[2] or ""), text)
 
 
 def unbroken(text: str) -> str:

@@ -197,14 +197,14 @@ def check(name: str, backends: list[str]) -> Iterator[Row]:
         checked, prefix = Checked.of(native, layer), "" if layer == LAYERS[0] else TRANSPOSED
         version = checked.framework.version()
         yield {"version": version}
-        for claim in _rows(checked, version, backends):
+        if not checked.policy.covers(version):
+            yield row("version", NOT_CHECKED, 0, f"installed is {version}, the policy is for {checked.policy.versions}")
+            return
+        for claim in _rows(checked, backends):
             yield {**claim, "claim": prefix + claim["claim"]}
 
 
-def _rows(checked: Checked, version: str, backends: list[str]) -> Iterator[Row]:
-    if not checked.policy.covers(version):
-        yield row("version", NOT_CHECKED, 0, f"installed is {version}, the policy is for {checked.policy.versions}")
-        return
+def _rows(checked: Checked, backends: list[str]) -> Iterator[Row]:
     yield from defaults(checked)
     yield from paddings(checked)
     yield from values(checked)

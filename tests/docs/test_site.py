@@ -82,8 +82,10 @@ def test_nothing_is_missing(site):
     commands = (site / "reference" / "command_line.html").read_text(encoding="utf-8")
     assert [name for name in group.build().commands if f'id="command-{name}"' not in commands] == []
     gallery = (site / "gallery.html").read_text(encoding="utf-8")
-    rules = [name for name, rule in cp.padding_rules().items() if not rule.alias_of]
-    cards = [*(f"padding-rule-{name}" for name in rules), *(f"padding-mode-{name}" for name in cp.padding_modes())]
+    kinds = {"padding-rule": cp.padding_rules(), "padding-mode": cp.padding_modes(), "crop-rule": cp.crop_rules()}
+    cards = [
+        f"{kind}-{name}" for kind, parts in kinds.items() for name, part in parts.items() if not getattr(part, "alias_of", None)
+    ]
     assert [card for card in cards if f'id="{card.replace("_", "-")}"' not in gallery] == []
     assert gallery.count('role="img"') == len(cards)
     assert 100_000 < (site / "explore.html").stat().st_size < 500_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -22,6 +23,16 @@ def test_the_tables_are_todays():
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert PAGE.read_text(encoding="utf-8").count("<!-- made by docs/make_tables.py: ") == 7
+
+
+def test_each_part_of_a_page_is_written_by_itself(monkeypatch):
+    """Marks with and without a name: what stands between two parts stays, and each gets what its own name means."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    marks = importlib.import_module("marks")
+    page = "a\n<!-- made by docs/x.py -->\nold\n<!-- to here -->\nb\n<!-- made by docs/x.py: two -->\nold\n<!-- to here -->\n"
+    filled = marks.filled(page, "x.py", lambda name: f"({name})\n")
+    assert filled == page.replace("old", "()", 1).replace("old", "(two)")
+    assert marks.filled(page, "y.py", str.upper) == page
 
 
 @pytest.mark.parametrize(
