@@ -154,6 +154,8 @@ class Backend(Part):
             model of this framework. See `convpolicy.layers.whole_models`. A backend without support for models has None here.
         gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``. The values are NumPy arrays, the
             gradients of ``sum(output * upstream)``. A backend without gradients has None here.
+        reader: ``model -> convpolicy.models.reader.Reader``, for `why` of whole models. The function returns None for an object that
+            is not a model of this framework. A backend without support for whole models has None here.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``; see `convpolicy.tuning`. A backend without
             support for tuning has None here.
         untune: ``model -> paths``. It reverts ``tune``.
@@ -182,6 +184,7 @@ class Backend(Part):
         default=None, kw_only=True
     )
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
+    reader: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_limits)

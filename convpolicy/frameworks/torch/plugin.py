@@ -107,6 +107,7 @@ def convpolicy_backends() -> list[Backend]:
             build_transposed=lazy(f"{ROOM}.layer", "build_transposed"),
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
+            reader=lazy(f"{ROOM}.reader", "reader"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
             dtypes=("float32", "float64", "float16", "bfloat16"),

@@ -1,0 +1,262 @@
+"""What differs in a pair of modules: the smallest set of settings and arrays that makes one compute what the other computes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+
+from convpolicy.bits.float32 import rounded
+from convpolicy.diagnosis.models.comparing import Comparison, apart, fitted, follows
+from convpolicy.diagnosis.models.formulas import FUNCTIONS, SLOPES, Result
+from convpolicy.diagnosis.models.units import Unit, first
+from convpolicy.diagnosis.models.values import difference
+from convpolicy.diagnosis.one_layer import why_layers
+from convpolicy.errors import ConvPolicyError
+from convpolicy.models.description import Description
+
+Change = tuple[str, Any, Any]  # setting or role, value of a, value of b
+LATENT = {"momentum": "matters in training only", "rate": "matters in training only"}
+EPS = (1e-3, 1e-5, 1e-6, 1e-12, 1e-8, 1e-7, 1e-4, 0.0)
+MOST_TOGETHER = 3
+
+
+@attrs.frozen
+class ModelCause:
+    """One thing in which two modules differ.
+
+    Attributes:
+        path_a, path_b: paths of the modules; empty where a model has none.
+        kind: kind of module, e.g. ``"batch norm"``.
+        aspect: setting or array that differs, e.g. ``"eps"`` or ``"weight"``.
+        text: what differs, as a sentence.
+        fix: line of code that changes ``b``; empty if there is none.
+    """
+
+    path_a: str
+    path_b: str
+    kind: str
+    aspect: str
+    text: str
+    fix: str = ""
+
+
+def causes(found: Comparison) -> tuple[ModelCause, ...]:
+    """Return what differs in a pair whose outputs differ by more than rounding."""
+    return tuple(_causes(found)) or (_cause(found, "output", _unexplained(found)),)
+
+
+def _unexplained(found: Comparison) -> str:
+    if found.problem:
+        return f"b's module cannot take a's input: {found.problem}"
+    for name, unit, follow in zip("ab", (found.a, found.b), found.follows, strict=True):
+        if follow is False:
+            return f"{name}'s module {unit.path!r} does not compute what its attributes describe"
+    return "the outputs differ; convpolicy knows no cause"
+
+
+def _cause(found: Comparison, aspect: str, text: str, value: Any = None) -> ModelCause:
+    kind = found.b.main.description
+    fix = "" if kind is None else found.b.reader.fix(found.b.main.path, kind.kind, aspect, value)
+    return ModelCause(found.a.path, found.b.path, found.b.title, aspect, text, fix)
+
+
+def _causes(found: Comparison) -> Iterator[ModelCause]:
+    a, b = found.a.main.description, found.b.main.description
+    if a is None or b is None:
+        return
+    if a.kind != b.kind:
+        yield _cause(found, "kind", f"a has {a.title}, b has {b.title}")
+        return
+    if (dtype := _dtype(found, a, b)) is not None:
+        yield dtype
+        return
+    if b.kind == "convolution":
+        yield from _of_convolutions(found, a, b)
+        return
+    if b.kind == "dropout":
+        for name, description in (("a", a), ("b", b)):
+            if description.settings["active"]:
+                text = f"dropout is on in {name}, with rate {description.settings['rate']:g}: the model is in training mode"
+                yield _cause(found, "active", text, value=False)
+        return
+    a, b, notes = _as_computed(found, a, b)
+    yield from notes
+    changes = list(_changes(a, b, moved=found.axes.name == "moved"))
+    for change in _smallest(found, a, b, changes):
+        yield _change(found, change)
+
+
+def _dtype(found: Comparison, a: Description, b: Description) -> ModelCause | None:
+    """Return the cause that one module computes in another dtype and that nothing else differs."""
+    if a.dtype == b.dtype:
+        return None
+    narrow = [description.dtype for description in (a, b)]
+    for dtype in narrow:
+        same = all(
+            role in b.arrays
+            and np.array_equal(
+                np.asarray(rounded(array, dtype), np.float64), np.asarray(rounded(b.arrays[role], dtype), np.float64)
+            )
+            for role, array in a.arrays.items()
+        )
+        if same and not list(_changes(attrs.evolve(a, arrays={}), attrs.evolve(b, arrays={}), moved=False)):
+            return _cause(found, "dtype", f"a computes in {a.dtype}, b in {b.dtype}", value=a.dtype)
+    return None
+
+
+def _of_convolutions(found: Comparison, a: Description, b: Description) -> Iterator[ModelCause]:
+    """Ask `convpolicy.why` about two convolutions."""
+    data = first(found.a.main.inputs[0], a.axis)[:1]
+    try:
+        answer = why_layers(a.layer, b.layer, data)
+    except ConvPolicyError as error:
+        yield _cause(found, "convolution", f"the convolutions differ, and cannot be compared alone: {error}")
+        return
+    if answer.equal:
+        return
+    if answer.causes:
+        text = " and ".join(cause.change for cause in answer.causes)
+        weights = [difference(role, a.arrays.get(role), b.arrays.get(role)) for role in ("weight", "bias")]
+        aspects = {cause.aspect for cause in answer.causes}
+        if "initial weights" in aspects and any(weights):
+            text = "; ".join(f"{role}: {words}" for role, words in zip(("weight", "bias"), weights, strict=True) if words)
+            yield _cause(found, "weight", text)
+            return
+        yield _cause(found, answer.causes[0].aspect, f"in {answer.changes_on}: {text}")
+        return
+    yield _cause(found, "convolution", "the convolutions differ; no change of one or two settings explains it")
+
+
+def _changes(a: Description, b: Description, *, moved: bool) -> Iterator[Change]:
+    """Yield the settings and arrays in which two descriptions differ, without those that matter in training only."""
+    for name in dict.fromkeys((*a.settings, *b.settings)):
+        one, other = a.settings.get(name), b.settings.get(name)
+        if name in LATENT or one == other or (name == "axis" and moved):
+            continue
+        if b.kind == "activation" and name == "slope" and a.settings["function"] != b.settings["function"]:
+            continue
+        yield name, one, other
+    for role in dict.fromkeys((*a.arrays, *b.arrays)):
+        if difference(role, a.arrays.get(role), b.arrays.get(role)):
+            yield role, a.arrays.get(role), b.arrays.get(role)
+
+
+def latent(found: Comparison) -> tuple[str, ...]:
+    """Return how settings differ that do not change this output."""
+    a, b = found.a.main.description, found.b.main.description
+    if a is None or b is None or a.kind != b.kind:
+        return ()
+    return tuple(
+        f"{found.b.path}: {name} is {_number(b.settings[name])}, in a {_number(a.settings[name])}; it {why}"
+        for name, why in LATENT.items()
+        if name in a.settings and name in b.settings and not _close(a.settings[name], b.settings[name])
+    )
+
+
+def _close(a: Any, b: Any) -> bool:
+    return a == b or (isinstance(a, float) and isinstance(b, float) and abs(a - b) < 1e-6)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _change(found: Comparison, change: Change) -> ModelCause:
+    name, a, b = change
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return _cause(found, name, f"{name}: {difference(name, a, b)}")
+    return _cause(found, name, f"{name} is {_number(b)}, in a {_number(a)}", value=a)
+
+
+def _smallest(found: Comparison, a: Description, b: Description, changes: list[Change]) -> tuple[Change, ...]:
+    """Return the smallest set of changes of ``b`` after which it computes what ``a`` computes; all of them if no set does."""
+    for size in range(1, min(len(changes), MOST_TOGETHER) + 1):
+        fitting = []
+        for chosen in itertools.combinations(changes, size):
+            distance = _distance(found, a, _changed(b, chosen))
+            if distance is not None:
+                fitting.append((distance, chosen))
+        if fitting:
+            return min(fitting, key=lambda pair: pair[0])[1]
+    return tuple(changes)
+
+
+def _changed(b: Description, changes: Iterable[Change]) -> Description:
+    settings, arrays = dict(b.settings), dict(b.arrays)
+    for name, value, other in changes:
+        if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
+            arrays.pop(name, None)
+            if value is not None:
+                arrays[name] = value
+        elif value is None:
+            settings.pop(name, None)
+        else:
+            settings[name] = value
+    return attrs.evolve(b, settings=settings, arrays=arrays)
+
+
+def _distance(found: Comparison, a: Description, b: Description) -> float | None:
+    """Return by how much ``b`` misses ``a``'s output; None if by more than rounding."""
+    result = _result(found.b, b, found)
+    target = _result(found.a, a, None)
+    assert found.a.output is not None
+    if result is None:
+        return None
+    if target is not None and follows(target, found.a.output, found.a.dtype):
+        distance = apart(target.values, result.values)
+        rounding = (apart(target.values, found.a.output) or 0.0) * 4
+        return distance if distance is not None and distance <= rounding else None
+    return apart(found.a.output, result.values) if follows(result, found.a.output, found.a.dtype) else None
+
+
+def _result(unit: Unit, description: Description, found: Comparison | None) -> Result | None:
+    """Return what a unit computes with another description of its main call, in the axes of ``a``."""
+    changes: Mapping[str, Description] = {unit.main.path: description}
+    inputs = unit.inputs if found is None else found.input
+    result = unit.computed(inputs, changes)
+    if result is None or found is None or found.a.output is None:
+        return result
+    parts = [fitted(found.axes.to_a(part), found.a.output) for part in (result.values, result.magnitude)]
+    return (
+        None
+        if None in [part if part is None else 0 for part in parts]
+        else attrs.evolve(result, values=parts[0], magnitude=parts[1])
+    )
+
+
+def _as_computed(found: Comparison, a: Description, b: Description) -> tuple[Description, Description, list[ModelCause]]:
+    """Replace a description that its module does not follow by one that it follows, if there is one."""
+    described = [a, b]
+    notes: list[ModelCause] = []
+    for number, unit in enumerate((found.a, found.b)):
+        if found.follows[number] is not False:
+            continue
+        output = found.a.output if number == 0 else found.output
+        assert output is not None
+        for other in _variants(described[number]):
+            result = _result(unit, other, found if number else None)
+            if result is not None and follows(result, output, unit.dtype):
+                described[number] = other
+                break
+    return described[0], described[1], notes
+
+
+def _variants(description: Description) -> Iterator[Description]:
+    """Yield descriptions that differ in one setting, with the values that frameworks have."""
+    settings = description.settings
+    values: dict[str, tuple[Any, ...]] = {}
+    if "eps" in settings:
+        values["eps"] = EPS
+    for name in ("batch_statistics", "ceil_mode", "count_padding", "align_corners"):
+        if name in settings:
+            values[name] = (not settings[name],)
+    if description.kind == "activation":
+        values["function"] = tuple(FUNCTIONS)
+        values["slope"] = SLOPES.get(settings["function"], ())
+    for name, candidates in values.items():
+        for value in candidates:
+            yield attrs.evolve(description, settings={**settings, name: value})

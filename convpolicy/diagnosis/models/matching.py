@@ -1,0 +1,126 @@
+"""Which call of one model is the same module as which call of the other: by order, kind and shapes, or by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from convpolicy.errors import InvalidValueError, nearest
+from convpolicy.models.recording import Call
+
+Pairs = list[tuple[Call | None, Call | None]]
+MOST = 400  # calls of a stretch that is matched by scores; longer ones are matched by equal keys only
+KIND, SHAPES, OUTPUT, NAME = 4, 3, 2, 1  # scores
+
+
+def matched(a: Sequence[Call], b: Sequence[Call], names: Mapping[str, str]) -> Pairs:
+    """Return pairs of calls in order; a call without a partner has None.
+
+    Args:
+        a, b: the calls of two models, in the order in which they ended.
+        names: path in ``a`` -> path in ``b`` of modules that belong together.
+
+    Raises:
+        InvalidValueError: a name is not the path of a recorded call.
+    """
+    _require_names(names, a, b)
+    pairs: Pairs = []
+    start = 0
+    used = set(names.values())
+    for number, call in enumerate(a):
+        if call.path in names:
+            other = next((k for k in range(start, len(b)) if b[k].path == names[call.path]), None)
+            if other is None:
+                continue
+            begin = _before(pairs, a)
+            pairs += _aligned(
+                [c for c in a[begin:number] if c.path not in names], [c for c in b[start:other] if c.path not in used]
+            )
+            pairs.append((call, b[other]))
+            start = other + 1
+    begin = _before(pairs, a)
+    return pairs + _aligned([c for c in a[begin:] if c.path not in names], [c for c in b[start:] if c.path not in used])
+
+
+def _before(pairs: Pairs, a: Sequence[Call]) -> int:
+    """Return the number of calls of ``a`` that are in pairs already."""
+    last = next((one for one, _other in reversed(pairs) if one is not None), None)
+    return 0 if last is None else next(number for number, call in enumerate(a) if call is last) + 1
+
+
+def _require_names(names: Mapping[str, str], a: Sequence[Call], b: Sequence[Call]) -> None:
+    for side, wanted, calls in (("a", names, a), ("b", names.values(), b)):
+        known = {call.path for call in calls}
+        for path in wanted:
+            if path not in known:
+                raise InvalidValueError(
+                    f"names must map paths of modules that ran, got {path!r}, which is none of {side}.{nearest(path, known)} Use the "
+                    f"paths that the report without names shows."
+                )
+
+
+def _key(call: Call) -> tuple[object, ...]:
+    """Return what two calls that surely belong together have in common."""
+    description = call.description
+    if description is None:
+        return ("", type(call.module).__name__.lower(), _output(call))
+    return (description.kind, description.shapes, _output(call))
+
+
+def _output(call: Call) -> tuple[int, ...]:
+    """Return the sorted shape of the output, which is the same wherever the channels are."""
+    return () if call.output is None else tuple(sorted(call.output.shape))
+
+
+def _aligned(a: Sequence[Call], b: Sequence[Call]) -> Pairs:
+    """Match calls with equal keys in order, and what is between them by scores."""
+    pairs: Pairs = []
+    blocks = difflib.SequenceMatcher(None, [_key(call) for call in a], [_key(call) for call in b], autojunk=False)
+    at_a = at_b = 0
+    for start_a, start_b, size in blocks.get_matching_blocks():
+        pairs += _scored(a[at_a:start_a], b[at_b:start_b])
+        pairs += zip(a[start_a : start_a + size], b[start_b : start_b + size], strict=True)
+        at_a, at_b = start_a + size, start_b + size
+    return pairs
+
+
+def _score(a: Call, b: Call) -> int:
+    if a.description is None or b.description is None:
+        same = a.description is b.description and type(a.module).__name__.lower() == type(b.module).__name__.lower()
+        return KIND * same
+    if a.description.kind != b.description.kind:
+        return 0
+    tail = [call.path.replace("/", ".").rpartition(".")[2] for call in (a, b)]
+    return (
+        KIND
+        + SHAPES * (a.description.shapes == b.description.shapes)
+        + OUTPUT * (_output(a) == _output(b))
+        + NAME * (tail[0] == tail[1])
+    )
+
+
+def _scored(a: Sequence[Call], b: Sequence[Call]) -> Pairs:
+    """Match calls in order so that the sum of scores is largest (Needleman & Wunsch, 1970, without a gap penalty)."""
+    if not a or not b or max(len(a), len(b)) > MOST:
+        return [*((call, None) for call in a), *((None, call) for call in b)]
+    best = np.zeros((len(a) + 1, len(b) + 1), np.int64)
+    scores = np.array([[_score(one, other) for other in b] for one in a])
+    for i in range(len(a) - 1, -1, -1):
+        for j in range(len(b) - 1, -1, -1):
+            together = best[i + 1, j + 1] + scores[i, j] if scores[i, j] else -1
+            best[i, j] = max(best[i + 1, j], best[i, j + 1], together)
+    pairs: Pairs = []
+    i = j = 0
+    while i < len(a) or j < len(b):
+        if i < len(a) and j < len(b) and scores[i, j] and best[i, j] == best[i + 1, j + 1] + scores[i, j]:
+            pairs.append((a[i], b[j]))
+            i, j = i + 1, j + 1
+        elif i < len(a) and (j == len(b) or best[i, j] == best[i + 1, j]):
+            pairs.append((a[i], None))
+            i += 1
+        else:
+            pairs.append((None, b[j]))
+            j += 1
+    return pairs

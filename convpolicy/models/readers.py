@@ -1,0 +1,53 @@
+"""`reader_of`: the reader of a model of any framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convpolicy import registry
+from convpolicy.errors import ConvPolicyError, PluginError, raised
+from convpolicy.layers.backend import Backend
+from convpolicy.layers.capture import Capture, backends_of, capture
+from convpolicy.models.reader import Reader
+
+
+def reader_of(model: Any) -> Reader | None:
+    """Return the reader of a model, or None if no backend reads it.
+
+    Raises:
+        PluginError: a backend fails. The message names the backend, its plugin and the error.
+    """
+    for backend in backends_of(model):
+        if backend.reader is None:
+            continue
+        try:
+            reader: Reader | None = backend.reader(model)
+        except ConvPolicyError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"backend {backend.name!r} ({backend.provider}) failed to read a model: {raised(error)}."
+            ) from error
+        if reader is not None:
+            return reader
+    return None
+
+
+def reading() -> list[str]:
+    """Return the sorted names of the backends that read whole models."""
+    backends: dict[str, Backend] = registry.current().parts("backend")
+    return sorted(name for name, backend in backends.items() if backend.reader is not None)
+
+
+def are_models(a: Any, b: Any) -> bool:
+    """Return True if two objects are models, or a model and a function, and neither is one convolution."""
+    return any(reader_of(one) is not None for one in (a, b)) and not any(map(_is_layer, (a, b)))
+
+
+def _is_layer(layer: Any) -> bool:
+    if isinstance(layer, Capture):
+        return True
+    try:
+        return callable(layer) and capture(layer) is not None
+    except ConvPolicyError:
+        return False
