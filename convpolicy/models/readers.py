@@ -6,7 +6,6 @@ from typing import Any
 
 from convpolicy import registry
 from convpolicy.errors import ConvPolicyError, PluginError, raised
-from convpolicy.layers.backend import Backend
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.models.reader import Reader
 
@@ -35,8 +34,7 @@ def reader_of(model: Any) -> Reader | None:
 
 def reading() -> list[str]:
     """Return the sorted names of the backends that read whole models."""
-    backends: dict[str, Backend] = registry.current().parts("backend")
-    return sorted(name for name, backend in backends.items() if backend.reader is not None)
+    return sorted(name for name, backend in registry.current().parts("backend").items() if backend.reader is not None)
 
 
 def are_models(a: Any, b: Any) -> bool:

@@ -92,7 +92,7 @@ class _Recorder:
     def wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Return a ``__call__`` that records the modules of the model."""
 
-        def __call__(module: Any, *args: Any, **kwargs: Any) -> Any:
+        def run(module: Any, *args: Any, **kwargs: Any) -> Any:
             path = self.paths.get(id(module))
             busy = threading.get_ident() != self.thread or path is None or self._inside_known()
             if busy or (self.open and self.open[-1].module is module):
@@ -101,7 +101,7 @@ class _Recorder:
             description = self.reader.describe(module, args, kwargs)
             return self.recorded(path, module, lambda *a, **k: original(module, *a, **k), args, kwargs, description)
 
-        return __call__
+        return run
 
     def function(
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], description: Description
@@ -217,7 +217,7 @@ def _patched(classes: Iterator[type], wrap: Callable[[Callable[..., Any]], Calla
                 stack.callback(delattr, kind, "__call__")
             else:
                 stack.callback(setattr, kind, "__call__", own)
-            kind.__call__ = wrap(original)  # type: ignore[assignment, misc]
+            kind.__call__ = wrap(original)  # type: ignore[method-assign]
         yield
 
 

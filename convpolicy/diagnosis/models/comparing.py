@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -212,4 +213,4 @@ def _alone(pairs: Sequence[tuple[Call | None, Call | None]], numbers: range, joi
 def _is_chain(calls: Sequence[Call], recording: Recording) -> bool:
     """Return True if each call receives the result of the one before."""
     numbers = {id(call): number for number, call in enumerate(recording.calls)}
-    return all(after.sources[:1] == (numbers[id(before)],) for before, after in zip(calls, calls[1:], strict=False))
+    return all(after.sources[:1] == (numbers[id(before)],) for before, after in itertools.pairwise(calls))

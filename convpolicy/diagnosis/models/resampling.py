@@ -57,13 +57,16 @@ def upsampling(x: Doubles, settings: Mapping[str, Any], _arrays: Mapping[str, ND
     return Result(values, np.abs(x).max(2, keepdims=True) + np.abs(values), 4 * length)  # positions are rounded too
 
 
-NUMPY_MODES = {"zeros": "constant", "constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+NUMPY_MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def padding(x: Doubles, settings: Mapping[str, Any], _arrays: Mapping[str, NDArray[Any]]) -> Result:
     """Pad the last axis; negative numbers cut."""
     left, right, mode = settings["left"], settings["right"], settings["mode"]
     cut = x[:, :, max(-left, 0) : x.shape[2] - max(-right, 0)]
-    more = {"constant_values": settings["value"]} if mode == "constant" else {}
-    values = np.pad(cut, ((0, 0), (0, 0), (max(left, 0), max(right, 0))), mode=NUMPY_MODES[mode], **more)
+    widths = ((0, 0), (0, 0), (max(left, 0), max(right, 0)))
+    if mode == "constant":
+        values = np.pad(cut, widths, constant_values=settings["value"])
+    else:
+        values = np.pad(cut, widths, mode=NUMPY_MODES[mode])
     return Result(values, np.abs(values), 0)
