@@ -220,12 +220,8 @@ def _result(unit: Unit, description: Description, found: Comparison | None) -> R
     result = unit.computed(inputs, changes)
     if result is None or found is None or found.a.output is None:
         return result
-    parts = [fitted(found.axes.to_a(part), found.a.output) for part in (result.values, result.magnitude)]
-    return (
-        None
-        if None in [part if part is None else 0 for part in parts]
-        else attrs.evolve(result, values=parts[0], magnitude=parts[1])
-    )
+    values, magnitude = (fitted(found.axes.to_a(part), found.a.output) for part in (result.values, result.magnitude))
+    return None if values is None or magnitude is None else attrs.evolve(result, values=values, magnitude=magnitude)
 
 
 def _as_computed(found: Comparison, a: Description, b: Description) -> tuple[Description, Description, list[ModelCause]]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from convpolicy.core.named import policy
 from convpolicy.core.spec import ConvSpec
-from convpolicy.frameworks.torch.described import arrays, function, one, padding, pooling, upsampling
+from convpolicy.frameworks.torch import described
+from convpolicy.frameworks.torch.described import arrays, function, one, upsampling
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.layers.capture import Capture
 from convpolicy.models.description import Description
@@ -103,7 +104,7 @@ def _dropout(_input: Tensor, p: float = 0.5, training: bool = True, _inplace: bo
 
 
 def _pad(_input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Description | None:
-    return padding(*pad, mode, value) if len(pad) == 2 else None
+    return described.padding(*pad, mode, value) if len(pad) == 2 else None
 
 
 def _max_pool1d(
@@ -117,7 +118,7 @@ def _max_pool1d(
 ) -> Description | None:
     if one(dilation) != 1 or return_indices:
         return None
-    return pooling("max", kernel_size, stride or None, padding, ceil_mode=ceil_mode, count_padding=False)
+    return described.pooling("max", kernel_size, stride or None, padding, ceil_mode=ceil_mode, count_padding=False)
 
 
 def _avg_pool1d(
@@ -128,7 +129,9 @@ def _avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Description:
-    return pooling("average", kernel_size, stride or None, padding, ceil_mode=ceil_mode, count_padding=count_include_pad)
+    return described.pooling(
+        "average", kernel_size, stride or None, padding, ceil_mode=ceil_mode, count_padding=count_include_pad
+    )
 
 
 def _interpolate(
@@ -144,33 +147,33 @@ def _interpolate(
 
 # Name -> its functions and what describes a call. Tensors have methods of the same names.
 KNOWN: dict[str, tuple[tuple[Any, ...], Describer]] = {
-    "conv1d": ((torch.conv1d, F.conv1d), _conv1d),
-    "linear": ((F.linear,), _linear),
-    "layer_norm": ((F.layer_norm, torch.layer_norm), _layer_norm),
-    "group_norm": ((F.group_norm, torch.group_norm), _group_norm),
-    "batch_norm": ((F.batch_norm,), _batch_norm),
-    "gelu": ((F.gelu,), _gelu),
-    "relu": ((F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_), _plain("relu")),
-    "relu6": ((F.relu6,), _plain("relu6")),
-    "silu": ((F.silu,), _plain("silu")),
-    "mish": ((F.mish,), _plain("mish")),
-    "selu": ((F.selu, torch.selu), _plain("selu")),
-    "sigmoid": ((F.sigmoid, torch.sigmoid, Tensor.sigmoid), _plain("sigmoid")),
-    "tanh": ((F.tanh, torch.tanh, Tensor.tanh), _plain("tanh")),
-    "hardswish": ((F.hardswish,), _plain("hard swish")),
-    "hardsigmoid": ((F.hardsigmoid,), _plain("hard sigmoid")),
-    "softplus": ((F.softplus,), lambda _input, beta=1.0, *_rest: function("softplus") if beta == 1 else None),
-    "logsigmoid": ((F.logsigmoid,), _plain("log sigmoid")),
+    "conv1d": ((torch.conv1d, functional.conv1d), _conv1d),
+    "linear": ((functional.linear,), _linear),
+    "layer_norm": ((functional.layer_norm, torch.layer_norm), _layer_norm),
+    "group_norm": ((functional.group_norm, torch.group_norm), _group_norm),
+    "batch_norm": ((functional.batch_norm,), _batch_norm),
+    "gelu": ((functional.gelu,), _gelu),
+    "relu": ((functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_), _plain("relu")),
+    "relu6": ((functional.relu6,), _plain("relu6")),
+    "silu": ((functional.silu,), _plain("silu")),
+    "mish": ((functional.mish,), _plain("mish")),
+    "selu": ((functional.selu, torch.selu), _plain("selu")),
+    "sigmoid": ((functional.sigmoid, torch.sigmoid, Tensor.sigmoid), _plain("sigmoid")),
+    "tanh": ((functional.tanh, torch.tanh, Tensor.tanh), _plain("tanh")),
+    "hardswish": ((functional.hardswish,), _plain("hard swish")),
+    "hardsigmoid": ((functional.hardsigmoid,), _plain("hard sigmoid")),
+    "softplus": ((functional.softplus,), lambda _input, beta=1.0, *_rest: function("softplus") if beta == 1 else None),
+    "logsigmoid": ((functional.logsigmoid,), _plain("log sigmoid")),
     "exp": ((torch.exp, Tensor.exp), _plain("exp")),
-    "elu": ((F.elu,), _sloped("elu", 1.0)),
-    "leaky_relu": ((F.leaky_relu,), _sloped("leaky relu", 0.01)),
-    "softmax": ((F.softmax, torch.softmax, Tensor.softmax), _along("softmax")),
-    "log_softmax": ((F.log_softmax, torch.log_softmax, Tensor.log_softmax), _along("log softmax")),
-    "dropout": ((F.dropout, torch.dropout), _dropout),
-    "pad": ((F.pad,), _pad),
-    "max_pool1d": ((F.max_pool1d, torch.max_pool1d), _max_pool1d),
-    "avg_pool1d": ((F.avg_pool1d, torch.avg_pool1d), _avg_pool1d),
-    "interpolate": ((F.interpolate,), _interpolate),
+    "elu": ((functional.elu,), _sloped("elu", 1.0)),
+    "leaky_relu": ((functional.leaky_relu,), _sloped("leaky relu", 0.01)),
+    "softmax": ((functional.softmax, torch.softmax, Tensor.softmax), _along("softmax")),
+    "log_softmax": ((functional.log_softmax, torch.log_softmax, Tensor.log_softmax), _along("log softmax")),
+    "dropout": ((functional.dropout, torch.dropout), _dropout),
+    "pad": ((functional.pad,), _pad),
+    "max_pool1d": ((functional.max_pool1d, torch.max_pool1d), _max_pool1d),
+    "avg_pool1d": ((functional.avg_pool1d, torch.avg_pool1d), _avg_pool1d),
+    "interpolate": ((functional.interpolate,), _interpolate),
     "flatten": ((torch.flatten, Tensor.flatten), lambda *_args, **_kwargs: Description("flatten")),
 }
 NAMES = {id(one_of): name for name, (functions, _describe) in KNOWN.items() for one_of in functions}
