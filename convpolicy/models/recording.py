@@ -130,7 +130,8 @@ class _Recorder:
         if self.progress is not None:
             self.progress(path)
         tensors: list[Any] = []
-        slots = _slotted((args, dict(kwargs)), self.reader, tensors)
+        most = 1 if function_ else None  # the others are its parameters
+        slots = _slotted((args, dict(kwargs)), self.reader, tensors, most)
         sources = tuple(self.made.get(id(tensor), (-1, None))[0] for tensor in tensors)
         arrays = tuple(map(self.reader.numbers, tensors))
         call = Call(path, module, description, arrays, sources=sources, function=function_)
@@ -181,16 +182,16 @@ def paths_of(reader: Reader) -> dict[int, str]:
     return paths
 
 
-def _slotted(value: Any, reader: Reader, tensors: list[Any]) -> Any:
-    """Return a nest of lists, tuples and dicts with its tensors taken out into ``tensors``."""
+def _slotted(value: Any, reader: Reader, tensors: list[Any], most: int | None = None) -> Any:
+    """Return a nest of lists, tuples and dicts with its tensors, or the first ``most`` of them, taken out into ``tensors``."""
     if isinstance(value, dict):
-        return {key: _slotted(item, reader, tensors) for key, item in value.items()}
+        return {key: _slotted(item, reader, tensors, most) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        items = [_slotted(item, reader, tensors) for item in value]
+        items = [_slotted(item, reader, tensors, most) for item in value]
         return items if isinstance(value, list) else tuple(items)
     if hasattr(value, "to_tuple"):  # the outputs of transformers' models
-        return _slotted(value.to_tuple(), reader, tensors)
-    if not reader.is_tensor(value):
+        return _slotted(value.to_tuple(), reader, tensors, most)
+    if not reader.is_tensor(value) or len(tensors) == most:
         return value
     tensors.append(value)
     return _Slot(len(tensors) - 1)

@@ -77,9 +77,11 @@ def apart(a: NDArray[Any] | None, b: NDArray[Any] | None) -> float | None:
     """Return the largest difference of two arrays; None if they have other shapes."""
     if a is None or b is None or (same := fitted(b, a)) is None:
         return None
+    if np.array_equal(a, same):
+        return 0.0
     with np.errstate(invalid="ignore"):
         difference = np.abs(np.asarray(a, np.float64) - np.asarray(same, np.float64))
-    difference[(a == same) | (np.isnan(a) & np.isnan(same))] = 0.0  # equal infinities
+    difference = np.where((a == same) | (np.isnan(a) & np.isnan(same)), 0.0, difference)  # equal infinities
     return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
 
 
@@ -95,8 +97,10 @@ def compare(a: Unit, b: Unit, recordings: tuple[Recording, Recording]) -> Compar
     known = attrs.evolve(known, inherited=shared)
     if a.output is None or b.output is None or not a.inputs:
         return attrs.evolve(known, problem="no tensor goes in or out")
+    data = moved_inputs(a, b, axes)
     try:
-        output = b.run(known.input)
+        alike = len(a.inputs) == len(b.inputs) and all(map(np.array_equal, data, b.inputs))
+        output = b.output if alike else b.run(data)
     except Exception as error:
         return attrs.evolve(known, problem=raised(error))
     output = None if output is None else fitted(axes.to_a(output), a.output)
@@ -104,7 +108,7 @@ def compare(a: Unit, b: Unit, recordings: tuple[Recording, Recording]) -> Compar
         return attrs.evolve(known, problem="its output has another shape")
     own = apart(a.output, output)
     assert own is not None
-    formulas, follows = _formulas(a, b, axes, known.input, output)
+    formulas, follows = _formulas(a, b, axes, data, output) if own else ((None, None), (None, None))
     scale = float(np.abs(np.asarray(a.output, np.float64)).max(initial=0.0))
     found = attrs.evolve(known, own=own, formulas=formulas, follows=follows, output=output, scale=scale)
     return attrs.evolve(found, ok=own == 0.0 or _rounded(found))

@@ -104,7 +104,7 @@ def _dropout(_input: Tensor, p: float = 0.5, training: bool = True, _inplace: bo
 
 
 def _pad(_input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Description | None:
-    return described.padding(*pad, mode, value) if len(pad) == 2 else None
+    return described.padding(pad[0], pad[1], mode, value) if len(pad) == 2 else None
 
 
 def _max_pool1d(
