@@ -66,6 +66,8 @@ def _cause(found: Comparison, aspect: str, text: str, value: Any = None) -> Mode
 
 def _causes(found: Comparison) -> Iterator[ModelCause]:
     a, b = found.a.main.description, found.b.main.description
+    if a is None and b is not None and not found.problem:
+        a = _reproducing(found, b)
     if a is None or b is None:
         return
     if a.kind != b.kind:
@@ -239,6 +241,16 @@ def _as_computed(found: Comparison, a: Description, b: Description) -> tuple[Des
                 described[number] = other
                 break
     return described[0], described[1], notes
+
+
+def _reproducing(found: Comparison, b: Description) -> Description | None:
+    """Return what computes the output of a module that is not known: ``b`` with one other setting, if that does."""
+    assert found.a.output is not None
+    for other in _variants(b):
+        result = _result(found.b, other, found)
+        if result is not None and follows(result, found.a.output, found.a.dtype):
+            return other
+    return None
 
 
 def _variants(description: Description) -> Iterator[Description]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from convpolicy.diagnosis.models.causes import ModelCause, causes, latent
 from convpolicy.diagnosis.models.comparing import Comparison, apart, units
 from convpolicy.diagnosis.models.matching import matched
+from convpolicy.diagnosis.models.named import compared, record_named
 from convpolicy.diagnosis.models.report import EQUAL, ROUNDED, ModelDiagnosis, ModelRow
 from convpolicy.diagnosis.models.units import Unit
 from convpolicy.diagnosis.report import counted
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, shown
 from convpolicy.models.description import NEUTRAL
 from convpolicy.models.reader import Reader
 from convpolicy.models.readers import reader_of, reading
@@ -33,19 +34,36 @@ def why_models(
     progress: Callable[[str], None] | None = None,
 ) -> ModelDiagnosis:
     """Explain why two models give different outputs; see `convpolicy.why`."""
-    readers = _reader("a", a), _reader("b", b)
-    recordings = _recorded(readers, x, progress)
-    pairs = matched(recordings[0].leaves(), recordings[1].leaves(), names or {})
+    names = _names(names)
+    if reader_of(a) is None and callable(a):
+        recordings = _recorded_with_function(a, _reader("b", b), x, progress)
+        rows = compared(recordings, names)
+        return _answer(rows, recordings, rows[-1].total)
+    recordings = _recorded((_reader("a", a), _reader("b", b)), x, progress)
+    pairs = matched(recordings[0].leaves(), recordings[1].leaves(), names)
     if not any(one is not None and other is not None for one, other in pairs):
         raise InvalidValueError(
             "a and b must have modules in common, got none of the same kind; pass names={path in a: path in b}, or two models of the "
             "same network."
         )
-    return _answer(units(pairs, recordings), recordings)
+    difference = apart(recordings[0].output, _like(recordings))
+    return _answer(units(pairs, recordings), recordings, difference)
+
+
+def _names(names: Any) -> Mapping[str, str]:
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping) or not all(isinstance(path, str) for pair in names.items() for path in pair):
+        raise InvalidTypeError(
+            f"names must be a dict from path in a to path in b, got {shown(names)}; pass for example {{'conv': 'conv1'}}."
+        )
+    return names
 
 
 def _reader(name: str, model: Any) -> Reader:
     reader = reader_of(model)
+    if reader is None and name == "b" and callable(model):
+        raise InvalidTypeError("b must be a model, got a function; pass the function as a and the model as b.")
     if reader is None:
         kind = type(model)
         raise InvalidTypeError(
@@ -65,6 +83,14 @@ def _recorded(readers: tuple[Reader, Reader], x: Any, progress: Callable[[str], 
         return record("a", readers[0], pair[0], progress), record("b", readers[1], pair[1], progress)
     data = _arrays(x)
     return _run("a", readers[0], data, progress), _run("b", readers[1], data, progress)
+
+
+def _recorded_with_function(
+    function: Any, reader: Reader, x: Any, progress: Callable[[str], None] | None
+) -> tuple[Recording, Recording]:
+    pair = [_arrays(item) for item in x] if isinstance(x, (tuple, list)) and len(x) == 2 else None
+    one = record_named(function, pair[0] if pair else _arrays(x), reader)
+    return one, record("b", reader, pair[1], progress) if pair else _run("b", reader, _arrays(x), progress)
 
 
 def _arrays(x: Any) -> Any:
@@ -106,13 +132,15 @@ def _run(name: str, reader: Reader, data: Any, progress: Callable[[str], None] |
 # -- reading the comparisons ----------------------------------------------------------------------------------------------
 
 
-def _answer(compared: Sequence[Comparison | Unit], recordings: tuple[Recording, Recording]) -> ModelDiagnosis:
+def _answer(
+    pairs: Sequence[Comparison | Unit], recordings: tuple[Recording, Recording], difference: float | None
+) -> ModelDiagnosis:
     rows: list[ModelRow] = []
     found: list[ModelCause] = []
     notes: list[str] = []
     noise = SMALLEST
     waiting: list[ModelCause] = []  # modules without a partner since the last pair
-    for item in compared:
+    for item in pairs:
         if isinstance(item, Unit):
             side = "ab"[item.reader is recordings[1].reader]
             rows.append(_alone(item, side))
@@ -132,7 +160,6 @@ def _answer(compared: Sequence[Comparison | Unit], recordings: tuple[Recording, 
         notes += latent(item)
         noise = max(noise, _relative(item.total, item), _relative(item.own if np.isfinite(item.own) else None, item))
     found += waiting
-    difference = apart(recordings[0].output, _like(recordings))
     return _verdict(difference, rows, found, notes, recordings)
 
 
