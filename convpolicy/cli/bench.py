@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,8 @@ import numpy as np
 
 from convpolicy import progress, tuning
 from convpolicy.cli import arguments, output
-from convpolicy.errors import InvalidValueError, nearest
+from convpolicy.cli.objects import object_of
+from convpolicy.errors import InvalidValueError
 from convpolicy.layers.backend import EXECUTIONS
 
 
@@ -42,7 +41,7 @@ def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds
     MODULE is imported and run, so use this on code that you trust.
     """
     examples = tuple(_example(text) for text in inputs)
-    network = _model(model)
+    network = object_of(model)
     if hasattr(network, "train"):
         network.train(train)
     with progress.count_bar() as step:
@@ -53,22 +52,6 @@ def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds
     if result.layers:
         output.print_table(tuning.HEAD, [row.cells() for row in result.layers])
     output.say(result.summary)
-
-
-def _model(text: str) -> Any:
-    module, colon, factory = text.partition(":")
-    if not colon or not module or not factory:
-        raise InvalidValueError(f"MODULE:FACTORY must name a function in a module, got {text!r}; write for example models:build.")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        imported = importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidValueError(f"MODULE must be importable, got {module!r}: {error}; run this command in its folder.") from error
-    function = getattr(imported, factory, None)
-    if not callable(function):
-        known = [name for name, value in vars(imported).items() if callable(value) and not name.startswith("_")]
-        raise InvalidValueError(f"FACTORY must be a function of {module}, got {factory!r}; name one.{nearest(factory, known)}")
-    return function()
 
 
 def _example(text: str) -> Any:

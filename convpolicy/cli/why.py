@@ -1,4 +1,4 @@
-"""``convpolicy why``: explain why the outputs of two policies, or of a policy and a file, differ."""
+"""``convpolicy why``: explain why the outputs of two policies, of a policy and a file, or of two models differ."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy import progress
 from convpolicy.cli import arguments, output
 from convpolicy.cli.completion import POLICIES
+from convpolicy.cli.objects import is_object, object_of
 from convpolicy.cli.policies import policy_of
 from convpolicy.conversion import one_layer
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.spec import ConvSpec
-from convpolicy.diagnosis import why
+from convpolicy.diagnosis import Diagnosis, ModelDiagnosis, why
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.capture import Capture
 
@@ -74,11 +76,15 @@ def diagnose(
     as_json: bool,
     **sizes: Any,
 ) -> None:
-    """Explain why two layers give different outputs.
+    """Explain why two layers or models give different outputs.
 
-    A and B are policies or policy files. Both layers get the same weights unless you choose others. The exit status is 1 if the
-    outputs differ.
+    A and B are policies or policy files. Both layers get the same weights unless you choose others. Or A and B are models, written
+    MODULE:NAME, where NAME is a model or a function that builds it; MODULE is imported and run. The exit status is 1 if the outputs
+    differ.
     """
+    if b is not None and is_object(a) and is_object(b):
+        _say(_of_models(a, b, x), as_json=as_json)
+        return
     if (b is None) == (output_b is None):
         raise click.UsageError("Pass either B or --output-b FILE.npy.")
     if weights_b is not None and (own_weights or b is None):
@@ -95,12 +101,25 @@ def diagnose(
         policy = _policy(b, padding_b, padding_mode_b)
         shared = None if own_weights or weights_b is not None else one
         diagnosis = why(one, _layer(policy, data, options, weights_b, shared), data)
+    _say(diagnosis, as_json=as_json)
+
+
+def _say(diagnosis: Diagnosis | ModelDiagnosis, *, as_json: bool) -> None:
     if as_json:
         output.print_json(diagnosis.to_dict())
     else:
         output.say(diagnosis)
     if not diagnosis.equal:
         raise SystemExit(1)
+
+
+def _of_models(a: str, b: str, x: Path | None) -> Any:
+    """Compare two models, or two layers that are not policies."""
+    if x is None:
+        raise click.UsageError("Models need --input FILE.npy, the input of both.")
+    data = arguments.array("--input", x)
+    with progress.spinner() as step:
+        return why(object_of(a), object_of(b), data, progress=step)
 
 
 def _random_input(groups: int) -> NDArray[Any]:

@@ -75,6 +75,11 @@ class Reader:
         """Return True if the model is in training mode."""
         return False
 
+    def replacement(self, path: str, code: str) -> str:
+        """Return a line of code that replaces the module at a path of ``model`` by what other code returns; empty if none does."""
+        del path, code
+        return ""
+
     def fix(self, path: str, kind: str, setting: str, value: Any) -> str:
         """Return a line of code that changes a setting of the module at a path of ``model``; empty if there is none."""
         del path, kind, setting, value

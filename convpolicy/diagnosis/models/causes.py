@@ -16,6 +16,7 @@ from convpolicy.diagnosis.models.units import Unit, first
 from convpolicy.diagnosis.models.values import difference
 from convpolicy.diagnosis.one_layer import why_layers
 from convpolicy.errors import ConvPolicyError
+from convpolicy.layers.capture import Capture
 from convpolicy.models.description import Description
 
 Change = tuple[str, Any, Any]  # setting or role, value of a, value of b
@@ -33,7 +34,8 @@ class ModelCause:
         kind: kind of module, e.g. ``"batch norm"``.
         aspect: setting or array that differs, e.g. ``"eps"`` or ``"weight"``.
         text: what differs, as a sentence.
-        fix: line of code that changes ``b``; empty if there is none.
+        fix: line of code that changes ``b``, here called ``model``; empty if there is none. ``diagnosis`` is the answer of `why`.
+        changed: the convolution of ``b`` after the change, or None.
     """
 
     path_a: str
@@ -42,6 +44,7 @@ class ModelCause:
     aspect: str
     text: str
     fix: str = ""
+    changed: Capture | None = attrs.field(default=None, eq=False, repr=False)
 
 
 def causes(found: Comparison) -> tuple[ModelCause, ...]:
@@ -114,7 +117,7 @@ def _of_convolutions(found: Comparison, a: Description, b: Description) -> Itera
     """Ask `convpolicy.why` about two convolutions."""
     data = first(found.a.main.inputs[0], a.axis)[:1]
     try:
-        answer = why_layers(a.layer, b.layer, data)
+        answer = why_layers(b.layer, a.layer, data)  # so that b is the layer that is changed
     except ConvPolicyError as error:
         yield _cause(found, "convolution", f"the convolutions differ, and cannot be compared alone: {error}")
         return
@@ -128,9 +131,16 @@ def _of_convolutions(found: Comparison, a: Description, b: Description) -> Itera
             text = "; ".join(f"{role}: {words}" for role, words in zip(("weight", "bias"), weights, strict=True) if words)
             yield _cause(found, "weight", text)
             return
-        yield _cause(found, answer.causes[0].aspect, f"in {answer.changes_on}: {text}")
+        side, text = {"a": "b", "b": "a"}[answer.changes_on], text.replace("b's", "a's")
+        yield _of_convolution(found, answer.causes[0].aspect, f"in {side}: {text}", answer.changed if side == "b" else None)
         return
     yield _cause(found, "convolution", "the convolutions differ; no change of one or two settings explains it")
+
+
+def _of_convolution(found: Comparison, aspect: str, text: str, changed: Capture | None) -> ModelCause:
+    path = found.b.main.path
+    fix = changed and found.b.reader.replacement(path, f"diagnosis.changed[{path!r}].build({changed.backend!r})")
+    return attrs.evolve(_cause(found, aspect, text), fix=fix or "", changed=changed)
 
 
 def _changes(a: Description, b: Description, *, moved: bool) -> Iterator[Change]:
@@ -153,7 +163,7 @@ def latent(found: Comparison) -> tuple[str, ...]:
     if a is None or b is None or a.kind != b.kind:
         return ()
     return tuple(
-        f"{found.b.path}: {name} is {_number(b.settings[name])}, in a {_number(a.settings[name])}; it {why}"
+        f"{found.b.path}: {name} is {_number(b.settings[name])} in b and {_number(a.settings[name])} in a; it {why}"
         for name, why in LATENT.items()
         if name in a.settings and name in b.settings and not _close(a.settings[name], b.settings[name])
     )
@@ -171,7 +181,7 @@ def _change(found: Comparison, change: Change) -> ModelCause:
     name, a, b = change
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return _cause(found, name, f"{name}: {difference(name, a, b)}")
-    return _cause(found, name, f"{name} is {_number(b)}, in a {_number(a)}", value=a)
+    return _cause(found, name, f"{name} is {_number(b)} in b and {_number(a)} in a", value=a)
 
 
 def _smallest(found: Comparison, a: Description, b: Description, changes: list[Change]) -> tuple[Change, ...]:

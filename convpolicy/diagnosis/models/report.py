@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from convpolicy.diagnosis.models.causes import ModelCause
+from convpolicy.layers.capture import Capture
 
 EQUAL, ROUNDED = "equal to the bit", "equal within rounding"
 MOST_ROWS = 30  # rows of equal modules that the text shows
@@ -76,14 +77,19 @@ class ModelDiagnosis:
 
     @property
     def fix(self) -> str:
-        """Lines of code that change ``b``, here called ``model``."""
+        """Lines of code that change ``b``, here called ``model``; they call this object ``diagnosis``."""
         return "\n".join(cause.fix for cause in self.causes if cause.fix)
+
+    @property
+    def changed(self) -> dict[str, Capture]:
+        """Path in ``b`` -> the convolution after the change, for causes that are in a convolution."""
+        return {cause.path_b: cause.changed for cause in self.causes if cause.changed is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         plain = {field.name: getattr(self, field.name) for field in attrs.fields(ModelDiagnosis)}
-        for name in ("rows", "causes"):
-            plain[name] = [attrs.asdict(item) for item in plain[name]]
+        plain["rows"] = [attrs.asdict(row) for row in self.rows]
+        plain["causes"] = [attrs.asdict(cause, filter=lambda field, _value: field.name != "changed") for cause in self.causes]
         return {"equal": self.equal, "fix": self.fix, **plain, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:

@@ -111,13 +111,17 @@ class TorchReader(Reader):
         """Return the model's mode."""
         return bool(self.model.training)
 
+    def replacement(self, path: str, code: str) -> str:
+        """Return the line that replaces a module."""
+        return f"model.set_submodule({path!r}, {code})"
+
     def fix(self, path: str, kind: str, setting: str, value: Any) -> str:
         """Return the line that changes a setting."""
         module = f"model.get_submodule({path!r})"
         if (kind, setting) in INACTIVE:
             return f"{module}.{'train' if value else 'eval'}()"
         if setting == "function" and value in FUNCTIONS:
-            return f"model.set_submodule({path!r}, {FUNCTIONS[value]})"
+            return self.replacement(path, FUNCTIONS[value])
         if setting in ("weight", "bias", "scale", "shift", "mean", "variance"):
             return f"{module}.{ARRAYS.get((kind, setting), setting)}.data.copy_(…)  # the values of a"
         line = ATTRIBUTES.get((kind, setting))
