@@ -70,7 +70,8 @@ class Capture:
         request = LayerRequest(self.spec, unseeded, name, execution)
         target.require_learning(request)
         layer = target.layer(request, None, device)
-        target.assign(layer, {"weight": self.weight, "bias": self.bias})
+        weight = np.ascontiguousarray(self.weight)  # a reversed view is an array that some frameworks do not take
+        target.assign(layer, {"weight": weight, "bias": self.bias})
         return layer
 
     def _repr_html_(self) -> str:

@@ -46,7 +46,6 @@ class Description:
         axis: axis of the channels in the data of this module, 1 or -1. None if no axis is special, or the last one is in every
             framework.
         layer: the native convolution of one axis, or its `Capture`.
-        dtype: canonical name of the dtype in which the module computes.
         then: an activation that the module applies to its result, or None.
     """
 
@@ -55,7 +54,6 @@ class Description:
     arrays: Mapping[str, NDArray[Any]] = attrs.field(factory=dict)
     axis: int | None = None
     layer: Any = None
-    dtype: str = "float32"
     then: Description | None = None
 
     @property

@@ -50,6 +50,11 @@ class Reader:
         """Return a copy of a tensor as a NumPy array, a bfloat16 one as float32."""
         raise NotImplementedError
 
+    def dtype(self, tensor: Any) -> str:
+        """Return the canonical name of the dtype of a tensor."""
+        dtype = tensor.dtype
+        return str(getattr(dtype, "name", None) or dtype).rpartition(".")[2].lower()
+
     def tensor(self, data: NDArray[Any], like: Any) -> Any:
         """Return an array as a tensor with the dtype and the device of another tensor."""
         raise NotImplementedError

@@ -37,6 +37,7 @@ class Call:
         outer: number of the recorded call around this one, or -1.
         inner: number of recorded calls inside.
         function: True if it is a function.
+        dtype: canonical name of the dtype of the output.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Call:
     outer: int = -1
     inner: int = 0
     function: bool = False
+    dtype: str = "float32"
     run: Callable[[tuple[NDArray[Any], ...]], NDArray[Any] | None] | None = None
 
     @property
@@ -143,7 +145,8 @@ class _Recorder:
             self.open.pop()
         outputs: list[Any] = []
         _slotted(result, self.reader, outputs)
-        call.output = self.reader.numbers(outputs[0]) if outputs else None
+        if outputs:
+            call.output, call.dtype = self.reader.numbers(outputs[0]), self.reader.dtype(outputs[0])
         if self.open:
             self.open[-1].inner += 1 + call.inner
         for tensor in outputs:

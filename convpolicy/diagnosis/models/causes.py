@@ -63,7 +63,7 @@ def _unexplained(found: Comparison) -> str:
 
 def _cause(found: Comparison, aspect: str, text: str, value: Any = None) -> ModelCause:
     kind = found.b.main.description
-    fix = "" if kind is None else found.b.reader.fix(found.b.main.path, kind.kind, aspect, value)
+    fix = "" if kind is None or found.b.main.function else found.b.reader.fix(found.b.main.path, kind.kind, aspect, value)
     return ModelCause(found.a.path, found.b.path, found.b.title, aspect, text, fix)
 
 
@@ -76,9 +76,6 @@ def _causes(found: Comparison) -> Iterator[ModelCause]:
     if a.kind != b.kind:
         yield _cause(found, "kind", f"a has {a.title}, b has {b.title}")
         return
-    if (dtype := _dtype(found, a, b)) is not None:
-        yield dtype
-        return
     if b.kind == "convolution":
         yield from _of_convolutions(found, a, b)
         return
@@ -90,27 +87,17 @@ def _causes(found: Comparison) -> Iterator[ModelCause]:
         return
     a, b, notes = _as_computed(found, a, b)
     yield from notes
+    a = _narrowed(a, found.b.dtype) if found.a.dtype != found.b.dtype else a
     changes = list(_changes(a, b, moved=found.axes.name == "moved"))
     for change in _smallest(found, a, b, changes):
         yield _change(found, change)
 
 
-def _dtype(found: Comparison, a: Description, b: Description) -> ModelCause | None:
-    """Return the cause that one module computes in another dtype and that nothing else differs."""
-    if a.dtype == b.dtype:
+def dtype(found: Comparison) -> ModelCause | None:
+    """Return the cause that the modules of a pair compute in other dtypes, or None."""
+    if found.a.dtype == found.b.dtype:
         return None
-    narrow = [description.dtype for description in (a, b)]
-    for dtype in narrow:
-        same = all(
-            role in b.arrays
-            and np.array_equal(
-                np.asarray(rounded(array, dtype), np.float64), np.asarray(rounded(b.arrays[role], dtype), np.float64)
-            )
-            for role, array in a.arrays.items()
-        )
-        if same and not list(_changes(attrs.evolve(a, arrays={}), attrs.evolve(b, arrays={}), moved=False)):
-            return _cause(found, "dtype", f"a computes in {a.dtype}, b in {b.dtype}", value=a.dtype)
-    return None
+    return _cause(found, "dtype", f"a computes in {found.a.dtype}, b in {found.b.dtype}", value=found.a.dtype)
 
 
 def _of_convolutions(found: Comparison, a: Description, b: Description) -> Iterator[ModelCause]:
@@ -139,8 +126,17 @@ def _of_convolutions(found: Comparison, a: Description, b: Description) -> Itera
 
 def _of_convolution(found: Comparison, aspect: str, text: str, changed: Capture | None) -> ModelCause:
     path = found.b.main.path
-    fix = changed and found.b.reader.replacement(path, f"diagnosis.changed[{path!r}].build({changed.backend!r})")
+    fix = (
+        changed
+        and not found.b.main.function
+        and found.b.reader.replacement(path, f"diagnosis.changed[{path!r}].build({changed.backend!r})")
+    )
     return attrs.evolve(_cause(found, aspect, text), fix=fix or "", changed=changed)
+
+
+def _narrowed(a: Description, dtype: str) -> Description:
+    """Return a description with its arrays rounded to a dtype."""
+    return attrs.evolve(a, arrays={role: np.asarray(rounded(array, dtype), np.float32) for role, array in a.arrays.items()})
 
 
 def _changes(a: Description, b: Description, *, moved: bool) -> Iterator[Change]:

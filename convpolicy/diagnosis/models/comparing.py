@@ -141,15 +141,15 @@ def _rounded(found: Comparison) -> bool:
     a, b, (one, other) = found.a, found.b, found.formulas
     assert a.output is not None
     assert found.output is not None
+    dtype = max((a.dtype, b.dtype), key=lambda name: UNIT_ROUNDOFF.get(name, 0.0))  # the narrower one
     if one is None or other is None or None in found.follows:
-        roundoff = max(UNIT_ROUNDOFF.get(unit.dtype, 0.0) for unit in (a, b)) if a.dtype == b.dtype else UNIT_ROUNDOFF["float32"]
+        roundoff = UNIT_ROUNDOFF.get(dtype, 0.0)
         return found.own <= UNKNOWN_ROUNDINGS * roundoff * found.scale
     if found.follows == (True, True) and a.dtype == b.dtype:
         rounding = (apart(one.values, a.output) or 0.0) + (apart(other.values, found.output) or 0.0)
         difference = apart(one.values, other.values)
         return difference is not None and difference <= ROUNDINGS * rounding
-    dtype = min((a.dtype, b.dtype), key=lambda name: UNIT_ROUNDOFF.get(name, 1.0))
-    bound = fitted(one.bound(dtype) + other.bound(dtype), a.output)
+    bound = fitted(one.bound(dtype) + other.bound(dtype), a.output) if dtype in UNIT_ROUNDOFF else None
     return bound is not None and bool((np.abs(np.asarray(a.output, np.float64) - found.output) <= bound).all())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -61,12 +61,12 @@ def _require_names(names: Mapping[str, str], a: Sequence[Call], b: Sequence[Call
                 )
 
 
-def _key(call: Call) -> tuple[object, ...]:
+def _key(call: Call, *, output: bool = True) -> tuple[object, ...]:
     """Return what two calls that surely belong together have in common."""
-    description = call.description
-    if description is None:
-        return ("", type(call.module).__name__.lower(), _output(call))
-    return (description.kind, description.shapes, _output(call))
+    shape = _output(call) if output else ()
+    if call.description is None:
+        return ("", type(call.module).__name__.lower(), shape)
+    return (call.description.kind, call.description.shapes, shape)
 
 
 def _output(call: Call) -> tuple[int, ...]:
@@ -74,13 +74,28 @@ def _output(call: Call) -> tuple[int, ...]:
     return () if call.output is None else tuple(sorted(call.output.shape))
 
 
-def _aligned(a: Sequence[Call], b: Sequence[Call]) -> Pairs:
-    """Match calls with equal keys in order, and what is between them by scores."""
+# Ways to tell that two calls belong together, and the share of calls that must agree for the way to be taken: by their paths,
+# by kind and shapes, and by kind and shapes of the parameters alone, for models whose signals have other lengths.
+WAYS: tuple[tuple[Callable[[Call], object], float], ...] = (
+    (lambda call: (call.path, _key(call, output=False)[0]), 0.5),
+    (_key, 0.7),
+    (lambda call: _key(call, output=False), 0.0),
+)
+
+
+def _aligned(a: Sequence[Call], b: Sequence[Call], ways: Sequence[tuple[Callable[[Call], object], float]] = WAYS) -> Pairs:
+    """Match calls with equal keys in order, what is between them in the next way, and the rest by scores."""
+    if not ways or not a or not b:
+        return _scored(a, b)
+    key, share = ways[0]
+    found = difflib.SequenceMatcher(None, [key(call) for call in a], [key(call) for call in b], autojunk=False)
+    blocks = found.get_matching_blocks()
+    if sum(size for _a, _b, size in blocks) < share * min(len(a), len(b)):
+        return _aligned(a, b, ways[1:])
     pairs: Pairs = []
-    blocks = difflib.SequenceMatcher(None, [_key(call) for call in a], [_key(call) for call in b], autojunk=False)
     at_a = at_b = 0
-    for start_a, start_b, size in blocks.get_matching_blocks():
-        pairs += _scored(a[at_a:start_a], b[at_b:start_b])
+    for start_a, start_b, size in blocks:
+        pairs += _aligned(a[at_a:start_a], b[at_b:start_b], ways[1:])
         pairs += zip(a[start_a : start_a + size], b[start_b : start_b + size], strict=True)
         at_a, at_b = start_a + size, start_b + size
     return pairs

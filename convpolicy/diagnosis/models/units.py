@@ -120,7 +120,7 @@ class Unit:
     @property
     def dtype(self) -> str:
         """The dtype of the result."""
-        return "float32" if self.main.description is None else self.main.description.dtype
+        return self.calls[-1].dtype
 
     def run(self, inputs: tuple[NDArray[Any], ...]) -> NDArray[Any] | None:
         """Run the calls on other inputs."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.diagnosis.models.causes import ModelCause, causes, latent
-from convpolicy.diagnosis.models.comparing import Comparison, apart, units
+from convpolicy.diagnosis.models.causes import ModelCause, causes, dtype, latent
+from convpolicy.diagnosis.models.comparing import ROUNDINGS, Comparison, apart, units
 from convpolicy.diagnosis.models.matching import matched
 from convpolicy.diagnosis.models.named import compared, record_named
 from convpolicy.diagnosis.models.report import EQUAL, ROUNDED, ModelDiagnosis, ModelRow
@@ -20,6 +20,7 @@ from convpolicy.models.description import NEUTRAL
 from convpolicy.models.reader import Reader
 from convpolicy.models.readers import reader_of, reading
 from convpolicy.models.recording import Recording, record
+from convpolicy.reference import UNIT_ROUNDOFF
 
 GROWTH = 64.0  # times by which rounding may grow from one module to the next, relative to the largest value
 SMALLEST = 1e-6  # relative difference below which nothing is said to arise between modules
@@ -147,6 +148,7 @@ def _answer(
             if not _neutral(item):
                 waiting.append(_missing(item, side))
             continue
+        noise = max(noise, *(ROUNDINGS * UNIT_ROUNDOFF.get(unit.dtype, 0.0) for unit in (item.a, item.b)))
         row, jump = _row(item, noise)
         if jump and waiting:
             found += waiting
@@ -155,10 +157,16 @@ def _answer(
             found.append(_unseen(item))
         waiting = []
         rows.append(row)
+        if (other := dtype(item)) is not None and not any(cause.aspect == other.aspect for cause in found):
+            found.append(other)
         if not item.ok:
             found += causes(item)
         notes += latent(item)
-        noise = max(noise, _relative(item.total, item), _relative(item.own if np.isfinite(item.own) else None, item))
+        noise = max(
+            noise,
+            np.inf if item.total is None else _relative(item.total, item),
+            _relative(item.own if np.isfinite(item.own) else None, item),
+        )
     found += waiting
     return _verdict(difference, rows, found, notes, recordings)
 

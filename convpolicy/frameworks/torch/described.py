@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs as attributes
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,12 +12,6 @@ from torch import Tensor, nn
 
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.models.description import Description
-
-
-def dtype_of(module: nn.Module) -> str:
-    """Return the dtype of the first floating parameter of a module, float32 without one."""
-    dtypes = (value.dtype for value in module.parameters() if value.is_floating_point())
-    return str(next(dtypes, torch.float32)).rpartition(".")[2]
 
 
 def arrays(**tensors: Tensor | None) -> dict[str, NDArray[Any]]:
@@ -244,9 +237,7 @@ def described(module: nn.Module) -> Description | None:
     kind: Any = type(module)
     base: Any = next((known for known in kind.__mro__ if known in CLASSES), None)
     if base is not None and (kind.forward is base.forward or base in (nn.Conv1d, nn.ConvTranspose1d)):
-        found = CLASSES[base](module)
-    elif kind.__name__ in NAMED and kind.__module__.startswith("transformers."):
-        found = NAMED[kind.__name__](module)
-    else:
-        return None
-    return None if found is None else attributes.evolve(found, dtype=dtype_of(module))
+        return CLASSES[base](module)
+    if kind.__name__ in NAMED and kind.__module__.startswith("transformers."):
+        return NAMED[kind.__name__](module)
+    return None
