@@ -17,7 +17,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "batch norm": ("eps", "momentum", "batch_statistics"),
     "layer norm": ("eps", "axes"),
     "rms norm": ("eps",),
-    "group norm": ("eps", "groups"),
+    "group norm": ("eps", "groups", "interleaved"),
     "activation": ("function", "slope", "axis"),
     "pooling": ("function", "kernel_size", "stride", "padding", "ceil_mode", "count_padding"),
     "global pooling": ("function",),
@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "recurrent": ("cell", "bidirectional", "layers", "reset_after"),
     "identity": (),
 }
+DEFAULTS: dict[str, Any] = {"interleaved": False}  # settings that a reader may leave out
 NEUTRAL = ("identity", "dropout", "flatten")  # kinds that a model may lack without computing something else
 
 
@@ -39,7 +40,8 @@ class Description:
     Attributes:
         kind: one of `KINDS`.
         settings: setting -> value. ``momentum`` is the share of the running value that is kept. ``kernel_size``, ``stride`` and
-            ``padding`` of a pooling over one axis are numbers, ``padding`` a pair.
+            ``padding`` of a pooling over one axis are numbers, ``padding`` a pair. ``interleaved`` groups of n channels are every
+            n-th channel, others are n channels in a row.
         arrays: role -> NumPy array, a bfloat16 one as float32. The roles are ``weight`` (out, in/groups, kernel…), of an embedding
             (words, features); ``bias`` (out,); ``scale``, ``shift``, ``mean`` and ``variance`` (channels,); of a recurrent module the
             names of the framework.

@@ -150,7 +150,8 @@ class _Recorder:
         if self.open:
             self.open[-1].inner += 1 + call.inner
         for tensor in outputs:
-            self.made[id(tensor)] = (len(self.calls), tensor)
+            if call.description is not None or not call.inner or id(tensor) not in self.made:  # else made by a module inside
+                self.made[id(tensor)] = (len(self.calls), tensor)
         self.calls.append(call)
         return result
 

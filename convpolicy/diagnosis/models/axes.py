@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convpolicy.diagnosis.models.units import Unit
 from convpolicy.models.recording import Recording
 
+FARTHER = 4.0  # times the smallest sum of squared differences that another way may have
 Move = Callable[[NDArray[Any]], NDArray[Any]]
 
 
@@ -46,10 +47,12 @@ def moved(source: int, target: int) -> Axes:
 
 
 def _flattened(shape: tuple[int, ...], way: Axes) -> Axes:
-    """Return the way between arrays that are flattened images of ``shape`` in ``a``."""
+    """Return the way between arrays that are flattened images of ``shape`` in ``a``, and between arrays before they are flattened."""
     other = way.to_b(np.empty((1, *shape))).shape[1:]
 
     def turn(data: NDArray[Any], before: tuple[int, ...], move: Move) -> NDArray[Any]:
+        if data.ndim > 2:
+            return move(data)
         if data.ndim != 2 or data.shape[1] != int(np.prod(before)):
             return data
         return move(data.reshape(-1, *before)).reshape(len(data), -1)
@@ -72,17 +75,32 @@ def _flat_shape(unit: Unit, recording: Recording) -> tuple[int, ...]:
     return ()
 
 
-def between(a: Unit, b: Unit, recordings: tuple[Recording, Recording]) -> Axes:
-    """Return the way between the data of two units: the one on which their inputs are nearest."""
+def _flattening(unit: Unit) -> tuple[int, ...] | None:
+    """Return the shape of a signal, without its batch, that a unit flattens; None if it flattens none."""
+    for call in unit.calls:
+        if call.description is not None and call.description.kind == "flatten" and call.inputs[0].ndim > 2:
+            return call.inputs[0].shape[1:]
+    return None
+
+
+def ways(a: Unit, b: Unit, recordings: tuple[Recording, Recording]) -> list[Axes]:
+    """Return the ways between the data of two units that fit their shapes, first the one on which their inputs are nearest.
+
+    Others follow only if their inputs are hardly farther apart, as after a module with other weights.
+    """
     way = moved(a.reader.channels, b.reader.channels) if a.reader.channels != b.reader.channels else SAME
-    if a.axis is not None and b.axis is not None:
-        return SAME if a.axis == b.axis else moved(a.axis, b.axis)
+    flat = None if way is SAME else _flattening(a)
+    if flat is None and a.axis is not None and b.axis is not None:
+        return [SAME if a.axis == b.axis else moved(a.axis, b.axis)]
     candidates = [SAME] if way is SAME else [SAME, way]
-    if way is not SAME and (shape := _flat_shape(a, recordings[0])):
+    if flat is not None:
+        candidates = [SAME, _flattened(flat, way)]
+    elif way is not SAME and (shape := _flat_shape(a, recordings[0])):
         candidates.append(_flattened(shape, way))
     if not a.inputs or not b.inputs or len(candidates) == 1:
-        return candidates[0]
+        return candidates[:1]
     fitting = [axes for axes in candidates if axes.to_b(a.inputs[0]).shape == b.inputs[0].shape]
     if not fitting:
-        return candidates[0] if a.inputs[0].ndim < 3 else way
-    return min(fitting, key=lambda axes: float(np.abs(axes.to_b(a.inputs[0]) - b.inputs[0]).max(initial=0.0)))
+        return [candidates[0] if a.inputs[0].ndim < 3 else way]
+    apart = [float(np.square(axes.to_b(a.inputs[0]) - b.inputs[0], dtype=np.float64).sum()) for axes in fitting]
+    return [fitting[number] for number in np.argsort(apart, kind="stable") if apart[number] <= FARTHER * min(apart)]

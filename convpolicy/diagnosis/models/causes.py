@@ -17,7 +17,7 @@ from convpolicy.diagnosis.models.values import difference
 from convpolicy.diagnosis.one_layer import why_layers
 from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.capture import Capture
-from convpolicy.models.description import Description
+from convpolicy.models.description import DEFAULTS, Description
 
 Change = tuple[str, Any, Any]  # setting or role, value of a, value of b
 LATENT = {"momentum": "matters in training only", "rate": "matters in training only"}
@@ -87,10 +87,19 @@ def _causes(found: Comparison) -> Iterator[ModelCause]:
         return
     a, b, notes = _as_computed(found, a, b)
     yield from notes
+    reference = _in_axes_of_b(found, a)
+    reference = _narrowed(reference, found.b.dtype) if found.a.dtype != found.b.dtype else reference
     a = _narrowed(a, found.b.dtype) if found.a.dtype != found.b.dtype else a
-    changes = list(_changes(a, b, moved=found.axes.name == "moved"))
+    changes = list(_changes(reference, b, moved=found.axes.name == "moved"))
     for change in _smallest(found, a, b, changes):
         yield _change(found, change)
+
+
+def _in_axes_of_b(found: Comparison, a: Description) -> Description:
+    """Return the description of ``a`` with the columns of a weight that is applied to flattened data in the order of ``b``."""
+    if found.axes.name != "flattened" or a.kind != "linear":
+        return a
+    return attrs.evolve(a, arrays={**a.arrays, "weight": found.axes.to_b(a.arrays["weight"])})
 
 
 def dtype(found: Comparison) -> ModelCause | None:
@@ -142,7 +151,7 @@ def _narrowed(a: Description, dtype: str) -> Description:
 def _changes(a: Description, b: Description, *, moved: bool) -> Iterator[Change]:
     """Yield the settings and arrays in which two descriptions differ, without those that matter in training only."""
     for name in dict.fromkeys((*a.settings, *b.settings)):
-        one, other = a.settings.get(name), b.settings.get(name)
+        one, other = (description.settings.get(name, DEFAULTS.get(name)) for description in (a, b))
         if name in LATENT or one == other or (name == "axis" and moved):
             continue
         if b.kind == "activation" and name == "slope" and a.settings["function"] != b.settings["function"]:
@@ -177,7 +186,8 @@ def _change(found: Comparison, change: Change) -> ModelCause:
     name, a, b = change
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return _cause(found, name, f"{name}: {difference(name, a, b)}")
-    return _cause(found, name, f"{name} is {_number(b)} in b and {_number(a)} in a", value=a)
+    texts = (_number(b), _number(a)) if _number(a) != _number(b) else (repr(b), repr(a))
+    return _cause(found, name, f"{name} is {texts[0]} in b and {texts[1]} in a", value=a)
 
 
 def _smallest(found: Comparison, a: Description, b: Description, changes: list[Change]) -> tuple[Change, ...]:

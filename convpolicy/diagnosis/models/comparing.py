@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.diagnosis.models.axes import Axes, between
+from convpolicy.diagnosis.models.axes import Axes, ways
 from convpolicy.diagnosis.models.formulas import Result
 from convpolicy.diagnosis.models.units import Unit
 from convpolicy.errors import raised
@@ -86,8 +86,12 @@ def apart(a: NDArray[Any] | None, b: NDArray[Any] | None) -> float | None:
 
 
 def compare(a: Unit, b: Unit, recordings: tuple[Recording, Recording]) -> Comparison:
-    """Run ``b`` on the input of ``a`` and compare."""
-    axes = between(a, b, recordings)
+    """Run ``b`` on the input of ``a`` and compare, with their axes as they are nearest, or as the outputs are equal."""
+    first, *others = (_compare(a, b, axes) for axes in ways(a, b, recordings))
+    return next((found for found in (first, *others) if found.ok), first)
+
+
+def _compare(a: Unit, b: Unit, axes: Axes) -> Comparison:
     known = Comparison(a, b, axes, total=apart(a.output, None if b.output is None else axes.to_a(b.output)))
     pairs = zip(a.inputs, (axes.to_a(data) for data in b.inputs), strict=False)
     inherited = [apart(one, other) for one, other in pairs]

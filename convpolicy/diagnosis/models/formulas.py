@@ -101,9 +101,15 @@ def rms_norm(x: Doubles, settings: Mapping[str, Any], arrays: Mapping[str, NDArr
 
 def group_norm(x: Doubles, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Result:
     """Normalize over each group of channels and all positions."""
-    grouped = x.reshape(len(x), settings["groups"], -1)
-    normal = _normal(grouped, (2,), settings["eps"])
-    whole = Result(normal.values.reshape(x.shape), normal.magnitude.reshape(x.shape), normal.terms)
+    groups = settings["groups"]
+    if settings.get("interleaved"):  # channels c, c + groups, c + 2 * groups, …
+        grouped = np.swapaxes(x.reshape(len(x), -1, groups, *x.shape[2:]), 1, 2)
+        normal = _normal(grouped, tuple(range(2, grouped.ndim)), settings["eps"])
+        parts = [np.swapaxes(part, 1, 2).reshape(x.shape) for part in (normal.values, normal.magnitude)]
+    else:
+        normal = _normal(x.reshape(len(x), groups, -1), (2,), settings["eps"])
+        parts = [part.reshape(x.shape) for part in (normal.values, normal.magnitude)]
+    whole = Result(parts[0], parts[1], normal.terms)
     return _scaled(whole, arrays, lambda array: _per_channel(array, x.ndim))
 
 
@@ -131,6 +137,13 @@ def _negative(x: Doubles, slope: float) -> Doubles:
     return np.where(x > 0, x, slope * x)
 
 
+def _rational_tanh(x: Doubles) -> Doubles:
+    """A continued fraction up to |x| = 5 and 1 beyond, up to 1.01e-4 from tanh (MindSpore's nnacl, TanhOpt)."""
+    square = x**2
+    above = (((square + 378) * square + 17325) * square + 135135) * x
+    return np.where(np.abs(x) > 5, np.sign(x), above / (((28 * square + 3150) * square + 62370) * square + 135135))
+
+
 # Function -> formula of the input, the slope or another parameter, and the axis.
 FUNCTIONS: dict[str, Callable[[Doubles, Any, Any], Doubles]] = {
     "identity": lambda x, _slope, _axis: x,
@@ -146,9 +159,11 @@ FUNCTIONS: dict[str, Callable[[Doubles, Any, Any], Doubles]] = {
     "hard sigmoid of slope 0.2": lambda x, _slope, _axis: np.clip(0.2 * x + 0.5, 0.0, 1.0),
     "hard swish": lambda x, _slope, _axis: x * np.clip(x / 6 + 0.5, 0.0, 1.0),
     "tanh": lambda x, _slope, _axis: np.tanh(x),
+    "tanh by a fraction": lambda x, _slope, _axis: _rational_tanh(x),
     "hard tanh": lambda x, _slope, _axis: np.clip(x, -1.0, 1.0),
     "elu": lambda x, slope, _axis: np.where(x > 0, x, slope * np.expm1(np.minimum(x, 0.0))),
     "selu": lambda x, _slope, _axis: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0.0))),
+    "selu of rounded constants": lambda x, _slope, _axis: 1.0507 * np.where(x > 0, x, 1.67326 * np.expm1(np.minimum(x, 0.0))),
     "softplus": lambda x, _slope, _axis: np.logaddexp(0.0, x),
     "softsign": lambda x, _slope, _axis: x / (1 + np.abs(x)),
     "mish": lambda x, _slope, _axis: x * np.tanh(np.logaddexp(0.0, x)),

@@ -40,10 +40,14 @@ def pooling(x: Doubles, settings: Mapping[str, Any], _arrays: Mapping[str, NDArr
 def upsampling(x: Doubles, settings: Mapping[str, Any], _arrays: Mapping[str, NDArray[Any]]) -> Result:
     """Nearest or linear interpolation to ``factor`` times the length.
 
+    ``nearest`` rounds the position in the input down. ``nearest exact`` takes the sample whose middle is nearest.
     ``align_corners`` maps the first and last samples onto each other; otherwise samples are in the middle of their intervals.
     """
     length, factor = x.shape[2], settings["factor"]
     outputs = int(length * factor)
+    if settings["function"] == "nearest exact":
+        values = x[:, :, np.minimum(np.floor((np.arange(outputs) + 0.5) * (length / outputs)).astype(int), length - 1)]
+        return Result(values, np.abs(values), 0)
     if settings["function"] == "nearest":
         values = x[:, :, np.minimum(np.floor(np.arange(outputs) / factor).astype(int), length - 1)]
         return Result(values, np.abs(values), 0)

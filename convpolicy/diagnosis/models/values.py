@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEW = 64  # numbers from which statistics tell something
+MOST_ROWS = 65536  # rows or columns that are compared in another order
 UNRELATED = 0.2  # correlation below which two weights have nothing in common
 SHARE = 0.15  # relative error that the spread of so many random numbers may have
 CONSTANT = {"bias": 0.0, "shift": 0.0, "mean": 0.0, "scale": 1.0, "variance": 1.0}  # initial values
@@ -49,12 +50,20 @@ def _arranged(a: NDArray[Any], b: NDArray[Any]) -> str:
         for axis in range(a.ndim):
             if np.array_equal(np.flip(turned, axis), b):
                 return f"reversed along axis {axis}"
-    if a.ndim and len(a) > 1 and a.shape == b.shape and len(a) <= 4096:
-        rows = {row.tobytes(): number for number, row in enumerate(np.ascontiguousarray(a))}
-        order = [rows.get(row.tobytes()) for row in np.ascontiguousarray(b)]
-        if len(rows) == len(a) and sorted(order, key=lambda at: -1 if at is None else at) == list(range(len(a))):
-            return "its rows have another order"
+    if _reordered(a, b):
+        return "its rows have another order"
+    if a.ndim == 2 and _reordered(a.T, b.T):
+        return "its columns have another order; if its input is flattened, channels and positions are exchanged"
     return ""
+
+
+def _reordered(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Return True if two arrays have the same rows in another order."""
+    if a.ndim == 0 or not 1 < len(a) <= MOST_ROWS or a.shape != b.shape:
+        return False
+    rows = {row.tobytes(): number for number, row in enumerate(np.ascontiguousarray(a))}
+    order = [rows.get(row.tobytes()) for row in np.ascontiguousarray(b)]
+    return len(rows) == len(a) and sorted(order, key=lambda at: -1 if at is None else at) == list(range(len(a)))
 
 
 def _numbers(a: NDArray[Any], b: NDArray[Any]) -> str:
