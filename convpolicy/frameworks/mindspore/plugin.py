@@ -133,6 +133,7 @@ def convpolicy_backends() -> list[Backend]:
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
+            reader=lazy(f"{ROOM}.reader", "reader"),
             build_transposed=lazy(f"{ROOM}.transposed", "build"),
             layout="OI1W",
             transposed_layout="IO1W",
