@@ -119,6 +119,7 @@ def convpolicy_backends() -> list[Backend]:
             capture=lazy("convpolicy_mlx.capturing", "capture"),
             convolutions=lazy("convpolicy_mlx.models", "convolutions"),
             gradients=lazy("convpolicy_mlx.arrays", "gradients"),
+            reader=lazy("convpolicy_mlx.reader", "reader"),
             learns=True,
             dtypes=("float32", "float16", "bfloat16"),  # MLX refuses most float64 convolutions
             framework="mlx",

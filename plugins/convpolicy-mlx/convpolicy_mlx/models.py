@@ -21,11 +21,12 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
     """
     if not isinstance(model, nn.Module):
         return None
-    modules = walk(model, _children, lambda module: isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)), every_path)
+    modules = walk(model, children, lambda module: isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)), every_path)
     return (Convolution(path, module, roles(_names(module))) for path, module in modules)
 
 
-def _children(module: Any) -> Iterator[tuple[str, Any]]:
+def children(module: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of what MLX looks into for parameters, in order."""
     if isinstance(module, nn.Module):
         items: Any = ((name, child) for name, child in module.items() if not name.startswith("_"))
     else:
