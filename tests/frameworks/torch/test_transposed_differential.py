@@ -101,10 +101,9 @@ class Sliced:
 
 
 def test_a_rule_that_cuts_the_full_result():
-    """Its exact layer slices, to the bit, although torch could cut inside; with other bits, which a fast layer may have."""
+    """Its exact layer slices, to the bit, although torch could cut inside; with other bits on some processors, as a fast layer."""
     cp.register(Sliced, "sliced")
     try:
-        differing = 0
         for channels, kernel, stride, length in ((64, 16, 8, 1000), (32, 10, 5, 1000), (64, 4, 2, 3000)):
             ours, fast = (
                 cp.ConvTranspose1d(channels, 32, kernel, stride, "sliced", backend="torch", execution=execution, seed=0)
@@ -118,10 +117,8 @@ def test_a_rule_that_cuts_the_full_result():
                 full = theirs(x)
                 assert torch.equal(ours(x), full[..., left : full.shape[-1] - right])
                 torch.testing.assert_close(fast(x), ours(x), rtol=1e-4, atol=1e-4)
-                differing += not torch.equal(F.conv_transpose1d(x, ours.weight, ours.bias, stride, left, left - right), ours(x))
-            assert isinstance(ours, nn.ConvTranspose1d)
+                assert isinstance(ours, nn.ConvTranspose1d)
             assert cp.capture(ours).policy.padding == cp.Choice("sliced")
-        assert differing  # otherwise the rule need not say so
     finally:
         cp.unregister("sliced")
 
