@@ -32,10 +32,12 @@ PART_FIELDS = {
 CLAIMS = MappingProxyType(
     {"framework": "", "versions": "", "measured": "", "source": "", "description": "", "strided_dilation": True, "paper": None}
 )
+TRANSPOSED_CLAIMS = MappingProxyType({**CLAIMS, "dilated_output_padding": True})  # those of a `TransposedPolicy`
 OMITTED: Mapping[str, Any] = MappingProxyType(  # field -> value that is not written to a file
-    {"padding_names": {}, **{field: {} for field in CHOICE_FIELDS}, "weight_norm": None, "transposed": None, **CLAIMS}
+    {"padding_names": {}, **{field: {} for field in CHOICE_FIELDS}, "weight_norm": None, "transposed": None, **TRANSPOSED_CLAIMS}
 )
-KINDS = {"name": str, "bias": bool, "strided_dilation": bool, **{field: str for field in CLAIMS if CLAIMS[field] == ""}}
+FLAGS = ("bias", "strided_dilation", "dilated_output_padding")
+KINDS = {"name": str, **dict.fromkeys(FLAGS, bool), **{field: str for field in CLAIMS if CLAIMS[field] == ""}}
 
 
 def require_own_name(policy: Any) -> None:

@@ -150,18 +150,26 @@ def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple
     return left, after.side("right", pads[1], length, after_arguments, widest)
 
 
-def check_strided_dilation(policy: Any, stride: int, dilation: int) -> None:
-    """Refuse a stride and a dilation above 1 in one layer if the framework of the policy does.
+def check_sizes(policy: Any, stride: int, dilation: int) -> None:
+    """Refuse sizes that the framework of a policy refuses, whatever its padding: a strided dilation, and a long output_padding.
 
     Args:
-        policy: a `Policy`.
+        policy: a `Policy` or a `TransposedPolicy`.
         stride, dilation: in samples.
 
     Raises:
-        InvalidValueError: both are above 1. The message contains them.
+        InvalidValueError: both are above 1, or ``output_padding`` is not below the stride. The message contains them.
     """
+    framework = policy.framework or "it"
     if not policy.strided_dilation and stride > 1 and dilation > 1:
         raise InvalidValueError(
-            f"stride and dilation must not both be above 1 under policy {policy.name!r}, as {policy.framework or 'it'} refuses "
+            f"stride and dilation must not both be above 1 under policy {policy.name!r}, as {framework} refuses "
             f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
         )
+    if policy.is_transposed and not policy.dilated_output_padding:
+        longer = policy.part("padding")[1].get(OUTPUT_PADDING, 0)
+        if longer and longer >= stride:
+            raise InvalidValueError(
+                f"output_padding must be below the stride, {stride}, under policy {policy.name!r}, as {framework} requires for every "
+                f"dilation, got {longer}; pass less, or a pair (left, right) as padding."
+            )

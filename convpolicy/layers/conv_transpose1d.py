@@ -51,7 +51,7 @@ def ConvTranspose1d(  # noqa: N802 - a layer factory carries the name of the lay
         stride: samples of the output between input samples, 1 or more.
         padding: what is cut from the full result of ``(length - 1) * stride + e`` samples, one of
 
-            - an int, the number of samples cut on each side
+            - an int, the number of samples cut on each side. Flax counts its own numbers otherwise; see its guide.
             - a pair ``(left, right)`` of samples. A negative number appends zeros.
             - the name of a crop rule, or a name that the policy's framework uses, e.g. ``"same"``
             - a `Choice`

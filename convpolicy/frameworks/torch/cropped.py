@@ -91,13 +91,14 @@ class CroppedConvTranspose1d(RuledConvTranspose1d):
             policy: Any = request.policy
             plan = policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length, output_size=size)
             cuts = plan.left, plan.right
-        return self._crops.full.run(data, weight, bias, cuts)
+        return self._crops.full.run(data, weight, bias, cuts, varies=True)
 
     def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        cuts = self._crops.counts(data.shape[-1])
+        crops = self._crops
+        cuts = crops.counts(data.shape[-1])
         if torch.compiler.is_compiling():
-            torch._check(self._crops.full.steps(data.shape[-1], cuts).length_out > 0)  # type: ignore[no-untyped-call]
-        return self._crops.full.run(data, weight, bias, cuts)
+            torch._check(crops.full.steps(data.shape[-1], cuts).length_out > 0)  # type: ignore[no-untyped-call]
+        return crops.full.run(data, weight, bias, cuts, crops.static is None)
 
     def __prepare_scriptable__(self) -> nn.ConvTranspose1d:
         policy = self.policy

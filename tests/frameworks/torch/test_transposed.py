@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import weakref
 
@@ -35,6 +36,21 @@ def built(options, **more):
 def random(*shape, dtype=torch.float32):
     """Random data, the same at every call."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def test_output_paddings_that_torch_refuses():
+    """Strides, dilations and output_paddings up to 5: the policy refuses what torch does, and nothing else."""
+    for stride, dilation, output_padding in itertools.product(range(1, 6), range(1, 6), range(6)):
+        sizes, lengths = (1, 1, 3, stride, 0, output_padding), []
+        for build in (nn.ConvTranspose1d, cp.ConvTranspose1d):
+            try:
+                layer = build(*sizes, dilation=dilation)
+                data = random(1, 1, 4)
+                lengths.append(layer(data if build is nn.ConvTranspose1d else data.numpy()).shape[2])
+            except (RuntimeError, ValueError) as error:
+                assert "output" in str(error)
+                lengths.append(None)
+        assert lengths[0] == lengths[1], (stride, dilation, output_padding)
 
 
 def test_the_native_layer_itself_where_it_can_be():
