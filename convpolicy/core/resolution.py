@@ -94,7 +94,7 @@ def resolve_transposed(
 
 def with_output_padding(choice: Choice, output_padding: Any) -> Choice:
     """Return the choice of a crop rule with a value of its parameter ``output_padding``."""
-    return Choice(choice.name, **{**dict(choice.params), OUTPUT_PADDING: output_padding})
+    return choice.evolve(**{OUTPUT_PADDING: output_padding})
 
 
 def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int) -> Choice:

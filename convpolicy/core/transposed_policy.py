@@ -74,7 +74,7 @@ class TransposedPolicy(LayerPolicy):
         If the crop rule of the policy has a parameter ``padding``, an int for ``padding`` sets this parameter.
         """
         if isinstance(changes.get(PADDING), (int, np.integer)) and PADDING in self.part(PADDING)[0].params:
-            changes[PADDING] = Choice(self.padding.name, **{**dict(self.padding.params), PADDING: changes[PADDING]})
+            changes[PADDING] = self.padding.evolve(**{PADDING: changes[PADDING]})
         return super().evolve(**changes)
 
     def plan(

@@ -45,7 +45,7 @@ def _sides_exchanged(policy: LayerPolicy) -> LayerPolicy:
 def _channels_reversed(policy: LayerPolicy) -> LayerPolicy:
     def reversed_value(value: Any) -> Any:
         if isinstance(value, Choice):
-            return Choice(value.name, **{name: reversed_value(inner) for name, inner in value.params})
+            return value.evolve(**{name: reversed_value(inner) for name, inner in value.params})
         return value.array[::-1] if isinstance(value, FrozenArray) else value
 
     return policy.evolve(padding_mode=reversed_value(policy.padding_mode))
@@ -53,7 +53,7 @@ def _channels_reversed(policy: LayerPolicy) -> LayerPolicy:
 
 def _copied(policy: LayerPolicy) -> LayerPolicy:
     mode = policy.padding_mode
-    return policy.evolve(padding_mode=Choice(COPIED.get(mode.name, mode.name), **dict(mode.params)))
+    return policy.evolve(padding_mode=mode.evolve(COPIED.get(mode.name)))
 
 
 def _other_coefficients(policy: LayerPolicy) -> LayerPolicy:

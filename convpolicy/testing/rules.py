@@ -68,7 +68,7 @@ def checks(rule: Any, max_examples: int = MAX_EXAMPLES, *, kind: RuleKind) -> li
 
             def check(_rule: Rule, sizes: Sizes, choice: Choice) -> None:
                 try:
-                    PROPERTIES[name](kind.policy(Choice(registered_name, **dict(choice.params))), sizes)
+                    PROPERTIES[name](kind.policy(choice.evolve(registered_name)), sizes)
                 except ConvPolicyError as error:
                     raise type(error)(f"{choice}: {error}") if choice.params else error from None
 
@@ -139,7 +139,7 @@ def _values(rule: Rule, sizes: Sizes, choice: Choice, *, kind: RuleKind) -> None
     """A layer with the rule equals the float64 reference with the numbers that the rule returns."""
     numbers = _resolved(rule, sizes, choice)
     with offered(rule) as name:
-        policy = kind.policy(Choice(name, **dict(choice.params)))
+        policy = kind.policy(choice.evolve(name))
         if numbers is None or plan_of(policy, sizes) is None:
             return
         data = np.random.default_rng(sizes.length).integers(-9, 9, (1, 1, sizes.length))
