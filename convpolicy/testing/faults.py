@@ -11,7 +11,7 @@ import numpy as np
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
 from convpolicy.parts.choice import Choice, FrozenArray
-from convpolicy.testing import transposed_faults
+from convpolicy.testing.transposed_faults import variants as transposed_variants
 
 OTHER_SIDE = {"left": "right", "right": "left"}
 COPIED = {"odd": "reflect", "odd_symmetric": "symmetric", "linear_ramp": "constant"}  # mode -> a mode with fewer terms
@@ -110,7 +110,7 @@ def faults_of(backend: Backend) -> dict[str, Backend]:
         variants["learned constant taken as 1"] = attrs.evolve(backend, run=_running(backend, _as_one))
     for role in roles if backend.gradients is not None else ():
         variants[f"gradient to the {role} doubled"] = attrs.evolve(backend, gradients=_doubling(backend, role))
-    return variants | transposed_faults.variants(backend)
+    return variants | transposed_variants(backend)
 
 
 def _building(backend: Backend, change: Callable[[LayerRequest], LayerRequest]) -> Callable[..., Any]:
