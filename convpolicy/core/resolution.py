@@ -98,13 +98,13 @@ def with_output_padding(choice: Choice, output_padding: Any) -> Choice:
 
 
 def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int) -> Choice:
-    """Return the crop rule of a policy with the ``output_padding`` that gives an output length.
+    """Return the crop rule of a policy with the ``output_padding`` that leads to an output length.
 
     Args:
         policy: a `TransposedPolicy`.
         spec: checked sizes.
         length: input length in samples.
-        output_size: the wanted output length, checked.
+        output_size: the output length, checked.
 
     Raises:
         InvalidValueError: the crop rule has no parameter ``output_padding``, ``output_size`` is out of range, or the parameter

@@ -85,7 +85,7 @@ class TransposedPolicy(LayerPolicy):
         Args:
             kernel_size, stride, dilation: in samples, 1 or more.
             length: input length in samples, 0 or more.
-            output_size: the wanted output length, as in a call of ``torch.nn.ConvTranspose1d``. It sets the parameter
+            output_size: the output length, as in a call of ``torch.nn.ConvTranspose1d``. It sets the parameter
                 ``output_padding`` of the crop rule. None uses the parameter of the policy.
 
         Returns:

@@ -84,7 +84,7 @@ class CutConv1DTranspose(FollowsPolicy, nn.Conv1DTranspose):
 
         Args:
             x: input.
-            output_size: the wanted output length, or None for the policy's.
+            output_size: the output length, or None for the policy's.
         """
         translate = paddle.framework.core.set_eval_frame(None)  # keeps to_static from translating the arithmetic of a plan
         try:
