@@ -67,7 +67,7 @@ def to_data(policy: Any) -> dict[str, Any]:
         data["padding"] = {"name": policy.padding.name}  # the name alone means another rule under padding_names
     for field in CHOICE_FIELDS:
         data[field] = {name: choice.to_data() for name, choice in getattr(policy, field)}
-    data["transposed"] = _transposed(policy, data.pop("transposed", None))  # last, since it can be a table of its own in a file
+    data["transposed"] = _transposed(policy, data.pop("transposed", None))  # last, since it can be a separate table in a file
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in OMITTED or value != OMITTED[key]}}
 
 

@@ -94,17 +94,17 @@ def resolve_transposed(
 
 def with_output_padding(choice: Choice, output_padding: Any) -> Choice:
     """Return the choice of a crop rule with a value of its parameter ``output_padding``."""
-    return Choice(choice.name, **{**dict(choice.params), OUTPUT_PADDING: output_padding})
+    return choice.evolve(**{OUTPUT_PADDING: output_padding})
 
 
 def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int) -> Choice:
-    """Return the crop rule of a policy with the ``output_padding`` that gives an output length.
+    """Return the crop rule of a policy with the ``output_padding`` that leads to an output length.
 
     Args:
         policy: a `TransposedPolicy`.
         spec: checked sizes.
         length: input length in samples.
-        output_size: the wanted output length, checked.
+        output_size: the output length, checked.
 
     Raises:
         InvalidValueError: the crop rule has no parameter ``output_padding``, ``output_size`` is out of range, or the parameter

@@ -80,7 +80,7 @@ class TransposedPolicy(LayerPolicy):
         If the crop rule of the policy has a parameter ``padding``, an int for ``padding`` sets this parameter.
         """
         if isinstance(changes.get(PADDING), (int, np.integer)) and PADDING in self.part(PADDING)[0].params:
-            changes[PADDING] = Choice(self.padding.name, **{**dict(self.padding.params), PADDING: changes[PADDING]})
+            changes[PADDING] = self.padding.evolve(**{PADDING: changes[PADDING]})
         return super().evolve(**changes)
 
     def plan(
@@ -91,7 +91,7 @@ class TransposedPolicy(LayerPolicy):
         Args:
             kernel_size, stride, dilation: in samples, 1 or more.
             length: input length in samples, 0 or more.
-            output_size: the wanted output length, as in a call of ``torch.nn.ConvTranspose1d``. It sets the parameter
+            output_size: the output length, as in a call of ``torch.nn.ConvTranspose1d``. It sets the parameter
                 ``output_padding`` of the crop rule. None uses the parameter of the policy.
 
         Returns:

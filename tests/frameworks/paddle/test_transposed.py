@@ -9,23 +9,8 @@ import re
 
 import paddle
 import pytest
-from helpers.transposed_layers import (
-    IN,
-    KERNELS,
-    LENGTHS,
-    OUT,
-    Sizes,
-    forward_same_cut,
-    gradients,
-    grid,
-    ideal,
-    is_within,
-    judge,
-    judge_gradients,
-    random,
-    same_bits,
-    weights,
-)
+from helpers.transposed import IN, KERNELS, OUT, Sizes, grid, ideal, is_within, judge, random
+from helpers.transposed_layers import LENGTHS, forward_same_cut, gradients, judge_gradients, same_bits, weights
 from paddle import nn
 
 import convpolicy as cp
@@ -52,7 +37,7 @@ each_cut = pytest.mark.parametrize("label", CUTS)
 
 def native(sizes: Sizes, padding=0, output_padding=0, bias=True, **keywords):
     """Paddle's own layer."""
-    kernel, stride, dilation, groups = sizes
+    kernel, stride, dilation, groups, _bias = sizes
     own = list(padding) if isinstance(padding, tuple) else padding
     return nn.Conv1DTranspose(
         IN, OUT, kernel, stride, own, output_padding, groups, dilation, bias_attr=None if bias else False, **keywords
@@ -61,7 +46,7 @@ def native(sizes: Sizes, padding=0, output_padding=0, bias=True, **keywords):
 
 def ours(sizes: Sizes, padding=None, mode=None, output_padding=None, **keywords):
     """The same layer through a policy, Paddle's own unless said otherwise."""
-    kernel, stride, dilation, groups = sizes
+    kernel, stride, dilation, groups, _bias = sizes
     keywords = {"policy": "paddle", "backend": "paddle"} | keywords
     return cp.ConvTranspose1d(
         IN, OUT, kernel, stride, padding, output_padding, groups, dilation=dilation, padding_mode=mode, **keywords
