@@ -112,8 +112,12 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
     """
     rule: CropRule = policy.part("padding")[0]
     require_output_padding(rule, output_size)
-    plan = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
-    least = plan.full_length - plan.left - plan.right  # below 0 if more is cut than there is
+    try:
+        first, plan = 0, policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
+    except InvalidValueError:  # a rule that refuses an output_padding of 0, such as tensorflow_same
+        first = spec.stride - 1
+        plan = policy.evolve(padding=with_output_padding(policy.padding, first)).planned(spec, length)
+    least = plan.full_length - plan.left - plan.right - first  # below 0 if more is cut than there is
     if not max(least, 0) <= output_size < least + spec.stride:
         if least + spec.stride <= 0:
             raise InvalidValueError(plan.shortage())

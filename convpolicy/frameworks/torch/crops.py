@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from convpolicy import registry
 from convpolicy.core.resolution import OUTPUT_PADDING, require_output_padding
 from convpolicy.core.transposed_plan import CIRCULAR
+from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.frameworks.torch import symbolic
 from convpolicy.frameworks.torch.length_rule import LengthRule
 from convpolicy.layers.backend import LayerRequest
@@ -134,9 +136,10 @@ class Crops:
         self.static = request.static_pads()
         self._rule = rule
         self._by_length = None if self.static is not None else LengthRule(f"padding {rule.name!r}", rule.crops, sizes, arguments)
-        self._unextended: tuple[int, int] | None = None  # what is cut with an output_padding of 0
-        if OUTPUT_PADDING in rule.params:
-            self._unextended = rule.resolve(*sizes, None, {**arguments, OUTPUT_PADDING: 0})
+        self._resized: dict[int, tuple[int, int]] = {}  # output_padding -> what is cut; a rule may refuse some
+        for output_padding in range(spec.stride) if OUTPUT_PADDING in rule.params else ():
+            with suppress(ConvPolicyError):
+                self._resized[output_padding] = rule.resolve(*sizes, None, {**arguments, OUTPUT_PADDING: output_padding})
 
     @property
     def lengthens(self) -> bool:
@@ -151,15 +154,23 @@ class Crops:
         """Return what is cut for an output length; both lengths may be symbolic, and torch then refuses those out of range.
 
         Raises:
-            InvalidValueError: the crop rule has no parameter ``output_padding``.
+            InvalidValueError: the crop rule has no parameter ``output_padding``, or cuts differently on both sides for each output length
+                and the length is symbolic.
         """
         require_output_padding(self._rule, output_size)
-        assert self._unextended is not None
-        left, right = self._unextended
-        least = (length - 1) * self.full.stride + self.full.kernel - left - right
-        torch._check(output_size >= least)  # type: ignore[no-untyped-call]
-        torch._check(output_size < least + self.full.stride)  # type: ignore[no-untyped-call]
-        return left, right - (output_size - least)
+        first, (left, right) = next(iter(self._resized.items()))
+        least = (length - 1) * self.full.stride + self.full.kernel - left - right - first  # with an output_padding of 0
+        output_padding = output_size - least
+        if isinstance(output_padding, int) and output_padding in self._resized:
+            return self._resized[output_padding]
+        torch._check(output_padding >= first)  # type: ignore[no-untyped-call]
+        torch._check(output_padding < self.full.stride)  # type: ignore[no-untyped-call]
+        if any(cuts != (left, right - more + first) for more, cuts in self._resized.items()):
+            raise InvalidValueError(
+                f"output_size must be an int for crop rule {self._rule.name!r}, which moves both sides, got {output_size}; compile the "
+                f"model without dynamic lengths."
+            )
+        return left, right - output_padding + first
 
     def steps(self, length: Any) -> Steps:
         """Return the steps for an input length, which may be symbolic."""
