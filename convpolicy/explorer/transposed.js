@@ -42,7 +42,7 @@ function transposedForm(plan, view) {
   const equal = (first, last) => left === first && right === last;
   const facts = [
     left === right, stride > 1, dilation > 1, longer > 0 && longer < stride, longer > 0 && longer < Math.max(stride, dilation),
-    right < 0 && -right < stride, numbers.trimmed <= numbers.window, equal(0, Math.min(total, 0)),
+    right < 0 && -right < stride, numbers.trimmed <= numbers.window, numbers.last_rest <= numbers.window, equal(0, Math.min(total, 0)),
     total > 0 ? equal(half, total - half) : equal(0, total), equal(total - half, half),
     right - left >= 0 && right - left <= 1 && numbers.keras_output_padding >= 1 - (numbers.window % 2) && numbers.keras_output_padding < stride, wraps, wraps && left + right === total,
   ];

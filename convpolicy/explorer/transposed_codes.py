@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from convpolicy.arithmetic import effective_kernel
 from convpolicy.errors import ConvPolicyError
 from convpolicy.explorer.codes import UNEVEN, code
@@ -20,7 +22,6 @@ from convpolicy.translation.dialect import Dialect
 NUMBER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 SIGNS = ("left", "right", "first_rest", "last_rest", "trimmed", "before", "after")  # numbers whose sign decides the form
 WRAP_SIGNS = ("wrap_first", "wrap_last", "wrap_left", "wrap_right")  # the same for mode "circular"
-EXAMPLES = 3  # sizes of each form that are written, and up to two others
 Sizes = tuple[int, int, int, int, int]  # kernel, stride, dilation, and what is cut left and right
 
 
@@ -71,6 +72,7 @@ def form_of(numbers: Mapping[str, int], circular: bool) -> str:
         0 < longer < max(stride, numbers["dilation"]),
         0 < -right < stride,
         numbers["trimmed"] <= window,
+        numbers["last_rest"] <= window,
         (left, right) == (0, min(total, 0)),
         (left, right) == ((half, total - half) if total > 0 else (0, total)),
         (left, right) == (total - half, half),
@@ -94,7 +96,7 @@ def by_form(dialect: Dialect, mode: Choice, groups: Mapping[str, list[Sizes]], t
     """
     entries = {}
     for form, sizes in groups.items():
-        examples = [*sizes[:EXAMPLES], *sizes[EXAMPLES :: len(sizes) // 2 + 1]]
+        examples = _examples(sizes)
         refused, texts = zip(*(_written(dialect, mode, example) for example in examples))
         template = _template(texts, [numbers_of(example) for example in examples])
         if template is None or len({*refused}) > 1:
@@ -105,16 +107,25 @@ def by_form(dialect: Dialect, mode: Choice, groups: Mapping[str, list[Sizes]], t
 
 
 def grouped(sizes: Iterable[Sizes], circular: bool) -> dict[str, list[Sizes]]:
-    """Return `form_of` -> the sizes of this form. Those whose numbers differ most come first."""
+    """Return `form_of` -> the sizes of this form."""
     groups: dict[str, list[Sizes]] = {}
-    for each in sorted(set(sizes), key=_differing, reverse=True):
+    for each in sorted(set(sizes), reverse=True):
         groups.setdefault(form_of(numbers_of(each), circular), []).append(each)
     return groups
 
 
-def _differing(sizes: Sizes) -> tuple[int, Sizes]:
-    """Return how many different numbers the code for some sizes can contain, then the sizes."""
-    return len(set(map(abs, numbers_of(sizes).values()))), sizes
+def _examples(sizes: list[Sizes]) -> list[Sizes]:
+    """Return sizes that tell apart all numbers that differ anywhere among the sizes, from each other and from a constant."""
+    values = np.abs([list(numbers_of(each).values()) for each in sizes])
+    chosen = [int(np.argmax([len(set(row)) for row in values.tolist()]))]
+    while True:
+        known = values[chosen]
+        equal = (known[:, :, None] == known[:, None]).all(axis=0)  # pairs of numbers that the examples do not tell apart
+        split = ((values[:, :, None] != values[:, None]) & equal).sum(axis=(1, 2))
+        split += ((values != known[0]) & (known == known[0]).all(axis=0)).sum(axis=1)
+        if not split.any():
+            return [sizes[number] for number in chosen]
+        chosen.append(int(np.argmax(split)))
 
 
 def _written(dialect: Dialect, mode: Choice, sizes: Sizes) -> tuple[bool, str]:
