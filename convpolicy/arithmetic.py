@@ -139,6 +139,18 @@ def fans(in_channels: int, out_channels: int, kernel: int, groups: int) -> Fans:
     return Fans(in_channels // groups * kernel, out_channels * kernel, groups)
 
 
+def tap_position(index: Any, tap: Any, stride: int, dilation: int, left: int) -> Any:
+    """Return the input position that a tap of an output reads, or the output that a sample reaches by a tap of a transposed convolution.
+
+    Args:
+        index: index of the output, or of the sample of a transposed convolution, as a number or an array.
+        tap: index of the kernel tap, as a number or an array.
+        stride, dilation: sizes of the convolution, in samples.
+        left: samples added on the left, or cut on the left of the full result.
+    """
+    return index * stride + tap * dilation - left
+
+
 def receptive_interval(output: int, kernel: int, stride: int, dilation: int, left: int) -> tuple[int, int]:
     """Return the first and the last input position that one output reads.
 
@@ -150,8 +162,8 @@ def receptive_interval(output: int, kernel: int, stride: int, dilation: int, lef
     Returns:
         ``(first, last)``, both included. Positions below 0 are padding. Positions from ``length`` on are padding too.
     """
-    first = output * stride - left
-    return first, first + (kernel - 1) * dilation
+    first, last = (tap_position(output, tap, stride, dilation, left) for tap in (0, kernel - 1))
+    return first, last
 
 
 def full_length(length: int, kernel: int, stride: int, dilation: int) -> int:

@@ -92,7 +92,7 @@ def section(parts: dict, attribute: str = "") -> str:
 
 
 def numbers_table(policy: Any, names: Iterable[str], sizes: Any) -> str:
-    """What every rule gives for a few sizes: a padding rule under a `Policy`, a crop rule under a `TransposedPolicy`."""
+    """What every rule returns for a few sizes: a padding rule in a `Policy`, a crop rule in a `TransposedPolicy`."""
     rows = []
     for name in names:
         choice = cp.Choice("explicit", left=2, right=1) if name == "explicit" else cp.Choice(name)
@@ -108,7 +108,7 @@ def numbers_table(policy: Any, names: Iterable[str], sizes: Any) -> str:
 
 
 def aliases() -> str:
-    """A heading for each name that stands for another rule, and that rule."""
+    """A heading for each alias, and the rule that it names."""
     rules = cp.padding_rules().items()
     return "\n".join(f"### {name}\n\n{rule.description}\n" for name, rule in rules if rule.alias_of)
 

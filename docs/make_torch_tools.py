@@ -80,6 +80,8 @@ TAIL = """
 
 - **A trace contains the pads of one length.** `torch.jit.trace` and the ONNX exporter with `dynamo=False` print a `TracerWarning`. For
   other lengths, use `torch.export.export` or `torch.onnx.export(dynamo=True)`.
+- **ONNX rounds a negative quotient towards 0, Python rounds it down.** In the program that `torch.export.export` makes of a layer, a
+  plugin's rule divides no negative number. With `strict=True`, such a rule raises an error.
 - **Some padding modes do not support a dynamic length.** `torch.export` and `torch.onnx.export` then raise an error, and `torch.compile`
   compiles once for each length. These modes are:
   - the padding mode of a plugin, because it is Python code

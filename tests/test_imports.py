@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import graphlib
 import os
 import subprocess
@@ -45,6 +46,24 @@ def graph():
 def test_there_is_no_circle_of_files(graph):
     """No chain of imports, wherever they stand, leads from a file back to itself."""
     graphlib.TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}).prepare()
+
+
+def through_the_package(path, root, graph):
+    """Return the imports ``from package import ...`` in a file whose package's own ``__init__`` imports this file, at any remove."""
+    parts = ("convpolicy", *path.relative_to(root).with_suffix("").parts)
+    packages = {".".join(parts[:size]) for size in range(2, len(parts)) if parts[-1] != "__init__"}
+    imports = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    names = [node.module for node in imports if node.module in packages]
+    return [name for name in names if graph.chain_exists(importer=name, imported=".".join(parts))]
+
+
+def test_a_module_imports_from_where_a_name_is_defined(graph, tmp_path):
+    """Not from its package, whose ``__init__`` is not complete when the module is imported; and one that did is named."""
+    assert {path: names for path in PACKAGE.rglob("*.py") if (names := through_the_package(path, PACKAGE, graph))} == {}
+    wrong = tmp_path / "diagnosis" / "causes.py"
+    wrong.parent.mkdir()
+    wrong.write_text("from convpolicy.diagnosis import crops\n", encoding="utf-8")
+    assert through_the_package(wrong, tmp_path, graph) == ["convpolicy.diagnosis"]
 
 
 def test_a_room_borrows_only_streams(graph):

@@ -103,7 +103,7 @@ def cut_words(samples: Any) -> str:
 
 
 def plan_rows(plans: tuple[Any, Any], refusals: tuple[str, str], aspects: Mapping[str, Callable[[Any], Any]]) -> list[Row]:
-    """Return the rows about the plans of both sides. The reason of a refusal stands in place of the numbers of its side."""
+    """Return the rows about the plans of both sides. If a side refuses, its reason replaces its numbers."""
     rows = []
     for aspect, read in aspects.items():
         one, two = (f"refused: {refusal}" if plan is None else read(plan) for plan, refusal in zip(plans, refusals))

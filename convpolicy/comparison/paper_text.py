@@ -15,7 +15,7 @@ from convpolicy.core.policy import Policy
 from convpolicy.core.transposed_plan import TransposedPlan
 
 DEFAULT = "torch"  # the policy that others are compared with
-TRANSPOSED_LENGTH = 10  # input length of the plan that stands for a model's transposed layers
+TRANSPOSED_LENGTH = 10  # input length of the plan that shows a model's transposed layers
 DIFFERS = "differs from torch's Conv1d"
 
 

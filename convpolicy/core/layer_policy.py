@@ -45,6 +45,7 @@ class LayerPolicy(Offer):
     """What `Policy` and `TransposedPolicy` have in common; see there for the fields."""
 
     part_kinds: ClassVar[Mapping[str, str]] = PART_FIELDS  # field -> the kind of part that it names
+    claims: ClassVar[Mapping[str, Any]] = CLAIMS  # what a policy with another name does not claim
     is_transposed: ClassVar[bool] = False  # True if the policy describes transposed convolutions
     default_padding: ClassVar[Choice] = Choice("valid")
     default_layout: ClassVar[Choice] = Choice("OIW")
@@ -86,7 +87,7 @@ class LayerPolicy(Offer):
             InvalidTypeError, InvalidValueError, UnknownNameError: a value is not allowed. The message names the field and the fix.
         """
         if changes.get("name", self.name) != self.name:
-            changes = CLAIMS | changes
+            changes = {**self.claims, **changes}
         changes = accepted.with_mode(changes, dict(self.mode_names))
         fields = plain_data.field_names(type(self))
         for field, value in changes.items():
@@ -154,7 +155,7 @@ class LayerPolicy(Offer):
         Raises:
             InvalidValueError: the padding rule or the framework refuses the sizes. The message contains the sizes.
         """
-        resolution.check_strided_dilation(self, stride, dilation)
+        resolution.check_sizes(self, stride, dilation)
         return resolution.static_pads(*self.part("padding"), kernel_size, stride, dilation)
 
     def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Any:
@@ -283,6 +284,6 @@ class LayerPolicy(Offer):
 
 @registry.cached(maxsize=1024)
 def _planned(policy: LayerPolicy, spec: ConvSpec, length: int) -> Any:
-    resolution.check_strided_dilation(policy, spec.stride, spec.dilation)
+    resolution.check_sizes(policy, spec.stride, spec.dilation)
     resolve = resolution.resolve_transposed if spec.transposed else resolution.resolve
     return resolve(*policy.part("padding"), policy.modes(), spec, length)

@@ -32,10 +32,12 @@ PART_FIELDS = {
 CLAIMS = MappingProxyType(
     {"framework": "", "versions": "", "measured": "", "source": "", "description": "", "strided_dilation": True, "paper": None}
 )
+TRANSPOSED_CLAIMS = MappingProxyType({**CLAIMS, "dilated_output_padding": True})  # those of a `TransposedPolicy`
 OMITTED: Mapping[str, Any] = MappingProxyType(  # field -> value that is not written to a file
-    {"padding_names": {}, **{field: {} for field in CHOICE_FIELDS}, "weight_norm": None, "transposed": None, **CLAIMS}
+    {"padding_names": {}, **{field: {} for field in CHOICE_FIELDS}, "weight_norm": None, "transposed": None, **TRANSPOSED_CLAIMS}
 )
-KINDS = {"name": str, "bias": bool, "strided_dilation": bool, **{field: str for field in CLAIMS if CLAIMS[field] == ""}}
+FLAGS = ("bias", "strided_dilation", "dilated_output_padding")
+KINDS = {"name": str, **dict.fromkeys(FLAGS, bool), **{field: str for field in CLAIMS if CLAIMS[field] == ""}}
 
 
 def require_own_name(policy: Any) -> None:
@@ -65,7 +67,7 @@ def to_data(policy: Any) -> dict[str, Any]:
         data["padding"] = {"name": policy.padding.name}  # the name alone means another rule under padding_names
     for field in CHOICE_FIELDS:
         data[field] = {name: choice.to_data() for name, choice in getattr(policy, field)}
-    data["transposed"] = _transposed(policy, data.pop("transposed", None))  # last, since it can be a table of its own in a file
+    data["transposed"] = _transposed(policy, data.pop("transposed", None))  # last, since it can be a separate table in a file
     return {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in OMITTED or value != OMITTED[key]}}
 
 

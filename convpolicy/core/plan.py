@@ -151,7 +151,7 @@ class Plan:
 
     def position(self, output: Any, tap: Any) -> Any:
         """Return the input position that a kernel tap of an output reads. ``output`` and ``tap`` are indices or arrays of indices."""
-        return output * self.stride - self.left + tap * self.dilation
+        return arithmetic.tap_position(output, tap, self.stride, self.dilation, self.left)
 
     def window_terms(self, outputs: NDArray[np.int64]) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
         """Return what each kernel tap of the selected outputs reads, as a list of terms. A tap reads the sum of its terms.

@@ -94,17 +94,17 @@ def resolve_transposed(
 
 def with_output_padding(choice: Choice, output_padding: Any) -> Choice:
     """Return the choice of a crop rule with a value of its parameter ``output_padding``."""
-    return Choice(choice.name, **{**dict(choice.params), OUTPUT_PADDING: output_padding})
+    return choice.evolve(**{OUTPUT_PADDING: output_padding})
 
 
 def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int) -> Choice:
-    """Return the crop rule of a policy with the ``output_padding`` that gives an output length.
+    """Return the crop rule of a policy with the ``output_padding`` that leads to an output length.
 
     Args:
         policy: a `TransposedPolicy`.
         spec: checked sizes.
         length: input length in samples.
-        output_size: the wanted output length, checked.
+        output_size: the output length, checked.
 
     Raises:
         InvalidValueError: the crop rule has no parameter ``output_padding``, ``output_size`` is out of range, or the parameter
@@ -112,8 +112,12 @@ def with_output_size(policy: Any, spec: ConvSpec, length: int, output_size: int)
     """
     rule: CropRule = policy.part("padding")[0]
     require_output_padding(rule, output_size)
-    plan = policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
-    least = plan.full_length - plan.left - plan.right  # below 0 if more is cut than there is
+    try:
+        first, plan = 0, policy.evolve(padding=with_output_padding(policy.padding, 0)).planned(spec, length)
+    except InvalidValueError:  # a rule that refuses an output_padding of 0, such as tensorflow_same
+        first = spec.stride - 1
+        plan = policy.evolve(padding=with_output_padding(policy.padding, first)).planned(spec, length)
+    least = plan.full_length - plan.left - plan.right - first  # below 0 if more is cut than there is
     if not max(least, 0) <= output_size < least + spec.stride:
         if least + spec.stride <= 0:
             raise InvalidValueError(plan.shortage())
@@ -150,18 +154,26 @@ def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple
     return left, after.side("right", pads[1], length, after_arguments, widest)
 
 
-def check_strided_dilation(policy: Any, stride: int, dilation: int) -> None:
-    """Refuse a stride and a dilation above 1 in one layer if the framework of the policy does.
+def check_sizes(policy: Any, stride: int, dilation: int) -> None:
+    """Refuse sizes that the framework of a policy refuses, whatever its padding: a strided dilation, and a long output_padding.
 
     Args:
-        policy: a `Policy`.
+        policy: a `Policy` or a `TransposedPolicy`.
         stride, dilation: in samples.
 
     Raises:
-        InvalidValueError: both are above 1. The message contains them.
+        InvalidValueError: both are above 1, or ``output_padding`` is not below the stride. The message contains them.
     """
+    framework = policy.framework or "it"
     if not policy.strided_dilation and stride > 1 and dilation > 1:
         raise InvalidValueError(
-            f"stride and dilation must not both be above 1 under policy {policy.name!r}, as {policy.framework or 'it'} refuses "
+            f"stride and dilation must not both be above 1 under policy {policy.name!r}, as {framework} refuses "
             f"them, got {stride} and {dilation}; set one to 1, or give the policy another name with evolve(name=...)."
         )
+    if policy.is_transposed and not policy.dilated_output_padding:
+        longer = policy.part("padding")[1].get(OUTPUT_PADDING, 0)
+        if longer and longer >= stride:
+            raise InvalidValueError(
+                f"output_padding must be below the stride, {stride}, under policy {policy.name!r}, as {framework} requires for every "
+                f"dilation, got {longer}; pass less, or a pair (left, right) as padding."
+            )

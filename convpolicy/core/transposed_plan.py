@@ -71,7 +71,7 @@ class TransposedPlan:
 
         Positions below 0 and from ``length_out`` on are cut.
         """
-        return sample * self.stride + tap * self.dilation - self.left
+        return arithmetic.tap_position(sample, tap, self.stride, self.dilation, self.left)
 
     def spans(self, first: int, last: int) -> tuple[int, int]:
         """Return the first and the last input position that a range of outputs spans; see `arithmetic.transposed_interval`."""
@@ -132,6 +132,11 @@ class TransposedPlan:
         """
         positions = np.arange(self.length_out) + self.left + np.array(self._turns())[:, None] * self.length_out
         return np.where((positions >= 0) & (positions < self.full_length), positions, CONSTANT)
+
+    def indices(self) -> NDArray[np.int64]:
+        """Return `taken` for a full result with one zero after its last sample: ``full_length`` in place of -1."""
+        taken = self.taken()
+        return np.where(taken == CONSTANT, self.full_length, taken)
 
     def cropped(self, full: NDArray[Any]) -> NDArray[Any]:
         """Return the output without bias: cut the full result, append zeros, and with mode ``"circular"`` add what is cut.

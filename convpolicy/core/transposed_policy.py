@@ -11,11 +11,12 @@ import numpy as np
 
 from convpolicy.arithmetic import integer
 from convpolicy.core.layer_policy import LayerPolicy
-from convpolicy.core.plain_data import PART_FIELDS
+from convpolicy.core.plain_data import PART_FIELDS, TRANSPOSED_CLAIMS
 from convpolicy.core.plan import check_length
 from convpolicy.core.resolution import with_output_size
 from convpolicy.core.transposed_plan import MODES, TransposedPlan
 from convpolicy.errors import InvalidValueError, shown
+from convpolicy.parts import arguments as accepted
 from convpolicy.parts.choice import Choice
 
 PADDING = "padding"  # a field of policies, and a parameter of a crop rule whose framework counts differently from `explicit`
@@ -33,13 +34,18 @@ class TransposedPolicy(LayerPolicy):
         padding_mode: ``"zeros"``, or ``"circular"`` to add what is cut on one side to the other end.
         layout: a layout of transposed weights.
         weight_norm: axis of the weight (in, out/groups, kernel) that has one norm per index, or None.
+        dilated_output_padding: False if the framework requires an ``output_padding`` below the stride for every dilation.
     """
 
     kind: ClassVar[str] = "transposed policy"
     part_kinds: ClassVar[Mapping[str, str]] = MappingProxyType({**PART_FIELDS, "padding": "crop rule"})
+    claims: ClassVar[Mapping[str, Any]] = TRANSPOSED_CLAIMS
     is_transposed: ClassVar[bool] = True
     default_padding: ClassVar[Choice] = Choice("explicit")
     default_layout: ClassVar[Choice] = Choice("IOW")
+    dilated_output_padding: bool = attrs.field(
+        default=True, converter=accepted.plain_bool, validator=accepted.of_type(bool), kw_only=True
+    )
 
     def checked(self, fields: Any = PART_FIELDS) -> TransposedPolicy:
         """Check the parts named in ``fields``; see `LayerPolicy.checked`. The padding mode must be one of `MODES`."""
@@ -74,7 +80,7 @@ class TransposedPolicy(LayerPolicy):
         If the crop rule of the policy has a parameter ``padding``, an int for ``padding`` sets this parameter.
         """
         if isinstance(changes.get(PADDING), (int, np.integer)) and PADDING in self.part(PADDING)[0].params:
-            changes[PADDING] = Choice(self.padding.name, **{**dict(self.padding.params), PADDING: changes[PADDING]})
+            changes[PADDING] = self.padding.evolve(**{PADDING: changes[PADDING]})
         return super().evolve(**changes)
 
     def plan(
@@ -85,7 +91,7 @@ class TransposedPolicy(LayerPolicy):
         Args:
             kernel_size, stride, dilation: in samples, 1 or more.
             length: input length in samples, 0 or more.
-            output_size: the wanted output length, as in a call of ``torch.nn.ConvTranspose1d``. It sets the parameter
+            output_size: the output length, as in a call of ``torch.nn.ConvTranspose1d``. It sets the parameter
                 ``output_padding`` of the crop rule. None uses the parameter of the policy.
 
         Returns:

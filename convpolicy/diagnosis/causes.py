@@ -7,9 +7,9 @@ from functools import partial
 
 import attrs
 
-from convpolicy.diagnosis import crops
 from convpolicy.diagnosis.change import Change, Finder
 from convpolicy.diagnosis.computation import Computation, Target
+from convpolicy.diagnosis.crops import amounts, appended_zeros, modes, output_paddings, sides, splits
 from convpolicy.diagnosis.weights import (
     activations,
     biases,
@@ -41,12 +41,12 @@ _PADS: dict[str, Finder] = {
     "padding mode": padding_modes,
 }
 _CUTS: dict[str, Finder] = {
-    "output_padding": crops.output_paddings,
-    "cut total": crops.amounts,
-    "appended zeros": crops.appended_zeros,
-    "cut side": crops.sides,
-    "cut split": crops.splits,
-    "padding mode": crops.modes,
+    "output_padding": output_paddings,
+    "cut total": amounts,
+    "appended zeros": appended_zeros,
+    "cut side": sides,
+    "cut split": splits,
+    "padding mode": modes,
 }
 _LAST: dict[str, Finder] = {
     "scale": scales,

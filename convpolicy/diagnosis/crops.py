@@ -58,7 +58,7 @@ def appended_zeros(now: Computation, other: Computation | None, target: Target) 
 
 
 def amounts(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Cut as much as gives the target's output length, on one side or split evenly."""
+    """Cut what the target's output length requires, on one side or split evenly."""
     (left, right), total = (_plan(now).left, _plan(now).right), _needed(now, target)
     if total == left + right:
         return

@@ -83,7 +83,7 @@ def dilations(now: Computation, other: Computation | None, target: Target) -> Ca
 
 
 def totals(now: Computation, other: Computation | None, target: Target) -> Candidates:
-    """Try every amount of padding that gives the target's output length, on one side or split evenly as now."""
+    """Try every amount of padding that leads to the target's output length, on one side or split evenly as now."""
     spec, length, (left, right) = now.capture.spec, now.data.shape[2], _pads(now)
     least = (target.output.shape[2] - 1) * spec.stride + effective_kernel(spec.kernel_size, spec.dilation) - length
     even = abs(left - right) <= 1

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from convpolicy import registry
+from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
-from convpolicy.core.policy import Policy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.explorer.plans import PLAIN, Ranges, Tables
 from convpolicy.parts.choice import Choice
@@ -32,23 +32,32 @@ def targets() -> dict[str, Dialect]:
     return {name: dialect for name, dialect in registry.current().working("dialect").items() if dialect.writer is not None}
 
 
-def code(dialect: Dialect, changes: Mapping[str, Any], kernel: int, stride: int, dilation: int) -> str:
+def code(
+    dialect: Dialect, changes: Mapping[str, Any], kernel: int, stride: int, dilation: int, *, transposed: bool = False
+) -> str:
     """Return the code of one layer of a framework, with the framework's default bias and initial values.
 
     Args:
         dialect: dialect of the framework.
         changes: ``padding`` and ``padding_mode``, as `Policy.evolve` accepts them.
         kernel, stride, dilation: in samples.
+        transposed: True for a transposed layer.
 
     Raises:
         ConvPolicyError: the framework has no such layer. The message contains the reason.
     """
-    default = named_policy(dialect.policy)
-    policy: Policy = default.evolve(**changes)
+    default = _default(dialect, transposed)
+    policy = default.evolve(**changes)
     sizes = {"kernel_size": kernel, "stride": stride, "dilation": dilation, **CHANNELS}
     snippet = write(Request(dialect.name, sizes, policy, bias=default.bias), dialect)
     notes = tuple(note for note in snippet.notes if not note.startswith(INITIAL))
     return attrs.evolve(snippet, notes=notes).code
+
+
+def _default(dialect: Dialect, transposed: bool) -> LayerPolicy:
+    """Return the policy of a framework's layer."""
+    policy = named_policy(dialect.policy)
+    return policy.half() if transposed else policy
 
 
 def rendered(template: str, numbers: Mapping[str, int]) -> str:
@@ -114,7 +123,9 @@ def _refusal(error: ConvPolicyError) -> str:
     return text
 
 
-def by_rule(dialect: Dialect, rule: Choice, has_name: bool, ranges: Ranges, templates: Any) -> list[int]:
+def by_rule(
+    dialect: Dialect, rule: Choice, has_name: bool, ranges: Ranges, templates: Any, *, transposed: bool = False
+) -> list[int]:
     """Return, for each window, the number of a template for a rule that adds zeros, or -1 if the code has to use numbers.
 
     Args:
@@ -124,13 +135,15 @@ def by_rule(dialect: Dialect, rule: Choice, has_name: bool, ranges: Ranges, temp
             length.
         ranges: sizes that the page contains.
         templates: a `Store` of templates.
+        transposed: True for a crop rule of a transposed layer.
     """
     rule_templates: list[str] = []  # templates of this rule; usually one fits all sizes
     entries = []
     for window in reversed(ranges.windows()):  # large sizes first: small ones may equal other numbers in the code
         try:
-            pads = named_policy(dialect.policy).evolve(padding=rule).static_pads(*window)
-            text = code(dialect, {"padding": rule, "padding_mode": PLAIN}, *window) if has_name or pads is None else None
+            pads = _default(dialect, transposed).evolve(padding=rule).static_pads(*window)
+            changes = {"padding": rule, "padding_mode": PLAIN}
+            text = code(dialect, changes, *window, transposed=transposed) if has_name or pads is None else None
         except ConvPolicyError:
             text = None
         if text is None:

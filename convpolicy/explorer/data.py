@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.policy import Policy
+from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import ConvPolicyError
 from convpolicy.explorer.choices import halves, is_numbers, transposed_modes
@@ -18,6 +19,7 @@ from convpolicy.explorer.choices import paddings as paddings_of
 from convpolicy.explorer.choices import policies as policies_of
 from convpolicy.explorer.codes import by_numbers, by_rule, targets
 from convpolicy.explorer.plans import PLAIN, Ranges, Store, Tables, refused_windows
+from convpolicy.explorer.transposed_codes import by_form, grouped
 from convpolicy.parts.choice import Choice
 from convpolicy.registry import current
 
@@ -37,14 +39,14 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
         for name, choice in paddings.items()
     ]
     policies = [_policy(policy, list(paddings), list(modes), tables) for policy in offered]
-    transposed = _transposed(halves(offered), tables)
+    templates = Store()
+    transposed = _transposed(halves(offered), tables, templates)
     outputs, widths = tables.outputs(), tables.widths
     mode_tables = [
         {"name": name, "description": _description("padding mode", choice), "added": tables.mode(choice, widths)}
         for name, choice in modes.items()
     ]
     named_rules = {rule for policy in offered for _name, rule in policy.padding_names}
-    templates = Store()
     code_tables = {}
     for name, dialect in targets().items():
         numbers = [by_numbers(dialect, mode, tables, templates) for mode in modes.values()]
@@ -68,17 +70,44 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
     }
 
 
-def _transposed(offered: Sequence[TransposedPolicy], tables: Tables) -> dict[str, Any]:
-    """Return the policies, crop rules and modes of transposed convolutions, in the form of those of convolutions."""
+def _transposed(offered: Sequence[TransposedPolicy], tables: Tables, templates: Store) -> dict[str, Any]:
+    """Return the policies, crop rules, modes and codes of transposed convolutions, in the form of those of convolutions."""
     crops, modes = paddings_of(offered), transposed_modes(offered)
+    rules = [
+        {"name": name, "description": _description("crop rule", choice), **tables.cropping(choice)}
+        for name, choice in crops.items()
+    ]
     return {
+        "codes": _transposed_codes(crops, modes, rules, tables, templates),
         "policies": [_policy(policy, list(crops), list(modes), tables) for policy in offered],
-        "rules": [
-            {"name": name, "description": _description("crop rule", choice), **tables.cropping(choice)}
-            for name, choice in crops.items()
-        ],
+        "rules": rules,
         "modes": [{"name": name, "description": ""} for name in modes],
+        "plain": list(modes).index(PLAIN.name),
     }
+
+
+def _transposed_codes(
+    crops: Mapping[str, Choice], modes: Mapping[str, Choice], rules: list[dict[str, Any]], tables: Tables, templates: Store
+) -> dict[str, Any]:
+    """Return, for each framework, the codes for cuts as numbers by mode and form, and those of its own names for crop rules."""
+    sizes = [(*window, *cuts) for window, pairs in tables.cuts(rules).items() for cuts in pairs]
+    groups = {name: grouped(sizes, mode.name == CIRCULAR) for name, mode in modes.items()}
+    codes = {}
+    for name, dialect in targets().items():
+        half = current().get("policy", dialect.policy).transposed
+        names = {} if half is None else dict(half.padding_names)
+        codes[name] = {
+            "numbers": [by_form(dialect, mode, groups[each], tables, templates) for each, mode in modes.items()],
+            "rules": [
+                tables.row(
+                    by_rule(
+                        dialect, rule, rule.name in names.values() and not rule.params, tables.ranges, templates, transposed=True
+                    )
+                )
+                for rule in crops.values()
+            ],
+        }
+    return codes
 
 
 def packed(data: dict[str, Any]) -> str:

@@ -177,8 +177,7 @@ function pythonOf(text) {
   return `cp.Choice("${match[1]}", ${settings.join(", ")})`;
 }
 
-// the code of a transposed layer is shown for convpolicy; `convpolicy translate` writes it for a framework
-const frameworks = () => ["convpolicy", ...(state.up ? [] : Object.keys(DATA.codes))];
+const frameworks = () => ["convpolicy", ...Object.keys(DATA.codes)];
 
 function showCode() {
   const names = frameworks();

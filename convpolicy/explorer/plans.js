@@ -49,7 +49,7 @@ function planOf(side, view) {
     pads = (state.up ? DATA.crops : DATA.pairs)[entry];
     isStatic = rule.static[number] === "1";
   }
-  if (state.up) return transposedPlanOf(common, pads, view);
+  if (state.up) return transposedPlanOf({ ...common, isStatic }, pads, view);
   const [left, right] = pads;
   const widths = DATA.widths.findIndex(([a, b]) => a === Math.max(left, 0) && b === Math.max(right, 0));
   const table = DATA.modes[mode].added;
@@ -105,22 +105,24 @@ function readers(plan, view, sample) {
   return outputs;
 }
 
+const sign = (number) => (number > 0 ? "+" : number < 0 ? "-" : "0");
+
 function codeOf(framework, plan, view) {
-  const written = DATA.codes[framework];
+  const written = offered().codes[framework];
   if (plan.reason) return { reason: plan.reason };
-  if (!Array.isArray(plan.rule) && plan.mode === DATA.plain) {
+  if (!Array.isArray(plan.rule) && plan.mode === offered().plain) {
     const entry = rowEntry(DATA.rows[written.rules[plan.rule]], windowNumber(view));
     if (entry >= 0) return { code: filled(DATA.templates[entry], plan, view) };
   }
-  const sign = (pad) => (pad > 0 ? "+" : pad < 0 ? "-" : "0");
   const shape = `${sign(plan.left)}${sign(plan.right)}${+(plan.left === plan.right)}${+(view.stride > 1)}${+(view.dilation > 1)}`;
-  const entry = written.numbers[plan.mode][shape];
+  const entry = written.numbers[plan.mode][state.up ? transposedForm(plan, view) : shape];
   if (entry < 0) return { reason: filled(refusal(entry).reason, plan, view) };
   const note = plan.isStatic ? "" : `# pads: for inputs of length ${view.length} only\n`;
   return { code: note + filled(DATA.templates[entry], plan, view) };
 }
 
 function filled(template, plan, view) {
-  const numbers = { kernel_size: view.kernel, stride: view.stride, dilation: view.dilation, left: Math.abs(plan.left), right: Math.abs(plan.right) };
-  return template.replace(/⟨(\w+)⟩/g, (_, name) => numbers[name]);
+  const numbers = { kernel_size: view.kernel, stride: view.stride, dilation: view.dilation, left: plan.left, right: plan.right };
+  if (state.up) Object.assign(numbers, transposedNumbers(plan, view));
+  return template.replace(/⟨(\w+)⟩/g, (_, name) => Math.abs(numbers[name]));
 }

@@ -92,6 +92,16 @@ class Tables:
         """Return the cuts of one crop rule; see `numbers`."""
         return self.numbers(TRANSPOSED, choice, lambda plan: self.crops.number((plan.left, plan.right)))
 
+    def cuts(self, rules: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int, int], set[tuple[int, int]]]:
+        """Return, for each window, what the page can cut: every pair of its two fields, and what the crop rules cut."""
+        fields: set[tuple[int, int]] = {(left, right) for left, right in product(self.ranges.values("pad"), repeat=2)}
+        pairs = {window: set(fields) for window in self.ranges.windows()}
+        for rule in rules:
+            for number, window in enumerate(pairs):
+                row = rule["rows"] if isinstance(rule["rows"], int) else rule["rows"][number]
+                pairs[window].update(self.crops.values[entry] for entry in self.rows.values[row] if entry >= 0)
+        return pairs
+
     def numbers(self, base: LayerPolicy, choice: Choice, read: Callable[[Any], int]) -> dict[str, Any]:
         """Return the numbers of one rule: a row for each window, and whether they are the same for every length.
 

@@ -6,7 +6,7 @@ const offered = () => (state.up ? DATA.transposed : DATA);
 function transposedPlanOf(common, cuts, view) {
   const [left, right] = cuts, full = (view.length - 1) * view.stride + (view.kernel - 1) * view.dilation + 1;
   const outputs = Math.max(full - left - right, 0), circular = DATA.transposed.modes[common.mode].name.startsWith("circular");
-  const plan = { ...common, left, right, full, outputs, circular, isStatic: true, transposed: true, bars: outputs ? view.length : 0 };
+  const plan = { ...common, left, right, full, outputs, circular, transposed: true, bars: outputs ? view.length : 0 };
   const reached = new Set();
   for (let sample = 0; sample < view.length; sample += 1)
     for (const position of reads(plan, view, sample)) reached.add(circular && outputs ? modulo(position, outputs) : position);
@@ -18,6 +18,37 @@ function transposedPlanOf(common, cuts, view) {
     plan.cells.set(position, { kind, text: kind === "cut" ? "" : String(output + 1), terms: kind === "cut" ? [] : [[1, output]] });
   }
   return plan;
+}
+
+// the numbers and the form of the code of a transposed layer, as in transposed_codes.py
+function transposedNumbers(plan, view) {
+  const { left, right } = plan, { kernel, stride, dilation } = view, reach = (kernel - 1) * dilation, window = reach + 1;
+  const first = Math.ceil(Math.max(-left, 0) / stride), last = Math.ceil(Math.max(-right, 0) / stride);
+  const numbers = { window, before: reach - left, after: reach - right, output_padding: left - right, first, last };
+  numbers.keras_output_padding = window - (window % 2) - left - right;
+  numbers.first_rest = left + first * stride;
+  numbers.last_rest = right + last * stride;
+  numbers.trimmed = numbers.last_rest + Math.max(stride - window, 0);
+  numbers.wrap_first = Math.max(Math.floor((reach - left) / stride), 0);
+  numbers.wrap_last = Math.max(Math.ceil(left / stride), Math.ceil((left + stride - window) / stride), 0);
+  numbers.wrap_left = left + numbers.wrap_first * stride;
+  numbers.wrap_right = (numbers.wrap_last - 1) * stride + window - left;
+  return numbers;
+}
+
+function transposedForm(plan, view) {
+  const numbers = transposedNumbers(plan, view), { left, right } = plan, { stride, dilation } = view;
+  const longer = left - right, total = numbers.window - stride, half = Math.floor(total / 2), wraps = plan.circular && Math.max(left, right) > 0;
+  const equal = (first, last) => left === first && right === last;
+  const facts = [
+    left === right, stride > 1, dilation > 1, longer > 0 && longer < stride, longer > 0 && longer < Math.max(stride, dilation),
+    right < 0 && -right < stride, numbers.trimmed <= numbers.window, numbers.last_rest <= numbers.window, equal(0, Math.min(total, 0)),
+    total > 0 ? equal(half, total - half) : equal(0, total), equal(total - half, half),
+    right - left >= 0 && right - left <= 1 && numbers.keras_output_padding >= 1 - (numbers.window % 2) && numbers.keras_output_padding < stride, wraps, wraps && left + right === total,
+  ];
+  const wrapped = wraps ? [numbers.wrap_first, numbers.wrap_last, numbers.wrap_left, numbers.wrap_right] : [];
+  const signs = [left, right, numbers.first_rest, numbers.last_rest, numbers.trimmed, numbers.before, numbers.after, ...wrapped];
+  return signs.map(sign).join("") + facts.map(Number).join("");
 }
 
 const modulo = (value, count) => ((value % count) + count) % count;

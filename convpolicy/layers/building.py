@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -13,6 +13,13 @@ from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidValueError, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
+
+AnyPolicy = TypeVar("AnyPolicy", bound=LayerPolicy)
+
+
+def changed(policy: AnyPolicy, **arguments: Any) -> AnyPolicy:
+    """Return a policy with the arguments of a layer in place of its own values; an argument of None changes nothing."""
+    return policy.evolve(**{field: value for field, value in arguments.items() if value is not None})
 
 
 def request_of(spec: ConvSpec, policy: LayerPolicy, backend: Any, dtype: Any, execution: Any) -> tuple[Backend, LayerRequest]:

@@ -9,7 +9,7 @@ from convpolicy.core.named import policy as named_policy
 from convpolicy.core.policy import Policy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.layers.backend import Backend, LayerRequest
-from convpolicy.layers.building import layer_of, request_of
+from convpolicy.layers.building import changed, layer_of, request_of
 from convpolicy.layers.foreign_arguments import refusing_foreign
 
 
@@ -114,13 +114,13 @@ def _resolve(
 ) -> tuple[Backend, LayerRequest]:
     """Check all arguments except the seed and the device; cached, so that equal calls are checked once."""
     spec = ConvSpec.of(in_channels, out_channels, kernel_size, stride, dilation, groups)
-    overrides = {
-        "padding": padding,
-        "bias": bias,
-        "padding_mode": padding_mode,
-        "weight_init": weight_init,
-        "bias_init": bias_init,
-        "weight_norm": weight_norm,
-    }
-    complete = named_policy(policy).evolve(**{field: value for field, value in overrides.items() if value is not None})
+    complete = changed(
+        named_policy(policy),
+        padding=padding,
+        bias=bias,
+        padding_mode=padding_mode,
+        weight_init=weight_init,
+        bias_init=bias_init,
+        weight_norm=weight_norm,
+    )
     return request_of(spec, complete, backend, dtype, execution)

@@ -12,7 +12,7 @@ from convpolicy.core.resolution import with_output_padding
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.layers.backend import Backend, LayerRequest
-from convpolicy.layers.building import layer_of, request_of
+from convpolicy.layers.building import changed, layer_of, request_of
 from convpolicy.layers.foreign_arguments import refusing_foreign
 
 
@@ -51,7 +51,7 @@ def ConvTranspose1d(  # noqa: N802 - a layer factory carries the name of the lay
         stride: samples of the output between input samples, 1 or more.
         padding: what is cut from the full result of ``(length - 1) * stride + e`` samples, one of
 
-            - an int, the number of samples cut on each side
+            - an int, the number of samples cut on each side. Flax counts its own numbers otherwise; see its guide.
             - a pair ``(left, right)`` of samples. A negative number appends zeros.
             - the name of a crop rule, or a name that the policy's framework uses, e.g. ``"same"``
             - a `Choice`
@@ -107,16 +107,16 @@ def _resolve(
 ) -> tuple[Backend, LayerRequest]:
     """Check all arguments except the seed and the device; cached, so that equal calls are checked once."""
     spec = ConvSpec.of(in_channels, out_channels, kernel_size, stride, dilation, groups, transposed=True)
-    overrides = {
-        "padding": padding,
-        "bias": bias,
-        "padding_mode": padding_mode,
-        "weight_init": weight_init,
-        "bias_init": bias_init,
-        "weight_norm": weight_norm,
-    }
     half = policy if isinstance(policy, TransposedPolicy) else named_policy(policy).half()
-    complete = half.evolve(**{field: value for field, value in overrides.items() if value is not None})
+    complete = changed(
+        half,
+        padding=padding,
+        bias=bias,
+        padding_mode=padding_mode,
+        weight_init=weight_init,
+        bias_init=bias_init,
+        weight_norm=weight_norm,
+    )
     if output_padding is not None:
         complete = complete.evolve(padding=with_output_padding(complete.padding, single("output_padding", output_padding)))
     return request_of(spec, complete, backend, dtype, execution)

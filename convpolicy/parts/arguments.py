@@ -28,15 +28,10 @@ def as_padding(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
         InvalidTypeError, InvalidValueError: any other value. The message contains it and what is allowed.
     """
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
-        left, right = (integer(f"padding {side}", pad, -LARGEST, LARGEST) for side, pad in zip(SIDES, padding))
-        return Choice("explicit", left=left, right=right) if min(left, right) >= 0 else Choice("crop", left=-left, right=-right)
-    padding = single("padding", padding)
-    if isinstance(padding, str):
-        return Choice((names or {}).get(padding, padding))
-    if isinstance(padding, (Choice, Mapping)):
-        return Choice.of("padding", padding)
-    both = integer("padding", padding, 0, LARGEST)
-    return Choice("explicit", left=both, right=both)
+        left, right = _pair(padding)
+        if min(left, right) < 0:
+            return Choice("crop", left=-left, right=-right)
+    return as_crop(padding, names)
 
 
 def as_crop(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
@@ -54,13 +49,20 @@ def as_crop(padding: Any, names: Mapping[str, str] | None = None) -> Choice:
         InvalidTypeError, InvalidValueError: any other value. The message contains it and what is allowed.
     """
     if isinstance(padding, (tuple, list)) and len(padding) == 2:
-        left, right = (integer(f"padding {side}", cut, -LARGEST, LARGEST) for side, cut in zip(SIDES, padding))
+        left, right = _pair(padding)
         return Choice("explicit", left=left, right=right)
     padding = single("padding", padding)
-    if isinstance(padding, (str, Choice, Mapping)):
-        return as_padding(padding, names)
+    if isinstance(padding, str):
+        return Choice((names or {}).get(padding, padding))
+    if isinstance(padding, (Choice, Mapping)):
+        return Choice.of("padding", padding)
     both = integer("padding", padding, 0, LARGEST)
     return Choice("explicit", left=both, right=both)
+
+
+def _pair(padding: Any) -> tuple[int, int]:
+    left, right = (integer(f"padding {side}", number, -LARGEST, LARGEST) for side, number in zip(SIDES, padding))
+    return left, right
 
 
 def as_padding_mode(padding_mode: Any) -> Choice:

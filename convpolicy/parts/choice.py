@@ -148,6 +148,18 @@ class Choice:
             f"{type(value).__name__}; pass for example {argument}=Choice('...')."
         )
 
+    def evolve(self, name: str | None = None, /, **params: Any) -> Choice:
+        """Return a modified copy.
+
+        Args:
+            name: another name; None for the same name.
+            **params: parameters to set. None removes a parameter, so that the part's default is used.
+
+        Raises:
+            InvalidTypeError: see `Choice`.
+        """
+        return Choice(self.name if name is None else name, **{**dict(self.params), **params})
+
     def to_data(self) -> str | dict[str, Any]:
         """Return plain data for a file: the name alone, or a mapping with the name and the parameters."""
         if not self.params:

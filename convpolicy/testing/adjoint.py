@@ -105,7 +105,7 @@ def transposed_counts(spec: ConvSpec, plan: TransposedPlan) -> dict[str, int]:
 def _reached(plan: TransposedPlan, tap: int) -> Iterator[tuple[int, int]]:
     """Yield every sample that has effect by a kernel tap, with the output that it is added to."""
     for sample in range(plan.length):
-        place = sample * plan.stride + tap * plan.dilation - plan.left
+        place = plan.position(sample, tap)
         place = place % plan.length_out if plan.mode == CIRCULAR else place
         if 0 <= place < plan.length_out:
             yield sample, place

@@ -11,7 +11,7 @@ import numpy as np
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
 from convpolicy.parts.choice import Choice, FrozenArray
-from convpolicy.testing import transposed_faults
+from convpolicy.testing.transposed_faults import variants as transposed_variants
 
 OTHER_SIDE = {"left": "right", "right": "left"}
 COPIED = {"odd": "reflect", "odd_symmetric": "symmetric", "linear_ramp": "constant"}  # mode -> a mode with fewer terms
@@ -45,7 +45,7 @@ def _sides_exchanged(policy: LayerPolicy) -> LayerPolicy:
 def _channels_reversed(policy: LayerPolicy) -> LayerPolicy:
     def reversed_value(value: Any) -> Any:
         if isinstance(value, Choice):
-            return Choice(value.name, **{name: reversed_value(inner) for name, inner in value.params})
+            return value.evolve(**{name: reversed_value(inner) for name, inner in value.params})
         return value.array[::-1] if isinstance(value, FrozenArray) else value
 
     return policy.evolve(padding_mode=reversed_value(policy.padding_mode))
@@ -53,7 +53,7 @@ def _channels_reversed(policy: LayerPolicy) -> LayerPolicy:
 
 def _copied(policy: LayerPolicy) -> LayerPolicy:
     mode = policy.padding_mode
-    return policy.evolve(padding_mode=Choice(COPIED.get(mode.name, mode.name), **dict(mode.params)))
+    return policy.evolve(padding_mode=mode.evolve(COPIED.get(mode.name)))
 
 
 def _other_coefficients(policy: LayerPolicy) -> LayerPolicy:
@@ -110,7 +110,7 @@ def faults_of(backend: Backend) -> dict[str, Backend]:
         variants["learned constant taken as 1"] = attrs.evolve(backend, run=_running(backend, _as_one))
     for role in roles if backend.gradients is not None else ():
         variants[f"gradient to the {role} doubled"] = attrs.evolve(backend, gradients=_doubling(backend, role))
-    return variants | transposed_faults.variants(backend)
+    return variants | transposed_variants(backend)
 
 
 def _building(backend: Backend, change: Callable[[LayerRequest], LayerRequest]) -> Callable[..., Any]:

@@ -63,7 +63,7 @@ def _filled(initializer: Initializer, spec: ConvSpec, role: str, choice: Choice,
         for name, param in initializer.params.items()
         if param.kind == "array" and param.default is None
     }
-    arguments = initializer.arguments(Choice(choice.name, **{**dict(choice.params), **array_params}))
+    arguments = initializer.arguments(choice.evolve(**array_params))
     layout: Layout = current().get("layout", "OIW")
     draws = Draws(NumpyStream(seed), layout, spec.groups, "float64")
     drawn: NDArray[Any] | None = refuses(lambda: initializer.fill(draws, target, arguments))

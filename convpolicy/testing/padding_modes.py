@@ -220,7 +220,7 @@ def _values(mode: PaddingMode, left: int, right: int, length: int, choice: Choic
 
 
 def _policy(name: str, choice: Choice, padding: Choice) -> Policy:
-    return Policy("probe", bias=False, padding=padding, padding_mode=Choice(name, **dict(choice.params)))
+    return Policy("probe", bias=False, padding=padding, padding_mode=choice.evolve(name))
 
 
 def _sized_line(rule: Choice, sizes: Sizes, choice: Choice) -> str:

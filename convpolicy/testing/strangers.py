@@ -79,7 +79,7 @@ def stranger(backend: Backend, which: str) -> None:
     with offered(mode) as name:
         for number, length in enumerate((1, 2, 5, 8)):
             spec = ConvSpec(IN, OUT, 3, 2, 1, 2)
-            case = Case(spec, True, Choice("explicit", left=3, right=2), Choice(name, **dict(choice.params)), length, POLICY)
+            case = Case(spec, True, Choice("explicit", left=3, right=2), choice.evolve(name), length, POLICY)
             with trying(case, backend, dtype):
                 values, data = arrays(number, case, dtype)
                 output = backend.run(build(backend, case, values, dtype), data)

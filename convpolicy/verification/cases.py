@@ -56,12 +56,12 @@ class Checked:
         return ConvSpec.of(in_channels, out_channels, *sizes, groups, transposed=self.transposed)
 
     def paddings(self) -> list[Any]:
-        """Return the values of ``padding`` to compare; None stands for the default."""
+        """Return the values of ``padding`` to compare; None means the default."""
         names = dict.fromkeys(name for name, _rule in self.policy.padding_names)
         return [None, *names, *getattr(self.framework, "PADDINGS", ())]
 
     def output_paddings(self) -> tuple[Any, ...]:
-        """Return the values of ``output_padding`` to compare; None stands for the default."""
+        """Return the values of ``output_padding`` to compare; None means the default."""
         return (None, *getattr(self.framework, "OUTPUT_PADDINGS", ()))
 
     def arguments(self) -> list[dict[str, Any]]:

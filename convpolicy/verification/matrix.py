@@ -82,6 +82,7 @@ def matrix(
     backends: Iterable[str] | None = None,
     *,
     progress: Callable[[str], None] | None = None,
+    every: int = 1,
 ) -> Matrix:
     """Build the layers of policies on backends and compare them with the native frameworks, each in a separate process.
 
@@ -91,6 +92,7 @@ def matrix(
         policies: names of policies; None for every policy that describes a framework.
         backends: names of backends; None for every backend whose framework is installed.
         progress: function that is called with a description of each step.
+        every: 1 compares layers of all sizes, n only every n-th size.
 
     Returns:
         A `Matrix`.
@@ -108,7 +110,7 @@ def matrix(
         for policy in names:
             report(f"running the framework of {policy}")
             remaining = list(natives[policy].layers)
-            for row in rows(_command("expected", policy, folder), natives[policy].environment):
+            for row in rows([*_command("expected", policy, folder), str(every)], natives[policy].environment):
                 for layer in remaining[:] if "crash" in row else [row["layer"]]:
                     remaining.remove(layer)
                     cells |= {(layer, policy, part.name): _without_outputs(layer, policy, part, row) for part in selected}

@@ -41,6 +41,11 @@ KEYS: dict[str, tuple[str, str, str]] = {
         "0",
     ),
     "strided_dilation": ("", "`false`: stride and dilation above 1 in one layer are refused, as Keras does.", "false"),
+    "dilated_output_padding": (
+        "",
+        "Only in `transposed`. `false`: an `output_padding` from the stride on is refused for every dilation, as Paddle does.",
+        "false",
+    ),
     "framework": ("", "The framework that the policy claims to be.", '"torch"'),
     "versions": ("", "The versions for which it holds, a specifier.", '">=2.1,<2.11"'),
     "measured": ("", "The versions that it was compared with.", '"2.10.0"'),
@@ -95,6 +100,12 @@ def policy() -> str:
         kind, meaning, example = KEYS[key]
         kind = kind or (PART if key in PART_FIELDS else TYPES[KINDS[key]])
         rows.append((f"`{key}`", kind, _shown(defaults[key]), meaning, _checked(key, example)))
+    half = cp.TransposedPolicy("plain")
+    for key in field_names(cp.TransposedPolicy):
+        if key not in defaults:
+            _kind, meaning, example = KEYS[key]
+            example = _checked("transposed", f"{{ {key} = {example} }}")
+            rows.append((f"`{key}`", TYPES[KINDS[key]], _shown(getattr(half, key)), meaning, example))
     return table(("key", "type", "default", "meaning", "example"), rows)
 
 

@@ -12,7 +12,7 @@ from helpers.browser import chromium
 import convpolicy as cp
 from convpolicy import explorer
 from convpolicy.errors import ConvPolicyError
-from convpolicy.explorer import choices
+from convpolicy.explorer import choices, codes, transposed_codes
 
 HALVES = choices.halves(choices.policies())
 CROPS = choices.paddings(HALVES)
@@ -57,6 +57,48 @@ def test_every_rule_and_policy_is_there(page_data):
         assert [word for word, _rule, _mode in found["words"]] == [word for word, _rule in cp.policy(name).half().padding_names]
 
 
+def joined(text):
+    """Code without its line breaks and the commas at the end of a list."""
+    return "".join(text.split()).replace(",)", ")").replace(",]", "]")
+
+
+@pytest.mark.parametrize("name", sorted(codes.targets()))
+def test_code_is_what_translation_writes(page_data, name):
+    """For each framework: cuts as numbers in each mode, refusals too, and each crop rule that has a name or depends on the length."""
+    dialect, tabs, draws = codes.targets()[name], page_data["transposed"]["codes"][name], random.Random(17)
+    uneven, compared, refused = 0, 0, 0
+    for mode, forms in zip(choices.transposed_modes(HALVES).values(), tabs["numbers"]):
+        for _ in range(200):
+            sizes = (*draws.choice(tables.windows(page_data)), *(draws.randint(*page_data["ranges"]["pad"]) for _ in "lr"))
+            numbers_of_sizes = transposed_codes.numbers_of(sizes)
+            entry = forms[transposed_codes.form_of(numbers_of_sizes, mode.name == "circular")]
+            template = tables.refusal(page_data, entry) if entry < 0 else page_data["templates"][entry]
+            if template == codes.UNEVEN:
+                uneven += 1
+                continue
+            try:
+                changes = {"padding": sizes[3:], "padding_mode": mode}
+                text = codes.code(dialect, changes, *sizes[:3], transposed=True)
+            except ConvPolicyError as error:
+                text = str(error)
+                refused += 1
+            assert joined(codes.rendered(template, numbers_of_sizes)) == joined(text), (sizes, mode)
+            compared += 1
+    assert uneven < 20 < refused < compared - 50
+    named = 0
+    for choice, row in zip(CROPS.values(), tabs["rules"]):
+        for number, window in enumerate(tables.windows(page_data)):
+            entry = tables.entry_of(page_data["rows"][row], number)
+            if entry >= 0:
+                text = codes.code(dialect, {"padding": choice, "padding_mode": "zeros"}, *window, transposed=True)
+                cuts = cp.TransposedPolicy("explorer").evolve(padding=choice).static_pads(*window) or (0, 0)
+                assert joined(
+                    codes.rendered(page_data["templates"][entry], transposed_codes.numbers_of((*window, *cuts)))
+                ) == joined(text)
+                named += 1
+    assert named or name == "mlx"
+
+
 @pytest.fixture(scope="module")
 def page(ranges, tmp_path_factory):
     """An open page, whose script must raise no error."""
@@ -81,7 +123,8 @@ def test_the_script_computes_the_plans_of_python(page, ranges):
         crop = draws.choice(list(CROPS))
         sizes = {name: draws.randint(*getattr(ranges, name)) for name in ("kernel", "stride", "dilation", "length")}
         found = page.evaluate(LOOKED_UP, [{"policy": half.name, "padding": crop, "mode": mode}, sizes])
-        changed = half.evolve(padding=CROPS[crop], padding_mode=mode)
+        named = crop in dict(half.padding_names)  # a policy's name comes before a rule of the same name
+        changed = half.evolve(padding=crop if named else CROPS[crop], padding_mode=mode)
         try:
             plan = changed.plan(sizes["kernel"], sizes["stride"], sizes["dilation"], length=sizes["length"])
         except ConvPolicyError as error:
@@ -103,6 +146,31 @@ def test_the_script_computes_the_plans_of_python(page, ranges):
 
 
 @pytest.mark.needs("playwright", "chromium")
+def test_the_script_fills_in_the_code_that_python_writes(page, ranges):
+    """Random sizes, numbers and modes: the code or the reason of every framework; a rule for one length says so."""
+    draws, names, seen = random.Random(4), sorted(codes.targets()), 0
+    written = "([a, view, names]) => { state.up = true; const plan = planOf(a, view); return names.map((name) => codeOf(name, plan, view)); }"
+    for _ in range(60):
+        sizes = {name: draws.randint(*getattr(ranges, name)) for name in ("kernel", "stride", "dilation", "length")}
+        cuts, mode = tuple(draws.randint(*ranges.pad) for _ in "lr"), draws.choice(["zeros", "circular"])
+        side = {"policy": "torch", "padding": "{},{}".format(*cuts), "mode": mode}
+        for name, found in zip(names, page.evaluate(written, [side, sizes, names])):
+            changes, window = {"padding": cuts, "padding_mode": mode}, (sizes["kernel"], sizes["stride"], sizes["dilation"])
+            try:
+                text, key = codes.code(codes.targets()[name], changes, *window, transposed=True), "code"
+            except ConvPolicyError as error:
+                text, key = str(error), "reason"
+            if found.get("reason") != codes.UNEVEN:
+                assert joined(found[key]) == joined(text), (name, sizes, cuts, mode)
+                seen += 1
+    assert seen > 50 * len(names)
+    view = {"kernel": 4, "stride": 3, "dilation": 1, "length": 5}
+    torch, paddle = page.evaluate(written, [{"policy": "paddle", "padding": "SAME", "mode": ""}, view, ["torch", "paddle"]])
+    assert 'padding="SAME"' in paddle["code"]
+    assert "class SameCrop1d(nn.Module):" in torch["code"]
+
+
+@pytest.mark.needs("playwright", "chromium")
 def test_the_view_says_what_is_cut_and_what_a_sample_reaches(page):
     """The facts, pointing at a sample and at an output, the call, and the way back to convolutions."""
     page.evaluate("location.hash = 't=1&a=torch&b=torch&ap=1,1&bp=causal&k=4&s=2&d=1&n=4&o=1'")
@@ -115,6 +183,9 @@ def test_the_view_says_what_is_cut_and_what_a_sample_reaches(page):
     page.hover("svg[data-side=b] .cell[data-position='0']")
     assert page.inner_text("#pointed p:last-child") == "B: output 1 depends on sample 0."
     assert 'cp.ConvTranspose1d(16, 32, 4, stride=2, policy="torch", padding=(1, 1))' in page.inner_text("#code")
+    page.click("#tab-flax")
+    assert "nnx.ConvTranspose(16, 32, (4,), strides=2, padding=[(3, 1)], rngs=nnx.Rngs(0))" in page.inner_text("#code")
+    page.click("#tab-convpolicy")
     page.select_option("[data-kind]", "")
     assert page.inner_text("#facts").startswith("A: left 1 | right 1 | outputs 2")
     assert "t=1" not in page.evaluate("location.hash")

@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
+from helpers.transposed import DILATIONS, GROUPS, IN, Sizes, ideal, is_within
 
 import convpolicy as cp
-from convpolicy import reference
 
 Choice = cp.Choice
 HALF = cp.policy("torch").transposed.evolve(name="any", random_stream="numpy")
-KERNELS, STRIDES, DILATIONS, GROUPS = range(1, 10), range(1, 6), range(1, 4), (1, 2, 4)
-IN, OUT = 4, 8
 RULES = (
     *(Choice(name) for name in ("explicit", "at_least_stride", "symmetric", "causal")),
     *(Choice(name, odd_side=side) for name in ("same_upper", "same_lower") for side in ("left", "right")),
@@ -23,44 +21,36 @@ RULES = (
     *(Choice("explicit", left=left, right=right) for left, right in ((3, 1), (0, -2), (-2, 1), (-1, -3), (-9, 8), (7, -9))),
 )
 MODES = ("zeros", "circular")
-TWO_COMPUTATIONS = 2  # each of two results may be off by the bound, in opposite directions
 
 
 class Case(NamedTuple):
     """One transposed layer and one input length."""
 
-    kernel: int
-    stride: int
-    dilation: int
-    groups: int
-    bias: bool
+    sizes: Sizes
     rule: Choice
     mode: str
     length: int
 
     def layer(self, backend: str, seed: int, dtype: str = "float32", **more: Any) -> Any:
         """Build the layer; weight and bias both random."""
-        return cp.ConvTranspose1d(
-            IN, OUT, self.kernel, self.stride, self.rule, groups=self.groups, bias=self.bias, dilation=self.dilation,
-            padding_mode=self.mode, policy=HALF.evolve(bias_init="normal"), backend=backend, seed=seed, dtype=dtype, **more,
-        )  # fmt: skip
+        policy = HALF.evolve(bias_init="normal")
+        return self.sizes.layer(self.rule, padding_mode=self.mode, policy=policy, backend=backend, seed=seed, dtype=dtype, **more)
 
     def cuts(self) -> tuple[int, int] | None:
         """What is cut, None where the rule refuses the sizes or nothing is left."""
         try:
-            left, right = HALF.evolve(padding=self.rule).static_pads(self.kernel, self.stride, self.dilation)
+            left, right = HALF.evolve(padding=self.rule).static_pads(*self.sizes[:3])
         except cp.InvalidValueError:
             return None
-        full = (self.length - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
-        return (left, right) if full - left - right > 0 else None
+        return (left, right) if self.sizes.full(self.length) - left - right > 0 else None
 
 
 def cases(kernel, stride):
     """Yield cases of one kernel and stride: every dilation and rule; groups, bias, mode and length are drawn."""
     draw = random.Random(10 * kernel + stride)
     for dilation, rule in itertools.product(DILATIONS, RULES):
-        drawn = draw.choice(GROUPS), draw.random() < 0.5
-        case = Case(kernel, stride, dilation, *drawn, rule, draw.choice(MODES), draw.randint(1, 5))
+        sizes = Sizes(kernel, stride, dilation, draw.choice(GROUPS), draw.random() < 0.5)
+        case = Case(sizes, rule, draw.choice(MODES), draw.randint(1, 5))
         if case.cuts() is not None:
             yield case
 
@@ -72,14 +62,9 @@ def data_of(case, seed, dtype="float32", batch=2):
 
 def judge(case, output, data, weight, bias, dtype="float32"):
     """Assert that an output has the dtype, and is within the rounding bound of the float64 scatter."""
-    left, right = case.cuts()
-    ideal = reference.conv_transpose1d(
-        data, weight, bias, left=left, right=right, mode=case.mode, stride=case.stride, dilation=case.dilation, groups=case.groups
-    )
-    assert (output.dtype, output.shape) == (dtype, ideal.output.shape), case
-    bound = TWO_COMPUTATIONS * reference.tolerance(dtype, ideal.terms, ideal.magnitude)
-    error = np.abs(output - ideal.output)
-    assert (error <= bound).all(), (case, float((error / bound).max()))
+    scatter = ideal(data, weight, bias, case.cuts(), case.sizes, case.mode)
+    assert (output.dtype, output.shape) == (dtype, scatter.output.shape), case
+    assert is_within(output, scatter), (case, float(np.abs(output - scatter.output).max()))
 
 
 def check(backend, each, dtype="float32"):
@@ -87,7 +72,7 @@ def check(backend, each, dtype="float32"):
     count = 0
     for number, case in enumerate(each):
         layer, data = case.layer(backend, number, dtype), data_of(case, number, dtype)
-        assert (layer.bias is not None) == case.bias, case
+        assert (layer.bias is not None) == case.sizes.bias, case
         before = data.copy()
         judge(case, layer(data), data, layer.weight, layer.bias, dtype)
         assert np.array_equal(before, data), case  # the input is left alone

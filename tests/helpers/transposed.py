@@ -1,98 +1,83 @@
-"""Sizes, crop rules and the judge that the tests of torch's transposed layers share."""
+"""The sizes of transposed layers and the judge of their outputs, for the tests of every framework.
+
+Nothing here uses the plans of the package, only its float64 reference.
+"""
 
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import convpolicy as cp
 from convpolicy import reference
 
-INNER, OUTER = 4, 8
+IN, OUT = 4, 8
 KERNELS = range(1, 10)
 STRIDES = range(1, 6)
 DILATIONS = range(1, 4)
-GROUPS = (1, 2, 4)
+GROUPS = (1, 2, IN)
 TWO_COMPUTATIONS = 2  # each of two results may be off by the bound, in opposite directions
-CUTS = (  # what is cut: rules, and pairs that cut, append zeros, or both
-    *("at_least_stride", "same_upper", "same_lower", "causal"),
-    *((1, 2), (3, 0), (0, 3), (-2, 1), (1, -4), (-3, -5), (4, 4)),
-)
 
 
 class Sizes(NamedTuple):
-    """The sizes of a layer with (4, 8) channels."""
+    """Everything about a layer of (4, 8) channels but what it cuts."""
 
     kernel: int
     stride: int
     dilation: int
     groups: int
-    bias: bool
+    bias: bool = True
 
     @property
     def effective(self) -> int:
-        """Samples of the output that one input sample spans."""
-        return (self.kernel - 1) * self.dilation + 1
+        """Outputs that one input sample spans."""
+        return self.kernel + (self.kernel - 1) * (self.dilation - 1)
 
-    def layer(self, padding=None, **more):
+    def full(self, length: int) -> int:
+        """Length of the full result."""
+        return (length - 1) * self.stride + self.effective
+
+    def layer(self, padding: Any = None, output_padding: int | None = None, **more: Any) -> Any:
         """A layer of convpolicy."""
-        return cp.ConvTranspose1d(
-            INNER, OUTER, self.kernel, self.stride, padding, None, self.groups, self.bias, self.dilation,
-            **{"backend": "torch", **more},
-        )  # fmt: skip
+        sizes = self.kernel, self.stride, padding, output_padding, self.groups, self.bias, self.dilation
+        return cp.ConvTranspose1d(IN, OUT, *sizes, **more)
 
 
 def grid(kernel: int) -> Iterator[Sizes]:
-    """Every stride, dilation, number of groups and bias."""
+    """Every stride, dilation and group count for one kernel size, with a bias in half of them."""
     for stride, dilation, groups in itertools.product(STRIDES, DILATIONS, GROUPS):
         yield Sizes(kernel, stride, dilation, groups, (kernel + stride + dilation) % 2 == 0)
 
 
-def defined_cuts(cut: object, sizes: Sizes) -> tuple[int, int]:
-    """What a rule cuts, written out again from its definition."""
-    excess = sizes.effective - sizes.stride
-    if isinstance(cut, tuple):
-        return cut
-    return {
-        "at_least_stride": (0, min(excess, 0)),
-        "same_upper": (excess // 2, excess - excess // 2) if excess > 0 else (0, excess),
-        "same_lower": (excess - excess // 2, excess // 2) if excess > 0 else (0, excess),
-        "causal": (0, excess),
-    }[str(cut)]
+def random(seed: int, *shape: int, dtype: str = "float32") -> np.ndarray:
+    """Random data; float16 is rounded once."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def cases(seed: int, each: int) -> Iterator[tuple[Sizes, object, str, int]]:
-    """Random sizes for every way of cutting, with both modes: sizes, what is cut, mode, input length with at least one output."""
-    generator = random.Random(seed)
-    for cut, mode in itertools.product(CUTS, ("zeros", "circular")):
-        done = 0
-        while done < each:
-            sizes = Sizes(
-                generator.choice(KERNELS), generator.choice(STRIDES), generator.choice(DILATIONS), generator.choice(GROUPS),
-                generator.random() < 0.5,
-            )  # fmt: skip
-            length = generator.randrange(1, 12)
-            if (length - 1) * sizes.stride + sizes.effective > sum(defined_cuts(cut, sizes)):
-                yield sizes, cut, mode, length
-                done += 1
-
-
-def judge(output, data, weight, bias, sizes: Sizes, cut: object, mode: str, dtype: str) -> None:
-    """Require an output within the bound of the dtype from the float64 reference."""
-    left, right = defined_cuts(cut, sizes)
-    ideal = reference.conv_transpose1d(
-        data, weight, bias, left=left, right=right, mode=mode, stride=sizes.stride, dilation=sizes.dilation, groups=sizes.groups
+def ideal(data: Any, weight: Any, bias: Any, cut: tuple[int, int], sizes: Sizes, mode: str = "zeros") -> reference.Reference:
+    """The float64 reference."""
+    return reference.conv_transpose1d(
+        data,
+        weight,
+        bias,
+        left=cut[0],
+        right=cut[1],
+        mode=mode,
+        stride=sizes.stride,
+        dilation=sizes.dilation,
+        groups=sizes.groups,
     )
-    assert output.shape == ideal.output.shape, (sizes, cut, mode)
-    bound = TWO_COMPUTATIONS * reference.tolerance(dtype, ideal.terms, ideal.magnitude)
-    assert (abs(output - ideal.output) <= bound).all(), (sizes, cut, mode)
 
 
-def random_arrays(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Standard normal float32 arrays."""
-    generator = np.random.default_rng(seed)
-    return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
+def is_within(output: Any, found: reference.Reference, dtype: str | None = None) -> bool:
+    """Whether an output is the reference within the rounding bound of a dtype, by default its own."""
+    bound = TWO_COMPUTATIONS * reference.tolerance(dtype or str(output.dtype), found.terms, found.magnitude)
+    return output.shape == found.output.shape and bool((np.abs(output - found.output) <= bound).all())
+
+
+def judge(output: Any, *case: Any, dtype: str | None = None, says: Any = "") -> None:
+    """Assert that an output is the reference of a case, the arguments of `ideal`, within the rounding bound."""
+    assert is_within(output, ideal(*case), dtype), (case[3:], says)

@@ -1,4 +1,4 @@
-"""Transposed convolutions for the tests of a framework: sizes, what is cut by the published definitions, a judge and exact gradients.
+"""Transposed convolutions for the tests of a framework: what is cut by the published definitions, and exact gradients.
 
 Nothing here uses the plans of the package, only its float64 reference.
 """
@@ -8,50 +8,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from helpers.transposed import IN, OUT, TWO_COMPUTATIONS, Sizes, random
 
 import convpolicy as cp
 from convpolicy import reference
 from convpolicy.parts.layout import Layout
 
-IN, OUT = 4, 8
-KERNELS = range(1, 10)
-STRIDES = range(1, 6)
-DILATIONS = range(1, 4)
-GROUPS = (1, 2, IN)
 LENGTHS = (1, 4, 11)
-TWO_COMPUTATIONS = 2  # each of two results may be off by the bound, in opposite directions
-
-
-class Sizes(NamedTuple):
-    """Everything about a layer but what it cuts."""
-
-    kernel: int
-    stride: int
-    dilation: int
-    groups: int
-
-    @property
-    def effective(self) -> int:
-        """Outputs that one input sample spans."""
-        return self.kernel + (self.kernel - 1) * (self.dilation - 1)
-
-    def full(self, length: int) -> int:
-        """Length of the full result."""
-        return (length - 1) * self.stride + self.effective
-
-
-def grid(kernel: int) -> Iterator[Sizes]:
-    """Every stride, dilation and group count for one kernel size."""
-    for stride, dilation, groups in itertools.product(STRIDES, DILATIONS, GROUPS):
-        yield Sizes(kernel, stride, dilation, groups)
-
-
-def random(seed: int, *shape: int, dtype: str = "float32") -> np.ndarray:
-    """Random data; float16 is rounded once."""
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def weights(seed: int, sizes: Sizes, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
@@ -74,32 +40,6 @@ def forward_same_cut(sizes: Sizes, length: int) -> tuple[int, int]:
     """Paddle's 'SAME': the pads of the convolution of an input of this length, dilation 1."""
     total = max((-(-length // sizes.stride) - 1) * sizes.stride + sizes.kernel - length, 0)
     return total // 2, total - total // 2
-
-
-def ideal(data: Any, weight: Any, bias: Any, cut: tuple[int, int], sizes: Sizes, mode: str = "zeros") -> reference.Reference:
-    """The float64 reference."""
-    return reference.conv_transpose1d(
-        data,
-        weight,
-        bias,
-        left=cut[0],
-        right=cut[1],
-        mode=mode,
-        stride=sizes.stride,
-        dilation=sizes.dilation,
-        groups=sizes.groups,
-    )
-
-
-def is_within(output: Any, found: reference.Reference) -> bool:
-    """Whether an output is the reference within the rounding bound of its dtype."""
-    bound = TWO_COMPUTATIONS * reference.tolerance(str(output.dtype), found.terms, found.magnitude)
-    return output.shape == found.output.shape and bool((np.abs(output - found.output) <= bound).all())
-
-
-def judge(output: Any, *case: Any, says: Any = "") -> None:
-    """Assert that an output is the reference of a case, the arguments of `ideal`, within the rounding bound."""
-    assert is_within(output, ideal(*case)), (case[3:], says)
 
 
 def gradients(

@@ -178,6 +178,19 @@ def test_parameter_names(name):
         assert layout.unpack(alone)["bias"] is None
 
 
+@quick
+@given(letters=st.permutations("IOW"), shape=st.tuples(sizes, sizes, st.integers(2, 5)))
+def test_a_flipped_kernel(letters, shape):
+    """``flip``: tap w of a transposed weight is stored at W - 1 - w, comes back to w, and is elsewhere without ``flip``."""
+    flipped, plain = (cp.Layout("mine", "".join(letters), transposed=True, flip=flip) for flip in (True, False))
+    weight = numbered(shape)
+    stored = flipped.stored(weight)
+    assert_same(stored, place(weight[..., [*range(shape[2])][::-1]], "IOW", flipped.axes))
+    assert_same(flipped.restored(stored), weight)
+    assert_same(plain.stored(weight), place(weight, "IOW", plain.axes))
+    assert_same(flipped.unpack(flipped.pack({"weight": weight, "bias": None}))["weight"], weight)
+
+
 def test_names_of_a_plugin():
     """A layout with names of its own uses them in both directions."""
     layout = cp.Layout("mine", "WOI", weight="w", bias="b")

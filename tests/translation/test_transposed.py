@@ -96,7 +96,7 @@ REFUSED = {  # (source, target, call) -> the sentence
     ("torch", "keras", "nn.ConvTranspose1d(4, 8, 3, 2, dilation=2)"): "stride and dilation must not both be above 1, as keras refuses them",
     ("mindspore", "torch", "nn.Conv1dTranspose(4, 8, 3, padding=1)"): "padding must be 0 unless pad_mode is 'pad', got 1",
     ("keras", "torch", "layers.Conv1DTranspose(8, 3, padding='causal', input_dim=4)"): "padding must be one of valid, same, got 'causal'",
-    ("keras", "torch", "layers.Conv1DTranspose(8, 3, 2, output_padding=2, input_dim=4)"): "output_padding must be below stride=2, got 2",
+    ("keras", "torch", "layers.Conv1DTranspose(8, 3, 2, output_padding=2, input_dim=4)"): "output_padding must be below the stride, 2, under policy 'keras'",
     ("keras", "torch", "layers.Conv1DTranspose(8, 3, 2, output_padding=n, input_dim=4)"): "output_padding must be a literal here, got n",
     ("keras", "torch", "layers.Conv1DTranspose(8, 3)"): "in_channels is needed, because a call of keras.layers.Conv1DTranspose does not",
     ("flax", "torch", "nnx.ConvTranspose(4, 8, 3, padding='CAUSAL', rngs=r)"): "padding must be one of SAME, VALID, .*, got 'CAUSAL'",

@@ -167,7 +167,7 @@ def test_nothing_to_compare_is_no_agreement(tmp_path, monkeypatch):
 
 
 def test_claims_of_both_layers(monkeypatch):
-    """Rows of the transposed layer start with its name; another version of the half is not checked, and says so."""
+    """Rows of the transposed layer start with its name; a framework of another version is not checked, and says so once."""
     monkeypatch.setattr(claims, "native_of", lambda _name: transposed_native(module="helpers.wrong_natives"))
     short = {
         "defaults": claims.defaults,
@@ -180,7 +180,7 @@ def test_claims_of_both_layers(monkeypatch):
     old = transposed_native(transposed_framework(version=lambda: "0.1"))
     monkeypatch.setattr(claims, "native_of", lambda _name: old)
     (_version, row) = claims.check("torch", ["numpy"])
-    assert (row["claim"], row["verdict"]) == ("transposed: version", "not checked")
+    assert (row["claim"], row["verdict"]) == ("version", "not checked")
 
 
 def test_a_backend_without_transposed_layers_is_not_checked():

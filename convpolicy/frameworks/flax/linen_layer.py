@@ -11,33 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
-from convpolicy.core.layer_policy import LayerPolicy
-from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax import values
 from convpolicy.frameworks.flax.padding import native_padding, padded
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LEARNED, LayerRequest
+from convpolicy.layers.following import Following
 from convpolicy.parts.stream import Stream
 
 
-class PaddedConv(linen.Conv):
+class PaddedConv(Following, linen.Conv):
     """A ``flax.linen.Conv`` that pads by a policy's plan, which is resolved for each length while tracing.
 
     Its variables are those of ``flax.linen.Conv``, and ``padding_value``, () or (in_channels,), when the padding constant is learned.
     """
 
     request: LayerRequest | None = None  # the dataclass fields before it have defaults, so this one needs a default too
-
-    @property
-    def policy(self) -> LayerPolicy:
-        """The policy that the layer follows."""
-        return self._request.policy
-
-    def plan(self, length: int) -> Plan:
-        """Return the padding plan for an input of ``length`` samples."""
-        plan: Plan = self._request.plan(length)
-        return plan
 
     @property
     def _request(self) -> LayerRequest:

@@ -7,14 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen
 
-from convpolicy.core.layer_policy import LayerPolicy
-from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.frameworks.flax import crops, linen_layer, values
 from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.following import Following
 from convpolicy.parts.stream import Stream
 
 
-class CroppedConvTranspose(linen.ConvTranspose):
+class CroppedConvTranspose(Following, linen.ConvTranspose):
     """A ``flax.linen.ConvTranspose`` that cuts by a policy's plan, which is resolved for each length while tracing.
 
     Its variables are those of ``flax.linen.ConvTranspose``. With groups, ``kernel`` is (kernel, in, out/groups), or with
@@ -22,16 +21,6 @@ class CroppedConvTranspose(linen.ConvTranspose):
     """
 
     request: LayerRequest | None = None  # the dataclass fields before it have defaults, so this one needs a default too
-
-    @property
-    def policy(self) -> LayerPolicy:
-        """The policy that the layer follows."""
-        return self._request.policy
-
-    def plan(self, length: int) -> TransposedPlan:
-        """Return what is cut for an input of ``length`` samples."""
-        plan: TransposedPlan = self._request.plan(length)
-        return plan
 
     @property
     def _request(self) -> LayerRequest:

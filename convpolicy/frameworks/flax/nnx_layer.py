@@ -8,17 +8,16 @@ from typing import Any, TypeVar
 from flax import nnx
 from flax.nnx.nn import linear
 
-from convpolicy.core.layer_policy import LayerPolicy
-from convpolicy.core.plan import Plan
 from convpolicy.frameworks.flax import values
 from convpolicy.frameworks.flax.padding import native_padding, padded
 from convpolicy.layers.backend import LEARNED, LayerRequest
+from convpolicy.layers.following import Following
 from convpolicy.parts.stream import Stream
 
 Layer = TypeVar("Layer", nnx.Conv, nnx.ConvTranspose)
 
 
-class PaddedConv(nnx.Conv):
+class PaddedConv(Following, nnx.Conv):
     """A ``flax.nnx.Conv`` that pads by a policy's plan, which is resolved for each length while tracing.
 
     Its state is that of ``flax.nnx.Conv``, and ``padding_value``, () or (in_features,), when the padding constant is learned.
@@ -29,16 +28,6 @@ class PaddedConv(nnx.Conv):
         self._request = request
         if (initial := values.learned(request)) is not None:
             self.padding_value = nnx.Param(initial)
-
-    @property
-    def policy(self) -> LayerPolicy:
-        """The policy that the layer follows."""
-        return self._request.policy
-
-    def plan(self, length: int) -> Plan:
-        """Return the padding plan for an input of ``length`` samples."""
-        plan: Plan = self._request.plan(length)
-        return plan
 
     def __call__(self, inputs: Any) -> Any:
         """Convolve an input (..., length, channels)."""

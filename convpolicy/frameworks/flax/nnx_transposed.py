@@ -7,14 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from convpolicy.core.layer_policy import LayerPolicy
-from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.frameworks.flax import crops, nnx_layer, values
 from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.following import Following
 from convpolicy.parts.stream import Stream
 
 
-class CroppedConvTranspose(nnx.ConvTranspose):
+class CroppedConvTranspose(Following, nnx.ConvTranspose):
     """A ``flax.nnx.ConvTranspose`` that cuts by a policy's plan, which is resolved for each length while tracing.
 
     Its state is that of ``flax.nnx.ConvTranspose``. With groups, ``kernel`` is (kernel, in, out/groups), or with
@@ -27,16 +26,6 @@ class CroppedConvTranspose(nnx.ConvTranspose):
         if request.spec.groups > 1:
             self.kernel_shape = values.kernel_shape(request)
             self.kernel = nnx.Param(jnp.zeros(self.kernel_shape, self.param_dtype))
-
-    @property
-    def policy(self) -> LayerPolicy:
-        """The policy that the layer follows."""
-        return self._request.policy
-
-    def plan(self, length: int) -> TransposedPlan:
-        """Return what is cut for an input of ``length`` samples."""
-        plan: TransposedPlan = self._request.plan(length)
-        return plan
 
     def __call__(self, inputs: Any) -> Any:
         """Convolve an input (..., length, channels)."""

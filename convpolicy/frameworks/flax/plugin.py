@@ -37,7 +37,7 @@ PADDINGS = (
 MODES = tuple((mode.upper(), Choice(mode, overflow="periodic")) for mode in ("circular", "reflect"))
 
 
-# names for the padding of ConvTranspose; those in small letters and SAME_LOWER go to jax.lax, which gives them another meaning
+# names for the padding of ConvTranspose; those in small letters and SAME_LOWER mean something else in jax.lax, which receives them
 CROPS = (
     ("SAME", "same_upper"),
     ("VALID", "at_least_stride"),

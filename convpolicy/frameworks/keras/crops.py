@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import keras
@@ -11,8 +12,24 @@ from convpolicy.core.transposed_plan import TransposedPlan
 
 
 def has_kernel(dilation: int, groups: int) -> bool:
-    """Return True if Keras's own operation computes a full result; it has no groups, and TensorFlow's CPU kernels refuse a dilation."""
-    return groups == 1 and (dilation == 1 or keras.config.backend() != "tensorflow")
+    """Return True if Keras's own operation computes a full result. It has no groups, and TensorFlow may refuse a dilation."""
+    return groups == 1 and (dilation == 1 or keras.config.backend() != "tensorflow" or _tensorflow_dilates())
+
+
+@cache
+def _tensorflow_dilates() -> bool:
+    """Return True if TensorFlow computes a transposed convolution with a dilation here.
+
+    Its own CPU kernels refuse one. Those of oneDNN take it; TensorFlow 2.21 uses them by default on processors with AVX-512 VNNI.
+    """
+    import tensorflow as tf
+
+    with tf.init_scope():
+        try:
+            ops.conv_transpose(tf.zeros((1, 3, 1)), tf.zeros((2, 1, 1)), 1, "valid", data_format="channels_last", dilation_rate=2)
+        except (tf.errors.OpError, ValueError):
+            return False
+    return True
 
 
 def full_result(x: Any, kernel: Any, stride: int, dilation: int, groups: int) -> Any:

@@ -16,13 +16,14 @@ from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.frameworks.keras.initial import GlobalStream, PolicyInitializer, native_initializers
 from convpolicy.frameworks.keras.values import assign
 from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.following import Following
 from convpolicy.parts.stream import Stream
 
 REPLACED = ("padding", "output_padding", "data_format")  # the policy replaces padding, and data_format is always channels_last
 
 
-class FollowsPolicy:
-    """A mixin for Keras layers that have a policy and a plan for each length."""
+class FollowsPolicy(Following):
+    """A mixin for Keras layers that follow a policy."""
 
     def _follow(
         self: Any, policy: LayerPolicy | Mapping[str, Any], strides: Any, dilation_rate: Any, *, transposed: bool = False
@@ -33,16 +34,6 @@ class FollowsPolicy:
         spec = ConvSpec.of(1, 1, self.kernel_size, strides, dilation_rate, 1, transposed=transposed)
         self.strides, self.dilation_rate = (spec.stride,), (spec.dilation,)
         self._request = LayerRequest(spec, self._policy)
-
-    @property
-    def policy(self: Any) -> LayerPolicy:
-        """The policy that the layer follows."""
-        policy: LayerPolicy = self._policy
-        return policy
-
-    def plan(self: Any, length: int) -> Any:
-        """Return the plan for an input of ``length`` samples."""
-        return self._request.plan(length)
 
     def get_config(self: Any) -> dict[str, Any]:
         """Return Keras's configuration, with the policy as plain data."""

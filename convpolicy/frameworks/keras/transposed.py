@@ -80,6 +80,7 @@ def policy(name: str, runs: str, random_stream: str, framework: str) -> Transpos
         random_stream=random_stream,
         padding_names=PADDING_NAMES[runs],
         strided_dilation=False,
+        dilated_output_padding=False,
         framework=framework,
         versions=">=3.15,<3.16",
         measured="3.15.1",

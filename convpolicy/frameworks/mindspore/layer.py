@@ -18,11 +18,12 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from convpolicy.core.alike import pads_alike
-from convpolicy.core.plan import Plan, require_a_window
+from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidValueError, shown
 from convpolicy.frameworks.mindspore.sums import padded, padding_of
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LEARNED, LayerRequest
+from convpolicy.layers.following import Following
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.stream import Stream
@@ -43,7 +44,16 @@ FAST_PRODUCTS = 5 * 10**6
 MOST_WINDOWS = 1 << 27  # elements: 512 MiB of float32 windows
 
 
-class PolicyConv1d(nn.Conv1d):
+class FollowsPolicy(Following):
+    """A mixin for MindSpore layers that show the policy that they follow."""
+
+    def extend_repr(self) -> str:
+        """Return MindSpore's own text, followed by the policy's name, the rule and the padding mode."""
+        own, policy = super().extend_repr(), self.policy  # type: ignore[misc]
+        return f"{own}, policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode}"
+
+
+class PolicyConv1d(FollowsPolicy, nn.Conv1d):
     """A ``mindspore.nn.Conv1d`` that follows a policy.
 
     Input and output are (batch, channels, length) or (channels, length). Its parameters are:
@@ -96,17 +106,6 @@ class PolicyConv1d(nn.Conv1d):
         self._window_index = ops.constexpr(lambda length: _index_and_value(window_index, self.plan(length)))
         self._padding_of = ops.constexpr(lambda length, dtype: padding_of(self.plan(length), dtype))
 
-    @property
-    def policy(self) -> Any:
-        """The policy that the layer follows."""
-        return self._request.policy
-
-    def plan(self, length: int) -> Plan:
-        """Return the padding plan for an input of ``length`` samples."""
-        spec = self._request.spec
-        plan: Plan = require_a_window(self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length))
-        return plan
-
     def _convolution(self, pads: tuple[int, int]) -> Any:
         return ops.Conv2D(self.out_channels, self.kernel_size, 1, "pad", (0, 0, *pads), self.stride, self.dilation, self.group)
 
@@ -117,7 +116,8 @@ class PolicyConv1d(nn.Conv1d):
         if min(shape) < 1 or mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:  # no gain in graph mode
             return False
         spec = self._request.spec
-        windows = shape[0] * spec.in_channels * spec.kernel_size * self.plan(shape[2]).length_out
+        length_out: int = self.plan(shape[2]).length_out
+        windows = shape[0] * spec.in_channels * spec.kernel_size * length_out
         return windows <= MOST_WINDOWS and windows // spec.groups * spec.out_channels >= FAST_PRODUCTS
 
     def construct(self, x: Any) -> Any:
@@ -166,12 +166,6 @@ class PolicyConv1d(nn.Conv1d):
         if self.has_bias:
             output = output + ops.reshape(self.bias, (1, -1, 1))
         return output
-
-    def extend_repr(self) -> str:
-        """Return MindSpore's own text, followed by the policy's name, padding rule and padding mode."""
-        policy = self._request.policy
-        own: str = super().extend_repr()
-        return f"{own}, policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode}"
 
 
 def _index_and_value(index: Any, plan: Plan) -> tuple[Any, float | None]:

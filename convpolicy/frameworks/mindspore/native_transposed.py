@@ -8,7 +8,7 @@ from typing import Any
 import mindspore
 
 from convpolicy.core.spec import ConvSpec
-from convpolicy.frameworks.mindspore.native import give, own_arguments, parameters, run, seed, version
+from convpolicy.frameworks.mindspore.native import built, give, parameters, run, seed, version
 
 __all__ = ["PADDINGS", "build", "give", "parameters", "run", "seed", "version"]
 
@@ -16,12 +16,4 @@ PADDINGS = (0, 2)
 
 
 def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
-    return mindspore.nn.Conv1dTranspose(
-        spec.in_channels,
-        spec.out_channels,
-        spec.kernel_size,
-        spec.stride,
-        dilation=spec.dilation,
-        group=spec.groups,
-        **own_arguments(arguments),
-    )
+    return built(mindspore.nn.Conv1dTranspose, spec, arguments)

@@ -16,9 +16,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from numpy.typing import NDArray
 
-from convpolicy.core.plan import require_a_window
 from convpolicy.core.transposed_plan import TransposedPlan
-from convpolicy.frameworks.mindspore.layer import NATIVE_INITS, ZEROS, built, checked_axes
+from convpolicy.frameworks.mindspore.layer import NATIVE_INITS, ZEROS, FollowsPolicy, built, checked_axes
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 
@@ -29,7 +28,7 @@ def is_native(cuts: tuple[int, int], stride: int) -> bool:
     return left >= 0 and right > -stride
 
 
-class PolicyConv1dTranspose(nn.Conv1dTranspose):
+class PolicyConv1dTranspose(FollowsPolicy, nn.Conv1dTranspose):
     """A ``mindspore.nn.Conv1dTranspose`` that follows a policy.
 
     Input and output are (batch, channels, length) or (channels, length). Its parameters are ``weight``, (in, out/group, 1, kernel), and
@@ -63,21 +62,8 @@ class PolicyConv1dTranspose(nn.Conv1dTranspose):
         # in graph mode these run while the graph is compiled, where a shape is a constant; in PyNative mode they are plain calls
         self._check = ops.constexpr(self._check_shape)
         self._cuts_of = ops.constexpr(self._cuts_by_length)
-        self._full_index = ops.constexpr(lambda length: _tensors(full_index(self.plan(length))))
+        self._full_index = ops.constexpr(lambda length: _tensors(self.plan(length).indices()))
         self._product_index = ops.constexpr(lambda length: _tensors(product_index(self.plan(length))))
-
-    @property
-    def policy(self) -> Any:
-        """The policy that the layer follows."""
-        return self._request.policy
-
-    def plan(self, length: int) -> TransposedPlan:
-        """Return the plan for an input of ``length`` samples."""
-        spec = self._request.spec
-        plan: TransposedPlan = require_a_window(
-            self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)
-        )
-        return plan
 
     def _convolution(self, cuts: tuple[int, int]) -> Any:
         return ops.Conv2DBackpropInput(
@@ -138,12 +124,6 @@ class PolicyConv1dTranspose(nn.Conv1dTranspose):
     def _with_bias(self, output: Any) -> Any:
         return output + ops.reshape(self.bias, (1, -1, 1)) if self.has_bias else output
 
-    def extend_repr(self) -> str:
-        """Return MindSpore's own text, followed by the policy's name, crop rule and padding mode."""
-        policy = self._request.policy
-        own: str = super().extend_repr()
-        return f"{own}, policy={policy.name!r}, padding={policy.padding}, padding_mode={policy.padding_mode}"
-
 
 def _summed(numbers: Any, index: Any) -> Any:
     """Return the sums of numbers (batch, channels, n) at the positions ``index`` of each output; position n is 0."""
@@ -158,12 +138,6 @@ def _summed(numbers: Any, index: Any) -> Any:
 
 def _tensors(index: NDArray[Any]) -> tuple[Tensor, ...]:
     return tuple(Tensor(positions.astype(np.int32)) for positions in index)
-
-
-def full_index(plan: TransposedPlan) -> NDArray[Any]:
-    """Return the positions of the full result that each output sums, (turns, length_out); ``full_length`` is no position."""
-    taken = plan.taken()
-    return np.where(taken < 0, plan.full_length, taken)
 
 
 def product_index(plan: TransposedPlan) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
 from convpolicy.frameworks.numpy.stream import NumpyStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.layers.following import Following
 from convpolicy.parts.choice import require_unmasked
 from convpolicy.parts.side import Arithmetic
 from convpolicy.parts.stream import Stream
@@ -21,7 +22,7 @@ BLOCK_BYTES = 1 << 22  # bytes of windows copied at a time: the fastest of 2^20 
 LONG_KERNEL = 9  # from this many taps a depthwise layer is faster as one einsum (measured for 2 to 31 taps)
 
 
-class NumpyLayer:
+class NumpyLayer(Following):
     """A convolution or a transposed convolution of NumPy arrays.
 
     Call the layer with an input array. You can change ``weight`` and ``bias`` in place.
@@ -37,13 +38,8 @@ class NumpyLayer:
         self.weight = weight
         self.bias = bias
 
-    @property
-    def policy(self) -> Any:
-        """The policy that the layer follows."""
-        return self._request.policy
-
     def plan(self, length: int) -> Any:
-        """Return the plan for an input of ``length`` samples."""
+        """Return the plan for an input of ``length`` samples, which may be shorter than one window."""
         spec = self._request.spec
         return self._request.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)
 

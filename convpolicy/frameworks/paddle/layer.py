@@ -12,10 +12,10 @@ from paddle import nn
 
 from convpolicy.arithmetic import SIDES
 from convpolicy.core.alike import pads_alike
-from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.backend import LayerRequest
+from convpolicy.layers.following import Following
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.side import Arithmetic, value_of
 from convpolicy.parts.stream import Stream
@@ -96,7 +96,16 @@ def pad_mode(request: LayerRequest) -> str | None:
     return PAD_MODES.get((mode.name, parameters.get("overflow")))
 
 
-class PaddedConv1D(nn.Conv1D):
+class FollowsPolicy(Following):
+    """A mixin for Paddle layers that show the policy that they follow."""
+
+    def extra_repr(self) -> str:
+        """Return Paddle's own text, followed by the rule, the padding mode and the policy's name."""
+        own, policy = super().extra_repr(), self.policy  # type: ignore[misc]
+        return f"{own}, padding={policy.padding}, padding_mode={policy.padding_mode}, policy={policy.name!r}"
+
+
+class PaddedConv1D(FollowsPolicy, nn.Conv1D):
     """A ``paddle.nn.Conv1D`` that pads by a policy's plan; its parameters and state dict are those of ``paddle.nn.Conv1D``."""
 
     def __init__(self, request: LayerRequest, **arguments: Any) -> None:
@@ -105,16 +114,6 @@ class PaddedConv1D(nn.Conv1D):
         self._pads = request.static_pads()
         self._pad_mode = pad_mode(request)
         self._value = value_of(request.policy.modes()[0][1], SIDES[0])
-
-    @property
-    def policy(self) -> LayerPolicy:
-        """The policy that the layer follows."""
-        return self._request.policy
-
-    def plan(self, length: int) -> Plan:
-        """Return the padding plan for an input of ``length`` samples."""
-        plan: Plan = self._request.plan(length)
-        return plan
 
     def forward(self, x: Any) -> Any:
         """Convolve an input (batch, channels, length)."""
@@ -129,11 +128,6 @@ class PaddedConv1D(nn.Conv1D):
     def _convolved(self, x: Any, pads: Any = (0, 0)) -> Any:
         spec = self._request.spec
         return F.conv1d(x, self.weight, self.bias, spec.stride, list(pads), spec.dilation, spec.groups)
-
-    def extra_repr(self) -> str:
-        """Return Paddle's own text, followed by the padding rule, the padding mode and the policy's name."""
-        policy = self.policy
-        return f"{super().extra_repr()}, padding={policy.padding}, padding_mode={policy.padding_mode}, policy={policy.name!r}"
 
 
 @paddle.jit.marker.force_dynamic

@@ -30,7 +30,12 @@ def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
-    return paddle.nn.Conv1D(
+    return built(paddle.nn.Conv1D, spec, arguments)
+
+
+def built(kind: Any, spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
+    """Build a layer of a class, of a convolution or of a transposed convolution."""
+    return kind(
         spec.in_channels,
         spec.out_channels,
         spec.kernel_size,

@@ -8,7 +8,7 @@ from typing import Any
 import paddle
 
 from convpolicy.core.spec import ConvSpec
-from convpolicy.frameworks.paddle.native import give, own_arguments, parameters, run, seed, version
+from convpolicy.frameworks.paddle.native import built, give, parameters, run, seed, version
 
 __all__ = ["OUTPUT_PADDINGS", "PADDINGS", "build", "give", "parameters", "run", "seed", "version"]
 
@@ -17,12 +17,4 @@ OUTPUT_PADDINGS = (0, 1)
 
 
 def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
-    return paddle.nn.Conv1DTranspose(
-        spec.in_channels,
-        spec.out_channels,
-        spec.kernel_size,
-        spec.stride,
-        dilation=spec.dilation,
-        groups=spec.groups,
-        **own_arguments(arguments),
-    )
+    return built(paddle.nn.Conv1DTranspose, spec, arguments)

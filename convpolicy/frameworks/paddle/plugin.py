@@ -96,6 +96,7 @@ def convpolicy_policies() -> list[Policy]:
                 bias_init="zeros",
                 random_stream="paddle",
                 padding_names=(("SAME", "paddle_same"), ("same", "paddle_same"), ("VALID", "explicit"), ("valid", "explicit")),
+                dilated_output_padding=False,
                 framework="paddle",
                 versions=">=3.3,<3.4",
                 measured="3.3.1",

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import paddle
 import paddle.nn.functional as F  # noqa: N812 - the usual name
 from paddle import nn
 
 from convpolicy.arithmetic import single
 from convpolicy.core.alike import pads_alike
-from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import require_a_window
 from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.errors import InvalidValueError
-from convpolicy.frameworks.paddle.layer import SAME, ZEROS, GlobalStream, checked
+from convpolicy.frameworks.paddle.layer import SAME, ZEROS, FollowsPolicy, GlobalStream, checked
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.stream import Stream
@@ -61,7 +59,7 @@ def has_native_init(request: LayerRequest) -> bool:
 
 
 @paddle.jit.marker.force_dynamic
-class CutConv1DTranspose(nn.Conv1DTranspose):
+class CutConv1DTranspose(FollowsPolicy, nn.Conv1DTranspose):
     """A ``paddle.nn.Conv1DTranspose`` that cuts by a policy's plan; its parameters and state dict are those of Paddle's own layer.
 
     It resolves a plan for each input length. ``paddle.jit.to_static`` runs it as Python code between two graphs. With
@@ -71,11 +69,6 @@ class CutConv1DTranspose(nn.Conv1DTranspose):
     def __init__(self, request: LayerRequest, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._request = request
-
-    @property
-    def policy(self) -> LayerPolicy:
-        """The policy that the layer follows."""
-        return self._request.policy
 
     def plan(self, length: int, output_size: Any = None) -> TransposedPlan:
         """Return the plan for an input of ``length`` samples; see `TransposedPolicy.plan`. ``output_size`` can be a list of one number."""
@@ -91,7 +84,7 @@ class CutConv1DTranspose(nn.Conv1DTranspose):
 
         Args:
             x: input.
-            output_size: the wanted output length, or None for the policy's.
+            output_size: the output length, or None for the policy's.
         """
         translate = paddle.framework.core.set_eval_frame(None)  # keeps to_static from translating the arithmetic of a plan
         try:
@@ -109,11 +102,6 @@ class CutConv1DTranspose(nn.Conv1DTranspose):
         output = F.conv1d_transpose(x, self.weight, None, spec.stride, groups=spec.groups, dilation=spec.dilation)
         output = _cropped(output, plan) if plan.mode == ZEROS.name else _summed(output, sources)
         return output if self.bias is None else output + self.bias.reshape([1, -1, 1])
-
-    def extra_repr(self) -> str:
-        """Return Paddle's own text, followed by the crop rule, the padding mode and the policy's name."""
-        policy = self.policy
-        return f"{super().extra_repr()}, padding={policy.padding}, padding_mode={policy.padding_mode}, policy={policy.name!r}"
 
 
 def _cropped(full: Any, plan: TransposedPlan) -> Any:
@@ -133,8 +121,7 @@ def _summed(full: Any, sources: list[Any]) -> Any:
 
 def _sources(plan: TransposedPlan) -> list[Any]:
     """Return, for each turn, the positions of the full result that the outputs read; ``full_length`` is the appended zero."""
-    taken = plan.taken()
-    return list(np.where(taken < 0, plan.full_length, taken))
+    return list(plan.indices())
 
 
 def build(request: LayerRequest, stream: Stream | None, device: Any) -> nn.Conv1DTranspose:

@@ -38,9 +38,9 @@ FILES = {
         nn.Module.forward,
         nn.Conv1d.forward,
         Ruled.extra_repr,
-        PaddedConv1d.extra_repr,
+        PaddedConv1d._bind,
         RuledConvTranspose1d.forward,
-        CroppedConvTranspose1d.extra_repr,
+        CroppedConvTranspose1d._bind,
     )
 }
 # for the pre-hooks of torch's own utilities: the weight that they compute, without their side effects

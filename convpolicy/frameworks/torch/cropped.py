@@ -9,16 +9,15 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from convpolicy.errors import InvalidTypeError
 from convpolicy.frameworks.torch import quantization
 from convpolicy.frameworks.torch.crops import Crop, Cropped, Crops, Lengthen, crops_of
-from convpolicy.frameworks.torch.execution.ruled import call_module
+from convpolicy.frameworks.torch.execution.ruled import Planned, call_module
 from convpolicy.frameworks.torch.execution.ruled_transposed import RuledConvTranspose1d
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 
 
-class CroppedConvTranspose1d(RuledConvTranspose1d):
+class CroppedConvTranspose1d(Planned, RuledConvTranspose1d):
     """A ``torch.nn.ConvTranspose1d`` with cuts that torch's own layer cannot express.
 
     Attributes:
@@ -26,6 +25,8 @@ class CroppedConvTranspose1d(RuledConvTranspose1d):
         padding_mode: name of the padding mode.
     """
 
+    bound = (*RuledConvTranspose1d.bound, "_crops")  # a plugin's rule may be a lambda, which cannot be pickled
+    unlike = "that cut as torch's own"
     _crops: Crops
 
     def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
@@ -91,34 +92,14 @@ class CroppedConvTranspose1d(RuledConvTranspose1d):
             policy: Any = request.policy
             plan = policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length, output_size=size)
             cuts = plan.left, plan.right
-        return self._crops.full.run(data, weight, bias, cuts)
+        return self._crops.full.run(data, weight, bias, cuts, varies=True)
 
     def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        cuts = self._crops.counts(data.shape[-1])
+        crops = self._crops
+        cuts = crops.counts(data.shape[-1])
         if torch.compiler.is_compiling():
-            torch._check(self._crops.full.steps(data.shape[-1], cuts).length_out > 0)  # type: ignore[no-untyped-call]
-        return self._crops.full.run(data, weight, bias, cuts)
-
-    def __prepare_scriptable__(self) -> nn.ConvTranspose1d:
-        policy = self.policy
-        raise InvalidTypeError(
-            f"torch.jit.script must get layers that cut as torch's own, got padding {str(policy.padding)!r} with padding_mode "
-            f"{str(policy.padding_mode)!r}; use torch.export.export, or torch.jit.trace for inputs of one length."
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in super().__getstate__().items() if name != "_crops"
-        }  # a plugin's rule may be a lambda, which cannot be pickled
-
-    def extra_repr(self) -> str:
-        """Return the sizes, the crop rule, the padding mode and the policy's name."""
-        spec, policy = self._request.spec, self.policy
-        return (
-            f"{spec.in_channels}, {spec.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={policy.padding}, dilation={self.dilation}, groups={spec.groups}, bias={self.bias is not None}, "
-            f"padding_mode={policy.padding_mode}, policy={policy.name!r}"
-        )
+            torch._check(crops.full.steps(data.shape[-1], cuts).length_out > 0)  # type: ignore[no-untyped-call]
+        return crops.full.run(data, weight, bias, cuts, crops.static is None)
 
 
 def _without_bias(layer: nn.ConvTranspose1d) -> nn.ConvTranspose1d:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from convpolicy import registry
 from convpolicy.core.resolution import OUTPUT_PADDING, require_output_padding
 from convpolicy.core.transposed_plan import CIRCULAR
+from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.frameworks.torch import symbolic
+from convpolicy.frameworks.torch.length_rule import LengthRule
 from convpolicy.layers.backend import LayerRequest
 
 
@@ -23,12 +26,14 @@ class Steps(NamedTuple):
         before, after: zeros that are added to the input, so that the full result contains the samples that the plan appends.
         first: position of the first output in the full result of the longer input.
         length_out: number of outputs.
+        is_traced: True if no number may be compared, since it is symbolic and the comparison would become a condition of the program.
     """
 
     before: Any
     after: Any
     first: Any
     length_out: Any
+    is_traced: bool
 
 
 class FullResult(NamedTuple):
@@ -47,17 +52,18 @@ class FullResult(NamedTuple):
     groups: int
     wraps: bool
 
-    def steps(self, length: Any, cuts: tuple[Any, Any]) -> Steps:
-        """Return the steps for an input length and what is cut; both may be symbolic."""
+    def steps(self, length: Any, cuts: tuple[Any, Any], varies: bool = False) -> Steps:
+        """Return the steps for an input length and what is cut; both may be symbolic. ``varies``: True if the cuts are no constants."""
         left, right = cuts
+        is_traced = varies and torch.compiler.is_compiling()
         length_out = (length - 1) * self.stride + self.kernel - left - right
         if self.wraps:
-            return Steps(0, 0, left, length_out)
+            return Steps(0, 0, left, length_out, is_traced)
         # ONNX rounds a negative quotient towards 0, so no negative number is divided
         before, after = (_largest(self.stride - 1 - cut, 0) // self.stride for cut in cuts)
-        return Steps(before, after, left + before * self.stride, length_out)
+        return Steps(before, after, left + before * self.stride, length_out, is_traced)
 
-    def run(self, data: Tensor, weight: Tensor, bias: Tensor | None, cuts: tuple[Any, Any]) -> Tensor:
+    def run(self, data: Tensor, weight: Tensor, bias: Tensor | None, cuts: tuple[Any, Any], varies: bool = False) -> Tensor:
         """Return the output.
 
         Args:
@@ -65,9 +71,10 @@ class FullResult(NamedTuple):
             weight: (in_channels, out_channels / groups, kernel_size).
             bias: (out_channels,) or None.
             cuts: ``(left, right)``, what is cut.
+            varies: True if the cuts are no constants.
         """
-        steps, inside = self.steps(data.shape[-1], cuts), None if self.wraps else bias
-        if not (isinstance(steps.before, int) and steps.before == steps.after == 0):
+        steps, inside = self.steps(data.shape[-1], cuts, varies), None if self.wraps else bias
+        if (steps.is_traced and not self.wraps) or not (isinstance(steps.before, int) and steps.before == steps.after == 0):
             data = lengthened(data, steps)
         full = F.conv_transpose1d(data, weight, inside, self.stride, 0, 0, self.groups, self.dilation)
         return self.cropped(full, steps, bias)
@@ -75,7 +82,10 @@ class FullResult(NamedTuple):
     def cropped(self, full: Tensor, steps: Steps, bias: Tensor | None) -> Tensor:
         """Return the output from a full result; ``bias`` is added only if the result wraps."""
         if not self.wraps:
-            return full[..., steps.first : steps.first + steps.length_out]
+            stop = steps.first + steps.length_out
+            if steps.is_traced:  # torch compares the sizes of a slice, to know whether it is contiguous
+                return F.pad(full, (-steps.first, stop - full.shape[-1]))
+            return full[..., steps.first : stop]
         wrapped = _wrapped(full, steps.first, steps.length_out)
         return wrapped if bias is None else wrapped + bias.to(wrapped.dtype).unsqueeze(-1)
 
@@ -120,14 +130,16 @@ class Crops:
     def __init__(self, request: LayerRequest) -> None:
         policy, spec = request.policy, request.spec
         rule, arguments = policy.part("padding")
-        self._rule, self._arguments = rule, dict(arguments)
-        self._sizes = spec.kernel_size, spec.stride, spec.dilation
+        sizes = spec.kernel_size, spec.stride, spec.dilation
         wraps = policy.padding_mode.name == CIRCULAR
         self.full = FullResult(spec.effective_kernel, spec.stride, spec.dilation, spec.groups, wraps)
         self.static = request.static_pads()
-        self._unextended: tuple[int, int] | None = None  # what is cut with an output_padding of 0
-        if OUTPUT_PADDING in rule.params:
-            self._unextended = rule.resolve(*self._sizes, None, {**arguments, OUTPUT_PADDING: 0})
+        self._rule = rule
+        self._by_length = None if self.static is not None else LengthRule(f"padding {rule.name!r}", rule.crops, sizes, arguments)
+        self._resized: dict[int, tuple[int, int]] = {}  # output_padding -> what is cut; a rule may refuse some
+        for output_padding in range(spec.stride) if OUTPUT_PADDING in rule.params else ():
+            with suppress(ConvPolicyError):
+                self._resized[output_padding] = rule.resolve(*sizes, None, {**arguments, OUTPUT_PADDING: output_padding})
 
     @property
     def lengthens(self) -> bool:
@@ -136,30 +148,33 @@ class Crops:
 
     def counts(self, length: Any) -> tuple[Any, Any]:
         """Return ``(left, right)``, what is cut for a length, which may be symbolic."""
-        if self.static is not None:
-            return self.static
-        if isinstance(length, Tensor):  # under torch.jit.trace, which freezes the cuts of this length
-            length = int(length)
-        counts: tuple[Any, Any] = self._rule.crops(*self._sizes, length, **self._arguments)
-        return counts
+        return self.static if self._by_length is None else self._by_length(length)  # type: ignore[return-value]
 
     def resized(self, length: Any, output_size: Any) -> tuple[Any, Any]:
         """Return what is cut for an output length; both lengths may be symbolic, and torch then refuses those out of range.
 
         Raises:
-            InvalidValueError: the crop rule has no parameter ``output_padding``.
+            InvalidValueError: the crop rule has no parameter ``output_padding``, or cuts differently on both sides for each output length
+                and the length is symbolic.
         """
         require_output_padding(self._rule, output_size)
-        assert self._unextended is not None
-        left, right = self._unextended
-        least = (length - 1) * self.full.stride + self.full.kernel - left - right
-        torch._check(output_size >= least)  # type: ignore[no-untyped-call]
-        torch._check(output_size < least + self.full.stride)  # type: ignore[no-untyped-call]
-        return left, right - (output_size - least)
+        first, (left, right) = next(iter(self._resized.items()))
+        least = (length - 1) * self.full.stride + self.full.kernel - left - right - first  # with an output_padding of 0
+        output_padding = output_size - least
+        if isinstance(output_padding, int) and output_padding in self._resized:
+            return self._resized[output_padding]
+        torch._check(output_padding >= first)  # type: ignore[no-untyped-call]
+        torch._check(output_padding < self.full.stride)  # type: ignore[no-untyped-call]
+        if any(cuts != (left, right - more + first) for more, cuts in self._resized.items()):
+            raise InvalidValueError(
+                f"output_size must be an int for crop rule {self._rule.name!r}, which moves both sides, got {output_size}; compile the "
+                f"model without dynamic lengths."
+            )
+        return left, right - output_padding + first
 
     def steps(self, length: Any) -> Steps:
         """Return the steps for an input length, which may be symbolic."""
-        return self.full.steps(length, self.counts(length))
+        return self.full.steps(length, self.counts(length), self.static is None)
 
 
 @registry.cached(maxsize=512)

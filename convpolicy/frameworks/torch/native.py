@@ -20,7 +20,12 @@ def version() -> str:
 
 
 def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
-    return torch.nn.Conv1d(
+    return built(torch.nn.Conv1d, spec, arguments)
+
+
+def built(kind: Any, spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
+    """Build a layer of a class, of a convolution or of a transposed convolution."""
+    return kind(
         spec.in_channels,
         spec.out_channels,
         spec.kernel_size,

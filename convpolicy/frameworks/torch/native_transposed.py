@@ -8,20 +8,13 @@ from typing import Any
 import torch
 
 from convpolicy.core.spec import ConvSpec
-from convpolicy.frameworks.torch import native
+from convpolicy.frameworks.torch.native import built, give, parameters, run, seed, version
 
-seed, version, parameters, give, run = native.seed, native.version, native.parameters, native.give, native.run
+__all__ = ["OUTPUT_PADDINGS", "PADDINGS", "build", "give", "parameters", "run", "seed", "version"]
+
 PADDINGS = (0, 1, 2)
 OUTPUT_PADDINGS = (0, 1, 2)
 
 
 def build(spec: ConvSpec, arguments: Mapping[str, Any]) -> Any:
-    return torch.nn.ConvTranspose1d(
-        spec.in_channels,
-        spec.out_channels,
-        spec.kernel_size,
-        spec.stride,
-        dilation=spec.dilation,
-        groups=spec.groups,
-        **arguments,
-    )
+    return built(torch.nn.ConvTranspose1d, spec, arguments)

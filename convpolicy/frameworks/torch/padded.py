@@ -10,7 +10,7 @@ from torch.fx import Proxy
 
 from convpolicy.errors import InvalidTypeError
 from convpolicy.frameworks.torch import quantization
-from convpolicy.frameworks.torch.execution.ruled import RuledConv1d, call_module
+from convpolicy.frameworks.torch.execution.ruled import Planned, RuledConv1d, call_module
 from convpolicy.frameworks.torch.execution.rules import drops_outputs
 from convpolicy.frameworks.torch.pads import Pads, PadsModule, pads_of
 from convpolicy.frameworks.torch.policy_layer import fill
@@ -18,7 +18,7 @@ from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.stream import Stream
 
 
-class PaddedConv1d(RuledConv1d):
+class PaddedConv1d(Planned, RuledConv1d):
     """A ``torch.nn.Conv1d`` with padding that torch's own layer cannot express.
 
     Attributes:
@@ -27,6 +27,8 @@ class PaddedConv1d(RuledConv1d):
         padding_value: the learned constant, () or (in_channels,); only a layer that learns one has it.
     """
 
+    bound = (*RuledConv1d.bound, "_pads")  # a plugin's rule may be a lambda, which cannot be pickled
+    unlike = "with torch's own padding"
     padding_value: nn.Parameter  # only in a layer that learns its constant
     _pads: Pads
     _drops_outputs: bool
@@ -109,27 +111,6 @@ class PaddedConv1d(RuledConv1d):
 
     def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
         return self._pads.by(data, left, right, self._value())
-
-    def __prepare_scriptable__(self) -> nn.Conv1d:
-        policy = self.policy
-        raise InvalidTypeError(
-            f"torch.jit.script must get layers with torch's own padding, got padding {str(policy.padding)!r} with padding_mode "
-            f"{str(policy.padding_mode)!r}; use torch.export.export, or torch.jit.trace for inputs of one length."
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in super().__getstate__().items() if name != "_pads"
-        }  # a plugin's rule may be a lambda, which cannot be pickled
-
-    def extra_repr(self) -> str:
-        """Return the sizes, the padding rule, the padding mode and the policy's name."""
-        spec, policy = self._request.spec, self.policy
-        return (
-            f"{spec.in_channels}, {spec.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={policy.padding}, dilation={self.dilation}, groups={spec.groups}, bias={self.bias is not None}, "
-            f"padding_mode={policy.padding_mode}, policy={policy.name!r}"
-        )
 
 
 quantization.enter(PaddedConv1d)

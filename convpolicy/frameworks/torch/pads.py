@@ -16,6 +16,7 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.torch import sums, symbolic
 from convpolicy.frameworks.torch.execution.lowering import PLAIN
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES
+from convpolicy.frameworks.torch.length_rule import LengthRule
 from convpolicy.frameworks.torch.values import outlasting
 from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.side import value_of
@@ -39,8 +40,8 @@ class Pads:
         rule, arguments = policy.part("padding")
         self.request = request
         self.static = request.static_pads()
-        self._rule, self._arguments = rule.pads, dict(arguments)
-        self._sizes = spec.kernel_size, spec.stride, spec.dilation
+        sizes = spec.kernel_size, spec.stride, spec.dilation
+        self._by_length = None if self.static is not None else LengthRule(f"padding {rule.name!r}", rule.pads, sizes, arguments)
         self.learned = request.learned()
         (mode, parameters), *others = policy.modes()
         self._overflow: str = parameters.get("overflow", "error")
@@ -54,12 +55,7 @@ class Pads:
 
     def counts(self, length: Any) -> tuple[Any, Any]:
         """Return ``(left, right)`` in samples for a length, which may be symbolic."""
-        if self.static is not None:
-            return self.static
-        if isinstance(length, Tensor):  # under torch.jit.trace, which freezes the pads of this length
-            length = int(length)
-        counts: tuple[Any, Any] = self._rule(*self._sizes, length, **self._arguments)
-        return counts
+        return self.static if self._by_length is None else self._by_length(length)  # type: ignore[return-value]
 
     def __call__(self, data: Tensor, value: Tensor | None = None) -> Tensor:
         """Pad an input (…, length); ``value`` is the learned constant, () or (channels,), or None."""

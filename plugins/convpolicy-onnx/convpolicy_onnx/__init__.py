@@ -53,6 +53,7 @@ def _policy(name: str, rule: str, crop: str, node: str) -> Policy:
             name,
             padding=crop,
             padding_names=CROPS,
+            dilated_output_padding=False,
             source="ONNX operator ConvTranspose, https://onnx.ai/onnx/operators/onnx__ConvTranspose.html; run by ONNX Runtime's CPU provider",
             description=f"ONNX ConvTranspose with {node}; no bias. ONNX draws no weights, so convpolicy's are used: uniform ±√(1/fan_in) "
             f"with fan_in out_channels // groups * kernel_size, from stream numpy.",

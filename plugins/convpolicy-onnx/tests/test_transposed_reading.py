@@ -70,7 +70,7 @@ def pad_before():
 REFUSED = {
     "float64": (lambda: built({}, dtype="float64"), "dtype must be one of float32 for backend 'onnx'"),
     "reflect": (lambda: built({"padding_mode": "reflect"}), "padding_mode of a transposed convolution must be one of zeros, circular"),
-    "output_padding": (lambda: built({}, policy="onnx-same-upper", output_padding=2), "output_padding must be below stride=2, as ONNX Runtime requires, got 2"),
+    "output_padding": (lambda: built({}, policy="onnx-same-upper", output_padding=2), "output_padding must be below the stride, 2, under policy 'onnx-same-upper', as onnxruntime requires for every dilation, got 2"),
     "everything is cut": (lambda: built({"padding": 9})(random(1, IN, 2)), "input of length 2 is too short: 9 and 9 samples are cut"),
     "channels": (lambda: built({})(random(1, 9, IN)), r"input must have shape \(batch, 4, length\) or .* got \(1, 9, 4\); put"),
     "empty": (lambda: built({})(random(1, IN, 0)), "input must have at least one sample"),
@@ -81,7 +81,7 @@ REFUSED = {
     "a Pad before": (lambda: read(pad_before(), "up"), "ConvTranspose node 'up' must read the input of the model, got the output of Pad node 'pad'"),
     "more nodes": (lambda: read(built({"padding": (-1, 2)}).model()), "only one ConvTranspose and its padding, got also Add, Pad; name"),
     "2-D": (lambda: read(node_model(random(2, 2, 3, 3), None)), "must be a 1-D convolution with a weight of 3 axes"),
-    "attributes": (lambda: read(node_model(random(2, 2, 3), None, output_padding=[2])), r"ConvTranspose node 'up' cannot be read: .*output_padding must be below max"),
+    "attributes": (lambda: read(node_model(random(2, 2, 3), None, output_padding=[2])), r"ConvTranspose node 'up' cannot be read: .*output_padding must be below the stride"),
 }  # fmt: skip
 
 

@@ -35,6 +35,26 @@ def named(kernel):
                 yield stride, dilation, padding, output_padding
 
 
+def test_output_paddings_that_keras_refuses():
+    """Strides, dilations and output_paddings up to 5: words and numbers refuse an output_padding that Keras does, and no other."""
+    for stride, dilation, output_padding in itertools.product(range(1, 6), range(1, 6), range(1, 6)):
+        if stride > 1 and dilation > 1:
+            continue  # both refuse it
+        verdicts = []
+        for attempt in (
+            lambda: Conv1DTranspose(OUT, 3, stride, "valid", output_padding, dilation_rate=dilation),
+            lambda: cp.ConvTranspose1d(IN, OUT, 3, stride, "valid", output_padding, dilation=dilation, policy=NAME),
+            lambda: cp.ConvTranspose1d(IN, OUT, 3, stride, 0, output_padding, dilation=dilation, policy=NAME),
+        ):
+            try:
+                attempt()
+                verdicts.append(True)
+            except ValueError as error:
+                assert "output_padding" in str(error)
+                verdicts.append(False)
+        assert len({*verdicts}) == 1, (stride, dilation, output_padding, verdicts)
+
+
 # -- the policy is Keras's layer ----------------------------------------------------------------------------------------
 
 

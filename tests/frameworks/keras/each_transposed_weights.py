@@ -96,7 +96,7 @@ def test_what_keras_refuses():
         with pytest.raises(cp.InvalidValueError, match="stride and dilation must not both be above 1 under policy"):
             cp.ConvTranspose1d(IN, OUT, 3, 2, dilation=2, **words)
         for padding in ("valid", "same"):
-            with pytest.raises(cp.InvalidValueError, match="output_padding must be below stride=2, got 2; pass less, or a pair"):
+            with pytest.raises(cp.InvalidValueError, match="output_padding must be below the stride, 2, under policy"):
                 cp.ConvTranspose1d(IN, OUT, 3, 2, padding, 2, **words)
     with pytest.raises(cp.InvalidValueError, match="must be divisible by groups=3, got 8 and 4"):
         CroppedConv1DTranspose(8, 3, groups=3, policy=HALF).build((None, None, 4))
@@ -142,7 +142,10 @@ CAPTURED = [
 
 @pytest.mark.parametrize(("words", "crop"), CAPTURED, ids=str)
 def test_there_and_back(words, crop):
-    """Keras's own layer, alone and before Cropping1D: captured, and built again here to the bit, and on NumPy within rounding."""
+    """Keras's own layer, alone and before Cropping1D: captured, and built again here to the bit, and on NumPy within rounding.
+
+    Before Cropping1D the built layer may be Keras's own with padding='same', of which oneDNN computes other last bits.
+    """
     layer = Conv1DTranspose(OUT, 4, bias_initializer="random_normal", **words)
     model = keras.Sequential([layer, keras.layers.Cropping1D(crop, dtype=layer.dtype_policy)]) if crop else layer
     model.build((None, 9, IN))
@@ -154,8 +157,9 @@ def test_there_and_back(words, crop):
     assert captured.policy.name == NAME
     assert (captured.bias is not None) == layer.use_bias
     again = captured.build(NAME)
-    assert BACKEND.run(again, data).tobytes() == expected.tobytes()
     plan = captured.policy.plan(4, layer.strides[0], length=9)
+    assert crop or BACKEND.run(again, data).tobytes() == expected.tobytes()
+    assert share(np.float64(BACKEND.run(again, data)), data, captured.weight, captured.bias, plan, captured.dtype) <= 1
     assert share(np.float64(expected), data, captured.weight, captured.bias, plan, captured.dtype) <= 1
     if captured.dtype == "float32":
         assert share(captured.build("numpy")(data), data, captured.weight, captured.bias, plan) <= 1

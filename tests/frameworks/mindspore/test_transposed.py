@@ -7,24 +7,8 @@ import itertools
 import mindspore
 import numpy as np
 import pytest
-from helpers.transposed_layers import (
-    IN,
-    KERNELS,
-    LENGTHS,
-    OUT,
-    Sizes,
-    gradients,
-    grid,
-    ideal,
-    is_within,
-    judge,
-    judge_gradients,
-    random,
-    same_bits,
-    same_cut,
-    valid_cut,
-    weights,
-)
+from helpers.transposed import IN, KERNELS, OUT, Sizes, grid, ideal, is_within, judge, random
+from helpers.transposed_layers import LENGTHS, gradients, judge_gradients, same_bits, same_cut, valid_cut, weights
 from mindspore import Tensor, nn, ops
 
 import convpolicy as cp
@@ -58,13 +42,13 @@ def run_at_once():
 
 def native(sizes: Sizes, pad_mode: str, padding: int = 0, **keywords):
     """MindSpore's own layer."""
-    kernel, stride, dilation, groups = sizes
+    kernel, stride, dilation, groups, _bias = sizes
     return nn.Conv1dTranspose(IN, OUT, kernel, stride, pad_mode, padding, dilation, groups, **keywords)
 
 
 def ours(sizes: Sizes, padding=None, mode=None, **keywords):
     """The same layer through a policy, MindSpore's own unless said otherwise."""
-    kernel, stride, dilation, groups = sizes
+    kernel, stride, dilation, groups, _bias = sizes
     keywords = {"policy": "mindspore", "backend": "mindspore"} | keywords
     return cp.ConvTranspose1d(IN, OUT, kernel, stride, padding, groups=groups, dilation=dilation, padding_mode=mode, **keywords)
 

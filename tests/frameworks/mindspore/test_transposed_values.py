@@ -10,7 +10,8 @@ import mindspore
 import numpy as np
 import pytest
 from helpers.paths import GOLDEN
-from helpers.transposed_layers import IN, OUT, Sizes, judge, random, same_bits, same_cut, swapped_fans, valid_cut
+from helpers.transposed import IN, OUT, Sizes, judge, random
+from helpers.transposed_layers import same_bits, same_cut, swapped_fans, valid_cut
 from mindspore import Tensor, nn
 
 import convpolicy as cp

@@ -9,23 +9,9 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers.numpy_transposed import (
-    FAULTS,
-    GROUPS,
-    IN,
-    KERNELS,
-    OUT,
-    RULES,
-    STRIDES,
-    Case,
-    Choice,
-    Wrong,
-    cases,
-    check,
-    data_of,
-    judge,
-)
+from helpers.numpy_transposed import FAULTS, RULES, Case, Choice, Wrong, cases, check, data_of, judge
 from helpers.scatter import reached
+from helpers.transposed import GROUPS, IN, KERNELS, OUT, STRIDES, Sizes
 
 import convpolicy as cp
 from convpolicy.frameworks.numpy import transposed as numpy_transposed
@@ -47,11 +33,11 @@ def test_the_grid_is_whole():
     every = [case for kernel, stride in itertools.product(KERNELS, STRIDES) for case in cases(kernel, stride)]
     for rule in RULES:
         own = [case for case in every if case.rule == rule]
-        assert {case.groups for case in own} == set(GROUPS)
+        assert {case.sizes.groups for case in own} == set(GROUPS)
         assert {case.mode for case in own} == {"zeros", "circular"}
-        assert {case.bias for case in own} == {True, False}
+        assert {case.sizes.bias for case in own} == {True, False}
         if rule.name != "symmetric":  # which needs a kernel of at least the stride
-            assert {np.sign(case.kernel - case.stride) for case in own} == {-1, 0, 1}
+            assert {np.sign(case.sizes.kernel - case.sizes.stride) for case in own} == {-1, 0, 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,18 +65,18 @@ def test_small_integers_are_exact():
     for kernel, stride in ((1, 1), (3, 2), (5, 3), (2, 5), (9, 4)):
         for number, case in enumerate(cases(kernel, stride)):
             layer = case.layer("numpy", number)
-            for parameter in (layer.weight, *([layer.bias] if case.bias else [])):
+            for parameter in (layer.weight, *([layer.bias] if case.sizes.bias else [])):
                 parameter[...] = draw.integers(-9, 10, parameter.shape)
             data = draw.integers(-9, 10, (1, IN, case.length)).astype("float32")
             output = layer(data)
-            outputs = reached(case.length, (kernel, stride, case.dilation), *case.cuts(), case.mode)
-            per_out, per_in = OUT // case.groups, IN // case.groups
+            outputs = reached(case.length, (kernel, stride, case.sizes.dilation), *case.cuts(), case.mode)
+            per_out, per_in = OUT // case.sizes.groups, IN // case.sizes.groups
             for out, at in itertools.product(range(OUT), range(len(outputs))):
                 inputs = range(out // per_out * per_in, (out // per_out + 1) * per_in)
                 total = sum(
                     data[0, i, sample] * layer.weight[i, out % per_out, tap] for sample, tap in outputs[at] for i in inputs
                 )
-                assert output[0, out, at] == total + (layer.bias[out] if case.bias else 0), case
+                assert output[0, out, at] == total + (layer.bias[out] if case.sizes.bias else 0), case
 
 
 # -- the adjoint ----------------------------------------------------------------------------------------------------------
@@ -154,14 +140,14 @@ def test_the_edges_of_blocks(block, groups, monkeypatch):
     """Blocks of one sample, of some and of all: overlapping ends of blocks are added."""
     monkeypatch.setattr(numpy_transposed, "BLOCK_BYTES", block)
     for length in (1, 2, 7, 20):
-        case = Case(5, 2, 2, groups, True, Choice("explicit", left=3, right=-1), "zeros", length)
+        case = Case(Sizes(5, 2, 2, groups), Choice("explicit", left=3, right=-1), "zeros", length)
         assert check("numpy", [case]) == 1
 
 
 def layers():
     """Layers of every group count, with a rule that cuts unequally."""
     return [
-        Case(4, stride, 1, groups, True, Choice("same_upper"), "zeros", 7).layer("numpy", 5)
+        Case(Sizes(4, stride, 1, groups), Choice("same_upper"), "zeros", 7).layer("numpy", 5)
         for groups in GROUPS
         for stride in (1, 3)
     ]
@@ -170,7 +156,7 @@ def layers():
 @pytest.mark.parametrize("layer", layers(), ids=repr)
 def test_unbatched_input_and_a_batch_of_none(layer):
     """(channels, length) gives the bits of a batch of one without its first axis; batch 0 gives batch 0, and is still checked."""
-    data = data_of(Case(4, 1, 1, 1, True, RULES[0], "zeros", 7), 0, batch=3)
+    data = data_of(Case(Sizes(4, 1, 1, 1), RULES[0], "zeros", 7), 0, batch=3)
     assert np.array_equal(layer(data[1]), layer(data[1:2])[0])
     empty = layer(data[:0])
     assert (empty.dtype, empty.shape) == ("float32", (0, OUT, layer.plan(7).length_out))
@@ -181,7 +167,7 @@ def test_unbatched_input_and_a_batch_of_none(layer):
 @pytest.mark.parametrize("groups", GROUPS)
 def test_memory_order_does_not_matter(groups):
     """Strided, reversed, transposed, broadcast and read-only inputs are read as what they are."""
-    case = Case(3, 2, 2, groups, True, Choice("explicit", left=1, right=2), "zeros", 6)
+    case = Case(Sizes(3, 2, 2, groups), Choice("explicit", left=1, right=2), "zeros", 6)
     layer, data = case.layer("numpy", 1), data_of(case, 1)
     wide = np.zeros((2, IN, 18), "float32")
     wide[..., ::3] = data
@@ -200,7 +186,7 @@ def test_memory_order_does_not_matter(groups):
 @pytest.mark.parametrize("groups", GROUPS)
 def test_parameters_written_in_place_take_effect(groups):
     """What is written into ``layer.weight`` and ``layer.bias`` is what the layer computes with; another array is refused."""
-    case = Case(3, 2, 1, groups, True, Choice("explicit"), "zeros", 6)
+    case = Case(Sizes(3, 2, 1, groups), Choice("explicit"), "zeros", 6)
     layer, data = case.layer("numpy", 0), data_of(case, 0)
     for number, write in enumerate((layer.weight[...], layer.bias[...], layer.weight[1, 0, 2:], layer.bias[3:])):
         before = layer(data)
@@ -216,7 +202,7 @@ def test_parameters_written_in_place_take_effect(groups):
 @pytest.mark.parametrize("mode", ["zeros", "circular"])
 def test_nan_reaches_only_the_outputs_that_it_is_added_to(mode):
     """One NaN in turn is in exactly the outputs that a scatter by hand finds, in its own group."""
-    case = Case(3, 3, 2, 2, True, Choice("explicit", left=2, right=1), mode, 5)
+    case = Case(Sizes(3, 3, 2, 2), Choice("explicit", left=2, right=1), mode, 5)
     layer, data = case.layer("numpy", 0), data_of(case, 0, batch=1)
     outputs = reached(5, (3, 3, 2), 2, 1, mode)
     for channel, sample in itertools.product(range(IN), range(5)):
@@ -229,7 +215,7 @@ def test_nan_reaches_only_the_outputs_that_it_is_added_to(mode):
 
 def test_a_layer_is_captured_copied_and_pickled():
     """A capture has spec, policy and weights and builds the layer again; a copy and a pickle compute the same bits; repr shows it."""
-    case = Case(4, 2, 1, 2, True, Choice("explicit", left=1, right=1, output_padding=1), "zeros", 6)
+    case = Case(Sizes(4, 2, 1, 2), Choice("explicit", left=1, right=1, output_padding=1), "zeros", 6)
     layer, data = case.layer("numpy", 3), data_of(case, 3)
     captured = cp.capture(layer)
     assert captured.spec == cp.ConvSpec(IN, OUT, 4, 2, groups=2, transposed=True)

@@ -5,26 +5,12 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+import re
 
 import paddle
 import pytest
-from helpers.transposed_layers import (
-    IN,
-    KERNELS,
-    LENGTHS,
-    OUT,
-    Sizes,
-    forward_same_cut,
-    gradients,
-    grid,
-    ideal,
-    is_within,
-    judge,
-    judge_gradients,
-    random,
-    same_bits,
-    weights,
-)
+from helpers.transposed import IN, KERNELS, OUT, Sizes, grid, ideal, is_within, judge, random
+from helpers.transposed_layers import LENGTHS, forward_same_cut, gradients, judge_gradients, same_bits, weights
 from paddle import nn
 
 import convpolicy as cp
@@ -51,7 +37,7 @@ each_cut = pytest.mark.parametrize("label", CUTS)
 
 def native(sizes: Sizes, padding=0, output_padding=0, bias=True, **keywords):
     """Paddle's own layer."""
-    kernel, stride, dilation, groups = sizes
+    kernel, stride, dilation, groups, _bias = sizes
     own = list(padding) if isinstance(padding, tuple) else padding
     return nn.Conv1DTranspose(
         IN, OUT, kernel, stride, own, output_padding, groups, dilation, bias_attr=None if bias else False, **keywords
@@ -60,7 +46,7 @@ def native(sizes: Sizes, padding=0, output_padding=0, bias=True, **keywords):
 
 def ours(sizes: Sizes, padding=None, mode=None, output_padding=None, **keywords):
     """The same layer through a policy, Paddle's own unless said otherwise."""
-    kernel, stride, dilation, groups = sizes
+    kernel, stride, dilation, groups, _bias = sizes
     keywords = {"policy": "paddle", "backend": "paddle"} | keywords
     return cp.ConvTranspose1d(
         IN, OUT, kernel, stride, padding, output_padding, groups, dilation=dilation, padding_mode=mode, **keywords
@@ -107,6 +93,37 @@ def test_the_policy_paddle_is_paddles_own_layer_to_the_bit(kernel):
                 same_bits(BACKEND.run(own, data), BACKEND.run(layer, data), (sizes, padding, output_padding, length))
                 compared += 1
     assert compared > 500
+
+
+def test_output_paddings_that_paddle_refuses():
+    """Strides, dilations and output_paddings up to 5: the policy refuses what Paddle does, whatever the dilation, and nothing else."""
+
+    def paddles_own(sizes, output_padding):
+        return native(sizes, output_padding=output_padding)(paddle.ones([1, IN, 4])).shape[2]
+
+    def through_the_policy(sizes, output_padding, policy="paddle"):
+        return (
+            cp.ConvTranspose1d(IN, OUT, *sizes[:2], 0, output_padding, dilation=sizes.dilation, policy=policy).plan(4).length_out
+        )
+
+    verdicts = []
+    for stride, dilation, output_padding in itertools.product(range(1, 6), range(1, 6), range(6)):
+        sizes, lengths = Sizes(3, stride, dilation, 1), []
+        for length_of in (paddles_own, through_the_policy):
+            try:
+                lengths.append(length_of(sizes, output_padding))
+            except ValueError as error:
+                assert re.search("output_padding|Output_height and padding", str(error))
+                lengths.append(None)
+        assert lengths[0] == lengths[1], (sizes, output_padding)
+        verdicts.append(lengths[0] is None)
+    assert 20 < sum(verdicts) < 130
+    with pytest.raises(
+        cp.ConvPolicyError, match="output_padding must be below the stride, 1, under policy 'paddle', as paddle requires"
+    ):
+        through_the_policy(Sizes(3, 1, 4, 1), 2)
+    named = cp.policy("paddle").evolve(name="mine")
+    assert through_the_policy(Sizes(3, 1, 4, 1), 2, named) == 14
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -209,10 +226,11 @@ def test_what_paddle_refuses_is_refused():
         with pytest.raises((ValueError, RuntimeError)):
             native(Sizes(3, 2, 3, 1), 0, output_padding)(paddle.to_tensor(random(0, 1, IN, 7)))
         with pytest.raises(
-            cp.ConvPolicyError, match=f"output_padding must be below the stride, 2, got {output_padding}; pass less"
+            cp.ConvPolicyError,
+            match=f"output_padding must be below the stride, 2, under policy 'paddle', as paddle requires for every dilation, got {output_padding}",
         ):
             ours(Sizes(3, 2, 1, 1), "SAME", output_padding=output_padding)
-    with pytest.raises(cp.ConvPolicyError, match=r"output_padding must be below max\(stride, dilation\) = 2, got 2"):
+    with pytest.raises(cp.ConvPolicyError, match="output_padding must be below the stride, 2, under policy 'paddle'"):
         ours(Sizes(3, 2, 1, 1), 1, output_padding=2)
 
 

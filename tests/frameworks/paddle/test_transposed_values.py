@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import paddle
 import pytest
-from helpers.transposed_layers import IN, OUT, Sizes, forward_same_cut, judge, random, same_bits, swapped_fans
+from helpers.transposed import IN, OUT, Sizes, judge, random
+from helpers.transposed_layers import forward_same_cut, same_bits, swapped_fans
 from paddle import nn
 from paddle.nn.utils import spectral_norm, weight_norm
 

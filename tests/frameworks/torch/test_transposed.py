@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import weakref
 
@@ -35,6 +36,21 @@ def built(options, **more):
 def random(*shape, dtype=torch.float32):
     """Random data, the same at every call."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def test_output_paddings_that_torch_refuses():
+    """Strides, dilations and output_paddings up to 5: the policy refuses what torch does, and nothing else."""
+    for stride, dilation, output_padding in itertools.product(range(1, 6), range(1, 6), range(6)):
+        sizes, lengths = (1, 1, 3, stride, 0, output_padding), []
+        for build in (nn.ConvTranspose1d, cp.ConvTranspose1d):
+            try:
+                layer = build(*sizes, dilation=dilation)
+                data = random(1, 1, 4)
+                lengths.append(layer(data if build is nn.ConvTranspose1d else data.numpy()).shape[2])
+            except (RuntimeError, ValueError) as error:
+                assert "output" in str(error)
+                lengths.append(None)
+        assert lengths[0] == lengths[1], (stride, dilation, output_padding)
 
 
 def test_the_native_layer_itself_where_it_can_be():
@@ -210,3 +226,24 @@ def test_capture_and_building_again(options):
     assert type(again) is type(layer)
     assert torch.equal(again(data), layer(data))
     np.testing.assert_allclose(captured.build("numpy")(data.numpy()), layer(data).detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["keras_same", "tensorflow_same"])
+def test_output_size_of_a_rule_that_cuts_both_sides(padding):
+    """The cuts of each output length are those of the plan; TensorFlow's rule refuses one of them."""
+    data, half = random(1, 3, 6), cp.policy("torch").half().evolve(padding=padding)
+    for kernel, stride in ((5, 2), (6, 3), (8, 3), (9, 4)):
+        layer = cp.ConvTranspose1d(3, 2, kernel, stride, padding=padding, backend="torch", seed=0)
+        full = nn.functional.conv_transpose1d(data, layer.weight, layer.bias, stride)
+        assert isinstance(layer, CroppedConvTranspose1d)
+        sizes = 0
+        for size in range(1, full.shape[-1] + stride):
+            try:
+                plan = half.plan(kernel, stride, length=6, output_size=size)
+            except cp.ConvPolicyError:
+                with pytest.raises((cp.ConvPolicyError, RuntimeError)):
+                    layer(data, output_size=[size])
+                continue
+            sizes += 1
+            assert torch.equal(layer(data, output_size=[size]), full[..., plan.left : full.shape[-1] - plan.right])
+        assert sizes == stride - (padding == "tensorflow_same" and kernel % 2 == 0)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.transposed import INNER, KERNELS, OUTER, cases, defined_cuts, grid, judge, random_arrays
+from helpers.torch_transposed import cases, defined_cuts, random_arrays
+from helpers.transposed import IN, KERNELS, OUT, grid, judge
 from torch import nn
 
 import convpolicy as cp
@@ -32,7 +33,7 @@ def data_of(seed, *shape):
 def native(sizes, padding=0, output_padding=0, **more):
     """Torch's own layer."""
     return nn.ConvTranspose1d(
-        INNER, OUTER, sizes.kernel, sizes.stride, padding, output_padding, sizes.groups, sizes.bias, sizes.dilation, **more
+        IN, OUT, sizes.kernel, sizes.stride, padding, output_padding, sizes.groups, sizes.bias, sizes.dilation, **more
     )
 
 
@@ -44,24 +45,11 @@ def test_the_torch_policy_is_torchs_own_layer_to_the_bit(kernel):
         for padding in {0, 1, sizes.effective // 2, sizes.effective - 1}:
             for more in {0, max(sizes.stride, sizes.dilation) - 1}:
                 theirs = native(sizes, padding, more)
-                ours = sizes.layer(padding, policy="torch")
-                if more:
-                    ours = cp.ConvTranspose1d(
-                        INNER,
-                        OUTER,
-                        sizes.kernel,
-                        sizes.stride,
-                        padding,
-                        more,
-                        sizes.groups,
-                        sizes.bias,
-                        sizes.dilation,
-                        backend="torch",
-                    )
+                ours = sizes.layer(padding, more or None, backend="torch", policy="torch")
                 assert type(ours) is nn.ConvTranspose1d
                 ours.load_state_dict(theirs.state_dict())
                 for length in (2 * sizes.effective // sizes.stride + 2, 9 + sizes.effective):
-                    x = data_of(number, 2, INNER, length)
+                    x = data_of(number, 2, IN, length)
                     with torch.no_grad():
                         assert torch.equal(ours(x), theirs(x)), (sizes, padding, more, length)
 
@@ -76,11 +64,11 @@ def test_a_cut_full_result_has_the_bits_of_code_that_slices(kernel):
             left, right = defined_cuts(cut, sizes)
             if min(left, right) < 0 or left >= right:
                 continue
-            theirs, ours = native(sizes), sizes.layer(cut)
+            theirs, ours = native(sizes), sizes.layer(cut, backend="torch")
             assert type(ours) is not nn.ConvTranspose1d
             ours.load_state_dict(theirs.state_dict())
             for length in (2 * sizes.effective // sizes.stride + 5, 30):
-                x = data_of(number, 2, INNER, length)
+                x = data_of(number, 2, IN, length)
                 with torch.no_grad():
                     full = theirs(x)
                     assert torch.equal(ours(x), full[..., left : full.shape[-1] - right]), (sizes, cut, length)
@@ -101,10 +89,9 @@ class Sliced:
 
 
 def test_a_rule_that_cuts_the_full_result():
-    """Its exact layer slices, to the bit, although torch could cut inside; with other bits, which a fast layer may have."""
+    """Its exact layer slices, to the bit, although torch could cut inside; with other bits on some processors, as a fast layer."""
     cp.register(Sliced, "sliced")
     try:
-        differing = 0
         for channels, kernel, stride, length in ((64, 16, 8, 1000), (32, 10, 5, 1000), (64, 4, 2, 3000)):
             ours, fast = (
                 cp.ConvTranspose1d(channels, 32, kernel, stride, "sliced", backend="torch", execution=execution, seed=0)
@@ -118,10 +105,8 @@ def test_a_rule_that_cuts_the_full_result():
                 full = theirs(x)
                 assert torch.equal(ours(x), full[..., left : full.shape[-1] - right])
                 torch.testing.assert_close(fast(x), ours(x), rtol=1e-4, atol=1e-4)
-                differing += not torch.equal(F.conv_transpose1d(x, ours.weight, ours.bias, stride, left, left - right), ours(x))
-            assert isinstance(ours, nn.ConvTranspose1d)
+                assert isinstance(ours, nn.ConvTranspose1d)
             assert cp.capture(ours).policy.padding == cp.Choice("sliced")
-        assert differing  # otherwise the rule need not say so
     finally:
         cp.unregister("sliced")
 
@@ -136,9 +121,9 @@ def test_the_same_seed_gives_torchs_own_initial_weights(padding, dtype):
             expected = native(sizes, dtype=getattr(torch, dtype))
             state = torch.get_rng_state()
             torch.manual_seed(seed)
-            unseeded = sizes.layer(padding, dtype=dtype)
+            unseeded = sizes.layer(padding, backend="torch", dtype=dtype)
             assert torch.equal(state, torch.get_rng_state())
-            for ours in (unseeded, sizes.layer(padding, dtype=dtype, seed=seed)):
+            for ours in (unseeded, sizes.layer(padding, backend="torch", dtype=dtype, seed=seed)):
                 assert list(ours.state_dict()) == list(expected.state_dict())
                 for name, value in expected.state_dict().items():
                     assert value.dtype == ours.state_dict()[name].dtype
@@ -150,26 +135,26 @@ def test_the_same_seed_gives_torchs_own_initial_weights(padding, dtype):
 def test_every_way_of_cutting_is_the_reference(dtype, execution):
     """Random sizes, lengths, groups and bias for every rule and pair in both modes, within the bound of the dtype."""
     for number, (sizes, cut, mode, length) in enumerate(cases(seed=len(dtype) + int(dtype[-2:]), each=12)):
-        layer = sizes.layer(cut, padding_mode=mode, dtype=dtype, execution=execution, seed=number)
-        (x,) = random_arrays(number, (2, INNER, length))
+        layer = sizes.layer(cut, backend="torch", padding_mode=mode, dtype=dtype, execution=execution, seed=number)
+        (x,) = random_arrays(number, (2, IN, length))
         x = x.astype(dtype)
         with torch.no_grad():
             output = layer(torch.from_numpy(x)).numpy()
         weight, bias = (None if p is None else p.detach().numpy() for p in (layer.weight, layer.bias))
-        judge(output, x, weight, bias, sizes, cut, mode, dtype)
+        judge(output, x, weight, bias, defined_cuts(cut, sizes), sizes, mode, dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_narrow_dtypes_are_the_reference(dtype):
     """float16 and bfloat16: within the bound of the narrow dtype, on weights and inputs that it holds exactly."""
     for number, (sizes, cut, mode, length) in enumerate(cases(seed=5, each=3)):
-        layer = sizes.layer(cut, padding_mode=mode, dtype=dtype, seed=number)
-        x = data_of(number, 2, INNER, length).to(getattr(torch, dtype))
+        layer = sizes.layer(cut, backend="torch", padding_mode=mode, dtype=dtype, seed=number)
+        x = data_of(number, 2, IN, length).to(getattr(torch, dtype))
         with torch.no_grad():
             output = layer(x)
         assert output.dtype == x.dtype
         weight, bias = (None if p is None else p.detach().double().numpy() for p in (layer.weight, layer.bias))
-        judge(output.double().numpy(), x.double().numpy(), weight, bias, sizes, cut, mode, dtype)
+        judge(output.double().numpy(), x.double().numpy(), weight, bias, defined_cuts(cut, sizes), sizes, mode, dtype=dtype)
 
 
 def correlated(x, weight, sizes, cut):
@@ -183,8 +168,8 @@ def test_it_is_the_adjoint_of_the_convolution():
     for number, (sizes, cut, mode, length) in enumerate(cases(seed=8, each=6)):
         if mode != "zeros":
             continue
-        layer = sizes._replace(bias=False).layer(cut, dtype="float64", seed=number)
-        x = data_of(number, 2, INNER, length).double().requires_grad_()
+        layer = sizes._replace(bias=False).layer(cut, backend="torch", dtype="float64", seed=number)
+        x = data_of(number, 2, IN, length).double().requires_grad_()
         output = layer(x)
         y = data_of(number + 1, *output.shape).double()
         back = correlated(y, layer.weight, sizes, cut)
@@ -219,9 +204,9 @@ def test_the_judge_rejects_wrong_layers(fault):
         is_same = (fault.startswith("cut") and left == after) or (fault.startswith("unflipped") and sizes.kernel == 1)
         if mode != "zeros" or is_same or not sizes.bias or length < 3:
             continue
-        layer = sizes.layer(cut, seed=number)
-        x = data_of(number, 2, INNER, length)
-        arrays = (x.numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy(), sizes, cut, mode, "float32")
+        layer = sizes.layer(cut, backend="torch", seed=number)
+        x = data_of(number, 2, IN, length)
+        arrays = (x.numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy(), (left, after), sizes, mode)
         with torch.no_grad():
             judge(sliced(x, layer.weight, layer.bias, sizes, left, after).numpy(), *arrays)
             right += 1
@@ -249,8 +234,8 @@ def test_the_bound_of_the_judge_is_not_loose():
     """The error of a float32 layer is above a hundredth of the bound somewhere, so a hundred times the rounding is noticed."""
     largest = 0.0
     for number, (sizes, cut, mode, length) in enumerate(cases(seed=3, each=3)):
-        layer = sizes.layer(cut, padding_mode=mode, seed=number)
-        x = data_of(number, 2, INNER, length)
+        layer = sizes.layer(cut, backend="torch", padding_mode=mode, seed=number)
+        x = data_of(number, 2, IN, length)
         left, right = defined_cuts(cut, sizes)
         ideal = reference.conv_transpose1d(
             x.numpy(), layer.weight.detach().numpy(), None if layer.bias is None else layer.bias.detach().numpy(), left=left, right=right,

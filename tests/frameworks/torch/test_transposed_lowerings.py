@@ -9,7 +9,8 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from helpers.transposed import INNER, OUTER, cases, defined_cuts, judge, random_arrays
+from helpers.torch_transposed import cases, defined_cuts, random_arrays
+from helpers.transposed import IN, OUT, judge
 from helpers.tuned import clock, tune
 from torch import nn
 
@@ -36,11 +37,16 @@ def legal(seed, each):
         )
         plan = rule.plan(*spec, length=length)
         assert (plan.left, plan.right) == defined_cuts(cut, sizes)
-        data, weight, bias = random_arrays(number, (2, INNER, length), (INNER, OUTER // sizes.groups, sizes.kernel), (OUTER,))
+        data, weight, bias = random_arrays(number, (2, IN, length), (IN, OUT // sizes.groups, sizes.kernel), (OUT,))
         for name, lowering in LOWERINGS.items():
-            if not lowering.why_not(plan, INNER, sizes.groups):
+            if not lowering.why_not(plan, IN, sizes.groups):
                 bias = bias if sizes.bias else None
-                yield name, (data, weight, bias), Work(plan, sizes.groups, None), (data, weight, bias, sizes, cut, mode)
+                yield (
+                    name,
+                    (data, weight, bias),
+                    Work(plan, sizes.groups, None),
+                    (data, weight, bias, defined_cuts(cut, sizes), sizes, mode),
+                )
 
 
 def run(name, arrays, work, lowerings=LOWERINGS):
@@ -55,7 +61,7 @@ def test_every_lowering_computes_the_plan():
     for name, arrays, work, judged in legal(seed=1, each=30):
         with torch.no_grad():
             output = run(name, arrays, work)
-        judge(output.numpy(), *judged, "float32")
+        judge(output.numpy(), *judged)
         assert name == "full" or output.is_contiguous()
         reached[name] += 1
     assert min(reached.values()) > 30, reached
@@ -104,11 +110,11 @@ def test_a_wrong_lowering_is_noticed(name, fault):
             found != name
             or _shift(work.plan, wrong) == 0
             or work.plan.length < 3
-            or LOWERINGS[name].why_not(wrong, INNER, work.groups)
+            or LOWERINGS[name].why_not(wrong, IN, work.groups)
         ):
             continue
         with torch.no_grad(), pytest.raises(AssertionError):
-            judge(run(name, arrays, work._replace(plan=wrong)).numpy(), *judged, "float32")
+            judge(run(name, arrays, work._replace(plan=wrong)).numpy(), *judged)
         noticed += 1
     assert noticed > 2 or (name == "native" and fault == "cut on the other side")  # which torch cannot compute
 

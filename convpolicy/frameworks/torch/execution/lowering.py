@@ -45,5 +45,5 @@ class Lowering(NamedTuple):
 
 
 def unless(reason: str, legal: Callable[[Any, int, int], Any]) -> Callable[[Any, int, int], str]:
-    """Return a `Lowering.why_not` that gives ``reason`` for the plans that are not ``legal``."""
+    """Return a `Lowering.why_not` that returns ``reason`` for the plans that are not ``legal``."""
     return lambda plan, channels, groups: "" if legal(plan, channels, groups) else reason

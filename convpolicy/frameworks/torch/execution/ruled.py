@@ -33,6 +33,7 @@ class Ruled(nn.Module):
     # otherwise torch.jit.trace evaluates these properties
     __jit_ignored_attributes__: tuple[str, ...] = ("convolution", "padder", "policy", "_fusable")
     native: ClassVar[type[Any]]  # nn.Conv1d or nn.ConvTranspose1d
+    bound: ClassVar[tuple[str, ...]] = ("_ways", "_traced_way")  # attributes that `_bind` sets again when the layer is unpickled
     weight: Tensor
     bias: Tensor | None
     in_channels: int
@@ -182,11 +183,33 @@ class Ruled(nn.Module):
         return f"{super().extra_repr()}, policy={self.policy.name!r}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_ways", "_traced_way")}
+        return {name: value for name, value in self.__dict__.items() if name not in self.bound}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._bind()
+
+
+class Planned(Ruled):
+    """A layer that pads or cuts by a plan, since torch's own layer cannot express the policy."""
+
+    unlike: ClassVar[str]  # what only torch's own layers do, for the message of torch.jit.script
+
+    def __prepare_scriptable__(self) -> Any:
+        policy = self.policy
+        raise InvalidTypeError(
+            f"torch.jit.script must get layers {self.unlike}, got padding {str(policy.padding)!r} with padding_mode "
+            f"{str(policy.padding_mode)!r}; use torch.export.export, or torch.jit.trace for inputs of one length."
+        )
+
+    def extra_repr(self) -> str:
+        """Return the sizes, the rule, the padding mode and the policy's name."""
+        spec, policy = self._request.spec, self.policy
+        return (
+            f"{spec.in_channels}, {spec.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={policy.padding}, dilation={self.dilation}, groups={spec.groups}, bias={self.bias is not None}, "
+            f"padding_mode={policy.padding_mode}, policy={policy.name!r}"
+        )
 
 
 class RuledConv1d(Ruled, nn.Conv1d):

@@ -38,7 +38,7 @@ class RuledConvTranspose1d(Ruled, nn.ConvTranspose1d):
 
         Args:
             input: (batch, in_channels, length) or (in_channels, length).
-            output_size: the wanted output length, as in a call of ``torch.nn.ConvTranspose1d``: an int, or a sequence that ends with
+            output_size: the output length, as in a call of ``torch.nn.ConvTranspose1d``: an int, or a sequence that ends with
                 it. None uses the layer's ``output_padding``.
 
         Returns:
