@@ -64,7 +64,7 @@ def said(error: BaseException) -> str:
         text = str(error)
     except Exception:
         return ""
-    return visible(" ".join(text.split()))
+    return visible(" ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split()))  # Keras writes parts in bold
 
 
 def raised(error: BaseException) -> str:

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
+import attrs
 from numpy.typing import NDArray
 
 from convpolicy.models.description import Description
 
 Record = Callable[[str, Callable[..., Any], tuple[Any, ...], dict[str, Any], Description], Any]
+
+
+@attrs.frozen(eq=False)
+class Activation:
+    """A function that a module applies to its own result, and that is recorded as a call after the module.
+
+    Attributes:
+        name: what its path has after the path of the module.
+        function: ``result -> result``.
+        description: what it computes, or None if that is not known.
+        removed: ``() -> context`` in which the module does not apply it.
+    """
+
+    name: str
+    function: Callable[[Any], Any]
+    description: Description | None
+    removed: Callable[[], AbstractContextManager[Any]]
 
 
 class Reader:
@@ -22,10 +40,12 @@ class Reader:
     Attributes:
         channels: axis of the channels in the data of the framework's convolutions, 1 or -1.
         separator: separator of paths.
+        fixes_functions: True if `fix` is asked about functions as well; it knows which of them are attributes of modules.
     """
 
-    channels: ClassVar[int] = 1
-    separator: ClassVar[str] = "."
+    channels: int = 1
+    separator: str = "."
+    fixes_functions: bool = False
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -41,6 +61,20 @@ class Reader:
     def describe(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Description | None:
         """Return what a call of a module computes, or None if the kind of module is not known."""
         raise NotImplementedError
+
+    def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return what the model returns for tensors."""
+        return self.model(*args, **kwargs)
+
+    def arguments(self, module: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of a call, with those that it takes from the calls around it."""
+        del module
+        return dict(kwargs)
+
+    def activation(self, module: Any) -> Activation | None:
+        """Return the activation that a module applies to its result; None for a module that has none, or is described with it."""
+        del module
+        return None
 
     def is_tensor(self, value: Any) -> bool:
         """Return True for a tensor of the framework."""

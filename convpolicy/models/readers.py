@@ -6,6 +6,7 @@ from typing import Any
 
 from convpolicy import registry
 from convpolicy.errors import ConvPolicyError, PluginError, raised
+from convpolicy.layers.backend import Backend
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.models.reader import Reader
 
@@ -16,7 +17,7 @@ def reader_of(model: Any) -> Reader | None:
     Raises:
         PluginError: a backend fails. The message names the backend, its plugin and the error.
     """
-    for backend in backends_of(model):
+    for backend in sorted(backends_of(model), key=lambda backend: _distance(model, backend)):
         if backend.reader is None:
             continue
         try:
@@ -30,6 +31,12 @@ def reader_of(model: Any) -> Reader | None:
         if reader is not None:
             return reader
     return None
+
+
+def _distance(model: Any, backend: Backend) -> int:
+    """Return how far up the framework of a backend is among the base classes: a Keras model on torch is a torch module as well."""
+    roots = [kind.__module__.partition(".")[0] for kind in type(model).__mro__]
+    return min((roots.index(name) for name in (backend.name, backend.framework) if name in roots), default=len(roots))
 
 
 def reading() -> list[str]:

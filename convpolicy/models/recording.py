@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import attrs
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidValueError, said
 from convpolicy.models.description import Description
-from convpolicy.models.reader import Reader
+from convpolicy.models.reader import Activation, Reader
 
 
 @attrs.frozen
@@ -100,10 +100,26 @@ class _Recorder:
             if busy or (self.open and self.open[-1].module is module):
                 return original(module, *args, **kwargs)
             assert path is not None
+            kwargs = self.reader.arguments(module, kwargs)
             description = self.reader.describe(module, args, kwargs)
-            return self.recorded(path, module, lambda *a, **k: original(module, *a, **k), args, kwargs, description)
+            activation = self.reader.activation(module)
+
+            def alone(*args: Any, **kwargs: Any) -> Any:
+                with nullcontext() if activation is None else activation.removed():
+                    return original(module, *args, **kwargs)
+
+            result = self.recorded(path, module, alone, args, kwargs, description)
+            return result if activation is None else self._activated(path, activation, result)
 
         return run
+
+    def _activated(self, path: str, activation: Activation, result: Any) -> Any:
+        """Run and record the activation of a module."""
+        function = activation.function
+        if id(function) in self.paths:  # a module, which is recorded when it is called
+            return function(result)
+        name = f"{path}{self.reader.separator}{activation.name}" if path else activation.name
+        return self.recorded(name, function, function, (result,), {}, activation.description, function_=True)
 
     def function(
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], description: Description
@@ -145,8 +161,11 @@ class _Recorder:
             self.open.pop()
         outputs: list[Any] = []
         _slotted(result, self.reader, outputs)
-        if outputs:
-            call.output, call.dtype = self.reader.numbers(outputs[0]), self.reader.dtype(outputs[0])
+        if not tensors or not outputs:  # nothing to compare: it makes a tensor of numbers, or runs inside a compiled function
+            if self.open:
+                self.open[-1].inner += call.inner
+            return result
+        call.output, call.dtype = self.reader.numbers(outputs[0]), self.reader.dtype(outputs[0])
         if self.open:
             self.open[-1].inner += 1 + call.inner
         for tensor in outputs:
@@ -242,9 +261,9 @@ def record(name: str, reader: Reader, x: Any, progress: Callable[[str], None] | 
     recorder = _Recorder(reader, progress)
     with reader.preserved(), _patched(iter(reader.classes()), recorder.wrapped), reader.functions(recorder.function):
         try:
-            result = reader.model(
-                *(reader.inputs(np.asarray(item)) for item in args),
-                **{key: reader.inputs(np.asarray(item)) for key, item in kwargs.items()},
+            result = reader.run(
+                tuple(reader.inputs(np.asarray(item)) for item in args),
+                {key: reader.inputs(np.asarray(item)) for key, item in kwargs.items()},
             )
         except Exception as error:
             shapes = ", ".join(str(np.shape(item)) for item in (*args, *kwargs.values()))

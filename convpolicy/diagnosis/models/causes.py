@@ -63,7 +63,9 @@ def _unexplained(found: Comparison) -> str:
 
 def _cause(found: Comparison, aspect: str, text: str, value: Any = None) -> ModelCause:
     kind = found.b.main.description
-    fix = "" if kind is None or found.b.main.function else found.b.reader.fix(found.b.main.path, kind.kind, aspect, value)
+    reader, main = found.b.reader, found.b.main
+    can_fix = reader.fixes_functions or not main.function
+    fix = reader.fix(main.path, kind.kind, aspect, value) if kind is not None and can_fix else ""
     return ModelCause(found.a.path, found.b.path, found.b.title, aspect, text, fix)
 
 
@@ -83,7 +85,8 @@ def _causes(found: Comparison) -> Iterator[ModelCause]:
         for name, description in (("a", a), ("b", b)):
             if description.settings["active"]:
                 text = f"dropout is on in {name}, with rate {description.settings['rate']:g}: the model is in training mode"
-                yield _cause(found, "active", text, value=False)
+                cause = _cause(found, "active", text, value=False)
+                yield cause if name == "b" else attrs.evolve(cause, fix="")  # only b is changed
         return
     a, b, notes = _as_computed(found, a, b)
     yield from notes

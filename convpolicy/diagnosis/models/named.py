@@ -20,7 +20,7 @@ class NamedArrays(Reader):
 
     def __init__(self, model: Any, other: Reader) -> None:
         super().__init__(model)
-        self.channels = other.channels  # type: ignore[misc]  # see `_moved`
+        self.channels = other.channels  # see `_moved`
 
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:
         """Return nothing."""

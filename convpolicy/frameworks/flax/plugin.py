@@ -5,6 +5,8 @@ Importing it imports neither flax nor jax.
 
 from __future__ import annotations
 
+from typing import Any
+
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.core.transposed_policy import TransposedPolicy
@@ -136,7 +138,7 @@ def convpolicy_random_streams() -> list[RandomStream]:
     ]
 
 
-def _backend(api: str, description: str) -> Backend:
+def _backend(api: str, description: str, **fields: Any) -> Backend:
     return backend(
         NAMES[api],
         f"{ROOM}.{api}_layer",
@@ -151,6 +153,7 @@ def _backend(api: str, description: str) -> Backend:
         learns=True,
         declares=("no-empty-batch",),  # CIRCULAR of Flax's own ConvTranspose divides by the size of the batch
         description=description,
+        **fields,
     )
 
 
@@ -161,6 +164,7 @@ def convpolicy_backends() -> list[Backend]:
         _backend(
             "nnx",
             "A plain flax.nnx.Conv or ConvTranspose where it can express the policy, otherwise a subclass that follows a plan.",
+            reader=lazy(f"{ROOM}.reader", "reader"),
         ),
         _backend("linen", "A flax.linen.Conv or ConvTranspose, or a subclass that follows a plan, together with its variables."),
     ]

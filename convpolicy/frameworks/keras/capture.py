@@ -32,6 +32,15 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 def capture(layer: Any) -> Capture | None:
     """Return sizes, policy and weights of a convolution or a transposed one; None for another object."""
+    return _capture(layer, activation=False)
+
+
+def capture_without_activation(layer: Any) -> Capture | None:
+    """Return the same for a convolution that also applies an activation, without it."""
+    return _capture(layer, activation=True)
+
+
+def _capture(layer: Any, *, activation: bool) -> Capture | None:
     if isinstance(layer, keras.layers.SeparableConv1D):
         raise refuse(layer, "it is more than one convolution", "capture a DepthwiseConv1D and a Conv1D with its weights")
     if isinstance(layer, keras.Sequential):
@@ -39,7 +48,7 @@ def capture(layer: Any) -> Capture | None:
     kind = next((kind for kind in KINDS if isinstance(layer, kind)), None)
     if kind is None:
         return None
-    _check(layer, kind)
+    _check(layer, kind, activation=activation)
     values = parameters(layer)
     weight, bias = as_given(values["weight"]), None if values["bias"] is None else as_given(values["bias"])
     policy = with_learned(_policy(layer), values[LEARNED]) if LEARNED in values else _policy(layer)
@@ -76,14 +85,14 @@ def _capture_sequence(model: Any) -> Capture | None:
     return attrs.evolve(convolution, policy=policy.evolve(padding=(left, right), padding_mode=ZEROS))
 
 
-def _check(layer: Any, kind: Any) -> None:
+def _check(layer: Any, kind: Any, *, activation: bool) -> None:
     if type(layer).call is not kind.call or "call" in vars(layer):
         raise refuse(layer, "its class overrides call", f"capture a plain {kind.__name__} with its weights")
     if not layer.built:
         raise refuse(layer, "it is not built and has no weights", "call it once on an input, or call build")
     if getattr(layer, "lora_enabled", False):
         raise refuse(layer, "LoRA adds to its kernel", "save and load the layer without it, which merges it")
-    if layer.activation not in (None, keras.activations.linear):
+    if not activation and layer.activation not in (None, keras.activations.linear):
         name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
         raise refuse(layer, f"it applies the activation {name!r}", "set activation to None and apply it after the layer")
     policy = layer.dtype_policy

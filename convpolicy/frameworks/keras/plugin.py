@@ -116,6 +116,7 @@ def convpolicy_backends() -> list[Backend]:
             gradients=_requiring(name, "values", "gradients"),
             capture=_if_it_runs(name, "capture", "capture"),
             convolutions=_if_it_runs(name, "models", "convolutions"),
+            reader=_if_it_runs(name, "reader", "reader"),
             dtypes=dtypes,
             default_dtype=default_dtype,
             framework="keras",
