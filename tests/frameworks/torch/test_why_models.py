@@ -137,23 +137,25 @@ def test_code_that_is_no_module():
 
 
 def test_modules_by_name(a):
-    """Two branches of one shape in another order are matched by ``names``."""
+    """Two branches of one shape that run in another order and under other names are matched by ``names``."""
 
     class Branches(nn.Module):
-        def __init__(self, names):
+        def __init__(self, seeds, order):
             super().__init__()
-            self.names = names
-            for name in sorted(names):
-                torch.manual_seed(ord(name))
+            self.order = order
+            for name, seed in seeds.items():
+                torch.manual_seed(seed)
                 self.add_module(name, nn.Linear(8, 8))
 
         def forward(self, x):
-            return sum(self.get_submodule(name)(x) for name in self.names)
+            outputs = {name: self.get_submodule(name)(x) for name in self.order}
+            return torch.cat([outputs[name] for name, _module in sorted(self.named_children(), key=lambda pair: pair[0] in "lp")])
 
     x = numbers()[0, :, :8]
-    assert not cp.why(Branches("kl"), Branches("lk"), x).equal
-    diagnosis = cp.why(Branches("kl"), Branches("lk"), x, names={"k": "k"})
-    assert [(row.path_a, row.path_b, row.own) for row in diagnosis.rows if row.own is not None] == [("k", "k", 0.0)]
+    one, other = Branches({"k": 1, "l": 2}, "kl"), Branches({"p": 2, "q": 1}, "pq")
+    assert not cp.why(one, other, x).equal
+    assert [row.own for row in cp.why(one, other, x, names={"k": "q"}).rows if row.own is not None] == [0.0]
+    assert cp.why(one, Branches({"p": 2, "q": 1}, "qp"), x).equal
 
 
 def test_a_function_with_named_arrays(a):
