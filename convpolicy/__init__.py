@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convpolicy.core.spec import ConvSpec
     from convpolicy.core.transposed_plan import TransposedPlan
     from convpolicy.core.transposed_policy import TransposedPolicy
-    from convpolicy.diagnosis import Diagnosis, why
+    from convpolicy.diagnosis import Diagnosis, ModelDiagnosis, why
     from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
     from convpolicy.layers.backend import Backend, LayerRequest
     from convpolicy.layers.capture import Capture, capture, port
@@ -80,6 +80,7 @@ __all__ = [
     "InvalidValueError",
     "LayerRequest",
     "Layout",
+    "ModelDiagnosis",
     "Native",
     "PaddingMode",
     "PaddingRule",
@@ -228,7 +229,7 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "core.policy": "Policy",
         "core.transposed_plan": "TransposedPlan",
         "core.transposed_policy": "TransposedPolicy",
-        "diagnosis": "Diagnosis why",
+        "diagnosis": "Diagnosis ModelDiagnosis why",
         "errors": "ConvPolicyError InvalidTypeError InvalidValueError",
         "layers.backend": "Backend LayerRequest",
         "layers.capture": "Capture capture port",
