@@ -37,7 +37,10 @@ def common_notes(notes: Sequence[tuple[str, ...]]) -> list[str]:
 def notes_of(row: Row, notes: Sequence[str]) -> Iterator[str]:
     """Yield the comments of a layer; code that stays in the file is not left out."""
     for note in notes:
-        yield note.replace("is left out", "is not changed") if " line " in note else note
+        if note.endswith("which is ignored here"):  # code that uses the layer, and still does
+            continue
+        text = note.replace("after it is ignored here", "after it is not changed")
+        yield text.replace("is left out", "is not changed") if " line " in text else text
     changes = row.changes
     for role, call in changes.initial.items():
         yield f"initial {role}: that of {text_of(call)} at line {call.lineno}; remove that line"

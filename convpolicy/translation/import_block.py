@@ -102,21 +102,34 @@ def insertion(file: FileText, tree: ast.Module, lines: Iterable[int], imports: l
         imports: import statements.
         block: lines that follow the imports after an empty line.
     """
-    last, following = _last_import(tree, {*lines})
+    last, following = _last_import(tree, lines)
     inner = [*imports, *(["", *block] if block else [])]
     end = file.newline
     if last is None:
         assert following is not None
         start = file.starts[file.row(file.range(following)[0])]
         return Edit(start, start, end.join([*inner, "", "", ""] if block else [*inner, "", ""]))
-    assert last.end_lineno is not None
     head = [""] if isinstance(last, ast.Expr) else []  # after a docstring
-    stop = file.range(last)[1]
-    if following is not None and following.lineno == last.end_lineno:  # `import a; b = 1`
-        return Edit(stop, file.range(following)[0], end.join(["", *head, *inner, *([""] * 2 if block else []), ""]))
-    row = last.end_lineno - 1
+    shared = _on_line(tree, last)
+    row = (shared[-1].end_lineno or 1) - 1
+    if any(number in range(node.lineno, row + 2) for node in shared for number in lines):  # `import a; layer = …`
+        first = shared[0]
+        if isinstance(first, (ast.Import, ast.ImportFrom)) and getattr(first, "module", "") != "__future__":
+            start = file.starts[first.lineno - 1]
+            return Edit(start, start, end.join([*inner, *([""] * 2 if block else []), ""]))
+        behind = next(node for node in tree.body if node.lineno == last.end_lineno and node.col_offset > last.col_offset)
+        return Edit(file.range(last)[1], file.range(behind)[0], end.join(["", *inner, *([""] * 2 if block else []), ""]))
     is_tight = row + 1 < len(file.starts) and bool(file.line(row + 1).strip())
     return Edit(file.stop(row), file.stop(row), end.join(["", *head, *inner, *([""] * 2 if block and is_tight else [])]))
+
+
+def _on_line(tree: ast.Module, last: ast.stmt) -> list[ast.stmt]:
+    """Return the statements of the line on which a statement ends, and of the lines on which these end."""
+    shared = [node for node in tree.body if node.lineno <= last.lineno <= (node.end_lineno or 0)]
+    for node in tree.body:
+        if node.lineno == shared[-1].end_lineno and node not in shared:
+            shared.append(node)
+    return shared
 
 
 def _last_import(tree: ast.Module, lines: set[int]) -> tuple[ast.stmt | None, ast.stmt | None]:

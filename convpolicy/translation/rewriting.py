@@ -276,5 +276,5 @@ def _additions(file: _File, rows: list[Row], count: int, common: list[str]) -> E
     classes = [*file.classes, *([FILL.format(name=file.fill)] if file.fill else [])]
     for text in classes:
         block += ["", "", *text.rstrip().splitlines()]
-    lines = (row.mention.node.lineno for row in rows)
+    lines = {row.mention.node.lineno for row in rows}
     return insertion(file.text, file.source.page.tree, lines, imports, block)

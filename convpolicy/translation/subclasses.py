@@ -65,11 +65,9 @@ def fixed_arguments(use: Use, page: Page) -> Subclass | str | None:
         for part in ast.walk(ast.Tuple(arguments + [word.value for word in value.keywords], ast.Load()))
     ):
         return None
-    others = [
-        other
-        for other in page.uses
-        if other.text.partition(".")[0] == node.name and (other.call is None or other.text != node.name)
-    ]
+    own = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    named = (other for other in page.uses if other.text.partition(".")[0] == node.name and other.node.lineno not in own)
+    others = [other for other in named if other.call is None or other.text != node.name]
     if others:
         return (
             f"class {node.name} only fixes arguments, but line {others[0].node.lineno} uses it without calling it; "
