@@ -77,7 +77,7 @@ class Reader:
 
     Args:
         classes: the layer classes. Error messages name the first class.
-        functions: functional convolutions, which take their weight as an argument.
+        others: functional convolutions, which take their weight as an argument, and classes whose calls contain no output channels.
         modules: mapping from the usual name of a module, such as ``"nn"``, to its dotted path. Used for code without imports.
         initializers: mapping from name to initializer of the framework. The name is in lower case and has no underscores.
         dtypes: mapping from a Python type that the framework accepts as a dtype to the common name: ``{"float": "float64"}``.
@@ -88,7 +88,7 @@ class Reader:
     """
 
     classes: tuple[SourceClass, ...]
-    functions: tuple[SourceClass, ...] = ()
+    others: tuple[SourceClass, ...] = ()
     modules: Mapping[str, str] = attrs.field(factory=dict)
     initializers: Mapping[str, Named] = attrs.field(factory=dict)
     dtypes: Mapping[str, str] = attrs.field(factory=dict)
@@ -189,9 +189,9 @@ class Dialect(Part):
         return () if self.reader is None else self.reader.classes
 
     @property
-    def source_functions(self) -> tuple[SourceClass, ...]:
-        """Functional convolutions whose calls can be read."""
-        return () if self.reader is None else self.reader.functions
+    def other_sources(self) -> tuple[SourceClass, ...]:
+        """Functional convolutions and other classes whose calls can be read."""
+        return () if self.reader is None else self.reader.others
 
     @property
     def packages(self) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from convpolicy.translation.bindings import Page
 from convpolicy.translation.file_text import Edit, FileText
@@ -57,6 +57,11 @@ class FreeNames:
             )
             if isinstance(node, ast.alias):
                 name = node.asname or node.name.partition(".")[0]
+            if isinstance(node, (ast.Global, ast.Nonlocal)):
+                self._used |= {*node.names}
+                self._bound.update(node.names)
+            if isinstance(node, ast.MatchMapping):
+                name = node.rest
             if isinstance(name, str):
                 self._used.add(name)
                 self._bound[name] += not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
@@ -92,7 +97,7 @@ class FreeNames:
         return self.fresh(name, f"{package}_{name}" if package != name else f"{name}_package")
 
 
-def insertion(file: FileText, tree: ast.Module, lines: Iterable[int], imports: list[str], block: list[str]) -> Edit:
+def insertion(file: FileText, tree: ast.Module, lines: set[int], imports: list[str], block: list[str]) -> Edit:
     """Return the edit that adds imports and a block of code after the imports at the top of a file.
 
     Args:

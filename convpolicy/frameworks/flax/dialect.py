@@ -34,6 +34,10 @@ def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
     policy = named_policy(POLICIES[_flag(arguments)]).half()
     layout = {"layout": policy.layout}
     if isinstance(padding, Expression):
+        kernel, dilation = (
+            value if isinstance(value, Expression) else integer(name, value, 1)
+            for name, value in (("kernel_size", kernel), ("dilation", dilation))
+        )
         return Meaning(
             policy=layout, padding=minus(product(minus(kernel, 1), dilation), padding), arguments=ones, notes=(SAMPLES,)
         )

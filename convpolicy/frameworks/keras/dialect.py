@@ -161,6 +161,18 @@ READER = Reader(
             left_out=LEFT_OUT,
         ),
         SourceClass(
+            title=TRANSPOSED_TITLE,
+            paths=tuple(TRANSPOSED_PATHS),
+            parameters={**SIZES, "output_padding": None, "data_format": None, "dilation_rate": 1, "activation": None, **BEHIND},
+            positional=16,
+            names=NAMES,
+            meaning=transposed_meaning,
+            left_out=LEFT_OUT,
+            layer=CONV_TRANSPOSE,
+        ),
+    ),
+    others=(
+        SourceClass(
             title=DEPTHWISE_TITLE,
             paths=tuple(DEPTHWISE_PATHS),
             parameters={
@@ -195,18 +207,6 @@ READER = Reader(
             },
             policy={"layout": "WIM"},
         ),
-        SourceClass(
-            title=TRANSPOSED_TITLE,
-            paths=tuple(TRANSPOSED_PATHS),
-            parameters={**SIZES, "output_padding": None, "data_format": None, "dilation_rate": 1, "activation": None, **BEHIND},
-            positional=16,
-            names=NAMES,
-            meaning=transposed_meaning,
-            left_out=LEFT_OUT,
-            layer=CONV_TRANSPOSE,
-        ),
-    ),
-    functions=(
         SourceClass(
             title="tensorflow.nn.conv1d",
             parameters={

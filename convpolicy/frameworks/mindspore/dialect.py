@@ -129,7 +129,7 @@ READER = Reader(
             policy={"weight_init": FAN_IN_UNIFORM, "bias_init": "uniform", "layout": "OIW"},
         ),
     ),
-    functions=(
+    others=(
         SourceClass(
             title="mindspore.ops.conv1d",
             paths=("mindspore.ops.function.conv1d", "mindspore.ops.function.nn_func.conv1d"),

@@ -195,7 +195,7 @@ READER = Reader(
             layer=CONV_TRANSPOSE,
         ),
     ),
-    functions=(
+    others=(
         SourceClass(
             title="paddle.nn.functional.conv1d",
             parameters={

@@ -42,7 +42,7 @@ READER = Reader(
             layer=CONV_TRANSPOSE,
         ),
     ),
-    functions=(
+    others=(
         SourceClass(
             title="torch.nn.functional.conv1d",
             paths=("torch.conv1d",),
