@@ -84,10 +84,10 @@ def say_beside(text: object) -> None:
     click.echo(visible(str(text)), err=True)
 
 
-def write(text: str) -> None:
+def write(text: str | bytes) -> None:
     """Print on stdout without escaping; see `say`."""
     page = _page.get()
-    if page is not None:
+    if page is not None and isinstance(text, str):
         page.append(text)
         return
     stream = _stdout.get(sys.stdout)
@@ -100,6 +100,11 @@ def write(text: str) -> None:
             error.filename = STDOUT
             drop(stream)
         raise
+
+
+def write_exactly(text: str) -> None:
+    """Print the text of a file on stdout, as UTF-8 and with its line ends, whatever the locale and the system are."""
+    write(text if _page.get() is not None else text.encode())
 
 
 def drop(stream: IO[str]) -> None:

@@ -17,9 +17,10 @@ from convpolicy.translation.calls import Context
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.pages import known_paths
 from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, SIZES, Request
+from convpolicy.translation.snippets import Snippet
 from convpolicy.translation.source_file import Pair, SourceFile
 from convpolicy.translation.values import Expression
-from convpolicy.translation.writing import Snippet, write
+from convpolicy.translation.writing import write
 
 CHANNELS = 4
 LENGTHS = (9, 10, 11, 12)  # input lengths at which paddings are compared

@@ -13,8 +13,8 @@ from convpolicy.testing.dialect_cases import LENGTHS, policy_of
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.distributions import distribution_of, in_numbers
 from convpolicy.translation.reading import SIZES, Request
+from convpolicy.translation.snippets import Snippet
 from convpolicy.translation.values import code_of
-from convpolicy.translation.writing import Snippet
 
 
 def judge(dialect: Dialect, request: Request, snippet: Snippet, result: Request, about: str) -> None:

@@ -17,10 +17,12 @@ from convpolicy.translation import calls, pages
 from convpolicy.translation.calls import Context
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.pages import NAMED
+from convpolicy.translation.snippets import Snippet, join
 from convpolicy.translation.source_file import Pair, SourceFile, TranslatedCall
 from convpolicy.translation.surroundings import ALONE
+from convpolicy.translation.translated_page import TranslatedPage
 from convpolicy.translation.values import as_call, shown
-from convpolicy.translation.writing import Snippet, join, write
+from convpolicy.translation.writing import write
 
 TITLE_LENGTH = 100
 
@@ -61,14 +63,19 @@ def translate(
     if (single is None or single.reason is not None) and any(
         row.use.call is not None and not row.beside for row in file.mentions
     ):
-        rows = file.rows(in_channels)
-        if any(row.snippet for row in rows):
-            return page_of(rows)
-        raise _no_translation(rows)
+        page = TranslatedPage(code, file, file.rows(in_channels))
+        if any(call.snippet for call in page):
+            return page_of(page)
+        raise _no_translation(page)
     if file.call is None and len(file.page.tree.body) > 1:
         file.rows(in_channels)  # raises for a file without a call
     if file.call is None:
         raise InvalidValueError(f"code must be a call of {pair.title}, got {shown(file.source.text)}; pass the whole call.")
+    if single is not None and single.is_function:
+        (row,) = file.rows(in_channels)
+        if row.snippet is None:
+            raise InvalidValueError(str(row.reason))
+        return row.snippet.code
     call = as_call(file.call, arithmetic=False, path=file.path)
     layer_class = pair.known_class(call.path or call.name)
     name = file.page.assigned.get(id(file.call), ("layer", None))[0]
@@ -77,7 +84,7 @@ def translate(
 
 def translate_page(
     code: str, source: str = "torch", target: str = "mindspore", *, in_channels: int | None = None, length: int | None = None
-) -> list[TranslatedCall]:
+) -> TranslatedPage:
     """Translate every Conv1d and ConvTranspose1d of a file, and list its other layers.
 
     The file is parsed and never run. Names are resolved by Python's scoping rules. A size may be a name, or arithmetic on names. The
@@ -88,8 +95,8 @@ def translate_page(
         source, target, in_channels, length: as in `translate`.
 
     Returns:
-        One `TranslatedCall` per layer of the framework, in the order of the file. Each has a translation, or the reason why the layer
-        cannot be translated.
+        A list with one `TranslatedCall` per layer of the framework, in the order of the file. Each has a translation, or the reason why
+        the layer cannot be translated. ``.text`` is the file with its layers replaced, and ``.diff()`` the changes.
 
     Raises:
         UnknownNameError, InvalidTypeError, InvalidValueError: one of the following:
@@ -99,7 +106,8 @@ def translate_page(
             - The code has no layer of ``source``.
     """
     pair = _pair(source, target, in_channels, length)
-    return SourceFile.of(code, pair).rows(in_channels)
+    file = SourceFile.of(code, pair)
+    return TranslatedPage(code, file, file.rows(in_channels))
 
 
 def page_of(translations: list[TranslatedCall], file: str = "") -> str:
@@ -116,9 +124,9 @@ def page_of(translations: list[TranslatedCall], file: str = "") -> str:
     for call in translations:
         line = " ".join(call.original.split())
         place = f"{file}:{call.line}" if file else f"line {call.line}"
-        titles.append(f"# {place}: {line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + '…'}")
-        reason = f"# not translated: {call.reason}"
-        snippets.append(call.snippet or Snippet("", (), (), (), reason))
+        title = f"# {place}: {line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + '…'}"
+        titles.append(title if call.snippet else f"{title}\n# not translated: {call.reason}")
+        snippets.append(call.snippet or Snippet("", (), (), (), ""))
     return join(snippets, titles)
 
 

@@ -14,6 +14,7 @@ from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, SourceClass
 from convpolicy.translation.distributions import distribution_of
+from convpolicy.translation.functions import sizes_of
 from convpolicy.translation.initializer_words import choice_of
 from convpolicy.translation.meaning import Meaning
 from convpolicy.translation.reading import Request, bind, dtype_of, flag, literal, request
@@ -86,7 +87,9 @@ def _read(call: Call, source: SourceClass, context: Context, in_channels: Value)
         for name, reason in source.left_out.items()
         if values[name] != source.parameters[name]
     ]
-    if not source.says_channels:
+    if source.data:
+        arguments |= sizes_of(str(context.policy.evolve(**source.policy).part("layout")[0].axes), arguments)
+    elif not source.says_channels:
         arguments["in_channels"] = in_channels
     meaning: Meaning = source.meaning(arguments)
     arguments |= meaning.arguments

@@ -12,6 +12,7 @@ import attrs
 from convpolicy.errors import ConvPolicyError, InvalidValueError, PluginError
 from convpolicy.parts.distribution import Distribution
 from convpolicy.parts.part import Part
+from convpolicy.translation.functions import TargetFunction
 from convpolicy.translation.initializer_words import Named
 from convpolicy.translation.meaning import Meaning, both_sides, cut_both_sides
 from convpolicy.translation.paddings import Padding
@@ -42,6 +43,7 @@ class SourceClass:
             value is allowed.
         policy: arguments of `Policy.evolve` that change the dialect's policy for this class; for a transposed convolution they change
             the transposed half.
+        data: for a function without weights of its own, its parameters for the input, the weight and the bias. Empty for a class.
     """
 
     title: str
@@ -56,6 +58,7 @@ class SourceClass:
     left_out: Mapping[str, str] = attrs.field(factory=dict)
     refused: Mapping[str, str] = attrs.field(factory=dict)
     policy: Mapping[str, Any] = attrs.field(factory=dict)
+    data: tuple[str, ...] = ()
 
     @property
     def transposed(self) -> bool:
@@ -64,8 +67,8 @@ class SourceClass:
 
     @property
     def says_channels(self) -> bool:
-        """True if a call contains the number of input channels."""
-        return any(self.names.get(name, name) == "in_channels" for name in self.parameters)
+        """True if a call contains the number of input channels, or a weight that has it."""
+        return bool(self.data) or any(self.names.get(name, name) == "in_channels" for name in self.parameters)
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +77,7 @@ class Reader:
 
     Args:
         classes: the layer classes. Error messages name the first class.
+        others: functional convolutions, which take their weight as an argument, and classes whose calls contain no output channels.
         modules: mapping from the usual name of a module, such as ``"nn"``, to its dotted path. Used for code without imports.
         initializers: mapping from name to initializer of the framework. The name is in lower case and has no underscores.
         dtypes: mapping from a Python type that the framework accepts as a dtype to the common name: ``{"float": "float64"}``.
@@ -84,6 +88,7 @@ class Reader:
     """
 
     classes: tuple[SourceClass, ...]
+    others: tuple[SourceClass, ...] = ()
     modules: Mapping[str, str] = attrs.field(factory=dict)
     initializers: Mapping[str, Named] = attrs.field(factory=dict)
     dtypes: Mapping[str, str] = attrs.field(factory=dict)
@@ -129,6 +134,7 @@ class Writer:
 
     Args:
         classes: the layer classes, one per kind of layer.
+        function: the functional convolution, or None.
         imports: mapping from a name in the code to the import statement that defines the name.
         initial: function ``(distribution, role, request) -> code`` that writes an initializer. ``role`` is ``"weight"`` or ``"bias"``.
             It returns the value of the argument ``weight_init`` or ``bias_init``. If the class has no such argument, it returns a
@@ -145,6 +151,7 @@ class Writer:
     """
 
     classes: tuple[TargetClass, ...]
+    function: TargetFunction | None = None
     imports: Mapping[str, str]
     initial: Callable[[Distribution, str, Request], str | None] = no_initializer
     sequence: str
@@ -180,6 +187,11 @@ class Dialect(Part):
     def source_classes(self) -> tuple[SourceClass, ...]:
         """Classes whose calls can be read."""
         return () if self.reader is None else self.reader.classes
+
+    @property
+    def other_sources(self) -> tuple[SourceClass, ...]:
+        """Functional convolutions and other classes whose calls can be read."""
+        return () if self.reader is None else self.reader.others
 
     @property
     def packages(self) -> frozenset[str]:

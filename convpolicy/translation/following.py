@@ -45,8 +45,9 @@ class Follower:
         rows: list[tuple[str | None, Changes]] = []
         bound: list[Bound] = []
         for mention in mentions:
-            if mention.use.call is None:
-                rows.append((None, Changes()))
+            if mention.use.call is None or mention.is_function:
+                name, _statement = self.page.assigned.get(id(mention.use.call), (None, None))
+                rows.append((name, Changes(top=mention.use.call)))
                 continue
             changes = around(mention.use, self.names.path, surroundings, self.dtype)
             name, statement = self.page.assigned.get(id(changes.top), (None, None))

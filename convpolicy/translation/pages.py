@@ -44,12 +44,17 @@ class Mention(NamedTuple):
         """The call, or the name if it is not called."""
         return self.use.call or self.use.node
 
+    @property
+    def is_function(self) -> bool:
+        """True for a call of a functional convolution."""
+        return self.known is not None and bool(self.known.source.data)
+
 
 def known_paths(dialects: Iterable[Dialect], first: Dialect) -> dict[str, Known]:
     """Return the classes of every dialect by dotted name; a class of two dialects belongs to ``first``."""
     paths: dict[str, Known] = {}
     for dialect in (first, *(dialect for dialect in dialects if dialect.name != first.name)):
-        for source in dialect.source_classes:
+        for source in (*dialect.source_classes, *dialect.other_sources):
             for path in (source.title, *source.paths):
                 paths.setdefault(path, Known(dialect, source))
     return paths
@@ -65,7 +70,7 @@ def names_of(page: Page, dialect: Dialect, known: Mapping[str, Known]) -> Names:
     """
     surroundings = _surroundings(dialect)
     customary: dict[str, str] = dict(surroundings.customary)
-    for source in reversed(dialect.source_classes):  # the first class wins
+    for source in reversed((*dialect.source_classes, *dialect.other_sources)):  # the first class wins
         customary |= {path.rpartition(".")[2]: path for path in reversed((source.title, *source.paths))}
     customary |= dialect.reader.modules if dialect.reader is not None else {}
     others = {entry.dialect.name: entry.dialect for entry in known.values() if entry.dialect.name != dialect.name}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -12,13 +14,16 @@ from convpolicy.translation.bindings import Page
 from convpolicy.translation.calls import Context, read, with_changes
 from convpolicy.translation.dialect import Dialect
 from convpolicy.translation.following import Follower, with_partials
+from convpolicy.translation.functions import stand_in, stand_in_computed, with_code
 from convpolicy.translation.names import Names
 from convpolicy.translation.pages import Known, Mention, mentions, names_of
 from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, Request
 from convpolicy.translation.scopes import Scope
+from convpolicy.translation.snippets import Snippet
+from convpolicy.translation.subclasses import Subclass, fixed_arguments
 from convpolicy.translation.surroundings import Changes
-from convpolicy.translation.values import Source, Value, as_call, parse
-from convpolicy.translation.writing import Snippet, write
+from convpolicy.translation.values import Source, Value, as_call, in_parentheses, parse, text_of
+from convpolicy.translation.writing import write, write_function
 
 
 @attrs.frozen
@@ -45,6 +50,36 @@ class TranslatedCall:
     def to_dict(self) -> dict[str, Any]:
         """Return line, original, code and reason as plain data, ready for JSON."""
         return {"line": self.line, "original": self.original, "code": self.code, "reason": self.reason}
+
+
+@attrs.frozen(eq=False)
+class Row:
+    """One layer of a file, and what the translation knows about it.
+
+    Args:
+        mention: the place that names the layer.
+        name: name that the layer is assigned to.
+        changes: changes to the layer by the code around it.
+        request: the layer, or None if it cannot be read.
+        snippet: the translation, or None.
+        reason: why the layer cannot be translated, or None.
+        subclass: the class of the file that fixes arguments of the layer, if this is its base class.
+        stand_ins: nodes of the file by the names that stand for them in the request and the translation, without underscores.
+    """
+
+    mention: Mention
+    name: str
+    changes: Changes
+    request: Request | None = None
+    snippet: Snippet | None = None
+    reason: str | None = None
+    subclass: Subclass | None = None
+    stand_ins: Mapping[str, ast.expr] = attrs.field(factory=dict)
+
+    def call(self, source: Source) -> TranslatedCall:
+        """Return the row of `translate_page`."""
+        node = self.mention.node
+        return TranslatedCall(node.lineno, source.of(node), self.snippet, self.reason)
 
 
 def _call_in(tree: ast.Module) -> ast.Call | None:
@@ -114,7 +149,7 @@ class SourceFile:
         foreign = path is not None and resolution.bound and path.partition(".")[0] not in packages
         return None if foreign else path
 
-    def rows(self, in_channels: Value) -> list[TranslatedCall]:
+    def rows(self, in_channels: Value) -> list[Row]:
         """Return every layer of the source framework, with its translation or the reason why there is none.
 
         Raises:
@@ -129,9 +164,9 @@ class SourceFile:
             ConvPolicyError: a call has an argument that is refused.
         """
         return [
-            self._request(mention, changes, before)
+            self._request(mention, changes, before, mention.node)
             for mention, _name, changes, before in self._own(in_channels)
-            if mention.reason is None and mention.known is not None
+            if mention.reason is None and mention.known is not None and isinstance(mention.node, ast.Call)
         ]
 
     def _own(self, in_channels: Value) -> list[tuple[Mention, str, Changes, Value]]:
@@ -148,27 +183,104 @@ class SourceFile:
         number = 0
         for row, (name, changes) in zip(own, changes_of_rows):
             number += not row.beside
-            rows.append((row, name or f"layer{number}", changes, channels.get(id(row.node)) or in_channels))
+            word = "output" if row.is_function else "layer"
+            known = channels.get(id(row.node))
+            if known is None and in_channels is not None and row.known is not None and not row.known.source.says_channels:
+                changes.notes.append(f"in_channels: {in_channels} as passed, since the file does not contain it")
+            rows.append((row, name or f"{word}{number}", changes, known or in_channels))
         return rows
 
-    def _row(self, row: Mention, name: str, changes: Changes, in_channels: Value) -> TranslatedCall:
-        original, line = self.source.of(row.node), row.node.lineno
-        if row.reason is not None or row.known is None:
-            return TranslatedCall(line, original, reason=row.reason)
+    def _row(self, mention: Mention, name: str, changes: Changes, in_channels: Value) -> Row:
+        row = Row(mention, name, changes)
+        subclass = fixed_arguments(mention.use, self.page)
+        if isinstance(subclass, str):
+            return attrs.evolve(row, reason=subclass)
+        if subclass is None and (mention.reason is not None or mention.known is None):
+            return attrs.evolve(row, reason=mention.reason)
         try:
-            return TranslatedCall(line, original, write(self._request(row, changes, in_channels), self.pair.target, name))
+            return self._translated(attrs.evolve(row, subclass=subclass), in_channels)
         except ConvPolicyError as error:
-            return TranslatedCall(line, original, reason=str(error))
+            with suppress(ConvPolicyError):
+                computed = self._computed(mention, subclass)
+                if computed[1]:
+                    return self._translated(attrs.evolve(row, subclass=subclass, stand_ins=computed[1]), in_channels, computed[0])
+            return attrs.evolve(row, reason=self._shown(row, str(error)))
 
-    def _request(self, row: Mention, changes: Changes, in_channels: Value) -> Request:
+    def _translated(self, row: Row, in_channels: Value, call: ast.Call | None = None) -> Row:
+        """Return a row with its translation; ``call`` replaces the call of the file."""
+        assert row.mention.known is not None
+        source = row.mention.known.source
+        if call is None:
+            call = row.subclass.call if row.subclass is not None else row.mention.node  # type: ignore[assignment]
+        assert isinstance(call, ast.Call)
+        if source.data:
+            call, nodes = stand_in(call, source.parameters, source.data)
+            row = attrs.evolve(row, stand_ins=nodes)
+        row = attrs.evolve(row, request=self._request(row.mention, row.changes, in_channels, call))
+        return attrs.evolve(row, snippet=self.snippet(row))
+
+    def _computed(self, mention: Mention, subclass: Subclass | None) -> tuple[ast.Call, dict[str, ast.expr]]:
+        """Return the call with names for its computed sizes, and the nodes of these sizes."""
+        call = mention.node if subclass is None else subclass.call
+        if not isinstance(call, ast.Call) or mention.known is None or mention.is_function or mention.resolution.partial:
+            return ast.Call(ast.Name("", ast.Load()), [], []), {}
+        source = mention.known.source
+        return stand_in_computed(call, source.parameters, source.names)
+
+    def _shown(self, row: Row, reason: str) -> str:
+        """Return a reason with the code of the tensors of a functional convolution, whose sizes a call cannot contain."""
+        known = row.mention.known
+        if known is None or not known.source.data or not isinstance(row.mention.node, ast.Call):
+            return reason
+        with suppress(ConvPolicyError):
+            nodes = stand_in(row.mention.node, known.source.parameters, known.source.data)[1]
+            reason = with_code(reason, self.code(nodes))
+        return reason.replace("write its value", "write a layer in its place")
+
+    def code(self, nodes: Mapping[str, ast.expr]) -> dict[str, str]:
+        """Return the code of nodes, in parentheses where needed."""
+        return {name: in_parentheses(self.source.of(node), node) for name, node in nodes.items()}
+
+    def snippet(self, row: Row, name: str | None = None, *, with_stand_ins: bool = False) -> Snippet:
+        """Write the translation of a layer.
+
+        Args:
+            row: the layer, which has a request.
+            name: name that its statements use for the layer; the default is the name in the file.
+            with_stand_ins: True keeps the names that stand for code of the file.
+
+        Raises:
+            ConvPolicyError: the target cannot express the layer, or a computed size would be computed twice.
+        """
+        assert row.request is not None
+        target = self.pair.target
+        if row.mention.is_function:
+            snippet = write_function(row.request, target, name or row.name)
+        elif row.subclass is not None:
+            snippet = write(row.request, target, name or "layer")
+            snippet = attrs.evolve(snippet, name=row.subclass.name, parameters=row.subclass.parameters)
+        else:
+            snippet = write(row.request, target, name or row.name)
+            text = "".join([snippet.layer, *snippet.statements])
+            if twice := [node for key, node in row.stand_ins.items() if text.count(f"__{key}__") > 1]:
+                raise InvalidValueError(f"{text_of(twice[0])} would be computed twice; assign it to a name.")
+        lines = {key: text_of(node) for key, node in row.stand_ins.items()}
+        snippet = attrs.evolve(snippet, notes=tuple(with_code(note, lines) for note in snippet.notes))
+        if with_stand_ins:
+            return snippet
+        code = self.code(row.stand_ins)
+        return attrs.evolve(
+            snippet, layer=with_code(snippet.layer, code), statements=tuple(with_code(part, code) for part in snippet.statements)
+        )
+
+    def _request(self, row: Mention, changes: Changes, in_channels: Value, node: ast.Call) -> Request:
         context = attrs.evolve(self.pair.source, names=True)
 
         def path(name: str) -> str | None:
             return self.path(name, row.use.scope)
 
-        assert isinstance(row.node, ast.Call)
         assert row.known is not None
-        call = as_call(with_partials(row.node, row.resolution.partial), arithmetic=True, path=path)
+        call = as_call(with_partials(node, row.resolution.partial), arithmetic=True, path=path)
         return with_changes(read(call, row.known.source, context, in_channels), changes, context.dialect, path)
 
     def _channels(self) -> dict[int, Value]:

@@ -110,6 +110,7 @@ class Changes:
         refusal: reason why the layer cannot be translated, or None.
         dtype: dtype that the layer is cast to, or None.
         initial: ``"weight"`` or ``"bias"``, with the call that fills it.
+        casts: the statements that cast it, such as ``c.half() at line 6``.
         top: the outermost expression whose value is this layer.
     """
 
@@ -117,6 +118,7 @@ class Changes:
     refusal: str | None = None
     dtype: str | None = None
     initial: dict[str, ast.Call] = attrs.field(factory=dict)
+    casts: list[str] = attrs.field(factory=list)
     top: ast.AST | None = None
 
     def refuse(self, reason: str) -> None:
@@ -131,6 +133,7 @@ class Changes:
             self.notes.append(f"{text} is left out: move the layer yourself")
         else:
             self.dtype = dtype
+            self.casts += [text] if place else []
 
     def wrap(self, path: str | None, name: str, surroundings: Surroundings, place: str = "") -> bool:
         """Record a call with the layer as an argument; return False if the function is not known."""

@@ -68,7 +68,7 @@ def parse(code: str) -> tuple[str, ast.Module]:
     """Parse Python code, which may be indented.
 
     Returns:
-        The text without its common indentation, and its syntax tree.
+        The text, without its byte order mark and common indentation, and its syntax tree.
 
     Raises:
         InvalidTypeError: ``code`` is not a string.
@@ -76,18 +76,26 @@ def parse(code: str) -> tuple[str, ast.Module]:
     """
     if not isinstance(code, str):
         raise InvalidTypeError(f"code must be a string, got {code!r} of type {type(code).__name__}; pass the call as a string.")
-    text = textwrap.dedent(code)
-    text = text.strip() if text.startswith((" ", "\t")) else text
+    code = code.removeprefix("\ufeff")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's warnings about the user's code
-            return text, ast.parse(text)
+        return code, _tree(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        text = textwrap.dedent(code)
+        text = text.strip() if text.startswith((" ", "\t")) else text
+    try:
+        return text, _tree(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" at line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         fault = error.msg if isinstance(error, SyntaxError) else error
         raise InvalidValueError(
             f"code must be Python, got {shown(code)}, with an error{line}: {fault}; pass a complete call."
         ) from error
+
+
+def _tree(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's warnings about the user's code
+        return ast.parse(text)
 
 
 def shown(code: str) -> str:
@@ -138,6 +146,17 @@ class Source:
         if number not in self._bytes:
             self._bytes[number] = self._lines[number - 1].encode()
         return self._bytes[number]
+
+
+ATOMS = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, *(
+    ast.ListComp, ast.SetComp, ast.DictComp
+))  # fmt: skip
+
+
+def in_parentheses(text: str, node: ast.expr) -> str:
+    """Return the code of a node for use in any expression, in parentheses if needed."""
+    is_atom = isinstance(node, ATOMS) and not (isinstance(node, ast.Tuple) and not text.startswith("("))
+    return text if is_atom else f"({text})"
 
 
 def as_call(node: ast.Call, *, arithmetic: bool, path: Path = str) -> Call:

@@ -12,53 +12,17 @@ from convpolicy.core.named import policy as named_policy
 from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.layout import Layout
-from convpolicy.translation.dialect import Dialect, TargetClass
+from convpolicy.translation.dialect import Dialect, TargetClass, Writer
 from convpolicy.translation.distributions import distribution_of, in_fans
+from convpolicy.translation.functions import BIAS_NOTE, WEIGHT_AXES_NOTE
 from convpolicy.translation.reading import CONV, CONV_TRANSPOSE, Request
+from convpolicy.translation.snippets import Snippet
 from convpolicy.translation.values import Expression, Value, code_of
 
 DEFAULT_DTYPES = (None, "float32")
 WIDEST = 100  # the largest number of columns of a call on one line
 LETTERS = {CONV: "O out, I in/groups, W kernel", CONV_TRANSPOSE: "I in, O out/groups, W kernel"}
 AXES = {"NCW": "(batch, channels, length)", "NWC": "(batch, length, channels)"}
-
-
-@attrs.frozen
-class Snippet:
-    """The code of one layer.
-
-    Args:
-        name: name that the layer is assigned to.
-        imports: import statements.
-        classes: source code of the classes that the layer needs.
-        notes: comments, without the ``#``.
-        body: statements that build the layer.
-    """
-
-    name: str
-    imports: tuple[str, ...]
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]
-    body: str
-
-    @property
-    def code(self) -> str:
-        """The complete code, ready to paste or execute."""
-        return join([self])
-
-
-def join(snippets: Sequence[Snippet], titles: Sequence[str] = ("",)) -> str:
-    """Join snippets into one text: imports, classes and common comments, then each layer under its title."""
-    imports = sorted({line for snippet in snippets for line in snippet.imports}, key=lambda line: (line.startswith("from"), line))
-    classes = dict.fromkeys(text for snippet in snippets for text in snippet.classes)
-    several = [snippet.notes for snippet in snippets if snippet.notes]
-    common = [note for note in several[0] if all(note in notes for notes in several)] if len(several) > 1 else []
-    layers = []
-    for title, snippet in zip(titles, snippets):
-        comments = [f"# {note}" for note in snippet.notes if note not in common]
-        layers.append("\n".join(filter(None, [title, *comments, snippet.body])))
-    above = "\n".join(f"# {note}" for note in common)
-    return "\n\n".join(filter(None, ["\n".join(imports), *(f"\n{text.rstrip()}\n" for text in classes), above, *layers])) + "\n"
 
 
 def write(request: Request, dialect: Dialect, name: str = "layer") -> Snippet:
@@ -79,6 +43,38 @@ def write(request: Request, dialect: Dialect, name: str = "layer") -> Snippet:
         return _Layer(request, dialect, target, name).snippet()
 
 
+def write_function(request: Request, dialect: Dialect, name: str) -> Snippet:
+    """Write a functional convolution in a target framework, with `STAND_INS` for its tensors.
+
+    Args:
+        request: the convolution.
+        dialect: dialect of the target framework.
+        name: name that the output is assigned to.
+
+    Raises:
+        ConvPolicyError: as `write`, or the target has no functional convolution.
+        PluginError: a function of the dialect fails; the message names the dialect and its plugin.
+    """
+    target = dialect.target_class(request.layer)
+    function = None if dialect.writer is None else dialect.writer.function
+    if dialect.writer is None or function is None:
+        raise InvalidValueError(
+            f"a functional convolution cannot be written in {dialect.name}; write {target.code} and assign the weight."
+        )
+    own = request.half(named_policy(dialect.policy))
+    _refuse_strided_dilation(request, own)
+    with dialect.blamed(f"writing {function.code}"):
+        padding = target.padding(request)
+        code = function.call(request, padding.arguments, padding.before)
+    notes = [_data_note(request, own)] if request.policy.data_layout != own.data_layout else []
+    if function.axes not in (None, request.policy.part("layout")[0].axes):
+        axes = _axes(request.policy.part("layout")[0])
+        notes.append(WEIGHT_AXES_NOTE.format(axes=axes, framework=request.framework, letters=LETTERS[request.layer]))
+    notes += [BIAS_NOTE] if request.bias is not False and not function.takes_bias else []
+    notes += request.notes
+    return Snippet(name, imports_of(dialect.writer, code), padding.classes, tuple(notes), code)
+
+
 class _Layer:
     """Collect the notes and arguments of one layer, and write its code."""
 
@@ -95,17 +91,17 @@ class _Layer:
     def snippet(self) -> Snippet:
         """Return the code of the layer."""
         arguments, statements = self._arguments()
-        body, layer = self._layers(arguments)
+        expression, layer = self._layers(arguments)
+        lines = []
         for role, code in statements:
             statement = code.replace("{tensor}", f"{layer}.{getattr(self.own.part('layout')[0], role)}")
             if role == "bias" and isinstance(self.request.bias, Expression):
                 statement = f"if {self.writer.has_bias.format(layer)}:\n    {statement}"
-            body += f"\n{statement}"
+            lines.append(statement)
         if statement := self._dtype_statement(layer):
-            body += f"\n{statement}"
-        used = "\n".join([body, *self.padding.classes])
-        imports = tuple(line for name, line in self.writer.imports.items() if re.search(rf"(?<![\w.]){name}\.", used))
-        return Snippet(self.name, imports, self.padding.classes, tuple(self.notes), body)
+            lines.append(statement)
+        imports = imports_of(self.writer, expression, *lines, *self.padding.classes)
+        return Snippet(self.name, imports, self.padding.classes, tuple(self.notes), expression, tuple(lines))
 
     def _arguments(self) -> tuple[dict[str, Value], list[tuple[str, str]]]:
         """Return the keyword arguments in order, and (role, statement) of each initializer that is not an argument."""
@@ -155,7 +151,7 @@ class _Layer:
         return self.target.names[common]
 
     def _layers(self, arguments: dict[str, Value]) -> tuple[str, str]:
-        """Return the statement that builds the layer, and the expression for its convolution."""
+        """Return the expression that builds the layer, and the one for its convolution once the layer has its name."""
         activation, target, after = self.request.activation, self.target, []
         if activation is not None and "activation" in target.names:
             arguments = {**arguments, target.names["activation"]: activation}
@@ -172,12 +168,12 @@ class _Layer:
         alone = not self.padding.before and not after
         conv = _call(target.code, codes, len(self.name) + 3 if alone else 8, 0 if alone else 4)
         if alone:
-            return f"{self.name} = {conv}", self.name
+            return conv, self.name
         layers = [*self.padding.before, conv, *after]
-        line = f"{self.name} = {self.writer.sequence.format(', '.join(layers))}"
-        if len(line) > WIDEST:
+        line = self.writer.sequence.format(", ".join(layers))
+        if len(f"{self.name} = {line}") > WIDEST:
             inner = "".join(f"\n    {layer}," for layer in layers)
-            line = f"{self.name} = {self.writer.sequence.format(inner + chr(10))}"
+            line = self.writer.sequence.format(inner + "\n")
         return line, self.writer.item.format(name=self.name, number=len(self.padding.before))
 
     def _initial(self, role: str) -> str | None:
@@ -205,7 +201,7 @@ class _Layer:
         source, framework = request.policy, request.framework
         notes = []
         if source.data_layout != own.data_layout:
-            notes.append(f"input: {AXES[own.data_layout.name]} here, {AXES[source.data_layout.name]} in {framework}")
+            notes.append(_data_note(request, own))
         here, there = (_axes(policy.part("layout")[0]) for policy in (own, source))
         if here != there:
             notes.append(f"weight: axes {here} here, {there} in {framework} ({LETTERS[request.layer]})")
@@ -218,6 +214,16 @@ class _Layer:
         if repeats and not self.padding.periodic:
             notes.append(f"padding wider than the input: {framework} repeats the input as often as needed, this code does not")
         return notes
+
+
+def _data_note(request: Request, own: LayerPolicy) -> str:
+    return f"input: {AXES[own.data_layout.name]} here, {AXES[request.policy.data_layout.name]} in {request.framework}"
+
+
+def imports_of(writer: Writer, *code: str) -> tuple[str, ...]:
+    """Return the import statements that pieces of code of a target framework need."""
+    used = "\n".join(code)
+    return tuple(line for name, line in writer.imports.items() if re.search(rf"(?<![\w.]){name}\.", used))
 
 
 def _axes(layout: Layout) -> str:

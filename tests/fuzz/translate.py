@@ -6,9 +6,11 @@ faults.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import pathlib
 import random
+import warnings
 from collections.abc import Callable
 
 import convpolicy as cp
@@ -145,6 +147,15 @@ def mutated(draw: random.Random, text: str) -> str:
     return text
 
 
+def _compiles(text: str) -> bool:
+    """Whether Python takes a page that it can parse; `await` outside a function is parsed only."""
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compile(text, "page", "exec")
+        return True
+    return False
+
+
 def case(draw: random.Random, folder: pathlib.Path) -> bool:
     """Translate one mutated page.
 
@@ -171,6 +182,8 @@ def case(draw: random.Random, folder: pathlib.Path) -> bool:
             assert all(row.line >= 1 and (row.code is None) != (row.reason is None) and row.original for row in rows), rows
             assert not any("failed while" in (row.reason or "") for row in rows), f"{rows} for {text!r}"  # a dialect's own fault
             codes += [row.code for row in rows if row.code is not None]
+            codes += [rows.text] if _compiles(text) else []
+            ast.parse(rows.text)
     except AssertionError:
         raise
     except Exception as error:

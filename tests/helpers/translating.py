@@ -111,7 +111,7 @@ class Flax(Torch):
         self.jnp, self.nnx, self.linen = jax.numpy, nnx, linen
 
     def build(self, layer, data):
-        if not isinstance(layer, self.linen.ConvTranspose):
+        if not isinstance(layer, (self.linen.Conv, self.linen.ConvTranspose)):
             kinds = self.nnx.Conv, self.nnx.ConvTranspose
             return next(part for part in getattr(layer, "layers", [layer]) if isinstance(part, kinds))
         import jax
@@ -120,7 +120,7 @@ class Flax(Torch):
         return layer
 
     def values(self, conv):
-        if isinstance(conv, self.linen.ConvTranspose):
+        if isinstance(conv, (self.linen.Conv, self.linen.ConvTranspose)):
             kernel, bias = (conv.variables_of_test["params"].get(name) for name in ("kernel", "bias"))
         else:
             kernel, bias = conv.kernel.value, None if conv.bias is None else conv.bias.value
@@ -128,14 +128,14 @@ class Flax(Torch):
 
     def axes(self, conv, kernel):
         """A kernel in the axes of a job, or back: a transposed convolution has (kernel, in, out) in reverse unless told otherwise."""
-        if isinstance(conv, self.nnx.Conv) or conv.transpose_kernel:
+        if isinstance(conv, (self.nnx.Conv, self.linen.Conv)) or conv.transpose_kernel:
             return kernel.transpose(2, 1, 0)
         return kernel[::-1].transpose(1, 2, 0)
 
     def give(self, conv, weight, bias):
-        plain = isinstance(conv, self.nnx.Conv) or conv.transpose_kernel
+        plain = isinstance(conv, (self.nnx.Conv, self.linen.Conv)) or conv.transpose_kernel
         kernel = self.jnp.asarray(weight.transpose(2, 1, 0) if plain else weight.transpose(2, 0, 1)[::-1])
-        if isinstance(conv, self.linen.ConvTranspose):
+        if isinstance(conv, (self.linen.Conv, self.linen.ConvTranspose)):
             parameters = {"kernel": kernel, **({"bias": self.jnp.asarray(bias)} if conv.use_bias else {})}
             object.__setattr__(conv, "variables_of_test", {"params": parameters})
             return

@@ -10,7 +10,7 @@ from convpolicy.frameworks.torch.dialect_written import WRITER
 from convpolicy.translation.initializer_words import plain
 from convpolicy.translation.paddings import Padding
 
-CONV, CONV_TRANSPOSE = READER.classes
+CONV, CONV_TRANSPOSE, *_lazy = READER.classes
 TARGET, TARGET_TRANSPOSE = WRITER.classes
 
 

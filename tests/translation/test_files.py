@@ -33,8 +33,8 @@ class Net(nn.Module):
         self.g = Again(2, 3, 4)
         self.h = functools.partial(nn.Conv1d, 2)
         self.i: nn.Module = nn.Conv1d(
-            2,
-            next(sizes), 4)
+            next(sizes),
+            2, 4)
 """
 
 
@@ -57,13 +57,15 @@ def test_a_file(tmp_path):
         "named",
         "computed",
     ]
-    assert found[-1].original == "nn.Conv1d(\n            2,\n            next(sizes), 4)"
+    assert found[-1].original == "nn.Conv1d(\n            next(sizes),\n            2, 4)"
     path = tmp_path / "model.py"
     path.write_text(FILE)
     written = CliRunner().invoke(cli.build(), ["translate", str(path), "--json"]).stdout
     assert json.loads(written) == [call.to_dict() for call in found]
-    text = CliRunner().invoke(cli.build(), ["translate", str(path)]).stdout
-    assert text == CliRunner().invoke(cli.build(), ["translate", "-"], input=FILE).stdout.replace("<stdin>", str(path))
+    text = CliRunner().invoke(cli.build(), ["translate", str(path), "--layers"]).stdout
+    assert text == CliRunner().invoke(cli.build(), ["translate", "-", "--layers"], input=FILE).stdout.replace(
+        "<stdin>", str(path)
+    )
     assert text == cp.translate(FILE).replace("# line ", f"# {path}:")
     compile(text, "translated", "exec")
     assert path.read_text() == FILE

@@ -140,7 +140,7 @@ def test_initial_values_set_afterwards_are_the_layer_s():
 
 LAYERS = {
     "torch": "from torch import nn\nimport torch.nn.functional as F\na = nn.Sequential(nn.Conv1d(4, 8, 3), nn.ReLU(), nn.BatchNorm1d(8))\n"
-             "b = nn.ConvTranspose1d(8, 4, 2)\nc = nn.LazyConv1d(8, 3)\nd = F.conv1d(x, w)\ne = nn.Linear(3, 4)\np = nn.Parameter(w)\n",
+             "b = nn.ConvTranspose1d(8, 4, 2)\nc = nn.LazyConv1d(8, 3)\nd = F.conv1d(x, w)\nf = F.conv_transpose1d(x, w)\ne = nn.Linear(3, 4)\np = nn.Parameter(w)\n",
     "keras": "import tensorflow as tf\nfrom keras import layers\na = layers.Conv1D(4, 3)\nb = layers.SeparableConv1D(4, 3)\n"
              "c = layers.DepthwiseConv1D(3)\nd = layers.Conv1DTranspose(4, 3)\ne = tf.nn.conv1d(x, w, 1, 'VALID')\nf = layers.Dense(4)\n"
              "g = tf.layers.conv1d(x, 8, 5)\n",
@@ -152,19 +152,29 @@ LAYERS = {
 }  # fmt: skip
 
 
+TRANSLATED = {
+    "torch": 4,
+    "keras": 4,
+    "mindspore": 3,
+    "flax": 3,
+    "paddle": 3,
+}  # a function, a lazy and a depthwise layer among them
+
+
 @pytest.mark.parametrize("source", LAYERS)
 def test_every_layer_of_a_page_is_listed(source, tmp_path):
     """What is like a Conv1d with what to write instead, other layers as left out, each at its line; in the text and in the JSON."""
     page, target = LAYERS[source], "torch" if source == "paddle" else "paddle"
     calls = [text.split(" = ", 1)[1] for text in page.splitlines() if " = " in text and "Parameter" not in text]
     rows = cp.translate_page(page, source, target, in_channels=4)
-    assert sum(row.code is not None for row in rows) == 2  # Conv1d and the transposed one
+    assert sum(row.code is not None for row in rows) == TRANSLATED[source]
     originals = [row.original for row in rows]
     assert all(any(original in call for original in originals) for call in calls)
     assert len(rows) == len(calls) + 2 * (source == "torch")  # those within Sequential
     file = tmp_path / "page.py"
     file.write_text(page)
-    result = CliRunner().invoke(cli.build(), ["translate", str(file), "--from", source, "--to", target, "--in-channels", "4"])
+    words = ["translate", str(file), "--layers", "--from", source, "--to", target, "--in-channels", "4"]
+    result = CliRunner().invoke(cli.build(), words)
     assert result.exit_code == 0
     assert all(f"# not translated: {row.reason}" in result.stdout for row in rows if row.reason)
     compile(result.stdout, "translated", "exec")
@@ -182,13 +192,15 @@ def test_a_class_made_of_conv1d_is_listed():
 def test_a_page_without_a_translation_is_refused(tmp_path):
     """The command lists the reasons and ends with status 2; `translate` raises the reason."""
     file = tmp_path / "page.py"
-    file.write_text("import torch.nn.functional as F\ny = F.conv1d(x, w)\nz = F.conv1d(y, w)\n")
-    result = CliRunner().invoke(cli.build(), ["translate", str(file)])
-    assert result.exit_code == 2
-    assert result.stdout.count("# not translated: torch.nn.functional.conv1d cannot be translated") == 2
-    assert result.stderr.startswith("convpolicy: ")
-    assert result.stderr.count("\n") == 1
+    file.write_text("import torch.nn.functional as F\ny = F.conv_transpose1d(x, w)\nz = F.conv_transpose1d(y, w)\n")
+    for form, mark in (["--layers"], "# not translated: "), ([], "# convpolicy: "), (["--diff"], "+# convpolicy: "):
+        result = CliRunner().invoke(cli.build(), ["translate", str(file), *form])
+        assert result.exit_code == 2
+        assert result.stdout.count(f"{mark}torch.nn.functional.conv_transpose1d cannot be translated") == 2
+        assert result.stderr.startswith("convpolicy: ")
+        assert result.stderr.count("\n") == 1
     with pytest.raises(
-        cp.ConvPolicyError, match=r"line 2: torch.nn.functional.conv1d cannot be translated.* 1 more cannot be translated"
+        cp.ConvPolicyError,
+        match=r"line 2: torch.nn.functional.conv_transpose1d cannot be translated.* 1 more cannot be translated",
     ):
         cp.translate(file.read_text())

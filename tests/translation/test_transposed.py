@@ -179,7 +179,8 @@ def test_a_page_with_both_kinds():
     assert "self.up = nn.Conv1DTranspose(" in up.code
     assert "XavierUniform" in up.code or "Uniform(" in up.code
     assert "float16" in up.code
-    assert lazy.reason.endswith("write torch.nn.ConvTranspose1d with in_channels.")
+    assert "nn.Conv1DTranspose(\n    in_channels, 8, 4," in lazy.code
+    assert "in_channels: the number of input channels" in lazy.code
     assert "write torch.nn.ConvTranspose1d and assign these weights" in function.reason
     doubtful = cp.translate_page("from .layers import ConvTranspose1d\nConvTranspose1d(4, 8, 3)")[0]
     assert doubtful.reason.startswith("ConvTranspose1d may not be torch.nn.ConvTranspose1d: ")

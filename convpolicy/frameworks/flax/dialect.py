@@ -34,6 +34,10 @@ def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
     policy = named_policy(POLICIES[_flag(arguments)]).half()
     layout = {"layout": policy.layout}
     if isinstance(padding, Expression):
+        kernel, dilation = (
+            value if isinstance(value, Expression) else integer(name, value, 1)
+            for name, value in (("kernel_size", kernel), ("dilation", dilation))
+        )
         return Meaning(
             policy=layout, padding=minus(product(minus(kernel, 1), dilation), padding), arguments=ones, notes=(SAMPLES,)
         )
@@ -108,6 +112,22 @@ REFUSED = {
     "promote_dtype": "it replaces Flax's code",
     "preferred_element_type": "it changes the output's dtype",
 }
+LINEN_LEFT_OUT = {"name": "layers have no name there", "parent": "it only names the module"}
+CONV = {  # parameters of Conv from kernel_size on
+    "kernel_size": REQUIRED,
+    "strides": 1,
+    "padding": "SAME",
+    "input_dilation": 1,
+    "kernel_dilation": 1,
+    "feature_group_count": 1,
+    "use_bias": True,
+    "mask": None,
+    "dtype": None,
+    "param_dtype": None,
+    "precision": None,
+    "kernel_init": None,
+    "bias_init": None,
+}
 TRANSPOSED = {  # parameters of ConvTranspose from kernel_size on
     "kernel_size": REQUIRED,
     "strides": None,
@@ -143,7 +163,7 @@ def _transposed(
         positional=positional,
         names=_of(names, parameters),
         meaning=transposed_meaning,
-        left_out=_of({**LEFT_OUT, "name": "layers have no name there", "parent": "it only names the module"}, parameters),
+        left_out=_of({**LEFT_OUT, **LINEN_LEFT_OUT}, parameters),
         refused=_of(REFUSED, parameters),
         layer=CONV_TRANSPOSE,
     )
@@ -157,19 +177,7 @@ READER = Reader(
             parameters={
                 "in_features": REQUIRED,
                 "out_features": REQUIRED,
-                "kernel_size": REQUIRED,
-                "strides": 1,
-                "padding": "SAME",
-                "input_dilation": 1,
-                "kernel_dilation": 1,
-                "feature_group_count": 1,
-                "use_bias": True,
-                "mask": None,
-                "dtype": None,
-                "param_dtype": None,
-                "precision": None,
-                "kernel_init": None,
-                "bias_init": None,
+                **CONV,
                 "conv_general_dilated": None,
                 "promote_dtype": None,
                 "preferred_element_type": None,
@@ -180,6 +188,30 @@ READER = Reader(
             meaning=meaning,
             left_out=LEFT_OUT,
             refused=REFUSED,
+        ),
+        SourceClass(
+            title="flax.linen.Conv",
+            paths=("flax.linen.linear.Conv",),
+            parameters={
+                "features": REQUIRED,
+                **CONV,
+                "promote_dtype": None,
+                "conv_general_dilated": None,
+                "conv_general_dilated_cls": None,
+                "parent": None,
+                "name": None,
+            },
+            positional=19,
+            names={
+                **{name: common for name, common in CONV_NAMES.items() if not name.endswith("features")},
+                "features": "out_channels",
+            },
+            meaning=meaning,
+            left_out={**LEFT_OUT, **LINEN_LEFT_OUT},
+            refused={
+                **{name: reason for name, reason in REFUSED.items() if name != "preferred_element_type"},
+                "conv_general_dilated_cls": REFUSED["conv_general_dilated"],
+            },
         ),
         _transposed(
             "flax.nnx.ConvTranspose",
@@ -208,5 +240,5 @@ def dialect() -> Dialect:
         "flax",
         reader=READER,
         writer=WRITER,
-        description="flax.nnx.Conv and flax.nnx.ConvTranspose, read and written; flax.linen.ConvTranspose, read.",
+        description="flax.nnx.Conv and flax.nnx.ConvTranspose, read and written; flax.linen.Conv and flax.linen.ConvTranspose, read.",
     )

@@ -6,6 +6,7 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.flax.initial_code import initial
 from convpolicy.translation.crops import CropCode, around, wraps
 from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.functions import TargetFunction
 from convpolicy.translation.paddings import Padding, native_word, require_mode, word_or_number
 from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of, minus, product
@@ -95,6 +96,15 @@ WRITER = Writer(
             extra="rngs=nnx.Rngs(0)",
             layer=CONV_TRANSPOSE,
         ),
+    ),
+    function=TargetFunction(
+        code="jax.lax.conv_general_dilated",
+        names={"stride": "window_strides", "dilation": "rhs_dilation", "groups": "feature_group_count"},
+        required=("stride",),
+        axes=None,
+        takes_bias=False,
+        size="({},)",
+        extra='dimension_numbers=("NWC", "{axes}", "NWC")',
     ),
     imports={"jax": "import jax", "jnp": "import jax.numpy as jnp", "nnx": "from flax import nnx"},
     initial=initial,

@@ -17,7 +17,6 @@ FUNCTION = functional("flax.nnx.Conv")
 SURROUNDINGS = Surroundings(
     layers=(*(f"flax.nnx.{name}" for name in NNX), *(f"flax.linen.{name}" for name in LINEN)),
     alike={
-        "flax.linen.Conv": "its call does not contain the number of input channels; write flax.nnx.Conv(in_features, features, …, rngs=…)",
         "flax.linen.ConvLocal": LOCAL,
         "jax.lax.conv": FUNCTION,
         "jax.lax.conv_general_dilated": FUNCTION,

@@ -15,6 +15,7 @@ Shape: TypeAlias = "tuple[Channels, Channels]"  # the two axes after the batch a
 UNKNOWN: Shape = (None, None)
 CONVS = ("Conv1D", "Convolution1D")
 TRANSPOSED = ("Conv1DTranspose", "Convolution1DTranspose")
+DEPTHWISE = "DepthwiseConv1D"
 INPUTS = ("Input", "InputLayer")
 ELEMENTWISE = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "BatchNormalization", "LayerNormalization", "GroupNormalization",
@@ -27,6 +28,7 @@ DATA_FORMAT = {
     **dict.fromkeys(CONVS, 4),
     **dict.fromkeys(TRANSPOSED, 5),
     **dict.fromkeys(ALONG_LENGTH, 3),
+    DEPTHWISE: 4,
     "ZeroPadding1D": 1,
 }  # class -> position of its data_format argument
 READING = ("compile", "fit", "evaluate", "predict", "summary", "save", "save_weights", "load_weights", "get_layer", "build")
@@ -86,6 +88,11 @@ class _Follower:
         if kind in (*CONVS, *TRANSPOSED):
             self.channels[id(call)] = channels
             channels = _number(_argument(call, 0, "filters"))
+        elif kind == DEPTHWISE:
+            self.channels[id(call)] = channels
+            multiplier = _argument(call, 3, "depth_multiplier")
+            factor = 1 if multiplier is None else _number(multiplier)
+            channels = None if channels is None or factor is None else channels * factor
         return UNKNOWN if axis is None else (None, channels) if axis else (channels, None)
 
     def _data_format(self, call: ast.Call, position: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import attrs
@@ -15,7 +16,7 @@ from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 from convpolicy.translation.initializer_words import CONSTANT, SEED, Named, families, plain, variance_scaling
 from convpolicy.translation.meaning import ONLY_TRAINING, Meaning, cut_by_word
 from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, literal, size, word
-from convpolicy.translation.values import Value, code_of
+from convpolicy.translation.values import Value, code_of, product
 
 ANY_BACKEND = "keras-torch"  # policy of a Keras that runs on a framework without the faults of TensorFlow
 REGULARIZERS = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
@@ -26,6 +27,43 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
     in_channels = _channels(arguments)
     text = _name(arguments, ("valid", "same", "causal"))
     return Meaning(policy={"padding": text}, arguments={"in_channels": in_channels})
+
+
+def functional_meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read ``padding``, ``data_format`` and ``dilations`` of ``tf.nn.conv1d``."""
+    data_format = literal("data_format", arguments["data_format"], "it decides the axes")
+    formats = {"NWC": "channels_last", "NCW": "channels_first", None: None}
+    if data_format not in formats:
+        raise InvalidValueError(f"data_format must be NWC or NCW, got {data_format!r}; pick one.")
+    dilation = {"dilation": 1} if arguments["dilation"] is None else {}
+    return Meaning(
+        policy={"padding": _name(arguments, ("valid", "same"))},
+        arguments={"data_format": formats[data_format], **dilation},
+    )
+
+
+def depthwise_meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read a depthwise layer as a convolution whose groups are its input channels, with its Glorot initializer in numbers."""
+    read = meaning(arguments)
+    channels, multiplier = read.arguments["in_channels"], size("depth_multiplier", arguments["depth_multiplier"])
+    kernel = size("kernel_size", arguments["kernel_size"])
+    if channels is None:
+        raise InvalidValueError(
+            "in_channels is needed, because the groups of a DepthwiseConv1D are its input channels; pass in_channels=... "
+            "(--in-channels)."
+        )
+    numbers = (channels, multiplier, kernel)
+    glorot = {}
+    if all(isinstance(number, int) for number in numbers):
+        limit = math.sqrt(6 / (kernel * (channels + multiplier)))  # fan_in is kernel · channels, fan_out kernel · multiplier
+        glorot = {"weight_init": Choice("uniform", low=-limit, high=limit)}
+    sizes = {"groups": channels, "out_channels": product(channels, multiplier)}
+    return attrs.evolve(
+        read,
+        policy={**read.policy, **glorot},
+        arguments={**read.arguments, **sizes},
+        notes=() if glorot else (DEPTHWISE_INITIAL,),
+    )
 
 
 def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
@@ -86,6 +124,7 @@ BEHIND = {  # parameters after the activation
     "input_shape": None,
     "input_dim": None,
 }
+DEPTHWISE_INITIAL = "initial weight: the fans of a depthwise layer are not known here, so those of its groups are used"
 PACKAGES = ("keras", "tensorflow.keras")
 NAMES = {
     "filters": "out_channels",
@@ -109,6 +148,7 @@ def _paths(*names: str) -> tuple[str, ...]:
 
 TITLE, *PATHS = _paths("Conv1D", "Convolution1D")
 TRANSPOSED_TITLE, *TRANSPOSED_PATHS = _paths("Conv1DTranspose", "Convolution1DTranspose")
+DEPTHWISE_TITLE, *DEPTHWISE_PATHS = _paths("DepthwiseConv1D")
 READER = Reader(
     classes=(
         SourceClass(
@@ -129,6 +169,60 @@ READER = Reader(
             meaning=transposed_meaning,
             left_out=LEFT_OUT,
             layer=CONV_TRANSPOSE,
+        ),
+    ),
+    others=(
+        SourceClass(
+            title=DEPTHWISE_TITLE,
+            paths=tuple(DEPTHWISE_PATHS),
+            parameters={
+                "kernel_size": REQUIRED,
+                "strides": 1,
+                "padding": "valid",
+                "depth_multiplier": 1,
+                "data_format": None,
+                "dilation_rate": 1,
+                "activation": None,
+                "use_bias": True,
+                "depthwise_initializer": "glorot_uniform",
+                "bias_initializer": None,
+                "depthwise_regularizer": None,
+                "bias_regularizer": None,
+                "activity_regularizer": None,
+                "depthwise_constraint": None,
+                "bias_constraint": None,
+                "name": None,
+                "trainable": True,
+                "dtype": None,
+                "input_shape": None,
+                "input_dim": None,
+            },
+            positional=15,
+            names={name: common for name, common in NAMES.items() if name not in ("filters", "kernel_initializer")},
+            meaning=depthwise_meaning,
+            left_out={
+                **{name: reason for name, reason in LEFT_OUT.items() if not name.startswith("kernel")},
+                **dict.fromkeys(("depthwise_regularizer", "depthwise_constraint"), ONLY_TRAINING),
+                "depthwise_initializer": "its fans are those of a depthwise weight",
+            },
+            policy={"layout": "WIM"},
+        ),
+        SourceClass(
+            title="tensorflow.nn.conv1d",
+            parameters={
+                "input": REQUIRED,
+                "filters": REQUIRED,
+                "stride": REQUIRED,
+                "padding": REQUIRED,
+                "data_format": "NWC",
+                "dilations": None,
+                "name": None,
+            },
+            positional=7,
+            names={"dilations": "dilation"},
+            meaning=functional_meaning,
+            left_out={"name": "functions have no name there"},
+            data=("input", "filters"),
         ),
     ),
     modules={"keras": "keras", "layers": "keras.layers", "tf": "tensorflow", "tensorflow": "tensorflow"},

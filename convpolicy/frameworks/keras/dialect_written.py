@@ -11,6 +11,7 @@ from convpolicy.frameworks.keras.initial_code import initial
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.crops import CropCode, around
 from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.functions import TargetFunction
 from convpolicy.translation.paddings import Padding, SamePad, native_word, require_mode, same_padding
 from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import Value, code_of
@@ -128,6 +129,13 @@ WRITER = Writer(
     classes=(
         TargetClass(code="keras.layers.Conv1D", sizes=SIZES, names={**ARGUMENTS, "groups": "groups"}, padding=padding),
         TargetClass(code="keras.layers.Conv1DTranspose", sizes=SIZES, names=ARGUMENTS, padding=crop, layer=CONV_TRANSPOSE),
+    ),
+    function=TargetFunction(
+        code="keras.ops.conv",
+        names={"stride": "strides", "dilation": "dilation_rate"},  # groups follow from the shapes
+        axes="WIO",
+        transpose="keras.ops.transpose({weight}, {order})",
+        takes_bias=False,
     ),
     imports={"keras": "import keras"},
     initial=initial,

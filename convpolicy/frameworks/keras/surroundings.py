@@ -5,12 +5,10 @@ from __future__ import annotations
 from convpolicy.translation.surroundings import FOLD, LOCAL, Surroundings, functional
 
 PACKAGES = ("keras", "tensorflow.keras")
-DEPTHWISE = "depthwise layers are not translated; write Conv1D with groups equal to its input channels"
 SEPARABLE = "separable layers are not translated; write a Conv1D with groups and a Conv1D of kernel 1"
 FUNCTION = functional("keras.layers.Conv1D")
 OLD = "it is TensorFlow 1's function; write keras.layers.Conv1D"
 ALIKE = {
-    "DepthwiseConv1D": DEPTHWISE,
     "SeparableConv1D": SEPARABLE,
     "SeparableConvolution1D": SEPARABLE,
     "LocallyConnected1D": LOCAL,
@@ -27,7 +25,6 @@ SURROUNDINGS = Surroundings(
     ),
     alike={
         **{f"{package}.layers.{name}": reason for package in PACKAGES for name, reason in ALIKE.items()},
-        "tensorflow.nn.conv1d": FUNCTION,
         "tensorflow.compat.v1.nn.conv1d": FUNCTION,
         "keras.ops.conv": FUNCTION,
         "tensorflow.layers.conv1d": OLD,

@@ -24,7 +24,7 @@ from convpolicy.translation.initializer_words import (
     variance_scaling,
 )
 from convpolicy.translation.meaning import Meaning, cut
-from convpolicy.translation.reading import CONV_TRANSPOSE, size, word
+from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, size, word
 from convpolicy.translation.values import Expression, Value, code_of
 
 
@@ -127,6 +127,26 @@ READER = Reader(
             positional=10,
             meaning=number_or_word,
             policy={"weight_init": FAN_IN_UNIFORM, "bias_init": "uniform", "layout": "OIW"},
+        ),
+    ),
+    others=(
+        SourceClass(
+            title="mindspore.ops.conv1d",
+            paths=("mindspore.ops.function.conv1d", "mindspore.ops.function.nn_func.conv1d"),
+            parameters={
+                "input": REQUIRED,
+                "weight": REQUIRED,
+                "bias": None,
+                "stride": 1,
+                "pad_mode": "valid",
+                "padding": 0,
+                "dilation": 1,
+                "groups": 1,
+            },
+            positional=8,
+            meaning=meaning,
+            policy={"layout": "OIW"},
+            data=("input", "weight", "bias"),
         ),
     ),
     modules={

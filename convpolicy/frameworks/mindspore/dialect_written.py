@@ -6,6 +6,7 @@ from convpolicy.frameworks.mindspore.initial_code import initial
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
 from convpolicy.translation.crops import CropCode, around, as_padding
 from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.functions import TargetFunction
 from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
 from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of
@@ -80,6 +81,11 @@ WRITER = Writer(
     classes=(
         TargetClass(code="nn.Conv1d", names=ARGUMENTS, padding=padding),
         TargetClass(code="nn.Conv1dTranspose", names=ARGUMENTS, padding=crop, layer=CONV_TRANSPOSE),
+    ),
+    function=TargetFunction(
+        code="ops.conv1d",
+        names={name: name for name in ("stride", "dilation", "groups")},
+        transpose="{weight}.transpose{order}",
     ),
     imports={
         "mindspore": "import mindspore",

@@ -9,9 +9,7 @@ SURROUNDINGS = Surroundings(
     layers=("mindspore.nn.*", "mindspore.mint.nn.*"),
     values=("mindspore.nn.Cell", "mindspore.nn.GraphCell", "mindspore.nn.Accuracy", "mindspore.nn.Metric", "mindspore.nn.Loss"),
     alike={
-        "mindspore.ops.conv1d": FUNCTION,
         "mindspore.mint.nn.functional.conv1d": FUNCTION,
-        "mindspore.ops.function.conv1d": FUNCTION,
     },
     containers=(
         "mindspore.nn.SequentialCell", "mindspore.nn.CellList", "mindspore.nn.CellDict", "mindspore.mint.nn.Sequential",

@@ -16,7 +16,7 @@ from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
 from convpolicy.translation.initializer_words import CONSTANT, DIRAC, Named, gain_of, orthogonal, scaled, truncated_at_values
 from convpolicy.translation.meaning import ONLY_TRAINING, SAMPLES, Meaning, cut_both_sides, cut_by_word
-from convpolicy.translation.reading import CONV_TRANSPOSE, bind, literal, size, word
+from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED, bind, literal, size, word
 from convpolicy.translation.values import Call, Expression, Value, code_of
 
 ATTRIBUTE = ("name", "initializer", "learning_rate", "regularizer", "trainable", "do_model_average", "need_clip")
@@ -26,6 +26,12 @@ def meaning(arguments: Mapping[str, Value]) -> Meaning:
     """Read the padding, ``weight_attr`` and ``bias_attr``, which contain an initializer, or False for no bias."""
     policy, padding, dilation, notes = _padding(arguments)
     return _with_attributes(arguments, Meaning(policy=policy, padding=padding), dilation, notes)
+
+
+def functional_meaning(arguments: Mapping[str, Value]) -> Meaning:
+    """Read the padding of a functional convolution."""
+    policy, padding, dilation, notes = _padding({**arguments, "padding_mode": "zeros"})
+    return Meaning(policy=policy, padding=padding, arguments=dilation, notes=tuple(notes))
 
 
 def transposed_meaning(arguments: Mapping[str, Value]) -> Meaning:
@@ -187,6 +193,26 @@ READER = Reader(
             names={"weight_attr": "weight_init", "bias_attr": "bias_init"},
             meaning=transposed_meaning,
             layer=CONV_TRANSPOSE,
+        ),
+    ),
+    others=(
+        SourceClass(
+            title="paddle.nn.functional.conv1d",
+            parameters={
+                "x": REQUIRED,
+                "weight": REQUIRED,
+                "bias": None,
+                "stride": 1,
+                "padding": 0,
+                "dilation": 1,
+                "groups": 1,
+                "data_format": "NCL",
+                "name": None,
+            },
+            positional=9,
+            meaning=functional_meaning,
+            left_out={"name": "functions have no name there"},
+            data=("x", "weight", "bias"),
         ),
     ),
     modules={"paddle": "paddle", "nn": "paddle.nn", "F": "paddle.nn.functional"},

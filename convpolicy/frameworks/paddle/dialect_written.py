@@ -8,6 +8,7 @@ from convpolicy.frameworks.paddle.initial_code import initial
 from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES
 from convpolicy.translation.crops import CropCode, around, wraps
 from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.functions import TargetFunction
 from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
 from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of
@@ -81,6 +82,11 @@ WRITER = Writer(
             padding=crop,
             layer=CONV_TRANSPOSE,
         ),
+    ),
+    function=TargetFunction(
+        code="nn.functional.conv1d",
+        names={name: name for name in ("stride", "dilation", "groups")},
+        transpose="{weight}.transpose({order})",
     ),
     imports={"paddle": "import paddle", "nn": "from paddle import nn"},
     initial=initial,

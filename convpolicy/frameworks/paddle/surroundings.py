@@ -11,7 +11,6 @@ SURROUNDINGS = Surroundings(
         "paddle.nn.ClipGradByNorm", "paddle.nn.ClipGradByValue",
     ),
     alike={
-        "paddle.nn.functional.conv1d": functional("paddle.nn.Conv1D"),
         "paddle.nn.functional.conv1d_transpose": functional("paddle.nn.Conv1DTranspose"),
     },
     containers=("paddle.nn.Sequential", "paddle.nn.LayerList", "paddle.nn.LayerDict"),

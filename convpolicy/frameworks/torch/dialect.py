@@ -6,8 +6,9 @@ from convpolicy.frameworks.shared_code import SIZES, WITH_MODE, WITH_OUTPUT_PADD
 from convpolicy.frameworks.torch.dialect_written import WRITER
 from convpolicy.frameworks.torch.surroundings import SURROUNDINGS
 from convpolicy.translation.dialect import Dialect, Reader, SourceClass
-from convpolicy.translation.reading import CONV_TRANSPOSE
+from convpolicy.translation.reading import CONV_TRANSPOSE, REQUIRED
 
+LAZY_SIZES = {name: value for name, value in SIZES.items() if name != "in_channels"}
 READER = Reader(
     classes=(
         SourceClass(
@@ -24,6 +25,39 @@ READER = Reader(
             positional=12,
             refused={"padding_mode": "torch.nn.ConvTranspose1d allows only 'zeros'"},
             layer=CONV_TRANSPOSE,
+        ),
+        SourceClass(
+            title="torch.nn.LazyConv1d",
+            paths=("torch.nn.modules.LazyConv1d", "torch.nn.modules.conv.LazyConv1d"),
+            parameters={**LAZY_SIZES, **WITH_MODE, "device": None, "dtype": None},
+            positional=10,
+            meaning=number_or_word,
+        ),
+        SourceClass(
+            title="torch.nn.LazyConvTranspose1d",
+            paths=("torch.nn.modules.LazyConvTranspose1d", "torch.nn.modules.conv.LazyConvTranspose1d"),
+            parameters={**LAZY_SIZES, **WITH_OUTPUT_PADDING, "device": None, "dtype": None},
+            positional=11,
+            refused={"padding_mode": "torch.nn.LazyConvTranspose1d allows only 'zeros'"},
+            layer=CONV_TRANSPOSE,
+        ),
+    ),
+    others=(
+        SourceClass(
+            title="torch.nn.functional.conv1d",
+            paths=("torch.conv1d",),
+            parameters={
+                "input": REQUIRED,
+                "weight": REQUIRED,
+                "bias": None,
+                "stride": 1,
+                "padding": 0,
+                "dilation": 1,
+                "groups": 1,
+            },
+            positional=7,
+            meaning=lambda arguments: number_or_word({**arguments, "padding_mode": "zeros"}),
+            data=("input", "weight", "bias"),
         ),
     ),
     modules={"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "init": "torch.nn.init"},

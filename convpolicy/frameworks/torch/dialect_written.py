@@ -8,6 +8,7 @@ from convpolicy.frameworks.shared_code import ACTIVATIONS, NAMES, PAD_LAYERS
 from convpolicy.frameworks.torch.initial_code import initial
 from convpolicy.translation.crops import CropCode, around, as_padding
 from convpolicy.translation.dialect import TargetClass, Writer
+from convpolicy.translation.functions import TargetFunction
 from convpolicy.translation.paddings import Padding, SamePad, require_mode, same_padding, word_or_number
 from convpolicy.translation.reading import CONV_TRANSPOSE, Request
 from convpolicy.translation.values import code_of
@@ -54,6 +55,7 @@ WRITER = Writer(
         TargetClass(code="nn.Conv1d", names=NAMES, padding=padding),
         TargetClass(code="nn.ConvTranspose1d", names=NAMES, padding=crop, layer=CONV_TRANSPOSE),
     ),
+    function=TargetFunction(code="nn.functional.conv1d", names={name: name for name in ("stride", "dilation", "groups")}),
     imports={"torch": "import torch", "nn": "from torch import nn"},
     initial=initial,
     sequence="nn.Sequential({})",

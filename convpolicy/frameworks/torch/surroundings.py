@@ -44,10 +44,6 @@ SURROUNDINGS = Surroundings(
     layers=("torch.nn.*",),
     values=("torch.nn.Parameter", "torch.nn.Module", "torch.nn.ParameterList", "torch.nn.ParameterDict", "torch.nn.Buffer"),
     alike={
-        "torch.nn.functional.conv1d": functional("torch.nn.Conv1d"),
-        "torch.conv1d": functional("torch.nn.Conv1d"),
-        "torch.nn.LazyConv1d": "it does not say how many channels its input has; write torch.nn.Conv1d with in_channels",
-        "torch.nn.LazyConvTranspose1d": "it does not say how many channels its input has; write torch.nn.ConvTranspose1d with in_channels",
         "torch.nn.functional.conv_transpose1d": functional("torch.nn.ConvTranspose1d"),
         "torch.conv_transpose1d": functional("torch.nn.ConvTranspose1d"),
     },
