@@ -1,6 +1,7 @@
 """The comparison of one policy with its framework, run in a separate process.
 
-``python -m convpolicy.verification.claims POLICY BACKEND …`` prints one JSON row per claim after `MARK`.
+``python -m convpolicy.verification.claims POLICY BACKEND …`` prints one JSON row per claim after `MARK`. ``--every=7`` compares paddings for
+every seventh size and length only.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ SHAPES = (  # in, out, kernel, groups
     (7, 40, 4, 1),
     (5, 15, 4, 5),
 )
+EVERY = "--every="
 LAST_BITS = 4  # units in the last place by which logarithms of another C library or CPU may differ
 
 Row = dict[str, Any]
@@ -190,7 +192,7 @@ def _ulps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
     return distance
 
 
-def check(name: str, backends: list[str]) -> Iterator[Row]:
+def check(name: str, backends: list[str], every: int = 1) -> Iterator[Row]:
     """Yield the version of the framework, then one row per claim. Claims about transposed convolutions start with `TRANSPOSED`."""
     native = native_of(name)
     for layer in native.layers:
@@ -200,13 +202,13 @@ def check(name: str, backends: list[str]) -> Iterator[Row]:
         if not checked.policy.covers(version):
             yield row("version", NOT_CHECKED, 0, f"installed is {version}, the policy is for {checked.policy.versions}")
             return
-        for claim in _rows(checked, backends):
+        for claim in _rows(checked, backends, every):
             yield {**claim, "claim": prefix + claim["claim"]}
 
 
-def _rows(checked: Checked, backends: list[str]) -> Iterator[Row]:
+def _rows(checked: Checked, backends: list[str], every: int) -> Iterator[Row]:
     yield from defaults(checked)
-    yield from paddings(checked)
+    yield from paddings(checked, GRID[::every])
     yield from values(checked)
     yield from on_backends(checked, backends)
     yield from initial_weights(checked)
@@ -214,10 +216,12 @@ def _rows(checked: Checked, backends: list[str]) -> Iterator[Row]:
 
 def main() -> None:
     """Compare the policy that the command line names and print its rows."""
-    name, *backends = sys.argv[1:]
+    name, *words = sys.argv[1:]
+    backends = [word for word in words if not word.startswith(EVERY)]
+    every = next((int(word.removeprefix(EVERY)) for word in words if word.startswith(EVERY)), 1)
     os.environ.update(native_of(name).environment)
     try:
-        for claim in check(name, backends):
+        for claim in check(name, backends, every):
             print(MARK + json.dumps(claim), flush=True)  # noqa: T201 - read by the process that started this one
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
