@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.diagnosis.computation import Computation
 from convpolicy.diagnosis.models import formulas, resampling
+from convpolicy.diagnosis.models.convolutions import convolved
 from convpolicy.diagnosis.models.formulas import Result
 from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.capture import Capture, capture
@@ -52,7 +52,7 @@ def computed(description: Description, data: NDArray[Any]) -> Result | None:
     wide = data if data.dtype.kind in "iub" else np.asarray(data, np.float64)
     try:
         if description.kind == "convolution":
-            result = _convolved(description, first(wide, axis))
+            result = convolved(captured(description.layer), first(wide, axis))
         elif description.kind in FORMULAS:
             with np.errstate(all="ignore"):
                 result = FORMULAS[description.kind](first(wide, axis), description.settings, description.arrays)
@@ -68,10 +68,9 @@ def computed(description: Description, data: NDArray[Any]) -> Result | None:
     )
 
 
-def _convolved(description: Description, data: NDArray[Any]) -> Result:
-    captured = description.layer if isinstance(description.layer, Capture) else capture(description.layer)
-    values = Computation(captured, np.asarray(data, np.float64)).full()
-    return Result(values.output, values.magnitude, values.terms)
+def captured(layer: Any) -> Capture:
+    """Return the capture of a convolution, or the capture itself."""
+    return layer if isinstance(layer, Capture) else capture(layer)
 
 
 @attrs.frozen(eq=False)
