@@ -143,6 +143,8 @@ def _backend(api: str, description: str) -> Backend:
         build_transposed=lazy(f"{ROOM}.{api}_transposed", "build"),
         capture=lazy(f"{ROOM}.capture", f"capture_{api}"),
         convolutions=lazy(f"{ROOM}.models", f"{api}_convolutions"),
+        tensors=lazy(f"{ROOM}.tensors", "tensors") if api == "nnx" else None,
+        schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
         dtypes=("float32", "float64", "float16", "bfloat16"),
         framework="flax",
         install="convpolicy[flax]",

@@ -116,6 +116,8 @@ def convpolicy_backends() -> list[Backend]:
             gradients=_requiring(name, "values", "gradients"),
             capture=_if_it_runs(name, "capture", "capture"),
             convolutions=_if_it_runs(name, "models", "convolutions"),
+            tensors=_if_it_runs(name, "tensors", "tensors"),
+            schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
             dtypes=dtypes,
             default_dtype=default_dtype,
             framework="keras",

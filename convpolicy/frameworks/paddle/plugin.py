@@ -135,6 +135,8 @@ def convpolicy_backends() -> list[Backend]:
             build_transposed=lazy(f"{ROOM}.transposed", "build"),
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
+            tensors=lazy(f"{ROOM}.tensors", "tensors"),
+            schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
             default_dtype=default_dtype,
             dtypes=("float32", "float64"),  # on the CPU Paddle 3.3 has no convolution of other dtypes
             description="A plain paddle.nn.Conv1D or Conv1DTranspose where it can express the policy, otherwise a subclass that follows a plan.",

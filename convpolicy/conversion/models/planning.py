@@ -1,0 +1,272 @@
+"""What ``convert(…, model=…)`` writes: one row for each tensor of the model that the file has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from convpolicy import registry
+from convpolicy.conversion.formats import FileFormat
+from convpolicy.conversion.maps import by_map
+from convpolicy.conversion.models.assembly import Assembled, zero
+from convpolicy.conversion.models.axes import ANY, Axes
+from convpolicy.conversion.models.fitting import Fit, Source
+from convpolicy.conversion.models.groups import Groups, split
+from convpolicy.conversion.models.kinds import COUNT, ModelTensors, Parameter, Scheme
+from convpolicy.conversion.models.matching import matched
+from convpolicy.conversion.models.normed import unnormed
+from convpolicy.conversion.results import Loading
+from convpolicy.conversion.selection import NORMS, Side
+from convpolicy.conversion.tensors import FLOATS, Entry, Reader, entry
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised
+from convpolicy.layers.backend import Backend
+from convpolicy.layers.capture import backends_of
+
+SHOWN = 3
+
+
+@attrs.frozen(eq=False)
+class ModelPlan:
+    """What is written for a model.
+
+    Attributes:
+        rows: one `Assembled` for each tensor of the output, in the order of the model.
+        loading: what the model finds in the output.
+        notes: warnings, one sentence each.
+    """
+
+    rows: tuple[Assembled, ...]
+    loading: Loading
+    notes: tuple[str, ...]
+
+
+def plan_for(
+    model: Any, reader: Reader, sides: tuple[Side, Side], writes: FileFormat, *, mapping: Any, dtype: str | None, fold: bool,
+) -> ModelPlan:  # fmt: skip
+    """Match the tensors of a file with those of a model.
+
+    Args:
+        model: the target model; it is not changed.
+        reader: reader of the file.
+        sides: source and target.
+        writes: format of the output.
+        mapping: map of new names, or None.
+        dtype: dtype of the floating-point tensors of the output, or None.
+        fold: True to replace the two tensors of weight normalisation by the weight.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: the model is not one of the target, or a tensor fits several modules.
+        PluginError: a backend fails.
+    """
+    tensors = _tensors(model, sides[1], writes)
+    schemes = _schemes(sides[0])
+    names = _names(mapping, reader, sides)
+    entries = {names.get(row.name, row.name): attrs.evolve(row, name=names.get(row.name, row.name)) for row in reader.entries}
+    if len(entries) < len(reader.entries):
+        raise InvalidValueError("mapping gives several tensors the same name; give each its own.")
+    olds = {names.get(row.name, row.name): row for row in reader.entries}
+    entries, norms = unnormed(entries, fold=fold)
+    known = [module for module in tensors.modules if module.kind]
+    ordered = reader.ordered
+    match = matched(known, [*Groups(entries, schemes, ordered=ordered)], ordered=ordered)
+    return _Planner(reader, olds, entries, norms, tensors, dtype).plan(match.fits)
+
+
+def _tensors(model: Any, target: Side, writes: FileFormat) -> ModelTensors:
+    """Return the tensors of the target model, as the target's framework names them in such a file."""
+    for backend in backends_of(model):
+        if backend.tensors is None:
+            continue
+        try:
+            tensors: ModelTensors | None = backend.tensors(model, writes.suffix)
+        except ConvPolicyError:
+            raise
+        except Exception as error:
+            raise PluginError(f"backend {backend.name!r} ({backend.provider}) failed to list the model's tensors: {raised(error)}.") from error
+        if tensors is None:
+            continue
+        if backend.framework not in (target.framework, _FRAMEWORKS.get(target.framework)):
+            raise InvalidValueError(
+                f"target must be the framework of model, which is a {backend.framework} model, got {target.name!r}; pass "
+                f"target={backend.framework!r}."
+            )
+        return tensors
+    able = ", ".join(sorted({row.framework for row in _backends() if row.tensors is not None}))
+    raise InvalidTypeError(f"model must be a model of one of {able}, got an object of type {type(model).__name__}; pass one.")
+
+
+_FRAMEWORKS = {"tensorflow": "keras"}  # framework of a policy -> that of the backend
+
+
+def _backends() -> Iterable[Backend]:
+    return registry.current().working("backend").values()
+
+
+def _schemes(source: Side) -> tuple[Scheme, ...]:
+    framework = _FRAMEWORKS.get(source.framework, source.framework)
+    for backend in _backends():
+        if backend.framework == framework and backend.schemes is not None:
+            return tuple(backend.schemes())
+    able = ", ".join(sorted({row.framework for row in _backends() if row.schemes is not None}))
+    raise InvalidValueError(
+        f"source must be a policy of a framework whose names of parameters are known ({able}), got {source.name!r}; pass one."
+    )
+
+
+def _names(mapping: Any, reader: Reader, sides: tuple[Side, Side]) -> Mapping[str, str]:
+    """Return the new names that a map gives."""
+    mapped = by_map(mapping, (), (row.name for row in reader.entries), *sides)
+    if mapped.moves:
+        raise InvalidValueError(
+            f"mapping must only rename tensors when model is passed, got a layout for {next(iter(mapped.moves))!r}; leave the layout out."
+        )
+    return mapped.names
+
+
+class _Planner:
+    """Makes the rows from the groups that fit."""
+
+    def __init__(
+        self, reader: Reader, olds: Mapping[str, Entry], entries: Mapping[str, Entry], norms: Mapping[str, tuple[Entry, Entry]],
+        tensors: ModelTensors, dtype: str | None,
+    ) -> None:  # fmt: skip
+        self._reader, self._olds, self._entries, self._norms = reader, olds, entries, norms
+        self._tensors, self._dtype = tensors, dtype
+        self._rows: dict[str, Assembled] = {}
+        self._shapes: dict[str, tuple[Entry, Parameter]] = {}
+        self._used: set[str] = set()
+        self._loose: list[str] = []
+
+    def plan(self, fits: Sequence[Fit]) -> ModelPlan:
+        """Return the plan."""
+        for one in fits:
+            for role, source in one.zeros.items():
+                if not zero(attrs.evolve(source, entry=self._olds[source.entry.name]), self._reader):
+                    raise InvalidValueError(
+                        f"{source.entry.name!r} has numbers other than zero for {role!r}, for which {one.module.path!r} of the model has "
+                        "no parameter, so the model cannot compute the same; use another module."
+                    )
+            for parameter, sources in one.tensors.items():
+                self._add(parameter, sources, "model")
+            self._shapes |= {parameter.name: (entry, parameter) for parameter, entry in one.shapes.items()}
+            self._used |= {entry.name for entry in one.shapes.values()}
+            self._used |= {source.entry.name for source in one.zeros.values()}
+        dropped = self._dropped(fits)
+        self._others()
+        self._ties()
+        created = [self._create(row) for row in self._tensors.parameters if row.stored.pieces == (COUNT,) and row.name not in self._rows]
+        rows = tuple(self._rows[row.name] for row in self._tensors.parameters if row.name in self._rows)
+        rows += tuple(row for name, row in self._rows.items() if name in self._tensors.tied)
+        missing = tuple(
+            row.name for row in self._tensors.parameters if row.name not in self._rows and row.name not in self._shapes
+        )
+        unexpected = tuple(self._old(name) for name in self._entries if name not in self._used and name not in dropped)
+        shapes = tuple((name, self._old(entry.name), entry.shape, own.shape) for name, (entry, own) in self._shapes.items())
+        if not rows:
+            raise InvalidValueError(
+                f"{self._reader.path} has no tensor of the model; its first ones are {self._first(self._entries)}, and those of the model "
+                f"{self._first([row.name for row in self._tensors.parameters])}; pass the model of this file, or a map of the names."
+            )
+        self._normed = [name for name in unexpected if name.endswith(tuple(end for pair in NORMS for end in pair))]
+        loading = Loading(tuple(row.new.name for row in rows), missing, unexpected, shapes)
+        return ModelPlan(rows, loading, tuple(self._notes(created, dropped)))
+
+    def _old(self, name: str) -> str:
+        return self._olds[name].name if name in self._olds else name
+
+    @staticmethod
+    def _first(names: Iterable[str]) -> str:
+        shown = list(names)
+        return ", ".join(map(repr, shown[:SHOWN])) + (", …" if len(shown) > SHOWN else "")
+
+    def _add(self, parameter: Parameter, sources: tuple[tuple[Source, ...], ...], why: str) -> None:
+        own = tuple(tuple(attrs.evolve(source, entry=self._entry(source.entry)) for source in row) for row in sources)
+        names = [source.entry.name for row in sources for source in row]
+        dtypes = {source.entry.dtype for row in own for source in row} or {parameter.dtype}
+        if len(dtypes) > 1:
+            raise InvalidValueError(
+                f"{names[0]!r} and {names[1]!r} become one tensor of the model and have the dtypes {' and '.join(sorted(dtypes))}; pass dtype."
+            )
+        (dtype,) = dtypes
+        new = entry(parameter.name, parameter.shape, self._dtype if self._dtype and dtype in FLOATS else dtype)
+        norm = self._norms[names[0]][1] if names and names[0] in self._norms else None
+        self._rows[parameter.name] = Assembled(new, parameter, own, why, norm, dtype)
+        self._used.update(names)
+
+    def _entry(self, row: Entry) -> Entry:
+        if row.name in self._norms:
+            return self._norms[row.name][0]
+        return self._olds[row.name]
+
+    def _create(self, parameter: Parameter) -> str:
+        new = entry(parameter.name, parameter.shape, parameter.dtype)
+        self._rows[parameter.name] = Assembled(new, parameter, ((),), "created", None, parameter.dtype)
+        return parameter.name
+
+    def _dropped(self, fits: Sequence[Fit]) -> list[str]:
+        """Return the counts of batches that the target does not have."""
+        counts = [row.name for one in fits for form, row in one.group.tensors.items() if form.pieces == (COUNT,)]
+        return [name for name in counts if name not in self._used]
+
+    def _others(self) -> None:
+        """Match the parameters of modules of no known kind by their whole name."""
+        free = {tuple(split(name)): row for name, row in self._entries.items() if name not in self._used}
+        for module in self._tensors.modules:
+            if module.kind:
+                continue
+            (parameter,) = module.parameters
+            row = free.get(tuple(split(parameter.name))) or self._without_start(parameter, free)
+            if row is None or row.name in self._used:
+                continue
+            if row.shape == parameter.shape:
+                self._add(parameter, ((Source(row, Axes(ANY), {}),),), "name")
+                self._loose.append(parameter.name)
+            else:
+                self._shapes[parameter.name] = (row, parameter)
+                self._used.add(row.name)
+
+    @staticmethod
+    def _without_start(parameter: Parameter, free: Mapping[tuple[str, ...], Entry]) -> Entry | None:
+        """Return the only tensor whose name is that of a parameter after a first part that the parameter does not have."""
+        ends = [row for parts, row in free.items() if parts[1:] == tuple(split(parameter.name))]
+        return ends[0] if len(ends) == 1 else None
+
+    def _ties(self) -> None:
+        """Write tensors with several names under each of them."""
+        for name, first in self._tensors.tied.items():
+            if first in self._rows:
+                row = self._rows[first]
+                self._rows[name] = attrs.evolve(row, new=attrs.evolve(row.new, name=name))
+                self._used |= {known for known in self._entries if split(known) == split(name)}
+
+    def _notes(self, created: list[str], dropped: list[str]) -> Iterator[str]:
+        if self._normed:
+            yield f"{self._normed[0]!r} belongs to a weight in two tensors, which the model has as one; fold_weight_norm merges them."
+        if created:
+            yield f"{_counted(len(created), 'count')} of batches created with 0, which the file does not have: {self._first(created)}."
+        if dropped:
+            yield f"{_counted(len(dropped), 'count')} of batches left out, which the model does not have: {self._first(map(self._old, dropped))}."
+        if self._loose:
+            yield (
+                f"{_counted(len(self._loose), 'tensor')} of modules of no known kind matched by name, with unchanged axes: {self._first(self._loose)}."
+            )
+        summed = [row.new.name for row in self._rows.values() if any(len(piece) > 1 for piece in row.sources)]
+        if summed:
+            yield (
+                f"{_counted(len(summed), 'bias', 'es')} written as the sum of two, which the model adds up as well: {self._first(summed)}; the way back gives "
+                "the sum and zeros."
+            )
+        own = {row.name: row.dtype for row in self._tensors.parameters}
+        others = [row for row in self._rows.values() if own.get(row.new.name, row.new.dtype) != row.new.dtype]
+        if others:
+            yield (
+                f"{_counted(len(others), 'tensor')} with another dtype than the model's, such as {others[0].new.name!r}: {others[0].new.dtype} instead of "
+                f"{own[others[0].new.name]}."
+            )
+
+
+def _counted(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}{plural if number > 1 else ''}"
+
