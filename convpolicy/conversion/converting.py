@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Union
 
 import attrs
 
 from convpolicy.conversion.files.safetensors import in_library_order, in_order
 from convpolicy.conversion.formats import format_of, named_faults
 from convpolicy.conversion.models.assembly import Assembled
+from convpolicy.conversion.models.kept import KEPT, Restored
 from convpolicy.conversion.notes import notes
 from convpolicy.conversion.results import Conversion, Converted, Loading
 from convpolicy.conversion.rows import Row, plan, stamped
@@ -27,6 +28,7 @@ from convpolicy.files.whole import Staged, refuse_existing
 
 Progress = Callable[[str, int, int], None]
 SAFETENSORS = ".safetensors"
+Writable = Union[Row, Assembled, Restored]
 
 
 class Prepared:
@@ -57,7 +59,8 @@ class Prepared:
         reads.require(self._src)
         self._reads, self._writes = reads, writes
         self.loading: Loading | None = None
-        self._rows: Sequence[Row | Assembled] = ()
+        self._more: dict[str, str] = {}  # metadata in place of those of the input
+        self._rows: Sequence[Writable] = ()
         self._reader: Reader = reads.open(self._src)
         try:
             self._check_output(self._reader.files, self._dst)
@@ -90,7 +93,8 @@ class Prepared:
         plan = plan_for(
             model, self._reader, (self._source, self._target), self._writes, mapping=mapping, dtype=dtype, fold=fold
         )
-        rows: Sequence[Row | Assembled] = plan.rows
+        self._more = {KEPT: plan.kept}
+        rows: Sequence[Writable] = plan.rows
         if self._writes.suffix == SAFETENSORS:  # as its library would, so that the way back gives the same file
             by_name = {row.new.name: row for row in rows}
             rows = [by_name[entry.name] for entry in in_library_order(row.new for row in rows)]
@@ -108,7 +112,8 @@ class Prepared:
     def run(self, progress: Progress | None = None) -> Conversion:
         """Write the output file and return a `Conversion`. See `convert` for ``progress``."""
         total, written = sum(row.new.size for row in self._rows), 0
-        metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
+        metadata = {key: value for key, value in self._reader.metadata.items() if key not in (STAMP, *self._more)}
+        metadata |= {key: value for key, value in self._more.items() if value}
         if self._stamp is not None:
             metadata[STAMP] = self._stamp.text()
         siblings: dict[str, Path] = {}
@@ -260,12 +265,12 @@ def _path(argument: str, value: Any) -> Path:
     return path
 
 
-def _ordered(rows: Sequence[Row | Assembled]) -> list[Row | Assembled]:
+def _ordered(rows: Sequence[Writable]) -> list[Writable]:
     """Return the rows of each shard in an order that keeps every tensor aligned to the width of its elements."""
-    parts: dict[str, list[Row | Assembled]] = {}
+    parts: dict[str, list[Writable]] = {}
     for row in rows:
         parts.setdefault(row.new.part, []).append(row)
-    ordered: list[Row | Assembled] = []
+    ordered: list[Writable] = []
     for part in parts.values():
         by_name = {row.new.name: row for row in part}
         ordered += [by_name[entry.name] for entry in in_order(row.new for row in part)]

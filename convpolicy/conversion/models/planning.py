@@ -14,6 +14,7 @@ from convpolicy.conversion.models.assembly import Assembled, zero
 from convpolicy.conversion.models.axes import ANY, Axes
 from convpolicy.conversion.models.fitting import Fit, Source
 from convpolicy.conversion.models.groups import Groups, split
+from convpolicy.conversion.models.kept import LIMIT, Restored, read, record, restored, text
 from convpolicy.conversion.models.kinds import COUNT, ModelTensors, Parameter, Scheme
 from convpolicy.conversion.models.matching import matched
 from convpolicy.conversion.models.normed import unnormed
@@ -23,8 +24,10 @@ from convpolicy.conversion.tensors import FLOATS, Entry, Reader, entry
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised
 from convpolicy.layers.backend import Backend
 from convpolicy.layers.capture import backends_of
+from convpolicy.parts.layout import Layout
 
 SHOWN = 3
+TRANSPOSED = "transposed convolution"
 
 
 @attrs.frozen(eq=False)
@@ -35,11 +38,13 @@ class ModelPlan:
         rows: one `Assembled` for each tensor of the output, in the order of the model.
         loading: what the model finds in the output.
         notes: warnings, one sentence each.
+        kept: text for the metadata of the output, or empty; see `convpolicy.conversion.models.kept`.
     """
 
-    rows: tuple[Assembled, ...]
+    rows: tuple[Assembled | Restored, ...]
     loading: Loading
     notes: tuple[str, ...]
+    kept: str = ""
 
 
 def plan_for(
@@ -108,11 +113,27 @@ def _schemes(source: Side) -> tuple[Scheme, ...]:
     framework = _FRAMEWORKS.get(source.framework, source.framework)
     for backend in _backends():
         if backend.framework == framework and backend.schemes is not None:
-            return tuple(backend.schemes())
+            return tuple(_unambiguous(tuple(backend.schemes()), source))
     able = ", ".join(sorted({row.framework for row in _backends() if row.schemes is not None}))
     raise InvalidValueError(
         f"source must be a policy of a framework whose names of parameters are known ({able}), got {source.name!r}; pass one."
     )
+
+
+def _unambiguous(schemes: Sequence[Scheme], source: Side) -> Iterator[Scheme]:
+    """Yield the schemes, of several with the same names only the one that has the layout of the source."""
+    for scheme in schemes:
+        first = scheme.tensors[0]
+        rivals = [row for row in schemes if row.kind == scheme.kind == TRANSPOSED and row.tensors[0].name == first.name]
+        words = {len(row.tensors[0].axes.text.split()) for row in rivals}
+        layout = source.transposed
+        if len(rivals) < 2 or len(words) == len(rivals) or layout is None or _is_layout(first.axes, layout):
+            yield scheme
+
+
+def _is_layout(axes: Axes, layout: Layout) -> bool:
+    letters = axes.text.translate(str.maketrans("K", "W", " -G"))
+    return (letters, axes.flip) == (layout.axes, layout.flip)
 
 
 def _names(mapping: Any, reader: Reader, sides: tuple[Side, Side]) -> Mapping[str, str]:
@@ -157,7 +178,17 @@ class _Planner:
         self._others()
         self._ties()
         created = [self._create(row) for row in self._tensors.parameters if row.stored.pieces == (COUNT,) and row.name not in self._rows]
-        rows = tuple(self._rows[row.name] for row in self._tensors.parameters if row.name in self._rows)
+        old = read(self._reader.metadata)
+        back = restored(self._rows, old, self._reader)
+        created = [name for name in created if name not in back]
+        self._summed = [row for row in self._rows.values() if any(len(piece) > 1 for piece in row.sources)]
+        names = {entry.name: entry for row in self._summed for entry in row.entries.values()}
+        names |= {self._olds[name].name: self._olds[name] for name in dropped}
+        own = {row.name for row in self._tensors.parameters}
+        kept = {name: row for name, row in old.items() if name not in own}
+        kept |= {name: record(entry, self._reader) for name, entry in names.items() if entry.size < LIMIT}
+        self._kept = text(kept)
+        rows: tuple[Assembled | Restored, ...] = tuple(back.get(row.name) or self._rows[row.name] for row in self._tensors.parameters if row.name in self._rows)
         rows += tuple(row for name, row in self._rows.items() if name in self._tensors.tied)
         missing = tuple(
             row.name for row in self._tensors.parameters if row.name not in self._rows and row.name not in self._shapes
@@ -171,7 +202,7 @@ class _Planner:
             )
         self._normed = [name for name in unexpected if name.endswith(tuple(end for pair in NORMS for end in pair))]
         loading = Loading(tuple(row.new.name for row in rows), missing, unexpected, shapes)
-        return ModelPlan(rows, loading, tuple(self._notes(created, dropped)))
+        return ModelPlan(rows, loading, tuple(self._notes(created, dropped)), self._kept)
 
     def _old(self, name: str) -> str:
         return self._olds[name].name if name in self._olds else name
@@ -252,11 +283,11 @@ class _Planner:
             yield (
                 f"{_counted(len(self._loose), 'tensor')} of modules of no known kind matched by name, with unchanged axes: {self._first(self._loose)}."
             )
-        summed = [row.new.name for row in self._rows.values() if any(len(piece) > 1 for piece in row.sources)]
+        summed = [row.new.name for row in self._summed]
         if summed:
             yield (
-                f"{_counted(len(summed), 'bias', 'es')} written as the sum of two, which the model adds up as well: {self._first(summed)}; the way back gives "
-                "the sum and zeros."
+                f"{_counted(len(summed), 'bias', 'es')} written as the sum of two, which the model adds up as well: {self._first(summed)}; "
+                + ("the metadata of the output keep the two for the way back." if self._kept else "the way back gives the sum and zeros.")
             )
         own = {row.name: row.dtype for row in self._tensors.parameters}
         others = [row for row in self._rows.values() if own.get(row.new.name, row.new.dtype) != row.new.dtype]

@@ -65,7 +65,7 @@ def schemes() -> tuple[Scheme, ...]:
             for start in ("cell.", "")
         ),
         scheme("convolution", *CONVOLUTION),
-        scheme("transposed convolution", *TRANSPOSED),
+        *(scheme("transposed convolution", *rows) for rows in (TRANSPOSED, TRANSPOSE_KERNEL)),
         scheme("batch norm", *BATCH_NORM, required=2),
         *(scheme(kind, SCALE, SHIFT) for kind in ("group norm", "layer norm")),
         scheme("rms norm", SCALE),

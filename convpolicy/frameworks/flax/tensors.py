@@ -43,14 +43,17 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
         return None
     separator = "/" if suffix == ".msgpack" else "."
     state = nnx.to_flat_state(nnx.state(model, nnx.Not(nnx.RngState)))
-    left: Values = {tuple(map(str, path)): value.get_value() for path, value in state if _is_array(value)}
+    left: Values = {tuple(map(str, path)): _value(value) for path, value in state if _is_array(_value(value))}
     rows = list(_rows(model, (), left, set(), separator, reverse=False))
     rows += [other(separator.join(path), value.shape, str(value.dtype)) for path, value in left.items()]
     return ModelTensors(tuple(rows))
 
 
+def _value(value: Any) -> Any:
+    return value.value if isinstance(value, nnx.Variable) else value
+
+
 def _is_array(value: Any) -> bool:
-    value = value.get_value()
     return hasattr(value, "shape") and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
