@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+import convpolicy as cp
 from convpolicy import reference
 
 PRODUCTS = 4096  # more than the products and roundings on any path from an input to an output of these models
@@ -144,3 +148,37 @@ def assert_near(one, other):
 def differ(one, other):
     """Return whether two outputs differ by more than a hundred bounds."""
     return np.abs(one - other).max() > 100 * reference.tolerance("float32", PRODUCTS, np.abs(other).max() + 1)
+
+
+def check_there_and_back(model, x, twin, run, load, values, *, target, middle, source=""):
+    """Convert a torch model's file for a twin and back, in the current folder.
+
+    The file loads whole, the outputs of both models agree, the twin is unchanged until then, and the way back gives the same file.
+    """
+    before = values(twin)
+    save_file(model.state_dict(), "a.safetensors")
+    report = cp.convert("a.safetensors", middle, source="torch", target=target, model=twin)
+    assert report.loading.complete, str(report)
+    assert all(np.array_equal(old, new) for old, new in zip(before, values(twin)))
+    assert len(report.loaded) == len(before)
+    load(twin, middle)
+    assert not any(np.array_equal(old, new) for old, new in zip(before, values(twin)))
+    expected = output(model, x)
+    assert_near(run(twin, x), expected)
+    back = cp.convert(middle, "c.safetensors", source=source or target, target="torch", model=model)
+    assert back.loading.complete, str(back)
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            value.zero_()
+    model.load_state_dict(load_file("c.safetensors"))
+    assert np.array_equal(output(model, x), expected)
+    assert Path("a.safetensors").read_bytes() == Path("c.safetensors").read_bytes()
+
+
+def converted(model, twin, load, *, target, middle):
+    """Convert a torch model's file for a twin and load it; return whether the whole file fits."""
+    save_file(model.state_dict(), "a.safetensors")
+    if not cp.convert("a.safetensors", middle, source="torch", target=target, model=twin).loading.complete:
+        return False
+    load(twin, middle)
+    return True

@@ -199,22 +199,52 @@ def _by_shape(work: _Work) -> dict[int, Fit]:
         options = [fit(module, group) for group in kinds.get(module.kind, ()) if work.fitting.fits(module, group)]
         choices[at] = {_title(one.group): one for one in reversed(options) if one is not None and one.exact}
     chosen_fits: dict[int, Fit] = {}
-    for numbers, stems in _classes(choices):
-        fits = [choices[at] for at in numbers]
-        if len(numbers) == len(stems) == 1:
-            chosen_fits[numbers[0]] = fits[0][stems[0]]
-            continue
-        rows = sorted(stems, key=lambda stem: next(row[stem].group.position for row in fits if stem in row))
-        chosen = [row.get(stem) for row, stem in zip(fits, rows)]
-        complete = [one for one in chosen if one is not None]
-        if not len(numbers) == len(stems) == len(complete) or not _orderly(complete, ordered=work.ordered):
-            raise _either(fits, rows)
-        chosen_fits |= dict(zip(numbers, complete))
+    for numbers, titles in _classes(choices):
+        for some, some_titles in _by_last_name(numbers, titles, choices, work):
+            chosen_fits |= _in_order(some, some_titles, choices, ordered=work.ordered)
     return chosen_fits
 
 
+def _by_last_name(
+    numbers: list[int], titles: list[str], choices: Mapping[int, Mapping[str, Fit]], work: _Work
+) -> Iterable[tuple[list[int], list[str]]]:
+    """Yield the parts of a class whose paths end in the same name, as many of the model as of the file, then the rest."""
+    groups = {title: one.group for at in numbers for title, one in choices[at].items()}
+    own: dict[str, list[int]] = {}
+    others: dict[str, list[str]] = {}
+    for at in numbers:
+        own.setdefault(_last_name(work.paths.modules[at]), []).append(at)
+    for title in titles:
+        others.setdefault(_last_name(groups[title].path), []).append(title)
+    agree = [name for name in own if len(own[name]) == len(others.get(name, ())) and name]
+    agree = [name for name in agree if all(title in choices[at] for at in own[name] for title in others[name])]
+    yield from ((own.pop(name), others.pop(name)) for name in agree)
+    rest = [at for row in own.values() for at in row], [title for row in others.values() for title in row]
+    if all(rest):
+        yield rest
+
+
+def _last_name(path: tuple[str, ...]) -> str:
+    """Return the last part of a path that is not a number, without the number at its end."""
+    return next((re.sub(r"_\d+$", "", part) for part in reversed(path) if not part.isdigit()), "")
+
+
+def _in_order(
+    numbers: list[int], titles: list[str], choices: Mapping[int, Mapping[str, Fit]], *, ordered: bool
+) -> Mapping[int, Fit]:
+    """Return the fits of modules and groups of equal kinds and shapes, in their order."""
+    fits = [choices[at] for at in numbers]
+    if len(numbers) == len(titles) == 1:
+        return {numbers[0]: fits[0][titles[0]]}
+    rows = sorted(titles, key=lambda title: next(row[title].group.position for row in fits if title in row))
+    complete = [row[title] for row, title in zip(fits, rows) if title in row]
+    if not len(numbers) == len(titles) == len(complete) or not _orderly(complete, ordered=ordered):
+        raise _either(fits, rows)
+    return dict(zip(numbers, complete))
+
+
 def _title(group: Group) -> str:
-    return f"{group.stem} {'.'.join(group.path)}"
+    return f"{group.stem} {'.'.join(group.path)} {group.reverse}"
 
 
 def _classes(choices: Mapping[int, Mapping[str, Fit]]) -> Iterable[tuple[list[int], list[str]]]:

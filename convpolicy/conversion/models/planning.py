@@ -183,10 +183,12 @@ class _Planner:
         created = [name for name in created if name not in back]
         self._summed = [row for row in self._rows.values() if any(len(piece) > 1 for piece in row.sources)]
         names = {entry.name: entry for row in self._summed for entry in row.entries.values()}
-        names |= {self._olds[name].name: self._olds[name] for name in dropped}
+        counts = {self._olds[name].name: self._olds[name] for name in dropped}
+        names |= counts
         own = {row.name for row in self._tensors.parameters}
         kept = {name: row for name, row in old.items() if name not in own}
-        kept |= {name: record(entry, self._reader) for name, entry in names.items() if entry.size < LIMIT}
+        records = {name: record(entry, self._reader) for name, entry in names.items() if entry.size < LIMIT}
+        kept |= {name: row for name, row in records.items() if name not in counts or any(row.data)}  # a new count is 0 anyway
         self._kept = text(kept)
         rows: tuple[Assembled | Restored, ...] = tuple(back.get(row.name) or self._rows[row.name] for row in self._tensors.parameters if row.name in self._rows)
         rows += tuple(row for name, row in self._rows.items() if name in self._tensors.tied)

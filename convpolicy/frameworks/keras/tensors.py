@@ -46,7 +46,7 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
         return None
     if not model.built:
         raise InvalidValueError("model must be built, so that its weights exist; call it once with an input, or model.build(shape).")
-    return ModelTensors(tuple(_Lister(names_in_files(model), numbered=suffix in (ENDING, ".keras")).rows(model)))
+    return ModelTensors(tuple(_Lister(names_in_files(model), numbered=suffix in (ENDING, ".keras")).rows(model, "")))
 
 
 class _Lister:
@@ -61,18 +61,24 @@ class _Lister:
         self._names, self._numbered = names, numbered
         self._seen: set[int] = set()
 
-    def rows(self, layer: Any, *, reverse: bool = False) -> Iterator[ModelModule]:
-        """Yield the rows of a layer and of those inside."""
+    def rows(self, layer: Any, title: str, *, reverse: bool = False) -> Iterator[ModelModule]:
+        """Yield the rows of a layer and of those inside.
+
+        Args:
+            layer: the layer.
+            title: its path by names of attributes or layers.
+            reverse: True if it reads its input from the end.
+        """
         if id(layer) in self._seen:
             return
         self._seen.add(id(layer))
         if isinstance(layer, layers.MultiHeadAttention):
-            yield self._attention(layer)
+            yield self._attention(layer, title)
             return
         inner_reverse = reverse != bool(isinstance(layer, layers.RNN) and layer.go_backwards)
         own = [*layer._trainable_variables, *layer._non_trainable_variables]
         own = [value for value in own if "seed_generator" not in value.path]
-        row = self._known(layer, own, reverse=reverse)
+        row = self._known(layer, title, own, reverse=reverse)
         if row is not None:
             yield row
         else:
@@ -80,8 +86,10 @@ class _Lister:
                 other(f"{self._path(layer)}{self._separator}{self._name(number, value)}", value.shape, value.dtype)
                 for number, value in enumerate(own)
             )
+        attributes = _attributes(layer)
         for child in layer._flatten_layers(include_self=False, recursive=False):
-            yield from self.rows(child, reverse=inner_reverse)
+            name = attributes.get(id(child), child.name)
+            yield from self.rows(child, f"{title}/{name}" if title else name, reverse=inner_reverse)
 
     @property
     def _separator(self) -> str:
@@ -93,7 +101,7 @@ class _Lister:
     def _name(self, number: int, value: Any) -> str:
         return f"vars/{number}" if self._numbered else str(value.name)
 
-    def _known(self, layer: Any, own: list[Any], *, reverse: bool) -> ModelModule | None:
+    def _known(self, layer: Any, title: str, own: list[Any], *, reverse: bool) -> ModelModule | None:
         key = next((CLASSES[base] for base in type(layer).__mro__ if base in CLASSES), "")
         if not key or not own:
             return None
@@ -111,9 +119,9 @@ class _Lister:
             )
             for number, value in enumerate(own)
         )
-        return ModelModule(path, kind, parameters, {"G": int(getattr(layer, "groups", 1) or 1)}, reverse)
+        return ModelModule(title, kind, parameters, {"G": int(getattr(layer, "groups", 1) or 1)}, reverse)
 
-    def _attention(self, layer: Any) -> ModelModule:
+    def _attention(self, layer: Any, title: str) -> ModelModule:
         path, known = self._path(layer), {"H": int(layer._num_heads)}
         parameters = []
         for name, pieces, axes in ATTENTION:
@@ -125,7 +133,20 @@ class _Lister:
                 parameters.append(
                     Parameter(f"{path}{self._separator}{end}", tuple(value.shape), str(value.dtype), stored(name, pieces, axes))
                 )
-        return ModelModule(path, "attention", tuple(parameters), known)
+        return ModelModule(title, "attention", tuple(parameters), known)
+
+
+def _attributes(layer: Any) -> dict[int, str]:
+    """Return ``id(inner layer) -> name of the attribute that contains it``, in a list with its number."""
+    names: dict[int, str] = {}
+    for name, value in (*vars(layer).items(), *vars(layer).get("_modules", {}).items()):  # torch keeps modules apart
+        if name.startswith("_"):
+            continue
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+        for part, child in (("", value), *((f"/{key}", child) for key, child in items)):
+            if isinstance(child, layers.Layer):
+                names.setdefault(id(child), f"{name}{part}")
+    return names
 
 
 def _for(key: str, value: Any, pieces: str, axes: str) -> tuple[str, str]:
