@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+from numpy.typing import NDArray
 
-from convpolicy import registry
 from convpolicy.conversion.formats import FileFormat
-from convpolicy.conversion.maps import by_map
 from convpolicy.conversion.models.assembly import Assembled, zero
 from convpolicy.conversion.models.axes import ANY, Axes
 from convpolicy.conversion.models.fitting import Fit, Source
 from convpolicy.conversion.models.groups import Groups, split
 from convpolicy.conversion.models.kept import LIMIT, Restored, read, record, restored, text
-from convpolicy.conversion.models.kinds import COUNT, ModelTensors, Parameter, Scheme
+from convpolicy.conversion.models.kinds import COUNT, ModelTensors, Parameter
 from convpolicy.conversion.models.matching import matched
 from convpolicy.conversion.models.normed import unnormed
+from convpolicy.conversion.models.sides import new_names, schemes_of, tensors_of
 from convpolicy.conversion.results import Loading
 from convpolicy.conversion.selection import NORMS, Side
 from convpolicy.conversion.tensors import FLOATS, Entry, Reader, entry
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised
-from convpolicy.layers.backend import Backend
-from convpolicy.layers.capture import backends_of
-from convpolicy.parts.layout import Layout
+from convpolicy.errors import InvalidValueError
 
 SHOWN = 3
-TRANSPOSED = "transposed convolution"
 
 
 @attrs.frozen(eq=False)
@@ -65,9 +62,9 @@ def plan_for(
         InvalidTypeError, InvalidValueError: the model is not one of the target, or a tensor fits several modules.
         PluginError: a backend fails.
     """
-    tensors = _tensors(model, sides[1], writes)
-    schemes = _schemes(sides[0])
-    names = _names(mapping, reader, sides)
+    tensors = tensors_of(model, sides[1], writes)
+    schemes = schemes_of(sides[0])
+    names = new_names(mapping, reader, sides)
     entries = {names.get(row.name, row.name): attrs.evolve(row, name=names.get(row.name, row.name)) for row in reader.entries}
     if len(entries) < len(reader.entries):
         raise InvalidValueError("mapping gives several tensors the same name; give each its own.")
@@ -77,73 +74,6 @@ def plan_for(
     ordered = reader.ordered
     match = matched(known, [*Groups(entries, schemes, ordered=ordered)], ordered=ordered)
     return _Planner(reader, olds, entries, norms, tensors, dtype).plan(match.fits)
-
-
-def _tensors(model: Any, target: Side, writes: FileFormat) -> ModelTensors:
-    """Return the tensors of the target model, as the target's framework names them in such a file."""
-    for backend in backends_of(model):
-        if backend.tensors is None:
-            continue
-        try:
-            tensors: ModelTensors | None = backend.tensors(model, writes.suffix)
-        except ConvPolicyError:
-            raise
-        except Exception as error:
-            raise PluginError(f"backend {backend.name!r} ({backend.provider}) failed to list the model's tensors: {raised(error)}.") from error
-        if tensors is None:
-            continue
-        if backend.framework not in (target.framework, _FRAMEWORKS.get(target.framework)):
-            raise InvalidValueError(
-                f"target must be the framework of model, which is a {backend.framework} model, got {target.name!r}; pass "
-                f"target={backend.framework!r}."
-            )
-        return tensors
-    able = ", ".join(sorted({row.framework for row in _backends() if row.tensors is not None}))
-    raise InvalidTypeError(f"model must be a model of one of {able}, got an object of type {type(model).__name__}; pass one.")
-
-
-_FRAMEWORKS = {"tensorflow": "keras"}  # framework of a policy -> that of the backend
-
-
-def _backends() -> Iterable[Backend]:
-    return registry.current().working("backend").values()
-
-
-def _schemes(source: Side) -> tuple[Scheme, ...]:
-    framework = _FRAMEWORKS.get(source.framework, source.framework)
-    for backend in _backends():
-        if backend.framework == framework and backend.schemes is not None:
-            return tuple(_unambiguous(tuple(backend.schemes()), source))
-    able = ", ".join(sorted({row.framework for row in _backends() if row.schemes is not None}))
-    raise InvalidValueError(
-        f"source must be a policy of a framework whose names of parameters are known ({able}), got {source.name!r}; pass one."
-    )
-
-
-def _unambiguous(schemes: Sequence[Scheme], source: Side) -> Iterator[Scheme]:
-    """Yield the schemes, of several with the same names only the one that has the layout of the source."""
-    for scheme in schemes:
-        first = scheme.tensors[0]
-        rivals = [row for row in schemes if row.kind == scheme.kind == TRANSPOSED and row.tensors[0].name == first.name]
-        words = {len(row.tensors[0].axes.text.split()) for row in rivals}
-        layout = source.transposed
-        if len(rivals) < 2 or len(words) == len(rivals) or layout is None or _is_layout(first.axes, layout):
-            yield scheme
-
-
-def _is_layout(axes: Axes, layout: Layout) -> bool:
-    letters = axes.text.translate(str.maketrans("K", "W", " -G"))
-    return (letters, axes.flip) == (layout.axes, layout.flip)
-
-
-def _names(mapping: Any, reader: Reader, sides: tuple[Side, Side]) -> Mapping[str, str]:
-    """Return the new names that a map gives."""
-    mapped = by_map(mapping, (), (row.name for row in reader.entries), *sides)
-    if mapped.moves:
-        raise InvalidValueError(
-            f"mapping must only rename tensors when model is passed, got a layout for {next(iter(mapped.moves))!r}; leave the layout out."
-        )
-    return mapped.names
 
 
 class _Planner:
@@ -195,7 +125,7 @@ class _Planner:
         missing = tuple(
             row.name for row in self._tensors.parameters if row.name not in self._rows and row.name not in self._shapes
         )
-        unexpected = tuple(self._old(name) for name in self._entries if name not in self._used and name not in dropped)
+        unexpected = tuple(self._old(name) for name in self._copies(dropped))
         shapes = tuple((name, self._old(entry.name), entry.shape, own.shape) for name, (entry, own) in self._shapes.items())
         if not rows:
             raise InvalidValueError(
@@ -243,6 +173,34 @@ class _Planner:
         counts = [row.name for one in fits for form, row in one.group.tensors.items() if form.pieces == (COUNT,)]
         return [name for name in counts if name not in self._used]
 
+    def _copies(self, dropped: Sequence[str]) -> list[str]:
+        """Return the tensors of the file that the model does not have, without second names of those that it has."""
+        left = [name for name in self._entries if name not in self._used and name not in dropped]
+        used: dict[tuple[Any, ...], list[str]] = {}
+        for name in self._used:
+            if name in self._olds:
+                used.setdefault((self._olds[name].shape, self._olds[name].dtype), []).append(name)
+        digests: dict[str, bytes] = {}
+
+        def digest(name: str) -> bytes:
+            if name not in digests:
+                made = hashlib.sha256()
+                for piece in self._reader.pieces(self._olds[name]):
+                    made.update(piece)
+                digests[name] = made.digest()
+            return digests[name]
+
+        equal = []
+        for name in left:
+            old = self._olds.get(name)
+            twins = used.get((old.shape, old.dtype), ()) if old is not None else ()
+            if any(digest(name) == digest(other) for other in twins):
+                equal.append(name)
+        # equal constants prove nothing, unless they are beside a copy
+        sure = {stem(name) for name in equal if not constant(self._reader.array(self._olds[name]))}
+        self._again = [name for name in equal if stem(name) in sure]
+        return [name for name in left if name not in self._again]
+
     def _others(self) -> None:
         """Match the parameters of modules of no known kind by their whole name."""
         free = {tuple(split(name)): row for name, row in self._entries.items() if name not in self._used}
@@ -277,6 +235,8 @@ class _Planner:
     def _notes(self, created: list[str], dropped: list[str]) -> Iterator[str]:
         if self._normed:
             yield f"{self._normed[0]!r} belongs to a weight in two tensors, which the model has as one; fold_weight_norm merges them."
+        if self._again:
+            yield f"{_counted(len(self._again), 'tensor')} left out, which the file also has under another name: {self._first(map(self._old, self._again))}."
         if created:
             yield f"{_counted(len(created), 'count')} of batches created with 0, which the file does not have: {self._first(created)}."
         if dropped:
@@ -298,6 +258,16 @@ class _Planner:
                 f"{_counted(len(others), 'tensor')} with another dtype than the model's, such as {others[0].new.name!r}: {others[0].new.dtype} instead of "
                 f"{own[others[0].new.name]}."
             )
+
+
+def stem(name: str) -> tuple[str, ...]:
+    """Return the parts of a name without the last one."""
+    return tuple(split(name)[:-1])
+
+
+def constant(array: NDArray[Any]) -> bool:
+    """Return whether all elements are equal."""
+    return array.size == 0 or bool((array == array.flat[0]).all())
 
 
 def _counted(number: int, noun: str, plural: str = "s") -> str:
