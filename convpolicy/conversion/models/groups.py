@@ -11,8 +11,8 @@ from convpolicy.conversion.models.kinds import KINDS, Scheme, Stored
 from convpolicy.conversion.tensors import Entry
 
 FILLERS = {"layers", "_layers", "vars", "_modules"}  # parts of paths that name no module
-FORWARD = {"forward_layer", "forward_rnn", "cell_fw"}
-REVERSED = {"backward_layer", "backward_rnn", "cell_bw", "reverse"}
+FORWARD = re.compile(r"forward_\w+|cell_fw")  # parts of paths of recurrent modules
+REVERSED = re.compile(r"backward_\w+|cell_bw|reverse")
 RECURRENT = KINDS[KINDS.index("lstm") : KINDS.index("rnn") + 1]
 
 
@@ -54,8 +54,8 @@ def path_of(name: str, *, recurrent: bool) -> tuple[tuple[str, ...], bool]:
     parts = [part for part in split(name) if part not in FILLERS]
     if not recurrent:
         return tuple(parts), False
-    reverse = any(part in REVERSED for part in parts)
-    return tuple(part for part in parts if part not in FORWARD | REVERSED and part != "cell"), reverse
+    reverse = any(REVERSED.fullmatch(part) for part in parts)
+    return tuple(part for part in parts if not (FORWARD.fullmatch(part) or REVERSED.fullmatch(part) or part == "cell")), reverse
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
