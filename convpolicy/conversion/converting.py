@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -28,7 +28,7 @@ from convpolicy.files.whole import Staged, refuse_existing
 
 Progress = Callable[[str, int, int], None]
 SAFETENSORS = ".safetensors"
-Writable = Union[Row, Assembled, Restored]
+Writable: TypeAlias = Row | Assembled | Restored
 
 
 class Prepared:
@@ -90,9 +90,7 @@ class Prepared:
             raise InvalidValueError(
                 f"{self._src} was converted without model, so only its convolutions are in the form of {stamp.target}; convert the original file."
             )
-        plan = plan_for(
-            model, self._reader, (self._source, self._target), self._writes, mapping=mapping, dtype=dtype, fold=fold
-        )
+        plan = plan_for(model, self._reader, (self._source, self._target), self._writes, mapping=mapping, dtype=dtype, fold=fold)
         self._more = {KEPT: plan.kept}
         rows: Sequence[Writable] = plan.rows
         if self._writes.suffix == SAFETENSORS:  # as its library would, so that the way back gives the same file
@@ -106,7 +104,8 @@ class Prepared:
     def tensors(self) -> tuple[Converted, ...]:
         """One `Converted` per tensor of the output, in the order of the file."""
         return tuple(
-            Converted(row.new.name, row.old_name, row.new.shape, row.new.dtype, row.axes, row.why, row.folded) for row in self._rows
+            Converted(row.new.name, row.old_name, row.new.shape, row.new.dtype, row.axes, row.why, row.folded)
+            for row in self._rows
         )
 
     def run(self, progress: Progress | None = None) -> Conversion:
@@ -157,7 +156,9 @@ class Prepared:
             f"{name!r} exists already, so its tensors are in {new!r}, and the new index refers to that file."
             for name, new in renamed.items()
         ]
-        return Conversion(self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *renamed_notes), self.loading)
+        return Conversion(
+            self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *renamed_notes), self.loading
+        )
 
     def _check_texts(self) -> None:
         """Refuse names and metadata that cannot be encoded as UTF-8, such as lone surrogates."""

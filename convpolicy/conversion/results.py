@@ -55,7 +55,9 @@ class Loading:
         return not (self.missing or self.unexpected or self.shape)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.loaded)} loaded, {len(self.missing)} missing, {len(self.unexpected)} unexpected, {len(self.shape)} of another shape"]
+        lines = [
+            f"{len(self.loaded)} loaded, {len(self.missing)} missing, {len(self.unexpected)} unexpected, {len(self.shape)} of another shape"
+        ]
         lines += [f"missing: {name}" for name in self.missing]
         lines += [f"unexpected: {name}" for name in self.unexpected]
         lines += [f"shape: {old} {shape} does not fit {name} {own}" for name, old, shape, own in self.shape]

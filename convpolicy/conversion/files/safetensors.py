@@ -161,7 +161,25 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 
 # dtypes in the order of the safetensors library, which writes the last ones first
-LIBRARY = "bool uint8 int8 float8_e5m2 float8_e4m3fn float8_e8m0fnu int16 uint16 float16 bfloat16 int32 uint32 float32 complex64 float64 int64 uint64".split()
+LIBRARY = [
+    "bool",
+    "uint8",
+    "int8",
+    "float8_e5m2",
+    "float8_e4m3fn",
+    "float8_e8m0fnu",
+    "int16",
+    "uint16",
+    "float16",
+    "bfloat16",
+    "int32",
+    "uint32",
+    "float32",
+    "complex64",
+    "float64",
+    "int64",
+    "uint64",
+]
 
 
 def in_library_order(entries: Iterable[Entry]) -> list[Entry]:

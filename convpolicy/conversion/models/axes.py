@@ -113,5 +113,7 @@ def same_order(old: Axes, old_ndim: int, new: Axes, new_ndim: int, lengths: Mapp
     """Return whether the elements of a tensor have the same order in two forms."""
     if old.flip != new.flip and math.prod(lengths.get(letter, 1) for letter in SPATIAL) > 1:
         return False
-    rows = [[sign for sign in form.letters(ndim) if lengths.get(sign, 1) > 1] for form, ndim in ((old, old_ndim), (new, new_ndim))]
+    rows = [
+        [sign for sign in form.letters(ndim) if lengths.get(sign, 1) > 1] for form, ndim in ((old, old_ndim), (new, new_ndim))
+    ]
     return rows[0] == rows[1]

@@ -71,7 +71,9 @@ def fit(module: ModelModule, group: Group) -> Fit | None:
     missing, shapes, used = [], {}, set()
     for parameter in module.parameters:
         known = {"G": 1, "H": 1, **module.known}
-        lengths = parameter.stored.axes.lengths(parameter.shape, known | _pieces(parameter.stored.axes, len(parameter.stored.pieces)))
+        lengths = parameter.stored.axes.lengths(
+            parameter.shape, known | _pieces(parameter.stored.axes, len(parameter.stored.pieces))
+        )
         rows = [_sources(role, pieces) for role in parameter.stored.pieces]
         if None in rows:
             if parameter.stored.pieces != (COUNT,):

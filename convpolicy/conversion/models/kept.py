@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.conversion.models.assembly import Assembled, NO_TENSOR
+from convpolicy.conversion.models.assembly import NO_TENSOR, Assembled
 from convpolicy.conversion.models.kinds import COUNT
 from convpolicy.conversion.tensors import HOLDERS, Entry, Piece, Reader, holder
 
@@ -44,6 +44,11 @@ class Restored:
     keeps_bytes: bool = False
     old_name: str = NO_TENSOR
 
+    @property
+    def old(self) -> Entry:
+        """The entry itself, since the input has no tensor for it."""
+        return self.new
+
     def pieces(self, reader: Reader) -> Iterator[Piece]:
         """Yield the bytes."""
         del reader
@@ -55,7 +60,8 @@ def read(metadata: Mapping[str, str]) -> dict[str, Record]:
     try:
         table = json.loads(metadata.get(KEPT, "{}"))
         rows = {
-            name: Record(dtype, tuple(shape), base64.b64decode(data, validate=True)) for name, (dtype, shape, data) in table.items()
+            name: Record(dtype, tuple(shape), base64.b64decode(data, validate=True))
+            for name, (dtype, shape, data) in table.items()
         }
         return {
             name: row
@@ -94,9 +100,9 @@ def restored(rows: Mapping[str, Assembled], records: Mapping[str, Record], reade
     kept = dict(counts)
     for name, row in known.items():
         other = name.replace("bias_hh", "bias_ih")
-        if row.parameter.stored.pieces[0].startswith("bias_hh.") and other != name and other in known:
-            if _same(known[other], row, records[other], records[name], reader):
-                kept |= {name: row, other: known[other]}
+        is_hidden = row.parameter.stored.pieces[0].startswith("bias_hh.") and other != name and other in known
+        if is_hidden and _same(known[other], row, records[other], records[name], reader):
+            kept |= {name: row, other: known[other]}
     return {name: Restored(row.new, records[name]) for name, row in kept.items()}
 
 

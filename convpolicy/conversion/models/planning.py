@@ -107,7 +107,9 @@ class _Planner:
         dropped = self._dropped(fits)
         self._others()
         self._ties()
-        created = [self._create(row) for row in self._tensors.parameters if row.stored.pieces == (COUNT,) and row.name not in self._rows]
+        created = [
+            self._create(row) for row in self._tensors.parameters if row.stored.pieces == (COUNT,) and row.name not in self._rows
+        ]
         old = read(self._reader.metadata)
         back = restored(self._rows, old, self._reader)
         created = [name for name in created if name not in back]
@@ -120,7 +122,9 @@ class _Planner:
         records = {name: record(entry, self._reader) for name, entry in names.items() if entry.size < LIMIT}
         kept |= {name: row for name, row in records.items() if name not in counts or any(row.data)}  # a new count is 0 anyway
         self._kept = text(kept)
-        rows: tuple[Assembled | Restored, ...] = tuple(back.get(row.name) or self._rows[row.name] for row in self._tensors.parameters if row.name in self._rows)
+        rows: tuple[Assembled | Restored, ...] = tuple(
+            back.get(row.name) or self._rows[row.name] for row in self._tensors.parameters if row.name in self._rows
+        )
         rows += tuple(row for name, row in self._rows.items() if name in self._tensors.tied)
         missing = tuple(
             row.name for row in self._tensors.parameters if row.name not in self._rows and row.name not in self._shapes
@@ -249,7 +253,11 @@ class _Planner:
         if summed:
             yield (
                 f"{_counted(len(summed), 'bias', 'es')} written as the sum of two, which the model adds up as well: {self._first(summed)}; "
-                + ("the metadata of the output keep the two for the way back." if self._kept else "the way back gives the sum and zeros.")
+                + (
+                    "the metadata of the output keep the two for the way back."
+                    if self._kept
+                    else "the way back gives the sum and zeros."
+                )
             )
         own = {row.name: row.dtype for row in self._tensors.parameters}
         others = [row for row in self._rows.values() if own.get(row.new.name, row.new.dtype) != row.new.dtype]
@@ -272,4 +280,3 @@ def constant(array: NDArray[Any]) -> bool:
 
 def _counted(number: int, noun: str, plural: str = "s") -> str:
     return f"{number} {noun}{plural if number > 1 else ''}"
-

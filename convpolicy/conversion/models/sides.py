@@ -36,7 +36,9 @@ def tensors_of(model: Any, target: Side, writes: FileFormat) -> ModelTensors:
         except ConvPolicyError:
             raise
         except Exception as error:
-            raise PluginError(f"backend {backend.name!r} ({backend.provider}) failed to list the model's tensors: {raised(error)}.") from error
+            raise PluginError(
+                f"backend {backend.name!r} ({backend.provider}) failed to list the model's tensors: {raised(error)}."
+            ) from error
         if tensors is None:
             continue
         if backend.framework not in (target.framework, FRAMEWORKS.get(target.framework)):

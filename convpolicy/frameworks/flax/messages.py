@@ -27,7 +27,15 @@ LARGEST = 2**32 - 1  # bytes of one extension
 MAPS, TEXTS, ARRAYS = {0xDE: 2, 0xDF: 4}, {0xD9: 1, 0xDA: 2, 0xDB: 4}, {0xDC: 2, 0xDD: 4}
 BINARY, EXTENSIONS = {0xC4: 1, 0xC5: 2, 0xC6: 4}, {0xC7: 1, 0xC8: 2, 0xC9: 4}
 FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
-NUMBERS = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, **{0xCC + at: 1 << at for at in range(4)}, **{0xD0 + at: 1 << at for at in range(4)}}
+NUMBERS = {
+    0xC0: 0,
+    0xC2: 0,
+    0xC3: 0,
+    0xCA: 4,
+    0xCB: 8,
+    **{0xCC + at: 1 << at for at in range(4)},
+    **{0xD0 + at: 1 << at for at in range(4)},
+}
 UNSIGNED = {0xCC: "B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q"}
 
 
@@ -137,7 +145,7 @@ class MessagesReader(Reader):
             size = path.stat().st_size
             table = Parser(self._file, size).value()
             if not isinstance(table, dict):
-                raise ValueError("it is no table of parameters")
+                raise InvalidValueError(f"{path} must contain a table of parameters; save serialization.to_bytes(parameters).")
             if self._file.tell() != size:
                 raise ValueError("it has more than one value")
             self._places: dict[str, Place] = {}
@@ -163,7 +171,9 @@ class MessagesReader(Reader):
 
     def _entry(self, name: str, place: Place) -> Entry:
         if place.dtype not in HOLDERS or any(length < 0 for length in place.shape):
-            raise InvalidValueError(f"{self.path} contains {name!r} of dtype {place.dtype!r}, which is not a dtype of numbers; remove it.")
+            raise InvalidValueError(
+                f"{self.path} contains {name!r} of dtype {place.dtype!r}, which is not a dtype of numbers; remove it."
+            )
         made = entry(name, place.shape, place.dtype)
         size = sum(end - start for start, end in place.parts)
         if made.size != size:
@@ -177,7 +187,9 @@ class MessagesReader(Reader):
                 self._file.seek(at)
                 piece = self._file.read(min(PIECE, end - at))
                 if len(piece) < min(PIECE, end - at):
-                    raise InvalidValueError(f"{self.path} was truncated while it was read, inside {entry.name!r}; convert it again.")
+                    raise InvalidValueError(
+                        f"{self.path} was truncated while it was read, inside {entry.name!r}; convert it again."
+                    )
                 yield piece
 
     def close(self) -> None:

@@ -12,9 +12,8 @@ TRANSPOSED: Rows = (("kernel", "weight", "-K I O"), BIAS)
 TRANSPOSE_KERNEL: Rows = (("kernel", "weight", "K O I"), BIAS)
 BATCH_NORM: Rows = (("mean", "mean", "*"), ("var", "variance", "*"), SCALE, SHIFT)
 EMBEDDING: Rows = (("embedding", "weight", "*"),)
-ATTENTION: Rows = tuple(
-    (f"{part}.kernel", f"weight_{letter}", "I H D") for part, letter in (("query", "q"), ("key", "k"), ("value", "v"))
-) + (
+ATTENTION: Rows = (
+    *((f"{part}.kernel", f"weight_{letter}", "I H D") for part, letter in (("query", "q"), ("key", "k"), ("value", "v"))),
     ("out.kernel", "weight_o", "H D O"),
     *((f"{part}.bias", f"bias_{letter}", "H D") for part, letter in (("query", "q"), ("key", "k"), ("value", "v"))),
     ("out.bias", "bias_o", "O"),

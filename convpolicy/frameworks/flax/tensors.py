@@ -70,7 +70,9 @@ def _rows(
             full = (*path, *name.split("."))
             value = left.pop(full, None)
             if value is not None:
-                parameters.append(Parameter(separator.join(full), tuple(value.shape), str(value.dtype), stored(name, pieces, axes)))
+                parameters.append(
+                    Parameter(separator.join(full), tuple(value.shape), str(value.dtype), stored(name, pieces, axes))
+                )
         if parameters:
             known = {"G": int(getattr(module, "feature_group_count", 1)), "H": int(getattr(module, "num_heads", 1))}
             yield ModelModule(separator.join(path), kind, tuple(parameters), known, reverse)

@@ -28,7 +28,7 @@ class LegacyReader(H5Reader):
         self._paths: dict[str, str] = {}
         super().__init__(path)
         with reading(path, self.title, Exception):
-            root = self.file[GROUP] if GROUP in self.file else self.file
+            root = self.file.get(GROUP, self.file)
             layers = {name: at for at, name in enumerate(_layers(root))}
             own = [row for row in self.entries if not row.name.startswith(f"{OPTIMIZER}/")]
             own.sort(key=lambda row: layers.get(row.name.removeprefix(f"{GROUP}/").partition("/")[0], len(layers)))

@@ -7,9 +7,7 @@ from convpolicy.conversion.formats import FileFormat
 WHOLE_MODEL = (
     "a whole model in HDF5, or weights as Keras 2 saved them; such a file is read if its name ends in .h5 but not in .weights.h5"
 )
-CHECKPOINT = (
-    "a part of a TensorFlow checkpoint; pass the file beside it that ends in .index"
-)
+CHECKPOINT = "a part of a TensorFlow checkpoint; pass the file beside it that ends in .index"
 SAVED_MODEL = "a saved TensorFlow graph; load the model that it was made from, and save model.save_weights('NAME.weights.h5')"
 INSTEAD = {
     ".data-00000-of-00001": CHECKPOINT,

@@ -47,11 +47,15 @@ LAYERS: dict[str, tuple[str, Rows]] = {
     ),
 }
 CELLS = ("lstm", "gru", "rnn")
-ATTENTION: Rows = tuple(
-    row
-    for part, letter in (("query", "q"), ("key", "k"), ("value", "v"))
-    for row in ((f"{part}/kernel", f"weight_{letter}", "I H D"), (f"{part}/bias", f"bias_{letter}", "H D"))
-) + (("attention_output/kernel", "weight_o", "H D O"), ("attention_output/bias", "bias_o", "O"))
+ATTENTION: Rows = (
+    *(
+        row
+        for part, letter in (("query", "q"), ("key", "k"), ("value", "v"))
+        for row in ((f"{part}/kernel", f"weight_{letter}", "I H D"), (f"{part}/bias", f"bias_{letter}", "H D"))
+    ),
+    ("attention_output/kernel", "weight_o", "H D O"),
+    ("attention_output/bias", "bias_o", "O"),
+)
 # part of the layer -> its name in .weights.h5
 PARTS = {"query": "query_dense", "key": "key_dense", "value": "value_dense", "attention_output": "output_dense"}
 
@@ -78,7 +82,10 @@ def schemes() -> tuple[Scheme, ...]:
         scheme("attention", *numbered_attention(bias=True), required=4),
         scheme(
             "attention",
-            *sorted(((path.replace("/", "."), pieces, axes) for path, pieces, axes in ATTENTION), key=lambda row: row[0].endswith("bias")),
+            *sorted(
+                ((path.replace("/", "."), pieces, axes) for path, pieces, axes in ATTENTION),
+                key=lambda row: row[0].endswith("bias"),
+            ),
             required=4,
         ),
     ]
@@ -90,6 +97,8 @@ def schemes() -> tuple[Scheme, ...]:
             made += [scheme(kind, *((end + own, pieces, axes) for own, pieces, axes in rows), required=required) for end in ends]
             continue
         made += [scheme(kind, *own, required=required) for own in (numbered(rows), rows)]
+        if rows[0][0] in ("kernel", "embeddings"):  # in checkpoints of TensorFlow
+            made.append(scheme(kind, (f"_{rows[0][0]}", *rows[0][1:]), *rows[1:], required=required))
         if name == "batch norm":
             for few in (rows[2:], (rows[0], *rows[2:]), rows[1:]):
                 made += [scheme(kind, *own, required=len(few)) for own in (numbered(few), few)]

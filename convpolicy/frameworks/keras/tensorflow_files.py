@@ -33,7 +33,11 @@ class CheckpointReader(Reader):
             self._file = tf.train.load_checkpoint(str(prefix))
             shapes, dtypes = self._file.get_variable_to_shape_map(), self._file.get_variable_to_dtype_map()
         self._names = {name.removesuffix(VALUE): name for name in sorted(shapes) if name.removesuffix(VALUE) not in OWN}
-        numeric = {name: own for name, own in self._names.items() if dtypes[own].is_floating or dtypes[own].is_integer or dtypes[own].is_bool}
+        numeric = {
+            name: own
+            for name, own in self._names.items()
+            if dtypes[own].is_floating or dtypes[own].is_integer or dtypes[own].is_bool
+        }
         self.others = tuple(name for name in self._names if name not in numeric)
         self.entries = tuple(entry(name, shapes[own], dtypes[own].name) for name, own in numeric.items())
 

@@ -11,7 +11,7 @@ from keras import layers
 from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, other, stored
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras.models import names_in_files
-from convpolicy.frameworks.keras.tensor_names import ATTENTION, LAYERS, PARTS, Rows
+from convpolicy.frameworks.keras.tensor_names import ATTENTION, LAYERS, PARTS
 
 # Class -> key of `LAYERS`
 CLASSES: dict[type, str] = {
@@ -45,7 +45,9 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
     if not isinstance(model, keras.layers.Layer):
         return None
     if not model.built:
-        raise InvalidValueError("model must be built, so that its weights exist; call it once with an input, or model.build(shape).")
+        raise InvalidValueError(
+            "model must be built, so that its weights exist; call it once with an input, or model.build(shape)."
+        )
     return ModelTensors(tuple(_Lister(names_in_files(model), numbered=suffix in (ENDING, ".keras")).rows(model, "")))
 
 
@@ -96,7 +98,7 @@ class _Lister:
         return "/" if self._numbered else "."
 
     def _path(self, layer: Any) -> str:
-        return self._names.get(id(layer), layer.name).replace("/", self._separator)
+        return str(self._names.get(id(layer), layer.name)).replace("/", self._separator)
 
     def _name(self, number: int, value: Any) -> str:
         return f"vars/{number}" if self._numbered else str(value.name)
@@ -154,5 +156,3 @@ def _for(key: str, value: Any, pieces: str, axes: str) -> tuple[str, str]:
     if key == "prelu":
         return pieces, " ".join(["1"] * (len(value.shape) - 1) + ["O"])
     return pieces, axes
-
-

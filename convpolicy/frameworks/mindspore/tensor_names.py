@@ -52,11 +52,7 @@ def schemes() -> tuple[Scheme, ...]:
         *(scheme("convolution", *rows) for rows in (CONV1D, CONVOLUTION)),
         *(scheme("transposed convolution", *rows) for rows in (TRANSPOSED1D, TRANSPOSED)),
         *(scheme("batch norm", *rows, required=2) for rows in (BATCH_NORM, MINT_BATCH_NORM)),
-        *(
-            scheme(kind, *rows)
-            for kind in ("group norm", "layer norm")
-            for rows in ((SCALE, SHIFT), (MINT_SCALE, MINT_SHIFT))
-        ),
+        *(scheme(kind, *rows) for kind in ("group norm", "layer norm") for rows in ((SCALE, SHIFT), (MINT_SCALE, MINT_SHIFT))),
         *(scheme("rms norm", row) for row in (SCALE, MINT_SCALE)),
         scheme("linear", *LINEAR),
         *(scheme("embedding", *rows) for rows in (EMBEDDING, MINT_EMBEDDING)),

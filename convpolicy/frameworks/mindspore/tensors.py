@@ -15,7 +15,9 @@ CLASSES: dict[type, tuple[str, names.Rows]] = {
     nn.Conv1d: ("convolution", names.CONV1D),
     **dict.fromkeys((nn.Conv2d, nn.Conv3d, mint.nn.Conv1d, mint.nn.Conv2d, mint.nn.Conv3d), ("convolution", names.CONVOLUTION)),
     nn.Conv1dTranspose: ("transposed convolution", names.TRANSPOSED1D),
-    **dict.fromkeys((nn.Conv2dTranspose, nn.Conv3dTranspose, mint.nn.ConvTranspose2d), ("transposed convolution", names.TRANSPOSED)),
+    **dict.fromkeys(
+        (nn.Conv2dTranspose, nn.Conv3dTranspose, mint.nn.ConvTranspose2d), ("transposed convolution", names.TRANSPOSED)
+    ),
     nn.Dense: ("linear", names.LINEAR),
     mint.nn.Linear: ("linear", names.LINEAR),
     nn.BatchNorm1d: ("batch norm", names.BATCH_NORM),

@@ -54,7 +54,7 @@ GLOBALS: dict[tuple[str, str], Callable[..., Any] | type] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):  # noqa: S301 (it resolves only the names in GLOBALS)
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in GLOBALS:
             raise InvalidValueError(
@@ -75,9 +75,13 @@ class PaddleReader(Reader):
         with reading(path, self.title, Exception), path.open("rb") as file:
             whole = _Unpickler(file).load()
             if file.read(1):
-                raise InvalidValueError(f"{path} has more than one pickle, as paddle.save writes for large models; save a .safetensors file.")
+                raise InvalidValueError(
+                    f"{path} has more than one pickle, as paddle.save writes for large models; save a .safetensors file."
+                )
         if not isinstance(whole, dict):
-            raise InvalidValueError(f"{path} must contain a dict of tensors, got a {type(whole).__name__}; save layer.state_dict().")
+            raise InvalidValueError(
+                f"{path} must contain a dict of tensors, got a {type(whole).__name__}; save layer.state_dict()."
+            )
         whole = {name: value[1] if _is_named(value) else value for name, value in whole.items()}
         self._arrays = {name: value for name, value in whole.items() if isinstance(value, np.ndarray) and isinstance(name, str)}
         self.others = tuple(str(name) for name in whole if name not in self._arrays and name != STRUCTURE)

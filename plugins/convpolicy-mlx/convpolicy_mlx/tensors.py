@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import mlx.nn as nn
+from mlx import nn
 from mlx.utils import tree_flatten
 
 from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, other, stored

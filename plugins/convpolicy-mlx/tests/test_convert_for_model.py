@@ -8,11 +8,11 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from convpolicy_mlx import tensors
 from mlx.utils import tree_flatten
 
 import convpolicy as cp
 from convpolicy import reference
+from convpolicy_mlx import tensors
 
 torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402 (only with torch)
@@ -100,7 +100,10 @@ WRONG = {
     "gates": (nn.LSTM, lambda row: (row[0], row[1].replace("i ", "x ").replace("f ", "i ").replace("x ", "f "), row[2])),
     "Linear transposed": (nn.Linear, lambda row: (row[0], row[1], "I O" if row[2] == "O I" else row[2])),
     "ConvTranspose as Conv": (nn.ConvTranspose1d, lambda row: (row[0], row[1], "GI K O" if row[2] == "GO K I" else row[2])),
-    "q and k": (nn.MultiHeadAttention, lambda row: (row[0], {"weight_q": "weight_v", "weight_v": "weight_q"}.get(row[1], row[1]), row[2])),
+    "q and k": (
+        nn.MultiHeadAttention,
+        lambda row: (row[0], {"weight_q": "weight_v", "weight_v": "weight_q"}.get(row[1], row[1]), row[2]),
+    ),
 }
 
 

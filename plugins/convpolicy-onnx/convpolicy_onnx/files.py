@@ -26,7 +26,9 @@ class OnnxReader(Reader):
         with reading(path, self.title, Exception):
             model = onnx.load(str(path), load_external_data=False)
         self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        outside = next((name for name, tensor in self._tensors.items() if tensor.data_location == onnx.TensorProto.EXTERNAL), None)
+        outside = next(
+            (name for name, tensor in self._tensors.items() if tensor.data_location == onnx.TensorProto.EXTERNAL), None
+        )
         if outside is not None:
             raise InvalidValueError(
                 f"{path} contains {outside!r}, whose data is in another file; load it with onnx.load and save it with onnx.save as one file."
@@ -39,7 +41,9 @@ class OnnxReader(Reader):
         with reading(self.path, self.title, Exception):
             array = numpy_helper.to_array(self._tensors[entry.name])
             if array.nbytes != entry.size:
-                raise InvalidValueError(f"{self.path} is damaged: {entry.name!r} has {array.nbytes} bytes and needs {entry.size}; save it again.")
+                raise InvalidValueError(
+                    f"{self.path} is damaged: {entry.name!r} has {array.nbytes} bytes and needs {entry.size}; save it again."
+                )
         yield from in_pieces(array.view(array.dtype.newbyteorder("<")))
 
 
@@ -49,4 +53,6 @@ def _entry(path: Path, name: str, tensor: onnx.TensorProto) -> Entry:
         dtype = NAMED.get(kind) or np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).name
         return entry(name, tensor.dims, dtype)
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidValueError(f"{path} contains {name!r} of type {kind}, which is not a dtype of numbers; remove it.") from error
+        raise InvalidValueError(
+            f"{path} contains {name!r} of type {kind}, which is not a dtype of numbers; remove it."
+        ) from error

@@ -214,4 +214,3 @@ def test_a_wrong_table_shows(fault, tmp_path, monkeypatch):
         return
     load(twin, "b.safetensors")
     assert torch_nets.differ(np.asarray(twin(jnp.asarray(x))), torch_nets.output(model, x))
-

@@ -139,17 +139,30 @@ def test_there_and_back(name, tmp_path, monkeypatch):
 
 
 WRONG = {  # a change of a table -> the model whose outputs must show it
-    "gates of the LSTM": ("recurrent", "lstm", lambda row: (row[0], row[1].replace("f", "x").replace("g", "f").replace("x", "g"), row[2])),
+    "gates of the LSTM": (
+        "recurrent",
+        "lstm",
+        lambda row: (row[0], row[1].replace("f", "x").replace("g", "f").replace("x", "g"), row[2]),
+    ),
     "gates of the GRU": ("recurrent", "gru", lambda row: (row[0], " ".join(_swapped(row[1].split())), row[2])),
     "Linear not transposed": ("images", "dense", lambda row: (row[0], row[1], "O I" if row[2] == "I O" else row[2])),
     "ConvTranspose as Conv": ("decoder", "transposed", lambda row: (row[0], row[1], "K I O" if row[2] == "K O I" else row[2])),
     "gamma and beta": ("encoder", "layer norm", lambda row: (row[0], {"scale": "shift", "shift": "scale"}[row[1]], row[2])),
-    "mean and variance": ("convs", "batch norm", lambda row: (row[0], {"mean": "variance", "variance": "mean"}.get(row[1], row[1]), row[2])),
+    "mean and variance": (
+        "convs",
+        "batch norm",
+        lambda row: (row[0], {"mean": "variance", "variance": "mean"}.get(row[1], row[1]), row[2]),
+    ),
 }
 
 
 def _swapped(pieces):
-    return [piece.translate(str.maketrans("rz", "zr")) if "." not in piece else piece[:-1] + {"r": "z", "z": "r"}.get(piece[-1], piece[-1]) for piece in pieces]
+    return [
+        piece.translate(str.maketrans("rz", "zr"))
+        if "." not in piece
+        else piece[:-1] + {"r": "z", "z": "r"}.get(piece[-1], piece[-1])
+        for piece in pieces
+    ]
 
 
 @pytest.mark.parametrize("fault", WRONG)
@@ -175,7 +188,9 @@ def test_names_in_other_files(tmp_path, monkeypatch):
     save_file(model.state_dict(), "a.safetensors")
     report = cp.convert("a.safetensors", "b.npz", source="torch", target=BACKEND, model=twin)
     with np.load("b.npz") as file:
-        assert np.array_equal(file["layers.depthwise_conv2d.kernel"][..., 0], model.depthwise.weight.detach().numpy()[:, 0].transpose(1, 2, 0))
+        assert np.array_equal(
+            file["layers.depthwise_conv2d.kernel"][..., 0], model.depthwise.weight.detach().numpy()[:, 0].transpose(1, 2, 0)
+        )
     assert report.loading.complete
     cp.convert("b.npz", "c.safetensors", source=BACKEND, target="torch", model=model)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "c.safetensors").read_bytes()

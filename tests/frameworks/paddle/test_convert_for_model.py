@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import paddle
 import pytest
 from helpers import torch_nets
-import paddle
 from paddle import nn
 from safetensors.numpy import load_file
 
