@@ -19,7 +19,7 @@ from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, Piece, Reader,
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.parts.layout import Layout, axes_words
 
-TILE = 64  # elements per axis that are transposed at once, small enough for the cache
+TILE = 256  # elements per axis that are transposed at once, small enough for the cache
 
 
 @attrs.frozen

@@ -32,6 +32,7 @@ class Assembled:
         why: how the tensors were matched.
         norm: entry of the lengths of weight normalisation; the source is the entry of the directions.
         dtype: dtype of the tensor before the cast to the dtype of ``new``.
+        last: the last tensor of the input that several rows take pieces of, by name; all rows share this dict.
     """
 
     new: Entry
@@ -40,6 +41,7 @@ class Assembled:
     why: str
     norm: Entry | None = None
     dtype: str = "float32"
+    last: dict[str, NDArray[Any]] = attrs.field(factory=dict)
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -94,7 +96,11 @@ class Assembled:
     def _array(self, reader: Reader) -> NDArray[Any]:
         if not self.entries:
             return np.zeros(self.new.shape, holder(self.new.dtype))
-        arrays = {name: self._read(reader, entry) for name, entry in self.entries.items()}
+        few = {source.entry.name for row in self.sources for source in row if source.count > len(self.sources)}
+        arrays = {
+            name: self._shared(reader, entry) if name in few else self._read(reader, entry)
+            for name, entry in self.entries.items()
+        }
         rows = [self._piece(row, arrays) for row in self.sources]
         axes, ndim = self.parameter.stored.axes, len(self.new.shape)
         if len(rows) == 1:
@@ -111,6 +117,13 @@ class Assembled:
         if self.norm is not None:
             return folded(array, reader.array(self.norm), (entry.dtype, self.norm.dtype))
         return array
+
+    def _shared(self, reader: Reader, entry: Entry) -> NDArray[Any]:
+        if entry.name not in self.last:
+            array = self._read(reader, entry)
+            self.last.clear()
+            self.last[entry.name] = array
+        return self.last[entry.name]
 
     def _piece(self, row: tuple[Source, ...], arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
         """Return the sum of pieces, with the axes of ``ORDER`` and 1 for the number of the piece."""

@@ -89,6 +89,7 @@ class _Planner:
         self._shapes: dict[str, tuple[Entry, Parameter]] = {}
         self._used: set[str] = set()
         self._loose: list[str] = []
+        self._last: dict[str, NDArray[Any]] = {}
 
     def plan(self, fits: Sequence[Fit]) -> ModelPlan:
         """Return the plan."""
@@ -159,7 +160,7 @@ class _Planner:
         (dtype,) = dtypes
         new = entry(parameter.name, parameter.shape, self._dtype if self._dtype and dtype in FLOATS else dtype)
         norm = self._norms[names[0]][1] if names and names[0] in self._norms else None
-        self._rows[parameter.name] = Assembled(new, parameter, own, why, norm, dtype)
+        self._rows[parameter.name] = Assembled(new, parameter, own, why, norm, dtype, self._last)
         self._used.update(names)
 
     def _entry(self, row: Entry) -> Entry:
