@@ -182,3 +182,17 @@ def converted(model, twin, load, *, target, middle):
         return False
     load(twin, middle)
     return True
+
+
+class Named(nn.Module):
+    """A module whose parts have the names of the keywords, in their order."""
+
+    def __init__(self, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+def dense(width=4):
+    """Return a Linear with random numbers."""
+    return nn.Linear(width, width)

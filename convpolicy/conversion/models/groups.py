@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
@@ -125,3 +126,41 @@ class Groups:
 
     def _has_more(self, scheme: Scheme, stem: str) -> bool:
         return (stem, "1") in self._ends.get(scheme.tensors[0].name, ())
+
+
+def settled(groups: Iterable[Group]) -> list[Group]:
+    """Return groups without repetitions, and without those that read a matrix in the wrong direction.
+
+    Where a framework has linear modules of two forms, the bias tells which one a matrix that is not square has. A square one has the form of
+    another module of the same last name, else the first form.
+    """
+    known: dict[Any, Group] = {}
+    for group in groups:
+        tensors = frozenset((entry.name, form.pieces, form.axes) for form, entry in group.tensors.items())
+        known.setdefault((group.kind, group.reverse, tensors), group)
+    rows = list(known.values())
+    forms: dict[str, list[Group]] = {}
+    for group in rows:
+        if group.kind == "linear":
+            forms.setdefault(group.stem, []).append(group)
+    proof: dict[str, str] = {}
+    wrong: set[int] = set()
+    for several in forms.values():
+        for group in several if len(several) > 1 else ():
+            matrix, *bias = group.tensors.items()
+            if len(matrix[1].shape) != 2 or not bias:
+                continue
+            out = matrix[1].shape[matrix[0].axes.text.split().index("O")]
+            if bias[0][1].shape != (out,):
+                wrong.add(id(group))
+            elif matrix[1].shape[0] != matrix[1].shape[1]:
+                proof[_last(group)] = matrix[0].axes.text
+    for several in forms.values():
+        left = [group for group in several if id(group) not in wrong]
+        chosen = [group for group in left if next(iter(group.tensors)).axes.text == proof.get(_last(group))]
+        wrong |= {id(group) for group in left if group is not (chosen or left)[0]}
+    return [group for group in rows if id(group) not in wrong]
+
+
+def _last(group: Group) -> str:
+    return group.path[-1] if group.path else ""

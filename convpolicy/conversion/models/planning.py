@@ -13,7 +13,7 @@ from convpolicy.conversion.formats import FileFormat
 from convpolicy.conversion.models.assembly import Assembled, zero
 from convpolicy.conversion.models.axes import ANY, Axes
 from convpolicy.conversion.models.fitting import Fit, Source
-from convpolicy.conversion.models.groups import Groups, split
+from convpolicy.conversion.models.groups import Groups, settled, split
 from convpolicy.conversion.models.kept import LIMIT, Restored, read, record, restored, text
 from convpolicy.conversion.models.kinds import COUNT, ModelTensors, Parameter
 from convpolicy.conversion.models.matching import matched
@@ -72,7 +72,7 @@ def plan_for(
     entries, norms = unnormed(entries, fold=fold)
     known = [module for module in tensors.modules if module.kind]
     ordered = reader.ordered
-    match = matched(known, [*Groups(entries, schemes, ordered=ordered)], ordered=ordered)
+    match = matched(known, settled(Groups(entries, schemes, ordered=ordered)), ordered=ordered)
     return _Planner(reader, olds, entries, norms, tensors, dtype).plan(match.fits)
 
 

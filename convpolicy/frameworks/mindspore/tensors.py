@@ -69,7 +69,7 @@ def _cells(path: str, cell: Any, left: dict[str, Any]) -> Iterator[ModelModule]:
     if stack:
         for number in range(cell.num_layers):
             for ending in ("", "_reverse") if cell.bidirectional else ("",):
-                layer = f"{path}.l{number}" if number else path
+                layer = f"{path}.l{number}" if cell.num_layers > 1 else path
                 row = _row(layer, stack, cell, names.recurrent(stack, f"_l{number}{ending}"), left, reverse=bool(ending))
                 if row is not None:
                     yield row

@@ -64,7 +64,7 @@ def _layers(path: str, layer: Any, left: dict[str, Any]) -> Iterator[ModelModule
     if stack:
         for number in range(layer.num_layers):
             for ending in ("", "_reverse") if layer.num_directions == 2 else ("",):
-                name = f"{path}.l{number}" if number else path
+                name = f"{path}.l{number}" if layer.num_layers > 1 else path
                 row = _row(path, name, stack, layer, names.recurrent(stack, f"_l{number}{ending}"), left, reverse=bool(ending))
                 if row is not None:
                     yield row

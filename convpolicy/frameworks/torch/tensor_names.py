@@ -7,6 +7,7 @@ from convpolicy.conversion.models.kinds import COUNT, GATES, Scheme, gates, sche
 WEIGHT, BIAS = ("weight", "weight", "GO I K"), ("bias", "bias", "O")
 TRANSPOSED = ("weight", "weight", "GI O K")
 NORMALIZED = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
+BY_COLUMNS = ("weight", "weight", "I O"), BIAS  # transformers.pytorch_utils.Conv1D, of GPT-2
 SCALE, SHIFT = ("weight", "scale", "*"), ("bias", "shift", "*")
 STATISTICS = ("running_mean", "mean", "*"), ("running_var", "variance", "*")
 
@@ -39,7 +40,7 @@ def schemes() -> tuple[Scheme, ...]:
         scheme("convolution", WEIGHT, BIAS),
         scheme("transposed convolution", TRANSPOSED, BIAS),
         *(
-            scheme(kind, (lengths, "lengths", axes), (directions, "directions", axes), BIAS, required=2)
+            scheme(kind, (lengths, "lengths", "*"), (directions, "directions", axes), BIAS, required=2)
             for kind, (_name, _piece, axes) in (("convolution", WEIGHT), ("transposed convolution", TRANSPOSED))
             for lengths, directions in NORMALIZED
         ),
@@ -47,6 +48,7 @@ def schemes() -> tuple[Scheme, ...]:
         *(scheme(kind, SCALE, SHIFT) for kind in ("group norm", "layer norm")),
         scheme("rms norm", SCALE),
         scheme("linear", ("weight", "weight", "O I"), BIAS),
+        scheme("linear", *BY_COLUMNS, required=2),
         scheme("embedding", ("weight", "weight", "*")),
         scheme("prelu", ("weight", "weight", "O")),
     )

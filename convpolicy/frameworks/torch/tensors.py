@@ -9,7 +9,17 @@ import torch
 from torch import nn
 
 from convpolicy.conversion.models.kinds import COUNT, GATES, ModelModule, ModelTensors, Parameter, other, stored
-from convpolicy.frameworks.torch.tensor_names import BIAS, NORMALIZED, SCALE, SHIFT, STATISTICS, TRANSPOSED, WEIGHT, recurrent
+from convpolicy.frameworks.torch.tensor_names import (
+    BIAS,
+    BY_COLUMNS,
+    NORMALIZED,
+    SCALE,
+    SHIFT,
+    STATISTICS,
+    TRANSPOSED,
+    WEIGHT,
+    recurrent,
+)
 
 Rows = tuple[tuple[str, str, str], ...]
 BATCH_NORM: Rows = (SCALE, SHIFT, *STATISTICS, ("num_batches_tracked", COUNT, "*"))
@@ -39,7 +49,6 @@ CLASSES: dict[type, tuple[str, Rows]] = {
     nn.GRUCell: ("gru", tuple(recurrent("gru"))),
     nn.RNNCell: ("rnn", tuple(recurrent("rnn"))),
 }
-BY_COLUMNS: Rows = (("weight", "weight", "I O"), BIAS)  # transformers.pytorch_utils.Conv1D, of GPT-2
 CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
 
 
@@ -85,7 +94,7 @@ def _modules(path: str, module: nn.Module, left: dict[str, torch.Tensor]) -> Ite
     for lengths, directions in NORMALIZED:
         if f"{start}{directions}" in left and rows[:1] in ((WEIGHT,), (TRANSPOSED,)):
             axes = rows[0][2]
-            rows = ((lengths, "lengths", axes), (directions, "directions", axes), BIAS)
+            rows = ((lengths, "lengths", "*"), (directions, "directions", axes), BIAS)
     known = {"G": int(getattr(module, "groups", 1)), "H": int(getattr(module, "num_heads", 1))}
     row = _row(path, kind, start, rows, left, known)
     if row is not None:
@@ -108,7 +117,7 @@ def _recurrent(path: str, start: str, module: nn.RNNBase, left: dict[str, torch.
     assert cell in GATES
     for number in range(module.num_layers):
         for ending in ("", "_reverse") if module.bidirectional else ("",):
-            layer = f"{start}l{number}" if module.num_layers > 1 and number else path
+            layer = f"{start}l{number}" if module.num_layers > 1 else path
             rows = tuple(recurrent(cell, f"_l{number}{ending}"))
             row = _row(layer, cell, start, rows, left, {}, reverse=bool(ending))
             if row is not None:

@@ -128,11 +128,9 @@ def test_there_and_back(name, tmp_path, monkeypatch):
     """The file loads whole, the outputs agree, the twin was as it was, and the way back gives the bytes of the first file."""
     monkeypatch.chdir(tmp_path)
     model, x, twin = build(name)
-    names = {}
     if name == "convs":  # the path of no module agrees
         with torch.no_grad():
             model.bn2.num_batches_tracked.fill_(7)
-    del names
     if keras.config.backend() == "torch":
         x = torch.as_tensor(x)
     torch_nets.check_there_and_back(model, x, twin, run, load, values, target=BACKEND, middle=FILE)
@@ -202,3 +200,30 @@ def test_a_model_that_is_not_built(tmp_path, monkeypatch):
     save_file(torch_nets.net("encoder").state_dict(), "a.safetensors")
     with pytest.raises(cp.InvalidValueError, match="model must be built"):
         cp.convert("a.safetensors", FILE, source="torch", target=BACKEND, model=Encoder())
+
+
+def test_whole_models_in_hdf5(tmp_path, monkeypatch):
+    """What model.save writes as .h5, as Keras 2 does too, becomes torch's file and another Keras model's."""
+    monkeypatch.chdir(tmp_path)
+    model, x, twin = build("recurrent")
+    twin.save("m.h5")
+    report = cp.convert("m.h5", "t.safetensors", source=BACKEND, target="torch", model=model)
+    assert report.loading.complete, str(report)
+    model.load_state_dict(torch_nets.load_file("t.safetensors"))
+    if keras.config.backend() == "torch":
+        x = torch.as_tensor(x)
+    torch_nets.assert_near(run(twin, x), torch_nets.output(model, x))
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="only TensorFlow writes its checkpoints")
+def test_checkpoints_of_tensorflow(tmp_path, monkeypatch):
+    """Every variable of a checkpoint is found by its path."""
+    monkeypatch.chdir(tmp_path)
+    import tensorflow as tf
+
+    model, x, twin = build("decoder")
+    tf.train.Checkpoint(model=twin).save("ck")
+    report = cp.convert("ck-1.index", "t.safetensors", source=BACKEND, target="torch", model=model)
+    assert not report.missing, str(report)
+    model.load_state_dict(torch_nets.load_file("t.safetensors"))
+    torch_nets.assert_near(run(twin, x), torch_nets.output(model, x))

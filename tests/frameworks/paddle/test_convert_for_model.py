@@ -9,6 +9,7 @@ from helpers import torch_nets
 from paddle import nn
 from safetensors.numpy import load_file
 
+import convpolicy as cp
 from convpolicy.frameworks.paddle import tensors
 
 pytestmark = pytest.mark.needs("torch")
@@ -170,3 +171,17 @@ def test_a_wrong_table_shows(fault, tmp_path, monkeypatch):
 
 def _reordered(real, cell, ending):
     return [(name, " ".join(sorted(pieces.split())), axes) for name, pieces, axes in real(cell, ending)]
+
+
+def test_parameters_are_paddles_own(tmp_path, monkeypatch):
+    """paddle.load reads what convert writes, and convert reads what paddle.save writes."""
+    monkeypatch.chdir(tmp_path)
+    model, x, twin = build("images")
+    torch_nets.save_file(model.state_dict(), "a.safetensors")
+    cp.convert("a.safetensors", "b.pdparams", source="torch", target="paddle", model=twin)
+    assert twin.set_state_dict(paddle.load("b.pdparams")) == ([], [])
+    torch_nets.assert_near(run(twin, x), torch_nets.output(model, x))
+    paddle.save(twin.state_dict(), "c.pdparams")
+    report = cp.convert("c.pdparams", "d.safetensors", source="paddle", target="torch", model=model)
+    assert report.loading.complete
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "d.safetensors").read_bytes()
