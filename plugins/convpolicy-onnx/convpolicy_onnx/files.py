@@ -51,6 +51,8 @@ def _entry(path: Path, name: str, tensor: onnx.TensorProto) -> Entry:
     kind = onnx.TensorProto.DataType.Name(tensor.data_type)
     try:
         dtype = NAMED.get(kind) or np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).name
+        if dtype == "object":  # texts
+            raise TypeError(dtype)
         return entry(name, tensor.dims, dtype)
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidValueError(
