@@ -105,3 +105,13 @@ def test_layers_of_several_levels(to):
     report, found = to(model.state_dict(), twin)
     assert report.loading.complete
     assert all(torch.equal(found[f"rnn.{name}"], value) for name, value in model.lstm.state_dict().items())
+
+
+def test_numbers_that_contradict_the_order(to):
+    """Numbers and order of a file disagree, as in the layers of a Keras 2 file: refused where only one of the two can be right."""
+    model = Named(conv2=dense(), conv1=dense())
+    with pytest.raises(cp.InvalidValueError, match="of the model; say which one it is"):
+        to(model.state_dict(), Named(first=dense(), other=dense()), suffix=".pt")
+    report, found = to(model.state_dict(), Named(first=dense(), other=dense()))  # a sorted file: the numbers tell
+    assert report.loading.complete
+    assert torch.equal(found["first.weight"], model.conv1.weight)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from convpolicy.conversion.models.fitting import Fit, fit
-from convpolicy.conversion.models.groups import Group, family
+from convpolicy.conversion.models.groups import Group, family, natural, split
 from convpolicy.conversion.models.work import Work
 from convpolicy.errors import InvalidValueError
 
@@ -68,15 +68,18 @@ def _in_order(
     fits = [choices[at] for at in numbers]
     if len(numbers) == len(titles) == 1:
         return {numbers[0]: fits[0][titles[0]]}
+    paths = [next(iter(row.values())).module.path for row in fits]
     rows = sorted(titles, key=lambda title: next(row[title].group.position for row in fits if title in row))
+    stems = [next(row[title].group for row in fits if title in row).stem for title in rows]
+    if _numbered(paths) and _numbered(stems):  # a Keras model has its layers in the order in which it computes
+        fits = [row for _path, row in sorted(zip(paths, fits), key=lambda pair: natural(pair[0]))]
+        numbers = [at for _path, at in sorted(zip(paths, numbers), key=lambda pair: natural(pair[0]))]
+        paths.sort(key=natural)
     complete = [row[title] for row, title in zip(fits, rows) if title in row]
-    if not len(numbers) == len(titles) == len(complete) or not _orderly(complete, ordered=ordered):
+    contradicts = any(_numbered(names) and names != sorted(names, key=natural) for names in (paths, stems))
+    if contradicts or not len(numbers) == len(titles) == len(complete) or not _orderly(complete, ordered=ordered):
         raise _either(fits, rows)
     return dict(zip(numbers, complete))
-
-
-def _title(group: Group) -> str:
-    return f"{group.stem} {'.'.join(group.path)} {group.reverse}"
 
 
 def _classes(choices: Mapping[int, Mapping[str, Fit]]) -> Iterable[tuple[list[int], list[str]]]:
@@ -101,13 +104,22 @@ def _classes(choices: Mapping[int, Mapping[str, Fit]]) -> Iterable[tuple[list[in
         yield sorted(numbers), sorted(stems)
 
 
+def _title(group: Group) -> str:
+    return f"{group.stem} {'.'.join(group.path)} {group.reverse}"
+
+
+def _numbered(names: Sequence[str]) -> bool:
+    """Return whether names differ in numbers only."""
+    return len({family(re.sub(r"_\d+$", "", part) for part in split(name)) for name in names}) == 1
+
+
 def _orderly(fits: Sequence[Fit], *, ordered: bool) -> bool:
     """Return whether the order of modules and groups tells which belong together."""
     for one in fits:
         sides = [_word(path) for path in (one.module.path, one.group.stem)]
         if None not in sides and sides[0] != sides[1]:
             return False
-    return ordered or len({family(re.sub(r"_\d+$", "", part) for part in one.group.path) for one in fits}) == 1
+    return ordered or _numbered([one.group.stem for one in fits])
 
 
 def _word(path: str) -> int | None:

@@ -19,9 +19,11 @@ OPTIMIZER = "optimizer_weights"
 
 
 class LegacyReader(H5Reader):
-    """Reads one ``.h5`` file; an entry is named by layer and weight, e.g. ``"conv1d/kernel"``, in the order of the layers."""
+    """Reads one ``.h5`` file; an entry is named by layer and weight, e.g. ``"conv1d/kernel"``, in the order of the layers.
 
-    ordered = True
+    This is the order in which the model computes, and not the one in which the layers were made.
+    """
+
     has_paths = False
 
     def __init__(self, path: Path) -> None:

@@ -19,7 +19,6 @@ class OnnxReader(Reader):
     """Reads one ``.onnx`` file, as a whole."""
 
     title = "ONNX"
-    ordered = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
