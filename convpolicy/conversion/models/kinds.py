@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -134,3 +135,9 @@ class ModelTensors:
 def other(name: str, shape: Iterable[int], dtype: str) -> ModelModule:
     """Return a parameter of a module of no known kind, as a `ModelModule`."""
     return ModelModule(name, "", (Parameter(name, tuple(shape), dtype, Stored(name, ("value",), Axes(ANY))),))
+
+
+def count_of(module: Any, *names: str) -> int:
+    """Return the first of some attributes that is a positive integer, such as the number of groups; 1 without one."""
+    values = (getattr(module, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int) and value > 0), 1)

@@ -141,13 +141,13 @@ def _changes(a: Description, b: Description, *, moved: bool) -> Iterator[Change]
             yield role, a.arrays.get(role), b.arrays.get(role)
 
 
-def latent(found: Comparison) -> tuple[str, ...]:
-    """Return how settings differ that do not change this output."""
+def latent(found: Comparison) -> tuple[tuple[str, str], ...]:
+    """Return the path of a module and how settings differ that do not change this output."""
     a, b = found.a.main.description, found.b.main.description
     if a is None or b is None or a.kind != b.kind:
         return ()
     return tuple(
-        f"{found.b.path}: {name} is {_number(b.settings[name])} in b and {_number(a.settings[name])} in a; it {why}"
+        (found.b.path, f"{name} is {_number(b.settings[name])} in b and {_number(a.settings[name])} in a; it {why}")
         for name, why in LATENT.items()
         if name in a.settings and name in b.settings and not _close(a.settings[name], b.settings[name])
     )

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from convpolicy.diagnosis.models.comparing import Comparison
-from convpolicy.diagnosis.models.units import captured, first
+from convpolicy.diagnosis.models.units import captured, first, pads_of
 from convpolicy.diagnosis.models.values import ARRANGED, difference
 from convpolicy.diagnosis.one_layer import why_layers
 from convpolicy.errors import ConvPolicyError
@@ -28,18 +28,12 @@ def differences(found: Comparison, a: Description, b: Description) -> Iterator[F
     except ConvPolicyError as error:
         yield "convolution", f"the convolutions differ, and cannot be compared alone: {error}", None
         return
-    alike = one.spec == other.spec and _pads(one, found) == _pads(other, found)
+    length = first(found.a.main.inputs[0], a.axis).shape[2]
+    alike = one.spec == other.spec and pads_of(one, length) == pads_of(other, length)
     if alike and any(arrays.values()) and not any(text.startswith(ARRANGED) for text in arrays.values()):
         yield from ((role, f"{role}: {text}", None) for role, text in arrays.items() if text)
         return
     yield from _searched(one, other, first(found.a.main.inputs[0], a.axis)[:1], arrays)
-
-
-def _pads(layer: Capture, found: Comparison) -> Any:
-    """Return how a convolution pads or cuts the data of a comparison."""
-    spec, data = layer.spec, first(found.a.main.inputs[0], found.a.axis)
-    plan = layer.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=data.shape[2])
-    return plan.left, plan.right, plan.mode, getattr(plan, "value", 0.0)
 
 
 def _searched(a: Capture, b: Capture, data: NDArray[Any], arrays: dict[str, str]) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, other, stored
+from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, count_of, other, stored
 from convpolicy.frameworks.flax import tensor_names as names
 
 # Class -> kind and tensors
@@ -74,7 +74,7 @@ def _rows(
                     Parameter(separator.join(full), tuple(value.shape), str(value.dtype), stored(name, pieces, axes))
                 )
         if parameters:
-            known = {"G": int(getattr(module, "feature_group_count", 1)), "H": int(getattr(module, "num_heads", 1))}
+            known = {"G": count_of(module, "feature_group_count"), "H": count_of(module, "num_heads")}
             yield ModelModule(separator.join(path), kind, tuple(parameters), known, reverse)
             return
     for name, child in _children(module):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, other, stored
+from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, count_of, other, stored
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras.models import names_in_files
 from convpolicy.frameworks.keras.tensor_names import ATTENTION, LAYERS, PARTS
@@ -121,7 +121,7 @@ class _Lister:
             )
             for number, value in enumerate(own)
         )
-        return ModelModule(title, kind, parameters, {"G": int(getattr(layer, "groups", 1) or 1)}, reverse)
+        return ModelModule(title, kind, parameters, {"G": count_of(layer, "groups")}, reverse)
 
     def _attention(self, layer: Any, title: str) -> ModelModule:
         path, known = self._path(layer), {"H": int(layer._num_heads)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from mindspore import mint, nn
 
-from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, other, stored
+from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, count_of, other, stored
 from convpolicy.frameworks.mindspore import tensor_names as names
 
 # Class -> kind and tensors
@@ -88,7 +88,7 @@ def _row(path: str, kind: str, cell: Any, rows: Any, left: dict[str, Any], *, re
         found = inside.get(id(value)) if value is not None else None
         if found is not None:
             parameters.append(Parameter(found, tuple(left.pop(found).shape), _dtype(value), stored(name, pieces, axes)))
-    known = {"G": int(getattr(cell, "group", getattr(cell, "groups", 1)) or 1), "H": int(getattr(cell, "num_heads", 1))}
+    known = {"G": count_of(cell, "group", "groups"), "H": count_of(cell, "num_heads")}
     return ModelModule(path, kind, tuple(parameters), known, reverse) if parameters else None
 
 

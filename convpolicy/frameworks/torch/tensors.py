@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from convpolicy.conversion.models.kinds import COUNT, GATES, ModelModule, ModelTensors, Parameter, other, stored
+from convpolicy.conversion.models.kinds import COUNT, GATES, ModelModule, ModelTensors, Parameter, count_of, other, stored
 from convpolicy.frameworks.torch.tensor_names import (
     BIAS,
     BY_COLUMNS,
@@ -95,7 +95,7 @@ def _modules(path: str, module: nn.Module, left: dict[str, torch.Tensor]) -> Ite
         if f"{start}{directions}" in left and rows[:1] in ((WEIGHT,), (TRANSPOSED,)):
             axes = rows[0][2]
             rows = ((lengths, "lengths", "*"), (directions, "directions", axes), BIAS)
-    known = {"G": int(getattr(module, "groups", 1)), "H": int(getattr(module, "num_heads", 1))}
+    known = {"G": count_of(module, "groups"), "H": count_of(module, "num_heads")}
     row = _row(path, kind, start, rows, left, known)
     if row is not None:
         yield row

@@ -7,7 +7,7 @@ from typing import Any
 from mlx import nn
 from mlx.utils import tree_flatten
 
-from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, other, stored
+from convpolicy.conversion.models.kinds import ModelModule, ModelTensors, Parameter, count_of, other, stored
 from convpolicy_mlx import tensor_names as names
 
 # Class -> kind and tensors
@@ -52,7 +52,7 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
             if value is not None:
                 parameters.append(Parameter(f"{start}{name}", tuple(value.shape), _dtype(value), stored(name, pieces, axes)))
         if parameters:
-            known = {"G": int(getattr(module, "groups", 1) or 1), "H": int(getattr(module, "num_heads", 1))}
+            known = {"G": count_of(module, "groups"), "H": count_of(module, "num_heads")}
             rows.append(ModelModule(path, kind, tuple(parameters), known))
     order = {name: at for at, (name, _value) in enumerate(tree_flatten(model.parameters()))}
     rows += [other(name, value.shape, _dtype(value)) for name, value in left.items()]
