@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convpolicy.diagnosis.models.axes import Axes, ways
 from convpolicy.diagnosis.models.formulas import Result
-from convpolicy.diagnosis.models.units import Unit
+from convpolicy.diagnosis.models.units import Unit, alike
 from convpolicy.errors import raised
 from convpolicy.models.recording import Call, Recording
 from convpolicy.reference import UNIT_ROUNDOFF
