@@ -12,6 +12,7 @@ import click
 
 from convpolicy import progress
 from convpolicy.cli import arguments, output
+from convpolicy.cli.imported import imported
 from convpolicy.conversion import Conversion, Converted, Prepared
 
 TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for SIGTERM
@@ -28,6 +29,7 @@ TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for SI
 )
 @click.option("--guess", is_flag=True, help="Find Conv1d weights by name, axes and bias. Prints them and asks for --yes.")
 @click.option("--yes", is_flag=True, help="Accept the guess.")
+@click.option("--model", "target_model", metavar="MODULE:NAME", help="The model that loads DST, or a function that makes it.")
 @click.option("--dtype", help="Convert floating-point tensors to float64, float32, float16 or bfloat16.")
 @click.option("--fold-weight-norm", is_flag=True, help="Replace the two tensors of weight normalization by the weight.")
 @click.option("--force", is_flag=True, help="Replace DST if it exists.")
@@ -41,6 +43,7 @@ def convert(
     transposed: tuple[str, ...],
     guess: bool,
     yes: bool,
+    target_model: str | None,
     dtype: str | None,
     fold_weight_norm: bool,
     force: bool,
@@ -48,9 +51,11 @@ def convert(
 ) -> None:
     """Convert a checkpoint file to another framework.
 
-    Copies SRC to DST and changes axes and names of the weights of Conv1d and ConvTranspose1d to those of the target.
+    Copies SRC to DST and changes axes and names of the weights of Conv1d and ConvTranspose1d to those of the target. With --model, every
+    tensor gets the name and the shape that the model loads.
 
-    The suffix selects the format: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras.
+    The suffix selects the format: .safetensors, .safetensors.index.json, .npz, .pt, .pth, .bin, .ckpt, .weights.h5, .keras, .msgpack,
+    .pdparams; only read: .h5, .hdf5, .index.
     """
     with (
         _stopped_cleanly(),
@@ -65,6 +70,7 @@ def convert(
             dtype=dtype,
             fold_weight_norm=fold_weight_norm,
             force=force,
+            model=None if target_model is None else imported("--model", target_model),
         ) as prepared,
     ):
         if guess and not yes:
@@ -83,6 +89,11 @@ def _print_conversion(conversion: Conversion, as_json: bool) -> None:
         output.print_json(conversion.to_dict())
         return
     _print_weights(conversion.tensors, as_json)
+    if conversion.loading is not None:
+        output.say(f"{conversion.output}: {conversion.loading}")
+        for note in conversion.notes:
+            output.say(note)
+        return
     output.say(f"{len(conversion.tensors) - len(conversion.weights)} other tensors copied to {conversion.output}")
     for note in conversion.notes:
         output.say(note)

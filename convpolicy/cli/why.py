@@ -76,7 +76,7 @@ def diagnose(
     as_json: bool,
     **sizes: Any,
 ) -> None:
-    """Explain why two layers or models give different outputs.
+    """Explain why two layers or models differ.
 
     A and B are policies or policy files. Both layers get the same weights unless you choose others. Or A and B are models, written
     MODULE:NAME, where NAME is a model or a function that builds it; MODULE is imported and run. The exit status is 1 if the outputs

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convpolicy.conversion.faults import reading, writing
     from convpolicy.conversion.files.npz import NpzReader, NpzWriter
     from convpolicy.conversion.formats import FileFormat, ParameterNames
-    from convpolicy.conversion.results import Conversion, Converted
+    from convpolicy.conversion.results import Conversion, Converted, Loading
     from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, entry, in_pieces, joined
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Entry",
     "FileFormat",
     "Job",
+    "Loading",
     "NpzReader",
     "NpzWriter",
     "ParameterNames",
@@ -46,7 +47,7 @@ _HOMES = {  # imported on first use: registering a format does not need the code
     for module, names in {
         "converting": "Prepared convert",
         "formats": "FileFormat ParameterNames",
-        "results": "Conversion Converted",
+        "results": "Conversion Converted Loading",
         "faults": "reading writing",
         "files.npz": "NpzReader NpzWriter",
         "tensors": "Entry Job Piece Reader Writer entry in_pieces joined",

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
-import numpy as np
 
-from convpolicy.conversion.files.safetensors import in_order
-from convpolicy.conversion.folding import folded
+from convpolicy.conversion.files.safetensors import in_library_order, in_order
 from convpolicy.conversion.formats import format_of, named_faults
+from convpolicy.conversion.models.assembly import Assembled
+from convpolicy.conversion.models.kept import KEPT, Restored
 from convpolicy.conversion.notes import notes
-from convpolicy.conversion.results import Conversion, Converted
+from convpolicy.conversion.results import Conversion, Converted, Loading
 from convpolicy.conversion.rows import Row, plan, stamped
 from convpolicy.conversion.selecting import select
-from convpolicy.conversion.selection import side
-from convpolicy.conversion.stamps import STAMP
+from convpolicy.conversion.selection import Selection, Side, side
+from convpolicy.conversion.stamps import STAMP, Stamp
 from convpolicy.conversion.stamps import read as read_stamp
-from convpolicy.conversion.tensors import FLOATS, Job, Piece, Reader, cast, holder, in_pieces
+from convpolicy.conversion.tensors import FLOATS, Job, Reader
 from convpolicy.core.policy import Policy
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.files.whole import Staged, refuse_existing
 
 Progress = Callable[[str, int, int], None]
+SAFETENSORS = ".safetensors"
+Writable: TypeAlias = Row | Assembled | Restored
 
 
 class Prepared:
@@ -42,10 +44,12 @@ class Prepared:
     def __init__(
         self, src: str | os.PathLike[str], dst: str | os.PathLike[str], *, source: str | Policy, target: str | Policy,
         layers: Any = None, mapping: Any = None, transposed: Any = (), guess: bool = False, dtype: str | None = None,
-        fold_weight_norm: bool = False, force: bool = False,
+        fold_weight_norm: bool = False, force: bool = False, model: Any = None,
     ) -> None:  # fmt: skip
         if dtype is not None and dtype not in FLOATS:
             raise InvalidValueError(f"dtype must be one of {', '.join(FLOATS)} or None, got {dtype!r}; pick one.")
+        if model is not None and (layers is not None or guess or transposed):
+            raise InvalidValueError("model must be passed without layers, guess and transposed; leave those out, and keep model.")
         self._src, self._dst, self._force = _path("src", src), _path("dst", dst), force
         old, new = side("source", source), side("target", target)
         reads, writes = format_of("src", self._src, old.framework), format_of("dst", self._dst, new.framework)
@@ -54,11 +58,17 @@ class Prepared:
         writes.require(self._dst, writing=True)
         reads.require(self._src)
         self._reads, self._writes = reads, writes
+        self.loading: Loading | None = None
+        self._more: dict[str, str] = {}  # metadata in place of those of the input
+        self._rows: Sequence[Writable] = ()
         self._reader: Reader = reads.open(self._src)
         try:
             self._check_output(self._reader.files, self._dst)
             self._check_texts()
             stamp = read_stamp(self._reader.metadata, self._src)
+            if model is not None:
+                self._plan_for(model, stamp, (old, new), mapping, dtype, fold_weight_norm)
+                return
             home = stamp is not None and (stamp.suffix, stamp.source) == (writes.suffix, self._target.name)
             sides = (self._source, self._target)
             selection = select(self._reader, *sides, stamp, layers=layers, mapping=mapping, transposed=transposed, guess=guess)
@@ -70,26 +80,39 @@ class Prepared:
             self._reader.close()
             raise
 
+    def _plan_for(
+        self, model: Any, stamp: Stamp | None, sides: tuple[Side, Side], mapping: Any, dtype: str | None, fold: bool
+    ) -> None:
+        """Plan the output for a model."""
+        from convpolicy.conversion.models.planning import plan_for  # here: only needed for models
+
+        if stamp is not None:
+            raise InvalidValueError(
+                f"{self._src} was converted without model, so only its convolutions are in the form of {stamp.target}; convert the original file."
+            )
+        plan = plan_for(model, self._reader, (self._source, self._target), self._writes, mapping=mapping, dtype=dtype, fold=fold)
+        self._more = {KEPT: plan.kept}
+        rows: Sequence[Writable] = plan.rows
+        if self._writes.suffix == SAFETENSORS:  # as its library would, so that the way back gives the same file
+            by_name = {row.new.name: row for row in rows}
+            rows = [by_name[entry.name] for entry in in_library_order(row.new for row in rows)]
+        self._rows, self._stamp, self.loading = _ordered(rows), None, plan.loading
+        others = [*notes([], self._reader, (self._reads, self._writes), sides, Selection({}), stamped=False)]
+        self.notes = (*plan.notes, *others)
+
     @property
     def tensors(self) -> tuple[Converted, ...]:
         """One `Converted` per tensor of the output, in the order of the file."""
         return tuple(
-            Converted(
-                row.new.name,
-                row.old.name,
-                row.new.shape,
-                row.new.dtype,
-                row.axes,
-                "" if row.move is None else row.move.why,
-                row.norm is not None,
-            )
+            Converted(row.new.name, row.old_name, row.new.shape, row.new.dtype, row.axes, row.why, row.folded)
             for row in self._rows
         )
 
     def run(self, progress: Progress | None = None) -> Conversion:
         """Write the output file and return a `Conversion`. See `convert` for ``progress``."""
         total, written = sum(row.new.size for row in self._rows), 0
-        metadata = {key: value for key, value in self._reader.metadata.items() if key != STAMP}
+        metadata = {key: value for key, value in self._reader.metadata.items() if key not in (STAMP, *self._more)}
+        metadata |= {key: value for key, value in self._more.items() if value}
         if self._stamp is not None:
             metadata[STAMP] = self._stamp.text()
         siblings: dict[str, Path] = {}
@@ -115,11 +138,11 @@ class Prepared:
                 for row in self._rows:
                     if progress is not None:
                         progress(row.new.name, written, total)
-                    with named_faults(f"copying {row.old.name!r}", self._reads, self._writes):
+                    with named_faults(f"copying {row.old_name!r}", self._reads, self._writes):
                         if row.keeps_bytes:
                             writer.copy(row.new, self._reader, row.old)
                         else:
-                            writer.write(row.new, _new_bytes(self._reader, row))
+                            writer.write(row.new, row.pieces(self._reader))
                     written += row.new.size
                 with named_faults(f"completing {self._dst.name!r}", self._writes):
                     writer.finish()
@@ -133,7 +156,9 @@ class Prepared:
             f"{name!r} exists already, so its tensors are in {new!r}, and the new index refers to that file."
             for name, new in renamed.items()
         ]
-        return Conversion(self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *renamed_notes))
+        return Conversion(
+            self._dst, self._source.name, self._target.name, self.tensors, (*self.notes, *renamed_notes), self.loading
+        )
 
     def _check_texts(self) -> None:
         """Refuse names and metadata that cannot be encoded as UTF-8, such as lone surrogates."""
@@ -175,6 +200,7 @@ def convert(
     dtype: str | None = None,
     fold_weight_norm: bool = False,
     force: bool = False,
+    model: Any = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Rewrite a checkpoint file so that its weights of Conv1d and ConvTranspose1d have another framework's axes and names.
@@ -200,16 +226,20 @@ def convert(
         dtype: dtype of the floating-point tensors of the output. None keeps each tensor's dtype.
         fold_weight_norm: True replaces the two tensors of a normalized weight by the weight that they describe.
         force: True replaces an existing output file.
+        model: the model that loads the output. Every tensor of the input gets the name, the shape and the axes that the model has for it;
+            tensors are matched by the paths of modules, otherwise by kind, shape and order. ``mapping`` can then only rename tensors.
+            The model is not changed. Pass it without ``layers``, ``transposed`` and ``guess``.
         progress: function ``(name, bytes written, total bytes)``. It is called before each tensor with the name of the tensor. At
             the end it is called once more, with an empty name.
 
     Returns:
-        A `Conversion`, which lists the tensors of the output.
+        A `Conversion`, which lists the tensors of the output and, with ``model``, what the model loads, misses and does not expect.
 
     Raises:
         InvalidValueError, InvalidTypeError, UnknownNameError: one of the following. The message describes the problem:
 
             - an invalid argument;
+            - a tensor that fits several modules of ``model``;
             - an input that is damaged, contains code, or refers to files outside its folder;
             - an output that already exists, or that is the input file;
             - a tensor that the output format cannot store.
@@ -219,7 +249,7 @@ def convert(
     """
     with Prepared(
         src, dst, source=source, target=target, layers=layers, mapping=mapping, transposed=transposed, guess=guess, dtype=dtype,
-        fold_weight_norm=fold_weight_norm, force=force,
+        fold_weight_norm=fold_weight_norm, force=force, model=model,
     ) as prepared:  # fmt: skip
         return prepared.run(progress)
 
@@ -236,54 +266,13 @@ def _path(argument: str, value: Any) -> Path:
     return path
 
 
-def _ordered(rows: list[Row]) -> list[Row]:
+def _ordered(rows: Sequence[Writable]) -> list[Writable]:
     """Return the rows of each shard in an order that keeps every tensor aligned to the width of its elements."""
-    parts: dict[str, list[Row]] = {}
+    parts: dict[str, list[Writable]] = {}
     for row in rows:
         parts.setdefault(row.new.part, []).append(row)
-    ordered = []
+    ordered: list[Writable] = []
     for part in parts.values():
         by_name = {row.new.name: row for row in part}
         ordered += [by_name[entry.name] for entry in in_order(row.new for row in part)]
     return ordered
-
-
-def _new_bytes(reader: Reader, row: Row) -> Iterator[Piece]:
-    """Yield the bytes of a tensor whose values, axes or dtype change."""
-    old, new = row.old, row.new
-    if row.moves_bytes or row.norm is not None:
-        array = reader.array(old)
-        if row.norm is not None:
-            array = folded(array, reader.array(row.norm), (old.dtype, row.norm.dtype))
-        pieces = in_pieces(row.values(array))
-    else:
-        pieces = reader.pieces(old)
-    if old.dtype == new.dtype:
-        yield from pieces
-        return
-    for piece in _whole_elements(pieces, holder(old.dtype).itemsize):
-        try:
-            values = cast(np.frombuffer(piece, np.uint8).view(holder(old.dtype)), old.dtype, new.dtype)
-        except InvalidValueError as error:
-            raise InvalidValueError(f"{old.name!r}: {error}") from error
-        yield from in_pieces(values)
-
-
-def _whole_elements(pieces: Iterable[Piece], width: int) -> Iterator[Piece]:
-    """Yield the same bytes in pieces that contain whole elements only.
-
-    Args:
-        pieces: bytes of a tensor, cut at any byte.
-        width: size of an element in bytes.
-    """
-    rest = b""
-    for piece in pieces:
-        size = memoryview(piece).nbytes
-        if not rest and size % width == 0:
-            yield piece
-            continue
-        data = rest + bytes(piece)
-        end = len(data) - len(data) % width
-        rest = data[end:]
-        if end:
-            yield data[:end]

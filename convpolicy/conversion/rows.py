@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.conversion.elements import in_dtype
+from convpolicy.conversion.folding import folded
 from convpolicy.conversion.guessing import fits_bias
 from convpolicy.conversion.limits import fits_array
 from convpolicy.conversion.selection import PLAIN, Move, Selection, Side, alike, partner, parts_of
 from convpolicy.conversion.stamps import Origin, Stamp
-from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, entry, has_holder, is_unnamed
+from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, Piece, Reader, entry, has_holder, in_pieces, is_unnamed
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.parts.layout import Layout, axes_words
 
-TILE = 64  # elements per axis that are transposed at once, small enough for the cache
+TILE = 256  # elements per axis that are transposed at once, small enough for the cache
 
 
 @attrs.frozen
@@ -35,6 +37,32 @@ class Row:
     new: Entry
     move: Move | None = None
     norm: Entry | None = None
+
+    @property
+    def old_name(self) -> str:
+        """Name of the tensor in the input."""
+        return self.old.name
+
+    @property
+    def why(self) -> str:
+        """How the weight was selected; see `Converted`."""
+        return "" if self.move is None else self.move.why
+
+    @property
+    def folded(self) -> bool:
+        """True if two tensors of weight normalisation become one."""
+        return self.norm is not None
+
+    def pieces(self, reader: Reader) -> Iterator[Piece]:
+        """Yield the bytes of the tensor in the output."""
+        if self.moves_bytes or self.norm is not None:
+            array = reader.array(self.old)
+            if self.norm is not None:
+                array = folded(array, reader.array(self.norm), (self.old.dtype, self.norm.dtype))
+            pieces = in_pieces(self.values(array))
+        else:
+            pieces = reader.pieces(self.old)
+        yield from in_dtype(pieces, self.old.name, self.old.dtype, self.new.dtype)
 
     @property
     def keeps_bytes(self) -> bool:
@@ -55,7 +83,7 @@ class Row:
 
     def values(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return the array of the input with its axes moved, as a contiguous array of the output's shape."""
-        return _packed(_moved(self.move, array)) if self.moves_bytes else array.reshape(self.new.shape)
+        return packed(_moved(self.move, array)) if self.moves_bytes else array.reshape(self.new.shape)
 
 
 def plan(
@@ -242,7 +270,7 @@ def _moved(move: Move | None, array: NDArray[Any]) -> NDArray[Any]:
     return move.target.stored(move.source.restored(array), move.groups or 1)
 
 
-def _packed(view: NDArray[Any]) -> NDArray[Any]:
+def packed(view: NDArray[Any]) -> NDArray[Any]:
     """Return a contiguous copy of a transposed view, made tile by tile."""
     copy = np.empty(view.shape, view.dtype)
     for corner in np.ndindex(*(-(-length // TILE) for length in view.shape)):

@@ -159,9 +159,11 @@ class Reader:
         files: paths of every file that the reader reads, ``path`` first. `convert` never overwrites them.
         others: names of entries that are not tensors. A writer of the same format can copy them.
         title: name of the format in messages, such as ``"npz"``.
+        ordered: True if the entries are in the order in which the model made its tensors, and not e.g. sorted by name.
     """
 
     title: ClassVar[str] = "tensor"
+    ordered: ClassVar[bool] = False
     entries: tuple[Entry, ...] = ()
     metadata: Mapping[str, str] = MappingProxyType({})
     others: tuple[str, ...] = ()

@@ -156,6 +156,10 @@ class Backend(Part):
             gradients of ``sum(output * upstream)``. A backend without gradients has None here.
         reader: ``model -> convpolicy.models.reader.Reader``, for `why` of whole models. The function returns None for an object that
             is not a model of this framework. A backend without support for whole models has None here.
+        tensors: ``(model, suffix of the file) -> convpolicy.conversion.models.kinds.ModelTensors``, for ``convert(…, model=…)``. The
+            function returns None for an object that is not a model of this framework.
+        schemes: ``() -> tuple of convpolicy.conversion.models.kinds.Scheme``, the names of parameters in files of this framework. It
+            must not import the framework.
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``; see `convpolicy.tuning`. A backend without
             support for tuning has None here.
         untune: ``model -> paths``. It reverts ``tune``.
@@ -185,6 +189,8 @@ class Backend(Part):
     )
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
     reader: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
+    tensors: Callable[[Any, str], Any] | None = attrs.field(default=None, kw_only=True)
+    schemes: Callable[[], Iterable[Any]] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_limits)

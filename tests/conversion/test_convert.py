@@ -69,8 +69,8 @@ def test_round_trips(tmp_path_factory, made, target):
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("_packed", lambda view: np.ascontiguousarray(view[::-1])),
-        ("_packed", lambda view: view.copy(order="K").reshape(view.shape) * np.float32(1.0000001)),
+        ("packed", lambda view: np.ascontiguousarray(view[::-1])),
+        ("packed", lambda view: view.copy(order="K").reshape(view.shape) * np.float32(1.0000001)),
         ("_moved", lambda move, array, right=planning._moved: right(move, array)[..., ::-1] if array.ndim == 3 else array),
     ],
     ids=["another order", "another value", "flipped"],

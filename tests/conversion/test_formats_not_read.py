@@ -8,13 +8,10 @@ from helpers.checkpoints import written
 import convpolicy as cp
 
 NAMES = {
-    "model.h5": r"a whole model in HDF5.*model\.save_weights\('NAME\.weights\.h5'\)",
-    "model.hdf5": "a whole model in HDF5",
-    "model.ckpt-10.index": r"a part of a TensorFlow checkpoint.*tf\.train\.Checkpoint",
-    "model.ckpt-10.data-00000-of-00001": "a part of a TensorFlow checkpoint",
+    "model.ckpt-10.data-00000-of-00001": r"a part of a TensorFlow checkpoint; pass the file beside it that ends in \.index",
     "saved_model.pb": "a saved TensorFlow graph",
-    "model.pdparams": r"parameters that paddle\.save pickled.*paddle\.load",
-    "flax_model.msgpack": r"parameters that Flax serialized.*msgpack_restore",
+    "model.pdopt": r"the state of an optimizer; convert the parameters beside it, which end in \.pdparams",
+    "model.gguf": r"a file of llama\.cpp, whose tensors are quantized",
 }
 
 
@@ -35,8 +32,8 @@ def test_another_suffix_says_both(tmp_path):
     with pytest.raises(
         cp.InvalidValueError, match=r"rename the file if it has one of these formats, otherwise save the weights in one"
     ) as raised:
-        cp.convert(tmp_path / "a.gguf", tmp_path / "b.npz", source="torch", target="keras", guess=True)
-    assert ".pdparams" not in str(raised.value)
+        cp.convert(tmp_path / "a.tape", tmp_path / "b.npz", source="torch", target="keras", guess=True)
+    assert ".pdopt" not in str(raised.value)
 
 
 def test_a_plugin_names_its_own(register, tmp_path):

@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "e
 
 NEEDS = {  # page of docs/ -> what its blocks run on
     "guides/find_the_difference.md": ("torch", "keras", "tensorflow"),
-    "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
+    "guides/convert.md": ("torch", "flax"), "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
     "guides/move_models.md": ("torch", "keras", "tensorflow", "flax", "mindspore"),
     "guides/reproduce_a_paper.md": ("torch", "transformers"),
     "README.md": ("torch",), "index.md": ("torch",), "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),

@@ -227,6 +227,6 @@ def test_a_wrong_conversion_of_a_model_is_noticed(tmp_path, monkeypatch):
     source, made, back = (tmp_path / f"{word}.safetensors" for word in "abc")
     save_file({key: value.contiguous().clone() for key, value in model.state_dict().items()}, source, {"format": "pt"})
     cp.convert(source, made, source="torch", target="keras", layers=model)
-    monkeypatch.setattr(planning, "_packed", lambda view: np.ascontiguousarray(view[::-1]))
+    monkeypatch.setattr(planning, "packed", lambda view: np.ascontiguousarray(view[::-1]))
     cp.convert(made, back, source="keras", target="torch")
     assert back.read_bytes() != source.read_bytes()

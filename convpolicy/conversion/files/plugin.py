@@ -6,6 +6,7 @@ from convpolicy.conversion.formats import FileFormat
 from convpolicy.registry.deferred import lazy
 from convpolicy.registry.marks import hookimpl
 
+GGUF = "a file of llama.cpp, whose tensors are quantized and named for it; convert the .safetensors file that it was made from"
 FOLDER = "convpolicy.conversion.files"
 
 
@@ -35,4 +36,5 @@ def convpolicy_file_formats() -> list[FileFormat]:
             keeps_metadata=False,
             description="NumPy archives, read and written array by array, without metadata.",
         ),
+        FileFormat(".gguf", instead=GGUF, description="A file of llama.cpp that cannot be read."),
     ]

@@ -160,5 +160,32 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
     return rows
 
 
+# dtypes in the order of the safetensors library, which writes the last ones first
+LIBRARY = [
+    "bool",
+    "uint8",
+    "int8",
+    "float8_e5m2",
+    "float8_e4m3fn",
+    "float8_e8m0fnu",
+    "int16",
+    "uint16",
+    "float16",
+    "bfloat16",
+    "int32",
+    "uint32",
+    "float32",
+    "complex64",
+    "float64",
+    "int64",
+    "uint64",
+]
+
+
+def in_library_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries in the order in which the safetensors library writes them: by dtype, then by name."""
+    return sorted(entries, key=lambda row: (-LIBRARY.index(row.dtype) if row.dtype in LIBRARY else 1, row.name))
+
+
 def _width(row: Entry) -> int:
     return max(1, holder(row.dtype).itemsize) if has_holder(row.dtype) else 1

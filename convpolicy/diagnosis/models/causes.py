@@ -11,11 +11,10 @@ import numpy as np
 
 from convpolicy.bits.float32 import rounded
 from convpolicy.diagnosis.models.comparing import Comparison, apart, fitted, follows
+from convpolicy.diagnosis.models.differing_convolutions import differences
 from convpolicy.diagnosis.models.formulas import FUNCTIONS, SLOPES, Result
-from convpolicy.diagnosis.models.units import Unit, first
+from convpolicy.diagnosis.models.units import Unit
 from convpolicy.diagnosis.models.values import difference
-from convpolicy.diagnosis.one_layer import why_layers
-from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.capture import Capture
 from convpolicy.models.description import DEFAULTS, Description
 
@@ -113,37 +112,14 @@ def dtype(found: Comparison) -> ModelCause | None:
 
 
 def _of_convolutions(found: Comparison, a: Description, b: Description) -> Iterator[ModelCause]:
-    """Ask `convpolicy.why` about two convolutions."""
-    data = first(found.a.main.inputs[0], a.axis)[:1]
-    try:
-        answer = why_layers(b.layer, a.layer, data)  # so that b is the layer that is changed
-    except ConvPolicyError as error:
-        yield _cause(found, "convolution", f"the convolutions differ, and cannot be compared alone: {error}")
-        return
-    if answer.equal:
-        return
-    if answer.causes:
-        text = " and ".join(cause.change for cause in answer.causes)
-        weights = [difference(role, a.arrays.get(role), b.arrays.get(role)) for role in ("weight", "bias")]
-        aspects = {cause.aspect for cause in answer.causes}
-        if "initial weights" in aspects and any(weights):
-            text = "; ".join(f"{role}: {words}" for role, words in zip(("weight", "bias"), weights, strict=True) if words)
-            yield _cause(found, "weight", text)
-            return
-        side, text = {"a": "b", "b": "a"}[answer.changes_on], text.replace("b's", "a's")
-        yield _of_convolution(found, answer.causes[0].aspect, f"in {side}: {text}", answer.changed if side == "b" else None)
-        return
-    yield _cause(found, "convolution", "the convolutions differ; no change of one or two settings explains it")
-
-
-def _of_convolution(found: Comparison, aspect: str, text: str, changed: Capture | None) -> ModelCause:
-    path = found.b.main.path
-    fix = (
-        changed
-        and not found.b.main.function
-        and found.b.reader.replacement(path, f"diagnosis.changed[{path!r}].build({changed.backend!r})")
-    )
-    return attrs.evolve(_cause(found, aspect, text), fix=fix or "", changed=changed)
+    """Return what differs in two convolutions, with the line that replaces that of ``b``."""
+    main, reader = found.b.main, found.b.reader
+    for aspect, text, changed in differences(found, a, b):
+        cause = attrs.evolve(_cause(found, aspect, text), changed=changed)
+        if changed is not None and not main.function:
+            code = f"diagnosis.changed[{main.path!r}].build({changed.backend!r})"
+            cause = attrs.evolve(cause, fix=reader.replacement(main.path, code))
+        yield cause
 
 
 def _narrowed(a: Description, dtype: str) -> Description:
@@ -165,13 +141,13 @@ def _changes(a: Description, b: Description, *, moved: bool) -> Iterator[Change]
             yield role, a.arrays.get(role), b.arrays.get(role)
 
 
-def latent(found: Comparison) -> tuple[str, ...]:
-    """Return how settings differ that do not change this output."""
+def latent(found: Comparison) -> tuple[tuple[str, str], ...]:
+    """Return the path of a module and how settings differ that do not change this output."""
     a, b = found.a.main.description, found.b.main.description
     if a is None or b is None or a.kind != b.kind:
         return ()
     return tuple(
-        f"{found.b.path}: {name} is {_number(b.settings[name])} in b and {_number(a.settings[name])} in a; it {why}"
+        (found.b.path, f"{name} is {_number(b.settings[name])} in b and {_number(a.settings[name])} in a; it {why}")
         for name, why in LATENT.items()
         if name in a.settings and name in b.settings and not _close(a.settings[name], b.settings[name])
     )

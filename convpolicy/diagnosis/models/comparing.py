@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from convpolicy.diagnosis.models.axes import Axes, ways
 from convpolicy.diagnosis.models.formulas import Result
-from convpolicy.diagnosis.models.units import Unit
+from convpolicy.diagnosis.models.units import Unit, alike
 from convpolicy.errors import raised
 from convpolicy.models.recording import Call, Recording
 from convpolicy.reference import UNIT_ROUNDOFF
 
 ROUNDINGS = 4  # times the measured rounding error of two modules by which their formulas may differ and count as equal
+ALIKE_ROUNDINGS = 64  # unit roundoffs, relative to the largest output, of modules whose settings and arrays are equal
 UNKNOWN_ROUNDINGS = 512  # unit roundoffs, relative to the largest output, of a module without a formula
 NEIGHBOURS = 3  # calls without a partner that are tried together with a pair, on each side
 
@@ -103,8 +104,8 @@ def _compare(a: Unit, b: Unit, axes: Axes) -> Comparison:
         return attrs.evolve(known, problem="no tensor goes in or out")
     data = moved_inputs(a, b, axes)
     try:
-        alike = len(a.inputs) == len(b.inputs) and all(map(np.array_equal, data, b.inputs))
-        output = b.output if alike else b.run(data)
+        equal_inputs = len(a.inputs) == len(b.inputs) and all(map(np.array_equal, data, b.inputs))
+        output = b.output if equal_inputs else b.run(data)
     except Exception as error:
         return attrs.evolve(known, problem=raised(error))
     output = None if output is None else fitted(axes.to_a(output), a.output)
@@ -112,10 +113,17 @@ def _compare(a: Unit, b: Unit, axes: Axes) -> Comparison:
         return attrs.evolve(known, problem="its output has another shape")
     own = apart(a.output, output)
     assert own is not None
-    formulas, follows = _formulas(a, b, axes, data, output) if own else ((None, None), (None, None))
     scale = float(np.abs(np.asarray(a.output, np.float64)).max(initial=0.0))
+    if own == 0.0 or (own <= ALIKE_ROUNDINGS * _roundoff(a, b) * scale and alike(a, b)):
+        return attrs.evolve(known, own=own, output=output, scale=scale, ok=True)
+    formulas, follows = _formulas(a, b, axes, data, output)
     found = attrs.evolve(known, own=own, formulas=formulas, follows=follows, output=output, scale=scale)
-    return attrs.evolve(found, ok=own == 0.0 or _rounded(found))
+    return attrs.evolve(found, ok=_rounded(found))
+
+
+def _roundoff(a: Unit, b: Unit) -> float:
+    """Return the unit roundoff of the narrower dtype of two units."""
+    return max(UNIT_ROUNDOFF.get(unit.dtype, 0.0) for unit in (a, b))
 
 
 def _formulas(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from convpolicy.errors import InvalidValueError, nearest
+from convpolicy.models.description import Description
 from convpolicy.models.recording import Call
 
 Pairs = list[tuple[Call | None, Call | None]]
+FEW = 16  # numbers in an array that no other module has by chance
 MOST = 400  # calls of a stretch that is matched by scores; longer ones are matched by equal keys only
 KIND, SHAPES, OUTPUT, NAME = 4, 3, 2, 1  # scores
 
@@ -26,6 +30,17 @@ def matched(a: Sequence[Call], b: Sequence[Call], names: Mapping[str, str]) -> P
         InvalidValueError: a name is not the path of a recorded call.
     """
     _require_names(names, a, b)
+    alike = {one: other for one, other in _with_equal_arrays(a, b).items() if one not in names and other not in names.values()}
+    names = {**alike, **names}
+    crossing = _crossing(a, b, names)
+    apart = [(call, next(other for other in b if other.path == names[call.path])) for call in a if call.path in crossing]
+    taken = {id(call) for pair in apart for call in pair}
+    one, other = ([call for call in calls if id(call) not in taken] for calls in (a, b))
+    return _merged(_in_order(one, other, names), apart, a)
+
+
+def _in_order(a: Sequence[Call], b: Sequence[Call], names: Mapping[str, str]) -> Pairs:
+    """Match calls in order; ``names`` are those of calls in the same order in both models."""
     pairs: Pairs = []
     start = 0
     used = set(names.values())
@@ -42,6 +57,49 @@ def matched(a: Sequence[Call], b: Sequence[Call], names: Mapping[str, str]) -> P
             start = other + 1
     begin = _before(pairs, a)
     return pairs + _aligned([c for c in a[begin:] if c.path not in names], [c for c in b[start:] if c.path not in used])
+
+
+def _with_equal_arrays(a: Sequence[Call], b: Sequence[Call]) -> dict[str, str]:
+    """Return ``path in a -> path in b`` of modules that run once and whose arrays are equal, and those of no other module."""
+    found: list[dict[bytes, str]] = []
+    for calls in (a, b):
+        paths: dict[bytes, list[str]] = {}
+        once = Counter(call.path for call in calls)
+        for path, call in ((call.path, call) for call in calls if once[call.path] == 1):
+            if call.description is not None and any(array.size >= FEW for array in call.description.arrays.values()):
+                paths.setdefault(_digest(call.description), []).append(path)
+        found.append({digest: paths[0] for digest, paths in paths.items() if len(paths) == 1})
+    return {path: found[1][digest] for digest, path in found[0].items() if digest in found[1]}
+
+
+def _digest(description: Description) -> bytes:
+    digest = hashlib.blake2b(description.kind.encode())
+    for role, array in sorted(description.arrays.items()):
+        digest.update(role.encode() + repr(array.shape).encode() + np.ascontiguousarray(array, np.float64).tobytes())
+    return digest.digest()
+
+
+def _crossing(a: Sequence[Call], b: Sequence[Call], names: Mapping[str, str]) -> set[str]:
+    """Return the paths in ``a`` of named calls that run in another order in ``b``: those outside the longest common order."""
+    places = {call.path: number for number, call in reversed(list(enumerate(b)))}
+    order = [(path, places[names[path]]) for path in dict.fromkeys(call.path for call in a) if path in names]
+    common = difflib.SequenceMatcher(
+        None, [place for _path, place in order], sorted(place for _path, place in order), autojunk=False
+    ).get_matching_blocks()
+    kept = {order[at][0] for start, _other, size in common for at in range(start, start + size)}
+    return {path for path, _place in order if path not in kept}
+
+
+def _merged(inside: Pairs, apart: list[tuple[Call, Call]], a: Sequence[Call]) -> Pairs:
+    """Return all pairs in the order of ``a``; calls of ``b`` without a partner stay behind the pair before them."""
+    numbers = {id(call): number for number, call in enumerate(a)}
+    rows: list[tuple[int, int, tuple[Call | None, Call | None]]] = []
+    last = -1
+    for place, (one, other) in enumerate(inside):
+        last = last if one is None else numbers[id(one)]
+        rows.append((last, 1 + place, (one, other)))
+    rows += [(numbers[id(one)], 0, (one, other)) for one, other in apart]
+    return [pair for _number, _place, pair in sorted(rows, key=lambda row: row[:2])]
 
 
 def _before(pairs: Pairs, a: Sequence[Call]) -> int:

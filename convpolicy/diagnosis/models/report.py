@@ -12,6 +12,7 @@ from convpolicy.diagnosis.models.causes import ModelCause
 from convpolicy.layers.capture import Capture
 
 EQUAL, ROUNDED = "equal to the bit", "equal within rounding"
+MOST_CAUSES = 12  # causes that the text shows
 MOST_ROWS = 30  # rows of equal modules that the text shows
 HEAD = ("a", "b", "kind", "own error", "inherited", "verdict")
 
@@ -109,12 +110,15 @@ class ModelDiagnosis:
         else:
             count = self.verdict if self.causes else "Unexplained"
             yield f"{count.capitalize()}. Largest difference of the outputs: {_number(self.largest_difference)}."
-        for cause in self.causes:
+        for cause in self.causes[:MOST_CAUSES]:
             where = cause.path_b or cause.path_a
             yield f"  {where} ({cause.kind}): {cause.text}"
-        if self.fix:
+        lines = self.fix.splitlines()
+        if lines:
             yield "Change b:"
-            yield from (f"  {line}" for line in self.fix.splitlines())
+            yield from (f"  {line}" for line in lines[:MOST_CAUSES])
+        if len(self.causes) > MOST_CAUSES:
+            yield f"{MOST_CAUSES} of {len(self.causes)} causes are shown; the attributes causes and fix contain all of them."
         yield from (f"Note: {note}" for note in self.notes)
 
     def _table(self) -> Iterable[str]:

@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.diagnosis.computation import Computation
 from convpolicy.diagnosis.models import formulas, resampling
+from convpolicy.diagnosis.models.convolutions import convolved
 from convpolicy.diagnosis.models.formulas import Result
 from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.capture import Capture, capture
@@ -52,7 +52,7 @@ def computed(description: Description, data: NDArray[Any]) -> Result | None:
     wide = data if data.dtype.kind in "iub" else np.asarray(data, np.float64)
     try:
         if description.kind == "convolution":
-            result = _convolved(description, first(wide, axis))
+            result = convolved(captured(description.layer), first(wide, axis))
         elif description.kind in FORMULAS:
             with np.errstate(all="ignore"):
                 result = FORMULAS[description.kind](first(wide, axis), description.settings, description.arrays)
@@ -68,10 +68,9 @@ def computed(description: Description, data: NDArray[Any]) -> Result | None:
     )
 
 
-def _convolved(description: Description, data: NDArray[Any]) -> Result:
-    captured = description.layer if isinstance(description.layer, Capture) else capture(description.layer)
-    values = Computation(captured, np.asarray(data, np.float64)).full()
-    return Result(values.output, values.magnitude, values.terms)
+def captured(layer: Any) -> Capture:
+    """Return the capture of a convolution, or the capture itself."""
+    return layer if isinstance(layer, Capture) else capture(layer)
 
 
 @attrs.frozen(eq=False)
@@ -151,3 +150,29 @@ class Unit:
             terms += result.terms
         assert magnitude is not None
         return Result(data, magnitude, terms)
+
+
+def alike(a: Unit, b: Unit) -> bool:
+    """Return True if two modules have equal settings and equal arrays, so that no difference between them has a cause."""
+    if len(a.calls) > 1 or len(b.calls) > 1:
+        return False
+    one, other = a.main.description, b.main.description
+    if one is None or other is None or one.kind != other.kind or a.dtype != b.dtype or set(one.arrays) != set(other.arrays):
+        return False
+    if not all(np.array_equal(array, other.arrays[role]) for role, array in one.arrays.items()):
+        return False
+    if one.kind != "convolution":
+        return dict(one.settings) == dict(other.settings)
+    try:
+        layers = captured(one.layer), captured(other.layer)
+        length = first(a.inputs[0], one.axis).shape[2]
+        return layers[0].spec == layers[1].spec and pads_of(layers[0], length) == pads_of(layers[1], length)
+    except ConvPolicyError:
+        return False
+
+
+def pads_of(layer: Capture, length: int) -> tuple[Any, ...]:
+    """Return how a convolution pads or cuts an input of a length."""
+    spec = layer.spec
+    plan = layer.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)
+    return plan.left, plan.right, plan.mode, getattr(plan, "value", 0.0)

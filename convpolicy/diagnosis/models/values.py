@@ -12,6 +12,7 @@ FEW = 64  # numbers from which statistics tell something
 MOST_ROWS = 65536  # rows or columns that are compared in another order
 UNRELATED = 0.2  # correlation below which two weights have nothing in common
 SHARE = 0.15  # relative error that the spread of so many random numbers may have
+ARRANGED = ("reversed along", "axes in the order")  # starts of texts about arrays with the same values in other places
 CONSTANT = {"bias": 0.0, "shift": 0.0, "mean": 0.0, "scale": 1.0, "variance": 1.0}  # initial values
 
 

@@ -142,7 +142,7 @@ def _answer(
 ) -> ModelDiagnosis:
     rows: list[ModelRow] = []
     found: list[ModelCause] = []
-    notes: list[str] = []
+    unseen: dict[str, list[str]] = {}  # settings that do not change this output -> paths
     noise = SMALLEST
     waiting: list[ModelCause] = []  # modules without a partner since the last pair
     for item in pairs:
@@ -165,7 +165,8 @@ def _answer(
             found.append(other)
         if not item.ok:
             found += causes(item)
-        notes += latent(item)
+        for path, text in latent(item):
+            unseen.setdefault(text, []).append(path)
         noise = max(
             noise,
             np.inf if item.total is None else _relative(item.total, item),
@@ -175,6 +176,10 @@ def _answer(
     if difference is None or difference > GROWTH * noise * scale:
         found += waiting
     found = list(dict.fromkeys(found))  # a module that is called twice has its causes twice
+    notes = [
+        f"{paths[0]}: {text}" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} other modules: {text}"
+        for text, paths in unseen.items()
+    ]
     return _verdict(difference, rows, found, notes, recordings)
 
 

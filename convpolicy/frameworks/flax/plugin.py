@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convpolicy.conversion.formats import FileFormat
+from convpolicy.conversion.formats import FileFormat, ParameterNames
 from convpolicy.core.policy import Policy
 from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.frameworks.flax.crop_rules import RULES
@@ -23,10 +23,6 @@ from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
 ROOM = "convpolicy.frameworks.flax"
-MESSAGES = (
-    "parameters that Flax serialized; load them with flax.serialization.msgpack_restore, and save "
-    "flax.traverse_util.flatten_dict(parameters, sep='.') with safetensors.flax.save_file as .safetensors"
-)
 PADDINGS = (
     ("SAME", "same_upper"),
     ("SAME_LOWER", "same_lower"),
@@ -145,6 +141,8 @@ def _backend(api: str, description: str, **fields: Any) -> Backend:
         build_transposed=lazy(f"{ROOM}.{api}_transposed", "build"),
         capture=lazy(f"{ROOM}.capture", f"capture_{api}"),
         convolutions=lazy(f"{ROOM}.models", f"{api}_convolutions"),
+        tensors=lazy(f"{ROOM}.tensors", "tensors") if api == "nnx" else None,
+        schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
         dtypes=("float32", "float64", "float16", "bfloat16"),
         framework="flax",
         install="convpolicy[flax]",
@@ -193,5 +191,14 @@ def convpolicy_dialects() -> list[Deferred]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return a format that refuses Flax's own files and names the alternative."""
-    return [FileFormat(".msgpack", instead=MESSAGES, description="A file of Flax that cannot be read.")]
+    """Return the format of ``flax.serialization``."""
+    return [
+        FileFormat(
+            ".msgpack",
+            lazy(f"{ROOM}.messages", "MessagesReader"),
+            lazy(f"{ROOM}.messages", "MessagesWriter"),
+            names=ParameterNames(separator="/", groups=True),
+            keeps_metadata=False,
+            description="Parameters that flax.serialization wrote, read and written tensor by tensor, without metadata.",
+        )
+    ]

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import h5py
 import numpy as np
@@ -51,14 +51,14 @@ class H5Reader(Reader):
     """Reads one ``.weights.h5`` file; the name of an entry is the path of its dataset."""
 
     title = "HDF5"
+    has_paths: ClassVar[bool] = True  # the name of an entry is the path of its dataset
 
     def __init__(self, path: Path, content: IO[bytes] | None = None) -> None:
         super().__init__(path)
         with reading(path, self.title, Exception):
             self.file = h5py.File(path if content is None else content, "r")
             try:
-                if LEGACY.intersection((*self.file.attrs, *self.file)):
-                    raise InvalidValueError(f"{path.name!r} is {WHOLE_MODEL}.")
+                self.check_kind()
                 self.groups: list[str] = []
                 self._addresses = {_address(self.file)}
                 self.entries = tuple(self._walk(self.file, ""))
@@ -68,6 +68,11 @@ class H5Reader(Reader):
             except BaseException:
                 self.file.close()
                 raise
+
+    def check_kind(self) -> None:
+        """Refuse a file that another version of Keras wrote."""
+        if LEGACY.intersection((*self.file.attrs, *self.file)):
+            raise InvalidValueError(f"{self.path.name!r} is {WHOLE_MODEL}.")
 
     def _walk(self, group: Any, path: str) -> Iterator[Entry]:
         for name in group:
@@ -116,7 +121,7 @@ class H5Writer(Writer):
     title = "HDF5"
 
     def __init__(self, job: Job, content: IO[bytes] | None = None) -> None:
-        self._reader = job.reader if isinstance(job.reader, H5Reader) else None
+        self._reader = job.reader if isinstance(job.reader, H5Reader) and job.reader.has_paths else None
         if self._reader is None:
             for row in job.entries:
                 numpys_own(row, ".h5")

@@ -30,7 +30,7 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
 
 
 def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
-    names_in_files = _names_in_files(model)
+    in_files = names_in_files(model)
     for path, layer in walk(model, _children, lambda layer: isinstance(layer, KINDS), every_path, "/"):
         yield Convolution(
             path,
@@ -38,7 +38,7 @@ def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
             roles(weight.name for weight in layer.weights),
             separator="/",
             layout=next((name for kind, name in LAYOUTS.items() if isinstance(layer, kind)), ""),
-            aliases=(names_in_files[id(layer)],) if names_in_files.get(id(layer)) else (),
+            aliases=(in_files[id(layer)],) if in_files.get(id(layer)) else (),
             spec=_spec(layer) if layer.built else None,
         )
 
@@ -61,7 +61,7 @@ def _children(layer: Any) -> Iterator[tuple[str, Any]]:
     return ((child.name, child) for child in layer._flatten_layers(include_self=False, recursive=False))
 
 
-def _names_in_files(model: Any) -> dict[int, str]:
+def names_in_files(model: Any) -> dict[int, str]:
     """Return ``id(part) -> name in .weights.h5`` for every part of a model; Keras names layers there by class and number."""
     names: dict[int, str] = {}
 

@@ -5,18 +5,11 @@ from __future__ import annotations
 from convpolicy.conversion.formats import FileFormat
 
 WHOLE_MODEL = (
-    "a whole model in HDF5, or weights as Keras 2 saved them; load it with keras.models.load_model, or into your own model with "
-    "model.load_weights, and save model.save_weights('NAME.weights.h5') with Keras 3"
+    "a whole model in HDF5, or weights as Keras 2 saved them; such a file is read if its name ends in .h5 but not in .weights.h5"
 )
-CHECKPOINT = (
-    "a part of a TensorFlow checkpoint; load it into your own model with tf.train.Checkpoint(model=model).restore, and save "
-    "model.save_weights('NAME.weights.h5')"
-)
+CHECKPOINT = "a part of a TensorFlow checkpoint; pass the file beside it that ends in .index"
 SAVED_MODEL = "a saved TensorFlow graph; load the model that it was made from, and save model.save_weights('NAME.weights.h5')"
 INSTEAD = {
-    ".h5": WHOLE_MODEL,
-    ".hdf5": WHOLE_MODEL,
-    ".index": CHECKPOINT,
     ".data-00000-of-00001": CHECKPOINT,
     ".meta": CHECKPOINT,
     ".pb": SAVED_MODEL,

@@ -117,6 +117,8 @@ def convpolicy_backends() -> list[Backend]:
             capture=_if_it_runs(name, "capture", "capture"),
             convolutions=_if_it_runs(name, "models", "convolutions"),
             reader=_if_it_runs(name, "reader", "reader"),
+            tensors=_if_it_runs(name, "tensors", "tensors"),
+            schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
             dtypes=dtypes,
             default_dtype=default_dtype,
             framework="keras",
@@ -219,7 +221,28 @@ def convpolicy_file_formats() -> list[FileFormat]:
             (".keras", "Keras", ("own-source",), "A whole Keras model; it can only be made from another .keras file."),
         )
     ]
-    return readable + other_files.formats()
+    legacy = [
+        FileFormat(
+            suffix,
+            lazy(f"{ROOM}.legacy_files", "LegacyReader"),
+            package="h5py",
+            install="convpolicy[h5]",
+            names=ParameterNames(separator="/"),
+            description="A whole model or weights in HDF5, as Keras 2 wrote them; only read.",
+        )
+        for suffix in (".h5", ".hdf5")
+    ]
+    legacy.append(
+        FileFormat(
+            ".index",
+            lazy(f"{ROOM}.tensorflow_files", "CheckpointReader"),
+            package="tensorflow",
+            install="convpolicy[keras]",
+            names=ParameterNames(separator="/"),
+            description="A TensorFlow checkpoint, named by its .index file; only read.",
+        )
+    )
+    return readable + legacy + other_files.formats()
 
 
 @hookimpl

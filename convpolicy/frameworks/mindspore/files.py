@@ -49,6 +49,7 @@ class MindSporeReader(Reader):
     """Reads one ``.ckpt`` file and checks that the size of every tensor fits its shape."""
 
     title = "MindSpore checkpoint"
+    ordered = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -134,6 +134,8 @@ def convpolicy_backends() -> list[Backend]:
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             reader=lazy(f"{ROOM}.reader", "reader"),
+            tensors=lazy(f"{ROOM}.tensors", "tensors"),
+            schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
             build_transposed=lazy(f"{ROOM}.transposed", "build"),
             layout="OI1W",
             transposed_layout="IO1W",

@@ -20,9 +20,9 @@ from convpolicy.registry.marks import hookimpl
 from convpolicy.verification.native import Native
 
 ROOM = "convpolicy.frameworks.paddle"
-PARAMETERS = "parameters that paddle.save pickled; load them with paddle.load, and save {name: value.numpy()} of each with numpy.savez as .npz"
 GRAPH = "a saved Paddle graph; load the model that it was made from, and save {name: value.numpy()} of its state_dict() as .npz"
-OTHER_FILES = {".pdparams": PARAMETERS, ".pdopt": PARAMETERS, ".pdmodel": GRAPH, ".pdiparams": GRAPH}
+OPTIMIZER = "the state of an optimizer; convert the parameters beside it, which end in .pdparams"
+OTHER_FILES = {".pdopt": OPTIMIZER, ".pdmodel": GRAPH, ".pdiparams": GRAPH}
 
 
 def same_needs_length(kernel: int, stride: int, dilation: int) -> bool:
@@ -137,6 +137,8 @@ def convpolicy_backends() -> list[Backend]:
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             reader=lazy(f"{ROOM}.reader", "reader"),
+            tensors=lazy(f"{ROOM}.tensors", "tensors"),
+            schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
             default_dtype=default_dtype,
             dtypes=("float32", "float64"),  # on the CPU Paddle 3.3 has no convolution of other dtypes
             description="A plain paddle.nn.Conv1D or Conv1DTranspose where it can express the policy, otherwise a subclass that follows a plan.",
@@ -165,8 +167,15 @@ def convpolicy_dialects() -> list[Deferred]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return formats that refuse Paddle's own files and name the alternative."""
-    return [
+    """Return the format of ``paddle.save``, and formats that refuse other files of Paddle and name the alternative."""
+    parameters = FileFormat(
+        ".pdparams",
+        lazy(f"{ROOM}.files", "PaddleReader"),
+        lazy(f"{ROOM}.files", "PaddleWriter"),
+        keeps_metadata=False,
+        description="A state dict of paddle.save; only arrays are unpickled, and the file cannot store metadata.",
+    )
+    return [parameters] + [
         FileFormat(suffix, instead=instead, description="A file of Paddle that cannot be read.")
         for suffix, instead in OTHER_FILES.items()
     ]

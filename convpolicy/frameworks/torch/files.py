@@ -29,6 +29,7 @@ class TorchReader(Reader):
     """Reads one ``.pt`` file: a state dict, alone or under one of the keys in ``NESTED``."""
 
     title = "torch"
+    ordered = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -107,6 +107,8 @@ def convpolicy_backends() -> list[Backend]:
             build_transposed=lazy(f"{ROOM}.layer", "build_transposed"),
             capture=lazy(f"{ROOM}.capture", "capture"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
+            tensors=lazy(f"{ROOM}.tensors", "tensors"),
+            schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
             reader=lazy(f"{ROOM}.reader", "reader"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),

@@ -118,6 +118,8 @@ def convpolicy_backends() -> list[Backend]:
             assign=lazy("convpolicy_mlx.arrays", "assign"),
             capture=lazy("convpolicy_mlx.capturing", "capture"),
             convolutions=lazy("convpolicy_mlx.models", "convolutions"),
+            tensors=lazy("convpolicy_mlx.tensors", "tensors"),
+            schemes=lazy("convpolicy_mlx.tensor_names", "schemes"),
             gradients=lazy("convpolicy_mlx.arrays", "gradients"),
             reader=lazy("convpolicy_mlx.reader", "reader"),
             learns=True,

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from convpolicy import Backend, CropRule, FileFormat, Native, PaddingRule, Param, Policy, TransposedPolicy, hookimpl
+from convpolicy import Backend, CropRule, FileFormat, Native, PaddingRule, Param, Policy, TransposedPolicy, hookimpl, lazy
 from convpolicy_onnx.crop_rules import onnx_output_shape, onnx_same
 from convpolicy_onnx.rules import onnx_same_lower, onnx_same_upper, same_needs_length
 
@@ -21,10 +21,6 @@ __all__ = ["read"]
 AUTO_PADS = (("SAME_UPPER", "onnx_same_upper"), ("SAME_LOWER", "onnx_same_lower"), ("VALID", "valid"))
 CROPS = (("SAME_UPPER", "onnx_same_upper"), ("SAME_LOWER", "onnx_same_lower"), ("VALID", "explicit"))
 SIDES = ("left", "right")
-GRAPH = (
-    "a graph whose weights have the layout of the framework that it was exported from; save the weights there, or "
-    "{tensor.name: onnx.numpy_helper.to_array(tensor)} of its graph.initializer with numpy.savez as .npz"
-)
 # policy -> padding rule, crop rule, native module, and description of the node
 POLICIES = {
     "onnx": ("valid", "explicit", "not_set", "auto_pad NOTSET and no pads, ONNX's defaults"),
@@ -105,8 +101,9 @@ def convpolicy_policies() -> list[Policy]:
 
 @hookimpl
 def convpolicy_file_formats() -> list[FileFormat]:
-    """Return a format that refuses ``.onnx`` files and names the alternative."""
-    return [FileFormat(".onnx", instead=GRAPH, description="An ONNX graph, which is not a checkpoint.")]
+    """Return the format of ``.onnx`` files, of which the initializers are read."""
+    reader = lazy("convpolicy_onnx.files", "OnnxReader")
+    return [FileFormat(".onnx", reader, package="onnx", description="The initializers of an ONNX model; only read.")]
 
 
 @hookimpl

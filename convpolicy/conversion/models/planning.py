@@ -1,0 +1,283 @@
+"""What ``convert(…, model=…)`` writes: one row for each tensor of the model that the file has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+from numpy.typing import NDArray
+
+from convpolicy.conversion.formats import FileFormat
+from convpolicy.conversion.models.assembly import Assembled, zero
+from convpolicy.conversion.models.axes import ANY, Axes
+from convpolicy.conversion.models.fitting import Fit, Source
+from convpolicy.conversion.models.groups import Groups, settled, split
+from convpolicy.conversion.models.kept import LIMIT, Restored, read, record, restored, text
+from convpolicy.conversion.models.kinds import COUNT, ModelTensors, Parameter
+from convpolicy.conversion.models.matching import matched
+from convpolicy.conversion.models.normed import unnormed
+from convpolicy.conversion.models.sides import new_names, schemes_of, tensors_of
+from convpolicy.conversion.results import Loading
+from convpolicy.conversion.selection import NORMS, Side
+from convpolicy.conversion.tensors import FLOATS, Entry, Reader, entry
+from convpolicy.errors import InvalidValueError
+
+SHOWN = 3
+
+
+@attrs.frozen(eq=False)
+class ModelPlan:
+    """What is written for a model.
+
+    Attributes:
+        rows: one `Assembled` for each tensor of the output, in the order of the model.
+        loading: what the model finds in the output.
+        notes: warnings, one sentence each.
+        kept: text for the metadata of the output, or empty; see `convpolicy.conversion.models.kept`.
+    """
+
+    rows: tuple[Assembled | Restored, ...]
+    loading: Loading
+    notes: tuple[str, ...]
+    kept: str = ""
+
+
+def plan_for(
+    model: Any, reader: Reader, sides: tuple[Side, Side], writes: FileFormat, *, mapping: Any, dtype: str | None, fold: bool,
+) -> ModelPlan:  # fmt: skip
+    """Match the tensors of a file with those of a model.
+
+    Args:
+        model: the target model; it is not changed.
+        reader: reader of the file.
+        sides: source and target.
+        writes: format of the output.
+        mapping: map of new names, or None.
+        dtype: dtype of the floating-point tensors of the output, or None.
+        fold: True to replace the two tensors of weight normalisation by the weight.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: the model is not one of the target, or a tensor fits several modules.
+        PluginError: a backend fails.
+    """
+    tensors = tensors_of(model, sides[1], writes)
+    schemes = schemes_of(sides[0])
+    names = new_names(mapping, reader, sides)
+    entries = {names.get(row.name, row.name): attrs.evolve(row, name=names.get(row.name, row.name)) for row in reader.entries}
+    if len(entries) < len(reader.entries):
+        raise InvalidValueError("mapping gives several tensors the same name; give each its own.")
+    olds = {names.get(row.name, row.name): row for row in reader.entries}
+    entries, norms = unnormed(entries, fold=fold)
+    known = [module for module in tensors.modules if module.kind]
+    ordered = reader.ordered
+    match = matched(known, settled(Groups(entries, schemes, ordered=ordered)), ordered=ordered)
+    return _Planner(reader, olds, entries, norms, tensors, dtype).plan(match.fits)
+
+
+class _Planner:
+    """Makes the rows from the groups that fit."""
+
+    def __init__(
+        self, reader: Reader, olds: Mapping[str, Entry], entries: Mapping[str, Entry], norms: Mapping[str, tuple[Entry, Entry]],
+        tensors: ModelTensors, dtype: str | None,
+    ) -> None:  # fmt: skip
+        self._reader, self._olds, self._entries, self._norms = reader, olds, entries, norms
+        self._tensors, self._dtype = tensors, dtype
+        self._rows: dict[str, Assembled] = {}
+        self._shapes: dict[str, tuple[Entry, Parameter]] = {}
+        self._used: set[str] = set()
+        self._loose: list[str] = []
+        self._last: dict[str, NDArray[Any]] = {}
+
+    def plan(self, fits: Sequence[Fit]) -> ModelPlan:
+        """Return the plan."""
+        for one in fits:
+            for role, source in one.zeros.items():
+                if not zero(attrs.evolve(source, entry=self._olds[source.entry.name]), self._reader):
+                    raise InvalidValueError(
+                        f"{source.entry.name!r} has numbers other than zero for {role!r}, for which {one.module.path!r} of the model has "
+                        "no parameter, so the model cannot compute the same; use another module."
+                    )
+            for parameter, sources in one.tensors.items():
+                self._add(parameter, sources, "model")
+            self._shapes |= {parameter.name: (entry, parameter) for parameter, entry in one.shapes.items()}
+            self._used |= {entry.name for entry in one.shapes.values()}
+            self._used |= {source.entry.name for source in one.zeros.values()}
+        dropped = self._dropped(fits)
+        self._others()
+        self._ties()
+        created = [
+            self._create(row) for row in self._tensors.parameters if row.stored.pieces == (COUNT,) and row.name not in self._rows
+        ]
+        old = read(self._reader.metadata)
+        back = restored(self._rows, old, self._reader)
+        created = [name for name in created if name not in back]
+        self._summed = [row for row in self._rows.values() if any(len(piece) > 1 for piece in row.sources)]
+        names = {entry.name: entry for row in self._summed for entry in row.entries.values()}
+        counts = {self._olds[name].name: self._olds[name] for name in dropped}
+        names |= counts
+        own = {row.name for row in self._tensors.parameters}
+        kept = {name: row for name, row in old.items() if name not in own}
+        records = {name: record(entry, self._reader) for name, entry in names.items() if entry.size < LIMIT}
+        kept |= {name: row for name, row in records.items() if name not in counts or any(row.data)}  # a new count is 0 anyway
+        self._kept = text(kept)
+        rows: tuple[Assembled | Restored, ...] = tuple(
+            back.get(row.name) or self._rows[row.name] for row in self._tensors.parameters if row.name in self._rows
+        )
+        rows += tuple(row for name, row in self._rows.items() if name in self._tensors.tied)
+        missing = tuple(
+            row.name for row in self._tensors.parameters if row.name not in self._rows and row.name not in self._shapes
+        )
+        unexpected = tuple(self._old(name) for name in self._copies(dropped))
+        shapes = tuple((name, self._old(entry.name), entry.shape, own.shape) for name, (entry, own) in self._shapes.items())
+        if not rows:
+            raise InvalidValueError(
+                f"{self._reader.path} has no tensor of the model; its first ones are {self._first(self._entries)}, and those of the model "
+                f"{self._first([row.name for row in self._tensors.parameters])}; pass the model of this file, or a map of the names."
+            )
+        self._normed = [name for name in unexpected if name.endswith(tuple(end for pair in NORMS for end in pair))]
+        loading = Loading(tuple(row.new.name for row in rows), missing, unexpected, shapes)
+        return ModelPlan(rows, loading, tuple(self._notes(created, dropped)), self._kept)
+
+    def _old(self, name: str) -> str:
+        return self._olds[name].name if name in self._olds else name
+
+    @staticmethod
+    def _first(names: Iterable[str]) -> str:
+        shown = list(names)
+        return ", ".join(map(repr, shown[:SHOWN])) + (", …" if len(shown) > SHOWN else "")
+
+    def _add(self, parameter: Parameter, sources: tuple[tuple[Source, ...], ...], why: str) -> None:
+        own = tuple(tuple(attrs.evolve(source, entry=self._entry(source.entry)) for source in row) for row in sources)
+        names = [source.entry.name for row in sources for source in row]
+        dtypes = {source.entry.dtype for row in own for source in row} or {parameter.dtype}
+        if len(dtypes) > 1:
+            raise InvalidValueError(
+                f"{names[0]!r} and {names[1]!r} become one tensor of the model and have the dtypes {' and '.join(sorted(dtypes))}; pass dtype."
+            )
+        (dtype,) = dtypes
+        new = entry(parameter.name, parameter.shape, self._dtype if self._dtype and dtype in FLOATS else dtype)
+        norm = self._norms[names[0]][1] if names and names[0] in self._norms else None
+        self._rows[parameter.name] = Assembled(new, parameter, own, why, norm, dtype, self._last)
+        self._used.update(names)
+
+    def _entry(self, row: Entry) -> Entry:
+        if row.name in self._norms:
+            return self._norms[row.name][0]
+        return self._olds[row.name]
+
+    def _create(self, parameter: Parameter) -> str:
+        new = entry(parameter.name, parameter.shape, parameter.dtype)
+        self._rows[parameter.name] = Assembled(new, parameter, ((),), "created", None, parameter.dtype)
+        return parameter.name
+
+    def _dropped(self, fits: Sequence[Fit]) -> list[str]:
+        """Return the counts of batches that the target does not have."""
+        counts = [row.name for one in fits for form, row in one.group.tensors.items() if form.pieces == (COUNT,)]
+        return [name for name in counts if name not in self._used]
+
+    def _copies(self, dropped: Sequence[str]) -> list[str]:
+        """Return the tensors of the file that the model does not have, without second names of those that it has."""
+        left = [name for name in self._entries if name not in self._used and name not in dropped]
+        used: dict[tuple[Any, ...], list[str]] = {}
+        for name in self._used:
+            if name in self._olds:
+                used.setdefault((self._olds[name].shape, self._olds[name].dtype), []).append(name)
+        digests: dict[str, bytes] = {}
+
+        def digest(name: str) -> bytes:
+            if name not in digests:
+                made = hashlib.sha256()
+                for piece in self._reader.pieces(self._olds[name]):
+                    made.update(piece)
+                digests[name] = made.digest()
+            return digests[name]
+
+        equal = []
+        for name in left:
+            old = self._olds.get(name)
+            twins = used.get((old.shape, old.dtype), ()) if old is not None else ()
+            if any(digest(name) == digest(other) for other in twins):
+                equal.append(name)
+        # equal constants prove nothing, unless they are beside a copy
+        sure = {stem(name) for name in equal if not constant(self._reader.array(self._olds[name]))}
+        self._again = [name for name in equal if stem(name) in sure]
+        return [name for name in left if name not in self._again]
+
+    def _others(self) -> None:
+        """Match the parameters of modules of no known kind by their whole name."""
+        free = {tuple(split(name)): row for name, row in self._entries.items() if name not in self._used}
+        for module in self._tensors.modules:
+            if module.kind:
+                continue
+            (parameter,) = module.parameters
+            row = free.get(tuple(split(parameter.name))) or self._without_start(parameter, free)
+            if row is None or row.name in self._used:
+                continue
+            if row.shape == parameter.shape:
+                self._add(parameter, ((Source(row, Axes(ANY), {}),),), "name")
+                self._loose.append(parameter.name)
+            else:
+                self._shapes[parameter.name] = (row, parameter)
+                self._used.add(row.name)
+
+    @staticmethod
+    def _without_start(parameter: Parameter, free: Mapping[tuple[str, ...], Entry]) -> Entry | None:
+        """Return the only tensor whose name is that of a parameter after a first part that the parameter does not have."""
+        ends = [row for parts, row in free.items() if parts[1:] == tuple(split(parameter.name))]
+        return ends[0] if len(ends) == 1 else None
+
+    def _ties(self) -> None:
+        """Write tensors with several names under each of them."""
+        for name, first in self._tensors.tied.items():
+            if first in self._rows:
+                row = self._rows[first]
+                self._rows[name] = attrs.evolve(row, new=attrs.evolve(row.new, name=name))
+                self._used |= {known for known in self._entries if split(known) == split(name)}
+
+    def _notes(self, created: list[str], dropped: list[str]) -> Iterator[str]:
+        if self._normed:
+            yield f"{self._normed[0]!r} belongs to a weight in two tensors, which the model has as one; fold_weight_norm merges them."
+        if self._again:
+            yield f"{_counted(len(self._again), 'tensor')} left out, which the file also has under another name: {self._first(map(self._old, self._again))}."
+        if created:
+            yield f"{_counted(len(created), 'count')} of batches created with 0, which the file does not have: {self._first(created)}."
+        if dropped:
+            yield f"{_counted(len(dropped), 'count')} of batches left out, which the model does not have: {self._first(map(self._old, dropped))}."
+        if self._loose:
+            yield (
+                f"{_counted(len(self._loose), 'tensor')} of modules of no known kind matched by name, with unchanged axes: {self._first(self._loose)}."
+            )
+        summed = [row.new.name for row in self._summed]
+        if summed:
+            yield (
+                f"{_counted(len(summed), 'bias', 'es')} written as the sum of two, which the model adds up as well: {self._first(summed)}; "
+                + (
+                    "the metadata of the output keep the two for the way back."
+                    if self._kept
+                    else "the way back gives the sum and zeros."
+                )
+            )
+        own = {row.name: row.dtype for row in self._tensors.parameters}
+        others = [row for row in self._rows.values() if own.get(row.new.name, row.new.dtype) != row.new.dtype]
+        if others:
+            yield (
+                f"{_counted(len(others), 'tensor')} with another dtype than the model's, such as {others[0].new.name!r}: {others[0].new.dtype} instead of "
+                f"{own[others[0].new.name]}."
+            )
+
+
+def stem(name: str) -> tuple[str, ...]:
+    """Return the parts of a name without the last one."""
+    return tuple(split(name)[:-1])
+
+
+def constant(array: NDArray[Any]) -> bool:
+    """Return whether all elements are equal."""
+    return array.size == 0 or bool((array == array.flat[0]).all())
+
+
+def _counted(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}{plural if number > 1 else ''}"

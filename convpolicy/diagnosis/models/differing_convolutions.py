@@ -1,0 +1,68 @@
+"""What differs in a pair of convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from convpolicy.diagnosis.models.comparing import Comparison
+from convpolicy.diagnosis.models.units import captured, first, pads_of
+from convpolicy.diagnosis.models.values import ARRANGED, difference
+from convpolicy.diagnosis.one_layer import why_layers
+from convpolicy.errors import ConvPolicyError
+from convpolicy.layers.capture import Capture
+from convpolicy.models.description import Description
+
+PERIOD = 960  # lengths that differ by it have the same remainder for strides up to 6, and 8, 10, 12, 15, 16, 20, 24, 30 and 32
+LONGEST = 2 * PERIOD  # longer inputs are shortened
+Found: TypeAlias = "tuple[str, str, Capture | None]"  # aspect, text, and the changed convolution of b
+
+
+def differences(found: Comparison, a: Description, b: Description) -> Iterator[Found]:
+    """Yield what differs: the arrays where nothing else does, otherwise what `convpolicy.why` finds."""
+    arrays = {role: difference(role, a.arrays.get(role), b.arrays.get(role)) for role in ("weight", "bias")}
+    try:
+        one, other = captured(a.layer), captured(b.layer)
+    except ConvPolicyError as error:
+        yield "convolution", f"the convolutions differ, and cannot be compared alone: {error}", None
+        return
+    length = first(found.a.main.inputs[0], a.axis).shape[2]
+    alike = one.spec == other.spec and pads_of(one, length) == pads_of(other, length)
+    if alike and any(arrays.values()) and not any(text.startswith(ARRANGED) for text in arrays.values()):
+        yield from ((role, f"{role}: {text}", None) for role, text in arrays.items() if text)
+        return
+    yield from _searched(one, other, first(found.a.main.inputs[0], a.axis)[:1], arrays)
+
+
+def _searched(a: Capture, b: Capture, data: NDArray[Any], arrays: dict[str, str]) -> Iterator[Found]:
+    """Ask `convpolicy.why`. ``b`` is its first layer, so that it is the one that is changed."""
+    answer = None
+    for shorter in dict.fromkeys((_shortened(data.shape[2], a), data.shape[2])):
+        try:
+            answer = why_layers(b, a, data[:, :, :shorter])
+        except ConvPolicyError as error:
+            yield "convolution", f"the convolutions differ, and cannot be compared alone: {error}", None
+            return
+        if not answer.equal:
+            break
+    assert answer is not None
+    if answer.equal:
+        return
+    if not answer.causes:
+        yield "convolution", "the convolutions differ; no change of one or two settings explains it", None
+        return
+    aspects = {cause.aspect for cause in answer.causes}
+    if "initial weights" in aspects and any(arrays.values()):
+        yield "weight", "; ".join(f"{role}: {text}" for role, text in arrays.items() if text), None
+        return
+    side = {"a": "b", "b": "a"}[answer.changes_on]
+    text = " and ".join(cause.change for cause in answer.causes).replace("b's", "a's")
+    yield answer.causes[0].aspect, f"in {side}: {text}", answer.changed if side == "b" else None
+
+
+def _shortened(length: int, layer: Capture) -> int:
+    """Return a shorter length with the same remainder for common strides; ``length`` if it is short."""
+    least = max(PERIOD, 2 * layer.spec.effective_kernel)
+    return length if length <= LONGEST else min(length, least + (length - least) % PERIOD)

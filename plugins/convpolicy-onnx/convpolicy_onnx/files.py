@@ -1,0 +1,59 @@
+"""The initializers of an ``.onnx`` file: the weights of the model; the graph is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from convpolicy.conversion import Entry, Piece, Reader, entry, in_pieces, reading
+from convpolicy.errors import InvalidValueError
+
+NAMED = {"BFLOAT16": "bfloat16", "FLOAT8E4M3FN": "float8_e4m3fn", "FLOAT8E5M2": "float8_e5m2"}
+
+
+class OnnxReader(Reader):
+    """Reads one ``.onnx`` file, as a whole."""
+
+    title = "ONNX"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with reading(path, self.title, Exception):
+            model = onnx.load(str(path), load_external_data=False)
+        self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        outside = next(
+            (name for name, tensor in self._tensors.items() if tensor.data_location == onnx.TensorProto.EXTERNAL), None
+        )
+        if outside is not None:
+            raise InvalidValueError(
+                f"{path} contains {outside!r}, whose data is in another file; load it with onnx.load and save it with onnx.save as one file."
+            )
+        self.others = tuple(tensor.values.name for tensor in model.graph.sparse_initializer)
+        self.entries = tuple(_entry(path, name, tensor) for name, tensor in self._tensors.items())
+
+    def pieces(self, entry: Entry) -> Iterator[Piece]:
+        """Yield the bytes of a tensor."""
+        with reading(self.path, self.title, Exception):
+            array = numpy_helper.to_array(self._tensors[entry.name])
+            if array.nbytes != entry.size:
+                raise InvalidValueError(
+                    f"{self.path} is damaged: {entry.name!r} has {array.nbytes} bytes and needs {entry.size}; save it again."
+                )
+        yield from in_pieces(array.view(array.dtype.newbyteorder("<")))
+
+
+def _entry(path: Path, name: str, tensor: onnx.TensorProto) -> Entry:
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    try:
+        dtype = NAMED.get(kind) or np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).name
+        if dtype == "object":  # texts
+            raise TypeError(dtype)
+        return entry(name, tensor.dims, dtype)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidValueError(
+            f"{path} contains {name!r} of type {kind}, which is not a dtype of numbers; remove it."
+        ) from error
