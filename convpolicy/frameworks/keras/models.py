@@ -12,9 +12,12 @@ from keras.src.utils import naming
 
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.keras.values import LAYOUTS
+from convpolicy.layers.forward_code import Parent
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
 KINDS = (keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)
+PADS = (keras.layers.ZeroPadding1D, keras.layers.Cropping1D)  # before a convolution
+CUTS = (keras.layers.Cropping1D,)  # after it
 CONTAINERS = (list, dict, tuple)
 
 
@@ -31,7 +34,7 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
 
 def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
     names_in_files = _names_in_files(model)
-    for path, layer in walk(model, _children, lambda layer: isinstance(layer, KINDS), every_path, "/"):
+    for path, layer, parents in walk(model, _children, lambda layer: isinstance(layer, KINDS), every_path, "/"):
         yield Convolution(
             path,
             layer,
@@ -40,7 +43,32 @@ def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
             layout=next((name for kind, name in LAYOUTS.items() if isinstance(layer, kind)), ""),
             aliases=(names_in_files[id(layer)],) if names_in_files.get(id(layer)) else (),
             spec=_spec(layer) if layer.built else None,
+            parents=parents,
+            note=_around(layer, parents),
         )
+
+
+def _around(layer: Any, parents: tuple[Parent, ...]) -> str:
+    """Return the layers that pad or cut before and after a layer of a functional model; `port_model` reads other models itself."""
+    model = parents[-1].module if parents else None
+    if not isinstance(model, keras.models.Functional):
+        return ""
+    nodes = [node for node in layer._inbound_nodes if node in _nodes(model)]
+    before = [parent.operation for node in nodes for parent in node.parent_nodes]
+    after = [
+        other
+        for other in model.layers
+        for node in other._inbound_nodes
+        for parent in node.parent_nodes
+        if parent.operation is layer
+    ]
+    texts = [f"{type(other).__name__} before it" for other in before if isinstance(other, PADS)]
+    texts += [f"{type(other).__name__} after it" for other in after if isinstance(other, CUTS)]
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _nodes(model: Any) -> list[Any]:
+    return [node for nodes in model._nodes_by_depth.values() for node in nodes]
 
 
 def _spec(layer: Any) -> ConvSpec | None:
