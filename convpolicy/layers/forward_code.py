@@ -71,35 +71,14 @@ class Reading:
 
     def _forward_of(self, module: Any) -> FunctionType | None:
         for name in FORWARD:
-            function = inspect.unwrap(getattr(type(module), name, None) or type)
-            if isinstance(function, FunctionType):
-                if not self._is_foreign(function.__module__):
-                    return function
-                if name != "__call__":
-                    return None
+            own = getattr(module, "__dict__", {}).get(name)  # a forward that replaces that of the class
+            function = inspect.unwrap(getattr(own, "__func__", own) or getattr(type(module), name, None) or type)
+            if isinstance(function, FunctionType) and not self._is_foreign(function.__module__):
+                return function
         return None
 
     def _is_foreign(self, module: Any) -> bool:
         return str(module).partition(".")[0] in self.frameworks
-
-    # -- a method that calls the child ------------------------------------------------------------------------------
-
-    def flow(self, functions: Iterable[FunctionType], ends: tuple[bool, bool]) -> tuple[bool, list[str]]:
-        """Return if one of the functions calls the child, and what pads an argument of that call or cuts its result.
-
-        What pads the argument of a child with several convolutions counts for the first, what cuts its result for the last.
-        """
-        seen, texts = False, []
-        for function in functions:
-            tree = parsed(function)
-            if tree is not None:
-                flow = _Flow(self, function, tree)
-                for statement in sorted(_statements(tree), key=lambda node: (node.lineno, node.col_offset)):
-                    flow.read(statement)
-                seen |= flow.seen
-                both = [*(flow.before if ends[0] else ()), *(flow.after if ends[1] else ())]
-                texts += [f"{text} in {function.__name__}" for text in both]
-        return seen, texts
 
     def refers(self, node: ast.AST, loops: Collection[str], own: str) -> bool:
         """Return True for an expression such as ``self.conv``, ``self.layers[0]``, or the variable of a loop over ``self.layers``."""
@@ -134,13 +113,13 @@ class Reading:
     def padding(self, node: ast.AST, function: FunctionType, only_cuts: bool = False, depth: int = DEPTH) -> str:
         """Return the code of an expression that pads or cuts, without its arguments; empty for another expression."""
         if isinstance(node, ast.Subscript) and self._cuts(node.slice):
-            return _code(node)
+            return f"[{_code(node.slice).strip('()')}]"
         if not isinstance(node, ast.Call):
             return ""
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         is_named = name == "narrow" or (cuts(name) if only_cuts else pads(name))
-        joins = name in JOINS and any(FILLERS.search(word) for argument in node.args for word in _words(argument))
-        if is_named or (joins and not only_cuts) or self._target_pads(node.func, function, only_cuts, depth):
+        joins = name in JOINS and not only_cuts and _has_filler(node, function)
+        if is_named or joins or self._target_pads(node.func, function, only_cuts, depth):
             return _code(node.func)
         return ""
 
@@ -151,7 +130,7 @@ class Reading:
         target: Any = None
         if isinstance(func, ast.Name):
             target = function.__globals__.get(func.id)
-        elif isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == _own(function):
+        elif isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == own_name(function):
             target = self.method(func.attr)
             if target is None:
                 module = self._value(func.attr)
@@ -203,84 +182,35 @@ class Reading:
             yield from (f"{text} in {function.__name__}" for text in (*filter(pads, names), *filter(None, texts)))
 
 
-@attrs.define(eq=False)
-class _Flow:
-    """Which variables of a function hold padded data, and which hold outputs of the child."""
-
-    reading: Reading
-    function: Any  # a FunctionType, which mypy would bind as a method
-    tree: ast.AST
-    padded: dict[str, str] = attrs.field(factory=dict)
-    outputs: set[str] = attrs.field(factory=set)
-    before: list[str] = attrs.field(factory=list)
-    after: list[str] = attrs.field(factory=list)
-    seen: bool = False
-    own: str = attrs.field(init=False)
-    loops: set[str] = attrs.field(factory=set)
-
-    def __attrs_post_init__(self) -> None:
-        self.own = _own(self.function)
-        for node in ast.walk(self.tree):
-            if isinstance(node, (ast.For, ast.comprehension)) and any(
-                self.reading.refers(part, (), self.own) for part in ast.walk(node.iter)
-            ):
-                self.loops |= set(_words(node.target))
-
-    def read(self, statement: ast.stmt) -> None:
-        """Read one statement, in the order of the source."""
-        value = getattr(statement, "value", None)
-        if value is None:
-            return
-        nodes = list(ast.walk(value))
-        calls = [node for node in nodes if isinstance(node, ast.Call) and self._calls_child(node)]
-        for call in calls:
-            self.seen = True
-            for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
-                self.before += self._padded_in(argument)
-        for node in nodes:
-            inner = node.value if isinstance(node, ast.Subscript) else node
-            text = "" if node in calls else self.reading.padding(node, self.function, only_cuts=True)
-            if text and (set(_words(inner)) & self.outputs or any(part in calls for part in ast.walk(inner))):
-                self.after.append(text)
-        targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
-        names = {name for target in targets if target is not None for name in _words(target)} - {self.own}
-        opaque = any(self.reading.is_opaque(node, self.own) for node in nodes)
-        padded = [] if opaque or calls else self._padded_in(value)
-        follows = bool(calls) or (not opaque and bool(set(_words(value)) & self.outputs))
-        for name in names:
-            self.padded.pop(name, None)
-            if padded:
-                self.padded[name] = padded[0]
-        self.outputs = self.outputs | names if follows else self.outputs - names
-
-    def _calls_child(self, call: ast.Call) -> bool:
-        return self.reading.refers(call.func, self.loops, self.own)
-
-    def _padded_in(self, value: ast.AST) -> list[str]:
-        texts = [text for node in ast.walk(value) if (text := self.reading.padding(node, self.function))]
-        return texts + [self.padded[name] for name in _words(value) if name in self.padded]
-
-
-def _own(function: FunctionType) -> str:
+def own_name(function: FunctionType) -> str:
+    """Return the name of the first argument, such as ``self``; empty without one."""
     return function.__code__.co_varnames[0] if function.__code__.co_argcount else ""
 
 
 def _own_call(node: ast.AST, function: FunctionType) -> str:
     """Return the name of the attribute in a call such as ``self.conv(x)``; empty for another expression."""
     func = node.func if isinstance(node, ast.Call) else None
-    is_own = isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == _own(function)
+    is_own = isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == own_name(function)
     return func.attr if is_own and isinstance(func, ast.Attribute) else ""
 
 
-def _words(node: ast.AST) -> list[str]:
+def _has_filler(call: ast.Call, function: FunctionType) -> bool:
+    """Return True if an argument of a call is made of zeros or of stored samples, directly or through a variable."""
+    words = {word for argument in (*call.args, *(keyword.value for keyword in call.keywords)) for word in words_of(argument)}
+    for node in ast.walk(parsed(function) or ast.Pass()):
+        if isinstance(node, ast.Assign) and words & {word for target in node.targets for word in words_of(target)}:
+            words |= set() if _own_call(node.value, function) else set(words_of(node.value))
+    return any(FILLERS.search(word) for word in words)
+
+
+def words_of(node: ast.AST) -> list[str]:
     """Return the names of variables, attributes and functions in an expression."""
-    parts = (part for part in ast.walk(node) if isinstance(part, (ast.Name, ast.Attribute)))
-    return [part.attr if isinstance(part, ast.Attribute) else part.id for part in parts]
+    return [name for part in ast.walk(node) if (name := name_of(part))]
 
 
-def _statements(tree: ast.AST) -> Iterable[ast.stmt]:
-    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
-    return (node for node in ast.walk(tree) if isinstance(node, kinds))
+def name_of(node: ast.AST) -> str:
+    """Return the name of a variable or an attribute; empty for another expression."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _code(node: ast.AST) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import takewhile
 from typing import Any
 
+from convpolicy.layers.data_flow import flow
 from convpolicy.layers.forward_code import Parent, Reading, cuts, pads
 
 
@@ -29,7 +30,7 @@ def padding_in(
     reading = Reading(parent, holding, frameworks, last_axis)
     forward = reading.forward()
     functions = [] if forward is None else reading.reachable(forward)
-    seen, texts = reading.flow(functions, ends)
+    seen, texts = flow(reading, functions, ends)
     if not seen:
         texts = [*_beside(parent, holding, ends), *(reading.everywhere(functions) if all(ends) else ())]
     texts = list(dict.fromkeys(texts))

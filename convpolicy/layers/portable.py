@@ -129,9 +129,17 @@ def _padding(row: Any, captured: Capture | ConvPolicyError, holding: set[int], e
         return ""
     texts = [row.note] if row.note and not row.changes else []
     last_axis = captured.policy.data_layout.name.endswith("W")
+    inside = row.module  # the child of a parent; of a list of modules, its item, which the parent calls alone
     for parent in reversed(row.parents):
-        first, last = ends[id(dict(parent.children)[parent.child])]
+        child = dict(parent.children)[parent.child]
+        inside = inside if _is_container(child) else child
+        first, last = ends[id(inside)]
         is_last = last is row.module and not (row.changes and parent is row.parents[-1])  # the changes are what is after it
         if text := padding_in(parent, holding, frameworks(), last_axis, (first is row.module, is_last)):
             texts.append(text)
     return f"but its parent pads: {', '.join(texts)}" if texts else ""
+
+
+def _is_container(module: Any) -> bool:
+    """Return True for a list or a dict of modules, which has no forward of its own."""
+    return isinstance(module, (list, tuple, dict)) or type(module).__name__.endswith(("List", "Dict"))

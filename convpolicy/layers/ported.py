@@ -101,6 +101,8 @@ class PortedModel:
         return f"{len(self.layers)} layer{plural} ported, {len(self.noted)} with a note, {len(self.refused)} refused"
 
     def __str__(self) -> str:
+        if not self.report:
+            return "The model contains no module that is a Conv1d or ConvTranspose1d. Convolutions that are function calls are not seen."
         paths: dict[tuple[str, str, str], list[str]] = {}
         for row in self.report:  # rows with the same note or reason are printed as one line
             alone = row.path if row.state == "ported" else ""

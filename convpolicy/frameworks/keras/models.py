@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import keras
+from keras.src.models.functional import Functional
 from keras.src.saving import saving_lib
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils import naming
@@ -16,7 +18,7 @@ from convpolicy.layers.forward_code import Parent
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
 KINDS = (keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)
-PADS = (keras.layers.ZeroPadding1D, keras.layers.Cropping1D)  # before a convolution
+PADS = (keras.layers.ZeroPadding1D,)  # before a convolution
 CUTS = (keras.layers.Cropping1D,)  # after it
 CONTAINERS = (list, dict, tuple)
 
@@ -43,32 +45,47 @@ def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
             layout=next((name for kind, name in LAYOUTS.items() if isinstance(layer, kind)), ""),
             aliases=(names_in_files[id(layer)],) if names_in_files.get(id(layer)) else (),
             spec=_spec(layer) if layer.built else None,
-            parents=parents,
+            parents=_in_graph(parents),
             note=_around(layer, parents),
         )
 
 
+def _in_graph(parents: tuple[Parent, ...]) -> tuple[Parent, ...]:
+    """Return the parents; a functional model says by its graph what is before and after a layer, and not by the order of its layers."""
+    return tuple(
+        attrs.evolve(parent, children=((parent.child, dict(parent.children)[parent.child]),))
+        if isinstance(parent.module, Functional) and not isinstance(parent.module, keras.Sequential)
+        else parent
+        for parent in parents
+    )
+
+
 def _around(layer: Any, parents: tuple[Parent, ...]) -> str:
-    """Return the layers that pad or cut before and after a layer of a functional model; `port_model` reads other models itself."""
+    """Return the layers that pad or cut before and after a layer of a functional model, up to the next convolutions."""
     model = parents[-1].module if parents else None
-    if not isinstance(model, keras.models.Functional):
+    if not isinstance(model, Functional) or isinstance(model, keras.Sequential):
         return ""
-    nodes = [node for node in layer._inbound_nodes if node in _nodes(model)]
-    before = [parent.operation for node in nodes for parent in node.parent_nodes]
-    after = [
-        other
-        for other in model.layers
-        for node in other._inbound_nodes
-        for parent in node.parent_nodes
-        if parent.operation is layer
-    ]
-    texts = [f"{type(other).__name__} before it" for other in before if isinstance(other, PADS)]
-    texts += [f"{type(other).__name__} after it" for other in after if isinstance(other, CUTS)]
+    before: dict[int, list[Any]] = {}
+    after: dict[int, list[Any]] = {}
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            for parent in node.parent_nodes:
+                before.setdefault(id(node.operation), []).append(parent.operation)
+                after.setdefault(id(parent.operation), []).append(node.operation)
+    texts = [f"{type(other).__name__} before it" for other in _reached(layer, before) if isinstance(other, PADS)]
+    texts += [f"{type(other).__name__} after it" for other in _reached(layer, after) if isinstance(other, CUTS)]
     return ", ".join(dict.fromkeys(texts))
 
 
-def _nodes(model: Any) -> list[Any]:
-    return [node for nodes in model._nodes_by_depth.values() for node in nodes]
+def _reached(layer: Any, neighbours: dict[int, list[Any]]) -> Iterator[Any]:
+    """Yield the operations on one side of a layer, up to the next convolutions and models."""
+    todo, seen = list(neighbours.get(id(layer), ())), {id(layer)}
+    while todo:
+        operation = todo.pop(0)
+        if id(operation) not in seen and not isinstance(operation, (*KINDS, keras.Model)):
+            seen.add(id(operation))
+            yield operation
+            todo += neighbours.get(id(operation), ())
 
 
 def _spec(layer: Any) -> ConvSpec | None:
