@@ -48,6 +48,8 @@ class Wrapper(Part):
             ``{"padding": Choice("causal")}``. The function raises ValueError with the reason if no policy describes the module.
         more: what the module computes besides the padding and the convolution, as text after "it", e.g. ``"applies an activation"``,
             or a function ``module -> text``. An empty text means nothing: then `capture` accepts the module itself.
+        examples: ``() -> modules`` of the class, for the conformance kit (`convpolicy.testing`), which compares them with what is read
+            from them. With None, the kit checks only the names.
     """
 
     kind: ClassVar[str] = KIND
@@ -55,6 +57,7 @@ class Wrapper(Part):
     convolution: str | Callable[[Any], Any] = attrs.field(validator=_path_or_function)
     changes: Callable[[Any], Mapping[str, Any]] = attrs.field(validator=_function)
     more: str | Callable[[Any], str] = attrs.field(default="", kw_only=True, validator=_path_or_function)
+    examples: Callable[[], Iterable[Any]] | None = attrs.field(default=None, kw_only=True)
 
     def convolution_in(self, module: Any) -> Any:
         """Return the convolution of a module."""
