@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convpolicy.layers.conv_transpose1d import ConvTranspose1d
     from convpolicy.layers.ported import PortedModel
     from convpolicy.layers.whole_models import port_model
+    from convpolicy.layers.wrapper import Wrapper
     from convpolicy.parts.choice import Choice
     from convpolicy.parts.crop import CropRule
     from convpolicy.parts.distribution import Distribution
@@ -95,6 +96,7 @@ __all__ = [
     "TransposedPlan",
     "TransposedPolicy",
     "Tuning",
+    "Wrapper",
     "backends",
     "capture",
     "chain",
@@ -123,6 +125,7 @@ __all__ = [
     "untune",
     "verify",
     "why",
+    "wrappers",
 ]
 
 _registry.install(_PLUGINS)
@@ -186,6 +189,11 @@ def backends() -> Mapping[str, Backend]:
     return _registry.current().parts("backend")
 
 
+def wrappers() -> Mapping[str, Wrapper]:
+    """Return a mapping from the full name of a class to its registered wrapper."""
+    return _registry.current().parts("wrapper")
+
+
 def plugins() -> list[PluginReport]:
     """Return one report per plugin. The list includes the plugins that failed to load."""
     return _registry.current().reports()
@@ -239,6 +247,7 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "layers.conv_transpose1d": "ConvTranspose1d",
         "layers.ported": "PortedModel",
         "layers.whole_models": "port_model",
+        "layers.wrapper": "Wrapper",
         "parts.choice": "Choice",
         "parts.crop": "CropRule",
         "parts.distribution": "Distribution",

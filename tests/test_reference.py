@@ -198,7 +198,13 @@ def imported(source):
     return found
 
 
-JUDGES = ("reference.py", "verification/cases.py", "diagnosis/computation.py", "frameworks/torch/execution/tuning.py")
+JUDGES = (
+    "reference.py",
+    "verification/cases.py",
+    "diagnosis/computation.py",
+    *(f"diagnosis/models/{name}.py" for name in ("comparing", "formulas", "whole")),
+    "frameworks/torch/execution/tuning.py",
+)
 
 
 def test_it_shares_no_code():

@@ -17,7 +17,7 @@ from convpolicy.layers.backend import EXECUTIONS
 
 
 @click.command()
-@click.argument("model", metavar="MODULE:FACTORY")
+@click.argument("model", metavar="MODULE:NAME")
 @click.option(
     "--input",
     "inputs",
@@ -35,7 +35,7 @@ from convpolicy.layers.backend import EXECUTIONS
 def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds: int, as_json: bool) -> None:
     """Time the Conv1d layers of a torch model.
 
-    FACTORY() in MODULE must return the model. Each of its Conv1d layers is timed with every implementation that may be faster. Your
+    NAME in MODULE is the model, or a function that returns it. Each of its Conv1d layers is timed with every implementation that may be faster. Your
     code is not changed; call `cp.tune` to install the fastest.
 
     MODULE is imported and run, so use this on code that you trust.

@@ -23,6 +23,7 @@ LISTS = {
     "streams": "random stream",
     "layouts": "layout",
     "backends": "backend",
+    "wrappers": "wrapper",
     "dialects": "dialect",
     "formats": "file format",
 }
@@ -36,6 +37,7 @@ CALLS = {
     "random stream": 'cp.random_stream("{}", seed=0)',
     "layout": 'cp.layouts()["{}"]',
     "backend": 'cp.Conv1d(4, 8, 3, backend="{}")',
+    "wrapper": 'cp.port_model(model, to="keras")',
     "dialect": "convpolicy translate model.py --to {}",
     "file format": "convpolicy convert --help",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from convpolicy.cli import arguments, kinds, output
@@ -13,7 +15,7 @@ from convpolicy.cli import arguments, kinds, output
 def list_parts(kind: str | None, as_json: bool) -> None:
     """List all names, or one KIND with descriptions.
 
-    Without KIND, only names are listed. Use `convpolicy show NAME` to see the parameters of one part.
+    Without KIND, only names are listed, and of wrappers only their packages. Use `convpolicy show NAME` to see the parameters of one part.
     """
     listing = {title: kinds.parts(part_kind) for title, part_kind in kinds.LISTS.items() if kind in (None, title)}
     if as_json:
@@ -36,5 +38,10 @@ def list_parts(kind: str | None, as_json: bool) -> None:
         output.print_table(("name", "plugin", "description"), rows, whole=2)
         return
     for title, parts in listing.items():
-        output.say(f"{title} ({len(parts)})\n{output.wrapped(', '.join(parts), indent='  ')}\n")
+        output.say(f"{title} ({len(parts)})\n{output.wrapped(', '.join(_short(title, parts)), indent='  ')}\n")
     output.say("convpolicy list KIND describes one kind, convpolicy show NAME one part.")
+
+
+def _short(title: str, names: Iterable[str]) -> list[str]:
+    """Return names for the overview: of wrappers, which have long names, only the packages."""
+    return sorted({name.partition(".")[0] for name in names}) if kinds.LISTS[title] == "wrapper" else list(names)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # plugins import the modules of the parts that they make
     from convpolicy.conversion.formats import FileFormat
     from convpolicy.core.policy import Policy
     from convpolicy.layers.backend import Backend
+    from convpolicy.layers.wrapper import Wrapper
     from convpolicy.parts.crop import CropRule
     from convpolicy.parts.initializer import Initializer
     from convpolicy.parts.layout import Layout
@@ -37,6 +38,7 @@ KINDS = MappingProxyType(
         "convpolicy_layouts": "layout",
         "convpolicy_policies": "policy",
         "convpolicy_backends": "backend",
+        "convpolicy_wrappers": "wrapper",
         "convpolicy_natives": "native framework",
         "convpolicy_dialects": "dialect",
         "convpolicy_file_formats": "file format",
@@ -108,6 +110,11 @@ def convpolicy_policies() -> Iterable[Policy]:  # type: ignore[empty-body]
 @hookspec
 def convpolicy_backends() -> Iterable[Backend]:  # type: ignore[empty-body]
     """Return backends, which build layers of a framework."""
+
+
+@hookspec
+def convpolicy_wrappers() -> Iterable[Wrapper]:  # type: ignore[empty-body]
+    """Return wrappers, which describe classes that contain a convolution and pad around it, for ``port_model``."""
 
 
 @hookspec

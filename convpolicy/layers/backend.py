@@ -124,6 +124,10 @@ def _write(layer: Any, values: Mapping[str, NDArray[Any] | None]) -> None:
             getattr(layer, name)[...] = value
 
 
+def _is_not_patched(module: Any) -> str:
+    return ""
+
+
 @attrs.frozen(eq=False)
 class Backend(Part):
     """A framework in which layers run.
@@ -152,6 +156,8 @@ class Backend(Part):
             See `convpolicy.layers.capture`.
         convolutions: ``(model, every_path) -> iterator of Convolution``. The function returns None for an object that is not a
             model of this framework. See `convpolicy.layers.whole_models`. A backend without support for models has None here.
+        patched: ``module -> text``, the reason why a call of a module may not run the forward method of its class, such as a hook.
+            An empty text means that it runs that method. See `Wrapper`.
         gradients: ``(layer, data, upstream) -> {"input": …, "weight": …, "bias": … or None}``. The values are NumPy arrays, the
             gradients of ``sum(output * upstream)``. A backend without gradients has None here.
         reader: ``model -> convpolicy.models.reader.Reader``, for `why` of whole models. The function returns None for an object that
@@ -188,6 +194,7 @@ class Backend(Part):
         default=None, kw_only=True
     )
     convolutions: Callable[[Any, bool], Any] | None = attrs.field(default=None, kw_only=True)
+    patched: Callable[[Any], str] = attrs.field(default=_is_not_patched, kw_only=True)
     reader: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
     tensors: Callable[[Any, str], Any] | None = attrs.field(default=None, kw_only=True)
     schemes: Callable[[], Iterable[Any]] | None = attrs.field(default=None, kw_only=True)

@@ -16,6 +16,7 @@ from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
+from convpolicy.layers.wrapper import Wrapper, wrapper_of
 from convpolicy.parts.choice import Choice
 
 MOST_NAMED = 3  # a message names up to this many convolutions of a model
@@ -111,7 +112,8 @@ def capture(layer: Any) -> Capture:
     """Read sizes, policy and weights of a native layer.
 
     Args:
-        layer: a Conv1d or ConvTranspose1d of any supported framework. The layer is not changed.
+        layer: a Conv1d or ConvTranspose1d of any supported framework, or a module that a `Wrapper` describes. The layer is not
+            changed.
 
     Returns:
         A `Capture`.
@@ -120,6 +122,31 @@ def capture(layer: Any) -> Capture:
         InvalidTypeError: the object is not a 1-D convolution of a supported framework.
         InvalidValueError: no policy describes the layer exactly. The message contains the reason.
     """
+    wrapper = wrapper_of(layer)
+    if wrapper is None:
+        return capture_alone(layer)
+    if not (more := wrapper.more_of(layer)):
+        return capture_wrapped(wrapper, layer)
+    if isinstance(wrapper.convolution, str):
+        raise refuse(layer, f"it {more}", f"use port_model, or capture its {wrapper.convolution} and port the rest by hand")
+    return capture_alone(layer)  # which refuses it in the words of its framework
+
+
+def capture_wrapped(wrapper: Wrapper, module: Any) -> Capture:
+    """Read the convolution of a module with the padding of the module. What the module computes besides is left out.
+
+    Raises:
+        InvalidValueError: no policy describes the module, or it may not run the forward method of its class.
+        InvalidTypeError: see `capture`.
+        PluginError: the wrapper fails. The message names the wrapper and its plugin.
+    """
+    convolution, changes = wrapper.read(module, backends_of(module))
+    captured = capture_alone(convolution)
+    return attrs.evolve(captured, policy=wrapper.changed(module, captured.policy, captured.spec, changes))
+
+
+def capture_alone(layer: Any) -> Capture:
+    """Read a layer as `capture` does, but not a module that a `Wrapper` describes."""
     backends = backends_of(layer)
     for backend in backends:
         captured = _captured(backend, layer) if backend.capture is not None else None

@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+MOST_PATHS = 3  # paths in a line for several modules
+
 
 @attrs.frozen
 class Ported:
@@ -18,19 +20,26 @@ class Ported:
         reason: why the module was not ported. Empty if the module was ported.
         wrapper: class of an enclosing convolution that was not ported. The work of this class, such as padding, is missing. Empty
             if there is no such class.
+        note: what the new layer does and leaves out, as text after "ported, ". Empty if it computes what the module computes, and no
+            parent is known to pad.
     """
 
     path: str
     class_name: str
     reason: str = ""
     wrapper: str = ""
+    note: str = ""
 
     @property
     def state(self) -> str:
         """The result as text: ``"ported"``, a warning, or the reason."""
-        if self.wrapper and not self.reason:
+        if self.reason:
+            return self.reason
+        if self.note:
+            return f"ported, {self.note}"
+        if self.wrapper:
             return f"ported, but incomplete: the work of the enclosing {self.wrapper}, such as padding, is not ported"
-        return self.reason or "ported"
+        return "ported"
 
 
 @attrs.frozen
@@ -72,17 +81,35 @@ class PortedModel:
         """The modules that were not ported."""
         return tuple(row for row in self.report if row.reason)
 
+    @property
+    def noted(self) -> tuple[Ported, ...]:
+        """The modules that were ported, but not with everything around them."""
+        return tuple(row for row in self.report if not row.reason and row.state != "ported")
+
     def _repr_html_(self) -> str:
         from convpolicy.pictures.table import table  # here: only to show it
 
         return table(("path", "class", "state"), [(row.path, row.class_name, row.state) for row in self.report], repr(self))
 
     def __repr__(self) -> str:
-        return f"PortedModel({len(self.layers)} layers ported, {len(self.refused)} refused)"
+        return f"PortedModel({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """The numbers of layers, such as ``"40 layers ported, 3 with a note, 2 refused"``."""
+        plural = "" if len(self.layers) == 1 else "s"
+        return f"{len(self.layers)} layer{plural} ported, {len(self.noted)} with a note, {len(self.refused)} refused"
 
     def __str__(self) -> str:
+        if not self.report:
+            return "The model contains no module that is a Conv1d or ConvTranspose1d. Convolutions that are function calls are not seen."
         paths: dict[tuple[str, str, str], list[str]] = {}
-        for row in self.report:  # rows with the same reason are printed as one line
-            alone = "" if row.reason or row.wrapper else row.path
+        for row in self.report:  # rows with the same note or reason are printed as one line
+            alone = row.path if row.state == "ported" else ""
             paths.setdefault((row.class_name, row.state, alone), []).append(row.path)
-        return "\n".join(f"{', '.join(rows)} ({class_name}): {state}" for (class_name, state, _alone), rows in paths.items())
+        rows = [f"{_listed(group)} ({class_name}): {state}" for (class_name, state, _alone), group in paths.items()]
+        return "\n".join([*rows, f"{self.summary}."])
+
+
+def _listed(paths: list[str]) -> str:
+    return ", ".join(paths[:MOST_PATHS]) + (f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else "")

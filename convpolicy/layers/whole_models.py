@@ -7,7 +7,7 @@ To support models, a backend defines ``Backend.convolutions``, a function ``(mod
         if not isinstance(model, nn.Module):
             return None
         modules = walk(model, lambda module: module.named_children(), lambda module: isinstance(module, nn.Conv1d), every_path)
-        return (Convolution(path, module, roles(module.parameters())) for path, module in modules)
+        return (Convolution(path, module, roles(module.parameters()), parents=parents) for path, module, parents in modules)
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import attrs
 from convpolicy import registry
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, MissingFrameworkError, PluginError, raised
-from convpolicy.layers.backend import LEARNED, Backend, LayerRequest
-from convpolicy.layers.capture import Capture, backends_of, capture
+from convpolicy.layers.backend import LEARNED, Backend
+from convpolicy.layers.capture import Capture, backends_of, capture_alone
+from convpolicy.layers.forward_code import Parent
+from convpolicy.layers.portable import portable
 from convpolicy.layers.ported import Ported, PortedModel, Renamed
-from convpolicy.parts.layout import Layout, axes_words
+from convpolicy.layers.renaming import renamed
 
 CALLED = ("Conv1d", "Conv1D", "ConvTranspose1d")  # classes with one of these in their name are reported, ported or not
 Children: TypeAlias = Callable[[Any], Iterable[tuple[str, Any]]]
@@ -43,6 +45,10 @@ class Convolution:
         aliases: other names of the module, e.g. in checkpoint files of its framework.
         spec: sizes of a module, or None. Set the sizes if `capture` refuses the module but its weights can be converted, for example
             for a layer with an activation.
+        parents: the modules that contain the module, the model first. With them, `port_model` recognizes wrappers, and says which
+            parents pad.
+        changes: changes of the policy that modules after the layer make, such as ``{"padding": "chomp"}``. They are described by ``note``.
+        note: what the model pads or cuts around the layer, as in ``"ZeroPadding1D before it"``, if ``parents`` cannot show it.
     """
 
     path: str
@@ -52,6 +58,9 @@ class Convolution:
     layout: str = ""
     aliases: tuple[str, ...] = ()
     spec: ConvSpec | None = None
+    parents: tuple[Parent, ...] = ()
+    changes: Mapping[str, Any] = attrs.field(factory=dict)
+    note: str = ""
 
 
 def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[str], None] | None = None) -> PortedModel:
@@ -79,26 +88,27 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
         backend.check_dtype(dtype)
     layers: dict[str, Any] = {}
     report: list[Ported] = []
-    wrappers: dict[str, str] = {}  # start of the paths inside a refused module -> its class
     parameters: dict[str, Renamed] = {}
     origins: dict[str, Convolution] = {}
-    for convolution, captured in convolutions(model, progress=progress):
-        path, name = convolution.path, type(convolution.module).__name__
-        wrapper = next((kind for start, kind in reversed(wrappers.items()) if path.startswith(start)), "")
-        built = _built(captured, to, dtype) if isinstance(captured, Capture) else captured
-        if isinstance(built, ConvPolicyError) or not isinstance(captured, Capture):
-            report.append(Ported(path, name, str(built), wrapper))
-            wrappers[f"{path}{convolution.separator}" if path else ""] = name
+    for layer in portable(_known(model), progress):
+        convolution, path, name = layer.convolution, layer.path, type(layer.module).__name__
+        built = _built(layer.captured, to, dtype)
+        if isinstance(built, ConvPolicyError) or isinstance(layer.captured, ConvPolicyError):
+            report.append(Ported(path, name, str(built), layer.wrapper))
             continue
         layers[path] = built
-        report.append(Ported(path, name, wrapper=wrapper))
-        parameters |= renamed(convolution, captured, to, built)
-        origins[path] = attrs.evolve(convolution, module=None)
+        report.append(Ported(path, name, wrapper=layer.wrapper, note=layer.note))
+        target = next((row.layout for row in listed_in(built) or ()), "")
+        parameters |= renamed(convolution, layer.captured, to, path, target)
+        aliases = convolution.aliases if path == convolution.path else (convolution.path, *convolution.aliases)
+        origins[path] = attrs.evolve(convolution, path=path, module=None, parents=(), aliases=aliases)
     return PortedModel(layers, tuple(report), parameters, origins)
 
 
-def _built(captured: Capture, to: str, dtype: Any) -> Any:
+def _built(captured: Capture | ConvPolicyError, to: str, dtype: Any) -> Any:
     """Return the new layer, or the error that explains why it cannot be built."""
+    if isinstance(captured, ConvPolicyError):
+        return captured
     try:
         return captured.build(to, dtype=dtype)
     except MissingFrameworkError:  # the same for every layer
@@ -122,6 +132,15 @@ def convolutions(
     Raises:
         InvalidTypeError, InvalidValueError, PluginError: see `port_model`.
     """
+    return _captured(_known(model, every_path=every_path), progress)
+
+
+def _known(model: Any, *, every_path: bool = False) -> Iterator[Convolution]:
+    """Return the convolutions of a model, each path once.
+
+    Raises:
+        InvalidTypeError: no backend recognizes the model.
+    """
     listed = listed_in(model, every_path=every_path)
     if listed is None:
         kind = type(model)
@@ -129,24 +148,28 @@ def convolutions(
             f"model must be a model of one of the backends {', '.join(walking())}, got an object of class {kind.__module__}."
             f"{kind.__qualname__}; pass the model object."
         )
-    return _captured(listed, progress)
+    return _distinct(listed)
 
 
-def _captured(
-    listed: Iterable[Convolution], progress: Callable[[str], None] | None
-) -> Iterator[tuple[Convolution, Capture | ConvPolicyError]]:
+def _distinct(listed: Iterable[Convolution]) -> Iterator[Convolution]:
     modules: dict[str, Any] = {}
     for convolution in listed:
         path, module = convolution.path, convolution.module
         if path in modules and modules[path] is not module:
             raise InvalidValueError(f"the model has two layers with the path {path!r}; give them different names.")
-        if path in modules:
-            continue
-        modules[path] = module
+        if path not in modules:
+            modules[path] = module
+            yield convolution
+
+
+def _captured(
+    listed: Iterable[Convolution], progress: Callable[[str], None] | None
+) -> Iterator[tuple[Convolution, Capture | ConvPolicyError]]:
+    for convolution in listed:
         if progress is not None:
-            progress(path)
+            progress(convolution.path)
         try:
-            yield convolution, capture(module)
+            yield convolution, capture_alone(convolution.module)
         except ConvPolicyError as error:
             yield convolution, error
 
@@ -204,9 +227,14 @@ def roles(names: Iterable[str]) -> dict[str, str]:
 
 
 def walk(
-    model: Any, children: Children, is_convolution: Callable[[Any], bool], every_path: bool = False, separator: str = "."
-) -> Iterator[tuple[str, Any]]:
-    """Iterate over path and module of every convolution in a model, outer modules first.
+    model: Any,
+    children: Children,
+    is_convolution: Callable[[Any], bool],
+    every_path: bool = False,
+    separator: str = ".",
+    is_named: Callable[[Any], bool] = is_called_convolution,
+) -> Iterator[tuple[str, Any, tuple[Parent, ...]]]:
+    """Iterate over path, module and parents of every convolution in a model, outer modules first.
 
     A module counts as a convolution if ``is_convolution`` says so or if it has Conv1d in its class name.
 
@@ -216,43 +244,21 @@ def walk(
         is_convolution: ``module -> bool``. The submodules of a convolution are not visited.
         every_path: True lists a module that occurs several times once for each path, False only once.
         separator: separator of paths.
+        is_named: ``module -> bool``, for modules that are listed and visited. The default looks for Conv1d in the class name.
     """
     seen: set[int] = set()
 
-    def inside(path: str, module: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-        if id(module) in above or (not every_path and id(module) in seen):
+    def inside(path: str, module: Any, above: tuple[Parent, ...]) -> Iterator[tuple[str, Any, tuple[Parent, ...]]]:
+        if any(parent.module is module for parent in above) or (not every_path and id(module) in seen):
             return
         seen.add(id(module))
         is_leaf = is_convolution(module)
-        if is_leaf or is_called_convolution(module):
-            yield path, module
+        if is_leaf or is_named(module):
+            yield path, module, above
         if not is_leaf:
-            for name, child in children(module):
-                yield from inside(f"{path}{separator}{name}" if path else str(name), child, (*above, id(module)))
+            pairs = tuple((str(name), child) for name, child in children(module))
+            for name, child in pairs:
+                parent = Parent(path, module, name, pairs)
+                yield from inside(f"{path}{separator}{name}" if path else name, child, (*above, parent))
 
     return inside("", model, ())
-
-
-def renamed(convolution: Convolution, captured: Capture, to: str, built: Any) -> dict[str, Renamed]:
-    """Map each parameter name of a ported module to its `Renamed`; ``built`` is the new layer."""
-    transposed = captured.spec.transposed
-    source = _layout_of(captured.backend, transposed, convolution.layout)
-    target = _layout_of(to, transposed, next((row.layout for row in listed_in(built) or ()), ""))
-    prefix = f"{convolution.path}{convolution.separator}" if convolution.path else ""
-    names = {}
-    learned = LayerRequest(captured.spec, captured.policy).learned()
-    for old, role in convolution.parameters.items():
-        if role == LEARNED:
-            if learned is not None:
-                names[prefix + old] = Renamed(prefix + LEARNED, "I" * learned.ndim, computed=old != LEARNED)
-            continue
-        axes = "O" if role == "bias" else axes_words(source, target)
-        names[prefix + old] = Renamed(prefix + getattr(target, role), axes, computed=old != getattr(source, role))
-    return names
-
-
-def _layout_of(backend: str, transposed: bool, listed: str) -> Layout:
-    """Return the layout of a weight: the listed one, or that of the backend if ``listed`` is empty."""
-    part: Backend = registry.current().get("backend", backend)
-    layout: Layout = registry.current().get("layout", listed or (part.transposed_layout if transposed else part.layout))
-    return layout

@@ -28,6 +28,7 @@ from convpolicy.testing.check import (
     check_padding_rule,
     check_policy,
     check_random_stream,
+    check_wrapper,
 )
 from convpolicy.testing.faults import faults_of
 from convpolicy.testing.ladder import RUNGS, Check, ConformanceError, Report, Result
@@ -51,6 +52,7 @@ __all__ = [
     "check_padding_rule",
     "check_policy",
     "check_random_stream",
+    "check_wrapper",
     "checks_of",
     "faults_of",
     "parametrize_with_checks",

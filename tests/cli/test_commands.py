@@ -149,7 +149,7 @@ def test_list_names_everything_registered():
     kinds = {
         "padding rule": cp.padding_rules(), "crop rule": cp.crop_rules(), "padding mode": cp.padding_modes(), "initializer": cp.initializers(),
         "layout": cp.layouts(), "backend": cp.backends(), "random stream": cp.random_streams(),
-        "dialect": registry.current().parts("dialect"), "file format": registry.current().parts("file format"),
+        "wrapper": cp.wrappers(), "dialect": registry.current().parts("dialect"), "file format": registry.current().parts("file format"),
     }  # fmt: skip
     expected = {(kind, name, part.provider) for kind, parts in kinds.items() for name, part in parts.items()}
     frameworks = {name: re.split("[-@]", name)[0] for name in cp.policies()} | {"tensorflow": "keras"}
@@ -159,7 +159,9 @@ def test_list_names_everything_registered():
     assert table == expected
     lines = run("list").stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert {name.strip() for line in lines for name in line.split(",")} >= {name for _kind, name, _provider in expected}
+    assert {name.strip() for line in lines for name in line.split(",")} >= {
+        name.partition(".")[0] if kind == "wrapper" else name for kind, name, _provider in expected
+    }
     assert {line["name"] for line in json_of("list", "modes")} == set(cp.padding_modes())
     assert run("list", "rules").stdout.splitlines()[1].split()[:2] == ["causal", "padding_rules"]
 

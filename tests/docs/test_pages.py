@@ -90,7 +90,9 @@ def test_parts_md_is_made_from_what_is_registered():
     page = (ROOT / "docs" / "reference" / "parts.md").read_text(encoding="utf-8")
     assert page == made
     headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
-    kinds = [kind for kind in hooks.KINDS.values() if kind not in ("backend", "native framework", "dialect", "file format")]
+    kinds = [
+        kind for kind in hooks.KINDS.values() if kind not in ("backend", "wrapper", "native framework", "dialect", "file format")
+    ]
     assert sorted(headings) == sorted(name for kind in kinds for name in registry.current().parts(kind))
     assert all(f"- `{name}`: " in page for name in OVERFLOW)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import linecache
 import re
 import shlex
 import sys
@@ -31,7 +32,9 @@ def run_python(code: str, names: dict) -> str:
     """What a block prints."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "block", "exec"), names)
+        name = f"<block {len(linecache.cache)}>"
+        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)  # as a notebook keeps its cells
+        exec(compile(code, name, "exec"), names)
     return printed.getvalue()
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import packages  # before a test imports transformers, which shall not look for torchaudio
+
+assert "torchaudio" in packages.sys.modules
+
 
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore")

@@ -19,7 +19,7 @@ REPORTS = {  # what each reports -> the cell that shows it; the first cell prepa
         model = torch.nn.Sequential(torch.nn.Conv1d(4, 6, 4), torch.nn.ReLU(), Own(6, 2, 3))
         save_file({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model.safetensors")
         """,
-    "PortedModel(1 layers ported, 1 refused)": 'cp.port_model(model, to="numpy")',
+    "PortedModel(1 layer ported, 0 with a note, 1 refused)": 'cp.port_model(model, to="numpy")',
     "Conversion('model.npz': 1 weights": 'cp.convert("model.safetensors", "model.npz", source="torch", target="keras", layers=model)',
     "Tuning(": "cp.tune(model, torch.ones(1, 4, 16), rounds=3, verbose=False)",
     "Verification(": 'cp.verify(["paddle"], ["numpy"])',

@@ -142,10 +142,10 @@ def test_bench(bench, timed):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("models", "--input", "1,3,20"), "MODULE:FACTORY must name a function in a module, got 'models'"),
+        (("models", "--input", "1,3,20"), "MODULE:NAME must name an object in a module, got 'models'"),
         (("modles:build", "--input", "1,3,20"), "MODULE must be importable, got 'modles'"),
         (("models:bild", "--input", "1,3,20"), "Did you mean 'build'?"),
-        (("models:number", "--input", "1,3,20"), "FACTORY must be a function of models, got 'number'"),
+        (("models:number", "--input", "1,3,20"), "model must be a model of one of the backends"),
         (("models:build", "--input", "1,x"), "--input must be a shape or a .npy file, got '1,x'"),
         (("models:build", "--input", "1,-3"), "--input must be a shape"),
         (("models:build", "--input", "text.npy"), "--input must be a .npy file of numbers, got 'text.npy'"),

@@ -26,7 +26,10 @@ def nnx_convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | No
     if not isinstance(model, nnx.Module):
         return None
     modules = walk(model, _children, _is_convolution, every_path)
-    return (Convolution(path, module, roles(_names(module)), layout=_layout(module)) for path, module in modules)
+    return (
+        Convolution(path, module, roles(_names(module)), layout=_layout(module), parents=parents)
+        for path, module, parents in modules
+    )
 
 
 def _is_convolution(module: Any) -> bool:

@@ -57,6 +57,24 @@ def _capture(layer: Any, *, activation: bool) -> Capture | None:
     return Capture(spec, policy, weight, bias, layer.dtype_policy.compute_dtype)
 
 
+def activation_of(layer: Any) -> str:
+    """Return that a layer applies an activation, as text after "it"; empty without one."""
+    activation = getattr(layer, "activation", None)
+    if activation in (None, keras.activations.linear):
+        return ""
+    return f"applies the activation {getattr(activation, '__name__', type(activation).__name__)!r}"
+
+
+def without_activation(layer: Any) -> Any:
+    """Return a layer that shares the weights of another and applies no activation."""
+    if not activation_of(layer):
+        return layer
+    twin = object.__new__(type(layer))
+    twin.__dict__.update(layer.__dict__)
+    twin.__dict__["activation"] = keras.activations.linear
+    return twin
+
+
 def _capture_sequence(model: Any) -> Capture | None:
     """Return a ``Sequential`` of `PARTS` and a convolution as one layer; None for another ``Sequential``."""
     layers = list(model.layers) or [None]
@@ -92,9 +110,8 @@ def _check(layer: Any, kind: Any, *, activation: bool) -> None:
         raise refuse(layer, "it is not built and has no weights", "call it once on an input, or call build")
     if getattr(layer, "lora_enabled", False):
         raise refuse(layer, "LoRA adds to its kernel", "save and load the layer without it, which merges it")
-    if not activation and layer.activation not in (None, keras.activations.linear):
-        name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
-        raise refuse(layer, f"it applies the activation {name!r}", "set activation to None and apply it after the layer")
+    if not activation and (applied := activation_of(layer)):
+        raise refuse(layer, f"it {applied}", "set activation to None and apply it after the layer")
     policy = layer.dtype_policy
     if getattr(policy, "quantization_mode", None) is not None:
         raise refuse(layer, f"it is quantized ({policy.name})", "capture it before it is quantized")

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import keras
+from keras.src.models.functional import Functional
 from keras.src.saving import saving_lib
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils import naming
 
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.keras.values import LAYOUTS
+from convpolicy.layers.forward_code import Parent
 from convpolicy.layers.whole_models import Convolution, roles, walk
 
 KINDS = (keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D, keras.layers.Conv1DTranspose)
+PADS = (keras.layers.ZeroPadding1D,)  # before a convolution
+CUTS = (keras.layers.Cropping1D,)  # after it
 CONTAINERS = (list, dict, tuple)
 
 
@@ -31,7 +36,7 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
 
 def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
     in_files = names_in_files(model)
-    for path, layer in walk(model, _children, lambda layer: isinstance(layer, KINDS), every_path, "/"):
+    for path, layer, parents in walk(model, _children, lambda layer: isinstance(layer, KINDS), every_path, "/"):
         yield Convolution(
             path,
             layer,
@@ -40,7 +45,47 @@ def _convolutions(model: Any, every_path: bool) -> Iterator[Convolution]:
             layout=next((name for kind, name in LAYOUTS.items() if isinstance(layer, kind)), ""),
             aliases=(in_files[id(layer)],) if in_files.get(id(layer)) else (),
             spec=_spec(layer) if layer.built else None,
+            parents=_in_graph(parents),
+            note=_around(layer, parents),
         )
+
+
+def _in_graph(parents: tuple[Parent, ...]) -> tuple[Parent, ...]:
+    """Return the parents; a functional model says by its graph what is before and after a layer, and not by the order of its layers."""
+    return tuple(
+        attrs.evolve(parent, children=((parent.child, dict(parent.children)[parent.child]),))
+        if isinstance(parent.module, Functional) and not isinstance(parent.module, keras.Sequential)
+        else parent
+        for parent in parents
+    )
+
+
+def _around(layer: Any, parents: tuple[Parent, ...]) -> str:
+    """Return the layers that pad or cut before and after a layer of a functional model, up to the next convolutions."""
+    model = parents[-1].module if parents else None
+    if not isinstance(model, Functional) or isinstance(model, keras.Sequential):
+        return ""
+    before: dict[int, list[Any]] = {}
+    after: dict[int, list[Any]] = {}
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            for parent in node.parent_nodes:
+                before.setdefault(id(node.operation), []).append(parent.operation)
+                after.setdefault(id(parent.operation), []).append(node.operation)
+    texts = [f"{type(other).__name__} before it" for other in _reached(layer, before) if isinstance(other, PADS)]
+    texts += [f"{type(other).__name__} after it" for other in _reached(layer, after) if isinstance(other, CUTS)]
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _reached(layer: Any, neighbours: dict[int, list[Any]]) -> Iterator[Any]:
+    """Yield the operations on one side of a layer, up to the next convolutions and models."""
+    todo, seen = list(neighbours.get(id(layer), ())), {id(layer)}
+    while todo:
+        operation = todo.pop(0)
+        if id(operation) not in seen and not isinstance(operation, (*KINDS, keras.Model)):
+            seen.add(id(operation))
+            yield operation
+            todo += neighbours.get(id(operation), ())
 
 
 def _spec(layer: Any) -> ConvSpec | None:

@@ -1,7 +1,6 @@
 """The Keras 3 plugin: three backends, one for each framework that Keras runs on, their policies, streams and files.
 
-Importing it imports neither Keras nor a framework. Before ``keras.saving.load_model`` can load a saved layer that pads or cuts by a
-plan, import ``convpolicy.frameworks.keras.layer``.
+Before ``keras.saving.load_model`` can load a layer that follows a plan, import ``convpolicy.frameworks.keras.layer``.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.keras import depthwise, other_files, transposed
 from convpolicy.frameworks.shared_words import SAME_OR_VALID
 from convpolicy.layers.backend import Backend
+from convpolicy.layers.wrapper import Wrapper
 from convpolicy.library.padding_rules import SAME_UPPER
 from convpolicy.parts.crop import CropRule
 from convpolicy.parts.initializer import Initializer
@@ -243,6 +243,29 @@ def convpolicy_file_formats() -> list[FileFormat]:
         )
     )
     return readable + legacy + other_files.formats()
+
+
+def _no_changes(layer: Any) -> dict[str, Any]:
+    return {}
+
+
+@hookimpl
+def convpolicy_wrappers() -> list[Wrapper]:
+    """Return Keras's convolutions, which may contain an activation: `port_model` ports the convolution without it."""
+    return [
+        Wrapper(
+            f"keras.src.layers.convolutional.{module}.{name}",
+            lazy(f"{ROOM}.capture", "without_activation"),
+            _no_changes,
+            more=lazy(f"{ROOM}.capture", "activation_of"),
+            description="Its activation is left out.",
+        )
+        for module, name in (
+            ("conv1d", "Conv1D"),
+            ("depthwise_conv1d", "DepthwiseConv1D"),
+            ("conv1d_transpose", "Conv1DTranspose"),
+        )
+    ]
 
 
 @hookimpl

@@ -22,8 +22,8 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
         return None
     cells = walk(model, _children, lambda cell: isinstance(cell, KINDS), every_path)
     return (
-        Convolution(path, cell, roles(cell._params), layout="OIW" if isinstance(cell, mint.nn.Conv1d) else "")
-        for path, cell in cells
+        Convolution(path, cell, roles(cell._params), layout="OIW" if isinstance(cell, mint.nn.Conv1d) else "", parents=parents)
+        for path, cell, parents in cells
     )
 
 

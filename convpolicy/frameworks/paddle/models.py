@@ -19,7 +19,7 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
     if not isinstance(model, nn.Layer):
         return None
     layers = walk(model, _children, lambda layer: isinstance(layer, (nn.Conv1D, nn.Conv1DTranspose)), every_path)
-    return (Convolution(path, layer, roles(_names(layer))) for path, layer in layers)
+    return (Convolution(path, layer, roles(_names(layer)), parents=parents) for path, layer, parents in layers)
 
 
 def _children(layer: nn.Layer) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,9 @@ from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.frameworks.shared_words import backend
+from convpolicy.frameworks.torch.wrappers import WRAPPERS
 from convpolicy.layers.backend import Backend
+from convpolicy.layers.wrapper import Wrapper
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
 from convpolicy.parts.padding import PaddingRule
@@ -109,6 +111,7 @@ def convpolicy_backends() -> list[Backend]:
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             tensors=lazy(f"{ROOM}.tensors", "tensors"),
             schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
+            patched=lazy(f"{ROOM}.models", "patched"),
             reader=lazy(f"{ROOM}.reader", "reader"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
@@ -120,6 +123,12 @@ def convpolicy_backends() -> list[Backend]:
             description="A plain torch.nn.Conv1d or torch.nn.ConvTranspose1d where it can express the policy, otherwise a subclass of it.",
         )
     ]
+
+
+@hookimpl
+def convpolicy_wrappers() -> list[Wrapper]:
+    """Return the wrappers of public packages."""
+    return WRAPPERS
 
 
 @hookimpl

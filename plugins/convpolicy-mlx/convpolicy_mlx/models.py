@@ -22,7 +22,7 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
     if not isinstance(model, nn.Module):
         return None
     modules = walk(model, children, lambda module: isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)), every_path)
-    return (Convolution(path, module, roles(_names(module))) for path, module in modules)
+    return (Convolution(path, module, roles(_names(module)), parents=parents) for path, module, parents in modules)
 
 
 def children(module: Any) -> Iterator[tuple[str, Any]]:

@@ -99,3 +99,24 @@ def test_a_layer_alone_and_another_object():
     assert list(cp.port_model(nn.Conv1d(4, 2, 3), to="numpy").layers) == [""]
     assert BACKEND.convolutions({"conv": nn.Conv1d(4, 2, 3)}, False) is None
     assert BACKEND.convolutions(mx.zeros(3), False) is None
+
+
+class Padded(nn.Module):
+    """A model that pads before its first convolution and cuts after its second."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.last = (nn.Conv1d(4, 4, 3) for _ in range(3))
+
+    def __call__(self, data):
+        hidden = nn.relu(self.one(mx.pad(data, [(0, 0), (2, 0), (0, 0)])))
+        return self.last(hidden)[:, :, :2] + self.two(hidden)[:, :-1, :2]
+
+
+def test_parents_that_pad():
+    """What a call pads and cuts along the length is in the report; the other layer is plain "ported"."""
+    assert {row.path: row.state for row in cp.port_model(Padded(), to="numpy").report} == {
+        "one": "ported, but its parent pads: Padded (mx.pad in __call__)",
+        "two": "ported, but its parent pads: Padded ([:, :-1, :2] in __call__)",
+        "last": "ported",
+    }

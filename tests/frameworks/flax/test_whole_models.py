@@ -116,3 +116,26 @@ def test_linen_models_are_refused():
             cp.port_model(model, to="numpy")
     layer = cp.Conv1d(3, 4, 3, policy="flax-linen", backend="flax-linen", seed=0)
     assert list(cp.port_model(layer, to="numpy").layers) == [""]
+
+
+class Padded(nnx.Module):
+    """A model that pads before its first convolution and cuts after its second; a list, and a slice of channels."""
+
+    def __init__(self):
+        self.one, self.two = (nnx.Conv(4, 4, (3,), padding="VALID", rngs=nnx.Rngs(0)) for _ in range(2))
+        self.many = nnx.List([nnx.Conv(4, 4, (3,), rngs=nnx.Rngs(0)) for _ in range(2)])
+
+    def __call__(self, data):
+        data = jax.numpy.pad(data, ((0, 0), (2, 0), (0, 0)))
+        hidden = self.two(self.one(data))[:, :-2, :]
+        for layer in self.many:
+            hidden = nnx.relu(layer(hidden))
+        return hidden[:, :, :2]
+
+
+def test_parents_that_pad():
+    """What a call pads and cuts along the length is in the report; a slice of channels is not."""
+    states = {row.path: row.state for row in cp.port_model(Padded(), to="numpy").report}
+    assert states["one"] == "ported, but its parent pads: Padded (jax.numpy.pad in __call__)"
+    assert states["two"] == "ported, but its parent pads: Padded ([:, :-2, :] in __call__)"
+    assert "[:, :, :2]" not in " ".join(states.values())

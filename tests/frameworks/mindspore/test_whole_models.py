@@ -86,3 +86,24 @@ def test_convert(tmp_path):
         "'3.weight' is copied unchanged: layer Halved cannot be captured exactly: its class overrides construct" in note
         for note in done.notes
     )
+
+
+class Padded(nn.Cell):
+    """A model that pads before its first convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv1d(4, 4, 3, pad_mode="valid"), nn.Conv1d(4, 4, 3)
+
+    def construct(self, data):
+        hidden = self.one(mindspore.ops.pad(data, ((0, 0), (0, 0), (2, 0))))
+        return self.two(hidden)
+
+
+def test_parents_that_pad():
+    """What a construct and a SequentialCell pad is in the report; the other layers are plain "ported"."""
+    sequential = nn.SequentialCell(nn.Conv1d(4, 4, 3), nn.ConstantPad1d((2, 0), 0.0), nn.Conv1d(4, 4, 3))
+    assert [row.state for model in (Padded(), sequential) for row in cp.port_model(model, to="numpy").report] == [
+        "ported, but its parent pads: Padded (mindspore.ops.pad in construct)", "ported",
+        "ported", "ported, but its parent pads: SequentialCell (ConstantPad1d before it)",
+    ]  # fmt: skip

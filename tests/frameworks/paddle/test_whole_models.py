@@ -74,3 +74,23 @@ def test_convert(tmp_path):
     found = load_file(tmp_path / "b.safetensors")
     for number in (0, 2):
         assert np.array_equal(found[f"{number}.kernel"], own[number].weight.numpy().transpose(2, 1, 0))
+
+
+class Padded(paddle.nn.Layer):
+    """A model that pads before its second convolution, and cuts after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.pad, self.two = paddle.nn.Conv1D(4, 4, 3), paddle.nn.Pad1D([2, 0]), paddle.nn.Conv1D(4, 4, 3)
+
+    def forward(self, data):
+        return self.two(paddle.nn.functional.relu(self.pad(self.one(data))))[:, :, :-1]
+
+
+def test_parents_that_pad():
+    """What a forward and a Sequential pad is in the report; the other layers are plain "ported"."""
+    sequential = paddle.nn.Sequential(paddle.nn.Conv1D(4, 4, 3), paddle.nn.Pad1D([2, 0]), paddle.nn.Conv1D(4, 4, 3))
+    assert [row.state for model in (Padded(), sequential) for row in cp.port_model(model, to="numpy").report] == [
+        "ported", "ported, but its parent pads: Padded (self.pad in forward, [:, :, :-1] in forward)",
+        "ported", "ported, but its parent pads: Sequential (Pad1D before it)",
+    ]  # fmt: skip
