@@ -79,13 +79,13 @@ def test_output_shape_is_onnx_runtimes_own(kernel):
         side = "right" if auto_pad == "SAME_UPPER" else "left"
         rule = Choice("onnx_output_shape", output_shape=shape, odd_side=side, output_padding=output_padding)
         attributes = {"output_shape": [shape], "output_padding": [output_padding]} | ({"auto_pad": auto_pad} if auto_pad else {})
-        layer = built({"padding": rule, "bias": False, "weight_init": weight}, kernel, stride, dilation)
         if more >= stride or (output_padding and output_padding >= stride):
             with pytest.raises(cp.InvalidValueError, match=r"output_(shape|padding) must be below"):
-                layer(data)
+                built({"padding": rule, "bias": False, "weight_init": weight}, kernel, stride, dilation)(data)
             with pytest.raises(Exception, match=r"output_shape is inconsistent|output_padding"):
                 run_node(data, weight, None, spec, **attributes)
             continue
+        layer = built({"padding": rule, "bias": False, "weight_init": weight}, kernel, stride, dilation)
         expected = run_node(data, weight, None, spec, **attributes)
         assert layer(data).shape == expected.shape
         assert layer(data).tobytes() == expected.tobytes(), (spec, attributes)
