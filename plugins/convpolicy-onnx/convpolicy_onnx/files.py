@@ -24,6 +24,8 @@ class OnnxReader(Reader):
         super().__init__(path)
         with reading(path, self.title, Exception):
             model = onnx.load(str(path), load_external_data=False)
+        if not model.HasField("graph"):  # protobuf reads an empty file as an empty model
+            raise InvalidValueError(f"{path} must contain an ONNX graph, got none; pass the whole file of a model.")
         self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         outside = next(
             (name for name, tensor in self._tensors.items() if tensor.data_location == onnx.TensorProto.EXTERNAL), None
