@@ -8,6 +8,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 from helpers.frameworks import params
+from helpers.verifying import fewer_sizes
 
 import convpolicy as cp
 from convpolicy import verification
@@ -18,15 +19,10 @@ from convpolicy.verification.native import MARK
 
 
 @pytest.mark.parametrize("policy", params(current().parts("native framework")))
-def test_every_claim_holds(policy, monkeypatch, request):
-    """Each policy against its installed framework, in a process of its own: every pad and every initial weight exact.
-
-    Paddings are compared for every seventh size and length; ``--grid`` takes all.
-    """
-    if not request.config.getoption("--grid"):
-        real = verification._command
-        monkeypatch.setattr(verification, "_command", lambda *words: [*real(*words), "--every=7"])
-    found = cp.verify([policy])
+def test_every_claim_holds(policy, request):
+    """Each policy against its installed framework, in a process of its own: every pad and every initial weight exact."""
+    with fewer_sizes(request.config):
+        found = cp.verify([policy])
     verdicts = {claim.claim: claim.verdict for claim in found.claims}
     assert found.failed == ()
     if policy == "mindspore@2.0":  # another version is installed; its stored measurements are in frameworks/test_golden.py

@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from helpers.verifying import fewer_sizes
 
 import convpolicy as cp
 from convpolicy.frameworks.keras.depthwise import NAMES
@@ -94,9 +95,9 @@ CLAIMING = [*RUNS_ON, *NAMES.values()]
 
 
 @pytest.fixture(scope="module")
-def verified():
+def verified(request):
     """What `verify` finds of each policy; two processes at a time."""
-    with ThreadPoolExecutor(2) as threads:
+    with fewer_sizes(request.config), ThreadPoolExecutor(2) as threads:
         return dict(zip(CLAIMING, threads.map(lambda policy: cp.verify([policy]), CLAIMING)))
 
 
