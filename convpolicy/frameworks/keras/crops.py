@@ -11,22 +11,26 @@ from keras import ops
 from convpolicy.core.transposed_plan import TransposedPlan
 
 
-def has_kernel(dilation: int, groups: int) -> bool:
+def has_kernel(stride: int, dilation: int, groups: int, dtype: str) -> bool:
     """Return True if Keras's own operation computes a full result. It has no groups, and TensorFlow may refuse a dilation."""
-    return groups == 1 and (dilation == 1 or keras.config.backend() != "tensorflow" or _tensorflow_dilates())
+    if groups > 1 or dilation == 1 or keras.config.backend() != "tensorflow":
+        return groups == 1
+    return _tensorflow_dilates(stride, dtype)
 
 
 @cache
-def _tensorflow_dilates() -> bool:
-    """Return True if TensorFlow computes a transposed convolution with a dilation here.
+def _tensorflow_dilates(stride: int, dtype: str) -> bool:
+    """Return True if TensorFlow computes a transposed convolution with a dilation here, in this dtype.
 
-    Its own CPU kernels refuse one. Those of oneDNN take it; TensorFlow 2.21 uses them by default on processors with AVX-512 VNNI.
+    Its own CPU kernels refuse one. Those of oneDNN, which have no float64, take it; TensorFlow 2.21 uses them by default on processors
+    with AVX-512 VNNI.
     """
     import tensorflow as tf
 
     with tf.init_scope():
         try:
-            ops.conv_transpose(tf.zeros((1, 3, 1)), tf.zeros((2, 1, 1)), 1, "valid", data_format="channels_last", dilation_rate=2)
+            data, kernel = tf.zeros((1, 3, 1), dtype), tf.zeros((2, 1, 1), dtype)
+            ops.conv_transpose(data, kernel, stride, "valid", data_format="channels_last", dilation_rate=2)
         except (tf.errors.OpError, ValueError):
             return False
     return True
@@ -41,7 +45,7 @@ def full_result(x: Any, kernel: Any, stride: int, dilation: int, groups: int) ->
         stride, dilation: in samples.
         groups: groups of channels.
     """
-    if not has_kernel(dilation, groups):
+    if not has_kernel(stride, dilation, groups, keras.backend.standardize_dtype(x.dtype)):
         return OTHERWISE[keras.config.backend()](x, ops.convert_to_tensor(kernel), stride, dilation, groups)
     return ops.conv_transpose(
         x, kernel, stride, padding="valid", output_padding=0, data_format="channels_last", dilation_rate=dilation

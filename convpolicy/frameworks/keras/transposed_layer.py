@@ -26,7 +26,7 @@ CROPS = {rule.name: rule.crops for rule in RULES}
 def native_arguments(request: LayerRequest) -> dict[str, Any] | None:
     """Return ``padding`` and ``output_padding`` with which Keras's own layer cuts by the policy, or None when it cannot."""
     spec, policy, cuts = request.spec, request.policy, request.static_pads()
-    if cuts is None or policy.padding_mode != ZEROS or not has_kernel(spec.dilation, spec.groups):
+    if cuts is None or policy.padding_mode != ZEROS or not has_kernel(spec.stride, spec.dilation, spec.groups, request.dtype):
         return None
     if spec.stride > 1 and spec.dilation > 1:
         return None  # keras.layers.Conv1DTranspose refuses stride with dilation
