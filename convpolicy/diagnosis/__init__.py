@@ -22,7 +22,7 @@ def why(a: Any, b: Any, x: Any, *, names: Mapping[str, str] | None = None, progr
     ignores the attributes.
 
     Of two models, ``why`` runs each model once and then each module of ``b`` alone, on the input that its partner in ``a`` received.
-    So the error of a module is told apart from the error that it inherits. Both models are left as they were.
+    So the error of a module is separated from the error that it inherits. Both models are left as they were.
 
     Args:
         a: the first layer or model, in one of these forms:

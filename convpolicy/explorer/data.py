@@ -89,7 +89,7 @@ def _transposed(offered: Sequence[TransposedPolicy], tables: Tables, templates: 
 def _transposed_codes(
     crops: Mapping[str, Choice], modes: Mapping[str, Choice], rules: list[dict[str, Any]], tables: Tables, templates: Store
 ) -> dict[str, Any]:
-    """Return, for each framework, the codes for cuts as numbers by mode and form, and those of its own names for crop rules."""
+    """Return, for each framework, the codes for cuts as numbers by mode and form, and those of the framework's names for crop rules."""
     sizes = [(*window, *cuts) for window, pairs in tables.cuts(rules).items() for cuts in pairs]
     groups = {name: grouped(sizes, mode.name == CIRCULAR) for name, mode in modes.items()}
     codes = {}

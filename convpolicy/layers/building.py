@@ -18,7 +18,7 @@ AnyPolicy = TypeVar("AnyPolicy", bound=LayerPolicy)
 
 
 def changed(policy: AnyPolicy, **arguments: Any) -> AnyPolicy:
-    """Return a policy with the arguments of a layer in place of its own values; an argument of None changes nothing."""
+    """Return a policy with the arguments of a layer in place of its values; an argument of None changes nothing."""
     return policy.evolve(**{field: value for field, value in arguments.items() if value is not None})
 
 

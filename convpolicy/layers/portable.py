@@ -141,5 +141,5 @@ def _padding(row: Any, captured: Capture | ConvPolicyError, holding: set[int], e
 
 
 def _is_container(module: Any) -> bool:
-    """Return True for a list or a dict of modules, which has no forward of its own."""
+    """Return True for a list or a dict of modules, which defines no forward."""
     return isinstance(module, (list, tuple, dict)) or type(module).__name__.endswith(("List", "Dict"))

@@ -43,7 +43,7 @@ class SourceClass:
             value is allowed.
         policy: arguments of `Policy.evolve` that change the dialect's policy for this class; for a transposed convolution they change
             the transposed half.
-        data: for a function without weights of its own, its parameters for the input, the weight and the bias. Empty for a class.
+        data: for a function that receives its weights, its parameters for the input, the weight and the bias. Empty for a class.
     """
 
     title: str

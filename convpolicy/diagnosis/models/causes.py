@@ -87,8 +87,7 @@ def _causes(found: Comparison) -> Iterator[ModelCause]:
                 cause = _cause(found, "active", text, value=False)
                 yield cause if name == "b" else attrs.evolve(cause, fix="")  # only b is changed
         return
-    a, b, notes = _as_computed(found, a, b)
-    yield from notes
+    a, b = _as_computed(found, a, b)
     reference = _in_axes_of_b(found, a)
     reference = _narrowed(reference, found.b.dtype) if found.a.dtype != found.b.dtype else reference
     a = _narrowed(a, found.b.dtype) if found.a.dtype != found.b.dtype else a
@@ -221,10 +220,9 @@ def _result(unit: Unit, description: Description, found: Comparison | None) -> R
     return None if values is None or magnitude is None else attrs.evolve(result, values=values, magnitude=magnitude)
 
 
-def _as_computed(found: Comparison, a: Description, b: Description) -> tuple[Description, Description, list[ModelCause]]:
+def _as_computed(found: Comparison, a: Description, b: Description) -> tuple[Description, Description]:
     """Replace a description that its module does not follow by one that it follows, if there is one."""
     described = [a, b]
-    notes: list[ModelCause] = []
     for number, unit in enumerate((found.a, found.b)):
         if found.follows[number] is not False:
             continue
@@ -235,7 +233,7 @@ def _as_computed(found: Comparison, a: Description, b: Description) -> tuple[Des
             if result is not None and follows(result, output, unit.dtype):
                 described[number] = other
                 break
-    return described[0], described[1], notes
+    return described[0], described[1]
 
 
 def _reproducing(found: Comparison, b: Description) -> Description | None:

@@ -20,7 +20,7 @@ def convolved(captured: Capture, data: NDArray[Any]) -> Result:
     spec, x = captured.spec, np.asarray(data, np.float64)
     plan = require_a_window(captured.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=x.shape[2]))
     kernels = np.asarray(kernels_of(captured.weight, spec), np.float64)
-    if isinstance(plan, Plan) and not plan.copies:  # the padding is a sum, which has rounding errors of its own
+    if isinstance(plan, Plan) and not plan.copies:  # the padding is a sum, and sums are rounded too
         values = Computation(captured, x).full()
         return Result(values.output, values.magnitude, values.terms)
     summed = _scattered if isinstance(plan, TransposedPlan) else _gathered

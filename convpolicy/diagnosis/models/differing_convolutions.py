@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from convpolicy.diagnosis.models.comparing import Comparison
-from convpolicy.diagnosis.models.units import captured, first, pads_of
+from convpolicy.diagnosis.models.units import captured, first, same_windows
 from convpolicy.diagnosis.models.values import ARRANGED, difference
 from convpolicy.diagnosis.one_layer import why_layers
 from convpolicy.errors import ConvPolicyError
@@ -29,8 +29,11 @@ def differences(found: Comparison, a: Description, b: Description) -> Iterator[F
         yield "convolution", f"the convolutions differ, and cannot be compared alone: {error}", None
         return
     length = first(found.a.main.inputs[0], a.axis).shape[2]
-    alike = one.spec == other.spec and pads_of(one, length) == pads_of(other, length)
-    if alike and any(arrays.values()) and not any(text.startswith(ARRANGED) for text in arrays.values()):
+    if (
+        same_windows(one, other, length)
+        and any(arrays.values())
+        and not any(text.startswith(ARRANGED) for text in arrays.values())
+    ):
         yield from ((role, f"{role}: {text}", None) for role, text in arrays.items() if text)
         return
     yield from _searched(one, other, first(found.a.main.inputs[0], a.axis)[:1], arrays)

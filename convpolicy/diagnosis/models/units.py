@@ -166,12 +166,17 @@ def alike(a: Unit, b: Unit) -> bool:
     try:
         layers = captured(one.layer), captured(other.layer)
         length = first(a.inputs[0], one.axis).shape[2]
-        return layers[0].spec == layers[1].spec and pads_of(layers[0], length) == pads_of(layers[1], length)
+        return same_windows(*layers, length)
     except ConvPolicyError:
         return False
 
 
-def pads_of(layer: Capture, length: int) -> tuple[Any, ...]:
+def same_windows(a: Capture, b: Capture, length: int) -> bool:
+    """Return True if two convolutions differ in nothing but their arrays, for an input of a length."""
+    return a.spec == b.spec and _pads(a, length) == _pads(b, length)
+
+
+def _pads(layer: Capture, length: int) -> tuple[Any, ...]:
     """Return how a convolution pads or cuts an input of a length."""
     spec = layer.spec
     plan = layer.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=length)

@@ -60,7 +60,7 @@ class Parser:
         self._file, self._size = file, size
 
     def value(self, depth: int = 0) -> Any:
-        """Return the value at the position of the file: a dict, a text, a `Place`, or a number; None for what is no tensor."""
+        """Return the value at the position of the file: a dict, a text, a `Place`, or a number; None for another value."""
         sign = self._take(1)[0]
         if depth > DEPTH:
             raise ValueError("its tables are nested too deeply")

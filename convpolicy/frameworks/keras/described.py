@@ -235,7 +235,7 @@ def base_of(layer: Any) -> type | None:
 
 
 def described(layer: Any, args: tuple[Any, ...], training: bool) -> Description | None:
-    """Return what a layer computes from its input; None for a class that is not known, and for one with a ``call`` of its own.
+    """Return what a layer computes from its input; None for a class that is not known, and for one that defines another ``call``.
 
     Raises:
         InvalidValueError: the layer has no weights yet. The message contains its path.

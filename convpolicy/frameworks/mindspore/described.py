@@ -244,7 +244,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv1dTranspose, mint.nn.Conv1d)  # `capture` read
 
 
 def described(cell: Any, inputs: tuple[Any, ...]) -> Description | None:
-    """Return what a cell computes; None for a class that is not known, and for one with a ``construct`` of its own."""
+    """Return what a cell computes; None for a class that is not known, and for one that defines another ``construct``."""
     kind = type(cell)
     base: Any = next((known for known in kind.__mro__ if known in CLASSES), None)
     if base is None or not inputs or (kind.construct is not base.construct and base not in CONVOLUTIONS):

@@ -254,7 +254,7 @@ CONVOLUTIONS = (nn.Conv1D, nn.Conv1DTranspose)  # `capture` reads them, or refus
 
 
 def described(layer: Any, inputs: tuple[Any, ...]) -> Description | None:
-    """Return what a layer computes; None for a class that is not known, and for one with a forward of its own."""
+    """Return what a layer computes; None for a class that is not known, and for one that defines another forward."""
     kind = type(layer)
     base: Any = next((known for known in kind.__mro__ if known in CLASSES), None)
     if base is None or not inputs or (kind.forward is not base.forward and base not in CONVOLUTIONS):

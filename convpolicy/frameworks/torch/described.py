@@ -233,7 +233,7 @@ NAMED: dict[str, Callable[[Any], Description | None]] = {
 
 
 def described(module: nn.Module) -> Description | None:
-    """Return what a module computes; None for a class that is not known, and for one with a forward of its own."""
+    """Return what a module computes; None for a class that is not known, and for one that defines another forward."""
     kind: Any = type(module)
     base: Any = next((known for known in kind.__mro__ if known in CLASSES), None)
     if base is not None and (kind.forward is base.forward or base in (nn.Conv1d, nn.ConvTranspose1d)):
