@@ -121,6 +121,18 @@ def test_output_size_of_a_compiled_layer():
     torch.compiler.reset()
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_output_size_of_a_compiled_layer_whose_rule_moves_both_cuts(dynamic):
+    """Each output length has cuts of its own, which the compiled layer makes too."""
+    layer = cp.ConvTranspose1d(4, 6, 6, 3, "keras_same", backend="torch", seed=0)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, dynamic=dynamic, backend="eager")
+    sizes = range(15, 18)
+    for size in sizes:
+        assert torch.equal(compiled(random(6), output_size=[size]), layer(random(6), output_size=[size]))
+    torch.compiler.reset()
+
+
 def test_fx_says_what_it_cannot_trace():
     """An output_size under torch.fx is refused in one sentence; a model that calls the layer without one is traced."""
     layer = built({"padding": (0, 2)})
