@@ -80,6 +80,7 @@ FAULTS = {  # name -> change of b, path of the module, aspect
     "mode": (replaced("0", lambda: _with(network()[0], padding_mode="circular")), "0", "padding mode"),
     "kernel": (data_to("0", "weight", lambda w: w.flip(-1)), "0", "flip"),
     "bias": (data_to("0", "bias", lambda b: b * 0), "0", "bias"),
+    "no bias": (set_to("0", bias=None), "0", "bias"),
     "new weights": (new("0"), "0", "weight"),
     "batch norm": (set_to("1", eps=1e-3), "1", "eps"),
     "statistics": (lambda model: model[1].train(), "1", "batch_statistics"),

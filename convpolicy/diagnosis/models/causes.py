@@ -91,16 +91,29 @@ def _causes(found: Comparison) -> Iterator[ModelCause]:
     reference = _in_axes_of_b(found, a)
     reference = _narrowed(reference, found.b.dtype) if found.a.dtype != found.b.dtype else reference
     a = _narrowed(a, found.b.dtype) if found.a.dtype != found.b.dtype else a
-    changes = list(_changes(reference, b, moved=found.axes.name == "moved"))
+    changes = list(_changes(reference, b))
     for change in _smallest(found, a, b, changes):
         yield _change(found, change)
 
 
 def _in_axes_of_b(found: Comparison, a: Description) -> Description:
-    """Return the description of ``a`` with the columns of a weight that is applied to flattened data in the order of ``b``."""
+    """Return the description of ``a`` with its axis, and the columns of a weight that is applied to flattened data, in the axes of ``b``."""
+    if "axis" in a.settings:
+        return attrs.evolve(a, settings={**a.settings, "axis": _axis_of_b(found, a.settings["axis"])})
     if found.axes.name != "flattened" or a.kind != "linear":
         return a
     return attrs.evolve(a, arrays={**a.arrays, "weight": found.axes.to_b(a.arrays["weight"])})
+
+
+def _axis_of_b(found: Comparison, axis: int) -> int:
+    """Return the axis of ``b``'s data that is an axis of ``a``'s, counted from the end as ``b`` counts it."""
+    sizes = tuple(range(2, 2 + found.a.inputs[0].ndim))
+    if found.axes.name == "moved":
+        axis = found.axes.to_b(np.empty(sizes)).shape.index(sizes[axis])
+    own = found.b.main.description
+    assert own is not None
+    other = own.settings.get("axis", -1)
+    return int(other if (axis - other) % len(sizes) == 0 else axis)
 
 
 def dtype(found: Comparison) -> ModelCause | None:
@@ -126,13 +139,13 @@ def _narrowed(a: Description, dtype: str) -> Description:
     return attrs.evolve(a, arrays={role: np.asarray(rounded(array, dtype), np.float32) for role, array in a.arrays.items()})
 
 
-def _changes(a: Description, b: Description, *, moved: bool) -> Iterator[Change]:
+def _changes(a: Description, b: Description) -> Iterator[Change]:
     """Yield the settings and arrays in which two descriptions differ, without those that matter in training only."""
     for name in dict.fromkeys((*a.settings, *b.settings)):
         one, other = (description.settings.get(name, DEFAULTS.get(name)) for description in (a, b))
-        if name in LATENT or one == other or (name == "axis" and moved):
+        if name in LATENT or one == other:
             continue
-        if b.kind == "activation" and name == "slope" and a.settings["function"] != b.settings["function"]:
+        if b.kind == "activation" and name in ("slope", "axis") and a.settings["function"] != b.settings["function"]:
             continue
         yield name, one, other
     for role in dict.fromkeys((*a.arrays, *b.arrays)):
@@ -163,9 +176,11 @@ def _number(value: Any) -> str:
 def _change(found: Comparison, change: Change) -> ModelCause:
     name, a, b = change
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return _cause(found, name, f"{name}: {difference(name, a, b)}")
+        cause = _cause(found, name, f"{name}: {difference(name, a, b)}")
+        return attrs.evolve(cause, fix="") if a is None or b is None else cause  # no values can be copied
     texts = (_number(b), _number(a)) if _number(a) != _number(b) else (repr(b), repr(a))
-    return _cause(found, name, f"{name} is {texts[0]} in b and {texts[1]} in a", value=a)
+    axes = ", in the axes of b," if name == "axis" and found.axes.name == "moved" else ""
+    return _cause(found, name, f"{name} is {texts[0]} in b and{axes} {texts[1]} in a", value=a)
 
 
 def _smallest(found: Comparison, a: Description, b: Description, changes: list[Change]) -> tuple[Change, ...]:

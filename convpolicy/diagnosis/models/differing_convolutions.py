@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+import attrs
 from numpy.typing import NDArray
 
 from convpolicy.diagnosis.models.comparing import Comparison
@@ -34,9 +35,16 @@ def differences(found: Comparison, a: Description, b: Description) -> Iterator[F
         and any(arrays.values())
         and not any(text.startswith(ARRANGED) for text in arrays.values())
     ):
-        yield from ((role, f"{role}: {text}", None) for role, text in arrays.items() if text)
+        for role, text in arrays.items():
+            if text:  # a bias that only one of them has is no array to copy
+                yield role, f"{role}: {text}", _with_bias_of(one, other) if text.startswith("only") else None
         return
     yield from _searched(one, other, first(found.a.main.inputs[0], a.axis)[:1], arrays)
+
+
+def _with_bias_of(a: Capture, b: Capture) -> Capture:
+    """Return ``b`` with the bias of ``a``, or without one."""
+    return attrs.evolve(b, bias=a.bias, policy=b.policy.evolve(bias=a.bias is not None))
 
 
 def _searched(a: Capture, b: Capture, data: NDArray[Any], arrays: dict[str, str]) -> Iterator[Found]:

@@ -93,6 +93,21 @@ def test_twins(name):
     assert follows(Unit((call,), reader).computed(call.inputs), call.output, "float32") is expected
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_axis_is_compared_in_the_axes_of_the_other_model(turned):
+    """A softmax over the channels and one over the positions: the axis is the cause, in the numbers of the model that is changed."""
+    model = keras.Sequential([keras.Input((LENGTH, CHANNELS)), layers.Conv1D(CHANNELS, 1, name="conv"), layers.Softmax(name="soft")])
+    arrays = fill(model.get_layer("conv"))
+    twin = nn.Sequential(load(nn.Conv1d(CHANNELS, CHANNELS, 1), arrays), nn.Softmax(-1)).eval()
+    a, b = (twin, model) if turned else (model, twin)
+    diagnosis = cp.why(a, b, numbers((3, CHANNELS, LENGTH)))
+    (cause,) = diagnosis.causes
+    assert (cause.path_b, cause.aspect) == (("soft", "axis") if turned else ("1", "axis"))
+    assert cause.text == "axis is -1 in b and, in the axes of b, 1 in a"
+    exec(diagnosis.fix, {"model": b, "nn": nn, "keras": keras, "diagnosis": diagnosis})
+    assert cp.why(a, b, numbers((3, CHANNELS, LENGTH))).equal
+
+
 NAMES = (
     "conv",
     "norm",
