@@ -7,14 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.paths import EXAMPLES
+from helpers.examples import PAPERS, SCRIPTS, expected, name, needs
+from helpers.paths import EXAMPLES, ROOT
 
-SCRIPTS = sorted(EXAMPLES.glob("**/[0-9]*.py"))
-NEEDS = {
-    "09_move_a_model": ("torch", "mindspore", "keras"),
-    "10_a_whole_codec": ("torch", "transformers"),
-    "mindspore_page": ("torch", "mindspore"),
-}  # the others: NumPy
 FRAMEWORKS = ("torch", "mindspore", "keras", "tensorflow", "jax", "flax", "paddle", "transformers", "h5py", "scipy")
 WITHOUT = """
 import importlib.machinery, runpy, sys
@@ -33,29 +28,16 @@ MEASURED = {  # file of examples/data -> what measures it anew
 }
 
 
-def name(script):
-    """The path of a script in examples/, without its suffix."""
-    return script.relative_to(EXAMPLES).with_suffix("").as_posix()
-
-
-def needs(script):
-    """The frameworks that a script imports."""
-    return NEEDS.get(name(script).partition("/")[0], ())
-
-
-def expected(script):
-    """What a script prints."""
-    return (EXAMPLES / "expected" / f"{name(script)}.txt").read_text(encoding="utf-8")
-
-
 def without_frameworks(script):
     """Code that runs a script as where no framework is installed."""
     return WITHOUT.format(frameworks=FRAMEWORKS, folder=str(script.parent), script=str(script))
 
 
 def cases():
-    """Each script as it is; those that need NumPy only also where no framework can be imported."""
+    """Each script as it is, but those of tests/papers; those that need NumPy only also where no framework can be imported."""
     for script in SCRIPTS:
+        if name(script) in PAPERS:
+            continue
         yield pytest.param([script], script, marks=pytest.mark.needs(*needs(script)), id=name(script))
         if not needs(script):
             yield pytest.param(["-c", without_frameworks(script)], script, id=f"{name(script)}-without-frameworks")
@@ -70,6 +52,13 @@ def test_an_example_prints_what_is_stored(command, script, tmp_path):
     assert result.returncode == 0, result.stderr
     assert result.stdout == expected(script)
     assert not list(tmp_path.glob("*.*"))
+
+
+def test_the_other_examples_are_run_by_the_tests_of_papers():
+    """Each example that is left out above is run by a file of tests/papers, which names it."""
+    assert set(PAPERS) <= set(map(name, SCRIPTS))
+    for example, file in PAPERS.items():
+        assert f'run("{example}"' in (ROOT / "tests" / "papers" / file).read_text(encoding="utf-8")
 
 
 def test_no_framework_can_be_imported_where_there_is_none(tmp_path):
@@ -94,7 +83,7 @@ def test_every_example_is_listed_and_has_its_output():
         assert last == expected(script).splitlines()[-1]
     stored = (EXAMPLES / "expected").glob("**/*.txt")
     assert {path.relative_to(EXAMPLES / "expected").with_suffix("").as_posix() for path in stored} == set(map(name, SCRIPTS))
-    assert len(SCRIPTS) == 14
+    assert len(SCRIPTS) == 15
 
 
 @pytest.mark.parametrize(
@@ -117,6 +106,6 @@ def test_the_stored_arrays_are_what_the_framework_computes(framework, tmp_path):
 
 
 def test_every_stored_file_is_measured_anew():
-    """examples/data contains the script, a file of each framework and the checkpoint file."""
+    """examples/data contains the script, a file of each framework and the checkpoint file, and a sequence that is no measurement."""
     stored = {path.name for path in (EXAMPLES / "data").glob("*.*")}
-    assert stored == {"measure.py", "torch_model.safetensors", *(f"{framework}.npz" for framework in MEASURED)}
+    assert stored == {"measure.py", "torch_model.safetensors", "tubb8.fa", *(f"{framework}.npz" for framework in MEASURED)}

@@ -96,7 +96,9 @@ def test_twins(name):
 @pytest.mark.parametrize("turned", [False, True])
 def test_an_axis_is_compared_in_the_axes_of_the_other_model(turned):
     """A softmax over the channels and one over the positions: the axis is the cause, in the numbers of the model that is changed."""
-    model = keras.Sequential([keras.Input((LENGTH, CHANNELS)), layers.Conv1D(CHANNELS, 1, name="conv"), layers.Softmax(name="soft")])
+    model = keras.Sequential(
+        [keras.Input((LENGTH, CHANNELS)), layers.Conv1D(CHANNELS, 1, name="conv"), layers.Softmax(name="soft")]
+    )
     arrays = fill(model.get_layer("conv"))
     twin = nn.Sequential(load(nn.Conv1d(CHANNELS, CHANNELS, 1), arrays), nn.Softmax(-1)).eval()
     a, b = (twin, model) if turned else (model, twin)
