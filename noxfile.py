@@ -99,7 +99,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def papers(session: nox.Session) -> None:
-    """Compare the policies of papers with the papers' own packages."""
+    """Compare the policies of papers with the papers' own packages, and run the models with published weights."""
     session.install(pins("papers.txt")["torch"])
     session.install("--no-deps", "-r", "requirements/papers.txt")
     session.install("--no-deps", ".")
