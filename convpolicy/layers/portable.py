@@ -33,6 +33,11 @@ class Portable:
     note: str = ""
     wrapper: str = ""
 
+    @property
+    def class_name(self) -> str:
+        """The class of the module, as the report names it."""
+        return _name(self.convolution) if self.module is self.convolution.module else type(self.module).__name__
+
 
 def portable(listed: Iterable[Any], progress: Callable[[str], None] | None) -> Iterator[Portable]:
     """Iterate over the layers of a model.
@@ -47,12 +52,16 @@ def portable(listed: Iterable[Any], progress: Callable[[str], None] | None) -> I
     holding = {id(row.module) for row in rows} | {id(parent.module) for row in rows for parent in row.parents}
     above = {id(parent.module) for row in rows for parent in row.parents}
     leaves = [row for row in rows if id(row.module) not in above]
-    names = {id(row.module): type(row.module).__name__ for row in rows if id(row.module) in above}
+    names = {id(row.module): _name(row) for row in rows if id(row.module) in above}
     ends = _ends(leaves)
     for row in leaves:
         if progress is not None:
             progress(row.path)
         yield _layer(row, holding, names, ends)
+
+
+def _name(row: Any) -> str:
+    return row.class_name or type(row.module).__name__
 
 
 def _ends(rows: list[Any]) -> dict[int, tuple[Any, Any]]:

@@ -47,6 +47,7 @@ class Convolution:
             for a layer with an activation.
         parents: the modules that contain the module, the model first. With them, `port_model` recognizes wrappers, and says which
             parents pad.
+        class_name: class of the module in the report. Empty means the class of the object.
         changes: changes of the policy that modules after the layer make, such as ``{"padding": "chomp"}``. They are described by ``note``.
         note: what the model pads or cuts around the layer, as in ``"ZeroPadding1D before it"``, if ``parents`` cannot show it.
     """
@@ -61,6 +62,7 @@ class Convolution:
     parents: tuple[Parent, ...] = ()
     changes: Mapping[str, Any] = attrs.field(factory=dict)
     note: str = ""
+    class_name: str = ""
 
 
 def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[str], None] | None = None) -> PortedModel:
@@ -91,7 +93,7 @@ def port_model(model: Any, to: str, *, dtype: Any = None, progress: Callable[[st
     parameters: dict[str, Renamed] = {}
     origins: dict[str, Convolution] = {}
     for layer in portable(_known(model), progress):
-        convolution, path, name = layer.convolution, layer.path, type(layer.module).__name__
+        convolution, path, name = layer.convolution, layer.path, layer.class_name
         built = _built(layer.captured, to, dtype)
         if isinstance(built, ConvPolicyError) or isinstance(layer.captured, ConvPolicyError):
             report.append(Ported(path, name, str(built), layer.wrapper))

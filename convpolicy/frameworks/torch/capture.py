@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as modules
@@ -16,6 +17,7 @@ from convpolicy.core.named import policy
 from convpolicy.core.resolution import with_output_padding
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError
+from convpolicy.frameworks.torch import scripted
 from convpolicy.frameworks.torch.cropped import CroppedConvTranspose1d
 from convpolicy.frameworks.torch.execution.conditions import native_padding
 from convpolicy.frameworks.torch.execution.ruled import Ruled
@@ -49,9 +51,6 @@ REWRITING_HOOKS = {
     SpectralNorm: lambda hook, layer: hook.compute_weight(layer, do_power_iteration=False),
     prune.BasePruningMethod: lambda hook, layer: hook.apply_mask(layer),
 }
-OTHERS: dict[type, tuple[str, str]] = {
-    torch.jit.ScriptModule: ("it is scripted or traced", "capture the module that it was made from"),
-}
 COMPILED = ("it is compiled", "capture the original module, its attribute _orig_mod")
 QUANTIZED = ("torch.ao.nn.quantized.", "torch.nn.quantized.")  # modules that define the quantized classes
 CHANGING_IN_TRAINING = (SpectralNorm, parametrizations._SpectralNorm)
@@ -62,8 +61,9 @@ def capture(layer: Any) -> Capture | None:
 
     The effective weights are those that the layer's next call uses.
     """
+    if isinstance(layer, torch.jit.ScriptModule):
+        return _scripted(layer)
     if not isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d)):
-        refuse_others(layer, OTHERS)
         if "_orig_mod" in getattr(layer, "_modules", ()):
             refuse_others(layer, {nn.Module: COMPILED})
         if type(layer).__module__.startswith(QUANTIZED):
@@ -99,6 +99,15 @@ def capture(layer: Any) -> Capture | None:
     if LEARNED in values:
         layer_policy = with_learned(layer_policy, _learned(layer, values[LEARNED], weight.dtype))
     return Capture(spec, layer_policy, _array(weight), None if bias is None else _array(bias), DTYPES[weight.dtype])
+
+
+def _scripted(layer: Any) -> Capture | None:
+    read = scripted.read(layer)
+    captured = capture(read.layer)
+    if captured is None or read.pads is None:
+        return captured
+    padded = captured.policy.evolve(padding=read.pads, padding_mode=read.mode)
+    return attrs.evolve(captured, policy=padded)
 
 
 def _learned(layer: ConvLayer, value: Any, dtype: torch.dtype) -> Any:

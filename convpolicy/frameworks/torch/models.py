@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from convpolicy.errors import InvalidTypeError
+from convpolicy.frameworks.torch.scripted_models import Around
 from convpolicy.layers.capture import one
 from convpolicy.layers.forward_code import Parent
 from convpolicy.layers.whole_models import CALLED, Convolution, is_called_convolution, roles, walk
@@ -30,19 +31,40 @@ def convolutions(model: Any, every_path: bool) -> Iterator[Convolution] | None:
 def _convolutions(model: nn.Module, every_path: bool) -> Iterator[Convolution]:
     found = False
     chomps = _chomps(model)
-    for path, module, parents in walk(model, _children, _is_convolution, every_path, is_named=_is_named):
+    compiled = dict(_compiled("", model))
+    owners = {id(owner) for around in compiled.values() for owner in around.owners()}
+
+    def is_named(module: nn.Module) -> bool:
+        """Return True as well for a scripted module that stores the weight of a function call."""
+        return _is_named(module) or (id(module) in owners and not any(map(_is_named, module.modules())))
+
+    for path, module, parents in walk(model, _children, _is_convolution, every_path, is_named=is_named):
         found = True
         parameters = roles(name for name, _value in module.named_parameters())
         changes: dict[str, Any] = {}
         note = ""
         if id(module) in chomps and _is_called_in(chomps[id(module)][0], parents):
             _sequence, changes, note = chomps[id(module)]
-        yield Convolution(path, module, parameters, parents=parents, changes=changes, note=note)
-    if not found and isinstance(model, torch.jit.ScriptModule) and "conv" in str(getattr(model, "inlined_graph", "")):
+        name = ""
+        if isinstance(module, torch.jit.ScriptModule):
+            name = str(module.original_name)
+            root = next(above for above in (*(parent.path for parent in parents), path) if above in compiled)
+            note = compiled[root].note(path.removeprefix(root).removeprefix("."))
+        yield Convolution(path, module, parameters, parents=parents, changes=changes, note=note, class_name=name)
+    if not found and isinstance(model, torch.jit.ScriptModule) and compiled[""].has_constants:
         raise InvalidTypeError(
             f"model {model.original_name} is scripted, and its graph contains convolutions that are no modules, as after "
             "torch.jit.freeze or in a trace of functions; pass the module that it was made from."
         )
+
+
+def _compiled(path: str, module: nn.Module) -> Iterator[tuple[str, Around]]:
+    """Yield the path and the convolutions of every scripted module that is in no other one."""
+    if isinstance(module, torch.jit.ScriptModule):
+        yield path, Around(module)
+        return
+    for name, child in _children(module):
+        yield from _compiled(f"{path}.{name}" if path else name, child)
 
 
 def _children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -65,7 +87,7 @@ def _is_scripted_convolution(module: nn.Module) -> bool:
 
 def patched(module: Any) -> str:
     """Return why a call of a module may not run the forward method of its class; empty if it does."""
-    if not isinstance(module, nn.Module):
+    if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):  # of which the graph is read
         return ""
     if module._forward_hooks or module._forward_pre_hooks:
         return "a forward hook may change what it computes"
@@ -119,12 +141,16 @@ def _is_called_in(sequence: nn.Module, parents: tuple[Parent, ...]) -> bool:
     parent = parents[-1]
     if parent.module is sequence:
         return True
-    code = getattr(type(parent.module).forward, "__code__", None)
+    code = _forward_code(parent.module)
     return code is not None and parent.child not in code.co_names
 
 
+def _forward_code(module: nn.Module) -> Any:
+    return getattr(getattr(type(module), "forward", None), "__code__", None)  # a scripted module's class has no forward
+
+
 def _code_of(module: nn.Module) -> tuple[Any, ...]:
-    code = getattr(type(module).forward, "__code__", None)
+    code = _forward_code(module)
     return () if code is None else (code.co_code, code.co_names, code.co_argcount, tuple(map(repr, code.co_consts[1:])))
 
 

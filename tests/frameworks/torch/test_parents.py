@@ -201,14 +201,9 @@ def test_a_forward_of_one_object():
 
 
 @pytest.mark.filterwarnings("ignore")  # torch says that these tools are old
-def test_scripted_models():
-    """Convolutions of a scripted model are listed and refused; a frozen one, which has none, is refused in one sentence."""
+def test_frozen_models():
+    """A frozen scripted model has no modules, and is refused in one sentence."""
     scripted = torch.jit.script(nn.Sequential(CONV(), nn.ReLU(), CONV()).eval())
-    ported = cp.port_model(scripted, to="numpy")
-    assert [row.path for row in ported.refused] == ["0", "2"]
-    lines = str(ported).splitlines()
-    assert lines[0].startswith("0, 2 (RecursiveScriptModule): layer RecursiveScriptModule cannot be captured: it is scripted")
-    assert lines[1:] == ["0 layers ported, 0 with a note, 2 refused."]
     with pytest.raises(
         cp.InvalidTypeError, match="model Sequential is scripted, and its graph contains convolutions that are no"
     ):

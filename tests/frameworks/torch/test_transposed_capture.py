@@ -71,7 +71,6 @@ UNCAPTURED = {
     "two paddings": (lambda: changed(padding=(1, 2)), r"its forward cannot use its padding \(1, 2\)"),
     "other channels": (lambda: changed(in_channels=8), "its sizes need"),
     "changed stride": (rewritten, "its sizes or its padding were changed after it was built"),
-    "scripted": (lambda: torch.jit.script(nn.ConvTranspose1d(4, 6, 4)), "it is scripted or traced"),
 }
 
 

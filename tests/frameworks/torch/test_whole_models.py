@@ -74,8 +74,6 @@ def quantized():
 @pytest.mark.filterwarnings("ignore")  # torch says that these tools are old
 @pytest.mark.parametrize(("make", "says"), [
     (Causal, "Causal, which contains 'conv' and may compute more than that; pass one convolution"),
-    (lambda: torch.jit.script(nn.Conv1d(4, 4, 3)), "it is scripted or traced; capture the module that it was made from"),
-    (lambda: torch.jit.trace(nn.Conv1d(4, 4, 3), torch.zeros(1, 4, 9)), "it is scripted or traced"),
     (lambda: torch.compile(nn.Conv1d(4, 4, 3)), "it is compiled; capture the original module, its attribute _orig_mod"),
     (quantized, "it is quantized; capture it before it is quantized"),
 ])  # fmt: skip
