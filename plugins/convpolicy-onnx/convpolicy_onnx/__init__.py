@@ -130,6 +130,7 @@ def convpolicy_backends() -> list[Backend]:
             build_transposed=_imported("layer", "build"),
             assign=_imported("layer", "assign"),
             capture=_imported("capturing", "capture"),
+            convolutions=_imported("models", "convolutions"),
             dtypes=("float32",),  # on the CPU ONNX Runtime 1.32 has no float64 Conv
             framework="onnxruntime",
             description="An ONNX model with one Conv or ConvTranspose and explicit pads, run by ONNX Runtime on the CPU; not differentiable.",
@@ -149,7 +150,7 @@ def read(model: Any, node: str = "") -> ReadConv:
 
     Args:
         model: an ``onnx.ModelProto``, or the path of a file.
-        node: name of the node or of its output; optional when the model contains nothing else.
+        node: name of the node or of its output, also of one inside an If, Loop or Scan node; optional when the model contains nothing else.
 
     Returns:
         ``(spec, policy, weight, bias)``; see `convpolicy_onnx.reading.read`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from convpolicy import Choice, InvalidValueError, Policy
 from convpolicy_onnx.padding import SIDES, Array
@@ -34,7 +34,7 @@ class Added(NamedTuple):
 NOTHING = Added(ZEROS, 0, None)
 
 
-def with_pads(policy: Policy, chain: list[NodeProto], constants: Mapping[str, Array], length: int | None) -> Policy:
+def with_pads(policy: Policy, chain: list[NodeProto], constants: Mapping[str, TensorProto], length: int | None) -> Policy:
     """Return the policy with the pads and modes of the Pad nodes before a Conv.
 
     Args:
@@ -59,7 +59,7 @@ def with_pads(policy: Policy, chain: list[NodeProto], constants: Mapping[str, Ar
     return policy.evolve(padding=(left.width, right.width), padding_mode=_of_both(left, right))
 
 
-def _widths(node: NodeProto, constants: Mapping[str, Array]) -> tuple[int, int]:
+def _widths(node: NodeProto, constants: Mapping[str, TensorProto]) -> tuple[int, int]:
     pads = stored(node, 1, constants)
     if len(node.input) > 3 and node.input[3]:
         axes = stored(node, 3, constants)
@@ -74,7 +74,7 @@ def _widths(node: NodeProto, constants: Mapping[str, Array]) -> tuple[int, int]:
     return int(left), int(right)
 
 
-def _mode(node: NodeProto, constants: Mapping[str, Array]) -> Choice:
+def _mode(node: NodeProto, constants: Mapping[str, TensorProto]) -> Choice:
     mode = next(
         (helper.get_attribute_value(attribute).decode() for attribute in node.attribute if attribute.name == "mode"), "constant"
     )
@@ -137,7 +137,7 @@ def length_of(model: ModelProto, name: str) -> int | None:
     return None
 
 
-def stored(node: NodeProto, position: int, constants: Mapping[str, Array]) -> Array:
+def stored(node: NodeProto, position: int, constants: Mapping[str, TensorProto]) -> Array:
     """Return an input of a node that is a constant tensor of the model.
 
     Raises:
@@ -146,7 +146,7 @@ def stored(node: NodeProto, position: int, constants: Mapping[str, Array]) -> Ar
     name = node.input[position]
     if name not in constants:
         raise refused(node, f"must have stored tensors, got {name!r}, which is computed or an input; fold constants first.")
-    return constants[name]
+    return numpy_helper.to_array(constants[name])
 
 
 def refused(node: NodeProto, message: str) -> InvalidValueError:

@@ -6,17 +6,17 @@ import os
 from typing import Any, NamedTuple
 
 import onnx
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
 
 import convpolicy as cp
 from convpolicy import Choice, ConvPolicyError, ConvSpec, InvalidTypeError, InvalidValueError, Policy, TransposedPolicy
 from convpolicy_onnx.padding import Array
 from convpolicy_onnx.pads import before, length_of, refused, stored, with_pads
+from convpolicy_onnx.scopes import OPERATORS, Scope, named, scopes
 
 # auto_pad -> policy of ONNX Runtime, and padding rule of the ONNX standard
 SAME = {"SAME_UPPER": ("onnx-same-upper", "same_upper"), "SAME_LOWER": ("onnx-same-lower", "same_lower")}
 CROPS = {"SAME_UPPER": "onnx_same_upper", "SAME_LOWER": "onnx_same_lower"}  # auto_pad -> crop rule
-OPERATORS = ("Conv", "ConvTranspose")
 
 
 class ReadConv(NamedTuple):
@@ -40,7 +40,8 @@ def read(model: Any, node: str = "") -> ReadConv:
 
     Args:
         model: an ``onnx.ModelProto``, or the path of a file.
-        node: name of the node or of its output; optional when the model contains nothing else.
+        node: name of the node or of its output; optional when the model contains nothing else. The node may be inside an If, Loop or
+            Scan node. If several graphs have a node of this name, write ``"graph/node"``.
 
     Returns:
         A `ReadConv`. ``cp.Conv1d(..., policy=policy, weight_init=weight, bias_init=bias)`` builds it on any backend,
@@ -61,10 +62,10 @@ def read(model: Any, node: str = "") -> ReadConv:
         model = onnx.load(model)
     if not isinstance(model, ModelProto):
         raise InvalidTypeError(f"model must be an onnx.ModelProto or a path, got {type(model).__name__}; pass onnx.load(path).")
-    nodes = [other for other in model.graph.node if other.op_type != "Constant"]
-    constants = _constants(model)
-    conv = _conv_named(nodes, node)
-    chain = before(conv, nodes)
+    graphs = scopes(model)
+    conv, scope = _conv_named(graphs, node)
+    chain, constants = before(conv, scope.nodes), scope.constants
+    nodes = [other for graph in graphs for other in graph.nodes]
     if not node and len(nodes) > 1 + len(chain):
         others = sorted({other.op_type for other in nodes if not any(other is known for known in (conv, *chain))})
         raise InvalidValueError(
@@ -97,21 +98,13 @@ def _spec(conv: NodeProto, weight: Array, attributes: dict[str, Any]) -> ConvSpe
     return ConvSpec.of(inputs, outputs, weight.shape[2], stride, dilation, groups, transposed=transposed)
 
 
-def _conv_named(nodes: list[NodeProto], name: str) -> NodeProto:
-    convolutions = [node for node in nodes if node.op_type in OPERATORS and node.domain in ("", "ai.onnx")]
-    matches = [node for node in convolutions if name in (node.name, *node.output)] if name else convolutions
+def _conv_named(graphs: list[Scope], name: str) -> tuple[NodeProto, Scope]:
+    rows = named(graphs)
+    matches = [row for row in rows if name in (row[0], row[1].name, *row[1].output)] if name else rows
     if len(matches) != 1:
-        names = ", ".join(repr(node.name or node.output[0]) for node in convolutions) or "none"
+        names = ", ".join(repr(full) for full, _node, _scope in rows) or "none"
         raise InvalidValueError(f"node must name one Conv or ConvTranspose of the model, got {name!r}; it has {names}.")
-    return matches[0]
-
-
-def _constants(model: ModelProto) -> dict[str, Array]:
-    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            tensors[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return tensors
+    return matches[0][1:]
 
 
 def _policy(spec: ConvSpec, attributes: dict[str, Any]) -> Policy:
