@@ -69,6 +69,22 @@ class Reading:
         """Return the function that a call of the parent runs, or None if its framework defines it."""
         return self._forward_of(self.parent.module)
 
+    def delegates(self) -> bool:
+        """Return True if a call of the parent only calls the child with the same argument: ``return self.conv(x)``."""
+        forward = self.forward()
+        tree = None if forward is None else parsed(forward)
+        if forward is None or not isinstance(tree, ast.Module) or not isinstance(tree.body[0], ast.FunctionDef):
+            return False
+        body = [node for node in tree.body[0].body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+        call = body[0].value if len(body) == 1 and isinstance(body[0], ast.Return) else None
+        code, given = forward.__code__, call.args if isinstance(call, ast.Call) and not call.keywords else []
+        is_same = (
+            code.co_argcount == len(given) + 1 == 2
+            and name_of(given[0]) == code.co_varnames[1]
+            and isinstance(given[0], ast.Name)
+        )
+        return call is not None and is_same and self.parent.child == _own_call(call, forward)
+
     def _forward_of(self, module: Any) -> FunctionType | None:
         for name in FORWARD:
             own = getattr(module, "__dict__", {}).get(name)  # a forward that replaces that of the class

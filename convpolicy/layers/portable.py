@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from convpolicy.errors import ConvPolicyError
-from convpolicy.layers.capture import Capture, capture_alone, capture_wrapped
+from convpolicy.layers.capture import Capture, backends_of, capture_alone, capture_wrapped
+from convpolicy.layers.forward_code import Reading
 from convpolicy.layers.parents import padding_in
 from convpolicy.layers.wrapper import Wrapper, frameworks, wrapper_of
 
@@ -81,9 +82,15 @@ def _layer(row: Any, holding: set[int], names: dict[int, str], ends: dict[int, t
             outside = attrs.evolve(row, parents=row.parents[:depth])
             return _wrapped(wrapper, row.path if parent is None else parent.path, module, row, outside, holding, ends)
     captured = _alone(row)
-    inner = next((names[id(parent.module)] for parent in reversed(row.parents) if id(parent.module) in names), "")
+    inner = next((names[id(parent.module)] for parent in reversed(row.parents) if _computes_more(parent, names)), "")
     note = _joined(row.note if row.changes else "", _padding(row, captured, holding, ends))
     return Portable(row.path, row.module, row, captured, note, inner)
+
+
+def _computes_more(parent: Any, names: dict[int, str]) -> bool:
+    """Return True for a parent that is named like a convolution, unless all that it does is to call the convolution."""
+    is_patched = any(backend.patched is not None and backend.patched(parent.module) for backend in backends_of(parent.module))
+    return id(parent.module) in names and (is_patched or not Reading(parent, (), frameworks(), True).delegates())
 
 
 def _wrapped(

@@ -70,6 +70,22 @@ def test_parameters_of_other_modules(to):
     assert any("'place'" in note and "unchanged axes" in note for note in report.notes)
 
 
+def test_axes_of_length_one(to):
+    """The scale of a LayerNorm over (1, 5) is that of one over 5, both ways; one over 6 or over (5, 1, 2) is not."""
+    wide, narrow = Named(norm=nn.LayerNorm((1, 5))), Named(norm=nn.LayerNorm(5))
+    nn.init.normal_(wide.norm.weight)
+    report, found = to(wide.state_dict(), narrow)
+    assert report.loading.complete
+    assert np.array_equal(found["norm.weight"], wide.norm.weight.detach()[0])
+    report, again = to({name: torch.as_tensor(value) for name, value in found.items()}, wide)
+    assert report.loading.complete
+    assert np.array_equal(again["norm.weight"], wide.norm.weight.detach())
+    for shape in (6, (5, 1, 2)):
+        other = Named(norm=nn.LayerNorm(shape), fc=dense())
+        report, _found = to(wide.state_dict() | Named(fc=dense()).state_dict(), other)
+        assert [row[0] for row in report.shape] == ["norm.weight", "norm.bias"]
+
+
 def test_weight_normalisation(to):
     """Two tensors stay two where the model has two, become one with fold_weight_norm, and are named where that is missing."""
     normed = Named(conv=nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 4, 3)))
@@ -86,6 +102,33 @@ def test_weight_normalisation(to):
     report, _found = to(normed.state_dict(), Named(conv=nn.Conv1d(3, 4, 3)))
     assert report.missing == ("conv.weight",)
     assert any("fold_weight_norm" in note for note in report.notes)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("normalize", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+def test_weight_normalisation_of_a_linear_layer(to, normalize):
+    """A file with the names of either version of torch fits a model of either, and becomes one weight with fold_weight_norm."""
+    state = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)).state_dict()
+    lengths, directions = (f"parametrizations.weight.original{at}" for at in (0, 1))
+    newer = {f"fc.{name}": value for name, value in state.items()}
+    older = {"fc.weight_g": state[lengths], "fc.weight_v": state[directions], "fc.bias": state["bias"]}
+    for file in (newer, older):
+        model = Named(fc=normalize(nn.Linear(3, 4)))
+        report, found = to(file, model)
+        assert report.loading.complete
+        model.load_state_dict({name: torch.as_tensor(value) for name, value in found.items()})
+        assert torch.equal(model.fc.bias, state["bias"])
+        assert torch.equal(model.fc(torch.eye(3)), Named(fc=loaded(state)).fc(torch.eye(3)))
+        report, found = to(file, Named(fc=nn.Linear(3, 4)), fold_weight_norm=True)
+        assert report.loading.complete
+        assert np.allclose(found["fc.weight"], loaded(state).weight.detach(), rtol=1e-6)
+
+
+def loaded(state):
+    """A linear layer under weight normalization with these tensors."""
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
+    layer.load_state_dict(state)
+    return layer
 
 
 def test_dtype(to):

@@ -31,6 +31,8 @@ UNUSED = {
         "nemo.core.classes.mixins.adapter_mixins",
         "nemo.utils",
     ),
+    "torchfcpe.models": ("local_attention",),
+    "pesto.model": ("pesto.utils",),
 }
 
 

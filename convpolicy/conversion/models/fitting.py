@@ -120,13 +120,18 @@ def _source(
     """Return a piece of the file as a piece of a parameter, or None if the shapes disagree."""
     entry, axes, number, count = piece
     if ANY in (axes.text, parameter.stored.axes.text):
-        return Source(entry, axes, {}) if entry.shape == parameter.shape else None
+        return Source(entry, axes, {}) if _long(entry.shape) == _long(parameter.shape) else None
     outer = {letter: length for letter, length in known.items() if letter not in "ST"}
     own = axes.lengths(entry.shape, outer | _pieces(axes, count))
     if own is None or lengths is None or own.get("S", 1) * own.get("T", 1) != count:
         return None
     inner = [{letter: length for letter, length in row.items() if letter not in "ST"} for row in (own, lengths)]
     return Source(entry, axes, own, number, count) if inner[0] == inner[1] else None
+
+
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without axes of length 1: torch's LayerNorm((1, 8)) stores what another framework's LayerNorm(8) stores."""
+    return tuple(length for length in shape if length != 1)
 
 
 def _left_over(pieces: Mapping[str, tuple[Entry, Axes, int, int]], used: set[str]) -> tuple[dict[str, Source], tuple[str, ...]]:

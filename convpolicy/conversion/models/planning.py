@@ -208,12 +208,12 @@ class _Planner:
 
     def _others(self) -> None:
         """Match the parameters of modules of no known kind by their whole name."""
-        free = {tuple(split(name)): row for name, row in self._entries.items() if name not in self._used}
+        free = {_parts(name): row for name, row in self._entries.items() if name not in self._used}
         for module in self._tensors.modules:
             if module.kind:
                 continue
             (parameter,) = module.parameters
-            row = free.get(tuple(split(parameter.name))) or self._without_start(parameter, free)
+            row = free.get(_parts(parameter.name)) or self._without_start(parameter, free)
             if row is None or row.name in self._used:
                 continue
             if row.shape == parameter.shape:
@@ -226,7 +226,7 @@ class _Planner:
     @staticmethod
     def _without_start(parameter: Parameter, free: Mapping[tuple[str, ...], Entry]) -> Entry | None:
         """Return the only tensor whose name is that of a parameter after a first part that the parameter does not have."""
-        ends = [row for parts, row in free.items() if parts[1:] == tuple(split(parameter.name))]
+        ends = [row for parts, row in free.items() if parts[1:] == _parts(parameter.name)]
         return ends[0] if len(ends) == 1 else None
 
     def _ties(self) -> None:
@@ -267,6 +267,13 @@ class _Planner:
                 f"{_counted(len(others), 'tensor')} with another dtype than the model's, such as {others[0].new.name!r}: {others[0].new.dtype} instead of "
                 f"{own[others[0].new.name]}."
             )
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a name; the two tensors of weight normalization have one name for all versions of torch."""
+    for older, newer in zip(*NORMS):
+        name = f"{name.removesuffix(older)}{newer}" if split(name)[-1:] == [older] else name
+    return tuple(split(name))
 
 
 def stem(name: str) -> tuple[str, ...]:

@@ -53,8 +53,13 @@ def _batch_norm(module: Any) -> Description:
 
 
 def _layer_norm(module: Any) -> Description:
-    settings = {"eps": module.eps, "axes": len(module.normalized_shape)}
-    return Description("layer norm", settings, arrays(scale=module.weight, shift=getattr(module, "bias", None)))
+    shape = tuple(module.normalized_shape)
+    while len(shape) > 1 and shape[0] == 1:  # the mean over an axis of length 1 changes nothing
+        shape = shape[1:]
+    values = arrays(scale=module.weight, shift=getattr(module, "bias", None))
+    return Description(
+        "layer norm", {"eps": module.eps, "axes": len(shape)}, {role: row.reshape(shape) for role, row in values.items()}
+    )
 
 
 def _rms_norm(module: Any) -> Description:

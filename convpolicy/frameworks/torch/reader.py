@@ -70,9 +70,12 @@ class TorchReader(Reader):
         return (nn.Module,)
 
     def describe(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Description | None:
-        """Return what a module computes."""
-        del args, kwargs
-        return described(module)
+        """Return what a module computes; None for a convolution whose forward was replaced by one that takes other data."""
+        del kwargs
+        description = described(module)
+        data = args[0] if args and isinstance(args[0], Tensor) and isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)) else None
+        fits = data is None or (data.dim() in (2, 3) and data.shape[-2] == module.in_channels)
+        return description if fits else None
 
     def is_tensor(self, value: Any) -> bool:
         """Return True for a tensor."""

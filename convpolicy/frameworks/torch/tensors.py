@@ -92,7 +92,11 @@ def _modules(path: str, module: nn.Module, left: dict[str, torch.Tensor]) -> Ite
     if type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers."):
         kind, rows = "linear", BY_COLUMNS
     for lengths, directions in NORMALIZED:
-        if f"{start}{directions}" in left and rows[:1] in ((WEIGHT,), (TRANSPOSED,)):
+        if f"{start}{directions}" not in left:
+            continue
+        if kind == "linear":  # other frameworks normalize no linear weight, so its tensors are matched by name
+            return
+        if rows[:1] in ((WEIGHT,), (TRANSPOSED,)):
             axes = rows[0][2]
             rows = ((lengths, "lengths", "*"), (directions, "directions", axes), BIAS)
     known = {"G": count_of(module, "groups"), "H": count_of(module, "num_heads")}

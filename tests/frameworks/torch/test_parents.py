@@ -200,6 +200,58 @@ def test_a_forward_of_one_object():
     assert row.state.startswith("ported, but its parent pads: Inside (F.pad in <lambda>")
 
 
+class DepthWiseConv1d(nn.Module):
+    """As in torchfcpe and lucidrains' conformer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = CONV()
+
+    def forward(self, x):
+        """Call the convolution."""
+        return self.conv(x)
+
+
+class ScaledConv1d(DepthWiseConv1d):
+    """Scales the output."""
+
+    def forward(self, x):
+        return self.conv(x) * 2
+
+
+class OtherInputConv1d(DepthWiseConv1d):
+    """Scales the input."""
+
+    def forward(self, x):
+        return self.conv(-x)
+
+
+class SecondConv1d(DepthWiseConv1d):
+    """Convolves one of two inputs."""
+
+    def forward(self, x, y):
+        return self.conv(y)
+
+
+def hooked():
+    own = DepthWiseConv1d()
+    own.register_forward_hook(lambda module, inputs, output: output * 2)
+    return own
+
+
+@pytest.mark.parametrize("make", [DepthWiseConv1d, ScaledConv1d, OtherInputConv1d, SecondConv1d, hooked])
+def test_a_parent_that_only_calls_its_convolution(make):
+    """It is named like a convolution, and leaves nothing to port; one that does anything else is named as incomplete."""
+    own = make()
+    (row,) = cp.port_model(nn.Sequential(own), to="numpy").report
+    plain = make is DepthWiseConv1d
+    assert (
+        row.state == "ported"
+        if plain
+        else row.state.startswith(f"ported, but incomplete: the work of the enclosing {type(own).__name__}")
+    )
+
+
 @pytest.mark.filterwarnings("ignore")  # torch says that these tools are old
 def test_frozen_models():
     """A frozen scripted model has no modules, and is refused in one sentence."""
