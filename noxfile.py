@@ -102,7 +102,7 @@ def papers(session: nox.Session) -> None:
     """Compare the policies of papers with the papers' own packages, and run the models with published weights."""
     session.install(pins("papers.txt")["torch"])
     session.install("--no-deps", "-r", "requirements/papers.txt")
-    session.install("--no-deps", ".")
+    session.install("--no-deps", ".", "./plugins/convpolicy-onnx", "./plugins/convpolicy-mlx")
     session.run("pytest", "tests/papers", *session.posargs)
 
 

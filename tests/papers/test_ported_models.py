@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 import transformers
+from ported import assert_is_module
 from test_wrappers import randomized
 from torch import nn
 from wrapper_modules import normed
@@ -92,23 +95,8 @@ def test_every_ported_layer_of_a_model_is_the_module_it_stands_for(name):
     ported = cp.port_model(model, to="torch")
     assert (len(ported.layers), len(ported.noted), len(ported.refused)) == (*PORTED[name], 0)
     plain = [row.path for row in ported.report if row.state == "ported"]
-    seen: set[str] = set()
-    for length in (1600, 2400, 1777):
-        records: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-
-        def record(path, into=records):
-            return lambda _module, inputs, output: into.setdefault(path, []).append((inputs[0].clone(), output.clone()))
-
-        handles = [model.get_submodule(path).register_forward_hook(record(path)) for path in plain]
-        forward(name, model, length)
-        for handle in handles:
-            handle.remove()
-        for path, pairs in records.items():
-            for data, output in pairs:
-                with torch.no_grad():
-                    assert torch.equal(ported.layers[path](data), output), (path, data.shape)
-        seen |= set(records)
-    assert seen == set(plain)
+    runs = [functools.partial(forward, name, model, length) for length in (1600, 2400, 1777)]
+    assert_is_module(model, {path: ported.layers[path] for path in plain}, runs)
 
 
 def test_a_chomp_is_part_of_the_layer():
