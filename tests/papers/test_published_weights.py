@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import convpolicy_mlx
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 import convpolicy as cp
-import convpolicy_mlx
 
 DIFFERENCES = {"fcpe": 2e-6, "pesto": 1e-4}  # largest difference of probabilities; about five times what was measured
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 
+import convpolicy_onnx
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from convpolicy_onnx import read
 from onnx import TensorProto, helper, numpy_helper
 from published_models import folder
 
 import convpolicy as cp
-import convpolicy_onnx
-from convpolicy_onnx import read
 
 DATA = folder("silero_vad") / "data"
 BRANCHES = {"then": "_model", "else": "_model_8k"}  # of the If for the sampling rate -> module of the TorchScript file

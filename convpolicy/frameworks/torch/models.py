@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from convpolicy.errors import InvalidTypeError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError
+from convpolicy.frameworks.torch import scripted
 from convpolicy.frameworks.torch.scripted_models import Around
 from convpolicy.layers.capture import one
 from convpolicy.layers.forward_code import Parent
@@ -81,8 +82,15 @@ def _is_convolution(module: nn.Module) -> bool:
 
 
 def _is_scripted_convolution(module: nn.Module) -> bool:
-    """Return True for a scripted module that was made from a class named like a convolution."""
-    return isinstance(module, torch.jit.ScriptModule) and any(name in str(module.original_name) for name in CALLED)
+    """Return True for a scripted module that was made from a class named like a convolution, and that does more than to call one."""
+    if not isinstance(module, torch.jit.ScriptModule) or not any(name in str(module.original_name) for name in CALLED):
+        return False
+    if not any(map(_is_scripted_convolution, module.children())):
+        return True
+    try:
+        return scripted.read(module).pads is not None
+    except ConvPolicyError:
+        return True
 
 
 def patched(module: Any) -> str:

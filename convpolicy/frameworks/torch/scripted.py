@@ -122,6 +122,7 @@ class _Module:
                 return self.module
             if self.inputs.index(name) > 1 and value.type().kind() == "OptionalType":
                 return None  # ConvTranspose1d's output_size
+            raise _OtherCodeError("its weight is computed by the module around it, as torch.nn.utils.weight_norm does in a trace")
         if kind == "prim::Constant":
             return value.toIValue()
         if kind == "prim::GetAttr":

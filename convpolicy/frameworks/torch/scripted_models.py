@@ -10,6 +10,7 @@ from typing import Any
 from convpolicy.frameworks.torch.scripted import OPERATORS, PAD, STORED
 
 WEIGHT_AXES = 3
+PARAMETRIZED = "parametrizations"  # child of a module whose weight is computed, as by weight normalization
 LENGTH_AXES = (-1, 2)
 PADS = re.compile(r"^aten::(?!_pad_packed|_pack_padded)\w*pad")
 ZEROS = re.compile(r"^aten::(new_)?zeros")
@@ -48,9 +49,10 @@ class Around:
             constant = weight.toIValue()
             self.has_constants |= constant is None or constant.dim() == WEIGHT_AXES
             return
-        path = ".".join(names[:-1])
-        if getattr(_at(self.model, path), names[-1]).dim() != WEIGHT_AXES:
+        if getattr(_at(self.model, ".".join(names[:-1])), names[-1]).dim() != WEIGHT_AXES:
             return
+        inner = names.index(PARAMETRIZED) if PARAMETRIZED in names else -1
+        path = ".".join(names[:inner])
         if data.node().kind() == PAD and _pads(_at(self.model, path)):
             data = next(data.node().inputs())
         texts = [*_before(data), *_after(next(node.outputs()))]

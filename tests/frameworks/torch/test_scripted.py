@@ -72,10 +72,17 @@ def test_a_traced_weight_norm(normalize):
     """A trace computes the weight from two tensors, and the capture has the result; scripting it is refused by torch or by the graph."""
     torch.manual_seed(0)
     layer = normalize(nn.Conv1d(4, 6, 3))
-    captured = cp.capture(trace(layer))
     data = torch.randn(2, 4, 11)
     with torch.no_grad():
-        assert torch.equal(captured.build("torch")(data), layer(data))
+        assert torch.equal(cp.capture(trace(layer)).build("torch")(data), layer(data))
+    ported = cp.port_model(trace(nn.Sequential(layer, nn.ReLU())), to="torch")
+    (row,) = ported.report
+    if normalize is nn.utils.weight_norm:  # whose hook runs in the graph of the parent
+        assert "its weight is computed by the module around it" in row.reason
+        return
+    assert (row.path, row.state) == ("0", "ported")
+    with torch.no_grad():
+        assert torch.equal(ported.layers["0"](data), layer(data))
 
 
 class Padded(nn.Module):
@@ -103,6 +110,34 @@ def test_a_module_that_pads_and_convolves():
             data = torch.randn(2, 4, length)
             with torch.no_grad():
                 assert torch.equal(ported.layers["0"](data), own(data))
+
+
+class DepthWiseConv1d(nn.Module):
+    """Only calls its convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 3, groups=4)
+
+    def forward(self, x: torch.Tensor):
+        return self.conv(x)
+
+
+class ScaledConv1d(DepthWiseConv1d):
+    """Does more."""
+
+    def forward(self, x: torch.Tensor):
+        return self.conv(x) * 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_modules_named_like_a_convolution(way):
+    """One that only calls its convolution leaves nothing to port; the work of another is named."""
+    ported = cp.port_model(way(nn.Sequential(DepthWiseConv1d(), ScaledConv1d())), to="numpy")
+    assert [(row.path, row.state) for row in ported.report] == [
+        ("0.conv", "ported"),
+        ("1.conv", "ported, but incomplete: the work of the enclosing ScaledConv1d, such as padding, is not ported"),
+    ]
 
 
 class Streaming(nn.Module):
