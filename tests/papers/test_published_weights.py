@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 import convpolicy as cp
 
-DIFFERENCES = {"fcpe": 2e-6, "pesto": 1e-4}  # largest difference of probabilities; about five times what was measured
+DIFFERENCES = {"fcpe": 1e-5, "pesto": 1e-4}  # largest difference of probabilities; four times what was measured, or more
 
 
 @pytest.fixture(autouse=True, scope="module")
