@@ -48,7 +48,6 @@ class Description:
         axis: axis of the channels in the data of this module, 1 or -1. None if no axis is special, or the last one is in every
             framework.
         layer: the native convolution of one axis, or its `Capture`.
-        then: an activation that the module applies to its result, or None.
     """
 
     kind: str = attrs.field(validator=attrs.validators.in_(KINDS))
@@ -56,7 +55,6 @@ class Description:
     arrays: Mapping[str, NDArray[Any]] = attrs.field(factory=dict)
     axis: int | None = None
     layer: Any = None
-    then: Description | None = None
 
     @property
     def title(self) -> str:

@@ -115,8 +115,13 @@ SHAPES = {"convs": (2, 4, 12), "recurrent": (2, 7, 4), "images": (2, 3, 9, 9), "
 
 def net(name, seed=0, **arguments):
     """Return a model in evaluation mode; every number of its parameters and statistics is random."""
+    return drawn(NETS[name](**arguments), seed)
+
+
+def drawn(model, seed=0):
+    """Return a model in evaluation mode, after its parameters and statistics are drawn anew."""
     torch.manual_seed(seed)
-    model = NETS[name](**arguments).eval()
+    model.eval()
     with torch.no_grad():
         for value in model.state_dict().values():
             if value.is_floating_point():
@@ -182,6 +187,41 @@ def converted(model, twin, load, *, target, middle):
         return False
     load(twin, middle)
     return True
+
+
+# fault of a table -> the model whose outputs must show it, the kind of module, and the change of a row
+FAULTS = {
+    "gates": ("recurrent", "gru", lambda row: (row[0], " ".join(sorted(row[1].split())), row[2])),
+    "Linear transposed": ("images", "linear", lambda row: (row[0], row[1], {"I O": "O I", "O I": "I O"}.get(row[2], row[2]))),
+    "ConvTranspose as Conv": ("decoder", "transposed convolution", lambda row: (row[0], row[1], row[2].replace("GI O", "GO I"))),
+    "gamma and beta": ("encoder", "layer norm", lambda row: (row[0], {"scale": "shift", "shift": "scale"}[row[1]], row[2])),
+}
+
+
+def check_that_a_fault_shows(fault, tensors, build, run, load, *, target, middle, monkeypatch):
+    """Check that outputs differ, or the file does not load whole, where a table is wrong and the shapes still fit.
+
+    Args:
+        fault: one of `FAULTS`.
+        tensors: the framework's module of tables, with ``CLASSES`` and ``names``.
+        build, run, load: the room's functions, which return model, input and twin, return outputs, and load a file.
+        target, middle: name of the framework, and of the file.
+        monkeypatch: restores the tables.
+    """
+    name, kind, change = FAULTS[fault]
+    if kind == "gru":
+        real = tensors.names.recurrent
+        monkeypatch.setitem(tensors.names.GATES, kind, "zrn")
+        monkeypatch.setattr(tensors.names, "recurrent", lambda *words: [change(row) for row in real(*words)])
+    else:
+        for base, (title, rows) in list(tensors.CLASSES.items()):
+            if title == kind:
+                changed = tuple(map(change, rows))
+                assert changed != rows
+                monkeypatch.setitem(tensors.CLASSES, base, (title, changed))
+    model, x, twin = build(name)
+    if converted(model, twin, load, target=target, middle=middle):
+        assert differ(run(twin, x), output(model, x))
 
 
 class Named(nn.Module):

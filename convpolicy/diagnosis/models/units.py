@@ -58,9 +58,6 @@ def computed(description: Description, data: NDArray[Any]) -> Result | None:
                 result = FORMULAS[description.kind](first(wide, axis), description.settings, description.arrays)
         else:
             return None
-        if result is not None and description.then is not None:
-            after = formulas.activation(result.values, description.then.settings, description.then.arrays)
-            result = Result(after.values, result.magnitude + after.magnitude, result.terms + after.terms)
     except (ConvPolicyError, ValueError, IndexError, KeyError, TypeError):  # sizes that do not fit the data
         return None
     return (

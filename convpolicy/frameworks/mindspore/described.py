@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs as attributes
 import mindspore
 import numpy as np
 from mindspore import mint, nn
@@ -54,14 +53,6 @@ def _more_axes(cell: Any, _x: Any) -> Description:
 def linear(weight: Any, bias: Any) -> Description:
     """Return the description of a product with a weight (out, in)."""
     return Description("linear", arrays=arrays(weight=weight, bias=bias))
-
-
-def _dense(cell: Any, x: Any) -> Description | None:
-    found = linear(cell.weight, _bias(cell))
-    if not getattr(cell, "activation_flag", False):
-        return found
-    after = described(cell.activation, (x,)) if isinstance(cell.activation, nn.Cell) else None
-    return None if after is None or after.kind != "activation" else attributes.evolve(found, then=after)
 
 
 def _batch_norm(cell: Any, _x: Any) -> Description:
@@ -183,8 +174,7 @@ CLASSES: dict[type, Describer] = {
     **dict.fromkeys((nn.Conv1d, nn.Conv1dTranspose, mint.nn.Conv1d), _convolution),
     **dict.fromkeys((nn.Conv2d, nn.Conv3d, nn.Conv2dTranspose, nn.Conv3dTranspose), _more_axes),
     **dict.fromkeys((mint.nn.Conv2d, mint.nn.Conv3d, mint.nn.ConvTranspose2d), _more_axes),
-    nn.Dense: _dense,
-    mint.nn.Linear: lambda cell, _x: linear(cell.weight, cell.bias),
+    **dict.fromkeys((nn.Dense, mint.nn.Linear), lambda cell, _x: linear(cell.weight, _bias(cell))),
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), _batch_norm),
     **dict.fromkeys((mint.nn.BatchNorm1d, mint.nn.BatchNorm2d, mint.nn.BatchNorm3d), _mint_batch_norm),
     nn.LayerNorm: _layer_norm,
@@ -243,10 +233,14 @@ CLASSES: dict[type, Describer] = {
 CONVOLUTIONS = (nn.Conv1d, nn.Conv1dTranspose, mint.nn.Conv1d)  # `capture` reads them, or refuses another ``construct``
 
 
-def described(cell: Any, inputs: tuple[Any, ...]) -> Description | None:
-    """Return what a cell computes; None for a class that is not known, and for one that defines another ``construct``."""
+def base_of(cell: Any) -> type | None:
+    """Return the class in `CLASSES` whose ``construct`` a cell has, or None."""
     kind = type(cell)
     base: Any = next((known for known in kind.__mro__ if known in CLASSES), None)
-    if base is None or not inputs or (kind.construct is not base.construct and base not in CONVOLUTIONS):
-        return None
-    return CLASSES[base](cell, inputs[0])
+    return base if base in CONVOLUTIONS or (base is not None and kind.construct is base.construct) else None
+
+
+def described(cell: Any, inputs: tuple[Any, ...]) -> Description | None:
+    """Return what a cell computes; None for a class that is not known, and for one that defines another ``construct``."""
+    base = base_of(cell)
+    return None if base is None or not inputs else CLASSES[base](cell, inputs[0])

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import attrs
 import mindspore
 import numpy as np
 from mindspore import nn
 from mindspore.common.seed import _KERNEL_SEED
 from numpy.typing import NDArray
 
-from convpolicy.frameworks.mindspore.described import described, is_floating, numbers
+from convpolicy.frameworks.mindspore.described import base_of, described, is_floating, numbers
 from convpolicy.frameworks.mindspore.fixes import fix
 from convpolicy.frameworks.mindspore.functions import KNOWN, SPACES
 from convpolicy.models.description import Description
 from convpolicy.models.functions import modules_of, place, recorded_functions
-from convpolicy.models.reader import Reader, Record
+from convpolicy.models.reader import Activation, Reader, Record
 from convpolicy.models.recording import paths_of
 
 
@@ -38,6 +39,13 @@ class MindsporeReader(Reader):
     def describe(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Description | None:
         """Return what a cell computes."""
         return described(module, (*args, *kwargs.values()))
+
+    def activation(self, module: Any) -> Activation | None:
+        """Return the activation of a Dense."""
+        if base_of(module) is not nn.Dense or not module.activation_flag:
+            return None
+        function, description = _on_two_axes(module.activation)
+        return Activation("activation", function, description, lambda: _without_activation(module))
 
     def is_tensor(self, value: Any) -> bool:
         """Return True for a tensor."""
@@ -96,6 +104,39 @@ class MindsporeReader(Reader):
         paths = paths_of(self)
         cell = next((one for _path, one in self.model.cells_and_names() if paths.get(id(one)) == path), None)
         return "" if cell is None else fix(cell, path, kind, setting, value)
+
+
+def _on_two_axes(activation: Any) -> tuple[Callable[[Any], Any], Description | None]:
+    """Return an activation as a Dense applies it, which joins all axes but the last, and what it computes.
+
+    An activation of single elements, or along the last axis, is returned itself: the other axes have no influence on it.
+    """
+    flat = mindspore.Tensor(np.zeros((1, 1), np.float32))
+    description = described(activation, (flat,)) if isinstance(activation, nn.Cell) else None
+    axis = None if description is None else description.settings.get("axis", -1)
+    single = description is not None and all(array.size == 1 for array in description.arrays.values())
+    if single and axis == -1:
+        return activation, description
+
+    def run(tensor: Any) -> Any:
+        return activation(tensor.reshape(-1, tensor.shape[-1])).reshape(tensor.shape)
+
+    if description is None or axis not in (1, -1):
+        return run, None
+    last = {"axis": -1} if "axis" in description.settings else {}
+    return run, attrs.evolve(
+        description, settings={**description.settings, **last}, axis=None if description.axis is None else -1
+    )
+
+
+@contextmanager
+def _without_activation(dense: Any) -> Iterator[None]:
+    """Let a Dense return what it computes before its activation."""
+    dense.activation_flag = False
+    try:
+        yield
+    finally:
+        dense.activation_flag = True
 
 
 def reader(model: Any) -> MindsporeReader | None:

@@ -9,7 +9,9 @@ from mlx import nn
 
 pytest.importorskip("torch")
 import torch
-from compared import DATA, copied, pair, randomized, require_cause, require_equal
+from helpers.compared import DATA, randomized, require_cause, require_equal
+from helpers.planted import First, images
+from mlx_twins import copied, pair
 from torch import nn as tn
 
 import convpolicy as cp
@@ -22,19 +24,8 @@ class Joins(nn.Module):
         return x.reshape(x.shape[0], -1)
 
 
-class First(tn.Module):
-    """The output of a recurrent module, without its state."""
-
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x):
-        return self.inner(x)[0]
-
-
 class OwnFirst(nn.Module):
-    """The same of MLX, whose GRU returns no state."""
+    """The output of a recurrent module, without its state; MLX's GRU returns none."""
 
     def __init__(self, inner):
         super().__init__()
@@ -113,12 +104,12 @@ def test_a_kind_along_the_last_axis(name):
 
 def test_other_kinds():
     """An image network, and tokens."""
-    source = randomized(tn.Sequential(tn.Conv2d(3, 4, 3, 2, 1), tn.BatchNorm2d(4), tn.ConvTranspose2d(4, 2, 2, 2))).eval()
+    source, x = images()
     own = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm(4), nn.ConvTranspose2d(4, 2, 2, 2))
     for one, other in zip(source, own.layers):
         copied(one, other)
     own.eval()
-    require_equal(source, own, np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32))
+    require_equal(source, own, x)
     tokens = tn.Sequential(randomized(tn.Embedding(9, 4)))
     require_equal(tokens, nn.Sequential(copied(tokens[0], nn.Embedding(9, 4))), np.arange(8).reshape(2, 4))
 

@@ -8,7 +8,9 @@ import pytest
 from mlx import nn
 
 pytest.importorskip("torch")
-from compared import DATA, copied, mended, pair, randomized, require_cause
+from helpers import planted
+from helpers.compared import DATA, randomized, require_cause
+from mlx_twins import copied, pair
 from torch import nn as tn
 
 import convpolicy as cp
@@ -17,17 +19,7 @@ from convpolicy.models.readers import reader_of
 
 def network():
     """A small network and its torch twin."""
-    source = tn.Sequential(
-        tn.Conv1d(4, 8, 5, 2, 2),
-        tn.BatchNorm1d(8),
-        tn.GELU(),
-        tn.Dropout(0.2),
-        tn.AvgPool1d(3, 2, 1),
-        tn.GroupNorm(4, 8),
-        tn.LeakyReLU(0.1),
-        tn.Upsample(scale_factor=2, mode="linear"),
-        tn.MaxPool1d(3, 2, 1),
-    )
+    source = planted.network(tn.Upsample(scale_factor=2, mode="linear"), tn.MaxPool1d(3, 2, 1))
     own = nn.Sequential(
         nn.Conv1d(4, 8, 5, 2, 2),
         nn.BatchNorm(8),
@@ -39,7 +31,6 @@ def network():
         nn.Upsample(2, mode="linear"),
         nn.MaxPool1d(3, 2, 1),
     )
-    randomized(source).eval()
     own.eval()
     for one, other in zip(source, own.layers):
         copied(one, other)
@@ -75,9 +66,7 @@ def test_a_planted_difference_is_named_and_mended(name):
     source, own = network()
     assert cp.why(source, own, DATA).equal
     plant(own)
-    answer = cp.why(source, own, DATA)
-    require_cause(answer, f"layers.{number}", aspect)
-    mended(answer, own, source, DATA)
+    planted.check_named_and_mended(source, own, f"layers.{number}", aspect)
 
 
 def test_rows_of_the_last_axis():
@@ -89,17 +78,11 @@ def test_rows_of_the_last_axis():
     randomized(source)
     for one, other in zip(source, own.layers):
         copied(one, other)
-    answer = cp.why(source, own, (DATA, DATA))
-    require_cause(answer, "layers.0", "eps")
-    mended(answer, own, source, (DATA, DATA))
+    planted.check_named_and_mended(source, own, "layers.0", "eps", (DATA, DATA))
     own.layers[1].eps = 1e-1
-    answer = cp.why(source, own, (DATA, DATA))
-    require_cause(answer, "layers.1", "eps")
-    mended(answer, own, source, (DATA, DATA))
+    planted.check_named_and_mended(source, own, "layers.1", "eps", (DATA, DATA))
     own.layers[2].weight = own.layers[2].weight.T
-    answer = cp.why(source, own, (DATA, DATA))
-    require_cause(answer, "layers.2", "weight")
-    assert "transposed" in answer.causes[0].text
+    planted.check_transposed(source, own, "layers.2", (DATA, DATA))
 
 
 def test_ceil_mode():
@@ -113,9 +96,7 @@ def test_arrays():
     """Statistics and weights that are not loaded, and a line for an activation that is missing."""
     source, own = network()
     own.layers[1].running_mean = mx.zeros(8)
-    answer = cp.why(source, own, DATA)
-    require_cause(answer, "layers.1", "mean")
-    assert "not loaded in b" in answer.causes[0].text
+    planted.check_not_loaded(source, own, "layers.1")
     source, own = network()
     own.layers[0].weight = nn.Conv1d(4, 8, 5).weight
     require_cause(cp.why(source, own, DATA), "layers.0", "weight")
@@ -124,11 +105,7 @@ def test_arrays():
 def test_momentum_is_a_note():
     """MLX's momentum is torch's: 0.1 means that 0.9 is kept."""
     source, own = network()
-    assert not cp.why(source, own, DATA).notes
-    own.layers[1].momentum = 0.01
-    answer = cp.why(source, own, DATA)
-    assert answer.equal
-    assert "momentum is 0.99 in b and 0.9 in a" in answer.notes[0]
+    planted.check_momentum_is_a_note(source, own, assigned(1, momentum=0.01))
 
 
 def test_dtype():

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.compared import DATA, comparisons, randomized, require_cause, require_equal, require_formulas
+from helpers.compared import DATA, comparisons, mended, randomized, require_cause, require_equal, require_formulas
 from helpers.mindspore_twins import copied, pair
-from mindspore import mint, nn
+from helpers.planted import First, images
+from mindspore import Tensor, mint, nn, ops
 from torch import nn as tn
 
 import convpolicy as cp
+from convpolicy.diagnosis.models.comparing import follows
+from convpolicy.diagnosis.models.units import Unit
+from convpolicy.models.readers import reader_of
+from convpolicy.models.recording import record
 
 pytestmark = pytest.mark.needs("torch")
 
 
-class First(tn.Module):
-    """The output of a recurrent module, without its state."""
-
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x):
-        return self.inner(x.transpose(1, 2))[0]
-
-
 class OwnFirst(nn.Cell):
-    """The same of MindSpore."""
+    """The output of a recurrent cell, without its state."""
 
     def __init__(self, inner):
         super().__init__()
@@ -128,19 +122,44 @@ def test_tanh(own):
     require_equal(own, nn.SequentialCell(*own), data)
 
 
-def test_dense_with_activation():
-    """It is a Linear and a ReLU, which are compared with it together."""
-    linear, own = randomized(tn.Linear(20, 5)), nn.Dense(20, 5, activation="relu")
+ACTIVATIONS = {"relu": tn.ReLU(), "gelu": tn.GELU("tanh"), "softmax": tn.Softmax(-1), "prelu": tn.PReLU(init=0.25)}
+
+
+@pytest.mark.parametrize("data", [DATA, DATA[0]], ids=["three axes", "two axes"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_dense_with_activation(name, data):
+    """It is a Linear and an activation, each a row of its own; the cell is as before."""
+    linear, own = randomized(tn.Linear(20, 5)), nn.SequentialCell(nn.Dense(20, 5, activation=name))
     linear.weight.data.sub_(0.5)
-    copied(linear, own)
-    answer = cp.why(tn.Sequential(linear, tn.ReLU()), nn.SequentialCell(own), DATA)
-    assert answer.equal
-    assert [row.path_a for row in answer.rows] == ["0 + 1"]
+    copied(linear, own[0])
+    answer = require_equal(tn.Sequential(linear, ACTIVATIONS[name]), own, data)
+    assert [(row.path_a, row.path_b) for row in answer.rows] == [("0", "0"), ("1", "0.activation")]
+    assert own[0].activation_flag
+
+
+@pytest.mark.parametrize("activation", [nn.Softmax(1), nn.Softmax(0), nn.PReLU(5, 0.3), ops.ReLU(), nn.Tanhshrink()])
+def test_dense_computes_as_alone(activation):
+    """Its activation is applied to data of two axes also when it is recorded, whatever it is."""
+    own = nn.SequentialCell(nn.Dense(20, 5, activation=activation))
+    for call in record("a", reader_of(own), DATA).leaves():
+        if call.path == "0.activation" and call.description is not None:
+            assert follows(Unit((call,), reader_of(own)).computed(call.inputs), call.output, call.dtype) is True
+    assert np.array_equal(record("a", reader_of(own), DATA).output, own(Tensor(DATA)).asnumpy())
+
+
+def test_dense_with_another_activation():
+    """The activation is named, not its Dense, and the line puts another one in its place."""
+    linear = randomized(tn.Linear(20, 5))
+    source, own = tn.Sequential(linear, tn.GELU()), nn.SequentialCell(nn.Dense(20, 5, activation="gelu"))
+    copied(linear, own[0])
+    answer = cp.why(source, own, DATA)
+    require_cause(answer, "0.activation", "function")
+    mended(answer, own, source, DATA)
 
 
 def test_convolutions_of_two_axes():
     """An image network: described, and equal."""
-    source = randomized(tn.Sequential(tn.Conv2d(3, 4, 3, 2, 1), tn.BatchNorm2d(4), tn.ConvTranspose2d(4, 2, 2, 2))).eval()
+    source, x = images()
     own = nn.SequentialCell(
         nn.Conv2d(3, 4, 3, 2, pad_mode="pad", padding=1, has_bias=True),
         nn.BatchNorm2d(4),
@@ -148,7 +167,7 @@ def test_convolutions_of_two_axes():
     )
     for one, other in zip(source, own):
         copied(one, other)
-    require_equal(source, own, np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32))
+    require_equal(source, own, x)
 
 
 def test_embedding():
@@ -163,6 +182,6 @@ def test_recurrent_cells(kind):
     """Torch's names and gates are MindSpore's; a weight that differs is found."""
     inner, own_inner = randomized(getattr(tn, kind)(4, 5, batch_first=True)), getattr(nn, kind)(4, 5, batch_first=True)
     copied(inner, own_inner)
-    require_equal(First(inner), OwnFirst(own_inner), DATA)
+    require_equal(First(inner, 1, 2), OwnFirst(own_inner), DATA)
     own_inner.w_hh_list[0].set_data(own_inner.w_hh_list[0] * 2)
-    require_cause(cp.why(First(inner), OwnFirst(own_inner), DATA), "inner", "weight_hh_l0")
+    require_cause(cp.why(First(inner, 1, 2), OwnFirst(own_inner), DATA), "inner", "weight_hh_l0")

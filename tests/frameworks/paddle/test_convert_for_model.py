@@ -144,33 +144,12 @@ def test_there_and_back(name, tmp_path, monkeypatch):
     torch_nets.check_there_and_back(model, x, twin, run, load, values, target="paddle", middle=FILE)
 
 
-WRONG = {  # a change of a table -> the model whose outputs must show it
-    "gates": ("recurrent", "gru", None),
-    "Linear transposed": ("images", nn.Linear, lambda row: (row[0], row[1], "O I" if row[2] == "I O" else row[2])),
-    "ConvTranspose as Conv": ("decoder", nn.Conv1DTranspose, lambda row: (row[0], row[1], row[2].replace("GI O", "GO I"))),
-    "gamma and beta": ("encoder", nn.LayerNorm, lambda row: (row[0], {"scale": "shift", "shift": "scale"}[row[1]], row[2])),
-}
-
-
-@pytest.mark.parametrize("fault", WRONG)
+@pytest.mark.parametrize("fault", torch_nets.FAULTS)
 def test_a_wrong_table_shows(fault, tmp_path, monkeypatch):
     """The comparison of outputs fails where a table is wrong and the shapes still fit."""
     monkeypatch.chdir(tmp_path)
-    name, kind, change = WRONG[fault]
-    if change is None:
-        monkeypatch.setitem(tensors.names.GATES, kind, "zrn")
-        real = tensors.names.recurrent
-        monkeypatch.setattr(tensors.names, "recurrent", lambda cell, ending="": _reordered(real, cell, ending))
-    else:
-        title, rows = tensors.CLASSES[kind]
-        monkeypatch.setitem(tensors.CLASSES, kind, (title, tuple(map(change, rows))))
-    model, x, twin = build(name)
-    if torch_nets.converted(model, twin, load, target="paddle", middle=FILE):
-        assert torch_nets.differ(run(twin, x), torch_nets.output(model, x))
-
-
-def _reordered(real, cell, ending):
-    return [(name, " ".join(sorted(pieces.split())), axes) for name, pieces, axes in real(cell, ending)]
+    words = {"target": "paddle", "middle": FILE, "monkeypatch": monkeypatch}
+    torch_nets.check_that_a_fault_shows(fault, tensors, build, run, load, **words)
 
 
 def test_parameters_are_paddles_own(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.compared import DATA, randomized, require_cause, require_equal
 from helpers.paddle_twins import copied, nn, pair
+from helpers.planted import First, images
 from torch import nn as tn
 
 import convpolicy as cp
@@ -13,19 +14,8 @@ import convpolicy as cp
 pytestmark = pytest.mark.needs("torch")
 
 
-class First(tn.Module):
-    """The output of a recurrent module, without its state."""
-
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x):
-        return self.inner(x.transpose(1, 2))[0]
-
-
 class OwnFirst(nn.Layer):
-    """The same of Paddle."""
+    """The output of a recurrent layer, without its state."""
 
     def __init__(self, inner):
         super().__init__()
@@ -107,12 +97,12 @@ def test_a_kind_is_equal_to_torch(name):
 
 def test_convolutions_of_two_axes():
     """An image network: described, and equal."""
-    source = randomized(tn.Sequential(tn.Conv2d(3, 4, 3, 2, 1), tn.BatchNorm2d(4), tn.ConvTranspose2d(4, 2, 2, 2))).eval()
+    source, x = images()
     own = nn.Sequential(nn.Conv2D(3, 4, 3, 2, 1), nn.BatchNorm2D(4), nn.Conv2DTranspose(4, 2, 2, 2))
     for one, other in zip(source, own):
         copied(one, other)
     own.eval()
-    require_equal(source, own, np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32))
+    require_equal(source, own, x)
 
 
 def test_embedding():
@@ -131,6 +121,6 @@ def test_recurrent_layers(kind):
     """Torch's names and gates are Paddle's; a weight that differs is found."""
     inner, own_inner = randomized(getattr(tn, kind)(4, 5, batch_first=True)), getattr(nn, kind)(4, 5)
     copied(inner, own_inner)
-    require_equal(First(inner), OwnFirst(own_inner), DATA)
+    require_equal(First(inner, 1, 2), OwnFirst(own_inner), DATA)
     own_inner.weight_hh_l0.set_value(own_inner.weight_hh_l0 * 2)
-    require_cause(cp.why(First(inner), OwnFirst(own_inner), DATA), "inner", "weight_hh_l0")
+    require_cause(cp.why(First(inner, 1, 2), OwnFirst(own_inner), DATA), "inner", "weight_hh_l0")
