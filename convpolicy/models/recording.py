@@ -90,6 +90,7 @@ class _Recorder:
         self.open: list[Call] = []
         self.made: dict[int, tuple[int, Any]] = {}  # id of a tensor -> number of its call, and the tensor, which keeps the id
         self.thread = threading.get_ident()
+        self.failed = ""  # path of the innermost module that raised the error that is on its way
 
     def wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Return a ``__call__`` that records the modules of the model."""
@@ -157,8 +158,12 @@ class _Recorder:
         self.open.append(call)
         try:
             result = run(*args, **kwargs)
+        except Exception:
+            self.failed = self.failed or path
+            raise
         finally:
             self.open.pop()
+        self.failed = ""
         outputs: list[Any] = []
         _slotted(result, self.reader, outputs)
         if not tensors or not outputs:  # nothing to compare: it makes a tensor of numbers, or runs inside a compiled function
@@ -255,7 +260,7 @@ def record(name: str, reader: Reader, x: Any, progress: Callable[[str], None] | 
         progress: function that is called with the path of each module that runs.
 
     Raises:
-        InvalidValueError: the model raises an error, or returns no tensor. The message contains the error.
+        InvalidValueError: the model raises an error, or returns no tensor. The message contains the error and the path of its module.
     """
     args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else (x if isinstance(x, tuple) else (x,), {})
     recorder = _Recorder(reader, progress)
@@ -267,8 +272,9 @@ def record(name: str, reader: Reader, x: Any, progress: Callable[[str], None] | 
             )
         except Exception as error:
             shapes = ", ".join(str(np.shape(item)) for item in (*args, *kwargs.values()))
+            inside = f"module {recorder.failed!r} raises: " if recorder.failed else ""
             raise InvalidValueError(
-                f"{name} cannot be run on x of shape {shapes}: {said(error)}; pass an input that both models accept, or a "
+                f"{name} cannot be run on x of shape {shapes}: {inside}{said(error)}; pass an input that both models accept, or a "
                 f"pair of inputs, one for each model."
             ) from error
     outputs: list[Any] = []

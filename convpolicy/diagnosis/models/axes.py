@@ -102,5 +102,11 @@ def ways(a: Unit, b: Unit, recordings: tuple[Recording, Recording]) -> list[Axes
     fitting = [axes for axes in candidates if axes.to_b(a.inputs[0]).shape == b.inputs[0].shape]
     if not fitting:
         return [candidates[0] if a.inputs[0].ndim < 3 else way]
-    apart = [float(np.square(axes.to_b(a.inputs[0]) - b.inputs[0], dtype=np.float64).sum()) for axes in fitting]
+    apart = [_distance(axes.to_b(a.inputs[0]), b.inputs[0]) for axes in fitting]
     return [fitting[number] for number in np.argsort(apart, kind="stable") if apart[number] <= FARTHER * min(apart)]
+
+
+def _distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the sum of the squared differences where both arrays are finite."""
+    finite = np.isfinite(a) & np.isfinite(b)
+    return float(np.square(np.subtract(a[finite], b[finite], dtype=np.float64)).sum())

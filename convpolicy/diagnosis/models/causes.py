@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from convpolicy.models.description import DEFAULTS, Description
 
 Change = tuple[str, Any, Any]  # setting or role, value of a, value of b
 LATENT = {"momentum": "matters in training only", "rate": "matters in training only"}
+HIDDEN = {"eps": "changes this output by no more than rounding"}  # where nothing else differs
 EPS = (1e-3, 1e-5, 1e-6, 1e-12, 1e-8, 1e-7, 1e-4, 0.0)
 MOST_TOGETHER = 3
 
@@ -160,13 +162,13 @@ def latent(found: Comparison) -> tuple[tuple[str, str], ...]:
         return ()
     return tuple(
         (found.b.path, f"{name} is {_number(b.settings[name])} in b and {_number(a.settings[name])} in a; it {why}")
-        for name, why in LATENT.items()
+        for name, why in {**LATENT, **(HIDDEN if found.ok else {})}.items()
         if name in a.settings and name in b.settings and not _close(a.settings[name], b.settings[name])
     )
 
 
 def _close(a: Any, b: Any) -> bool:
-    return a == b or (isinstance(a, float) and isinstance(b, float) and abs(a - b) < 1e-6)
+    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-5))
 
 
 def _number(value: Any) -> str:

@@ -30,7 +30,8 @@ class Comparison:
     Attributes:
         a, b: the units.
         axes: the way between their data.
-        own: largest difference of the outputs when both receive ``a``'s input. Infinite if the outputs have other shapes.
+        own: largest difference of the outputs when both receive ``a``'s input. Infinite if the outputs have other shapes, or a number is
+            NaN or infinite in one of them only.
         inherited: largest difference of the inputs in the two runs; None if they have other shapes.
         total: largest difference of the outputs in the two runs; None if they have other shapes.
         ok: True if rounding explains ``own``.
@@ -83,7 +84,13 @@ def apart(a: NDArray[Any] | None, b: NDArray[Any] | None) -> float | None:
     with np.errstate(invalid="ignore"):
         difference = np.abs(np.asarray(a, np.float64) - np.asarray(same, np.float64))
     difference = np.where((a == same) | (np.isnan(a) & np.isnan(same)), 0.0, difference)  # equal infinities
-    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
+    return float(np.nan_to_num(difference, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+def largest(data: NDArray[Any]) -> float:
+    """Return the largest absolute value of the finite numbers of an array; 0 if there are none."""
+    wide = np.abs(np.asarray(data, np.float64))
+    return float(wide.max(initial=0.0, where=np.isfinite(wide)))
 
 
 def compare(a: Unit, b: Unit, recordings: tuple[Recording, Recording]) -> Comparison:
@@ -113,7 +120,7 @@ def _compare(a: Unit, b: Unit, axes: Axes) -> Comparison:
         return attrs.evolve(known, problem="its output has another shape")
     own = apart(a.output, output)
     assert own is not None
-    scale = float(np.abs(np.asarray(a.output, np.float64)).max(initial=0.0))
+    scale = largest(a.output)
     if own == 0.0 or (own <= ALIKE_ROUNDINGS * _roundoff(a, b) * scale and alike(a, b)):
         return attrs.evolve(known, own=own, output=output, scale=scale, ok=True)
     formulas, follows = _formulas(a, b, axes, data, output)
@@ -145,7 +152,7 @@ def follows(result: Result | None, output: NDArray[Any], dtype: str) -> bool | N
     if values is None or bound is None:
         return False
     finite = np.isfinite(values) & np.isfinite(output)
-    return bool((np.abs(values - output)[finite] <= bound[finite]).all())
+    return bool((np.abs(values[finite] - output[finite]) <= bound[finite]).all())
 
 
 def _rounded(found: Comparison) -> bool:
@@ -153,6 +160,8 @@ def _rounded(found: Comparison) -> bool:
     a, b, (one, other) = found.a, found.b, found.formulas
     assert a.output is not None
     assert found.output is not None
+    if not np.isfinite(found.own):
+        return False
     dtype = max((a.dtype, b.dtype), key=lambda name: UNIT_ROUNDOFF.get(name, 0.0))  # the narrower one
     if one is None or other is None or None in found.follows:
         roundoff = UNIT_ROUNDOFF.get(dtype, 0.0)
@@ -162,7 +171,10 @@ def _rounded(found: Comparison) -> bool:
         difference = apart(one.values, other.values)
         return difference is not None and difference <= ROUNDINGS * rounding
     bound = fitted(one.bound(dtype) + other.bound(dtype), a.output) if dtype in UNIT_ROUNDOFF else None
-    return bound is not None and bool((np.abs(np.asarray(a.output, np.float64) - found.output) <= bound).all())
+    if bound is None:
+        return False
+    other = a.output != found.output  # equal infinities have no difference
+    return bool((np.abs(np.asarray(a.output[other], np.float64) - found.output[other]) <= bound[other]).all())
 
 
 def units(pairs: Sequence[tuple[Call | None, Call | None]], recordings: tuple[Recording, Recording]) -> list[Comparison | Unit]:
@@ -194,7 +206,11 @@ def _with_neighbours(
     recordings: tuple[Recording, Recording],
     joined: set[int],
 ) -> Comparison:
-    """Return the comparison of a pair together with calls around it that have no partner, if these make it equal."""
+    """Return the comparison of a pair together with calls around it that have no partner, if these make it equal.
+
+    If none do, and the outputs of the pair have other shapes, those that make the shapes equal stay with it, such as a module that cuts.
+    """
+    fitting: tuple[list[int], Comparison] | None = None
     before, after = _alone(pairs, range(number - 1, -1, -1), joined), _alone(pairs, range(number + 1, len(pairs)), joined)
     for chosen in [*([near] for near in (*before, *after)), *([one, other] for one in before for other in after)]:
         chains: list[list[Call]] = [[found.a.calls[0]], [found.b.calls[0]]]
@@ -210,7 +226,12 @@ def _with_neighbours(
         if together.ok:
             joined.update(chosen)
             return together
-    return found
+        if found.problem and not together.problem and fitting is None:
+            fitting = chosen, together
+    if fitting is None:
+        return found
+    joined.update(fitting[0])
+    return fitting[1]
 
 
 def _alone(pairs: Sequence[tuple[Call | None, Call | None]], numbers: range, joined: set[int]) -> list[int]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import attrs
+import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.diagnosis.models.comparing import Comparison
-from convpolicy.diagnosis.models.units import captured, first, same_windows
+from convpolicy.diagnosis.models.units import Unit, captured, first, same_windows
 from convpolicy.diagnosis.models.values import ARRANGED, difference
 from convpolicy.diagnosis.one_layer import why_layers
 from convpolicy.errors import ConvPolicyError
@@ -25,7 +26,7 @@ def differences(found: Comparison, a: Description, b: Description) -> Iterator[F
     """Yield what differs: the arrays where nothing else does, otherwise what `convpolicy.why` finds."""
     arrays = {role: difference(role, a.arrays.get(role), b.arrays.get(role)) for role in ("weight", "bias")}
     try:
-        one, other = captured(a.layer), captured(b.layer)
+        one, other = _cut(captured(a.layer), found.a), captured(b.layer)
     except ConvPolicyError as error:
         yield "convolution", f"the convolutions differ, and cannot be compared alone: {error}", None
         return
@@ -71,6 +72,22 @@ def _searched(a: Capture, b: Capture, data: NDArray[Any], arrays: dict[str, str]
     side = {"a": "b", "b": "a"}[answer.changes_on]
     text = " and ".join(cause.change for cause in answer.causes).replace("b's", "a's")
     yield answer.causes[0].aspect, f"in {side}: {text}", answer.changed if side == "b" else None
+
+
+def _cut(layer: Capture, unit: Unit) -> Capture:
+    """Return a convolution with less padding, if the modules after it only cut its output; otherwise the convolution."""
+    main, axis = unit.main, unit.axis
+    if main is not unit.calls[0] or main is unit.calls[-1] or layer.spec.transposed or main.output is None or unit.output is None:
+        return layer
+    whole, part = first(main.output, axis), first(unit.output, axis)
+    cut = whole.shape[-1] - part.shape[-1]
+    start = next((at for at in range(cut + 1) if np.array_equal(whole[..., at : at + part.shape[-1]], part)), None)
+    if not cut or start is None:
+        return layer
+    spec = layer.spec
+    plan = layer.policy.plan(spec.kernel_size, spec.stride, spec.dilation, length=first(main.inputs[0], axis).shape[-1])
+    pads = plan.left - spec.stride * start, plan.right - spec.stride * (cut - start)
+    return attrs.evolve(layer, policy=layer.policy.evolve(padding=pads))
 
 
 def _shortened(length: int, layer: Capture) -> int:

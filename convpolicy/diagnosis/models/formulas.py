@@ -57,12 +57,12 @@ def _scaled(normal: Result, arrays: Mapping[str, NDArray[Any]], shape: Callable[
 
 def _normal(x: Doubles, axes: tuple[int, ...], eps: float, *, centred: bool = True) -> Result:
     """Normalize over some axes; one-pass formulas for the variance lose digits where the mean is large."""
-    mean = x.mean(axes, keepdims=True) if centred else np.zeros(1)
+    mean, size = (part.mean(axes, keepdims=True) if centred else np.zeros(1) for part in (x, np.abs(x)))
     square = (x**2).mean(axes, keepdims=True)
     variance = ((x - mean) ** 2).mean(axes, keepdims=True)
     root = np.sqrt(variance + eps)
     lost = 1 + square / (variance + eps)
-    magnitude = (np.abs(x) + np.abs(mean)) / root * lost
+    magnitude = (np.abs(x) + size) / root * lost
     return Result((x - mean) / root, magnitude, ELEMENTWISE + int(math.prod(x.shape[axis] for axis in axes)))
 
 

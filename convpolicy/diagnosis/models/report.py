@@ -47,6 +47,8 @@ class ModelRow:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
+    if math.isnan(value):
+        return "NaN"
     return "shape" if math.isinf(value) else f"{value:.2g}" if value else "0"
 
 
@@ -59,7 +61,8 @@ class ModelDiagnosis:
     Attributes:
         verdict: ``"equal to the bit"``, ``"equal within rounding"``, ``"one cause"``, ``"two causes"``, ``"3 causes"``, …, or
             ``"unexplained"``.
-        largest_difference: largest difference of the outputs of the models; infinite if they have other shapes.
+        largest_difference: largest difference of the outputs of the models; infinite if they have other shapes, NaN if a number is NaN or
+            infinite in one of them only.
         rows: one `ModelRow` for each pair of modules, in the order of the computation.
         causes: one `ModelCause` for each thing that differs.
         notes: what could not be seen, and settings that differ without changing this output.

@@ -25,7 +25,7 @@ def difference(role: str, a: NDArray[Any] | None, b: NDArray[Any] | None) -> str
     """
     if a is None or b is None:
         return "" if a is b else f"only {'b' if a is None else 'a'} has one"
-    if a.shape == b.shape and np.array_equal(a, b):
+    if a.shape == b.shape and np.array_equal(a, b, equal_nan=True):
         return ""
     if sorted(a.shape) != sorted(b.shape):
         return f"shape {b.shape} instead of {a.shape}"
@@ -33,6 +33,9 @@ def difference(role: str, a: NDArray[Any] | None, b: NDArray[Any] | None) -> str
         return text
     if a.shape != b.shape:
         return f"shape {b.shape} instead of {a.shape}"
+    for side, array in (("b", b), ("a", a)):
+        if wrong := int((~np.isfinite(array)).sum()):
+            return f"{wrong} of {array.size} values are NaN or infinite in {side}"
     for side, array in (("b", b), ("a", a)):
         text = initial(role, array)
         if text and (role in CONSTANT or unrelated(a, b)):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.diagnosis.models.causes import ModelCause, causes, dtype, latent
-from convpolicy.diagnosis.models.comparing import ROUNDINGS, Comparison, apart, units
+from convpolicy.diagnosis.models.comparing import ROUNDINGS, Comparison, apart, largest, units
 from convpolicy.diagnosis.models.matching import matched
 from convpolicy.diagnosis.models.named import compared, record_named
 from convpolicy.diagnosis.models.report import EQUAL, ROUNDED, ModelDiagnosis, ModelRow
@@ -172,12 +172,14 @@ def _answer(
             np.inf if item.total is None else _relative(item.total, item),
             _relative(item.own if np.isfinite(item.own) else None, item),
         )
-    scale = float(np.abs(recordings[0].output).max(initial=0.0))
+    scale = largest(recordings[0].output)
     if difference is None or difference > GROWTH * noise * scale:
         found += waiting
     found = list(dict.fromkeys(found))  # a module that is called twice has its causes twice
     notes = [
-        f"{paths[0]}: {text}" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} other modules: {text}"
+        f"{paths[0]}: {text}"
+        if len(paths) == 1
+        else f"{paths[0]} and {len(paths) - 1} other module{'s' * (len(paths) > 2)}: {text}"
         for text, paths in unseen.items()
     ]
     return _verdict(difference, rows, found, notes, recordings)
@@ -202,20 +204,37 @@ def _verdict(
     notes: list[str],
     recordings: tuple[Recording, Recording],
 ) -> ModelDiagnosis:
+    notes += [text for side, recording in zip("ab", recordings, strict=True) for text in _not_finite(side, recording)]
     modes = [recording.reader.training() for recording in recordings]
     if modes[0] != modes[1]:
         notes.append(f"{'ab'[modes[1]]} is in training mode, {'ab'[modes[0]]} is not.")
-    largest = np.inf if difference is None else difference
-    scale = float(np.abs(recordings[0].output).max(initial=0.0))
+    most = np.inf if difference is None else _of_numbers(difference)
+    scale = largest(recordings[0].output)
     if found:
         verdict = counted(len(found))
-    elif largest == 0.0:
+    elif most == 0.0:
         verdict = EQUAL
     else:
-        verdict = ROUNDED if largest <= GROWTH * max([SMALLEST * scale, *_last(rows)]) else counted(0)
+        verdict = ROUNDED if most <= GROWTH * max([SMALLEST * scale, *_last(rows)]) else counted(0)
         if verdict == counted(0):
             notes.append("every module that was seen is equal; the difference arises in code that is no module.")
-    return ModelDiagnosis(verdict, largest, tuple(rows), tuple(found), tuple(dict.fromkeys(notes)))
+    return ModelDiagnosis(verdict, most, tuple(rows), tuple(found), tuple(dict.fromkeys(notes)))
+
+
+def _not_finite(side: str, recording: Recording) -> Iterator[str]:
+    """Yield where NaN or infinity arises in a model that returns it."""
+
+    def finite(data: NDArray[Any] | None) -> bool:
+        return data is None or bool(np.isfinite(data).all())
+
+    if not finite(recording.output):
+        calls = (call for call in recording.leaves() if not finite(call.output) and all(map(finite, call.inputs)))
+        where = next((call.path or "(the model)" for call in calls), "")
+        yield (
+            f"{where}: {side} returns NaN or infinity here."
+            if where
+            else f"{side} returns NaN or infinity, which no module returns first."
+        )
 
 
 def _last(rows: list[ModelRow]) -> list[float]:
@@ -229,13 +248,19 @@ def _relative(number: float | None, item: Comparison) -> float:
 
 def _row(item: Comparison, noise: float) -> tuple[ModelRow, bool]:
     """Return the row of a pair, and whether its input differs by more than what is known explains."""
-    scale = max((float(np.abs(data).max(initial=0.0)) for data in item.a.inputs if data.dtype.kind == "f"), default=0.0)
+    scale = max((largest(data) for data in item.a.inputs if data.dtype.kind == "f"), default=0.0)
     inherited = np.inf if item.inherited is None else item.inherited
     jump = bool(item.a.inputs) and inherited > GROWTH * noise * max(scale, 1e-30)
     verdict = "differs"
     if item.ok:
         verdict = "inherited" if inherited > SMALLEST * scale else "rounding" if item.own else "equal"
-    return ModelRow(item.a.path, item.b.path, item.a.title, item.own, item.inherited, verdict), jump
+    own = item.own if item.problem else _of_numbers(item.own)
+    return ModelRow(item.a.path, item.b.path, item.a.title, own, _of_numbers(item.inherited), verdict), jump
+
+
+def _of_numbers(difference: float | None) -> Any:
+    """Return a difference of arrays of one shape, NaN in place of infinity; None stays None."""
+    return np.nan if difference == np.inf else difference
 
 
 def _alone(unit: Unit, side: str) -> ModelRow:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
+from helpers import targets
 from helpers.whole_models import check, check_names
 from safetensors.numpy import load_file, save_file
 
@@ -139,3 +140,16 @@ def test_parents_that_pad():
     assert states["one"] == "ported, but its parent pads: Padded (jax.numpy.pad in __call__)"
     assert states["two"] == "ported, but its parent pads: Padded ([:, :-2, :] in __call__)"
     assert "[:, :, :2]" not in " ".join(states.values())
+
+
+class Single(nnx.Module):
+    """A convolution."""
+
+    def __init__(self):
+        self.conv = nnx.Conv(3, 4, 5, rngs=nnx.Rngs(0))
+
+
+def test_targets_that_do_not_fit(tmp_path):
+    """They are refused in one sentence, and the model is as before, after Ctrl-C too."""
+    targets.check_port_model(Model(), state)
+    targets.check_convert(Single(), state, "flax", tmp_path)

@@ -202,30 +202,82 @@ def test_another_dtype(dtype):
 
 
 class Raising(nnx.Module):
-    """Raises an error after a module and functions in containers ran; it stores an intermediate result."""
+    """Raises an error when it is called for the n-th time; it calls functions in containers and stores an intermediate result."""
 
-    def __init__(self, error):
-        self.error, self.functions, self.pair = error, [nnx.relu], (nnx.relu, nnx.gelu)
-        self.norm, self.drop = nnx.BatchNorm(6, rngs=RNGS), nnx.Dropout(0.5, rngs=RNGS)
+    def __init__(self):
+        self.error, self.left, self.functions, self.pair = None, [0], [nnx.relu], (nnx.relu, nnx.gelu)
 
     def __call__(self, data):
         self.sow(nnx.Intermediate, "kept", data)
-        self.pair[1](self.functions[0](self.drop(self.norm(data))))
-        raise self.error
+        self.left[0] -= 1
+        if self.error is not None and self.left[0] == 0:
+            raise self.error
+        return data * 2
 
 
-def patches():
-    """Return what `why` replaces while a model runs."""
-    return (nnx.relu, jax.nn.gelu, jnp.tanh, jnp.exp, nnx.max_pool, nnx.BatchNorm.__call__, Raising.__call__, JitWrapped.__call__)
+class Stack(nnx.Module):
+    """Modules in front of one that raises."""
+
+    def __init__(self, seed):
+        rngs = nnx.Rngs(seed)
+        self.first, self.norm, self.drop = nnx.Linear(6, 6, rngs=rngs), nnx.BatchNorm(6, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+        self.functions, self.pair, self.last = [nnx.relu], (nnx.relu, nnx.gelu), Raising()
+
+    def __call__(self, data):
+        return self.last(self.pair[1](self.functions[0](self.drop(self.norm(self.first(data))))))
 
 
-@pytest.mark.parametrize("error", [ValueError("no such luck"), KeyboardInterrupt()])
-def test_what_is_left_after_an_error(error):
-    """Nothing of Flax and JAX is replaced any more; functions, statistics, random states and attributes are as before."""
-    b = Raising(error)
-    before, own, functions = patches(), state(b), [list(b.functions), b.pair]
-    with pytest.raises((cp.InvalidValueError, KeyboardInterrupt), match=r"b cannot be run on x .*no such luck|^$"):
-        cp.why(nnx.Linear(6, 6, rngs=RNGS), b, numbers((2, 6)))
-    assert patches() == before
-    assert same(own, state(b))
-    assert [b.functions, b.pair] == functions
+def raising(side, number, error):
+    """Two models, one of which raises; their first modules differ, so that the later ones run again alone."""
+    pair = [Stack(0), Stack(1)]
+    last = pair["ab".index(side)].last
+    last.error, last.left = error, [number]
+    return pair
+
+
+def left(pair):
+    """Return what must not change: Flax and JAX, modes, functions in containers, statistics and random states."""
+    replaced = (
+        nnx.relu,
+        jax.nn.gelu,
+        jnp.tanh,
+        jnp.exp,
+        nnx.max_pool,
+        nnx.BatchNorm.__call__,
+        Stack.__call__,
+        JitWrapped.__call__,
+    )
+    modes = [(model.norm.use_running_average, model.drop.deterministic, list(model.functions), model.pair) for model in pair]
+    return replaced, modes, [sorted(vars(model.last)) for model in pair]
+
+
+@pytest.mark.parametrize(("side", "number"), [("a", 1), ("b", 1), ("b", 2)])
+@pytest.mark.parametrize("error", [ValueError("no such luck"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
+def test_what_is_left_after_an_error(error, side, number):
+    """While a model is recorded, and while a module runs alone, an interrupt goes on; an error has the path of its module."""
+    pair = raising(side, number, error)
+    before, own = left(pair), [state(model) for model in pair]
+    if number == 2 and not isinstance(error, KeyboardInterrupt):
+        causes = {(cause.path_b, cause.text) for cause in cp.why(*pair, numbers((2, 6))).causes}
+        assert ("last", "b's module cannot take a's input: ValueError: no such luck") in causes
+    else:
+        message = rf"^{side} cannot be run on x .*: module 'last' raises: no such luck; pass|^$"
+        with pytest.raises((cp.InvalidValueError, KeyboardInterrupt), match=message):
+            cp.why(*pair, numbers((2, 6)))
+    assert left(pair) == before
+    assert all(same(one, state(model)) for one, model in zip(own, pair, strict=True))
+
+
+def test_bad_input():
+    """One sentence each."""
+    a, x = Stack(0), numbers((2, 6))
+    for b, words, message in (
+        (nnx.Linear(7, 6, rngs=RNGS), {}, r"b cannot be run on x of shape \(2, 6\): "),
+        (nnx.Sequential(nnx.Linear(6, 6, rngs=RNGS), nnx.Linear(7, 6, rngs=RNGS)), {}, "module 'layers.1' raises: "),
+        (nnx.Sequential(jnp.sin), {}, "a and b must have modules in common"),
+        (Stack(0), {"names": {"first": "frist"}}, r"got 'frist', which is none of b\. Did you mean 'first'\?"),
+        (Stack(0), {"names": {"frist": "first"}}, r"got 'frist', which is none of a\. Did you mean 'first'\?"),
+    ):
+        with pytest.raises(cp.InvalidValueError, match=message) as caught:
+            cp.why(a, b, x, **words)
+        assert "\n" not in str(caught.value)

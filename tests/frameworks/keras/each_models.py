@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers import targets
 from helpers.whole_models import check, check_names
 from safetensors.numpy import load_file
 
@@ -185,3 +186,17 @@ def test_convert(suffix, tmp_path):
     ported = cp.port_model(own, to="numpy")
     again = cp.convert(path, tmp_path / "d.safetensors", source="keras", target="torch", layers=ported)
     assert len(again.weights) == len(PATHS)
+
+
+def state(own):
+    """Weights, and the mode of each layer."""
+    return [np.array(value) for value in own.get_weights()], [layer.trainable for layer in own._flatten_layers()]
+
+
+def test_targets_that_do_not_fit(tmp_path):
+    """They are refused in one sentence, and the model is as before, after Ctrl-C too."""
+    own = model()
+    own.get_layer("stem").trainable = False
+    targets.check_port_model(own, state)
+    single = keras.Sequential([keras.Input((20, 3)), keras.layers.Conv1D(4, 5, name="conv")])
+    targets.check_convert(single, state, BACKEND, tmp_path)

@@ -203,30 +203,61 @@ def patches():
 
 
 class Raising(layers.Layer):
-    """Raises an error once it is told to."""
+    """Raises an error when it is called for the n-th time after it was told to."""
 
-    error = None
+    error, number = None, 0
 
     def call(self, data):
         """Raise the error."""
-        if self.error is not None:
+        self.number -= 1
+        if self.error is not None and self.number == 0:
             raise self.error
-        return data
+        return data * 2.0
 
 
-@pytest.mark.parametrize("error", [ValueError("no such luck"), KeyboardInterrupt()])
-def test_what_is_left_after_an_error(error):
-    """Nothing of Keras is replaced any more, the activation is back, and statistics are as before."""
-    inner = Raising()
-    b = keras.Sequential([keras.Input(SHAPE), layers.Conv1D(3, 3, activation="relu"), layers.BatchNormalization(), inner])
-    before, function, own = patches(), b.layers[0].activation, values(b)
-    inner.error = error
-    with pytest.raises((cp.InvalidValueError, KeyboardInterrupt), match=r"b cannot be run on x .*no such luck|^$") as caught:
-        cp.why(functional(), b, numbers((2, 3, 20)))
+def raising(side, number, error):
+    """Two models, one of which raises; their first layers differ, so that the later ones run again alone."""
+    pair = []
+    for seed in range(2):
+        keras.utils.set_random_seed(seed)
+        inner = [
+            layers.Conv1D(3, 3, activation="relu", name="conv"),
+            layers.BatchNormalization(name="norm"),
+            Raising(name="last"),
+        ]
+        pair.append(keras.Sequential([keras.Input(SHAPE), *inner]))
+        pair[-1].layers[1].trainable = False
+    last = pair["ab".index(side)].layers[-1]
+    last.error, last.number = error, number
+    return pair
+
+
+def left(pair):
+    """Return what must not change: patches, activations, modes and weights."""
+    flags = [[layer.trainable for layer in model.layers] for model in pair]
+    return patches(), [model.layers[0].activation for model in pair], flags, [values(model) for model in pair]
+
+
+@pytest.mark.parametrize(("side", "number"), [("a", 1), ("b", 1), ("b", 2)])
+def test_after_ctrl_c(side, number):
+    """While a model is recorded, and while a layer runs alone: the interrupt goes on, and everything is as before."""
+    pair = raising(side, number, KeyboardInterrupt())
+    before = left(pair)
+    with pytest.raises(KeyboardInterrupt):
+        cp.why(*pair, numbers((2, 3, 20)))
+    np.testing.assert_equal(left(pair), before)
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_a_model_that_raises(side):
+    """One sentence with the path of the layer, and everything is as before."""
+    pair = raising(side, 1, ValueError("no such luck"))
+    before = left(pair)
+    message = rf"^{side} cannot be run on x of shape .*: module 'last' raises: .*no such luck"
+    with pytest.raises(cp.InvalidValueError, match=message) as caught:
+        cp.why(*pair, numbers((2, 3, 20)))
     assert "\x1b" not in str(caught.value)
-    assert patches() == before
-    assert b.layers[0].activation is function
-    assert all(map(np.array_equal, own, values(b)))
+    np.testing.assert_equal(left(pair), before)
 
 
 def test_bad_input():
@@ -238,3 +269,7 @@ def test_bad_input():
     lazy = keras.Sequential([layers.Dense(3, name="lazy")])
     with pytest.raises(cp.InvalidValueError, match=r"layer '.*lazy' has no weights yet; call the model once"):
         cp.why(lazy, functional(), numbers((2, 3, 20)))
+    with pytest.raises(cp.InvalidValueError, match="a and b must have modules in common"):
+        cp.why(functional(), keras.Sequential([keras.Input(SHAPE), layers.Cropping1D(1)]), numbers((2, 3, 20)))
+    with pytest.raises(cp.InvalidValueError, match=r"got 'share', which is none of b\. Did you mean 'shared'\?"):
+        cp.why(functional(), functional(), numbers((2, 3, 20)), names={"shared": "share"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers import targets, torch_nets
 from helpers.whole_models import check, check_names
 from torch import nn
 
@@ -96,3 +97,20 @@ def test_a_layer_that_the_backend_cannot_hold():
     assert list(ported.layers) == ["0", "2"]
     assert [(row.path, row.reason[:46]) for row in ported.refused] == [("1", "dtype must be one of float32, float64 for back")]
     assert list(cp.port_model(own, to="numpy", dtype="float32").layers) == ["0", "1", "2"]
+
+
+def state(own):
+    """Parameters, buffers, modes and hooks."""
+    modules = list(own.modules())
+    return (
+        {name: value.numpy().copy() for name, value in own.state_dict().items()},
+        [(module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in modules],
+    )
+
+
+def test_targets_that_do_not_fit(tmp_path):
+    """They are refused in one sentence, and the model is as before, after Ctrl-C too."""
+    own = model().train()
+    own[2].eval()
+    targets.check_port_model(own, state)
+    targets.check_convert(torch_nets.Named(conv=nn.Conv1d(3, 4, 5)), state, "torch", tmp_path)

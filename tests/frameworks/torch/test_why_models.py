@@ -183,60 +183,6 @@ def test_a_function_with_named_arrays(a):
         cp.why(lambda x: x, b, numbers())
 
 
-class Interrupting(nn.Module):
-    """Stops in the middle of its run."""
-
-    def __init__(self, error):
-        super().__init__()
-        self.inner, self.error = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5)), error
-
-    def forward(self, x):
-        self.inner(x)
-        raise self.error
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no more")])
-def test_what_is_left_after_an_error(error):
-    """After Ctrl-C and after an error both models, torch's class and the random state are as before."""
-    b = Interrupting(error)
-    one = nn.Sequential(nn.BatchNorm1d(4))
-    before, random = (state(one), state(b)), torch.random.get_rng_state()
-    with pytest.raises((KeyboardInterrupt, ValueError), match=r"no more|^$"):
-        cp.why(one, b, numbers())
-    assert same(before[0], state(one))
-    assert same(before[1], state(b))
-    assert torch.equal(random, torch.random.get_rng_state())
-
-
-BAD = {
-    "b cannot be run on x of shape": lambda a: cp.why(a, nn.Conv2d(9, 3, 3), numbers()),
-    "in common": lambda a: cp.why(a, nn.Sequential(nn.Tanhshrink(), nn.Threshold(0, 1)), numbers()),
-    "x must contain finite numbers": lambda a: cp.why(a, network(), numbers() * np.inf),
-    "x must be an array of real numbers": lambda a: cp.why(a, network(), "x"),
-    "names must map paths .* Did you mean": lambda a: cp.why(a, network(), numbers(), names={"111": "0"}),
-    "names must be a dict": lambda a: cp.why(a, network(), numbers(), names=["0"]),
-    "b must be a model, got a function": lambda a: cp.why(a, lambda x: x, numbers()),
-    "b must be a model of one of the backends": lambda a: cp.why(a, 3, numbers()),
-    "must return a tensor": lambda a: cp.why(a, _Returning(None), numbers()),
-}
-
-
-class _Returning(nn.Module):
-    def __init__(self, result):
-        super().__init__()
-        self.result, self.linear = result, nn.Linear(1, 1)
-
-    def forward(self, x):
-        return self.result
-
-
-@pytest.mark.parametrize("message", BAD)
-def test_bad_input(a, message):
-    """One sentence each."""
-    with pytest.raises(cp.ConvPolicyError, match=message):
-        BAD[message](a)
-
-
 def test_tokens_stay_integers():
     """An embedding receives integers; an embedding with two rows exchanged is found."""
     one = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 3))
@@ -283,3 +229,33 @@ def test_the_report(a):
     assert (plain["equal"], plain["fix"], len(plain["rows"])) == (False, diagnosis.fix, len(diagnosis.rows))
     assert "<table" in diagnosis._repr_html_()
     assert list(itertools.islice(diagnosis.changed, 1)) == []
+
+
+class Cut(nn.Module):
+    """Drops outputs at both ends, as the positional convolution of wav2vec 2.0 does at one."""
+
+    def __init__(self, left, right):
+        super().__init__()
+        self.left, self.right = left, right
+
+    def forward(self, x):
+        return x[..., self.left : x.shape[-1] - self.right]
+
+
+@pytest.mark.parametrize(
+    ("cut", "stride", "own", "right"),
+    [((0, 1), 1, (7, 8), (8, 7)), ((2, 3), 1, (5, 6), (6, 5)), ((1, 0), 3, (8, 5), (5, 8))],
+)
+def test_a_convolution_whose_output_is_cut(cut, stride, own, right):
+    """It is one with less padding: the change of b has the padding that is left, and its line mends b."""
+    torch.manual_seed(0)
+    conv, layer = nn.Conv1d(4, 4, 16, stride, 8), cp.Conv1d(4, 4, 16, stride=stride, padding=own, backend="torch")
+    layer.load_state_dict(conv.state_dict())
+    a, b = nn.Sequential(conv, Cut(*cut), nn.GELU()), nn.Sequential(layer, nn.GELU())
+    diagnosis = cp.why(a, b, numbers())
+    assert [(cause.path_a, cause.path_b, cause.text) for cause in diagnosis.causes] == [
+        ("0 + 1", "0", f"in b: padding={right} instead of {own}")
+    ]
+    exec(diagnosis.fix, {"model": b, "diagnosis": diagnosis})
+    assert cp.why(a, b, numbers()).equal
+    assert cp.why(a, nn.Sequential(nn.Conv1d(4, 4, 16, stride, 8), nn.GELU()), numbers()).causes
