@@ -100,6 +100,18 @@ def test_recurrent_modules():
     assert cause == "layers.0"
 
 
+def test_a_small_epsilon():
+    """The defaults of both frameworks differ by 9e-6; a mean that is zero up to rounding does not hide it."""
+    a, b = nn.Sequential(nn.LayerNorm(48)), nnx.Sequential(nnx.LayerNorm(48, rngs=RNGS))
+    x = numbers((2, 24, 48))
+    x[..., 0] = 0
+    x[..., 1] -= x.sum(-1)
+    reader = reader_of(b)
+    (call,) = record("a", reader, x).leaves()
+    assert follows(Unit((call,), reader).computed(call.inputs), call.output, "float32")
+    assert [(cause.path_b, cause.aspect) for cause in cp.why(a, b, (x, x)).causes] == [("layers.0", "eps")]
+
+
 def test_tokens_and_modules_of_more_axes():
     """An embedding has a formula; convolutions of two axes are compared by their settings and weights."""
     embedding = nnx.Embed(7, 4, rngs=RNGS)

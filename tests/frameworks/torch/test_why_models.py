@@ -117,6 +117,17 @@ def test_momentum_is_a_note(a):
     assert diagnosis.notes == ("1: momentum is 0.99 in b and 0.9 in a; it matters in training only",)
 
 
+def test_an_epsilon_that_does_not_show_is_a_note():
+    """Next to a large variance another epsilon changes nothing here, and would next to a small one."""
+    pair = [network(), network()]
+    for model, eps in zip(pair, (1e-5, 1e-6), strict=True):
+        model[1].running_var *= 1e6
+        model[1].eps = eps
+    diagnosis = cp.why(*pair, numbers())
+    assert diagnosis.equal
+    assert diagnosis.notes == ("1: eps is 1e-06 in b and 1e-05 in a; it changes this output by no more than rounding",)
+
+
 class Twice(nn.Module):
     """Code of its own between the modules."""
 
