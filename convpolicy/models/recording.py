@@ -159,7 +159,7 @@ class _Recorder:
         try:
             result = run(*args, **kwargs)
         except Exception:
-            self.failed = self.failed or path
+            self.failed = self.failed or ("" if function_ else path)
             raise
         finally:
             self.open.pop()
