@@ -13,7 +13,7 @@ import attrs
 from convpolicy.conversion.files.safetensors import in_library_order, in_order
 from convpolicy.conversion.formats import format_of, named_faults
 from convpolicy.conversion.models.assembly import Assembled
-from convpolicy.conversion.models.kept import KEPT, Restored
+from convpolicy.conversion.models.kept import Restored
 from convpolicy.conversion.notes import notes
 from convpolicy.conversion.results import Conversion, Converted, Loading
 from convpolicy.conversion.rows import Row, plan, stamped
@@ -91,7 +91,7 @@ class Prepared:
                 f"{self._src} was converted without model, so only its convolutions are in the form of {stamp.target}; convert the original file."
             )
         plan = plan_for(model, self._reader, (self._source, self._target), self._writes, mapping=mapping, dtype=dtype, fold=fold)
-        self._more = {KEPT: plan.kept}
+        self._more = dict(plan.metadata)
         rows: Sequence[Writable] = plan.rows
         if self._writes.suffix == SAFETENSORS:  # as its library would, so that the way back gives the same file
             by_name = {row.new.name: row for row in rows}

@@ -52,11 +52,14 @@ def split(name: str) -> list[str]:
 
 def path_of(name: str, *, recurrent: bool) -> tuple[tuple[str, ...], bool]:
     """Return the parts of a path that name modules, and whether one of them says that a recurrent module reads from the end."""
-    parts = [part for part in split(name) if part not in FILLERS]
+    parts = [part.rstrip("_") or part for part in split(name) if part not in FILLERS]
     if not recurrent:
         return tuple(parts), False
     reverse = any(REVERSED.fullmatch(part) for part in parts)
-    return tuple(part for part in parts if not (FORWARD.fullmatch(part) or REVERSED.fullmatch(part) or part == "cell")), reverse
+    named = [part for part in parts if not (FORWARD.fullmatch(part) or REVERSED.fullmatch(part) or part == "cell")]
+    if named and named[-1].isdigit():  # a list of recurrent modules is numbered as the layers of one module are
+        named[-1] = f"l{named[-1]}"
+    return tuple(named), reverse
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
@@ -76,10 +79,14 @@ class Groups:
     Args:
         entries: the tensors by name.
         schemes: schemes of the framework that wrote the file.
+        paths: name of a tensor -> path of its module, for modules whose names do not contain their paths.
         ordered: True if the file has the tensors in the order of the model.
     """
 
-    def __init__(self, entries: Mapping[str, Entry], schemes: Iterable[Scheme], *, ordered: bool) -> None:
+    def __init__(
+        self, entries: Mapping[str, Entry], schemes: Iterable[Scheme], paths: Mapping[str, str], *, ordered: bool
+    ) -> None:
+        self._paths = paths
         self._schemes = tuple(schemes)
         self._ends: dict[str, dict[tuple[str, str], Entry]] = {}  # end of a name -> stem and number -> tensor
         self._leaves: dict[str, set[str]] = {}
@@ -117,7 +124,8 @@ class Groups:
         if any(tensor not in tensors for tensor in scheme.tensors[: scheme.required]):
             return None
         names = {entry.name for entry in tensors.values()}
-        path, reverse = path_of(stem, recurrent=scheme.kind in RECURRENT)
+        title = next((self._paths[name] for name in names if name in self._paths), stem)
+        path, reverse = path_of(title, recurrent=scheme.kind in RECURRENT)
         if number and (number != "0" or self._has_more(scheme, stem)):
             path = (*path, f"l{number}")
         complete = bool(number) or self._leaves.get(stem, set()) <= names

@@ -121,10 +121,12 @@ class ModelTensors:
     Attributes:
         modules: the modules in the order of the model.
         tied: name of a tensor -> name of the tensor that it is, for tensors with several names.
+        keeps_paths: False if names of tensors do not contain the paths of their modules.
     """
 
     modules: tuple[ModelModule, ...]
     tied: Mapping[str, str] = attrs.field(factory=dict)
+    keeps_paths: bool = True
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

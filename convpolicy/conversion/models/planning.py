@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.conversion.models.assembly import Assembled, zero
-from convpolicy.conversion.models.axes import ANY, Axes
+from convpolicy.conversion.models.copies import Copies
 from convpolicy.conversion.models.fitting import Fit, Source
-from convpolicy.conversion.models.groups import Groups, settled, split
-from convpolicy.conversion.models.kept import LIMIT, Restored, read, record, restored, text
-from convpolicy.conversion.models.kinds import COUNT, ModelTensors, Parameter
+from convpolicy.conversion.models.groups import RECURRENT, Groups, path_of, settled, split
+from convpolicy.conversion.models.kept import KEPT, LIMIT, Restored, read, record, restored, text
+from convpolicy.conversion.models.kinds import COUNT, ModelModule, ModelTensors, Parameter, Scheme
 from convpolicy.conversion.models.matching import matched
 from convpolicy.conversion.models.normed import unnormed
+from convpolicy.conversion.models.paths import PATHS, Paths
+from convpolicy.conversion.models.paths import read as read_paths
+from convpolicy.conversion.models.paths import text as text_of_paths
 from convpolicy.conversion.models.sides import new_names, schemes_of, tensors_of
 from convpolicy.conversion.results import Loading
 from convpolicy.conversion.selection import NORMS, Side
@@ -35,13 +38,13 @@ class ModelPlan:
         rows: one `Assembled` for each tensor of the output, in the order of the model.
         loading: what the model finds in the output.
         notes: warnings, one sentence each.
-        kept: text for the metadata of the output, or empty; see `convpolicy.conversion.models.kept`.
+        metadata: texts for the metadata of the output, or empty ones; see `convpolicy.conversion.models.kept` and ``paths``.
     """
 
     rows: tuple[Assembled | Restored, ...]
     loading: Loading
     notes: tuple[str, ...]
-    kept: str = ""
+    metadata: Mapping[str, str]
 
 
 def plan_for(
@@ -70,10 +73,18 @@ def plan_for(
         raise InvalidValueError("mapping gives several tensors the same name; give each its own.")
     olds = {names.get(row.name, row.name): row for row in reader.entries}
     entries, norms = unnormed(entries, fold=fold)
-    known = [module for module in tensors.modules if module.kind]
+    known = [_directed(module) for module in tensors.modules if module.kind]
     ordered = reader.ordered
-    match = matched(known, settled(Groups(entries, schemes, ordered=ordered)), ordered=ordered)
-    return _Planner(reader, olds, entries, norms, tensors, dtype).plan(match.fits)
+    paths = read_paths(reader.metadata)
+    grouped = {name: row for name, row in entries.items() if name not in paths.plain}
+    match = matched(known, settled(Groups(grouped, schemes, paths.modules, ordered=ordered)), ordered=ordered)
+    return _Planner(reader, olds, entries, norms, tensors, dtype, schemes, paths).plan(match.fits)
+
+
+def _directed(module: ModelModule) -> ModelModule:
+    """Return a module; a recurrent one whose path says that it reads from the end does so."""
+    reverse = path_of(module.path, recurrent=module.kind in RECURRENT)[1]
+    return attrs.evolve(module, reverse=True) if reverse else module
 
 
 class _Planner:
@@ -81,14 +92,14 @@ class _Planner:
 
     def __init__(
         self, reader: Reader, olds: Mapping[str, Entry], entries: Mapping[str, Entry], norms: Mapping[str, tuple[Entry, Entry]],
-        tensors: ModelTensors, dtype: str | None,
+        tensors: ModelTensors, dtype: str | None, schemes: Sequence[Scheme], paths: Paths,
     ) -> None:  # fmt: skip
         self._reader, self._olds, self._entries, self._norms = reader, olds, entries, norms
-        self._tensors, self._dtype = tensors, dtype
+        self._tensors, self._dtype, self._schemes, self._paths = tensors, dtype, schemes, paths
         self._rows: dict[str, Assembled] = {}
         self._shapes: dict[str, tuple[Entry, Parameter]] = {}
         self._used: set[str] = set()
-        self._loose: list[str] = []
+        self._loose: dict[str, str] = {}
         self._last: dict[str, NDArray[Any]] = {}
 
     def plan(self, fits: Sequence[Fit]) -> ModelPlan:
@@ -139,7 +150,12 @@ class _Planner:
             )
         self._normed = [name for name in unexpected if name.endswith(tuple(end for pair in NORMS for end in pair))]
         loading = Loading(tuple(row.new.name for row in rows), missing, unexpected, shapes)
-        return ModelPlan(rows, loading, tuple(self._notes(created, dropped)), self._kept)
+        return ModelPlan(
+            rows,
+            loading,
+            tuple(self._notes(created, dropped)),
+            {KEPT: self._kept, PATHS: text_of_paths(self._tensors, self._loose)},
+        )
 
     def _old(self, name: str) -> str:
         return self._olds[name].name if name in self._olds else name
@@ -181,52 +197,43 @@ class _Planner:
     def _copies(self, dropped: Sequence[str]) -> list[str]:
         """Return the tensors of the file that the model does not have, without second names of those that it has."""
         left = [name for name in self._entries if name not in self._used and name not in dropped]
-        used: dict[tuple[Any, ...], list[str]] = {}
-        for name in self._used:
-            if name in self._olds:
-                used.setdefault((self._olds[name].shape, self._olds[name].dtype), []).append(name)
-        digests: dict[str, bytes] = {}
-
-        def digest(name: str) -> bytes:
-            if name not in digests:
-                made = hashlib.sha256()
-                for piece in self._reader.pieces(self._olds[name]):
-                    made.update(piece)
-                digests[name] = made.digest()
-            return digests[name]
-
-        equal = []
-        for name in left:
-            old = self._olds.get(name)
-            twins = used.get((old.shape, old.dtype), ()) if old is not None else ()
-            if any(digest(name) == digest(other) for other in twins):
-                equal.append(name)
-        # equal constants prove nothing, unless they are beside a copy
-        sure = {stem(name) for name in equal if not constant(self._reader.array(self._olds[name]))}
-        self._again = [name for name in equal if stem(name) in sure]
+        self._again = Copies(self._olds, self._reader).among(left, self._used)
         return [name for name in left if name not in self._again]
 
     def _others(self) -> None:
-        """Match the parameters of modules of no known kind by their whole name."""
-        free = {_parts(name): row for name, row in self._entries.items() if name not in self._used}
+        """Match parameters of modules of no known kind by their whole name, and those that only the model knows as a kind of module."""
+        plain = self._paths.plain
+        left = {name: row for name, row in self._entries.items() if name not in self._used}
+        free = {_parts(name): row for name, row in left.items()}
+        free |= {_parts(plain[name]): row for name, row in left.items() if name in plain}
         for module in self._tensors.modules:
-            if module.kind:
-                continue
-            (parameter,) = module.parameters
-            row = free.get(_parts(parameter.name)) or self._without_start(parameter, free)
-            if row is None or row.name in self._used:
-                continue
-            if row.shape == parameter.shape:
-                self._add(parameter, ((Source(row, Axes(ANY), {}),),), "name")
-                self._loose.append(parameter.name)
-            else:
-                self._shapes[parameter.name] = (row, parameter)
-                self._used.add(row.name)
+            for parameter in module.parameters:
+                path = _parts(parameter.name if module.kind else module.path)
+                row = free.get(path)
+                if not module.kind and row is None:
+                    row = self._without_start(path, free)
+                if row is None or row.name in self._used or parameter.name in (*self._rows, *self._shapes):
+                    continue
+                if row.shape == parameter.shape and not (
+                    module.kind and row.name not in plain and self._known(module.kind, path[-1])
+                ):
+                    self._add(parameter, ((Source(row, parameter.stored.axes, {}),),), "name")
+                    self._loose[parameter.name] = self._old(row.name)
+                elif not module.kind:
+                    self._shapes[parameter.name] = (row, parameter)
+                    self._used.add(row.name)
+
+    def _known(self, kind: str, end: str) -> bool:
+        """Return whether a module of a kind has a tensor of this name in the source's framework."""
+        return any(
+            scheme.kind == kind and re.sub(r"\d+", "#", end) in (split(tensor.name)[-1] for tensor in scheme.tensors)
+            for scheme in self._schemes
+        )
 
     @staticmethod
-    def _without_start(parameter: Parameter, free: Mapping[tuple[str, ...], Entry]) -> Entry | None:
-        """Return the only tensor whose name is that of a parameter after a first part that the parameter does not have."""
-        ends = [row for parts, row in free.items() if parts[1:] == _parts(parameter.name)]
+    def _without_start(path: tuple[str, ...], free: Mapping[tuple[str, ...], Entry]) -> Entry | None:
+        """Return the only tensor whose name is a path after a first part that the path does not have."""
+        ends = [row for parts, row in free.items() if parts[1:] == path]
         return ends[0] if len(ends) == 1 else None
 
     def _ties(self) -> None:
@@ -274,16 +281,6 @@ def _parts(name: str) -> tuple[str, ...]:
     for older, newer in zip(*NORMS):
         name = f"{name.removesuffix(older)}{newer}" if split(name)[-1:] == [older] else name
     return tuple(split(name))
-
-
-def stem(name: str) -> tuple[str, ...]:
-    """Return the parts of a name without the last one."""
-    return tuple(split(name)[:-1])
-
-
-def constant(array: NDArray[Any]) -> bool:
-    """Return whether all elements are equal."""
-    return array.size == 0 or bool((array == array.flat[0]).all())
 
 
 def _counted(number: int, noun: str, plural: str = "s") -> str:

@@ -102,5 +102,7 @@ def schemes() -> tuple[Scheme, ...]:
         if name == "batch norm":
             for few in (rows[2:], (rows[0], *rows[2:]), rows[1:]):
                 made += [scheme(kind, *own, required=len(few)) for own in (numbered(few), few)]
+    for axes in ("1 O", "1 1 O", "1 1 1 O"):  # slopes that are shared over axes of the data
+        made += [scheme("prelu", (name, "weight", axes)) for name in ("vars.0", "alpha")]
     made.append(scheme("convolution", ("depthwise_kernel", "weight", "K G O"), BIAS))  # Keras 2
     return tuple(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import keras
 from keras import layers
 
@@ -48,7 +49,8 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
         raise InvalidValueError(
             "model must be built, so that its weights exist; call it once with an input, or model.build(shape)."
         )
-    return ModelTensors(tuple(_Lister(names_in_files(model), numbered=suffix in (ENDING, ".keras")).rows(model, "")))
+    rows = _Lister(names_in_files(model), numbered=suffix in (ENDING, ".keras")).rows(model, "")
+    return ModelTensors(tuple(rows), keeps_paths=False)
 
 
 class _Lister:
@@ -84,10 +86,10 @@ class _Lister:
         if row is not None:
             yield row
         else:
-            yield from (
-                other(f"{self._path(layer)}{self._separator}{self._name(number, value)}", value.shape, value.dtype)
-                for number, value in enumerate(own)
-            )
+            for number, value in enumerate(own):
+                name = self._full(layer, self._name(number, value))
+                path = f"{title}/{value.name}" if title else value.name
+                yield attrs.evolve(other(name, value.shape, str(value.dtype)), path=path)
         attributes = _attributes(layer)
         for child in layer._flatten_layers(include_self=False, recursive=False):
             name = attributes.get(id(child), child.name)
@@ -97,8 +99,10 @@ class _Lister:
     def _separator(self) -> str:
         return "/" if self._numbered else "."
 
-    def _path(self, layer: Any) -> str:
-        return str(self._names.get(id(layer), layer.name)).replace("/", self._separator)
+    def _full(self, layer: Any, end: str) -> str:
+        """Return the name of a variable in the file; those of the model itself have no path."""
+        path = str(self._names.get(id(layer), layer.name)).replace("/", self._separator)
+        return f"{path}{self._separator}{end}" if path else end
 
     def _name(self, number: int, value: Any) -> str:
         return f"vars/{number}" if self._numbered else str(value.name)
@@ -111,10 +115,9 @@ class _Lister:
         by_name = {name: (pieces, axes) for name, pieces, axes in rows}
         if any(value.name not in by_name for value in own) or (key == "gru" and not layer.reset_after):
             return None
-        path = self._path(layer)
         parameters = tuple(
             Parameter(
-                f"{path}{self._separator}{self._name(number, value)}",
+                self._full(layer, self._name(number, value)),
                 tuple(value.shape),
                 str(value.dtype),
                 stored(value.name, *_for(key, value, *by_name[value.name])),
@@ -124,7 +127,7 @@ class _Lister:
         return ModelModule(title, kind, parameters, {"G": count_of(layer, "groups")}, reverse)
 
     def _attention(self, layer: Any, title: str) -> ModelModule:
-        path, known = self._path(layer), {"H": int(layer._num_heads)}
+        known = {"H": int(layer._num_heads)}
         parameters = []
         for name, pieces, axes in ATTENTION:
             part, _slash, leaf = name.partition("/")
@@ -133,7 +136,7 @@ class _Lister:
             if value is not None:
                 end = f"{PARTS[part]}/vars/{int(leaf == 'bias')}" if self._numbered else name.replace("/", ".")
                 parameters.append(
-                    Parameter(f"{path}{self._separator}{end}", tuple(value.shape), str(value.dtype), stored(name, pieces, axes))
+                    Parameter(self._full(layer, end), tuple(value.shape), str(value.dtype), stored(name, pieces, axes))
                 )
         return ModelModule(title, "attention", tuple(parameters), known)
 

@@ -91,6 +91,8 @@ def _modules(path: str, module: nn.Module, left: dict[str, torch.Tensor]) -> Ite
     kind, rows = next((CLASSES[base] for base in type(module).__mro__ if base in CLASSES), ("", ()))
     if type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers."):
         kind, rows = "linear", BY_COLUMNS
+    if not kind and type(module).__name__.endswith("RMSNorm"):  # of transformers, for example
+        kind, rows = "rms norm", (SCALE,)
     for lengths, directions in NORMALIZED:
         if f"{start}{directions}" not in left:
             continue

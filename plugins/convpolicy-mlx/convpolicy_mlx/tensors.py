@@ -39,7 +39,10 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
     del suffix
     if not isinstance(model, nn.Module):
         return None
-    left = dict(tree_flatten(model.parameters()))
+    state = dict(tree_flatten(model.parameters()))
+    first: dict[int, str] = {}
+    tied = {name: first[id(value)] for name, value in state.items() if first.setdefault(id(value), name) != name}
+    left = {name: value for name, value in state.items() if name not in tied}
     rows, seen = [], set()
     for path, module in sorted(model.named_modules(), key=lambda row: row[0].count(".")):
         kind, tensor_rows = next((CLASSES[base] for base in type(module).__mro__ if base in CLASSES), ("", ()))
@@ -54,10 +57,10 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
         if parameters:
             known = {"G": count_of(module, "groups"), "H": count_of(module, "num_heads")}
             rows.append(ModelModule(path, kind, tuple(parameters), known))
-    order = {name: at for at, (name, _value) in enumerate(tree_flatten(model.parameters()))}
+    order = {name: at for at, name in enumerate(state)}
     rows += [other(name, value.shape, _dtype(value)) for name, value in left.items()]
     rows.sort(key=lambda row: min(order[one.name] for one in row.parameters))
-    return ModelTensors(tuple(rows))
+    return ModelTensors(tuple(rows), tied)
 
 
 def _dtype(value: Any) -> str:
