@@ -16,10 +16,9 @@ from convpolicy.conversion.limits import fits_array
 from convpolicy.conversion.selection import PLAIN, Move, Selection, Side, alike, partner, parts_of
 from convpolicy.conversion.stamps import Origin, Stamp
 from convpolicy.conversion.tensors import FLOATS, UNNAMED, Entry, Piece, Reader, entry, has_holder, in_pieces, is_unnamed
+from convpolicy.conversion.transposing import packed_pieces
 from convpolicy.errors import ConvPolicyError, InvalidValueError
 from convpolicy.parts.layout import Layout, axes_words
-
-TILE = 256  # elements per axis that are transposed at once, small enough for the cache
 
 
 @attrs.frozen
@@ -59,7 +58,7 @@ class Row:
             array = reader.array(self.old)
             if self.norm is not None:
                 array = folded(array, reader.array(self.norm), (self.old.dtype, self.norm.dtype))
-            pieces = in_pieces(self.values(array))
+            pieces = packed_pieces(_moved(self.move, array)) if self.moves_bytes else in_pieces(array)
         else:
             pieces = reader.pieces(self.old)
         yield from in_dtype(pieces, self.old.name, self.old.dtype, self.new.dtype)
@@ -80,10 +79,6 @@ class Row:
         """Axes of a weight before and after, such as ``"OIW -> OI1W"``; empty for every other tensor."""
         move = self.move
         return "" if move is None or move.source is None or move.target is None else axes_words(move.source, move.target)
-
-    def values(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return the array of the input with its axes moved, as a contiguous array of the output's shape."""
-        return packed(_moved(self.move, array)) if self.moves_bytes else array.reshape(self.new.shape)
 
 
 def plan(
@@ -268,12 +263,3 @@ def _moved(move: Move | None, array: NDArray[Any]) -> NDArray[Any]:
             f"layout {move.target.name!r} is depthwise, so groups must be known; pass layers, or groups in a map."
         )
     return move.target.stored(move.source.restored(array), move.groups or 1)
-
-
-def packed(view: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous copy of a transposed view, made tile by tile."""
-    copy = np.empty(view.shape, view.dtype)
-    for corner in np.ndindex(*(-(-length // TILE) for length in view.shape)):
-        tile = tuple(slice(at * TILE, (at + 1) * TILE) for at in corner)
-        copy[tile] = view[tile]
-    return copy

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 import convpolicy as cp
 from convpolicy.cli import group as cli
 from convpolicy.conversion import rows as planning
+from convpolicy.conversion.tensors import in_pieces
 
 AXES = {"torch": "OIW", "mindspore": "OI1W", "keras": "WIO", "flax": "WIO", "OWI": "OWI"}
 
@@ -69,8 +70,8 @@ def test_round_trips(tmp_path_factory, made, target):
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("packed", lambda view: np.ascontiguousarray(view[::-1])),
-        ("packed", lambda view: view.copy(order="K").reshape(view.shape) * np.float32(1.0000001)),
+        ("packed_pieces", lambda view: in_pieces(view[::-1])),
+        ("packed_pieces", lambda view: in_pieces(view * np.float32(1.0000001))),
         ("_moved", lambda move, array, right=planning._moved: right(move, array)[..., ::-1] if array.ndim == 3 else array),
     ],
     ids=["another order", "another value", "flipped"],

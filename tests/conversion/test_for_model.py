@@ -102,6 +102,11 @@ def test_weight_normalisation(to):
     report, _found = to(normed.state_dict(), Named(conv=nn.Conv1d(3, 4, 3)))
     assert report.missing == ("conv.weight",)
     assert any("fold_weight_norm" in note for note in report.notes)
+    report, _found = to(
+        Named(conv=nn.Conv1d(3, 4, 3)).state_dict() | {"fc.weight": torch.ones(2, 2)}, Named(conv=normed.conv, fc=nn.Linear(2, 2))
+    )
+    assert set(report.missing) == {lengths, directions, "fc.bias"}
+    assert any("remove the weight normalization of the model" in note for note in report.notes)
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")

@@ -17,6 +17,7 @@ from torch import nn
 import convpolicy as cp
 from convpolicy import reference
 from convpolicy.conversion import rows as planning
+from convpolicy.conversion.tensors import in_pieces
 
 pytestmark = pytest.mark.needs("torch", "mindspore", "keras", "tensorflow", "transformers")
 
@@ -227,6 +228,6 @@ def test_a_wrong_conversion_of_a_model_is_noticed(tmp_path, monkeypatch):
     source, made, back = (tmp_path / f"{word}.safetensors" for word in "abc")
     save_file({key: value.contiguous().clone() for key, value in model.state_dict().items()}, source, {"format": "pt"})
     cp.convert(source, made, source="torch", target="keras", layers=model)
-    monkeypatch.setattr(planning, "packed", lambda view: np.ascontiguousarray(view[::-1]))
+    monkeypatch.setattr(planning, "packed_pieces", lambda view: in_pieces(view[::-1]))
     cp.convert(made, back, source="keras", target="torch")
     assert back.read_bytes() != source.read_bytes()

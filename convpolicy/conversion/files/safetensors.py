@@ -6,9 +6,14 @@ import io
 import itertools
 import json
 import operator
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from convpolicy.conversion.faults import reading
 from convpolicy.conversion.tensors import PIECE, UNNAMED, Entry, Job, Piece, Reader, Writer, has_holder, holder, is_unnamed
@@ -23,6 +28,8 @@ DTYPE_NAMES = {
 }  # fmt: skip
 DTYPES = {short: name for name, short in DTYPE_NAMES.items()}
 MAX_HEADER = 100_000_000  # bytes that the library reads; safetensors/src/tensor.rs, MAX_HEADER_SIZE
+LINUX = sys.platform == "linux"  # which copies from file to file and starts to write to the disk when told to
+SENT = 1 << 24  # bytes copied by one call, and written to the disk together
 OURS = "safetensors:"  # before the name of a dtype that only safetensors has, such as one of four bits
 
 
@@ -72,9 +79,35 @@ class SafetensorsReader(Reader):
             with reading(self.path, self.title):
                 count = self._file.readinto(self._buffer[: min(left, PIECE)])
             if not count:
-                raise InvalidValueError(f"{self.path} was truncated while it was read, inside {entry.name!r}; start again.")
+                raise self._truncated(entry)
             yield self._buffer[:count]
             at, left = at + count, left - count
+
+    def array(self, entry: Entry) -> NDArray[Any]:
+        """Return a whole tensor as an array."""
+        data = np.empty(entry.size, np.uint8)
+        self._file.seek(self._offsets[entry.name])
+        for at in range(0, entry.size, PIECE):
+            rest = data.data[at : at + PIECE]
+            while rest:
+                with reading(self.path, self.title):
+                    count = self._file.readinto(rest)
+                if not count:
+                    raise self._truncated(entry)
+                rest = rest[count:]
+        return data.view(holder(entry.dtype)).reshape(entry.shape)
+
+    def send(self, entry: Entry, file: io.FileIO) -> None:
+        """Write the bytes of a tensor to another file, which the kernel copies where it can."""
+        at, end = self._offsets[entry.name], self._offsets[entry.name] + entry.size
+        while at < end:
+            count = os.sendfile(file.fileno(), self._file.fileno(), at, min(end - at, SENT))
+            if not count:
+                raise self._truncated(entry)
+            at += count
+
+    def _truncated(self, entry: Entry) -> InvalidValueError:
+        return InvalidValueError(f"{self.path} was truncated while it was read, inside {entry.name!r}; start again.")
 
     def close(self) -> None:
         """Close the file."""
@@ -115,7 +148,7 @@ class SafetensorsWriter(Writer):
             raise InvalidValueError(
                 f"names and shapes of the tensors need {len(text)} bytes, of at most {MAX_HEADER} in safetensors; choose an .npz file."
             )
-        self._file = io.FileIO(job.path, "xb")
+        self._file, self._synced = io.FileIO(job.path, "xb"), 0
         try:
             self._put(len(text).to_bytes(8, "little") + text)
         except BaseException:
@@ -126,6 +159,22 @@ class SafetensorsWriter(Writer):
         """Append the bytes of the next tensor."""
         for piece in pieces:
             self._put(piece)
+            self._start_syncing()
+
+    def copy(self, entry: Entry, reader: Reader, old: Entry) -> None:
+        """Append the bytes of the next tensor; between two safetensors files the kernel copies them."""
+        if not (LINUX and isinstance(reader, SafetensorsReader)):
+            super().copy(entry, reader, old)
+            return
+        reader.send(old, self._file)
+        self._start_syncing()
+
+    def _start_syncing(self) -> None:
+        """Let the disk write what is in the file, while the next tensors are computed; `convert` waits for it at the end."""
+        end = self._file.tell()
+        if LINUX and end - self._synced >= SENT:
+            os.posix_fadvise(self._file.fileno(), self._synced, end - self._synced, os.POSIX_FADV_DONTNEED)
+            self._synced = end
 
     def _put(self, piece: Piece) -> None:
         rest = memoryview(piece).cast("B")

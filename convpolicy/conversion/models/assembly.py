@@ -15,8 +15,8 @@ from convpolicy.conversion.folding import folded
 from convpolicy.conversion.models.axes import ANY, same_order
 from convpolicy.conversion.models.fitting import Source
 from convpolicy.conversion.models.kinds import Parameter
-from convpolicy.conversion.rows import packed
-from convpolicy.conversion.tensors import HOLDERS, Entry, Piece, Reader, holder, in_pieces
+from convpolicy.conversion.tensors import HOLDERS, Entry, Piece, Reader, holder
+from convpolicy.conversion.transposing import packed_pieces
 
 NO_TENSOR = "(none)"
 
@@ -90,10 +90,11 @@ class Assembled:
 
     def pieces(self, reader: Reader) -> Iterator[Piece]:
         """Yield the bytes of the tensor in the output."""
-        pieces = reader.pieces(self.old) if self._keeps_order else in_pieces(self._array(reader))
+        pieces = reader.pieces(self.old) if self._keeps_order else packed_pieces(self._view(reader))
         yield from in_dtype(pieces, self.old_name, self.dtype, self.new.dtype)
 
-    def _array(self, reader: Reader) -> NDArray[Any]:
+    def _view(self, reader: Reader) -> NDArray[Any]:
+        """Return the numbers of the tensor in its order, without axes of length 1."""
         if not self.entries:
             return np.zeros(self.new.shape, holder(self.new.dtype))
         few = {source.entry.name for row in self.sources for source in row if source.count > len(self.sources)}
@@ -109,8 +110,7 @@ class Assembled:
             whole = np.stack([np.broadcast_to(row, np.broadcast_shapes(*(one.shape for one in rows))) for row in rows])
             halves = 2 if "T" in axes.text else 1
             view = axes.stored(whole.reshape(halves, len(rows) // halves, *whole.shape[3:]), ndim)
-        array: NDArray[Any] = packed(view.squeeze()).reshape(self.new.shape)
-        return array
+        return view.squeeze()
 
     def _read(self, reader: Reader, entry: Entry) -> NDArray[Any]:
         array = reader.array(entry)

@@ -149,6 +149,8 @@ class _Planner:
                 f"{self._first([row.name for row in self._tensors.parameters])}; pass the model of this file, or a map of the names."
             )
         self._normed = [name for name in unexpected if name.endswith(tuple(end for pair in NORMS for end in pair))]
+        halves = [row.name for row in self._tensors.parameters if row.stored.pieces in (("lengths",), ("directions",))]
+        self._halves = [name for name in halves if name in missing]
         loading = Loading(tuple(row.new.name for row in rows), missing, unexpected, shapes)
         return ModelPlan(
             rows,
@@ -247,6 +249,10 @@ class _Planner:
     def _notes(self, created: list[str], dropped: list[str]) -> Iterator[str]:
         if self._normed:
             yield f"{self._normed[0]!r} belongs to a weight in two tensors, which the model has as one; fold_weight_norm merges them."
+        if self._halves:
+            yield (
+                f"{self._halves[0]!r} belongs to a weight in two tensors, which the file has as one; remove the weight normalization of the model."
+            )
         if self._again:
             yield f"{_counted(len(self._again), 'tensor')} left out, which the file also has under another name: {self._first(map(self._old, self._again))}."
         if created:
