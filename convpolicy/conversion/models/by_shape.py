@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from convpolicy.conversion.models.fitting import Fit, fit
 from convpolicy.conversion.models.groups import Group, family, natural, split
 from convpolicy.conversion.models.work import Work
 from convpolicy.errors import InvalidValueError
 
+Key: TypeAlias = Callable[[tuple[str, ...]], object]
 # Words that say which of several modules of equal shapes one is. Modules whose words disagree are never matched by their order.
 WORDS = (
     {"q", "query", "wq", "toq"},
@@ -32,28 +34,45 @@ def by_shape(work: Work) -> dict[int, Fit]:
         choices[at] = {_title(one.group): one for one in reversed(options) if one is not None and one.exact}
     chosen_fits: dict[int, Fit] = {}
     for numbers, titles in _classes(choices):
-        for some, some_titles in _by_last_name(numbers, titles, choices, work):
+        for some, some_titles in _by_name(numbers, titles, choices, work):
             chosen_fits |= _in_order(some, some_titles, choices, ordered=work.ordered)
     return chosen_fits
 
 
-def _by_last_name(
+def _by_name(
     numbers: list[int], titles: list[str], choices: Mapping[int, Mapping[str, Fit]], work: Work
 ) -> Iterable[tuple[list[int], list[str]]]:
-    """Yield the parts of a class whose paths end in the same name, as many of the model as of the file, then the rest."""
+    """Yield the parts of a class that have the same names, as many of the model as of the file, then the rest.
+
+    The names are those of the whole path without the numbers of lists, then the last ones.
+    """
     groups = {title: one.group for at in numbers for title, one in choices[at].items()}
-    own: dict[str, list[int]] = {}
-    others: dict[str, list[str]] = {}
-    for at in numbers:
-        own.setdefault(_last_name(work.paths.modules[at]), []).append(at)
-    for title in titles:
-        others.setdefault(_last_name(groups[title].path), []).append(title)
-    agree = [name for name in own if len(own[name]) == len(others.get(name, ())) and name]
-    agree = [name for name in agree if all(title in choices[at] for at in own[name] for title in others[name])]
-    yield from ((own.pop(name), others.pop(name)) for name in agree)
-    rest = [at for row in own.values() for at in row], [title for row in others.values() for title in row]
-    if all(rest):
-        yield rest
+    words = {part for path in work.paths.modules for part in path if not part.isdigit()}
+    keys: tuple[tuple[Key, Key], ...] = ((_names, lambda path: _names_among(path, words)), (_last_name, _last_name))
+    for own_key, other_key in keys:
+        own: dict[object, list[int]] = {}
+        others: dict[object, list[str]] = {}
+        for at in numbers:
+            own.setdefault(own_key(work.paths.modules[at]), []).append(at)
+        for title in titles:
+            others.setdefault(other_key(groups[title].path), []).append(title)
+        agree = [name for name in own if len(own[name]) == len(others.get(name, ())) and name]
+        agree = [name for name in agree if all(title in choices[at] for at in own[name] for title in others[name])]
+        yield from ((own.pop(name), others.pop(name)) for name in agree)
+        numbers, titles = [at for row in own.values() for at in row], [title for row in others.values() for title in row]
+    if numbers and titles:
+        yield numbers, titles
+
+
+def _names(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a path of the model with an empty part for each number of a list; nothing if it has numbers only."""
+    names = tuple("" if part.isdigit() else part for part in path)
+    return names if any(names) else ()
+
+
+def _names_among(path: tuple[str, ...], words: set[str]) -> tuple[str, ...]:
+    """Return a path of the file with an empty part for each name that the model does not have; Keras names what is in a list."""
+    return tuple(part if part in words else "" for part in path)
 
 
 def _last_name(path: tuple[str, ...]) -> str:
