@@ -65,19 +65,19 @@ def run(code: str, source: Path) -> tuple[float, float]:
     """Run code in a separate process and return its time in seconds and its peak memory in bytes."""
     output = source.with_name("output.safetensors")
     output.unlink(missing_ok=True)
-    arguments = [sys.executable, "-c", START + code + END, str(source), str(output)]
+    arguments = [sys.executable, "-c", code, str(source), str(output)]
     seconds, peak = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split()
     return float(seconds), float(peak)
 
 
 def seconds(code: str, source: Path) -> Callable[[], float]:
     """Return a function that measures the time of code."""
-    return lambda: run(code, source)[0]
+    return lambda: run(START + code + END, source)[0]
 
 
 def peak(code: str, source: Path) -> Callable[[], float]:
     """Return a function that measures the peak memory of code."""
-    return lambda: run(code, source)[1]
+    return lambda: run(START + code + END, source)[1]
 
 
 def rows(folder: Path) -> Iterator[Row]:

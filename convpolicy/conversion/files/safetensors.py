@@ -28,8 +28,8 @@ DTYPE_NAMES = {
 }  # fmt: skip
 DTYPES = {short: name for name, short in DTYPE_NAMES.items()}
 MAX_HEADER = 100_000_000  # bytes that the library reads; safetensors/src/tensor.rs, MAX_HEADER_SIZE
-LINUX = sys.platform == "linux"  # which copies from file to file and starts to write to the disk when told to
-SENT = 1 << 24  # bytes copied by one call, and written to the disk together
+LINUX = sys.platform == "linux"  # which starts to write to the disk when told to
+SYNCED = 1 << 24  # bytes that it is told about together
 OURS = "safetensors:"  # before the name of a dtype that only safetensors has, such as one of four bits
 
 
@@ -97,15 +97,6 @@ class SafetensorsReader(Reader):
                 rest = rest[count:]
         return data.view(holder(entry.dtype)).reshape(entry.shape)
 
-    def send(self, entry: Entry, file: io.FileIO) -> None:
-        """Write the bytes of a tensor to another file, which the kernel copies where it can."""
-        at, end = self._offsets[entry.name], self._offsets[entry.name] + entry.size
-        while at < end:
-            count = os.sendfile(file.fileno(), self._file.fileno(), at, min(end - at, SENT))
-            if not count:
-                raise self._truncated(entry)
-            at += count
-
     def _truncated(self, entry: Entry) -> InvalidValueError:
         return InvalidValueError(f"{self.path} was truncated while it was read, inside {entry.name!r}; start again.")
 
@@ -162,17 +153,14 @@ class SafetensorsWriter(Writer):
             self._start_syncing()
 
     def copy(self, entry: Entry, reader: Reader, old: Entry) -> None:
-        """Append the bytes of the next tensor; between two safetensors files the kernel copies them."""
-        if not (LINUX and isinstance(reader, SafetensorsReader)):
-            super().copy(entry, reader, old)
-            return
-        reader.send(old, self._file)
-        self._start_syncing()
+        """Append the bytes of the next tensor, which are those of the input: nothing is computed beside which the disk could write."""
+        for piece in reader.pieces(old):
+            self._put(piece)
 
     def _start_syncing(self) -> None:
-        """Let the disk write what is in the file, while the next tensors are computed; `convert` waits for it at the end."""
+        """Let the disk write what is in the file while the next tensors are computed; `convert` waits for it at the end."""
         end = self._file.tell()
-        if LINUX and end - self._synced >= SENT:
+        if LINUX and end - self._synced >= SYNCED:
             os.posix_fadvise(self._file.fileno(), self._synced, end - self._synced, os.POSIX_FADV_DONTNEED)
             self._synced = end
 
