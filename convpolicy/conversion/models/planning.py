@@ -214,7 +214,7 @@ class _Planner:
                 row = free.get(path)
                 if not module.kind and row is None:
                     row = self._without_start(path, free)
-                if row is None or row.name in self._used or parameter.name in (*self._rows, *self._shapes):
+                if row is None or row.name in self._used or parameter.name in self._rows or parameter.name in self._shapes:
                     continue
                 if row.shape == parameter.shape and not (
                     module.kind and row.name not in plain and self._known(module.kind, path[-1])
