@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from convpolicy.registry.deferred import Deferred, lazy
     from convpolicy.registry.marks import hookimpl
     from convpolicy.registry.report import PluginReport
+    from convpolicy.streaming import Live, Streaming, streaming
     from convpolicy.translation import translate, translate_page
     from convpolicy.translation.dialect import Dialect
     from convpolicy.tuning import Tuning, tune, untune
@@ -81,6 +82,7 @@ __all__ = [
     "InvalidValueError",
     "LayerRequest",
     "Layout",
+    "Live",
     "ModelDiagnosis",
     "Native",
     "PaddingMode",
@@ -93,6 +95,7 @@ __all__ = [
     "RandomStream",
     "Side",
     "Stream",
+    "Streaming",
     "TransposedPlan",
     "TransposedPolicy",
     "Tuning",
@@ -118,6 +121,7 @@ __all__ = [
     "random_stream",
     "random_streams",
     "register",
+    "streaming",
     "translate",
     "translate_page",
     "tune",
@@ -261,6 +265,7 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "registry.deferred": "Deferred lazy",
         "registry.marks": "hookimpl",
         "registry.report": "PluginReport",
+        "streaming": "Live Streaming streaming",
         "translation": "translate translate_page",
         "translation.dialect": "Dialect",
         "tuning": "Tuning tune untune",

@@ -18,12 +18,16 @@ from convpolicy.layers.capture import Capture, capture
 
 @attrs.frozen
 class ChainLayer:
-    """One layer of a chain: a policy, and the kernel size, stride and dilation in samples. A `TransposedPolicy` upsamples."""
+    """One layer of a chain: a policy, and the kernel size, stride and dilation in samples. A `TransposedPolicy` upsamples.
+
+    ``layer`` is the native layer or the `Capture` that the sizes were read from, or None.
+    """
 
     policy: LayerPolicy
     kernel_size: int
     stride: int = 1
     dilation: int = 1
+    layer: Any = attrs.field(default=None, eq=False, repr=False)
 
     def plan(self, length: int) -> Any:
         """Return the plan for one input length, a `Plan` or a `TransposedPlan`."""
@@ -80,4 +84,4 @@ def _layer(layer: Any) -> ChainLayer:
         captured = layer if isinstance(layer, Capture) else capture(layer)
         spec, policy = captured.spec, captured.policy
     policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)  # raises if the padding rule refuses these sizes
-    return ChainLayer(policy, spec.kernel_size, spec.stride, spec.dilation)
+    return ChainLayer(policy, spec.kernel_size, spec.stride, spec.dilation, None if isinstance(layer, (tuple, list)) else layer)

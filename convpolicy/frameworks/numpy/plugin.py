@@ -31,6 +31,7 @@ def convpolicy_backends() -> list[Backend]:
             lazy(f"{ROOM}.layer", "build"),
             build_transposed=lazy(f"{ROOM}.transposed", "build"),
             capture=lazy(f"{ROOM}.layer", "capture"),
+            arrays=lazy(f"{ROOM}.arrays", "NumpyArrays"),
             description="NumPy arrays and BLAS; needs no framework.",
         )
     ]

@@ -115,6 +115,7 @@ def convpolicy_backends() -> list[Backend]:
             reader=lazy(f"{ROOM}.reader", "reader"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
+            arrays=lazy(f"{ROOM}.arrays", "TorchArrays"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
             # in this order: DataParallel, torch.compile, FSDP, activation checkpointing
             wrappers=("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"),

@@ -1,0 +1,90 @@
+"""What streaming needs from a layer of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from torch import Tensor, nn
+
+from convpolicy.frameworks.torch.padded import PaddedConv1d
+from convpolicy.parts.side import Arithmetic
+from convpolicy.streaming.arrays import Arrays
+
+
+class TorchArrays(Arrays):
+    """The tensors of a ``torch.nn.Conv1d`` or ``torch.nn.ConvTranspose1d``, which keeps its weights."""
+
+    name = "torch.Tensor"
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self._layer: Any = layer
+
+    @property
+    def learned(self) -> Any:  # type: ignore[override]
+        """The learned constant as (channels, 1), or None."""
+        if isinstance(self._layer, PaddedConv1d) and self._layer.learns:
+            return self._layer.padding_value.reshape(-1, 1)
+        return None
+
+    def zeros(self, shape: Sequence[int]) -> Tensor:
+        """Return zeros in the dtype and on the device of the layer."""
+        parameter = next(self._layer.parameters())
+        return torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
+
+    def counter(self, batch: int) -> Tensor:
+        """Return zeros (batch,)."""
+        return torch.zeros(batch, dtype=torch.int64)
+
+    def joined(self, parts: Sequence[Tensor], axis: int) -> Tensor:
+        """Concatenate tensors."""
+        return torch.cat(tuple(parts), axis)
+
+    def arithmetic(self, data: Tensor) -> Arithmetic:
+        """Return the functions of torch."""
+
+        def array(numbers: Any) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(numbers)).to(data.device, data.dtype)
+
+        return Arithmetic(
+            take=lambda index: data[..., torch.from_numpy(np.ascontiguousarray(index)).to(data.device)],
+            array=array,
+            where=lambda reads, part: torch.where(torch.from_numpy(np.ascontiguousarray(reads)).to(data.device), part, 0.0),
+            broadcast=lambda numbers: numbers.to(data.dtype).expand(*data.shape[:-1], numbers.shape[-1]),
+        )
+
+    def owned(self, data: Tensor) -> Tensor:
+        """Return a contiguous copy of a part."""
+        return data.clone(memory_format=torch.contiguous_format)
+
+    def rows(self, data: Tensor, rows: Any) -> Tensor:
+        """Return rows of a batch."""
+        return data[torch.from_numpy(rows).to(data.device)]
+
+    def numbers(self, data: Any) -> Any:
+        """Return a counter as a NumPy array."""
+        return data.detach().cpu().numpy() if isinstance(data, Tensor) else np.asarray(data)
+
+    def is_array(self, value: Any) -> bool:
+        """Return True for a tensor."""
+        return isinstance(value, Tensor)
+
+    def convolved(self, data: Tensor) -> Tensor:
+        """Convolve padded data."""
+        layer = self._layer
+        return F.conv1d(data, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
+
+    def scattered(self, data: Tensor) -> Tensor:
+        """Return the full result of a transposed convolution."""
+        layer = self._layer
+        return F.conv_transpose1d(data, layer.weight, None, layer.stride, 0, 0, layer.groups, layer.dilation)
+
+    def biased(self, data: Tensor) -> Tensor:
+        """Add the bias."""
+        bias = self._layer.bias
+        return data if bias is None else data + bias.to(data.dtype).unsqueeze(-1)
+

@@ -1,0 +1,117 @@
+"""`Arrays`: what streaming needs from a framework, for one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.parts.side import Arithmetic
+
+
+class Arrays:
+    """The arrays of one layer: how its framework joins and cuts them, and how the layer convolves without padding.
+
+    A framework's room derives a class from this one. All arrays are data of the layer: (batch, channels, length), or (batch, length,
+    channels) if ``channels_last``.
+
+    Args:
+        channels_last: True if the channels are the last axis of the layer's data.
+    """
+
+    name = "array"  # what an error calls the framework's arrays
+
+    def __init__(self, channels_last: bool = False) -> None:
+        self.channels_last = channels_last
+
+    # -- what a room implements ----------------------------------------------------------------------------------------------------
+
+    def zeros(self, shape: Sequence[int]) -> Any:
+        """Return zeros in the dtype and on the device of the layer."""
+        raise NotImplementedError
+
+    def counter(self, batch: int) -> Any:
+        """Return zeros (batch,) as 64-bit integers, or the largest integers that the framework has."""
+        raise NotImplementedError
+
+    def joined(self, parts: Sequence[Any], axis: int) -> Any:
+        """Concatenate arrays along an axis."""
+        raise NotImplementedError
+
+    def arithmetic(self, data: Any) -> Arithmetic:
+        """Return the functions that compute the elements of a `Side` from ``data``."""
+        raise NotImplementedError
+
+    def convolved(self, data: Any) -> Any:
+        """Convolve data that is already padded, at least one window long. The bias is added."""
+        raise NotImplementedError
+
+    def scattered(self, data: Any) -> Any:
+        """Return the full result of a transposed convolution, at least one sample long. No bias is added."""
+        raise NotImplementedError
+
+    def biased(self, data: Any) -> Any:
+        """Add the bias of the layer to outputs."""
+        raise NotImplementedError
+
+    def is_array(self, value: Any) -> bool:
+        """Return True if a value is an array of the framework."""
+        raise NotImplementedError
+
+    # -- what all frameworks share, and a room may replace ---------------------------------------------------------------------------
+
+    learned: Any = None  # the learned constant of the padding
+
+    def owned(self, data: Any) -> Any:
+        """Return an array that keeps nothing else in memory: a copy if ``data`` is a view."""
+        return data
+
+    def rows(self, data: Any, rows: NDArray[np.int64]) -> Any:
+        """Return rows of a batch."""
+        return data[rows]
+
+    def numbers(self, data: Any) -> NDArray[np.int64]:
+        """Return a counter as a NumPy array."""
+        return np.asarray(data)
+
+    @property
+    def axis(self) -> int:
+        """The axis of the length."""
+        return 1 if self.channels_last else 2
+
+    def shape(self, batch: int, channels: int, length: int) -> tuple[int, int, int]:
+        """Return the shape of data in the axes of the layer."""
+        return (batch, length, channels) if self.channels_last else (batch, channels, length)
+
+    def length(self, data: Any) -> Any:
+        """Return the length of data, in samples."""
+        return data.shape[self.axis]
+
+    def cut(self, data: Any, start: Any, stop: Any = None) -> Any:
+        """Return the samples from ``start`` to ``stop``."""
+        return data[:, start:stop] if self.channels_last else data[..., start:stop]
+
+    def end_to_end(self, *parts: Any) -> Any:
+        """Join data along the length. Empty parts cost nothing."""
+        parts = tuple(part for part in parts if not _is_empty(self.length(part))) or parts[:1]
+        return parts[0] if len(parts) == 1 else self.joined(parts, self.axis)
+
+    def check(self, chunk: Any, channels: int) -> None:
+        """Check a chunk.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: it is no array of the framework, or has other axes or channels.
+        """
+        if not self.is_array(chunk):
+            raise InvalidTypeError(f"chunk must be a {self.name}, got {type(chunk).__name__}; convert it first.")
+        shape = tuple(chunk.shape)
+        if len(shape) != 3 or shape[3 - self.axis] != channels:
+            axes = f"(batch, length, {channels})" if self.channels_last else f"(batch, {channels}, length)"
+            raise InvalidValueError(f"chunk must have shape {axes}, got {shape}; keep the batch axis also for one row.")
+
+
+def _is_empty(length: Any) -> bool:
+    return isinstance(length, int) and length == 0

@@ -1,0 +1,83 @@
+"""`streaming`: a layer, a capture or a row of layers becomes a `Streaming`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+from convpolicy.layers.capture import Capture, backends_of, capture
+from convpolicy.layers.chain import Chain
+from convpolicy.layers.wrapper import wrapper_of
+from convpolicy.streaming.convolution import ConvolutionStage
+from convpolicy.streaming.row import RowStage
+from convpolicy.streaming.schedule import schedule
+from convpolicy.streaming.stage import Stage
+from convpolicy.streaming.streaming import Streaming
+from convpolicy.streaming.transposed import TransposedStage, transposed_schedule
+
+OWN = "numpy"  # where a capture runs
+
+
+def streaming(layer: Any) -> Streaming:
+    """Prepare a layer for input that comes in chunks.
+
+    Args:
+        layer: one of the following:
+
+            - a Conv1d or ConvTranspose1d of any supported framework, or a module that a `Wrapper` describes
+            - a `Capture`, which runs in NumPy
+            - a list of layers, or a `Chain` of layers: the outputs of each layer are the input of the next
+
+    Returns:
+        A `Streaming`. It uses the weights of the layer itself: when they change, so do the outputs.
+
+    Raises:
+        InvalidTypeError: the object is no such layer.
+        InvalidValueError: the layer cannot be streamed. The message says why, and which policy to use instead.
+    """
+    stages, ratios = zip(*(_stage(each, number) for number, each in _layers(layer)))
+    ratio = Fraction(1)
+    for each in ratios:
+        ratio *= each
+    return Streaming(stages[0] if len(stages) == 1 else RowStage(stages), ratio)
+
+
+def _layers(layer: Any) -> list[tuple[int | None, Any]]:
+    if isinstance(layer, Chain):
+        layer = [each.layer for each in layer.layers]
+        if None in layer:
+            raise InvalidTypeError(
+                f"layer must be a chain of layers with weights, got one whose layer {layer.index(None)} is only sizes and a policy; build "
+                f"the chain from native layers or captures."
+            )
+    if not isinstance(layer, (list, tuple)):
+        return [(None, layer)]
+    if not layer:
+        raise InvalidValueError("layer must be a list of one or more layers, got none; pass the layers in order.")
+    return list(enumerate(layer))
+
+
+def _stage(layer: Any, number: int | None) -> tuple[Stage, Fraction]:
+    try:
+        return _stage_of(layer)
+    except ConvPolicyError as error:
+        if number is None:
+            raise
+        raise type(error)(f"layer {number}: {error}") from error
+
+
+def _stage_of(layer: Any) -> tuple[Stage, Fraction]:
+    captured = layer if isinstance(layer, Capture) else capture(layer)
+    native, name = layer, captured.backend
+    if isinstance(layer, Capture):
+        native, name = layer.build(OWN), OWN
+    elif (wrapper := wrapper_of(layer)) is not None:
+        native = wrapper.convolution_in(layer)
+    backend = next((each for each in backends_of(native) if each.name == name), None)
+    if backend is None or backend.arrays is None:
+        raise InvalidTypeError(f"layer must be one of a backend that can stream, got one of {name!r}; pass convpolicy.capture(layer).")
+    arrays, spec, policy = backend.arrays(native), captured.spec, captured.policy
+    if spec.transposed:
+        return TransposedStage(arrays, transposed_schedule(policy, spec)), Fraction(1, spec.stride)
+    return ConvolutionStage(arrays, schedule(policy, spec)), Fraction(spec.stride)

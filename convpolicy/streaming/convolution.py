@@ -1,0 +1,167 @@
+"""A convolution as a stage of a stream. The lengths of the arrays in its state say where the stream is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convpolicy.core.plan import require_a_window
+from convpolicy.errors import InvalidValueError
+from convpolicy.streaming.arrays import Arrays
+from convpolicy.streaming.schedule import Schedule, shifted
+from convpolicy.streaming.stage import State
+
+PENDING, START, TAIL, SEEN = "pending", "start", "tail", "seen"
+
+
+class ConvolutionStage:
+    """A convolution whose input comes in chunks.
+
+    The arrays of the state:
+
+    - ``pending``: padded samples from the start of the next output's window on.
+    - ``start``: the first samples, while the left padding waits for them and after that. Only if the left padding reads samples.
+    - ``tail``: the last samples. Only if the right padding reads samples that no later output reads.
+    - ``seen``: the number of samples so far. Only if the right padding or the shortest input depends on it.
+
+    Args:
+        arrays: the arrays of the layer.
+        schedule: the integers of the layer.
+    """
+
+    def __init__(self, arrays: Arrays, schedule: Schedule) -> None:
+        self.arrays = arrays
+        self.schedule = schedule
+
+    def channels(self) -> int:
+        """Return the number of input channels."""
+        return self.schedule.spec.in_channels
+
+    def outputs(self, length: int) -> int:
+        """Return the number of outputs after ``length`` samples; see `Schedule.outputs`."""
+        return self.schedule.outputs(length)
+
+    def shapes(self) -> dict[str, tuple[str | int, ...]]:
+        """Return the largest shape of each array of the state."""
+        plan, channels = self.schedule, self.channels()
+        lengths = {PENDING: plan.longest} | ({START: plan.first} if plan.first else {}) | ({TAIL: plan.last} if plan.keeps_tail else {})
+        shapes: dict[str, tuple[str | int, ...]] = {}
+        for name, length in lengths.items():
+            shapes[name] = ("batch", length, channels) if self.arrays.channels_last else ("batch", channels, length)
+        return shapes | ({SEEN: ("batch",)} if plan.counts else {})
+
+    def _empty(self, batch: int, channels: int | None = None) -> Any:
+        channels = self.channels() if channels is None else channels
+        return self.arrays.zeros(self.arrays.shape(batch, channels, 0))
+
+    def initial(self, batch: int) -> State:
+        """Return the state before the first sample."""
+        arrays, plan, empty = self.arrays, self.schedule, self._empty(batch)
+        state = {PENDING: empty if plan.first else self._added(plan.before, empty)}
+        if plan.first:
+            state[START] = empty
+        if plan.keeps_tail:
+            state[TAIL] = empty
+        if plan.counts:
+            state[SEEN] = arrays.counter(batch)
+        return state
+
+    def _added(self, side: Any, data: Any) -> Any:
+        learned = self.arrays.learned if side.learned else None
+        return side.added(self.arrays.arithmetic(data), learned) if side.width else self.arrays.cut(data, 0, 0)
+
+    def step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
+        """Return the outputs that a chunk completes, and the next state."""
+        arrays, plan, length = self.arrays, self.schedule, self.arrays.length
+        new: State = {}
+        if plan.counts:
+            new[SEEN] = state[SEEN] + length(chunk)
+        if plan.keeps_tail:
+            tail = arrays.end_to_end(state[TAIL], chunk)
+            new[TAIL] = arrays.owned(arrays.cut(tail, max(length(tail) - plan.last, 0)))
+        pending = state[PENDING]
+        done = self._windows(length(pending), plan.window)
+        if plan.first:
+            start = state[START]
+            if length(start) < plan.first:
+                start, chunk = self._begun(start, chunk)
+                if length(start) == plan.first:
+                    pending = arrays.end_to_end(self._added(plan.before, start), arrays.cut(start, max(-plan.left, 0)))
+            new[START] = start
+        joined = arrays.end_to_end(pending, chunk)
+        count = self._windows(length(joined), plan.window)
+        output = self._between(joined, done, count)
+        hops = count if plan.window >= plan.spec.stride else length(joined) // plan.spec.stride
+        new[PENDING] = arrays.owned(arrays.cut(joined, hops * plan.spec.stride))
+        return output, new
+
+    def _begun(self, start: Any, chunk: Any) -> tuple[Any, Any]:
+        """Return the first samples so far, and what is left of the chunk."""
+        arrays, room = self.arrays, self.schedule.first - self.arrays.length(start)
+        return (
+            arrays.owned(arrays.end_to_end(start, arrays.cut(chunk, 0, room))),
+            arrays.cut(chunk, min(room, arrays.length(chunk))),
+        )
+
+    def _windows(self, length: Any, window: int) -> Any:
+        return (length - window) // self.schedule.spec.stride + 1 if length >= window else 0
+
+    def _between(self, padded: Any, done: Any, count: Any) -> Any:
+        """Return the outputs from ``done`` to ``count``, whose windows start in ``padded``."""
+        arrays, spec = self.arrays, self.schedule.spec
+        if count <= done:
+            return self._empty(padded.shape[0], spec.out_channels)
+        return arrays.convolved(arrays.cut(padded, done * spec.stride, (count - 1) * spec.stride + spec.effective_kernel))
+
+    def end(self, state: Mapping[str, Any]) -> Any:
+        """Return the outputs that are left at the end of the stream.
+
+        Raises:
+            InvalidValueError: the layer refuses an input of this length.
+        """
+        arrays, plan, pending = self.arrays, self.schedule, state[PENDING]
+        if plan.first and arrays.length(state[START]) < plan.first:
+            return self._whole(state[START])
+        if plan.counts:
+            seen = sorted(set(arrays.numbers(state[SEEN]).tolist()))
+            if len(seen) != 1:
+                raise InvalidValueError(f"state must have rows of one length, got {seen}; flush rows of different lengths one by one.")
+            if not seen[0]:
+                return self._empty(pending.shape[0], plan.spec.out_channels)
+            after, right = self._end_of(seen[0], arrays.length(state[TAIL if plan.keeps_tail else PENDING]))
+        else:
+            assert plan.after is not None and plan.right is not None
+            after, right = plan.after, plan.right
+        done = self._windows(arrays.length(pending), plan.window)
+        if right >= 0:
+            padded = arrays.end_to_end(pending, self._added(after, state[TAIL] if plan.keeps_tail else pending))
+        else:
+            padded = arrays.cut(pending, 0, max(arrays.length(pending) + right, 0))
+        return self._between(padded, done, self._windows(arrays.length(padded), plan.spec.effective_kernel))
+
+    def _end_of(self, length: int, kept: int) -> tuple[Any, int]:
+        """Return the right padding of an input length, reading from the last ``kept`` samples."""
+        plan = require_a_window(self.schedule.plan(length))
+        if plan.left != self.schedule.left or plan.sides[0] != self.schedule.before or plan.right < -self.schedule.held:
+            raise InvalidValueError(
+                f"length must be one for which the padding at the start is that of other lengths, got {length}, whose padding is "
+                f"({plan.left}, {plan.right}); run the layer on the whole input."
+            )
+        after = shifted(plan.sides[1], length - kept)
+        if any(source < 0 for term, old in zip(after.terms, plan.sides[1].terms) for source, was in zip(term.sources, old.sources) if was >= 0):
+            raise InvalidValueError(
+                f"length must be one whose padding at the end reads the last {kept} samples, got {length}; run the layer on the whole "
+                f"input."
+            )
+        return after, plan.right
+
+    def _whole(self, data: Any) -> Any:
+        """Return the outputs of an input that ends before the left padding was known."""
+        arrays, length = self.arrays, self.arrays.length(data)
+        if not length:
+            return self._empty(data.shape[0], self.schedule.spec.out_channels)
+        plan = require_a_window(self.schedule.plan(length))
+        before, after = (self._added(side, data) for side in plan.sides)
+        first, last = plan.cut
+        padded = arrays.end_to_end(before, data, after)
+        return self._between(arrays.cut(padded, first, arrays.length(padded) - last), 0, plan.length_out)

@@ -1,0 +1,123 @@
+"""`Streaming`: a layer that takes its input in chunks, with an explicit state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from convpolicy.arithmetic import integer
+from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
+from convpolicy.streaming.live import Live
+from convpolicy.streaming.stage import Stage, State
+
+
+class Streaming:
+    """A layer that takes its input in chunks. `streaming` builds it.
+
+    Joined, the outputs of all steps and of `flush` are those of the layer on the whole input.
+
+    Attributes:
+        delay: the number of input samples that an output waits for after the end of its hop. A causal layer has 0.
+        multiple: the smallest chunk length whose multiples give the same number of outputs at each step.
+        state_shapes: mapping from the name of each array of the state to its largest shape. The batch is the text ``"batch"``.
+    """
+
+    def __init__(self, stage: Stage, stride: Fraction) -> None:
+        self._stage = stage
+        self._stride = stride
+        self.multiple = stride.numerator
+        self.state_shapes = stage.shapes()
+        self.delay = self._waits(1, self._stride)
+
+    def _waits(self, chunk: int, hop: Fraction) -> int:
+        """Return the largest number of samples that come after the sample ``ceil(output * stride + hop)`` before an output is returned."""
+        stride, outputs, latest, came = self._stride, 0, 0, 0
+        while outputs < 4 * stride.denominator or came < 4 * (stride.numerator + chunk):
+            came += chunk
+            complete = self._stage.outputs(came)
+            for output in range(outputs, complete):
+                position = output * stride + hop
+                latest = max(latest, came - -(-position.numerator // position.denominator))
+            outputs = complete
+        return latest
+
+    def latency(self, samples: int) -> int:
+        """Return the latency for chunks of one length: the largest number of samples that come after an output's first sample.
+
+        Args:
+            samples: length of the chunks, 1 or more.
+
+        Returns:
+            The number of samples that the stream received after sample ``floor(output * stride)`` when it returns the output.
+        """
+        chunk = integer("samples", samples, 1)
+        return max(self._waits(chunk, Fraction(0)) - 1, 0)
+
+    def initial_state(self, batch: int = 1) -> State:
+        """Return the state before the first sample.
+
+        Args:
+            batch: number of rows.
+
+        Returns:
+            A dictionary of named arrays of the framework, whose first axis is the batch. You can save, move and index them.
+        """
+        return self._stage.initial(integer("batch", batch, 0))
+
+    def step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
+        """Return the outputs that a chunk completes.
+
+        Args:
+            chunk: array (batch, channels, samples), or (batch, samples, channels) if the layer takes such data; 0 samples or more.
+            state: the state that `initial_state` or the last step returned. It is not changed.
+
+        Returns:
+            The outputs, 0 or more, and the next state.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: the chunk or the state does not belong to this layer.
+        """
+        self._stage.arrays.check(chunk, self._stage.channels())
+        self._check(state, chunk.shape[0])
+        return self._stage.step(chunk, state)
+
+    def flush(self, state: Mapping[str, Any]) -> Any:
+        """Return the outputs that are left at the end of the input: those whose windows reach the padding on the right.
+
+        Args:
+            state: the state after the last step.
+
+        Returns:
+            The outputs, 0 or more.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: the state does not belong to this layer, or the layer refuses an input of this length.
+        """
+        self._check(state, None)
+        return self._stage.end(state)
+
+    def start(self, batch: int = 1) -> Live:
+        """Return a stream that keeps its state: call it with each chunk, then call ``flush``.
+
+        Args:
+            batch: number of rows.
+        """
+        return Live(self, self._stage, integer("batch", batch, 1))
+
+    def _check(self, state: Any, batch: int | None) -> None:
+        if not isinstance(state, Mapping):
+            raise InvalidTypeError(f"state must be a dictionary of arrays, got {shown(state)}; pass initial_state(batch).")
+        if state.keys() != self.state_shapes.keys():
+            raise InvalidValueError(
+                f"state must have the keys {', '.join(self.state_shapes) or 'of no array'}, got {', '.join(map(str, state)) or 'none'}; "
+                f"pass initial_state(batch) of this layer."
+            )
+        for name, array in state.items():
+            if batch is not None and array.shape[0] != batch:
+                raise InvalidValueError(
+                    f"state must have as many rows as the chunk, {batch}, got {array.shape[0]} in {name!r}; pass initial_state({batch})."
+                )
+
+    def __repr__(self) -> str:
+        return f"Streaming(delay={self.delay}, multiple={self.multiple}, state={self.state_shapes})"
