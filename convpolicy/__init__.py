@@ -15,6 +15,7 @@ from convpolicy import registry as _registry
 from convpolicy.extensions.loading import PLUGINS as _PLUGINS
 
 if TYPE_CHECKING:
+    from convpolicy.chunks import Live, Streaming, streaming
     from convpolicy.comparison import Comparison, compare
     from convpolicy.conversion import Conversion, convert
     from convpolicy.conversion.formats import FileFormat
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from convpolicy.registry.deferred import Deferred, lazy
     from convpolicy.registry.marks import hookimpl
     from convpolicy.registry.report import PluginReport
-    from convpolicy.streaming import Live, Streaming, streaming
     from convpolicy.translation import translate, translate_page
     from convpolicy.translation.dialect import Dialect
     from convpolicy.tuning import Tuning, tune, untune
@@ -232,6 +232,7 @@ def unregister(name: str) -> None:
 _HOMES = {  # name -> its module, imported on first use; the command line starts before NumPy is imported
     name: f"convpolicy.{module}"
     for module, names in {
+        "chunks": "Live Streaming streaming",
         "comparison": "Comparison compare",
         "conversion": "Conversion convert",
         "conversion.formats": "FileFormat",
@@ -265,7 +266,6 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "registry.deferred": "Deferred lazy",
         "registry.marks": "hookimpl",
         "registry.report": "PluginReport",
-        "streaming": "Live Streaming streaming",
         "translation": "translate translate_page",
         "translation.dialect": "Dialect",
         "tuning": "Tuning tune untune",

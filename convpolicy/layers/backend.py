@@ -169,8 +169,8 @@ class Backend(Part):
         tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``; see `convpolicy.tuning`. A backend without
             support for tuning has None here.
         untune: ``model -> paths``. It reverts ``tune``.
-        arrays: ``layer -> convpolicy.streaming.arrays.Arrays``, for `streaming`. The layer is a convolution that ``capture`` accepts. A
-            backend without streaming has None here.
+        arrays: ``(layer, spec) -> convpolicy.chunks.arrays.Arrays``, for `streaming`. The layer is a convolution that ``capture``
+            accepts. A backend without streaming has None here.
         declares: limits of the backend's layers, for the conformance kit (`convpolicy.testing`). ``"no-empty-batch"`` means that an
             input with a batch size of 0 fails.
         learns: True if a layer can store a learned constant (`LayerRequest.learned`) as the parameter ``padding_value``. The
@@ -202,7 +202,7 @@ class Backend(Part):
     schemes: Callable[[], Iterable[Any]] | None = attrs.field(default=None, kw_only=True)
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
-    arrays: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
+    arrays: Callable[[Any, ConvSpec], Any] | None = attrs.field(default=None, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_limits)
     learns: bool = attrs.field(default=False, kw_only=True)
     wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from convpolicy.chunks.arrays import Arrays
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.numpy.layer import Array, NumpyLayer, correlate
 from convpolicy.frameworks.numpy.transposed import scatter
 from convpolicy.parts.side import Arithmetic
-from convpolicy.streaming.arrays import Arrays
 
 
 class NumpyArrays(Arrays):
@@ -18,13 +19,15 @@ class NumpyArrays(Arrays):
 
     name = "NumPy array"
 
-    def __init__(self, layer: NumpyLayer) -> None:
+    def __init__(self, layer: NumpyLayer, spec: ConvSpec) -> None:
         super().__init__()
         self._layer = layer
+        self._spec = spec
+        self._dtype = layer.weight.dtype
 
     def zeros(self, shape: Sequence[int]) -> Array:
         """Return zeros in the dtype of the layer."""
-        return np.zeros(shape, self._layer._request.dtype)
+        return np.zeros(shape, self._dtype)
 
     def counter(self, batch: int) -> Array:
         """Return zeros (batch,)."""
@@ -44,21 +47,21 @@ class NumpyArrays(Arrays):
 
     def is_array(self, value: Any) -> bool:
         """Return True for an array in the dtype of the layer."""
-        return isinstance(value, np.ndarray) and value.dtype == self._layer._request.dtype
+        return isinstance(value, np.ndarray) and value.dtype == self._dtype
 
     def _out(self, data: Array, length: int) -> Array:
-        return np.zeros((data.shape[0], self._layer._request.spec.out_channels, length), data.dtype)
+        return np.zeros((data.shape[0], self._spec.out_channels, length), data.dtype)
 
     def convolved(self, data: Array) -> Array:
         """Convolve padded data."""
-        spec = self._layer._request.spec
+        spec = self._spec
         out = self._out(data, (data.shape[2] - spec.effective_kernel) // spec.stride + 1)
         correlate(data, self._layer.weight, out, spec.stride, spec.dilation, spec.groups)
         return self.biased(out)
 
     def scattered(self, data: Array) -> Array:
         """Return the full result of a transposed convolution."""
-        spec = self._layer._request.spec
+        spec = self._spec
         full = self._out(data, (data.shape[2] - 1) * spec.stride + spec.effective_kernel)
         scatter(data, self._layer.weight, full, spec.stride, spec.dilation, spec.groups)
         return full

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
-from torch import Tensor, nn
+from torch import Tensor
 
+from convpolicy.chunks.arrays import Arrays
+from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.parts.side import Arithmetic
-from convpolicy.streaming.arrays import Arrays
 
 
 class TorchArrays(Arrays):
@@ -20,12 +21,13 @@ class TorchArrays(Arrays):
 
     name = "torch.Tensor"
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, spec: ConvSpec) -> None:
         super().__init__()
         self._layer: Any = layer
+        self._spec = spec
 
     @property
-    def learned(self) -> Any:  # type: ignore[override]
+    def learned(self) -> Any:
         """The learned constant as (channels, 1), or None."""
         if isinstance(self._layer, PaddedConv1d) and self._layer.learns:
             return self._layer.padding_value.reshape(-1, 1)
@@ -76,15 +78,15 @@ class TorchArrays(Arrays):
     def convolved(self, data: Tensor) -> Tensor:
         """Convolve padded data."""
         layer = self._layer
-        return F.conv1d(data, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
+        spec = self._spec
+        return F.conv1d(data, layer.weight, layer.bias, spec.stride, 0, spec.dilation, spec.groups)
 
     def scattered(self, data: Tensor) -> Tensor:
         """Return the full result of a transposed convolution."""
-        layer = self._layer
-        return F.conv_transpose1d(data, layer.weight, None, layer.stride, 0, 0, layer.groups, layer.dilation)
+        spec = self._spec
+        return F.conv_transpose1d(data, self._layer.weight, None, spec.stride, 0, 0, spec.groups, spec.dilation)
 
     def biased(self, data: Tensor) -> Tensor:
         """Add the bias."""
         bias = self._layer.bias
         return data if bias is None else data + bias.to(data.dtype).unsqueeze(-1)
-

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from convpolicy.chunks.arrays import Arrays
+from convpolicy.chunks.schedule import Schedule, shifted
+from convpolicy.chunks.stage import State
 from convpolicy.core.plan import require_a_window
 from convpolicy.errors import InvalidValueError
-from convpolicy.streaming.arrays import Arrays
-from convpolicy.streaming.schedule import Schedule, shifted
-from convpolicy.streaming.stage import State
 
 PENDING, START, TAIL, SEEN = "pending", "start", "tail", "seen"
 
@@ -44,7 +44,9 @@ class ConvolutionStage:
     def shapes(self) -> dict[str, tuple[str | int, ...]]:
         """Return the largest shape of each array of the state."""
         plan, channels = self.schedule, self.channels()
-        lengths = {PENDING: plan.longest} | ({START: plan.first} if plan.first else {}) | ({TAIL: plan.last} if plan.keeps_tail else {})
+        lengths = (
+            {PENDING: plan.longest} | ({START: plan.first} if plan.first else {}) | ({TAIL: plan.last} if plan.keeps_tail else {})
+        )
         shapes: dict[str, tuple[str | int, ...]] = {}
         for name, length in lengths.items():
             shapes[name] = ("batch", length, channels) if self.arrays.channels_last else ("batch", channels, length)
@@ -125,12 +127,15 @@ class ConvolutionStage:
         if plan.counts:
             seen = sorted(set(arrays.numbers(state[SEEN]).tolist()))
             if len(seen) != 1:
-                raise InvalidValueError(f"state must have rows of one length, got {seen}; flush rows of different lengths one by one.")
+                raise InvalidValueError(
+                    f"state must have rows of one length, got {seen}; flush rows of different lengths one by one."
+                )
             if not seen[0]:
                 return self._empty(pending.shape[0], plan.spec.out_channels)
             after, right = self._end_of(seen[0], arrays.length(state[TAIL if plan.keeps_tail else PENDING]))
         else:
-            assert plan.after is not None and plan.right is not None
+            assert plan.after is not None
+            assert plan.right is not None
             after, right = plan.after, plan.right
         done = self._windows(arrays.length(pending), plan.window)
         if right >= 0:
@@ -148,7 +153,12 @@ class ConvolutionStage:
                 f"({plan.left}, {plan.right}); run the layer on the whole input."
             )
         after = shifted(plan.sides[1], length - kept)
-        if any(source < 0 for term, old in zip(after.terms, plan.sides[1].terms) for source, was in zip(term.sources, old.sources) if was >= 0):
+        if any(
+            source < 0
+            for term, old in zip(after.terms, plan.sides[1].terms)
+            for source, was in zip(term.sources, old.sources)
+            if was >= 0
+        ):
             raise InvalidValueError(
                 f"length must be one whose padding at the end reads the last {kept} samples, got {length}; run the layer on the whole "
                 f"input."

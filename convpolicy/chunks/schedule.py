@@ -100,7 +100,7 @@ def schedule(policy: Any, spec: ConvSpec) -> Schedule:
     else:
         stable = _shortest_with(plan, left, before, long)
         first = max(stable if stable > 1 else 0, 1 + max(_sources(before), default=-1), -left)
-        last = max(stable, max(each.length - min(_sources(each.sides[1]), default=each.length) for each in plans))
+        last = max(stable, *(each.length - min(_sources(each.sides[1]), default=each.length) for each in plans))
         last = 0 if constant else last
     rights = {each.right for each in plans}
     held = max(-min(rights), 0)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from convpolicy.chunks.convolution import ConvolutionStage
+from convpolicy.chunks.row import RowStage
+from convpolicy.chunks.schedule import schedule
+from convpolicy.chunks.stage import Stage
+from convpolicy.chunks.streaming import Streaming
+from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.chain import Chain
 from convpolicy.layers.wrapper import wrapper_of
-from convpolicy.streaming.convolution import ConvolutionStage
-from convpolicy.streaming.row import RowStage
-from convpolicy.streaming.schedule import schedule
-from convpolicy.streaming.stage import Stage
-from convpolicy.streaming.streaming import Streaming
-from convpolicy.streaming.transposed import TransposedStage, transposed_schedule
 
 OWN = "numpy"  # where a capture runs
 
@@ -76,8 +76,11 @@ def _stage_of(layer: Any) -> tuple[Stage, Fraction]:
         native = wrapper.convolution_in(layer)
     backend = next((each for each in backends_of(native) if each.name == name), None)
     if backend is None or backend.arrays is None:
-        raise InvalidTypeError(f"layer must be one of a backend that can stream, got one of {name!r}; pass convpolicy.capture(layer).")
-    arrays, spec, policy = backend.arrays(native), captured.spec, captured.policy
+        raise InvalidTypeError(
+            f"layer must be one of a backend that can stream, got one of {name!r}; pass convpolicy.capture(layer)."
+        )
+    spec, policy = captured.spec, captured.policy
+    arrays = backend.arrays(native, spec)
     if spec.transposed:
         return TransposedStage(arrays, transposed_schedule(policy, spec)), Fraction(1, spec.stride)
     return ConvolutionStage(arrays, schedule(policy, spec)), Fraction(spec.stride)

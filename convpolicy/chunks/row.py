@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convpolicy.chunks.stage import Stage, State
 from convpolicy.errors import ConvPolicyError
-from convpolicy.streaming.stage import Stage, State
 
 
 class RowStage:
@@ -32,7 +32,9 @@ class RowStage:
 
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""
-        return {f"{number}.{name}": array for number, stage in enumerate(self.stages) for name, array in stage.initial(batch).items()}
+        return {
+            f"{number}.{name}": array for number, stage in enumerate(self.stages) for name, array in stage.initial(batch).items()
+        }
 
     def step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
         """Return the outputs that a chunk completes, and the next state."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
+from convpolicy.chunks.stage import Stage, State
 from convpolicy.errors import InvalidValueError
-from convpolicy.streaming.stage import Stage, State
 
 
 class _Group(NamedTuple):
@@ -54,7 +54,9 @@ class Live:
         """
         self._stage.arrays.check(chunk, self._stage.channels())
         if chunk.shape[0] != self._batch:
-            raise InvalidValueError(f"chunk must have {self._batch} rows, got {chunk.shape[0]}; start another stream for another batch.")
+            raise InvalidValueError(
+                f"chunk must have {self._batch} rows, got {chunk.shape[0]}; start another stream for another batch."
+            )
         samples = self._stage.arrays.length(chunk)
         counts = np.full(self._batch, samples) if lengths is None else self._counts(lengths, samples)
         ended = np.flatnonzero(self._ended & (counts > 0))
@@ -93,7 +95,9 @@ class Live:
         """
         chosen = np.ones(self._batch, bool) if mask is None else np.asarray(mask)
         if chosen.dtype != bool or chosen.shape != (self._batch,):
-            raise InvalidValueError(f"mask must be {self._batch} booleans, got {chosen.dtype} of shape {chosen.shape}; pass one per row.")
+            raise InvalidValueError(
+                f"mask must be {self._batch} booleans, got {chosen.dtype} of shape {chosen.shape}; pass one per row."
+            )
         rows = np.flatnonzero(chosen)
         groups = [self._only(group, ~chosen[group.rows]) for group in self._groups if not chosen[group.rows].all()]
         if len(rows):
@@ -112,7 +116,9 @@ class Live:
     def load(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from the states of rows that `states` returned."""
         if len(states) != self._batch:
-            raise InvalidValueError(f"states must have one state per row, {self._batch}, got {len(states)}; pass one for each row.")
+            raise InvalidValueError(
+                f"states must have one state per row, {self._batch}, got {len(states)}; pass one for each row."
+            )
         for state in states:
             self._streaming._check(state, 1)
         self._ended[:] = False
@@ -123,7 +129,9 @@ class Live:
     def _counts(self, lengths: Any, samples: int) -> NDArray[np.int64]:
         values = [integer("lengths", value, 0, samples) for value in np.asarray(self._stage.arrays.numbers(lengths)).tolist()]
         if len(values) != self._batch:
-            raise InvalidValueError(f"lengths must have one number per row, {self._batch}, got {len(values)}; pass one for each row.")
+            raise InvalidValueError(
+                f"lengths must have one number per row, {self._batch}, got {len(values)}; pass one for each row."
+            )
         return np.array(values, np.int64)
 
     def _rows(self, state: Mapping[str, Any], places: NDArray[np.int64]) -> State:
@@ -135,7 +143,9 @@ class Live:
         return _Group(group.rows[chosen], self._rows(group.state, np.flatnonzero(chosen)))
 
     def _split(self, counts: NDArray[np.int64]) -> list[_Group]:
-        return [self._only(group, counts[group.rows] == count) for group in self._groups for count in np.unique(counts[group.rows])]
+        return [
+            self._only(group, counts[group.rows] == count) for group in self._groups for count in np.unique(counts[group.rows])
+        ]
 
     def _by_count(self, group: _Group) -> list[_Group]:
         """Return parts of a group whose rows have seen the same number of samples."""

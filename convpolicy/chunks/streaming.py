@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 from convpolicy.arithmetic import integer
+from convpolicy.chunks.live import Live
+from convpolicy.chunks.stage import Stage, State
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
-from convpolicy.streaming.live import Live
-from convpolicy.streaming.stage import Stage, State
 
 
 class Streaming:
-    """A layer that takes its input in chunks. `streaming` builds it.
+    """A layer that takes its input in chunks. `convpolicy.streaming` builds it.
 
     Joined, the outputs of all steps and of `flush` are those of the layer on the whole input.
 

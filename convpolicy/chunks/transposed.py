@@ -7,13 +7,13 @@ from typing import Any
 
 import attrs
 
+from convpolicy.chunks.arrays import Arrays
+from convpolicy.chunks.schedule import MOST_PHASES
+from convpolicy.chunks.stage import State
 from convpolicy.core.plan import require_a_window
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import CIRCULAR, TransposedPlan
 from convpolicy.errors import InvalidValueError
-from convpolicy.streaming.arrays import Arrays
-from convpolicy.streaming.schedule import MOST_PHASES
-from convpolicy.streaming.stage import State
 
 PARTIAL, CUT, WAITING, SEEN = "partial", "cut", "waiting", "seen"
 
@@ -182,7 +182,9 @@ class TransposedStage:
         if plan.counts:
             seen = sorted(set(arrays.numbers(state[SEEN]).tolist()))
             if len(seen) != 1:
-                raise InvalidValueError(f"state must have rows of one length, got {seen}; flush rows of different lengths one by one.")
+                raise InvalidValueError(
+                    f"state must have rows of one length, got {seen}; flush rows of different lengths one by one."
+                )
             if not seen[0]:
                 return self._zeros(partial.shape[0], 0)
             planned = require_a_window(plan.plan(seen[0]))

@@ -1,0 +1,7 @@
+"""Streaming: a layer takes its input in chunks and gives the outputs of the whole."""
+
+from convpolicy.chunks.building import streaming
+from convpolicy.chunks.live import Live
+from convpolicy.chunks.streaming import Streaming
+
+__all__ = ["Live", "Streaming", "streaming"]
