@@ -2,6 +2,6 @@
 
 from convpolicy.chunks.building import streaming
 from convpolicy.chunks.live import Live
-from convpolicy.chunks.streaming import Streaming
+from convpolicy.chunks.steps import Streaming
 
 __all__ = ["Live", "Streaming", "streaming"]

@@ -9,7 +9,7 @@ from convpolicy.chunks.convolution import ConvolutionStage
 from convpolicy.chunks.row import RowStage
 from convpolicy.chunks.schedule import schedule
 from convpolicy.chunks.stage import Stage
-from convpolicy.chunks.streaming import Streaming
+from convpolicy.chunks.steps import Streaming
 from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
 from convpolicy.layers.capture import Capture, backends_of, capture
