@@ -22,7 +22,7 @@ class Arrays:
         channels_last: True if the channels are the last axis of the layer's data.
     """
 
-    name = "array"  # what an error calls the framework's arrays
+    name = "array"  # what an error calls the arrays that the layer takes
 
     def __init__(self, channels_last: bool = False) -> None:
         self.channels_last = channels_last
@@ -60,6 +60,11 @@ class Arrays:
     def is_array(self, value: Any) -> bool:
         """Return True if a value is an array of the framework."""
         raise NotImplementedError
+
+    def title(self, value: Any) -> str:
+        """Return what an error says of a value that is no array of the layer."""
+        dtype = getattr(value, "dtype", None)
+        return f"{type(value).__name__} of dtype {dtype}" if dtype is not None else type(value).__name__
 
     # -- what all frameworks share, and a room may replace ---------------------------------------------------------------------------
 
@@ -106,7 +111,7 @@ class Arrays:
             InvalidTypeError, InvalidValueError: it is no array of the framework, or has other axes or channels.
         """
         if not self.is_array(chunk):
-            raise InvalidTypeError(f"chunk must be a {self.name}, got {type(chunk).__name__}; convert it first.")
+            raise InvalidTypeError(f"chunk must be a {self.name}, got {self.title(chunk)}; convert it first.")
         shape = tuple(chunk.shape)
         if len(shape) != 3 or shape[3 - self.axis] != channels:
             axes = f"(batch, length, {channels})" if self.channels_last else f"(batch, {channels}, length)"

@@ -59,7 +59,7 @@ class ConvolutionStage:
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""
         arrays, plan, empty = self.arrays, self.schedule, self._empty(batch)
-        state = {PENDING: empty if plan.first else self._added(plan.before, empty)}
+        state = {PENDING: empty if plan.first else arrays.owned(self._added(plan.before, empty))}
         if plan.first:
             state[START] = empty
         if plan.keeps_tail:
@@ -92,7 +92,8 @@ class ConvolutionStage:
             new[START] = start
         joined = arrays.end_to_end(pending, chunk)
         count = self._windows(length(joined), plan.window)
-        output = self._between(joined, done, count)
+        sure = arrays.cut(joined, 0, max(length(joined) - plan.held, 0)) if plan.held else joined
+        output = self._between(sure, done, count)
         hops = count if plan.window >= plan.spec.stride else length(joined) // plan.spec.stride
         new[PENDING] = arrays.owned(arrays.cut(joined, hops * plan.spec.stride))
         return output, new
@@ -110,10 +111,10 @@ class ConvolutionStage:
 
     def _between(self, padded: Any, done: Any, count: Any) -> Any:
         """Return the outputs from ``done`` to ``count``, whose windows start in ``padded``."""
-        arrays, spec = self.arrays, self.schedule.spec
         if count <= done:
-            return self._empty(padded.shape[0], spec.out_channels)
-        return arrays.convolved(arrays.cut(padded, done * spec.stride, (count - 1) * spec.stride + spec.effective_kernel))
+            return self._empty(padded.shape[0], self.schedule.spec.out_channels)
+        # what follows the last whole window is left to the convolution, which does not read it
+        return self.arrays.convolved(self.arrays.cut(padded, done * self.schedule.spec.stride))
 
     def end(self, state: Mapping[str, Any]) -> Any:
         """Return the outputs that are left at the end of the stream.

@@ -17,13 +17,12 @@ from convpolicy.parts.side import Arithmetic
 class NumpyArrays(Arrays):
     """The arrays of a `NumpyLayer`."""
 
-    name = "NumPy array"
-
     def __init__(self, layer: NumpyLayer, spec: ConvSpec) -> None:
         super().__init__()
         self._layer = layer
         self._spec = spec
         self._dtype = layer.weight.dtype
+        self.name = f"NumPy array of dtype {self._dtype}"
 
     def zeros(self, shape: Sequence[int]) -> Array:
         """Return zeros in the dtype of the layer."""
