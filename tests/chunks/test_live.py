@@ -85,7 +85,7 @@ class Rows(RuleBasedStateMachine):
             try:
                 expected.append(self.layer(whole) if whole.shape[-1] else np.zeros((3, 0)))
             except cp.InvalidValueError:  # a row is too short: nothing is flushed
-                with pytest.raises(cp.InvalidValueError, match="too short|must be|reaches at most"):
+                with pytest.raises(cp.InvalidValueError, match=r"too short|must be|reaches at most"):
                     self.live.flush()
                 self.live.reset()
                 self.inputs, self.outputs = [[] for _ in range(ROWS)], [[] for _ in range(ROWS)]
