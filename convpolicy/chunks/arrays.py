@@ -66,6 +66,10 @@ class Arrays:
         dtype = getattr(value, "dtype", None)
         return f"{type(value).__name__} of dtype {dtype}" if dtype is not None else type(value).__name__
 
+    def of_numpy(self, data: NDArray[Any]) -> Any:
+        """Return data of the layer with the values of a NumPy array (batch, channels, length)."""
+        raise NotImplementedError
+
     # -- what all frameworks share, and a room may replace ---------------------------------------------------------------------------
 
     learned: Any = None  # the learned constant of the padding
@@ -74,13 +78,25 @@ class Arrays:
         """Return an array that keeps nothing else in memory: a copy if ``data`` is a view."""
         return data
 
-    def rows(self, data: Any, rows: NDArray[np.int64]) -> Any:
+    def rows(self, data: Any, places: NDArray[np.int64]) -> Any:
         """Return rows of a batch."""
-        return data[rows]
+        return data[places]
 
-    def numbers(self, data: Any) -> NDArray[np.int64]:
-        """Return a counter as a NumPy array."""
+    def numbers(self, data: Any) -> NDArray[Any]:
+        """Return an array as a NumPy array."""
         return np.asarray(data)
+
+    def to_numpy(self, data: Any) -> NDArray[Any]:
+        """Return data of the layer as a NumPy array (batch, channels, length)."""
+        numbers = self.numbers(data)
+        return numbers.transpose(0, 2, 1) if self.channels_last else numbers
+
+    def convolved_alike(self, data: Any) -> Any:
+        """Convolve padded data as `convolved` does, in a way that was found to give each output the same bits in every call.
+
+        None if there is no such way: then `convpolicy.chunks.same_bits` calls `convolved` with one shape only.
+        """
+        return None
 
     @property
     def axis(self) -> int:

@@ -7,19 +7,22 @@ from typing import Any
 
 from convpolicy.chunks.convolution import ConvolutionStage
 from convpolicy.chunks.row import RowStage
+from convpolicy.chunks.same_bits import SameBitsConvolution, SameBitsTransposed
 from convpolicy.chunks.schedule import schedule
 from convpolicy.chunks.stage import Stage
 from convpolicy.chunks.steps import Streaming
 from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, shown
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.chain import Chain
 from convpolicy.layers.wrapper import wrapper_of
 
 OWN = "numpy"  # where a capture runs
+# execution -> stage of a convolution, and of a transposed one
+EXECUTIONS = {"fast": (ConvolutionStage, TransposedStage), "same-bits": (SameBitsConvolution, SameBitsTransposed)}
 
 
-def streaming(layer: Any) -> Streaming:
+def streaming(layer: Any, *, execution: str = "fast") -> Streaming:
     """Prepare a layer for input that comes in chunks.
 
     Args:
@@ -28,6 +31,8 @@ def streaming(layer: Any) -> Streaming:
             - a Conv1d or ConvTranspose1d of any supported framework, or a module that a `Wrapper` describes
             - a `Capture`, which runs in NumPy
             - a list of layers, or a `Chain` of layers: the outputs of each layer are the input of the next
+        execution: ``"fast"``, or ``"same-bits"``: the outputs have the same bits for every chunking of an input, and for any other rows in
+            the batch. They may differ in rounding from those of the layer itself, and take longer.
 
     Returns:
         A `Streaming`. It uses the weights of the layer itself: when they change, so do the outputs.
@@ -36,7 +41,9 @@ def streaming(layer: Any) -> Streaming:
         InvalidTypeError: the object is no such layer.
         InvalidValueError: the layer cannot be streamed. The message says why, and which policy to use instead.
     """
-    stages, ratios = zip(*(_stage(each, number) for number, each in _layers(layer)))
+    if execution not in EXECUTIONS:
+        raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
+    stages, ratios = zip(*(_stage(each, number, execution) for number, each in _layers(layer)))
     ratio = Fraction(1)
     for each in ratios:
         ratio *= each
@@ -58,16 +65,16 @@ def _layers(layer: Any) -> list[tuple[int | None, Any]]:
     return list(enumerate(layer))
 
 
-def _stage(layer: Any, number: int | None) -> tuple[Stage, Fraction]:
+def _stage(layer: Any, number: int | None, execution: str) -> tuple[Stage, Fraction]:
     try:
-        return _stage_of(layer)
+        return _stage_of(layer, execution)
     except ConvPolicyError as error:
         if number is None:
             raise
         raise type(error)(f"layer {number}: {error}") from error
 
 
-def _stage_of(layer: Any) -> tuple[Stage, Fraction]:
+def _stage_of(layer: Any, execution: str) -> tuple[Stage, Fraction]:
     captured = layer if isinstance(layer, Capture) else capture(layer)
     native, name = layer, captured.backend
     if isinstance(layer, Capture):
@@ -81,6 +88,7 @@ def _stage_of(layer: Any) -> tuple[Stage, Fraction]:
         )
     spec, policy = captured.spec, captured.policy
     arrays = backend.arrays(native, spec)
+    convolution, transposed = EXECUTIONS[execution]
     if spec.transposed:
-        return TransposedStage(arrays, transposed_schedule(policy, spec)), Fraction(1, spec.stride)
-    return ConvolutionStage(arrays, schedule(policy, spec)), Fraction(spec.stride)
+        return transposed(arrays, transposed_schedule(policy, spec)), Fraction(1, spec.stride)
+    return convolution(arrays, schedule(policy, spec)), Fraction(spec.stride)

@@ -114,7 +114,10 @@ class ConvolutionStage:
         if count <= done:
             return self._empty(padded.shape[0], self.schedule.spec.out_channels)
         # what follows the last whole window is left to the convolution, which does not read it
-        return self.arrays.convolved(self.arrays.cut(padded, done * self.schedule.spec.stride))
+        return self._convolved(self.arrays.cut(padded, done * self.schedule.spec.stride))
+
+    def _convolved(self, padded: Any) -> Any:
+        return self.arrays.convolved(padded)
 
     def end(self, state: Mapping[str, Any]) -> Any:
         """Return the outputs that are left at the end of the stream.

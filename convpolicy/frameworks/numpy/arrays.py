@@ -32,6 +32,10 @@ class NumpyArrays(Arrays):
         """Return zeros (batch,)."""
         return np.zeros(batch, np.int64)
 
+    def of_numpy(self, data: Array) -> Array:
+        """Return data in the dtype of the layer."""
+        return data.astype(self._dtype)
+
     def joined(self, parts: Sequence[Array], axis: int) -> Array:
         """Concatenate arrays."""
         return np.concatenate(parts, axis)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convpolicy.chunks.arrays import Arrays
 from convpolicy.core.spec import ConvSpec
+from convpolicy.frameworks.torch.execution import rows
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.parts.side import Arithmetic
 
@@ -42,6 +43,11 @@ class TorchArrays(Arrays):
         """Return zeros (batch,)."""
         return torch.zeros(batch, dtype=torch.int64)
 
+    def of_numpy(self, data: Any) -> Tensor:
+        """Return a tensor in the dtype and on the device of the layer."""
+        parameter = next(self._layer.parameters())
+        return torch.from_numpy(data).to(parameter)
+
     def joined(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         """Concatenate tensors."""
         return torch.cat(tuple(parts), axis)
@@ -63,9 +69,9 @@ class TorchArrays(Arrays):
         """Return a contiguous copy of a part."""
         return data.clone(memory_format=torch.contiguous_format)
 
-    def rows(self, data: Tensor, rows: Any) -> Tensor:
+    def rows(self, data: Tensor, places: Any) -> Tensor:
         """Return rows of a batch."""
-        return data[torch.from_numpy(rows).to(data.device)]
+        return data[torch.from_numpy(places).to(data.device)]
 
     def numbers(self, data: Any) -> Any:
         """Return a counter as a NumPy array."""
@@ -77,9 +83,17 @@ class TorchArrays(Arrays):
 
     def convolved(self, data: Tensor) -> Tensor:
         """Convolve padded data."""
-        layer = self._layer
-        spec = self._spec
+        layer, spec = self._layer, self._spec
+        if not torch.compiler.is_compiling() and type(data) is Tensor:
+            count = (data.shape[2] - spec.effective_kernel) // spec.stride + 1
+            if rows.is_faster(data, layer.weight, count, spec.groups):
+                return rows.convolved(data, layer.weight, layer.bias, spec.stride, spec.dilation)
         return F.conv1d(data, layer.weight, layer.bias, spec.stride, 0, spec.dilation, spec.groups)
+
+    def convolved_alike(self, data: Tensor) -> Tensor | None:
+        """Convolve by products whose rows were found to keep their bits; see `rows.keep_bits`."""
+        layer, spec = self._layer, self._spec
+        return None if spec.groups > 1 else rows.convolved_alike(data, layer.weight, layer.bias, spec.stride, spec.dilation)
 
     def scattered(self, data: Tensor) -> Tensor:
         """Return the full result of a transposed convolution."""

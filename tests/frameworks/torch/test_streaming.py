@@ -1,0 +1,172 @@
+"""Streaming of torch's layers: gradients, compiled and exported steps, few outputs, learned padding, wrappers, dtypes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch._dynamo.testing
+import transformers
+from torch import nn
+
+import convpolicy as cp
+from convpolicy.frameworks.torch.execution import rows
+
+LENGTH = 60
+
+
+def streamed(layer, x, cuts, **options):
+    """The outputs for a chunking, joined."""
+    streaming = cp.streaming(layer, **options)
+    state, outputs = streaming.initial_state(x.shape[0]), []
+    for chunk in torch.tensor_split(x, list(cuts), dim=-1):
+        output, state = streaming.step(chunk, state)
+        outputs.append(output)
+    return torch.cat([*outputs, streaming.flush(state)], dim=-1)
+
+
+CUTS = ([], [1], [3, 3, 10, 31, 58], range(1, LENGTH))
+LAYERS = [
+    lambda: cp.Conv1d(4, 6, 7, padding="causal", backend="torch", dtype="float64"),
+    lambda: nn.Conv1d(4, 6, 5, stride=2, padding=2, padding_mode="reflect", dtype=torch.float64),
+    lambda: nn.Conv1d(4, 4, 4, padding="same", groups=4, dtype=torch.float64),
+    lambda: nn.ConvTranspose1d(4, 6, 6, stride=3, padding=1, output_padding=2, dtype=torch.float64),
+    lambda: cp.ConvTranspose1d(4, 6, 6, 3, padding="encodec_causal", policy="torch", backend="torch", dtype="float64"),
+    lambda: nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 6, 3, padding=1, dtype=torch.float64)),
+    lambda: cp.Conv1d(
+        4, 6, 5, padding=2, padding_mode=cp.Choice("constant", value=0.5, learned=True), backend="torch", dtype="float64"
+    ),
+]
+BOUND = 1e-12  # float64, at most 28 terms of about 1
+
+
+@pytest.mark.parametrize("build", LAYERS)
+def test_outputs_and_gradients_are_those_of_the_whole(build):
+    """Through any steps and the flush, of the input and of every parameter."""
+    torch.manual_seed(0)
+    layer = build()
+    x = torch.randn(2, 4, LENGTH, dtype=torch.float64, requires_grad=True)
+    tensors = [x, *layer.parameters()]
+    whole = layer(x)
+    upstream = torch.randn_like(whole)
+    expected = torch.autograd.grad(whole, tensors, upstream)
+    for cuts in CUTS:
+        outputs = streamed(layer, x, cuts)
+        assert outputs.shape == whole.shape
+        assert (outputs - whole).abs().max() <= BOUND
+        for ours, theirs in zip(torch.autograd.grad(outputs, tensors, upstream), expected):
+            assert (ours - theirs).abs().max() <= BOUND * LENGTH
+
+
+@pytest.mark.parametrize("sizes", [(64, 64, 7, 1, 1), (64, 96, 4, 2, 1), (64, 64, 5, 1, 3)])
+def test_few_outputs_are_a_product_over_windows(sizes, monkeypatch):
+    """For 2 to 15 outputs of a large layer; the outputs are those of torch's convolution up to rounding."""
+    inputs, outputs, kernel, stride, dilation = sizes
+    layer = cp.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, padding="causal", backend="torch", seed=0)
+    x, calls = torch.randn(1, inputs, LENGTH), []
+    monkeypatch.setattr(
+        rows, "convolved", lambda data, *more, own=rows.convolved: calls.append(data.shape[2]) or own(data, *more)
+    )
+    with torch.no_grad():
+        ours, theirs = streamed(layer, x, range(4 * stride, LENGTH, 4 * stride)), layer(x)
+    assert len(calls) >= LENGTH // (4 * stride) - 1
+    terms = inputs * kernel
+    assert (ours - theirs).abs().max() <= 2 * terms * torch.finfo(torch.float32).eps * (
+        x.abs().max() * layer.weight.abs().max() * terms
+    )
+
+
+@pytest.mark.parametrize("layer", [(64, 64, 7, {}), (3, 2, 6, {"stride": 3, "dilation": 2}), (16, 16, 5, {"groups": 16})])
+def test_same_bits(layer):
+    """Every chunking has the bits of one chunk; without it, the bits of the largest layer depend on the chunks."""
+    inputs, outputs, kernel, more = layer
+    layer = cp.Conv1d(inputs, outputs, kernel, **more, padding="causal", backend="torch", seed=0)
+    x = torch.randn(2, inputs, LENGTH)
+    with torch.no_grad():
+        whole = streamed(layer, x, [], execution="same-bits")
+        for cuts in CUTS:
+            assert torch.equal(streamed(layer, x, cuts, execution="same-bits"), whole)
+        if inputs == 64:
+            assert any(not torch.equal(streamed(layer, x, cuts), streamed(layer, x, [])) for cuts in CUTS)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: cp.Conv1d(4, 6, 7, padding="causal", backend="torch"),
+        lambda: cp.Conv1d(4, 6, 7, 3, padding="causal", backend="torch"),
+        lambda: cp.ConvTranspose1d(4, 6, 7, 2, padding="causal", policy="torch", backend="torch"),
+    ],
+)
+def test_a_compiled_step_is_one_graph_for_chunks_of_any_length(layer):
+    """With dynamic=True; torch itself makes a second graph for a length of 1."""
+    torch._dynamo.reset()
+    streaming, counter = cp.streaming(layer()), torch._dynamo.testing.CompileCounter()
+    step = torch.compile(streaming.step, backend=counter, dynamic=True, fullgraph=True)
+    state = ours = streaming.initial_state(2)
+    with torch.no_grad():
+        for samples in (16, 20, 7, 33, 5, 9, 3, 12):
+            chunk = torch.randn(2, 4, samples)
+            output, state = step(chunk, state)
+            expected, ours = streaming.step(chunk, ours)
+            torch.testing.assert_close(output, expected)
+        assert counter.frame_count == 1
+        step(torch.randn(2, 4, 1), state)
+    assert counter.frame_count <= 2
+
+
+def test_an_exported_step_keeps_its_state():
+    """The state is an input and an output of the program; batch and length stay dynamic."""
+    streaming = cp.streaming(cp.Conv1d(4, 6, 5, 2, padding="causal", backend="torch"))
+
+    class Step(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = streaming
+
+        def forward(self, chunk, pending):
+            output, state = streaming.step(chunk, {"pending": pending})
+            return output, state["pending"]
+
+    batch, samples, kept = torch.export.Dim("batch", min=1), torch.export.Dim("samples", min=4), torch.export.Dim.AUTO
+    state = streaming.initial_state(2)
+    program = torch.export.export(
+        Step(),
+        (torch.randn(2, 4, 10), state["pending"]),
+        dynamic_shapes=({0: batch, 2: samples}, {0: batch, 2: kept}),
+        strict=False,
+    ).module()
+    for length in (10, 7, 24):
+        chunk = torch.randn(2, 4, length)
+        output, pending = program(chunk, state["pending"])
+        expected, state = streaming.step(chunk, state)
+        torch.testing.assert_close(output, expected)
+        torch.testing.assert_close(pending, state["pending"])
+
+
+def test_modules_of_packages_are_streamed_with_their_padding():
+    """EnCodec's modules pad by the length of the whole input; the outputs are those of the module."""
+    config = transformers.EncodecConfig(num_filters=4, hidden_size=8, norm_type="weight_norm")
+    module = transformers.models.encodec.modeling_encodec
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, LENGTH)
+    for layer in (module.EncodecConv1d(config, 4, 6, 8, stride=4), module.EncodecConvTranspose1d(config, 4, 6, 8, stride=4)):
+        with torch.no_grad():
+            whole = layer(x)
+            for cuts in CUTS:
+                torch.testing.assert_close(streamed(layer, x, cuts), whole, rtol=0, atol=1e-5)
+
+
+def test_states_are_moved_and_saved(tmp_path):
+    """A state is a dictionary of tensors, in the dtype of the layer."""
+    layer = nn.Conv1d(4, 6, 5, padding=2, padding_mode="replicate", dtype=torch.float64)
+    streaming = cp.streaming(layer)
+    _output, state = streaming.step(torch.randn(3, 4, 11, dtype=torch.float64), streaming.initial_state(3))
+    torch.save(state, tmp_path / "state.pt")
+    loaded = torch.load(tmp_path / "state.pt", weights_only=True)
+    rest = torch.randn(3, 4, 8, dtype=torch.float64)
+    with torch.no_grad():
+        one = streaming.step(rest[1:2], {name: tensor[1:2] for name, tensor in loaded.items()})[0]
+        assert torch.equal(one, streaming.step(rest, state)[0][1:2])
+    assert {tensor.dtype for tensor in state.values()} == {torch.float64, torch.int64}
+    assert np.asarray(state["seen"]).tolist() == [11] * 3
