@@ -15,7 +15,7 @@ from convpolicy.cli.plans import compare_policies, plan
 from convpolicy.cli.policies import METAVAR, policy_of
 from convpolicy.cli.show import show
 from convpolicy.conversion import one_layer
-from convpolicy.verification import matrix
+from convpolicy.verification import matrix, streams
 
 
 @click.command()
@@ -58,18 +58,40 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
         raise SystemExit(1)
 
 
+def _print_streams(backends: tuple[str, ...], as_json: bool) -> None:
+    with progress.spinner() as step:
+        report = streams.verify_streams(backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}"))
+    if as_json:
+        output.print_json(report.to_dict())
+    else:
+        rows = ((claim.policy, claim.claim, claim.verdict, claim.cases, claim.detail) for claim in report.claims)
+        output.print_table(("backend", "claim", "verdict", "cases", "detail"), rows)
+    if report.failed:
+        raise SystemExit(1)
+
+
 @click.command()
 @click.argument("policies", nargs=-1, shell_complete=POLICIES)
 @click.option("--backend", "backends", multiple=True, help="Compare layers of this backend only. Repeatable.")
 @click.option("--matrix", "as_matrix", is_flag=True, help="Print a table of policies and backends with the largest difference.")
+@click.option(
+    "--streaming", "as_streams", is_flag=True, help="Compare layers that take chunks with the layer on the whole input."
+)
 @arguments.as_json
-def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool, as_json: bool) -> None:
+def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool, as_streams: bool, as_json: bool) -> None:
     """Compare policies with the installed frameworks.
 
     Without POLICIES every installed framework is compared. The exit status is 1 if a policy differs from its framework.
     """
+    if as_matrix and as_streams:
+        raise click.UsageError("--matrix and --streaming are two reports; pass one of them.")
+    if as_streams and policies:
+        raise click.UsageError("--streaming compares backends, not policies; leave the policies out, and pass --backend.")
     if as_matrix:
         _print_matrix(policies, backends, as_json)
+        return
+    if as_streams:
+        _print_streams(backends, as_json)
         return
     with progress.spinner() as step:
         report = verification.verify(

@@ -1,0 +1,204 @@
+"""The comparison of a backend's streams with its layers on the whole input, run in a separate process.
+
+``python -m convpolicy.verification.streams BACKEND …`` prints one JSON row per claim after `MARK`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convpolicy import registry
+from convpolicy.chunks import Streaming, streaming
+from convpolicy.errors import ConvPolicyError
+from convpolicy.layers.backend import Backend
+from convpolicy.layers.conv1d import Conv1d
+from convpolicy.layers.conv_transpose1d import ConvTranspose1d
+from convpolicy.verification import Claim, Verification, rows
+from convpolicy.verification.native import MARK
+
+LAYERS: tuple[tuple[Callable[..., Any], dict[str, Any]], ...] = (
+    (Conv1d, {"kernel_size": 5, "padding": "causal"}),
+    (Conv1d, {"kernel_size": 5, "padding": (2, 2), "padding_mode": "reflect"}),
+    (Conv1d, {"kernel_size": 4, "stride": 2, "padding": "semicausal"}),
+    (Conv1d, {"kernel_size": 2, "stride": 3, "padding": (1, 2), "padding_mode": "replicate"}),
+    (ConvTranspose1d, {"kernel_size": 5, "stride": 2, "padding": (1, 2), "policy": "torch"}),
+    (ConvTranspose1d, {"kernel_size": 2, "stride": 3, "padding": 0, "policy": "torch"}),
+)
+CHANNELS = (4, 8)
+WIDE = (64, 64)  # channels for which libraries add in another order when a call has more outputs
+SHORT, LONG = 7, 60  # samples; a short input is cut in every way
+BOUND = 2 * 5 * CHANNELS[0] * float(np.finfo(np.float32).eps)  # relative to the sum of the terms' sizes, of 5 taps
+EXACT, CLOSE, DIFFERS, NOT_CHECKED = "exact", "within tolerance", "differs", "not checked"
+Array = NDArray[Any]
+
+
+def verify_streams(backends: Iterable[str] | None = None, *, progress: Callable[[Claim], None] | None = None) -> Verification:
+    """Compare streams with the layer on the whole input, on this machine, each backend in a separate process.
+
+    Args:
+        backends: names of backends. None selects all that are installed and can stream.
+        progress: function that is called with each `Claim` as soon as its result is known.
+
+    Returns:
+        A `Verification`. The field ``policy`` of its claims is the name of the backend.
+
+    Raises:
+        UnknownNameError: a backend is not registered.
+    """
+    parts = registry.current().parts("backend")
+    chosen = (
+        [part for part in parts.values() if part.arrays is not None and part.is_installed()]
+        if backends is None
+        else [registry.current().get("backend", name) for name in backends]
+    )
+    claims = []
+    for backend in chosen:
+        for row in rows([sys.executable, "-m", "convpolicy.verification.streams", backend.name], backend.environment):
+            crash = row.get("crash")
+            claim = Claim(backend.name, "", "process", "crashed", 0, crash) if crash else Claim(backend.name, "", **row)
+            claims.append(claim)
+            if progress is not None:
+                progress(claim)
+    return Verification(tuple(claims))
+
+
+def check(backend: Backend) -> Iterator[dict[str, Any]]:
+    """Yield the result of each claim."""
+    if backend.arrays is None:
+        yield _row("streaming", NOT_CHECKED, 0, "the backend cannot stream")
+        return
+    for claim, function in CLAIMS.items():
+        cases, worst, detail = 0, 0.0, ""
+        for kind, arguments in LAYERS:
+            for difference in function(backend, kind, arguments):
+                cases += 1
+                if not difference <= 1.0 and not detail:
+                    detail = f"{kind.__name__} {arguments}: {difference:.3g} times the bound"
+                worst = max(worst, difference)
+        yield _row(claim, DIFFERS if detail else EXACT if worst == 0 else CLOSE, cases, detail)
+
+
+def _row(claim: str, verdict: str, cases: int, detail: str = "") -> dict[str, Any]:
+    return {"claim": claim, "verdict": verdict, "cases": cases, "detail": detail}
+
+
+class _Case:
+    """A layer, its stream, and a random input (rows, channels, length)."""
+
+    def __init__(
+        self, backend: Backend, kind: Any, arguments: dict[str, Any], channels: tuple[int, int], length: int, **options: Any
+    ) -> None:
+        self.backend = backend
+        self.layer = kind(*channels, **arguments, backend=backend.name, seed=0)
+        self.streaming: Streaming = streaming(self.layer, **options)
+        self.arrays = self.streaming._stage.arrays
+        self.data = np.random.default_rng(length).standard_normal((3, channels[0], length), dtype=np.float32)
+
+    def bound(self) -> Array:
+        """Return the rounding bound of each output, from the layer with the sizes of all numbers."""
+        values = {name: None if value is None else value.copy() for name, value in self.backend.parameters(self.layer).items()}
+        sizes = {name: None if value is None else np.abs(value) for name, value in values.items()}
+        self.backend.assign(self.layer, sizes)
+        bound = self.whole(np.abs(self.data)) * BOUND
+        self.backend.assign(self.layer, values)
+        return bound
+
+    def whole(self, data: Array) -> Array:
+        return self.backend.run(self.layer, data)
+
+    def streamed(self, cuts: Iterable[int], data: Array | None = None) -> Array:
+        """Return the joined outputs for the places where the input is cut."""
+        data = self.data if data is None else data
+        state, outputs = self.streaming.initial_state(data.shape[0]), []
+        for chunk in np.split(data, list(cuts), axis=-1):
+            output, state = self.streaming.step(self.arrays.of_numpy(np.ascontiguousarray(chunk)), state)
+            outputs.append(self.arrays.to_numpy(output))
+        return np.concatenate([*outputs, self.arrays.to_numpy(self.streaming.flush(state))], axis=-1)
+
+
+def _ratio(ours: Array, theirs: Array, bound: Array) -> float:
+    if ours.shape != theirs.shape:
+        return float("inf")
+    difference = np.abs(ours - theirs)
+    return float(np.max(np.where(difference == 0, 0, difference / np.maximum(bound, np.finfo(np.float32).tiny)), initial=0))
+
+
+def _chunkings(length: int) -> Iterator[tuple[int, ...]]:
+    """Yield every set of places at which an input can be cut, also twice at its start, which makes an empty chunk."""
+    places = range(1, length)
+    for count in range(length):
+        yield from itertools.combinations(places, count)
+    yield (0, 0, *places)
+
+
+def every_chunking(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
+    """Cut a short input in every way."""
+    case = _Case(backend, kind, arguments, CHANNELS, SHORT)
+    whole, bound = case.whole(case.data), case.bound()
+    for cuts in _chunkings(SHORT):
+        yield _ratio(case.streamed(cuts), whole, bound)
+
+
+def lengths(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
+    """Compare the number of outputs for each length, and the refusal of inputs that are too short."""
+    case = _Case(backend, kind, arguments, CHANNELS, LONG)
+    for length in range(1, LONG, 2):
+        data = case.data[..., :length]
+        try:
+            expected = case.whole(np.ascontiguousarray(data)).shape
+        except Exception:  # a layer of the framework's own class raises its own errors
+            expected = None
+        try:
+            ours = case.streamed([length // 2], data).shape
+        except ConvPolicyError:
+            ours = None
+        yield 0.0 if ours == expected else float("inf")
+
+
+def unread_samples(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
+    """Put NaN behind the samples of a row: no output may read them. Rows of different lengths, one of which is reset."""
+    case = _Case(backend, kind, arguments, CHANNELS, SHORT)
+    live, counts = case.streaming.start(3), np.array([SHORT, 5, 0])
+    data = case.data.copy()
+    for row, count in enumerate(counts):
+        data[row, :, count:] = np.nan
+    live(case.arrays.of_numpy(data), lengths=counts)
+    live.reset(np.array([False, True, False]))
+    output = case.arrays.to_numpy(live(case.arrays.of_numpy(case.data)))
+    fresh = case.streaming.start(3)
+    first = case.arrays.to_numpy(fresh(case.arrays.of_numpy(case.data)))
+    for row in (1, 2):
+        count = int(live.lengths[row])
+        yield _ratio(output[row, :, :count], first[row, :, : int(fresh.lengths[row])], case.bound()[row, :, :count])
+    yield 0.0 if np.isfinite(output).all() else float("inf")
+
+
+def same_bits(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
+    """Compare the bits of several chunkings of a longer input of a wide layer, with ``execution="same-bits"``."""
+    case = _Case(backend, kind, arguments, WIDE, LONG, execution="same-bits")
+    whole = case.streamed([])
+    for cuts in (range(1, LONG), [1], [3, 3, 20, 47], [16, 32, 48], range(0, LONG, 7)):
+        yield 0.0 if case.streamed(cuts).tobytes() == whole.tobytes() else float("inf")
+
+
+CLAIMS = {"every chunking": every_chunking, "lengths": lengths, "rows and resets": unread_samples, "same bits": same_bits}
+
+
+def main() -> None:
+    """Print one row per claim."""
+    backend: Backend = registry.current().get("backend", sys.argv[1])
+    os.environ.update(backend.environment)
+    for claim in check(backend):
+        print(MARK + json.dumps(claim), flush=True)  # noqa: T201 - read by the process that started this one
+
+
+if __name__ == "__main__":
+    main()
