@@ -120,18 +120,18 @@ class Arrays:
         parts = tuple(part for part in parts if not _is_empty(self.length(part))) or parts[:1]
         return parts[0] if len(parts) == 1 else self.joined(parts, self.axis)
 
-    def check(self, chunk: Any, channels: int) -> None:
-        """Check a chunk.
+    def check(self, chunk: Any, channels: int, argument: str = "chunk") -> None:
+        """Check a chunk, or another argument that is data of the layer.
 
         Raises:
             InvalidTypeError, InvalidValueError: it is no array of the framework, or has other axes or channels.
         """
         if not self.is_array(chunk):
-            raise InvalidTypeError(f"chunk must be a {self.name}, got {self.title(chunk)}; convert it first.")
+            raise InvalidTypeError(f"{argument} must be a {self.name}, got {self.title(chunk)}; convert it first.")
         shape = tuple(chunk.shape)
         if len(shape) != 3 or shape[3 - self.axis] != channels:
             axes = f"(batch, length, {channels})" if self.channels_last else f"(batch, {channels}, length)"
-            raise InvalidValueError(f"chunk must have shape {axes}, got {shape}; keep the batch axis also for one row.")
+            raise InvalidValueError(f"{argument} must have shape {axes}, got {shape}; keep the batch axis also for one row.")
 
 
 def _is_empty(length: Any) -> bool:

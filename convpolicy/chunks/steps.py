@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from convpolicy.arithmetic import integer
+from convpolicy.chunks.columns import columns_of, state_from
 from convpolicy.chunks.live import Live
 from convpolicy.chunks.stage import Stage, State
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
@@ -104,6 +105,35 @@ class Streaming:
             batch: number of rows.
         """
         return Live(self, self._stage, integer("batch", batch, 1))
+
+    def state_from(self, columns: Any) -> State:
+        """Return the state of a causal convolution whose stream another library started.
+
+        Args:
+            columns: the last samples of the input, oldest first, array (batch, channels, count), such as the ``conv_state`` of Mamba or
+                the padding cache of a layer in ``transformers``. ``count`` is at least the effective kernel minus the stride.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: the layer has another state than its last samples, or there are too few columns.
+        """
+        return state_from(columns, self._stage)
+
+    def columns(self, state: Mapping[str, Any], count: int | None = None) -> Any:
+        """Return the last samples of the input of a causal convolution, as other libraries keep them.
+
+        Args:
+            state: the state after the last step.
+            count: number of samples, the oldest first. Zeros precede samples that the state no longer contains. None returns those that
+                it contains.
+
+        Returns:
+            An array (batch, channels, count).
+
+        Raises:
+            InvalidTypeError, InvalidValueError: the layer has another state than its last samples, or ``count`` is smaller than these.
+        """
+        self._check(state, None)
+        return columns_of(state, count, self._stage)
 
     def _check(self, state: Any, batch: int | None) -> None:
         if not isinstance(state, Mapping):
