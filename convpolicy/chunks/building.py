@@ -12,6 +12,7 @@ from convpolicy.chunks.schedule import schedule
 from convpolicy.chunks.stage import Stage
 from convpolicy.chunks.steps import Streaming
 from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, shown
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.chain import Chain
@@ -88,7 +89,22 @@ def _stage_of(layer: Any, execution: str) -> tuple[Stage, Fraction]:
         )
     spec, policy = captured.spec, captured.policy
     arrays = backend.arrays(native, spec)
+    return stage_of(arrays, policy, spec, execution), Fraction(1, spec.stride) if spec.transposed else Fraction(spec.stride)
+
+
+def stage_of(arrays: Any, policy: Any, spec: ConvSpec, execution: str = "fast") -> Stage:
+    """Return the stage of one layer.
+
+    Args:
+        arrays: the arrays of the layer; see `Backend`.
+        policy: the policy of the layer.
+        spec: sizes of the layer.
+        execution: see `streaming`.
+
+    Raises:
+        InvalidValueError: the first outputs depend on the end of the input.
+    """
     convolution, transposed = EXECUTIONS[execution]
-    if spec.transposed:
-        return transposed(arrays, transposed_schedule(policy, spec)), Fraction(1, spec.stride)
-    return convolution(arrays, schedule(policy, spec)), Fraction(spec.stride)
+    return (
+        transposed(arrays, transposed_schedule(policy, spec)) if spec.transposed else convolution(arrays, schedule(policy, spec))
+    )

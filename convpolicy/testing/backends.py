@@ -38,6 +38,7 @@ from convpolicy.testing.backend_cases import (
     within,
 )
 from convpolicy.testing.backend_weights import assign, capture, initial_weights
+from convpolicy.testing.chunks import streaming
 from convpolicy.testing.common import check_names, check_signature, require
 from convpolicy.testing.ladder import RUNGS, Check, ConformanceError
 from convpolicy.testing.learned import learned, learned_gradient
@@ -53,8 +54,9 @@ FUNCTIONS = {  # functions of a backend, with their arguments
     "assign": ("layer", "values"),
     "gradients": ("layer", "data", "upstream"),
     "capture": ("layer",),
+    "arrays": ("layer", "spec"),
 }
-OPTIONAL = ("build_transposed", "gradients", "capture")
+OPTIONAL = ("build_transposed", "gradients", "capture", "arrays")
 TRANSPOSED = "transposed-"  # start of the names of checks of transposed convolutions
 
 
@@ -90,6 +92,8 @@ def _of_layers(backend: Backend, count: int, *, transposed: bool) -> list[Row]:
     ]
     if backend.capture is not None:
         rows.append(("capture", "values", partial(capture, backend, transposed)))
+    if backend.arrays is not None:
+        rows.append(("streaming", "values", partial(streaming, backend, transposed)))
     if backend.gradients is not None:
         rows += [
             (f"gradients-{dtype}", "gradients", partial(_gradients, backend, transposed, dtype, few)) for dtype in backend.dtypes

@@ -10,6 +10,7 @@ import pytest
 from helpers import wrong, wrong_parts
 
 import convpolicy as cp
+from convpolicy.frameworks.numpy.arrays import NumpyArrays
 from convpolicy.testing import RUNGS, ConformanceError, checks_of, faults_of
 from convpolicy.testing.adjoint import adjoint, transposed_adjoint
 from convpolicy.testing.ladder import climb
@@ -129,6 +130,20 @@ def transposed(layer):
     return {"weight": layer.weight.transpose(1, 0, 2), "bias": layer.bias}
 
 
+class Forgetful(NumpyArrays):
+    """The last samples of a chunk are forgotten."""
+
+    def owned(self, data):
+        return data * 0
+
+
+class BiasTwice(NumpyArrays):
+    """The bias is added to the full result, too."""
+
+    def scattered(self, data):
+        return self.biased(super().scattered(data))
+
+
 def first_pads(layer, data):
     """Keep the plan of the first length for all."""
     layer.first = getattr(layer, "first", data.shape[2])
@@ -174,6 +189,9 @@ BACKENDS = {
     "captured weight rounded": (
         numpy_backend(capture=capture_of(weight=lambda found: found.weight.astype("float16").astype(found.dtype))), "capture", "capture must return the layer's weight, bit for bit",
     ),
+    "arrays of one argument": (numpy_backend(arrays=lambda layer: None), "signatures", r"arrays must take \(layer, spec\), but has"),
+    "chunks that start anew": (numpy_backend(arrays=Forgetful), "streaming", "the output differs|the output must have shape"),
+    "bias of each chunk's overlap": (numpy_backend(arrays=BiasTwice), "transposed-streaming", "the output differs"),
     "captured stride forgotten": (
         numpy_backend(capture=capture_of(spec=lambda found: attrs.evolve(found.spec, stride=1))), "capture", "capture must return the sizes ConvSpec",
     ),

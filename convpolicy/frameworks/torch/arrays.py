@@ -14,6 +14,7 @@ from convpolicy.chunks.arrays import Arrays
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.torch.execution import rows
 from convpolicy.frameworks.torch.padded import PaddedConv1d
+from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.parts.side import Arithmetic
 
 
@@ -74,8 +75,8 @@ class TorchArrays(Arrays):
         return data[torch.from_numpy(places).to(data.device)]
 
     def numbers(self, data: Any) -> Any:
-        """Return a counter as a NumPy array."""
-        return data.detach().cpu().numpy() if isinstance(data, Tensor) else np.asarray(data)
+        """Return a tensor as a NumPy array; bfloat16 as float32."""
+        return as_numpy(data.detach().cpu()) if isinstance(data, Tensor) else np.asarray(data)
 
     def is_array(self, value: Any) -> bool:
         """Return True for a tensor."""
