@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from convpolicy.chunks.arrays import Arrays
 from convpolicy.chunks.convolution import ConvolutionStage
 from convpolicy.chunks.row import RowStage
 from convpolicy.chunks.same_bits import SameBitsConvolution, SameBitsTransposed
@@ -49,6 +50,25 @@ def streaming(layer: Any, *, execution: str = "fast") -> Streaming:
     for each in ratios:
         ratio *= each
     return Streaming(stages[0] if len(stages) == 1 else RowStage(stages), ratio)
+
+
+def integers(chain: Chain) -> Streaming:
+    """Return the streaming of a chain that has sizes and policies, but no weights: only its numbers can be used.
+
+    Args:
+        chain: the chain. Its layers count as layers of one channel.
+
+    Raises:
+        InvalidValueError: a layer cannot be streamed. The message contains its number.
+    """
+    stages: list[Stage] = []
+    for number, layer in enumerate(chain.layers):
+        spec = ConvSpec.of(1, 1, layer.kernel_size, layer.stride, layer.dilation, 1, transposed=layer.policy.is_transposed)
+        try:
+            stages.append(stage_of(Arrays(), layer.policy, spec))
+        except ConvPolicyError as error:
+            raise type(error)(f"layer {number}: {error}") from error
+    return Streaming(RowStage(stages), Fraction(chain.stride))
 
 
 def _layers(layer: Any) -> list[tuple[int | None, Any]]:

@@ -144,9 +144,15 @@ class Streaming:
                 f"pass initial_state(batch) of this layer."
             )
         for name, array in state.items():
-            if batch is not None and array.shape[0] != batch:
+            shape, most = tuple(getattr(array, "shape", ())), self.state_shapes[name]
+            if batch is not None and shape[:1] != (batch,):
                 raise InvalidValueError(
-                    f"state must have as many rows as the chunk, {batch}, got {array.shape[0]} in {name!r}; pass initial_state({batch})."
+                    f"state must have as many rows as the chunk, {batch}, got shape {shape} in {name!r}; pass initial_state({batch})."
+                )
+            if len(shape) != len(most) or any(size > limit for size, limit in zip(shape[1:], most[1:]) if isinstance(limit, int)):
+                raise InvalidValueError(
+                    f"state must be one of this layer, with {name!r} of at most {most[1:]} after the batch, got shape {shape}; pass "
+                    f"initial_state(batch) or the state that the last step returned."
                 )
 
     def __repr__(self) -> str:

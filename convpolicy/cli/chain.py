@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import click
 
+from convpolicy.chunks.building import integers
 from convpolicy.cli import arguments, output
 from convpolicy.cli.completion import POLICIES
 from convpolicy.cli.policies import policy_of
@@ -22,8 +23,9 @@ _NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
     "layers", nargs=-1, required=True, shell_complete=POLICIES, metavar="POLICY[:SETTINGS][:KERNEL_SIZE[:STRIDE[:DILATION]]] …"
 )
 @click.option("--length", type=int, help="Input length in samples; by default the shortest that gives an output.")
+@click.option("--streaming", "chunk", type=int, metavar="SAMPLES", help="Show delay, state and cost with chunks of this length.")
 @arguments.as_json
-def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> None:
+def chain_layers(layers: tuple[str, ...], length: int | None, chunk: int | None, as_json: bool) -> None:
     """Show lengths and causality of a stack of layers.
 
     List the layers in order, first layer first: torch:10:5 torch:3:2, or keras:same:3. A layer without numbers has kernel size 4. A
@@ -31,6 +33,9 @@ def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> 
     You see the output length after each layer, the receptive field, the delay, and whether the stack is causal.
     """
     stack = chain([_layer(text) for text in layers])
+    if chunk is not None:
+        _show_streaming(layers, stack, chunk, as_json)
+        return
     length = stack.shortest_length() if length is None else length
     plans = stack.plans(length)
     causality = stack.causality(length)
@@ -61,6 +66,32 @@ def chain_layers(layers: tuple[str, ...], length: int | None, as_json: bool) -> 
     output.say(f"\nlength {length} -> {totals['length_out']}; shortest input with an output: {totals['shortest_length']}")
     output.say(f"receptive field: {stack.receptive_field} samples; delay: {totals['delay']} samples")
     output.say(causality)
+
+
+def _show_streaming(texts: tuple[str, ...], stack: Chain, chunk: int, as_json: bool) -> None:
+    """Show what a stream of the stack needs: per layer its state and its outputs and products per chunk, in total delay and latency."""
+    stream = integers(stack)
+    rows, came = [], Fraction(chunk)
+    for number, (text, layer) in enumerate(zip(texts, stack.layers)):
+        prefix = f"{number}."
+        state = {name.removeprefix(prefix): shape[-1] for name, shape in stream.state_shapes.items() if name.startswith(prefix)}
+        state = {name: size for name, size in state.items() if size != "batch"}
+        outputs = came / layer.ratio
+        products = (came if layer.policy.is_transposed else outputs) * layer.kernel_size
+        kept = ", ".join(f"{name} {size}" for name, size in state.items() if size) or "none"
+        rows.append({"layer": text, "state": kept, "outputs": str(outputs), "products": str(products)})
+        came = outputs
+    totals = {"samples": chunk, "delay": stream.delay, "latency": stream.latency(chunk), "multiple": stream.multiple}
+    if as_json:
+        output.print_json({"layers": rows, **totals})
+        return
+    output.print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    output.say(
+        f"\nstate: samples of each channel; outputs and products of a channel: on average for each chunk of {chunk} samples"
+    )
+    output.say(
+        f"delay: {stream.delay} samples; latency: {totals['latency']} samples; a multiple of {stream.multiple} gives equal steps"
+    )
 
 
 def _number(stride: int | Fraction) -> int | str:

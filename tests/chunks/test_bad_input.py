@@ -48,10 +48,22 @@ def test_layers(layer, message):
             r"chunk must have shape \(batch, 2, length\), got \(2, 4\)",
         ),
         (lambda s: s.step(np.zeros((1, 3, 4), "f4"), s.initial_state()), r"chunk must have shape \(batch, 2, length\)"),
-        (lambda s: s.step(np.zeros((2, 2, 4), "f4"), s.initial_state(1)), r"state must have as many rows as the chunk, 2, got 1"),
+        (
+            lambda s: s.step(np.zeros((2, 2, 4), "f4"), s.initial_state(1)),
+            r"state must have as many rows as the chunk, 2, got shape \(1, 2, 2\)",
+        ),
         (lambda s: s.step(np.zeros((1, 2, 4), "f4"), {}), r"state must have the keys pending, got none"),
         (lambda s: s.step(np.zeros((1, 2, 4), "f4"), None), r"state must be a dictionary of arrays, got None"),
         (lambda s: s.flush({"pending": None, "seen": None}), r"state must have the keys pending, got pending, seen"),
+        (
+            lambda s: s.step(np.zeros((1, 2, 4), "f4"), {"pending": np.zeros((1, 2, 9), "f4")}),
+            r"state must be one of this layer, with 'pending'",
+        ),
+        (
+            lambda s: s.flush({"pending": np.zeros((1, 3, 2), "f4")}),
+            r"with 'pending' of at most \(2, 2\) after the batch, got shape \(1, 3, 2\)",
+        ),
+        (lambda s: s.flush({"pending": 3}), r"got shape \(\)"),
         (lambda s: s.initial_state(-1), r"batch must be at least 0"),
         (lambda s: s.start(0), r"batch must be at least 1"),
         (lambda s: s.latency(0), r"samples must be at least 1"),
