@@ -12,7 +12,7 @@ from convpolicy.arithmetic import split
 from convpolicy.core.alike import pads_alike
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import CIRCULAR, TransposedPlan
-from convpolicy.frameworks.flax.padding import FlaxPadding, planned
+from convpolicy.frameworks.flax.padding import AXES, FlaxPadding, planned
 from convpolicy.frameworks.flax.values import transposes_kernel
 from convpolicy.layers.backend import LayerRequest
 
@@ -70,26 +70,45 @@ def transposed(request: LayerRequest, inputs: Any, kernel: Any, bias: Any, **com
     plan: TransposedPlan = planned(request, inputs.shape)
     *batch, length, channels = inputs.shape
     cuts = (0, 0) if plan.mode == CIRCULAR else (plan.left, plan.right)
-    output = lax.conv_general_dilated(
-        inputs.reshape(math.prod(batch), length, channels),
-        _forward(request, kernel),
-        window_strides=(1,),
-        padding=(_pads(spec, cuts),),
-        lhs_dilation=(spec.stride,),
-        rhs_dilation=(spec.dilation,),
-        dimension_numbers=("NHC", "HIO", "NHC"),
-        feature_group_count=spec.groups,
-        **computation,
-    )
+    kernel = forward(spec, kernel, transpose_kernel=transposes_kernel(request))
+    output = dilated(spec, inputs.reshape(math.prod(batch), length, channels), kernel, cuts, **computation)
     output = _wrapped(plan, output) if plan.mode == CIRCULAR else output
     output = output if bias is None else output + bias
     return output.reshape(*batch, plan.length_out, spec.out_channels)
 
 
-def _forward(request: LayerRequest, kernel: Any) -> Any:
-    """Return a stored kernel as that of a convolution of the dilated input, (kernel, in/groups, out)."""
-    spec = request.spec
-    if transposes_kernel(request):
+def dilated(spec: ConvSpec, inputs: Any, kernel: Any, cuts: tuple[int, int], **computation: Any) -> Any:
+    """Return the full result of a transposed convolution without ``cuts``, computed as a convolution of the dilated input.
+
+    Args:
+        spec: sizes of the layer.
+        inputs: (batch, length, in).
+        kernel: result of `forward`.
+        cuts: samples that are cut on each side. A negative number adds zeros.
+        **computation: see `transposed`.
+    """
+    return lax.conv_general_dilated(
+        inputs,
+        kernel,
+        window_strides=(1,),
+        padding=(_pads(spec, cuts),),
+        lhs_dilation=(spec.stride,),
+        rhs_dilation=(spec.dilation,),
+        dimension_numbers=AXES,
+        feature_group_count=spec.groups,
+        **computation,
+    )
+
+
+def forward(spec: ConvSpec, kernel: Any, *, transpose_kernel: bool) -> Any:
+    """Return a stored kernel as that of a convolution of the dilated input, (kernel, in/groups, out).
+
+    Args:
+        spec: sizes of the layer.
+        kernel: as Flax stores it; see `transposed`.
+        transpose_kernel: Flax's argument of this name.
+    """
+    if transpose_kernel:
         kernel = jnp.flip(kernel, 0).swapaxes(1, 2)
     grouped = kernel.reshape(spec.kernel_size, spec.groups, spec.in_channels // spec.groups, -1)
     return grouped.swapaxes(1, 2).reshape(spec.kernel_size, spec.in_channels // spec.groups, spec.out_channels)

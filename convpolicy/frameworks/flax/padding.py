@@ -18,6 +18,7 @@ from convpolicy.parts.side import Arithmetic, Side
 FlaxPadding: TypeAlias = "str | tuple[tuple[int, int]]"
 
 ZEROS = Choice("zeros")
+AXES = ("NHC", "HIO", "NHC")  # of input, kernel and output, for jax.lax
 # Flax's name of a zero padding -> its padding rule
 NAMES = {"VALID": "valid", "CAUSAL": "causal", "SAME": "same_upper", "SAME_LOWER": "same_lower"}
 # padding mode -> Flax's name; its pads are always (e - 1) // 2 and e // 2, and may be wider than the input
@@ -75,7 +76,7 @@ def padded(request: LayerRequest, inputs: Any, value: Any = None) -> Any:
 
 def _added(inputs: Any, plan: Plan, side: Side, value: Any) -> Any:
     if not plan.copies:
-        return side.added(_arithmetic(inputs), value if side.learned else None)
+        return side.added(arithmetic_of(inputs), value if side.learned else None)
     index = np.array(side.sources, np.int32)
     is_constant = index < 0
     if is_constant.all():
@@ -84,7 +85,8 @@ def _added(inputs: Any, plan: Plan, side: Side, value: Any) -> Any:
     return jnp.where(is_constant[:, None], plan.value, copied) if is_constant.any() else copied
 
 
-def _arithmetic(inputs: Any) -> Arithmetic:
+def arithmetic_of(inputs: Any) -> Arithmetic:
+    """Return the functions that compute the samples added to an array (…, length, channels)."""
     *batch, _length, channels = inputs.shape
     return Arithmetic(
         take=lambda index: jnp.take(inputs, index, axis=-2),
