@@ -117,6 +117,23 @@ class _PadsByPlan(FollowsPolicy):
         self.padding_value.assign(store[LEARNED])
 
 
+def convolved(x: Any, kernel: Any, stride: int, dilation: int) -> Any:
+    """Convolve without padding and bias, also if stride and dilation both exceed 1.
+
+    Args:
+        x: (batch, length, channels).
+        kernel: (kernel, in/groups, out).
+        stride, dilation: in samples.
+    """
+    every = 1
+    if stride > 1 and dilation > 1 and keras.config.backend() == "tensorflow":  # TensorFlow supports only one of the two
+        common = math.gcd(stride, dilation)  # no window reads the samples in between
+        x, stride, dilation = x[:, ::common], stride // common, dilation // common
+        if stride > 1 and dilation > 1:
+            stride, every = 1, stride
+    return ops.conv(x, kernel, strides=stride, padding="valid", data_format="channels_last", dilation_rate=dilation)[:, ::every]
+
+
 @keras.saving.register_keras_serializable(package="convpolicy")
 class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
     """A ``keras.layers.Conv1D`` that pads by a policy's plan.
@@ -144,15 +161,7 @@ class PaddedConv1D(_PadsByPlan, keras.layers.Conv1D):
 
     def call(self, inputs: Any) -> Any:
         """Convolve an input (batch, length, channels)."""
-        x, stride, dilation, every = self._padded(inputs), self.strides[0], self.dilation_rate[0], 1
-        if stride > 1 and dilation > 1 and keras.config.backend() == "tensorflow":  # TensorFlow supports only one of the two
-            common = math.gcd(stride, dilation)  # no window reads the samples in between
-            x, stride, dilation = x[:, ::common], stride // common, dilation // common
-            if stride > 1 and dilation > 1:
-                stride, every = 1, stride
-        outputs = ops.conv(x, self.kernel, strides=stride, padding="valid", data_format="channels_last", dilation_rate=dilation)[
-            :, ::every
-        ]
+        outputs = convolved(self._padded(inputs), self.kernel, self.strides[0], self.dilation_rate[0])
         if self.use_bias:
             outputs = ops.add(outputs, ops.reshape(self.bias, (1, 1, self.filters)))
         return outputs if self.activation is None else self.activation(outputs)

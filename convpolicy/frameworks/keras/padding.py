@@ -63,7 +63,7 @@ def extended(x: Any, plan: Plan, value: Any = None) -> Any:
 
 def _added(x: Any, plan: Plan, side: Side, value: Any) -> Any:
     if not plan.copies:
-        return side.added(_arithmetic(x), value if side.learned else None)
+        return side.added(arithmetic_of(x), value if side.learned else None)
     sources = np.array(side.sources, "int32")
     if not side.has_constant:
         return ops.take(x, sources, axis=1)
@@ -76,14 +76,19 @@ def _copied(x: Any, sources: Any, constant: Any) -> Any:
     return ops.where(ops.expand_dims(sources, 1) < 0, constant, samples)
 
 
-def _arithmetic(x: Any) -> Arithmetic:
-    batch, _length, channels = ops.shape(x)
+def arithmetic_of(x: Any, *, channels_last: bool = True) -> Arithmetic:
+    """Return the operations that compute the samples added to an input, (batch, length, channels) if ``channels_last``."""
+    shape, axis = list(ops.shape(x)), 1 if channels_last else 2
+
+    def broadcast(numbers: Any) -> Any:
+        return ops.broadcast_to(numbers, [*shape[:axis], numbers.shape[axis - 1], *shape[axis + 1 :]])
+
     return Arithmetic(
-        take=lambda index: ops.take(x, index.astype("int32"), axis=1),
+        take=lambda index: ops.take(x, index.astype("int32"), axis=axis),
         array=lambda numbers: ops.convert_to_tensor(numbers, x.dtype),
         where=lambda reads, part: ops.where(reads, part, ops.zeros((), x.dtype)),
-        broadcast=lambda numbers: ops.broadcast_to(numbers, (batch, numbers.shape[0], channels)),
-        channels_last=True,
+        broadcast=broadcast,
+        channels_last=channels_last,
     )
 
 

@@ -1,0 +1,95 @@
+"""What streaming needs from a layer of Keras, on any framework that Keras runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from convpolicy.chunks.arrays import Arrays
+from convpolicy.core.spec import ConvSpec
+from convpolicy.frameworks.keras.crops import full_result
+from convpolicy.frameworks.keras.layer import convolved
+from convpolicy.frameworks.keras.padding import arithmetic_of
+from convpolicy.layers.backend import LEARNED
+from convpolicy.parts.side import Arithmetic
+
+
+class KerasArrays(Arrays):
+    """The tensors of a ``Conv1D``, ``DepthwiseConv1D`` or ``Conv1DTranspose`` of Keras, which keeps its weights."""
+
+    def __init__(self, layer: Any, spec: ConvSpec) -> None:
+        if isinstance(layer, keras.Sequential):
+            layer = next(each for each in layer.layers if hasattr(each, "kernel"))
+        super().__init__(channels_last=layer.data_format == "channels_last")
+        self.name = f"NumPy array or tensor of {keras.config.backend()} in {layer.compute_dtype}"
+        self._layer = layer
+        self._spec = spec
+
+    @property
+    def learned(self) -> Any:
+        """The learned constant as (1, channels), or None."""
+        value = getattr(self._layer, LEARNED, None)
+        return None if value is None else ops.reshape(value, (1, -1))
+
+    def zeros(self, shape: Sequence[int]) -> Any:
+        """Return zeros in the dtype of the layer."""
+        return ops.zeros(tuple(shape), self._layer.compute_dtype)
+
+    def counter(self, batch: int) -> Any:
+        """Return zeros (batch,), as 32-bit integers on JAX, which may have no others."""
+        return ops.zeros((batch,), "int32" if keras.config.backend() == "jax" else "int64")
+
+    def joined(self, parts: Sequence[Any], axis: int) -> Any:
+        """Concatenate tensors."""
+        return ops.concatenate(list(parts), axis)
+
+    def arithmetic(self, data: Any) -> Arithmetic:
+        """Return the functions of Keras."""
+        return arithmetic_of(data, channels_last=self.channels_last)
+
+    def owned(self, data: Any) -> Any:
+        """Return a tensor that shares no memory: on torch, a part is a view, and a tensor of a NumPy array may be one."""
+        tensor = ops.convert_to_tensor(data)
+        return tensor.clone() if keras.config.backend() == "torch" else ops.copy(tensor) if tensor is not data else tensor
+
+    def rows(self, data: Any, rows: Any) -> Any:
+        """Return rows of a batch."""
+        return ops.take(data, rows.astype("int32"), axis=0)
+
+    def numbers(self, data: Any) -> Any:
+        """Return a counter as a NumPy array."""
+        return ops.convert_to_numpy(data)
+
+    def is_array(self, value: Any) -> bool:
+        """Return True for a tensor or a NumPy array in the dtype of the layer."""
+        is_array = isinstance(value, np.ndarray) or ops.is_tensor(value)
+        return is_array and keras.backend.standardize_dtype(value.dtype) == self._layer.compute_dtype
+
+    def convolved(self, data: Any) -> Any:
+        """Convolve padded data."""
+        layer, spec = self._layer, self._spec
+        if isinstance(layer, keras.layers.DepthwiseConv1D):
+            strides, dilation_rate = (spec.stride,), (spec.dilation,)
+            output = ops.depthwise_conv(data, layer.kernel, strides, "valid", layer.data_format, dilation_rate)
+        elif self.channels_last:
+            output = convolved(data, layer.kernel, spec.stride, spec.dilation)
+        else:
+            output = ops.conv(data, layer.kernel, spec.stride, "valid", layer.data_format, spec.dilation)
+        return self.biased(output)
+
+    def scattered(self, data: Any) -> Any:
+        """Return the full result of a transposed convolution."""
+        spec, data = self._spec, ops.convert_to_tensor(data)
+        data = data if self.channels_last else ops.transpose(data, (0, 2, 1))
+        full = full_result(data, self._layer.kernel, spec.stride, spec.dilation, spec.groups)
+        return full if self.channels_last else ops.transpose(full, (0, 2, 1))
+
+    def biased(self, data: Any) -> Any:
+        """Add the bias."""
+        if not self._layer.use_bias:
+            return data
+        return ops.add(data, ops.reshape(self._layer.bias, (1, 1, -1) if self.channels_last else (1, -1, 1)))
