@@ -122,6 +122,7 @@ def convpolicy_backends() -> list[Backend]:
             schemes=lazy("convpolicy_mlx.tensor_names", "schemes"),
             gradients=lazy("convpolicy_mlx.arrays", "gradients"),
             reader=lazy("convpolicy_mlx.reader", "reader"),
+            arrays=lazy("convpolicy_mlx.chunks", "MlxArrays"),
             learns=True,
             dtypes=("float32", "float16", "bfloat16"),  # MLX refuses most float64 convolutions
             framework="mlx",

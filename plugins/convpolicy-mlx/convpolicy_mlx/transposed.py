@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
-from convpolicy import InvalidValueError, LayerRequest, Stream, TransposedPlan
+from convpolicy import ConvSpec, InvalidValueError, LayerRequest, Stream, TransposedPlan
 from convpolicy_mlx.arrays import DTYPES
 from convpolicy_mlx.layer import ZEROS, filled
 
@@ -90,12 +90,7 @@ class CroppedConvTranspose1d(nn.ConvTranspose1d):
         return full.reshape(x.shape[0], turns, plan.length_out, self._request.spec.out_channels).sum(axis=1)
 
     def _scattered(self, x: Any, left: int, right: int) -> Any:
-        spec = self._request.spec
-        weight = self.weight
-        if spec.groups > 1:  # MLX's function has the axes (out, kernel, in/groups)
-            weight = weight.reshape(-1, spec.kernel_size, spec.groups, spec.in_channels // spec.groups)
-            weight = weight.transpose(2, 0, 1, 3).reshape(spec.out_channels, spec.kernel_size, -1)
-        return mx.conv_transpose1d(x, weight, spec.stride, left, spec.dilation, left - right, spec.groups)
+        return scattered(self._request.spec, x, self.weight, left, right)
 
     def _extra_repr(self) -> str:
         spec, policy = self._request.spec, self.policy
@@ -104,6 +99,21 @@ class CroppedConvTranspose1d(nn.ConvTranspose1d):
             f"dilation={spec.dilation}, groups={spec.groups}, bias={'bias' in self}, padding={policy.padding}, "
             f"padding_mode={policy.padding_mode}, policy={policy.name!r}"
         )
+
+
+def scattered(spec: ConvSpec, x: Any, weight: Any, left: int, right: int) -> Any:
+    """Return the full result of a transposed convolution without ``left`` samples at its start and ``right`` at its end.
+
+    Args:
+        spec: sizes of the layer.
+        x: (batch, length, in).
+        weight: (out/groups, kernel, in).
+        left, right: at most ``e - 1`` samples.
+    """
+    if spec.groups > 1:  # MLX's function has the axes (out, kernel, in/groups)
+        weight = weight.reshape(-1, spec.kernel_size, spec.groups, spec.in_channels // spec.groups)
+        weight = weight.transpose(2, 0, 1, 3).reshape(spec.out_channels, spec.kernel_size, -1)
+    return mx.conv_transpose1d(x, weight, spec.stride, left, spec.dilation, left - right, spec.groups)
 
 
 def _extended(output: Any, left: int, right: int, *, guard: bool) -> Any:
