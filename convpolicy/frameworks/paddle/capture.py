@@ -41,7 +41,8 @@ def capture(layer: Any) -> Capture | None:
     if not isinstance(layer, KINDS):
         return None
     _check(layer)
-    weight, bias = _values(layer)
+    with paddle.no_grad():
+        weight, bias = weights_of(layer)
     dtypes = {value.dtype for value in (weight, bias) if value is not None}
     if len(dtypes) > 1 or not dtypes <= set(DTYPES):
         names = ", ".join(sorted(map(str, dtypes)))
@@ -87,8 +88,7 @@ def _check(layer: nn.Layer) -> None:
         raise refuse(layer, f"Paddle refuses its data_format {layer._data_format!r}", "pass NCL or NLC")
 
 
-@paddle.no_grad()  # type: ignore[untyped-decorator]
-def _values(layer: nn.Layer) -> tuple[Any, Any]:
+def weights_of(layer: nn.Layer) -> tuple[Any, Any]:
     """Return the weight and bias that the next call uses, after Paddle's own pre-hooks."""
     values = {"weight": layer.weight, "bias": layer.bias}
     for hook in layer._forward_pre_hooks.values():

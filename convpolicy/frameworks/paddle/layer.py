@@ -165,16 +165,23 @@ class ByLengthConv1D(PaddedConv1D):
 
 def _summed(x: Any, plan: Plan) -> Any:
     """Pad an input (batch, channels, length) by a plan that adds sums or several constants."""
-    batch, channels = x.shape[0], x.shape[1]
-    arithmetic = Arithmetic(
-        take=lambda index: paddle.index_select(x, paddle.to_tensor(index), axis=2),
-        array=lambda numbers: paddle.to_tensor(numbers.astype(DTYPES[x.dtype])),
-        where=lambda reads, part: paddle.where(paddle.to_tensor(reads), part, paddle.zeros_like(part)),
-        broadcast=lambda numbers: paddle.full([batch, channels, 1], 0.0, x.dtype) + numbers,
-    )
+    arithmetic = arithmetic_of(x)
     before, after = ([side.added(arithmetic)] if side.width else [] for side in plan.sides)
     whole, (first, last) = paddle.concat([*before, x, *after], axis=2), plan.cut
     return whole[:, :, first : sum(plan.added) + plan.length - last] if first or last else whole
+
+
+def arithmetic_of(x: Any, *, channels_last: bool = False) -> Arithmetic:
+    """Return the functions that compute the samples added to an input, (batch, channels, length) unless ``channels_last``."""
+    shape, axis = list(x.shape), 1 if channels_last else 2
+    shape[axis] = 1
+    return Arithmetic(
+        take=lambda index: paddle.index_select(x, paddle.to_tensor(index), axis=axis),
+        array=lambda numbers: paddle.to_tensor(numbers.astype(DTYPES[x.dtype])),
+        where=lambda reads, part: paddle.where(paddle.to_tensor(reads), part, paddle.zeros_like(part)),
+        broadcast=lambda numbers: paddle.full(shape, 0.0, x.dtype) + numbers,
+        channels_last=channels_last,
+    )
 
 
 @paddle.jit.marker.unified  # type: ignore[untyped-decorator]

@@ -135,6 +135,7 @@ def convpolicy_backends() -> list[Backend]:
             f"{ROOM}.layer",
             build_transposed=lazy(f"{ROOM}.transposed", "build"),
             capture=lazy(f"{ROOM}.capture", "capture"),
+            arrays=lazy(f"{ROOM}.arrays", "PaddleArrays"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             reader=lazy(f"{ROOM}.reader", "reader"),
             tensors=lazy(f"{ROOM}.tensors", "tensors"),
