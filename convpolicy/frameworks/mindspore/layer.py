@@ -158,14 +158,19 @@ class PolicyConv1d(FollowsPolicy, nn.Conv1d):
         return ops.concat((x, constant), 2)
 
     def _multiply_windows(self, x: Any, index: Any, value: Any) -> Any:
-        batch, channels, length_out = x.shape[0], x.shape[1], index.shape[0] // self._kernel
         windows = ops.gather(self._computed(x) if value is None else self._with_constant(x, value), index, 2)
-        columns = ops.reshape(windows, (batch, self._groups, channels // self._groups * self._kernel, length_out))
-        weight = ops.reshape(self.weight, (self._groups, self.out_channels // self._groups, -1))
-        output = ops.reshape(ops.matmul(weight, columns), (batch, self.out_channels, length_out))
+        output = product_of_windows(windows, self.weight, self._groups, self._kernel)
         if self.has_bias:
             output = output + ops.reshape(self.bias, (1, -1, 1))
         return output
+
+
+def product_of_windows(windows: Any, weight: Any, groups: int, kernel: int) -> Any:
+    """Return the product of windows (batch, channels, kernel * length_out) and a weight (out, in/groups, 1, kernel)."""
+    batch, channels, length_out = windows.shape[0], windows.shape[1], windows.shape[2] // kernel
+    columns = ops.reshape(windows, (batch, groups, channels // groups * kernel, length_out))
+    output = ops.matmul(ops.reshape(weight, (groups, weight.shape[0] // groups, -1)), columns)
+    return ops.reshape(output, (batch, weight.shape[0], length_out))
 
 
 def _index_and_value(index: Any, plan: Plan) -> tuple[Any, float | None]:
@@ -188,11 +193,14 @@ def padded_index(plan: Plan) -> Any:
 
 def window_index(plan: Plan) -> Any:
     """Return (kernel * length_out,) int32 positions, kernel outermost: of the input, or of the padded input if the plan does not copy."""
-    starts = np.arange(plan.length_out) * plan.stride
-    taps = np.arange(plan.kernel_size)[:, None] * plan.dilation
-    positions = (starts + taps).reshape(-1).astype(np.int32)
+    positions = windows_of(plan.length_out, plan.stride, plan.kernel_size, plan.dilation)
     index = padded_index(plan)
     return positions if index is None else index[positions]
+
+
+def windows_of(count: int, stride: int, kernel: int, dilation: int) -> Any:
+    """Return (kernel * count,) int32 positions that ``count`` windows read, kernel outermost."""
+    return (np.arange(count) * stride + np.arange(kernel)[:, None] * dilation).reshape(-1).astype(np.int32)
 
 
 def checked_axes(shape: tuple[int, ...], channels: int, plan: Callable[[int], Any]) -> int:

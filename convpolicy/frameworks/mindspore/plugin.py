@@ -132,6 +132,7 @@ def convpolicy_backends() -> list[Backend]:
             "mindspore",
             f"{ROOM}.layer",
             capture=lazy(f"{ROOM}.capture", "capture"),
+            arrays=lazy(f"{ROOM}.arrays", "MindSporeArrays"),
             convolutions=lazy(f"{ROOM}.models", "convolutions"),
             reader=lazy(f"{ROOM}.reader", "reader"),
             tensors=lazy(f"{ROOM}.tensors", "tensors"),

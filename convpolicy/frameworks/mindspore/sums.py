@@ -46,7 +46,7 @@ def _side(side: Side, dtype: Any) -> Any:
         return None
     reads = tuple(
         (
-            None if read.coefficient is None else _tensor(read.coefficient, dtype),
+            None if read.coefficient is None else rounded(read.coefficient, dtype),
             Tensor(read.samples.astype(np.int32)),
             None if read.reads is None else Tensor(read.reads),
         )
@@ -55,10 +55,11 @@ def _side(side: Side, dtype: Any) -> Any:
     constants = side.shares() if side.learned else side.constants()
     if constants is None and not reads:
         constants = np.zeros(side.width)
-    return reads, None if constants is None else _tensor(np.atleast_2d(constants), dtype), side.learned
+    return reads, None if constants is None else rounded(np.atleast_2d(constants), dtype), side.learned
 
 
-def _tensor(numbers: Any, dtype: Any) -> Tensor:
+def rounded(numbers: Any, dtype: Any) -> Tensor:
+    """Return float64 numbers as a tensor of a dtype."""
     return Tensor(numbers.astype(ROUNDED_BY_NUMPY.get(dtype, np.float32)), dtype)
 
 

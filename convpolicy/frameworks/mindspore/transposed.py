@@ -62,8 +62,8 @@ class PolicyConv1dTranspose(FollowsPolicy, nn.Conv1dTranspose):
         # in graph mode these run while the graph is compiled, where a shape is a constant; in PyNative mode they are plain calls
         self._check = ops.constexpr(self._check_shape)
         self._cuts_of = ops.constexpr(self._cuts_by_length)
-        self._full_index = ops.constexpr(lambda length: _tensors(self.plan(length).indices()))
-        self._product_index = ops.constexpr(lambda length: _tensors(product_index(self.plan(length))))
+        self._full_index = ops.constexpr(lambda length: tensors(self.plan(length).indices()))
+        self._product_index = ops.constexpr(lambda length: tensors(product_index(self.plan(length))))
 
     def _convolution(self, cuts: tuple[int, int]) -> Any:
         return ops.Conv2DBackpropInput(
@@ -91,7 +91,7 @@ class PolicyConv1dTranspose(FollowsPolicy, nn.Conv1dTranspose):
         if axes == 2:
             x = ops.expand_dims(x, 0)
         if self._multiplies:
-            output = self._product(x, self._product_index(x.shape[2]))
+            output = self._with_bias(sum_of_products(x, self.weight, self._groups, self._product_index(x.shape[2])))
         elif self._is_static:
             output = super().construct(x)
         else:
@@ -114,15 +114,24 @@ class PolicyConv1dTranspose(FollowsPolicy, nn.Conv1dTranspose):
         output = convolution(self.expand_dims(x, 2), self.weight, (x.shape[0], self.out_channels, 1, length_out))
         return self.squeeze(output)
 
-    def _product(self, x: Any, index: Any) -> Any:
-        batch, channels, length = x.shape
-        samples = ops.reshape(x, (batch, self._groups, channels // self._groups, length))
-        taps = ops.reshape(self.weight, (self._groups, channels // self._groups, -1))
-        products = ops.matmul(ops.transpose(taps, (0, 2, 1)), samples)
-        return self._with_bias(_summed(ops.reshape(products, (batch, self.out_channels, -1)), index))
-
     def _with_bias(self, output: Any) -> Any:
         return output + ops.reshape(self.bias, (1, -1, 1)) if self.has_bias else output
+
+
+def sum_of_products(x: Any, weight: Any, groups: int, index: Any) -> Any:
+    """Return a transposed convolution without bias as sums of products.
+
+    Args:
+        x: (batch, in, length).
+        weight: (in, out/groups, 1, kernel).
+        groups: groups of channels.
+        index: `product_index` as `tensors`.
+    """
+    batch, channels, length = x.shape
+    samples = ops.reshape(x, (batch, groups, channels // groups, length))
+    taps = ops.reshape(weight, (groups, channels // groups, -1))
+    products = ops.matmul(ops.transpose(taps, (0, 2, 1)), samples)
+    return _summed(ops.reshape(products, (batch, weight.shape[1] * groups, -1)), index)
 
 
 def _summed(numbers: Any, index: Any) -> Any:
@@ -136,7 +145,8 @@ def _summed(numbers: Any, index: Any) -> Any:
     return total
 
 
-def _tensors(index: NDArray[Any]) -> tuple[Tensor, ...]:
+def tensors(index: NDArray[Any]) -> tuple[Tensor, ...]:
+    """Return each row of an index as an int32 tensor."""
     return tuple(Tensor(positions.astype(np.int32)) for positions in index)
 
 
