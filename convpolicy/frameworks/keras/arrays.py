@@ -25,7 +25,7 @@ class KerasArrays(Arrays):
         if isinstance(layer, keras.Sequential):
             layer = next(each for each in layer.layers if hasattr(each, "kernel"))
         super().__init__(channels_last=layer.data_format == "channels_last")
-        self.name = f"NumPy array or tensor of {keras.config.backend()} in {layer.compute_dtype}"
+        self.name = f"NumPy array or {keras.config.backend()} tensor of dtype {layer.compute_dtype}"
         self._layer = layer
         self._spec = spec
 
@@ -67,7 +67,7 @@ class KerasArrays(Arrays):
     def is_array(self, value: Any) -> bool:
         """Return True for a tensor or a NumPy array in the dtype of the layer."""
         is_array = isinstance(value, np.ndarray) or ops.is_tensor(value)
-        return is_array and keras.backend.standardize_dtype(value.dtype) == self._layer.compute_dtype
+        return bool(is_array and keras.backend.standardize_dtype(value.dtype) == self._layer.compute_dtype)
 
     def convolved(self, data: Any) -> Any:
         """Convolve padded data."""

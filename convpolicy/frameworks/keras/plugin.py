@@ -75,7 +75,7 @@ def _import_keras(backend: str, framework: str) -> None:
         ) from error
 
 
-def _requiring(backend: str, module: str, function: str) -> Callable[..., Any]:
+def _requiring(backend: str, module: str, function: str) -> Any:
     target = lazy(f"{ROOM}.{module}", function)
 
     def call(*arguments: Any) -> Any:

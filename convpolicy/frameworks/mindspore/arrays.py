@@ -30,7 +30,12 @@ class MindSporeArrays(Arrays):
         self._layer = layer
         self._spec = spec
         self._multiplies = layer.weight.dtype == mindspore.float64
-        sizes = {"stride": (1, spec.stride), "dilation": (1, spec.dilation), "group": spec.groups, "kernel_size": (1, spec.kernel_size)}
+        sizes = {
+            "stride": (1, spec.stride),
+            "dilation": (1, spec.dilation),
+            "group": spec.groups,
+            "kernel_size": (1, spec.kernel_size),
+        }
         if spec.transposed:  # out_channel is named as for the convolution whose gradient this is
             self._primitive = ops.Conv2DBackpropInput(out_channel=spec.in_channels, pad_mode="valid", mode=1, **sizes)
         else:

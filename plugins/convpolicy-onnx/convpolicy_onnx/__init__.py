@@ -131,6 +131,7 @@ def convpolicy_backends() -> list[Backend]:
             assign=_imported("layer", "assign"),
             capture=_imported("capturing", "capture"),
             convolutions=_imported("models", "convolutions"),
+            arrays=_imported("chunks", "OnnxArrays"),
             dtypes=("float32",),  # on the CPU ONNX Runtime 1.32 has no float64 Conv
             framework="onnxruntime",
             description="An ONNX model with one Conv or ConvTranspose and explicit pads, run by ONNX Runtime on the CPU; not differentiable.",

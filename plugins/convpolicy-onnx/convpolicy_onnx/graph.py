@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
 from convpolicy import InvalidValueError, LayerRequest, Plan
 from convpolicy_onnx.padding import Array, front, side_pads
@@ -45,11 +45,19 @@ def model(request: LayerRequest, weight: Array, bias: Array | None, length: int 
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, length])
         for name, channels, length in zip(("input", "output"), (spec.in_channels, spec.out_channels), lengths)
     ]
-    graph = helper.make_graph(
-        nodes, "convolution", values[:1], values[1:], [numpy_helper.from_array(value, name) for name, value in tensors.items()]
-    )
+    return packed(nodes, tensors, "convolution", values[:1], values[1:])
+
+
+def packed(
+    nodes: list[NodeProto], tensors: dict[str, Array], name: str, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto]
+) -> ModelProto:
+    """Return a model of nodes and their tensors that onnx.checker accepts."""
+    stored = [numpy_helper.from_array(value, tensor) for tensor, value in tensors.items()]
     proto = helper.make_model(
-        graph, producer_name="convpolicy", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
+        helper.make_graph(nodes, name, inputs, outputs, stored),
+        producer_name="convpolicy",
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
     )
     checker.check_model(proto, full_check=True)
     return proto

@@ -81,10 +81,7 @@ class OnnxLayer:
     def _session(self, length: int | None) -> Any:
         session = self._sessions.pop(length, None)
         if session is None:
-            options = onnxruntime.SessionOptions()
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each session has its own threads
-            model = self.model(length).SerializeToString()
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = session_of(self.model(length))
         self._sessions[length] = session
         if len(self._sessions) > SESSIONS:
             del self._sessions[next(iter(self._sessions))]
@@ -119,6 +116,13 @@ class OnnxLayer:
             f"dilation={spec.dilation}, groups={spec.groups}, bias={self.bias is not None}, policy={policy.name!r}, "
             f"padding={policy.padding}, padding_mode={policy.padding_mode})"
         )
+
+
+def session_of(model: ModelProto) -> Any:
+    """Return a session of ONNX Runtime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each session has its own threads
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 class OnnxConv1d(OnnxLayer):
