@@ -60,8 +60,8 @@ class FlaxArrays(Arrays):
         return jnp.zeros(shape, self._weight("kernel").dtype)
 
     def counter(self, batch: int) -> Any:
-        """Return zeros (batch,), as 32-bit integers if JAX's 64-bit mode is off."""
-        return jnp.zeros(batch, jax.dtypes.canonicalize_dtype(np.int64))
+        """Return zeros (batch,) as a NumPy array, which has a value also while JAX traces a whole stream."""
+        return np.zeros(batch, np.int64)
 
     def joined(self, parts: Sequence[Any], axis: int) -> Any:
         """Concatenate arrays."""

@@ -71,25 +71,26 @@ class KerasArrays(Arrays):
 
     def convolved(self, data: Any) -> Any:
         """Convolve padded data."""
-        layer, spec = self._layer, self._spec
+        layer, spec, data = self._layer, self._spec, self._exchanged(data)
         if isinstance(layer, keras.layers.DepthwiseConv1D):
             strides, dilation_rate = (spec.stride,), (spec.dilation,)
-            output = ops.depthwise_conv(data, layer.kernel, strides, "valid", layer.data_format, dilation_rate)
-        elif self.channels_last:
-            output = convolved(data, layer.kernel, spec.stride, spec.dilation)
+            output = ops.depthwise_conv(data, layer.kernel, strides, "valid", "channels_last", dilation_rate)
         else:
-            output = ops.conv(data, layer.kernel, spec.stride, "valid", layer.data_format, spec.dilation)
-        return self.biased(output)
+            output = convolved(data, layer.kernel, spec.stride, spec.dilation)
+        return self.biased(self._exchanged(output))
 
     def scattered(self, data: Any) -> Any:
         """Return the full result of a transposed convolution."""
-        spec, data = self._spec, ops.convert_to_tensor(data)
-        data = data if self.channels_last else ops.transpose(data, (0, 2, 1))
-        full = full_result(data, self._layer.kernel, spec.stride, spec.dilation, spec.groups)
-        return full if self.channels_last else ops.transpose(full, (0, 2, 1))
+        spec, data = self._spec, self._exchanged(ops.convert_to_tensor(data))
+        return self._exchanged(full_result(data, self._layer.kernel, spec.stride, spec.dilation, spec.groups))
+
+    def _exchanged(self, data: Any) -> Any:
+        """Exchange channels and length if the channels of the layer come first. TensorFlow computes only channels last on the CPU."""
+        return data if self.channels_last else ops.transpose(data, (0, 2, 1))
 
     def biased(self, data: Any) -> Any:
         """Add the bias."""
         if not self._layer.use_bias:
             return data
-        return ops.add(data, ops.reshape(self._layer.bias, (1, 1, -1) if self.channels_last else (1, -1, 1)))
+        # not ops.add: on TensorFlow it adds a bias of as many channels as data has samples along the last axis, also if that is the length
+        return data + ops.reshape(self._layer.bias, (1, 1, -1) if self.channels_last else (1, -1, 1))
