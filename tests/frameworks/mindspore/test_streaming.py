@@ -66,7 +66,11 @@ def test_a_compiled_step(name):
     """``mindspore.jit`` compiles a step by tracing it, once for each length of chunk and state."""
     layer, x = built(**LAYERS[name]), data()
     streaming = cp.streaming(layer)
-    step = mindspore.jit(lambda chunk, state: streaming.step(chunk, state), capture_mode="trace")
+
+    @mindspore.jit(capture_mode="trace")
+    def step(chunk, state):
+        return streaming.step(chunk, state)
+
     same(joined(streaming, step, x), layer(x))
 
 
