@@ -6,7 +6,6 @@ Every stream is compared with the layer on the whole input. The bound is derived
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,52 +27,6 @@ MODES = (
     ("replicate", "zeros"),
     LEARNED,
 )
-
-
-class Framework(NamedTuple):
-    """How a backend's arrays are made from NumPy's (batch, channels, length), and read."""
-
-    array: Any
-    numpy: Any
-    channels_last: bool = False
-
-    def to(self, data):
-        """A NumPy array as one of the framework."""
-        return self.array(np.ascontiguousarray(data.transpose(0, 2, 1) if self.channels_last else data))
-
-    def back(self, data):
-        """An array of the framework as one of NumPy."""
-        data = np.asarray(self.numpy(data))
-        return data.transpose(0, 2, 1) if self.channels_last else data
-
-
-def framework(backend):
-    """The framework of a backend, imported."""
-    if backend == "torch":
-        import torch
-
-        return Framework(torch.from_numpy, lambda tensor: tensor.detach().numpy())
-    if backend == "mindspore":
-        import mindspore
-
-        return Framework(mindspore.Tensor, lambda tensor: tensor.asnumpy())
-    if backend == "paddle":
-        import paddle
-
-        return Framework(paddle.to_tensor, lambda tensor: tensor.numpy())
-    if backend == "mlx":
-        import mlx.core as mx
-
-        return Framework(mx.array, np.array, channels_last=True)
-    if backend.startswith("keras"):
-        import keras
-
-        return Framework(keras.ops.convert_to_tensor, keras.ops.convert_to_numpy, channels_last=True)
-    if backend.startswith("flax"):
-        import jax
-
-        return Framework(jax.numpy.asarray, np.asarray, channels_last=True)
-    return Framework(np.asarray, np.asarray)
 
 
 def drawn(random, backend):
@@ -112,20 +65,20 @@ def bound(captured, plan, data):
     return TWO_COMPUTATIONS * reference.tolerance("float32", terms, magnitude)[None, :, None]
 
 
-def streamed(live, data, random, there):
+def streamed(streaming, data, random):
     """The joined outputs of random chunks."""
-    outputs, position = [], 0
+    live, arrays, outputs, position = streaming.start(BATCH), streaming._stage.arrays, [], 0
     while position < data.shape[2]:
         samples = int(random.choice(CHUNKS))
-        outputs.append(live(there.to(data[..., position : position + samples])))
+        outputs.append(live(arrays.of_numpy(np.ascontiguousarray(data[..., position : position + samples]))))
         position += samples
     outputs.append(live.flush())
-    return np.concatenate([there.back(output) for output in outputs], axis=2)
+    return np.concatenate([arrays.to_numpy(output) for output in outputs], axis=2)
 
 
-def compared(layer, streaming, random, there):
+def compared(layer, streaming, random):
     """Compare a stream with the layer on the whole input, for each length."""
-    captured = cp.capture(layer)
+    captured, arrays = cp.capture(layer), streaming._stage.arrays
     request = cp.LayerRequest(captured.spec, captured.policy)
     for length in random.choice(LENGTHS, 2, replace=False).tolist():
         data = random.standard_normal((BATCH, IN, length)).astype(np.float32)
@@ -134,12 +87,12 @@ def compared(layer, streaming, random, there):
         except cp.InvalidValueError as error:
             refusal = None
             try:
-                streamed(streaming.start(BATCH), data, random, there)
+                streamed(streaming, data, random)
             except cp.InvalidValueError as raised:
                 refusal = str(raised)
             assert refusal == str(error), f"{captured}: length {length}: {refusal!r} instead of {str(error)!r}"
             continue
-        whole, joined = there.back(layer(there.to(data))), streamed(streaming.start(BATCH), data, random, there)
+        whole, joined = arrays.to_numpy(layer(arrays.of_numpy(data))), streamed(streaming, data, random)
         assert (joined.shape, joined.dtype) == (whole.shape, whole.dtype), f"{captured}: {joined.shape} instead of {whole.shape}"
         error = np.abs(joined.astype(np.float64) - whole) / bound(captured, plan, data)
         assert error.max(initial=0) <= 1, f"{captured}: length {length}: off by {error.max()} times the bound"
@@ -148,7 +101,7 @@ def compared(layer, streaming, random, there):
 def main(cases, *backends):
     """Stream random layers of each backend."""
     for backend in backends:
-        there, random, streams = framework(backend), np.random.default_rng(0), 0
+        random, streams = np.random.default_rng(0), 0
         while streams < int(cases):
             layer = drawn(random, backend)
             try:
@@ -156,7 +109,7 @@ def main(cases, *backends):
             except cp.InvalidValueError:  # it depends on the end of the input from the first output on
                 continue
             if streaming is not None:
-                compared(layer, streaming, random, there)
+                compared(layer, streaming, random)
                 streams += 1
         print(backend, streams)
 

@@ -63,6 +63,10 @@ class FlaxArrays(Arrays):
         """Return zeros (batch,) as a NumPy array, which has a value also while JAX traces a whole stream."""
         return np.zeros(batch, np.int64)
 
+    def of_numpy(self, data: Any) -> Any:
+        """Return data in the axes and the dtype of the layer."""
+        return jnp.asarray(data.transpose(0, 2, 1), self._weight("kernel").dtype)
+
     def joined(self, parts: Sequence[Any], axis: int) -> Any:
         """Concatenate arrays."""
         return jnp.concatenate(parts, axis)

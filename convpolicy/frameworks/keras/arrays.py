@@ -43,6 +43,11 @@ class KerasArrays(Arrays):
         """Return zeros (batch,), as 32-bit integers on JAX, which may have no others."""
         return ops.zeros((batch,), "int32" if keras.config.backend() == "jax" else "int64")
 
+    def of_numpy(self, data: Any) -> Any:
+        """Return data in the axes and the dtype of the layer."""
+        data = np.ascontiguousarray(data.transpose(0, 2, 1) if self.channels_last else data)
+        return ops.convert_to_tensor(data, self._layer.compute_dtype)
+
     def joined(self, parts: Sequence[Any], axis: int) -> Any:
         """Concatenate tensors."""
         return ops.concatenate(list(parts), axis)
@@ -56,12 +61,12 @@ class KerasArrays(Arrays):
         tensor = ops.convert_to_tensor(data)
         return tensor.clone() if keras.config.backend() == "torch" else ops.copy(tensor) if tensor is not data else tensor
 
-    def rows(self, data: Any, rows: Any) -> Any:
+    def rows(self, data: Any, places: Any) -> Any:
         """Return rows of a batch."""
-        return ops.take(data, rows.astype("int32"), axis=0)
+        return ops.take(data, places.astype("int32"), axis=0)
 
     def numbers(self, data: Any) -> Any:
-        """Return a counter as a NumPy array."""
+        """Return an array as one of NumPy."""
         return ops.convert_to_numpy(data)
 
     def is_array(self, value: Any) -> bool:

@@ -61,6 +61,10 @@ class MindSporeArrays(Arrays):
         """Return zeros (batch,)."""
         return ops.zeros((batch,), mindspore.int64)
 
+    def of_numpy(self, data: Any) -> Any:
+        """Return a tensor in the dtype of the layer."""
+        return Tensor(np.ascontiguousarray(data), self._layer.weight.dtype)
+
     def joined(self, parts: Sequence[Any], axis: int) -> Any:
         """Concatenate tensors."""
         return ops.concat(tuple(parts), axis)
@@ -82,12 +86,12 @@ class MindSporeArrays(Arrays):
         """Return a copy of a part."""
         return data.copy()
 
-    def rows(self, data: Any, rows: Any) -> Any:
+    def rows(self, data: Any, places: Any) -> Any:
         """Return rows of a batch."""
-        return ops.gather(data, Tensor(rows.astype(np.int32)), 0)
+        return ops.gather(data, Tensor(places.astype(np.int32)), 0)
 
     def numbers(self, data: Any) -> Any:
-        """Return a counter as a NumPy array."""
+        """Return an array as one of NumPy."""
         return data.asnumpy() if isinstance(data, Tensor) else super().numbers(data)
 
     def is_array(self, value: Any) -> bool:

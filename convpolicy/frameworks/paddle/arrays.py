@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F  # noqa: N812 - the usual name
 from paddle import nn
@@ -35,6 +36,11 @@ class PaddleArrays(Arrays):
         """Return zeros (batch,)."""
         return paddle.zeros([batch], "int64")
 
+    def of_numpy(self, data: Any) -> Any:
+        """Return data in the axes and the dtype of the layer."""
+        data = np.ascontiguousarray(data.transpose(0, 2, 1) if self.channels_last else data)
+        return paddle.to_tensor(data).astype(weights_of(self._layer)[0].dtype)
+
     def joined(self, parts: Sequence[Any], axis: int) -> Any:
         """Concatenate tensors."""
         return paddle.concat(list(parts), axis)
@@ -47,12 +53,12 @@ class PaddleArrays(Arrays):
         """Return a copy of a part."""
         return data.clone()
 
-    def rows(self, data: Any, rows: Any) -> Any:
+    def rows(self, data: Any, places: Any) -> Any:
         """Return rows of a batch."""
-        return paddle.index_select(data, paddle.to_tensor(rows), axis=0)
+        return paddle.index_select(data, paddle.to_tensor(places), axis=0)
 
     def numbers(self, data: Any) -> Any:
-        """Return a counter as a NumPy array."""
+        """Return an array as one of NumPy."""
         return data.numpy() if isinstance(data, paddle.Tensor) else super().numbers(data)
 
     def is_array(self, value: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from convpolicy import Arithmetic, ConvSpec
 from convpolicy.chunks.arrays import Arrays
 from convpolicy.layers.backend import LEARNED
-from convpolicy_mlx.arrays import Layer
+from convpolicy_mlx.arrays import Layer, as_numpy
 from convpolicy_mlx.layer import arithmetic_of
 from convpolicy_mlx.transposed import scattered
 
@@ -39,6 +39,14 @@ class MlxArrays(Arrays):
         """Return zeros (batch,)."""
         return mx.zeros((batch,), mx.int64)
 
+    def of_numpy(self, data: Any) -> Any:
+        """Return data in the axes and the dtype of the layer."""
+        return mx.array(np.ascontiguousarray(data.transpose(0, 2, 1), np.float32), self._layer.weight.dtype)
+
+    def numbers(self, data: Any) -> Any:
+        """Return an array as one of NumPy; bfloat16 becomes float32."""
+        return as_numpy(data) if isinstance(data, mx.array) else np.asarray(data)
+
     def joined(self, parts: Sequence[Any], axis: int) -> Any:
         """Concatenate arrays."""
         return mx.concatenate(list(parts), axis)
@@ -51,9 +59,9 @@ class MlxArrays(Arrays):
         """Return a contiguous copy of a part."""
         return mx.contiguous(data)
 
-    def rows(self, data: Any, rows: Any) -> Any:
+    def rows(self, data: Any, places: Any) -> Any:
         """Return rows of a batch."""
-        return mx.take(data, mx.array(rows.astype(np.int32)), axis=0)
+        return mx.take(data, mx.array(places.astype(np.int32)), axis=0)
 
     def is_array(self, value: Any) -> bool:
         """Return True for an array of floats."""
