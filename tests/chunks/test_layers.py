@@ -22,7 +22,7 @@ def streaming_or_none(layer):
         return None
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(layers(), LENGTHS, st.data())
 def test_any_chunks_give_the_whole(layer, length, data):
     """Whole numbers have no rounding, so every output is equal; an input that the layer refuses is refused at the flush."""
@@ -39,7 +39,7 @@ def test_any_chunks_give_the_whole(layer, length, data):
     np.testing.assert_array_equal(streamed(layer, chunks), expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(layers(), st.integers(1, 30))
 def test_a_step_reads_no_later_sample_and_a_flush_no_earlier_than_needed(layer, length):
     """What a step returned does not change with the rest of the input."""
@@ -82,7 +82,7 @@ def certain(layer, length):
     return count
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(layers(transposed=False), st.integers(20, 30))
 def test_an_output_comes_as_soon_as_it_is_certain(layer, length):
     """After each sample, a convolution has returned every output that no longer input can change.
@@ -148,7 +148,7 @@ def test_new_weights_are_used():
     np.testing.assert_array_equal(streaming.step(np.ones((1, 1, 2)), streaming.initial_state(1))[0], np.full((1, 1, 2), 5.0))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(layers(), st.data())
 def test_a_state_stays_within_its_shapes(layer, data):
     """However long the input, no array of the state is longer than state_shapes says, and none keeps a chunk in memory."""
