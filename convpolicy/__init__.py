@@ -16,6 +16,7 @@ from convpolicy.extensions.loading import PLUGINS as _PLUGINS
 
 if TYPE_CHECKING:
     from convpolicy.chunks import Live, Streaming, streaming
+    from convpolicy.chunks.form import StreamingForm
     from convpolicy.comparison import Comparison, compare
     from convpolicy.conversion import Conversion, convert
     from convpolicy.conversion.formats import FileFormat
@@ -96,6 +97,7 @@ __all__ = [
     "Side",
     "Stream",
     "Streaming",
+    "StreamingForm",
     "TransposedPlan",
     "TransposedPolicy",
     "Tuning",
@@ -122,6 +124,7 @@ __all__ = [
     "random_streams",
     "register",
     "streaming",
+    "streaming_forms",
     "translate",
     "translate_page",
     "tune",
@@ -198,6 +201,11 @@ def wrappers() -> Mapping[str, Wrapper]:
     return _registry.current().parts("wrapper")
 
 
+def streaming_forms() -> Mapping[str, StreamingForm]:
+    """Return a mapping from the full name of a class to its registered streaming form."""
+    return _registry.current().parts("streaming form")
+
+
 def plugins() -> list[PluginReport]:
     """Return one report per plugin. The list includes the plugins that failed to load."""
     return _registry.current().reports()
@@ -233,6 +241,7 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
     name: f"convpolicy.{module}"
     for module, names in {
         "chunks": "Live Streaming streaming",
+        "chunks.form": "StreamingForm",
         "comparison": "Comparison compare",
         "conversion": "Conversion convert",
         "conversion.formats": "FileFormat",

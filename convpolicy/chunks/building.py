@@ -1,4 +1,4 @@
-"""`streaming`: a layer, a capture or a row of layers becomes a `Streaming`."""
+"""`streaming`: a layer, a model, a capture or a row of them becomes a `Streaming`."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ EXECUTIONS = {"fast": (ConvolutionStage, TransposedStage), "same-bits": (SameBit
 
 
 def streaming(layer: Any, *, execution: str = "fast") -> Streaming:
-    """Prepare a layer for input that comes in chunks.
+    """Prepare a layer or a model for input that comes in chunks.
 
     Args:
         layer: one of the following:
 
             - a Conv1d or ConvTranspose1d of any supported framework, or a module that a `Wrapper` describes
             - a `Capture`, which runs in NumPy
-            - a list of layers, or a `Chain` of layers: the outputs of each layer are the input of the next
+            - a PyTorch model: a ``torch.nn.Module`` whose forward method takes one tensor (batch, channels, time) and returns one tensor
+              with a time axis. Modules that convpolicy does not know need a `StreamingForm`
+            - a list of layers and models, or a `Chain` of layers: the outputs of each are the input of the next
         execution: ``"fast"``, or ``"same-bits"``: the outputs have the same bits for every chunking of an input, and for any other rows in
-            the batch. They may differ in rounding from those of the layer itself, and take longer.
+            the batch. They may differ in rounding from those of the layer itself, and take longer. Models have only ``"fast"``.
 
     Returns:
         A `Streaming`. It uses the weights of the layer itself: when they change, so do the outputs.
 
     Raises:
         InvalidTypeError: the object is no such layer.
-        InvalidValueError: the layer cannot be streamed. The message says why, and which policy to use instead.
+        InvalidValueError: the layer cannot be streamed, or a part of the model. The message says why, and what to use instead.
     """
     if execution not in EXECUTIONS:
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
@@ -88,14 +90,25 @@ def _layers(layer: Any) -> list[tuple[int | None, Any]]:
 
 def _stage(layer: Any, number: int | None, execution: str) -> tuple[Stage, Fraction]:
     try:
-        return _stage_of(layer, execution)
+        return layer_stage(layer, execution)
     except ConvPolicyError as error:
         if number is None:
             raise
         raise type(error)(f"layer {number}: {error}") from error
 
 
-def _stage_of(layer: Any, execution: str) -> tuple[Stage, Fraction]:
+def layer_stage(layer: Any, execution: str = "fast") -> tuple[Stage, Fraction]:
+    """Return the stage of a layer or a model, and the number of input samples per output.
+
+    Raises:
+        ConvPolicyError: see `streaming`.
+    """
+    if not isinstance(layer, Capture) and (model := _model_stage(layer)) is not None:
+        if execution != "fast":
+            raise InvalidValueError(
+                f"execution must be 'fast' for a model, got {execution!r}; stream its convolutions one by one with {execution!r}."
+            )
+        return model
     captured = layer if isinstance(layer, Capture) else capture(layer)
     native, name = layer, captured.backend
     if isinstance(layer, Capture):
@@ -128,3 +141,11 @@ def stage_of(arrays: Any, policy: Any, spec: ConvSpec, execution: str = "fast") 
     return (
         transposed(arrays, transposed_schedule(policy, spec)) if spec.transposed else convolution(arrays, schedule(policy, spec))
     )
+
+
+def _model_stage(layer: Any) -> tuple[Stage, Fraction] | None:
+    for backend in backends_of(layer):
+        if backend.streamed_model is not None and (found := backend.streamed_model(layer)) is not None:
+            stage: tuple[Stage, Fraction] = found
+            return stage
+    return None

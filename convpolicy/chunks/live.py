@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
-from convpolicy.chunks.stage import Stage, State
+from convpolicy.chunks.stage import Stage, State, output_arrays
 from convpolicy.errors import InvalidValueError
 
 
@@ -177,7 +177,7 @@ class Live:
         return _Group(rows[order], self._rows(state, order))
 
     def _together(self, outputs: list[tuple[NDArray[np.int64], Any]]) -> Any:
-        arrays = self._stage.arrays
+        arrays = output_arrays(self._stage)
         self.lengths = np.zeros(self._batch, np.int64)
         for rows, output in outputs:
             self.lengths[rows] = arrays.length(output)
@@ -194,7 +194,8 @@ class Live:
         return arrays.rows(arrays.joined(parts, 0), np.argsort(np.concatenate(order)))
 
     def _filled(self, output: Any, length: int) -> Any:
-        arrays, missing = self._stage.arrays, length - self._stage.arrays.length(output)
+        arrays = output_arrays(self._stage)
+        missing = length - arrays.length(output)
         if not missing:
             return output
         shape = list(output.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convpolicy.chunks.stage import Stage, State
+from convpolicy.chunks.stage import Stage, State, output_arrays
 from convpolicy.errors import ConvPolicyError
 
 
@@ -15,6 +15,7 @@ class RowStage:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(stages)
         self.arrays = self.stages[0].arrays
+        self.output_arrays = output_arrays(self.stages[-1])
 
     def channels(self) -> int:
         """Return the number of input channels."""
@@ -48,7 +49,7 @@ class RowStage:
         """Return the outputs that are left: each stage gets those of the stage before, and ends."""
         left = None
         for number, stage in enumerate(self.stages):
-            own, arrays = self._of(number, state), stage.arrays
+            own, arrays = self._of(number, state), output_arrays(stage)
             try:
                 if left is None:
                     left = stage.end(own)

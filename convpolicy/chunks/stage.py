@@ -11,7 +11,7 @@ State: TypeAlias = "dict[str, Any]"
 class Stage(Protocol):
     """What takes chunks of data and returns the outputs that are complete, with an explicit state of named arrays."""
 
-    arrays: Any  # the `Arrays` of its input
+    arrays: Any  # the `Arrays` of its input, and of its outputs unless it has `output_arrays`
 
     def channels(self) -> int:
         """Return the number of input channels."""
@@ -30,3 +30,8 @@ class Stage(Protocol):
 
     def shapes(self) -> dict[str, tuple[str | int, ...]]:
         """Return the shape of each array of the state for the longest state; the batch is the text ``"batch"``."""
+
+
+def output_arrays(stage: Stage) -> Any:
+    """Return the `Arrays` of the outputs of a stage."""
+    return getattr(stage, "output_arrays", stage.arrays)

@@ -24,6 +24,7 @@ LISTS = {
     "layouts": "layout",
     "backends": "backend",
     "wrappers": "wrapper",
+    "forms": "streaming form",
     "dialects": "dialect",
     "formats": "file format",
 }
@@ -38,6 +39,7 @@ CALLS = {
     "layout": 'cp.layouts()["{}"]',
     "backend": 'cp.Conv1d(4, 8, 3, backend="{}")',
     "wrapper": 'cp.port_model(model, to="keras")',
+    "streaming form": "cp.streaming(model)",
     "dialect": "convpolicy translate model.py --to {}",
     "file format": "convpolicy convert --help",
 }

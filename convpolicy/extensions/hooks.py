@@ -14,6 +14,7 @@ from convpolicy.registry.marks import hookspec
 from convpolicy.registry.report import PROJECT
 
 if TYPE_CHECKING:  # plugins import the modules of the parts that they make
+    from convpolicy.chunks.form import StreamingForm
     from convpolicy.conversion.formats import FileFormat
     from convpolicy.core.policy import Policy
     from convpolicy.layers.backend import Backend
@@ -39,6 +40,7 @@ KINDS = MappingProxyType(
         "convpolicy_policies": "policy",
         "convpolicy_backends": "backend",
         "convpolicy_wrappers": "wrapper",
+        "convpolicy_streaming_forms": "streaming form",
         "convpolicy_natives": "native framework",
         "convpolicy_dialects": "dialect",
         "convpolicy_file_formats": "file format",
@@ -115,6 +117,11 @@ def convpolicy_backends() -> Iterable[Backend]:  # type: ignore[empty-body]
 @hookspec
 def convpolicy_wrappers() -> Iterable[Wrapper]:  # type: ignore[empty-body]
     """Return wrappers, which describe classes that contain a convolution and pad around it, for ``port_model``."""
+
+
+@hookspec
+def convpolicy_streaming_forms() -> Iterable[StreamingForm]:  # type: ignore[empty-body]
+    """Return streaming forms, which describe how modules of a class take their input in chunks, for ``streaming`` of models."""
 
 
 @hookspec

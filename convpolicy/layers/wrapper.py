@@ -122,17 +122,22 @@ def _refusal(module: Any, reason: str) -> InvalidValueError:
 
 
 def wrapper_of(module: Any) -> Wrapper | None:
-    """Return the wrapper that describes the class of a module, or None.
+    """Return the wrapper that describes the class of a module, or None; see `part_for`."""
+    wrapper: Wrapper | None = part_for(KIND, module)
+    return wrapper
+
+
+def part_for(kind: str, module: Any) -> Any:
+    """Return the part of a kind that has the name of the class of a module, or None.
 
     A class that its framework derives from another, as torch does for weight normalization, stands for the other.
     """
-    wrappers = registry.current().parts(KIND)
-    kinds = type(module).__mro__[:2]
-    for kind in kinds if kinds[0].__module__.partition(".")[0] in frameworks() else kinds[:1]:
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        if name in wrappers:
-            wrapper: Wrapper = wrappers[name]
-            return wrapper
+    parts = registry.current().parts(kind)
+    classes = type(module).__mro__[:2]
+    for each in classes if classes[0].__module__.partition(".")[0] in frameworks() else classes[:1]:
+        name = f"{each.__module__}.{each.__qualname__}"
+        if name in parts:
+            return parts[name]
     return None
 
 

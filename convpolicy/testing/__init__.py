@@ -28,6 +28,7 @@ from convpolicy.testing.check import (
     check_padding_rule,
     check_policy,
     check_random_stream,
+    check_streaming_form,
     check_wrapper,
 )
 from convpolicy.testing.faults import faults_of
@@ -52,6 +53,7 @@ __all__ = [
     "check_padding_rule",
     "check_policy",
     "check_random_stream",
+    "check_streaming_form",
     "check_wrapper",
     "checks_of",
     "faults_of",

@@ -22,6 +22,7 @@ from convpolicy.testing.padding_modes import checks as padding_modes_checks
 from convpolicy.testing.padding_rules import checks as padding_rules_checks
 from convpolicy.testing.policies import checks as policies_checks
 from convpolicy.testing.random_streams import checks as random_streams_checks
+from convpolicy.testing.streaming_forms import checks as streaming_forms_checks
 from convpolicy.testing.wrappers import checks as wrappers_checks
 
 CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
@@ -37,6 +38,7 @@ CHECKS: dict[str, Callable[..., list[Check]]] = {  # kind of part -> its checks
     "dialect": dialects_checks,
     "file format": file_formats_checks,
     "wrapper": wrappers_checks,
+    "streaming form": streaming_forms_checks,
 }
 
 

@@ -149,7 +149,7 @@ def test_list_names_everything_registered():
     kinds = {
         "padding rule": cp.padding_rules(), "crop rule": cp.crop_rules(), "padding mode": cp.padding_modes(), "initializer": cp.initializers(),
         "layout": cp.layouts(), "backend": cp.backends(), "random stream": cp.random_streams(),
-        "wrapper": cp.wrappers(), "dialect": registry.current().parts("dialect"), "file format": registry.current().parts("file format"),
+        "wrapper": cp.wrappers(), "streaming form": cp.streaming_forms(), "dialect": registry.current().parts("dialect"), "file format": registry.current().parts("file format"),
     }  # fmt: skip
     expected = {(kind, name, part.provider) for kind, parts in kinds.items() for name, part in parts.items()}
     frameworks = {name: re.split("[-@]", name)[0] for name in cp.policies()} | {"tensorflow": "keras"}

@@ -277,11 +277,16 @@ POLICIES = {
     "no initial weights": (policy(weight_init="array"), "initial-weights", "it has no initial weights for any size; see"),
 }  # fmt: skip
 
+FORMS = {
+    "a function of nothing": (cp.StreamingForm("a.Wrong", lambda: None, description="Wrong."), "signature", r"build must take \(module\)"),
+}  # fmt: skip
+
 WRONG = {
     f"{kind}, {fault}": row
     for kind, rows in {
         "rule": RULES, "crop": CROPS, "mode": MODES, "initializer": INITIALIZERS, "layout": LAYOUTS, "policy": POLICIES,
         "stream": wrong_streams.WRONG, "native": wrong_natives.WRONG, "dialect": wrong_dialects.WRONG, "format": wrong_files.WRONG,
+        "form": FORMS,
     }.items()
     for fault, row in rows.items()
 }  # fmt: skip

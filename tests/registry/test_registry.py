@@ -58,7 +58,7 @@ def test_built_in_parts_come_through_hooks():
     readers = {
         "padding rule": cp.padding_rules, "padding mode": cp.padding_modes, "initializer": cp.initializers,
         "crop rule": cp.crop_rules, "layout": cp.layouts, "backend": cp.backends, "random stream": cp.random_streams,
-        "wrapper": cp.wrappers,
+        "wrapper": cp.wrappers, "streaming form": cp.streaming_forms,
     }  # fmt: skip
     found = {(f"{kind} {name}", part.provider) for kind, read in readers.items() for name, part in read().items()}
     for kind in ("native framework", "dialect", "file format"):

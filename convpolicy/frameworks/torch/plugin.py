@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from convpolicy.arithmetic import SIDES, split, static_total
+from convpolicy.chunks.form import StreamingForm
 from convpolicy.conversion.formats import FileFormat
 from convpolicy.core.policy import Policy
 from convpolicy.core.transposed_policy import TransposedPolicy
@@ -115,7 +116,8 @@ def convpolicy_backends() -> list[Backend]:
             reader=lazy(f"{ROOM}.reader", "reader"),
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
-            arrays=lazy(f"{ROOM}.arrays", "TorchArrays"),
+            arrays=lazy(f"{ROOM}.chunks.arrays", "TorchArrays"),
+            streamed_model=lazy(f"{ROOM}.chunks.model", "streamed_model"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
             # in this order: DataParallel, torch.compile, FSDP, activation checkpointing
             wrappers=("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"),
@@ -130,6 +132,19 @@ def convpolicy_backends() -> list[Backend]:
 def convpolicy_wrappers() -> list[Wrapper]:
     """Return the wrappers of public packages."""
     return WRAPPERS
+
+
+@hookimpl
+def convpolicy_streaming_forms() -> list[StreamingForm]:
+    """Return the streaming forms of torch's recurrent layers."""
+    return [
+        StreamingForm(
+            f"torch.nn.modules.rnn.{name}",
+            lazy(f"{ROOM}.chunks.recurrent", "Recurrent"),
+            description=f"torch.nn.{name}, if it is unidirectional.",
+        )
+        for name in ("LSTM", "GRU", "RNN")
+    ]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""What streaming needs from a layer of torch."""
+"""What streaming needs from tensors, and from a layer of torch."""
 
 from __future__ import annotations
 
@@ -8,46 +8,55 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
-from torch import Tensor
+from torch import Tensor, nn
 
 from convpolicy.chunks.arrays import Arrays
 from convpolicy.core.spec import ConvSpec
+from convpolicy.frameworks.torch.chunks.weights import Weights
 from convpolicy.frameworks.torch.execution import rows
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.parts.side import Arithmetic
 
 
-class TorchArrays(Arrays):
-    """The tensors of a ``torch.nn.Conv1d`` or ``torch.nn.ConvTranspose1d``, which keeps its weights."""
+class TensorArrays(Arrays):
+    """Tensors in the dtype and on the device of a module.
+
+    Args:
+        module: the module. Its first parameter or buffer of floating point decides.
+        axis: the axis of the time.
+    """
 
     name = "torch.Tensor"
 
-    def __init__(self, layer: Any, spec: ConvSpec) -> None:
+    def __init__(self, module: nn.Module, axis: int = 2) -> None:
         super().__init__()
-        self._layer: Any = layer
-        self._spec = spec
+        self._module = module
+        self._axis = axis
 
     @property
-    def learned(self) -> Any:
-        """The learned constant as (channels, 1), or None."""
-        if isinstance(self._layer, PaddedConv1d) and self._layer.learns:
-            return self._layer.padding_value.reshape(-1, 1)
-        return None
+    def axis(self) -> int:
+        """The axis of the time."""
+        return self._axis
+
+    def cut(self, data: Any, start: Any, stop: Any = None) -> Any:
+        """Return the samples from ``start`` to ``stop``."""
+        return data[(slice(None),) * self._axis + (slice(start, stop),)]
 
     def zeros(self, shape: Sequence[int]) -> Tensor:
-        """Return zeros in the dtype and on the device of the layer."""
-        parameter = next(self._layer.parameters())
-        return torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
+        """Return zeros in the dtype and on the device of the module."""
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            if tensor.is_floating_point():
+                return torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)
+        return torch.zeros(shape)
 
     def counter(self, batch: int) -> Tensor:
         """Return zeros (batch,)."""
         return torch.zeros(batch, dtype=torch.int64)
 
     def of_numpy(self, data: Any) -> Tensor:
-        """Return a tensor in the dtype and on the device of the layer."""
-        parameter = next(self._layer.parameters())
-        return torch.from_numpy(data).to(parameter)
+        """Return a tensor in the dtype and on the device of the module."""
+        return torch.from_numpy(data).to(self.zeros(()))
 
     def joined(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         """Concatenate tensors."""
@@ -82,26 +91,48 @@ class TorchArrays(Arrays):
         """Return True for a tensor."""
         return isinstance(value, Tensor)
 
+
+class TorchArrays(TensorArrays):
+    """The tensors of a ``torch.nn.Conv1d`` or ``torch.nn.ConvTranspose1d``, which keeps its weights."""
+
+    def __init__(self, layer: Any, spec: ConvSpec) -> None:
+        super().__init__(layer)
+        self._layer: Any = layer
+        self._spec = spec
+        self._weights = Weights(layer)
+
+    @property
+    def learned(self) -> Any:
+        """The learned constant as (channels, 1), or None."""
+        if isinstance(self._layer, PaddedConv1d) and self._layer.learns:
+            return self._layer.padding_value.reshape(-1, 1)
+        return None
+
+    def zeros(self, shape: Sequence[int]) -> Tensor:
+        """Return zeros in the dtype and on the device of the layer."""
+        parameter = next(self._layer.parameters())
+        return torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
+
     def convolved(self, data: Tensor) -> Tensor:
         """Convolve padded data."""
-        layer, spec = self._layer, self._spec
+        spec, weight, bias = self._spec, self._weights.get("weight"), self._weights.get("bias")
         if not torch.compiler.is_compiling() and type(data) is Tensor:
             count = (data.shape[2] - spec.effective_kernel) // spec.stride + 1
-            if rows.is_faster(data, layer.weight, count, spec.groups):
-                return rows.convolved(data, layer.weight, layer.bias, spec.stride, spec.dilation)
-        return F.conv1d(data, layer.weight, layer.bias, spec.stride, 0, spec.dilation, spec.groups)
+            if rows.is_faster(data, weight, count, spec.groups):
+                return rows.convolved(data, weight, bias, spec.stride, spec.dilation)
+        return F.conv1d(data, weight, bias, spec.stride, 0, spec.dilation, spec.groups)
 
     def convolved_alike(self, data: Tensor) -> Tensor | None:
         """Convolve by products whose rows were found to keep their bits; see `rows.keep_bits`."""
-        layer, spec = self._layer, self._spec
-        return None if spec.groups > 1 else rows.convolved_alike(data, layer.weight, layer.bias, spec.stride, spec.dilation)
+        spec, get = self._spec, self._weights.get
+        return None if spec.groups > 1 else rows.convolved_alike(data, get("weight"), get("bias"), spec.stride, spec.dilation)
 
     def scattered(self, data: Tensor) -> Tensor:
         """Return the full result of a transposed convolution."""
         spec = self._spec
-        return F.conv_transpose1d(data, self._layer.weight, None, spec.stride, 0, 0, spec.groups, spec.dilation)
+        return F.conv_transpose1d(data, self._weights.get("weight"), None, spec.stride, 0, 0, spec.groups, spec.dilation)
 
     def biased(self, data: Tensor) -> Tensor:
         """Add the bias."""
-        bias = self._layer.bias
+        bias = self._weights.get("bias")
         return data if bias is None else data + bias.to(data.dtype).unsqueeze(-1)
