@@ -103,7 +103,7 @@ def papers(session: nox.Session) -> None:
     session.install(pins("papers.txt")["torch"])
     session.install("--no-deps", "-r", "requirements/papers.txt")
     session.install("--no-deps", ".", "./plugins/convpolicy-onnx", "./plugins/convpolicy-mlx")
-    session.run("pytest", "tests/papers", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "loadfile", "tests/papers", *session.posargs)
 
 
 @nox.session

@@ -62,8 +62,8 @@ FOOT = """
 
 ## How they were compared
 
-- `pip install --no-deps -r requirements/papers.txt && pip install --no-deps . && pytest tests/papers` runs the packages of the papers, in
-  an environment for this purpose.
+- `pip install --no-deps -r requirements/papers.txt && pip install --no-deps . ./plugins/convpolicy-onnx ./plugins/convpolicy-mlx &&
+  pytest tests/papers` runs the packages of the papers, in an environment for this purpose.
 - `tests/golden/papers/reads.json` contains which sample every tap of every output of them reads. Every test run compares it with the
   policies.
 - `python docs/make_papers.py docs/papers` makes these pages from the policies, which are data: `convpolicy/library/papers/*.toml`.
