@@ -32,7 +32,7 @@ import convpolicy as cp
 
 pytestmark = pytest.mark.needs("torch")
 
-PER_RULE_AND_MODE = 15  # random cases of each rule × mode judged by the reference
+PER_RULE_AND_MODE = 8  # random cases of each rule × mode judged by the reference
 PORTED = 4  # lengths of each layer compared across frameworks
 PADS = {  # MindSpore's own ways to pad data (batch, channels, length)
     "constant": lambda pads: lambda x: ops.pad(x, pads, mode="constant", value=1.5),
@@ -98,7 +98,7 @@ def every_native_padding(sizes: Sizes) -> list[tuple[str, int]]:
     return [("same", 0), ("valid", 0), *(("pad", number) for number in native_pads(sizes))]
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel):
     """The full grid at every length with 'same'; 'valid' and whole numbers take turns at the lengths: the bits of its own layer."""
@@ -115,7 +115,7 @@ def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel):
                 same_bits(output(layers[0], data), output(layers[1], data), (sizes, pad_mode, padding, length))
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("mode", PADS)
 def test_other_modes_are_mindspores_own_pad_and_a_convolution(mode):
     """Every mode that MindSpore can pad with, at equal and unequal pads: the bits of that pad and a valid nn.Conv1d."""
@@ -155,7 +155,7 @@ def test_the_same_seed_gives_mindspores_own_initial_weights(padding, policy, ini
 @pytest.mark.grid(every=2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_rule_and_mode_under_every_policy_is_the_reference(dtype):
-    """A seeded sample, 15 cases of each rule × mode in each dtype (5400 in all), over every policy in turn."""
+    """A seeded sample, 8 cases of each rule × mode in each dtype, over every policy in turn."""
     policies = itertools.cycle(cp.policies())
     total = 0
     for number, case in enumerate(random_cases(PER_RULE_AND_MODE, seed=len(dtype) + int(dtype[-2:]))):
@@ -176,7 +176,7 @@ def test_float16_is_the_reference():
         judge(case, actual, data, *weights_of(layer), "float16")
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_mindspore_policy_on_torch_is_mindspore_up_to_rounding(kernel):
     """Ported to torch: every size and padding of the grid, at 4 lengths each, is what mindspore.nn.Conv1d computes."""
@@ -194,7 +194,7 @@ def test_mindspore_policy_on_torch_is_mindspore_up_to_rounding(kernel):
                 same_within(expected, torch_output(ported, data, *weights), judged, "float32", (sizes, pad_mode, length))
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
 def test_torch_policy_on_mindspore_is_torch_up_to_rounding(mode):
     """Ported to MindSpore: every size of the grid, 'same' and numbers, at one length each, is what torch.nn.Conv1d computes."""
