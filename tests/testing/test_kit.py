@@ -81,7 +81,7 @@ def test_ids_are_part_and_check():
         (([WRONG],  {"wrong-casual": "why"}), ValueError, "expected_failures must name checks, got 'wrong-casual'; there is no check with this identifier. Did you mean 'wrong-causal'?"),
         (([WRONG], {"wrong-causal": " "}), ValueError, "expected_failures must say why, got ' ' for 'wrong-causal'"),
         (([WRONG, WRONG], {}), ValueError, "parts must have different names, got two named 'wrong'"),
-        ((["causal"], {}), TypeError, "part must be a padding rule, crop rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, wrapper, got 'causal' of type str"),
+        ((["causal"], {}), TypeError, "part must be a padding rule, crop rule, padding mode, initializer, layout, policy, backend, random stream, native framework, dialect, file format, wrapper, streaming form, got 'causal' of type str"),
         (([cp.Choice("causal")], {}), TypeError, "part must be a padding rule"),
     ],
 )  # fmt: skip
