@@ -87,8 +87,10 @@ class Arrays:
         return np.asarray(data)
 
     def to_numpy(self, data: Any) -> NDArray[Any]:
-        """Return data of the layer as a NumPy array (batch, channels, length)."""
+        """Return data of the layer as a NumPy array (batch, channels, length); bfloat16 as float32."""
         numbers = self.numbers(data)
+        if numbers.dtype.name == "bfloat16":
+            numbers = numbers.astype(np.float32)
         return numbers.transpose(0, 2, 1) if self.channels_last else numbers
 
     def convolved_alike(self, data: Any) -> Any:
