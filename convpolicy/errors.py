@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 MOST_SHOWN = 500  # characters of a value that a message quotes
@@ -39,6 +40,15 @@ class MissingExtraError(ConvPolicyError, ImportError):
 
 class PluginError(ConvPolicyError, ValueError):
     """A plugin is broken. The message names the plugin and the fault."""
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Begin the message of an error of convpolicy in a ``with`` block with the place where it arose."""
+    try:
+        yield
+    except ConvPolicyError as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 def visible(text: str) -> str:

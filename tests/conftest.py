@@ -180,3 +180,14 @@ def install(tmp_path, monkeypatch):
     for module in set(sys.modules) - before:
         if module.endswith("_module"):
             del sys.modules[module]
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Convolutions as small as those of the tests run three times as fast on one thread of torch."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -105,7 +105,7 @@ class Arrays:
         """The axis of the length."""
         return 1 if self.channels_last else 2
 
-    def shape(self, batch: int, channels: int, length: int) -> tuple[int, int, int]:
+    def shape(self, batch: Any, channels: int, length: int) -> tuple[Any, int, int]:
         """Return the shape of data in the axes of the layer."""
         return (batch, length, channels) if self.channels_last else (batch, channels, length)
 

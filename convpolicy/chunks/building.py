@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +16,7 @@ from convpolicy.chunks.stage import Stage
 from convpolicy.chunks.steps import Streaming
 from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
 from convpolicy.core.spec import ConvSpec
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, shown
+from convpolicy.errors import InvalidTypeError, InvalidValueError, placed, shown
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.chain import Chain
 from convpolicy.layers.wrapper import wrapper_of
@@ -48,10 +50,7 @@ def streaming(layer: Any, *, execution: str = "fast") -> Streaming:
     if execution not in EXECUTIONS:
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
     stages, ratios = zip(*(_stage(each, number, execution) for number, each in _layers(layer)))
-    ratio = Fraction(1)
-    for each in ratios:
-        ratio *= each
-    return Streaming(stages[0] if len(stages) == 1 else RowStage(stages), ratio)
+    return Streaming(stages[0] if len(stages) == 1 else RowStage(stages), math.prod(ratios, start=Fraction(1)))
 
 
 def integers(chain: Chain) -> Streaming:
@@ -66,10 +65,8 @@ def integers(chain: Chain) -> Streaming:
     stages: list[Stage] = []
     for number, layer in enumerate(chain.layers):
         spec = ConvSpec.of(1, 1, layer.kernel_size, layer.stride, layer.dilation, 1, transposed=layer.policy.is_transposed)
-        try:
+        with placed(f"layer {number}"):
             stages.append(stage_of(Arrays(), layer.policy, spec))
-        except ConvPolicyError as error:
-            raise type(error)(f"layer {number}: {error}") from error
     return Streaming(RowStage(stages), Fraction(chain.stride))
 
 
@@ -89,12 +86,8 @@ def _layers(layer: Any) -> list[tuple[int | None, Any]]:
 
 
 def _stage(layer: Any, number: int | None, execution: str) -> tuple[Stage, Fraction]:
-    try:
+    with nullcontext() if number is None else placed(f"layer {number}"):
         return layer_stage(layer, execution)
-    except ConvPolicyError as error:
-        if number is None:
-            raise
-        raise type(error)(f"layer {number}: {error}") from error
 
 
 def layer_stage(layer: Any, execution: str = "fast") -> tuple[Stage, Fraction]:

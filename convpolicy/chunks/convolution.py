@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from convpolicy.chunks.arrays import Arrays
+from convpolicy.chunks.layer import SEEN, LayerStage
 from convpolicy.chunks.schedule import Schedule, shifted
 from convpolicy.chunks.stage import State
 from convpolicy.core.plan import require_a_window
 from convpolicy.errors import InvalidValueError
 
-PENDING, START, TAIL, SEEN = "pending", "start", "tail", "seen"
+PENDING, START, TAIL = "pending", "start", "tail"
 
 
-class ConvolutionStage:
+class ConvolutionStage(LayerStage):
     """A convolution whose input comes in chunks.
 
     The arrays of the state:
@@ -30,39 +31,22 @@ class ConvolutionStage:
     """
 
     def __init__(self, arrays: Arrays, schedule: Schedule) -> None:
-        self.arrays = arrays
-        self.schedule = schedule
+        super().__init__(arrays, schedule)
+        # read in every step
         self._stride, self._window = schedule.spec.stride, schedule.window
-        self._is_plain = (
-            not (schedule.first or schedule.counts or schedule.keeps_tail or schedule.held) and self._window >= self._stride
-        )
-
-    def channels(self) -> int:
-        """Return the number of input channels."""
-        return self.schedule.spec.in_channels
-
-    def outputs(self, length: int) -> int:
-        """Return the number of outputs after ``length`` samples; see `Schedule.outputs`."""
-        return self.schedule.outputs(length)
+        self._counts, self._keeps_tail = schedule.counts, schedule.keeps_tail
 
     def shapes(self) -> dict[str, tuple[str | int, ...]]:
         """Return the largest shape of each array of the state."""
-        plan, channels = self.schedule, self.channels()
+        plan = self.schedule
         lengths = (
             {PENDING: plan.longest} | ({START: plan.first} if plan.first else {}) | ({TAIL: plan.last} if plan.keeps_tail else {})
         )
-        shapes: dict[str, tuple[str | int, ...]] = {}
-        for name, length in lengths.items():
-            shapes[name] = ("batch", length, channels) if self.arrays.channels_last else ("batch", channels, length)
-        return shapes | ({SEEN: ("batch",)} if plan.counts else {})
-
-    def _empty(self, batch: int, channels: int | None = None) -> Any:
-        channels = self.channels() if channels is None else channels
-        return self.arrays.zeros(self.arrays.shape(batch, channels, 0))
+        return self._shapes(lengths, self.channels())
 
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""
-        arrays, plan, empty = self.arrays, self.schedule, self._empty(batch)
+        arrays, plan, empty = self.arrays, self.schedule, self.arrays.zeros(self.arrays.shape(batch, self.channels(), 0))
         state = {PENDING: empty if plan.first else arrays.owned(self._added(plan.before, empty))}
         if plan.first:
             state[START] = empty
@@ -78,13 +62,11 @@ class ConvolutionStage:
 
     def step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
         """Return the outputs that a chunk completes, and the next state."""
-        if self._is_plain:
-            return self._plain_step(chunk, state)
         arrays, plan, length = self.arrays, self.schedule, self.arrays.length
         new: State = {}
-        if plan.counts:
+        if self._counts:
             new[SEEN] = state[SEEN] + length(chunk)
-        if plan.keeps_tail:
+        if self._keeps_tail:
             tail = arrays.end_to_end(state[TAIL], chunk)
             new[TAIL] = arrays.owned(arrays.cut(tail, max(length(tail) - plan.last, 0)))
         pending = state[PENDING]
@@ -100,17 +82,9 @@ class ConvolutionStage:
         count = self._windows(length(joined), self._window)
         sure = arrays.cut(joined, 0, max(length(joined) - plan.held, 0)) if plan.held else joined
         output = self._between(sure, done, count)
-        hops = count if plan.window >= plan.spec.stride else length(joined) // plan.spec.stride
-        new[PENDING] = arrays.owned(arrays.cut(joined, hops * plan.spec.stride))
+        hops = count if self._window >= self._stride else length(joined) // self._stride
+        new[PENDING] = arrays.owned(arrays.cut(joined, hops * self._stride))
         return output, new
-
-    def _plain_step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
-        """Return the same as `step` where only ``pending`` is kept. This takes the least time."""
-        arrays = self.arrays
-        joined = arrays.end_to_end(state[PENDING], chunk)
-        count = self._windows(arrays.length(joined), self._window)
-        output = self._between(joined, 0, count)
-        return output, {PENDING: arrays.owned(arrays.cut(joined, count * self._stride))}
 
     def _begun(self, start: Any, chunk: Any) -> tuple[Any, Any]:
         """Return the first samples so far, and what is left of the chunk."""
@@ -126,7 +100,7 @@ class ConvolutionStage:
     def _between(self, padded: Any, done: Any, count: Any) -> Any:
         """Return the outputs from ``done`` to ``count``, whose windows start in ``padded``."""
         if count <= done:
-            return self._empty(padded.shape[0], self.schedule.spec.out_channels)
+            return self._zeros(padded.shape[0])
         # what follows the last whole window is left to the convolution, which does not read it
         return self._convolved(self.arrays.cut(padded, done * self._stride) if done else padded)
 
@@ -143,14 +117,10 @@ class ConvolutionStage:
         if plan.first and arrays.length(state[START]) < plan.first:
             return self._whole(state[START])
         if plan.counts:
-            seen = sorted(set(arrays.numbers(state[SEEN]).tolist()))
-            if len(seen) != 1:
-                raise InvalidValueError(
-                    f"state must have rows of one length, got {seen}; flush rows of different lengths one by one."
-                )
-            if not seen[0]:
-                return self._empty(pending.shape[0], plan.spec.out_channels)
-            after, right = self._end_of(seen[0], arrays.length(state[TAIL if plan.keeps_tail else PENDING]))
+            seen = self._seen(state)
+            if not seen:
+                return self._zeros(pending.shape[0])
+            after, right = self._end_of(seen, arrays.length(state[TAIL if plan.keeps_tail else PENDING]))
         else:
             assert plan.after is not None
             assert plan.right is not None
@@ -187,7 +157,7 @@ class ConvolutionStage:
         """Return the outputs of an input that ends before the left padding was known."""
         arrays, length = self.arrays, self.arrays.length(data)
         if not length:
-            return self._empty(data.shape[0], self.schedule.spec.out_channels)
+            return self._zeros(data.shape[0])
         plan = require_a_window(self.schedule.plan(length))
         before, after = (self._added(side, data) for side in plan.sides)
         first, last = plan.cut

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convpolicy.chunks.stage import Stage, State, output_arrays
-from convpolicy.errors import ConvPolicyError
+from convpolicy.errors import placed
 
 
 class RowStage:
@@ -50,14 +50,12 @@ class RowStage:
         left = None
         for number, stage in enumerate(self.stages):
             own, arrays = self._of(number, state), output_arrays(stage)
-            try:
+            with placed(f"layer {number}"):
                 if left is None:
                     left = stage.end(own)
                 else:
                     outputs, own = stage.step(left, own)
                     left = arrays.end_to_end(outputs, stage.end(own))
-            except ConvPolicyError as error:
-                raise type(error)(f"layer {number}: {error}") from error
         return left
 
     def _of(self, number: int, state: Mapping[str, Any]) -> State:

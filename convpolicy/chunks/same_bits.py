@@ -30,7 +30,7 @@ class SameBitsConvolution(ConvolutionStage):
         self._tile = self._tile or tile_size(arrays, spec)
         count = (arrays.length(padded) - spec.effective_kernel) // spec.stride + 1
         rows = [self._row(arrays.rows(padded, np.array([row])), count) for row in range(padded.shape[0])]
-        return arrays.joined(rows, 0) if rows else self._empty(0, spec.out_channels)
+        return arrays.joined(rows, 0) if rows else self._zeros(0)
 
     def _row(self, padded: Any, count: int) -> Any:
         arrays, spec, tile = self.arrays, self.schedule.spec, self._tile

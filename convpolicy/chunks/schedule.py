@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import attrs
@@ -83,11 +84,7 @@ def schedule(policy: Any, spec: ConvSpec) -> Schedule:
     Raises:
         InvalidValueError: the first outputs depend on the end of the input. The message says why and what to use instead.
     """
-
-    def plan(length: int) -> Plan:
-        planned: Plan = policy.planned(spec, length)
-        return planned
-
+    plan = partial(policy.planned, spec)
     pads = policy.static_pads(spec.kernel_size, spec.stride, spec.dilation)
     widest = sum(map(abs, pads)) if pads is not None else spec.effective_kernel + spec.stride
     long = 2 * (widest + spec.effective_kernel + spec.stride) + 2

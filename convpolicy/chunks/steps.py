@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -37,9 +38,8 @@ class Streaming:
         while outputs < 4 * stride.denominator or came < 4 * (stride.numerator + chunk):
             came += chunk
             complete = self._stage.outputs(came)
-            for output in range(outputs, complete):
-                position = output * stride + hop
-                latest = max(latest, came - -(-position.numerator // position.denominator))
+            if complete > outputs:  # of the outputs of one chunk, the first has waited longest
+                latest = max(latest, came - math.ceil(outputs * stride + hop))
             outputs = complete
         return latest
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
-from convpolicy.chunks.arrays import Arrays
+from convpolicy.chunks.layer import SEEN, LayerStage
 from convpolicy.chunks.schedule import MOST_PHASES
 from convpolicy.chunks.stage import State
 from convpolicy.core.plan import require_a_window
@@ -15,7 +16,7 @@ from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import CIRCULAR, TransposedPlan
 from convpolicy.errors import InvalidValueError
 
-PARTIAL, CUT, WAITING, SEEN = "partial", "cut", "waiting", "seen"
+PARTIAL, CUT, WAITING = "partial", "cut", "waiting"
 
 
 @attrs.frozen
@@ -67,11 +68,7 @@ def transposed_schedule(policy: Any, spec: ConvSpec) -> TransposedSchedule:
     Raises:
         InvalidValueError: what is cut at the start depends on the end of the input. The message says what to use instead.
     """
-
-    def plan(length: int) -> TransposedPlan:
-        planned: TransposedPlan = policy.planned(spec, length)
-        return planned
-
+    plan = partial(policy.planned, spec)
     if policy.padding_mode.name == CIRCULAR:
         raise InvalidValueError(
             f"padding_mode {CIRCULAR!r} cannot be streamed, since samples at the end of the output are added to its start; use 'zeros'."
@@ -90,7 +87,7 @@ def transposed_schedule(policy: Any, spec: ConvSpec) -> TransposedSchedule:
     return TransposedSchedule(spec, plan, cuts[0][0], held, None if pads is None else pads[1])
 
 
-class TransposedStage:
+class TransposedStage(LayerStage):
     """A transposed convolution whose input comes in chunks.
 
     The arrays of the state:
@@ -105,30 +102,13 @@ class TransposedStage:
         schedule: the integers of the layer.
     """
 
-    def __init__(self, arrays: Arrays, schedule: TransposedSchedule) -> None:
-        self.arrays = arrays
-        self.schedule = schedule
-
-    def channels(self) -> int:
-        """Return the number of input channels."""
-        return self.schedule.spec.in_channels
-
-    def outputs(self, length: int) -> int:
-        """Return the number of outputs after ``length`` samples; see `TransposedSchedule.outputs`."""
-        return self.schedule.outputs(length)
-
     def shapes(self) -> dict[str, tuple[str | int, ...]]:
         """Return the largest shape of each array of the state."""
-        plan, channels = self.schedule, self.schedule.spec.out_channels
+        plan = self.schedule
         lengths = {PARTIAL: plan.overlap, CUT: max(plan.left, 0), WAITING: plan.waits}
-        shapes: dict[str, tuple[str | int, ...]] = {}
-        for name, length in lengths.items():
-            if length or name == PARTIAL:
-                shapes[name] = ("batch", length, channels) if self.arrays.channels_last else ("batch", channels, length)
-        return shapes | ({SEEN: ("batch",)} if plan.counts else {})
-
-    def _zeros(self, batch: int, length: int) -> Any:
-        return self.arrays.zeros(self.arrays.shape(batch, self.schedule.spec.out_channels, length))
+        return self._shapes(
+            {name: length for name, length in lengths.items() if length or name == PARTIAL}, plan.spec.out_channels
+        )
 
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""
@@ -180,17 +160,13 @@ class TransposedStage:
         arrays, plan, partial = self.arrays, self.schedule, state[PARTIAL]
         right = plan.right
         if plan.counts:
-            seen = sorted(set(arrays.numbers(state[SEEN]).tolist()))
-            if len(seen) != 1:
-                raise InvalidValueError(
-                    f"state must have rows of one length, got {seen}; flush rows of different lengths one by one."
-                )
-            if not seen[0]:
-                return self._zeros(partial.shape[0], 0)
-            planned = require_a_window(plan.plan(seen[0]))
+            seen = self._seen(state)
+            if not seen:
+                return self._zeros(partial.shape[0])
+            planned = require_a_window(plan.plan(seen))
             if planned.left != plan.left or planned.right + plan.spec.stride - plan.spec.effective_kernel > plan.held:
                 raise InvalidValueError(
-                    f"length must be one for which the cut at the start is that of other lengths, got {seen[0]}, which cuts "
+                    f"length must be one for which the cut at the start is that of other lengths, got {seen}, which cuts "
                     f"({planned.left}, {planned.right}); run the layer on the whole input."
                 )
             right = planned.right

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import attrs
 import click
 
@@ -16,6 +20,8 @@ from convpolicy.cli.policies import METAVAR, policy_of
 from convpolicy.cli.show import show
 from convpolicy.conversion import one_layer
 from convpolicy.verification import matrix, streams
+
+RESULT = {name: name for name in ("claim", "verdict", "cases", "detail")}  # last columns of a table of claims: heading -> field
 
 
 @click.command()
@@ -58,14 +64,16 @@ def _print_matrix(policies: tuple[str, ...], backends: tuple[str, ...], as_json:
         raise SystemExit(1)
 
 
-def _print_streams(backends: tuple[str, ...], as_json: bool) -> None:
+def _print_claims(measure: Callable[..., Any], columns: dict[str, str], as_json: bool) -> None:
+    """Print the claims of a `Verification`; ``columns``: heading -> field of a `Claim`."""
     with progress.spinner() as step:
-        report = streams.verify_streams(backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}"))
+        report = measure(progress=lambda claim: step(f"{claim.policy}: {claim.claim}"))
     if as_json:
         output.print_json(report.to_dict())
     else:
-        rows = ((claim.policy, claim.claim, claim.verdict, claim.cases, claim.detail) for claim in report.claims)
-        output.print_table(("backend", "claim", "verdict", "cases", "detail"), rows)
+        output.print_table(
+            tuple(columns), (tuple(getattr(claim, field) for field in columns.values()) for claim in report.claims)
+        )
     if report.failed:
         raise SystemExit(1)
 
@@ -91,19 +99,11 @@ def verify(policies: tuple[str, ...], backends: tuple[str, ...], as_matrix: bool
         _print_matrix(policies, backends, as_json)
         return
     if as_streams:
-        _print_streams(backends, as_json)
-        return
-    with progress.spinner() as step:
-        report = verification.verify(
-            policies or None, backends or None, progress=lambda claim: step(f"{claim.policy}: {claim.claim}")
-        )
-    if as_json:
-        output.print_json(report.to_dict())
+        measure: Callable[..., Any] = partial(streams.verify_streams, backends or None)
+        _print_claims(measure, {"backend": "policy"} | RESULT, as_json)
     else:
-        head = ("policy", "version", "claim", "verdict", "cases", "detail")
-        output.print_table(head, (attrs.astuple(claim) for claim in report.claims))
-    if report.failed:
-        raise SystemExit(1)
+        measure = partial(verification.verify, policies or None, backends or None)
+        _print_claims(measure, {"policy": "policy", "version": "version"} | RESULT, as_json)
 
 
 @click.command()

@@ -26,7 +26,7 @@ from convpolicy.core.plan import Plan, check_length
 from convpolicy.core.policy import Policy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import TransposedPlan
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, placed
 from convpolicy.layers.capture import Capture, backends_of, capture
 
 __all__ = ["Comparison", "Row", "compare"]
@@ -117,10 +117,8 @@ class _Side:
             return cls(value.checked())
         if not isinstance(value, Capture) and (isinstance(value, str) or not backends_of(value)):
             return cls(named_policy(value).checked())
-        try:
+        with placed(argument):
             captured = value if isinstance(value, Capture) else capture(value)
-        except ConvPolicyError as error:
-            raise type(error)(f"{argument}: {error}") from error
         return cls(captured.policy, captured)
 
     def transposed(self) -> _Side:

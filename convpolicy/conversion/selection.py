@@ -13,7 +13,7 @@ from convpolicy.conversion.stamps import Stamp
 from convpolicy.conversion.tensors import Entry
 from convpolicy.core.named import policy
 from convpolicy.core.policy import Policy
-from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
+from convpolicy.errors import InvalidTypeError, InvalidValueError, placed
 from convpolicy.parts.layout import Layout
 
 PLAIN = "weight"
@@ -87,10 +87,8 @@ def side(argument: str, named: Any) -> Side:
                 f"{argument} must be a weight layout, got the data layout {named.name!r}; choose a weight layout."
             )
         return Side(named.name, named, transposed=named if named.transposed else None)
-    try:
+    with placed(argument):
         chosen = policy(named)
-    except ConvPolicyError as error:
-        raise type(error)(f"{argument}: {error}") from error
     transposed = None if chosen.transposed is None else chosen.transposed.part("layout")[0]
     return Side(chosen.name, chosen.part("layout")[0], chosen, transposed=transposed)
 

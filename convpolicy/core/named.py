@@ -9,7 +9,7 @@ from typing import Any
 from convpolicy import registry
 from convpolicy.core.policy import Policy
 from convpolicy.core.transposed_policy import TransposedPolicy
-from convpolicy.errors import ConvPolicyError, UnknownNameError
+from convpolicy.errors import UnknownNameError, placed
 
 
 def policy(name: str | Policy) -> Policy:
@@ -93,7 +93,5 @@ def read_policy(text: str | bytes, source: str) -> Any:
     from convpolicy.files import data
 
     fields = data.parse(text, source)
-    try:
+    with placed(source):
         return from_data(fields)
-    except ConvPolicyError as error:
-        raise type(error)(f"{source}: {error}") from error

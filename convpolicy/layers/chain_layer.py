@@ -12,7 +12,7 @@ from convpolicy import arithmetic
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
 from convpolicy.core.spec import ConvSpec
-from convpolicy.errors import ConvPolicyError, InvalidValueError, shown
+from convpolicy.errors import InvalidValueError, placed, shown
 from convpolicy.layers.capture import Capture, capture
 
 
@@ -62,10 +62,9 @@ class ChainLayer:
 def read(layers: Iterable[Any]) -> Iterator[ChainLayer]:
     """Return the layers of a chain; see `convpolicy.chain`. An error names the number of the layer."""
     for number, layer in enumerate(layers):
-        try:
-            yield _layer(layer)
-        except ConvPolicyError as error:
-            raise type(error)(f"layer {number} of the chain: {error}") from error
+        with placed(f"layer {number} of the chain"):
+            read_layer = _layer(layer)
+        yield read_layer
 
 
 def _layer(layer: Any) -> ChainLayer:

@@ -22,6 +22,8 @@ from convpolicy.layers.backend import Backend
 from convpolicy.layers.conv1d import Conv1d
 from convpolicy.layers.conv_transpose1d import ConvTranspose1d
 from convpolicy.verification import Claim, Verification, rows
+from convpolicy.verification.cases import CLOSE, DIFFERS, EXACT
+from convpolicy.verification.claims import NOT_CHECKED, row
 from convpolicy.verification.native import MARK
 
 LAYERS: tuple[tuple[Callable[..., Any], dict[str, Any]], ...] = (
@@ -36,7 +38,6 @@ CHANNELS = (4, 8)
 WIDE = (64, 64)  # channels for which libraries add in another order when a call has more outputs
 SHORT, LONG = 7, 60  # samples; a short input is cut in every way
 BOUND = 2 * 5 * CHANNELS[0] * float(np.finfo(np.float32).eps)  # relative to the sum of the terms' sizes, of 5 taps
-EXACT, CLOSE, DIFFERS, NOT_CHECKED = "exact", "within tolerance", "differs", "not checked"
 Array = NDArray[Any]
 
 
@@ -61,9 +62,9 @@ def verify_streams(backends: Iterable[str] | None = None, *, progress: Callable[
     )
     claims = []
     for backend in chosen:
-        for row in rows([sys.executable, "-m", "convpolicy.verification.streams", backend.name], backend.environment):
-            crash = row.get("crash")
-            claim = Claim(backend.name, "", "process", "crashed", 0, crash) if crash else Claim(backend.name, "", **row)
+        for result in rows([sys.executable, "-m", "convpolicy.verification.streams", backend.name], backend.environment):
+            crash = result.get("crash")
+            claim = Claim(backend.name, "", "process", "crashed", 0, crash) if crash else Claim(backend.name, "", **result)
             claims.append(claim)
             if progress is not None:
                 progress(claim)
@@ -73,7 +74,7 @@ def verify_streams(backends: Iterable[str] | None = None, *, progress: Callable[
 def check(backend: Backend) -> Iterator[dict[str, Any]]:
     """Yield the result of each claim."""
     if backend.arrays is None:
-        yield _row("streaming", NOT_CHECKED, 0, "the backend cannot stream")
+        yield row("streaming", NOT_CHECKED, 0, "the backend cannot stream")
         return
     for claim, function in CLAIMS.items():
         cases, worst, detail = 0, 0.0, ""
@@ -83,11 +84,7 @@ def check(backend: Backend) -> Iterator[dict[str, Any]]:
                 if not difference <= 1.0 and not detail:
                     detail = f"{kind.__name__} {arguments}: {difference:.3g} times the bound"
                 worst = max(worst, difference)
-        yield _row(claim, DIFFERS if detail else EXACT if worst == 0 else CLOSE, cases, detail)
-
-
-def _row(claim: str, verdict: str, cases: int, detail: str = "") -> dict[str, Any]:
-    return {"claim": claim, "verdict": verdict, "cases": cases, "detail": detail}
+        yield row(claim, DIFFERS if detail else EXACT if worst == 0 else CLOSE, cases, detail)
 
 
 class _Case:
@@ -168,16 +165,17 @@ def unread_samples(backend: Backend, kind: Any, arguments: dict[str, Any]) -> It
     case = _Case(backend, kind, arguments, CHANNELS, SHORT)
     live, counts = case.streaming.start(3), np.array([SHORT, 5, 0])
     data = case.data.copy()
-    for row, count in enumerate(counts):
-        data[row, :, count:] = np.nan
+    for number, count in enumerate(counts):
+        data[number, :, count:] = np.nan
     live(case.arrays.of_numpy(data), lengths=counts)
     live.reset(np.array([False, True, False]))
     output = case.arrays.to_numpy(live(case.arrays.of_numpy(case.data)))
     fresh = case.streaming.start(3)
     first = case.arrays.to_numpy(fresh(case.arrays.of_numpy(case.data)))
-    for row in (1, 2):
-        count = int(live.lengths[row])
-        yield _ratio(output[row, :, :count], first[row, :, : int(fresh.lengths[row])], case.bound()[row, :, :count])
+    bound = case.bound()
+    for number in (1, 2):
+        count = int(live.lengths[number])
+        yield _ratio(output[number, :, :count], first[number, :, : int(fresh.lengths[number])], bound[number, :, :count])
     yield 0.0 if np.isfinite(output).all() else float("inf")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.chunked import outputs_of
 
 import convpolicy as cp
 from convpolicy.chunks import same_bits
@@ -23,11 +24,7 @@ sizes = pytest.mark.parametrize(("kind", "inputs", "outputs", "kernel", "more"),
 
 def bits(streaming, x, cuts):
     """The outputs for a chunking, as integers."""
-    state, outputs = streaming.initial_state(x.shape[0]), []
-    for chunk in np.split(x, list(cuts), axis=-1):
-        output, state = streaming.step(np.ascontiguousarray(chunk), state)
-        outputs.append(output)
-    return np.concatenate([*outputs, streaming.flush(state)], axis=-1).view(np.int32)
+    return outputs_of(streaming, [np.ascontiguousarray(chunk) for chunk in np.split(x, list(cuts), axis=-1)]).view(np.int32)
 
 
 @sizes

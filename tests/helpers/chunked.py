@@ -63,7 +63,11 @@ def cuts(length):
 
 def streamed(layer, chunks):
     """The outputs of a layer, joined, for chunks (batch, channels, samples)."""
-    streaming = cp.streaming(layer)
+    return outputs_of(cp.streaming(layer), chunks)
+
+
+def outputs_of(streaming, chunks):
+    """The outputs of a streaming, joined."""
     state, outputs = streaming.initial_state(chunks[0].shape[0]), []
     for chunk in chunks:
         output, state = streaming.step(chunk, state)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import convpolicy as cp
+from convpolicy.chunks.stage import output_arrays
 
 
 def old_weight_norm(layer):
@@ -171,7 +172,7 @@ def streamed(streaming, x, cuts):
         output, state = streaming.step(chunk, state)
         outputs.append(output)
     outputs.append(streaming.flush(state))
-    return torch.cat(outputs, streaming._stage.output_arrays.axis), state
+    return torch.cat(outputs, output_arrays(streaming._stage).axis), state
 
 
 def bound(model, whole):

@@ -28,8 +28,11 @@ from torch import nn
 
 import convpolicy as cp
 
-# torch's own remark, made once a process, by its own layer as well as by ours
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+pytestmark = [
+    # torch's own remark, made once a process, by its own layer as well as by ours
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 PER_RULE_AND_MODE = 25  # random cases of each rule × mode judged by the reference
 TORCH_MODES = ("zeros", "reflect", "replicate", "circular")
 PAD_MODULES = {
@@ -39,15 +42,6 @@ PAD_MODULES = {
     "replicate": nn.ReplicationPad1d,
     "circular": nn.CircularPad1d,
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Convolutions this small run three times as fast on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def native(sizes: Sizes, padding: int | str = 0, mode: str = "zeros", **keywords: object) -> nn.Conv1d:

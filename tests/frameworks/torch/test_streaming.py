@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch._dynamo.testing
 import transformers
+from helpers import streamed_models
 from torch import nn
 
 import convpolicy as cp
@@ -17,12 +18,7 @@ LENGTH = 60
 
 def streamed(layer, x, cuts, **options):
     """The outputs for a chunking, joined."""
-    streaming = cp.streaming(layer, **options)
-    state, outputs = streaming.initial_state(x.shape[0]), []
-    for chunk in torch.tensor_split(x, list(cuts), dim=-1):
-        output, state = streaming.step(chunk, state)
-        outputs.append(output)
-    return torch.cat([*outputs, streaming.flush(state)], dim=-1)
+    return streamed_models.streamed(cp.streaming(layer, **options), x, list(cuts))[0]
 
 
 CUTS = ([], [1], [3, 3, 10, 31, 58], range(1, LENGTH))

@@ -9,19 +9,10 @@ from torch import nn
 
 import convpolicy as cp
 
-pytestmark = pytest.mark.needs("transformers")
+pytestmark = [pytest.mark.needs("transformers"), pytest.mark.usefixtures("one_thread")]
 
 SMALL = {"num_filters": 4, "codebook_dim": 8, "codebook_size": 16, "upsampling_ratios": [4, 3, 2]}
 ATTENTION = {"head_dim": 8, "num_key_value_heads": 2, "num_attention_heads": 2, "intermediate_size": 8, "num_hidden_layers": 2}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small models are faster with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def encodec(**changes):

@@ -27,16 +27,8 @@ from convpolicy.frameworks.torch.chunks import fusing, steps
 from convpolicy.frameworks.torch.chunks.recurrent import Recurrent as RecurrentForm
 from convpolicy.frameworks.torch.chunks.weights import Weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTH = 36
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small models are faster with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -12,14 +12,7 @@ from torch import nn
 
 import convpolicy as cp
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small models are faster with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Model(nn.Module):

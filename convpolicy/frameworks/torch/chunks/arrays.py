@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,30 +92,23 @@ class TensorArrays(Arrays):
         return isinstance(value, Tensor)
 
 
-class TorchArrays(TensorArrays):
-    """The tensors of a ``torch.nn.Conv1d`` or ``torch.nn.ConvTranspose1d``, which keeps its weights."""
+class WeightedArrays(TensorArrays):
+    """Tensors of a convolution.
 
-    def __init__(self, layer: Any, spec: ConvSpec) -> None:
-        super().__init__(layer)
-        self._layer: Any = layer
-        self._spec = spec
-        self._weights = Weights(layer)
+    Args:
+        module: the module that decides dtype and device.
+        spec: sizes of the convolution.
+        get: function that returns the ``"weight"`` or the ``"bias"`` for the next call. A bias may be None.
+    """
 
-    @property
-    def learned(self) -> Any:
-        """The learned constant as (channels, 1), or None."""
-        if isinstance(self._layer, PaddedConv1d) and self._layer.learns:
-            return self._layer.padding_value.reshape(-1, 1)
-        return None
-
-    def zeros(self, shape: Sequence[int]) -> Tensor:
-        """Return zeros in the dtype and on the device of the layer."""
-        parameter = next(self._layer.parameters())
-        return torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
+    def __init__(self, module: nn.Module, spec: ConvSpec, get: Callable[[str], Any]) -> None:
+        super().__init__(module)
+        self.spec = spec
+        self._get = get
 
     def convolved(self, data: Tensor) -> Tensor:
         """Convolve padded data."""
-        spec, weight, bias = self._spec, self._weights.get("weight"), self._weights.get("bias")
+        spec, weight, bias = self.spec, self._get("weight"), self._get("bias")
         if not torch.compiler.is_compiling() and type(data) is Tensor:
             count = (data.shape[2] - spec.effective_kernel) // spec.stride + 1
             if rows.is_faster(data, weight, count, spec.groups):
@@ -124,15 +117,28 @@ class TorchArrays(TensorArrays):
 
     def convolved_alike(self, data: Tensor) -> Tensor | None:
         """Convolve by products whose rows were found to keep their bits; see `rows.keep_bits`."""
-        spec, get = self._spec, self._weights.get
+        spec, get = self.spec, self._get
         return None if spec.groups > 1 else rows.convolved_alike(data, get("weight"), get("bias"), spec.stride, spec.dilation)
 
     def scattered(self, data: Tensor) -> Tensor:
         """Return the full result of a transposed convolution."""
-        spec = self._spec
-        return F.conv_transpose1d(data, self._weights.get("weight"), None, spec.stride, 0, 0, spec.groups, spec.dilation)
+        spec = self.spec
+        return F.conv_transpose1d(data, self._get("weight"), None, spec.stride, 0, 0, spec.groups, spec.dilation)
 
     def biased(self, data: Tensor) -> Tensor:
         """Add the bias."""
-        bias = self._weights.get("bias")
+        bias = self._get("bias")
         return data if bias is None else data + bias.to(data.dtype).unsqueeze(-1)
+
+
+class TorchArrays(WeightedArrays):
+    """The tensors of a ``torch.nn.Conv1d`` or ``torch.nn.ConvTranspose1d``, which keeps its weights."""
+
+    def __init__(self, layer: Any, spec: ConvSpec) -> None:
+        super().__init__(layer, spec, Weights(layer).get)
+
+    @property
+    def learned(self) -> Any:
+        """The learned constant as (channels, 1), or None."""
+        layer = self._module
+        return layer.padding_value.reshape(-1, 1) if isinstance(layer, PaddedConv1d) and layer.learns else None

@@ -9,7 +9,7 @@ import attrs
 from torch import Tensor, fx, nn
 
 from convpolicy.chunks.stage import State
-from convpolicy.errors import ConvPolicyError
+from convpolicy.errors import placed
 from convpolicy.frameworks.torch.chunks.arrays import TensorArrays
 from convpolicy.frameworks.torch.chunks.building import Item, counted
 from convpolicy.frameworks.torch.chunks.steps import Shapes, Step
@@ -168,7 +168,5 @@ def _advanced(action: Action, values: list[Any], state: Mapping[str, Any], last:
     chunks = [values[place] for place in action.inputs]
     if not last:
         return step.advance(chunks, own, last, arguments)
-    try:
+    with placed(action.name):
         return step.advance(chunks, own, last, arguments)
-    except ConvPolicyError as error:
-        raise type(error)(f"{action.name}: {error}") from error

@@ -41,15 +41,23 @@ class Step(Protocol):
         """Return the largest shape of each array of the state."""
 
 
-class Pointwise:
-    """A function that computes each sample of its result from the same sample of its inputs, which all have one clock."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+class Stateless:
+    """A step without memory."""
 
     def initial(self, batch: int) -> State:
         """Return no state."""
         return {}
+
+    def shapes(self) -> Shapes:
+        """Return nothing."""
+        return {}
+
+
+class Pointwise(Stateless):
+    """A function that computes each sample of its result from the same sample of its inputs, which all have one clock."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
 
     def advance(self, chunks: Sequence[Tensor], state: Mapping[str, Any], last: bool, arguments: Arguments) -> tuple[Any, State]:
         """Return the function of the chunks."""
@@ -59,10 +67,6 @@ class Pointwise:
     def outputs(self, counts: Sequence[int]) -> int:
         """Return the number of samples."""
         return counts[0]
-
-    def shapes(self) -> Shapes:
-        """Return nothing."""
-        return {}
 
 
 class Join:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from convpolicy.chunks.convolution import ConvolutionStage
@@ -15,8 +14,8 @@ from convpolicy.chunks.stage import Stage
 from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
 from convpolicy.core.named import policy
 from convpolicy.core.spec import ConvSpec
-from convpolicy.frameworks.torch.chunks.arrays import TensorArrays
-from convpolicy.frameworks.torch.chunks.steps import Arguments, Staged
+from convpolicy.frameworks.torch.chunks.arrays import TensorArrays, WeightedArrays
+from convpolicy.frameworks.torch.chunks.steps import Arguments, Staged, Stateless
 from convpolicy.layers.capture import one
 from convpolicy.parts.choice import Choice
 
@@ -38,29 +37,6 @@ class WindowArrays(TensorArrays):
     def convolved(self, data: Tensor) -> Tensor:
         """Return the function of padded data."""
         return self._function(data)
-
-
-class GivenArrays(TensorArrays):
-    """Tensors of a convolution whose weight and bias are arguments of its call."""
-
-    def __init__(self, module: nn.Module, spec: ConvSpec, weight: Any = None, bias: Any = None) -> None:
-        super().__init__(module)
-        self.spec = spec
-        self._weight, self._bias = weight, bias
-
-    def convolved(self, data: Tensor) -> Tensor:
-        """Convolve padded data."""
-        spec = self.spec
-        return F.conv1d(data, self._weight, self._bias, spec.stride, 0, spec.dilation, spec.groups)
-
-    def scattered(self, data: Tensor) -> Tensor:
-        """Return the full result of a transposed convolution."""
-        spec = self.spec
-        return F.conv_transpose1d(data, self._weight, None, spec.stride, 0, 0, spec.groups, spec.dilation)
-
-    def biased(self, data: Tensor) -> Tensor:
-        """Add the bias."""
-        return data if self._bias is None else data + self._bias.unsqueeze(-1)
 
 
 def window_stage(
@@ -121,7 +97,8 @@ class Given(Staged):
         weight = keywords["weight"] if len(positional) < 2 else positional[1]
         bias = keywords.get("bias") if len(positional) < 3 else positional[2]
         stage: Any = self.stage
-        return type(stage)(GivenArrays(self._module, stage.arrays.spec, weight, bias), stage.schedule)
+        values = {"weight": weight, "bias": bias}
+        return type(stage)(WeightedArrays(self._module, stage.arrays.spec, values.__getitem__), stage.schedule)
 
 
 def given_stage(module: nn.Module, transposed: bool, words: dict[str, Any]) -> Any:
@@ -139,7 +116,8 @@ def given_stage(module: nn.Module, transposed: bool, words: dict[str, Any]) -> A
     if transposed:
         inner, outer = weight.shape[0], weight.shape[1] * groups
     spec = ConvSpec.of(inner, outer, kernel, stride, dilation, groups, transposed=transposed)
-    arrays = GivenArrays(module, spec)
+    given: dict[str, Any] = {}  # by each call
+    arrays = WeightedArrays(module, spec, given.__getitem__)
     if transposed:
         left = one(padding)
         rule: Any = policy("torch").transposed
@@ -157,15 +135,11 @@ def extra_of(stage: Any) -> int | None:
     return -more if spec.transposed else more
 
 
-class Repeat:
+class Repeat(Stateless):
     """Each sample is repeated, as by nearest-neighbour upsampling."""
 
     def __init__(self, factor: int, axis: int) -> None:
         self.factor, self.axis = factor, axis
-
-    def initial(self, batch: int) -> dict[str, Any]:
-        """Return no state."""
-        return {}
 
     def advance(self, chunks: Sequence[Tensor], state: Any, last: bool, arguments: Arguments) -> tuple[Any, dict[str, Any]]:
         """Return the repeated samples."""
@@ -174,10 +148,6 @@ class Repeat:
     def outputs(self, counts: Sequence[int]) -> int:
         """Return the number of samples."""
         return counts[0] * self.factor
-
-    def shapes(self) -> dict[str, tuple[str | int, ...]]:
-        """Return nothing."""
-        return {}
 
 
 def is_exact_factor(factor: Any) -> bool:
