@@ -37,7 +37,7 @@ def processes():
 @pytest.mark.parametrize("backend", params(RUNS_ON))
 def test_each_backend(backend, processes):
     """Every test in ``each_*.py`` passes, and none is skipped."""
-    assert len(FILES) == 12
+    assert len(FILES) == 13
     output, _ = processes[backend].communicate()
     assert processes[backend].returncode == 0, output[-6000:]
     assert "passed" in output.splitlines()[-1]
