@@ -98,10 +98,10 @@ def test_pages_fit_their_window(site):
     with chromium() as browser:
         window = browser.new_page()
         wide = []
-        for width in (390, 820, 1440):
-            window.set_viewport_size({"width": width, "height": 900})
-            for path in pages:
-                window.goto(path.as_uri(), wait_until="load")
+        for path in pages:
+            window.goto(path.as_uri(), wait_until="load")
+            for width in (390, 820, 1440):
+                window.set_viewport_size({"width": width, "height": 900})
                 if window.evaluate("document.documentElement.scrollWidth") > width:
                     wide.append((width, path.relative_to(site).as_posix()))
         assert not wide

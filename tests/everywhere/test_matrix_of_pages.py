@@ -23,7 +23,7 @@ MARKS = {
 OWN = ("torch", "mindspore", "keras", "keras-torch", "keras-jax", "flax", "flax-linen", "paddle", "onnx", "mlx")
 
 
-EVERY = 13  # of the 30 sizes of layers; the script that writes the page compares them all
+EVERY = 29  # of the 30 sizes of layers; the script that writes the page compares them all
 CODE = "import json, sys; from convpolicy.verification import matrix; print(json.dumps(matrix.matrix(every=int(sys.argv[1])).to_dict()))"
 
 

@@ -17,9 +17,9 @@ GROUPS = {
     ("mlx",): 150,
     ("onnx",): 80,
     ("paddle",): 60,
-    ("mindspore",): 16,
-    ("keras-torch",): 24,
-    ("keras",): 12,
+    ("mindspore",): 10,
+    ("keras-torch",): 12,
+    ("keras",): 6,
     ("keras-jax",): 6,
     ("flax", "flax-linen"): 6,
 }
