@@ -8,6 +8,7 @@ SCRIPTS = sorted(EXAMPLES.glob("**/[0-9]*.py"))
 NEEDS = {  # script, or its folder -> the frameworks that it imports; the others: NumPy
     "09_move_a_model": ("torch", "mindspore", "keras"),
     "10_a_whole_codec": ("torch", "transformers"),
+    "13_stream_a_codec": ("torch", "transformers"),
     "mindspore_page": ("torch", "mindspore"),
 }
 PAPERS = {

@@ -53,9 +53,12 @@ def test_encodec_without_causal_padding():
 
 
 def test_encodec_with_group_normalization():
-    """The 48 kHz model normalizes over the time: refused, with the path and the class for a streaming form."""
-    with pytest.raises(cp.InvalidValueError, match=r"module EncodecConv1d at 'layers\.0', .*EncodecConv1d with the hook"):
-        cp.streaming(encodec(norm_type="time_group_norm").encoder)
+    """The 48 kHz model normalizes over the time: refused, with the path of the normalization, the reason and the class for a form."""
+    model = encodec(norm_type="time_group_norm")
+    reason = r"GroupNorm at 'layers\.0\.norm', .* since it normalizes over the whole time axis; .*EncodecConv1d with the hook"
+    for part in (model.encoder, model.decoder):
+        with pytest.raises(cp.InvalidValueError, match=reason):
+            cp.streaming(part)
 
 
 def test_mimi_without_attention():

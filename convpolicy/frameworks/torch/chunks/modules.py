@@ -14,7 +14,7 @@ from convpolicy.frameworks.torch.capture import REWRITING_HOOKS
 from convpolicy.frameworks.torch.chunks.building import Builder
 from convpolicy.frameworks.torch.chunks.forms import Form
 from convpolicy.frameworks.torch.chunks.functions import UNKNOWN, add_padding, add_pool, add_upsampling, require_channels
-from convpolicy.frameworks.torch.chunks.names import ATTENDING, EVERYWHERE, REASONS, home_of, is_sample_by_sample
+from convpolicy.frameworks.torch.chunks.names import ATTENDING, EVERYWHERE, home_of, is_sample_by_sample, reason_of
 from convpolicy.frameworks.torch.chunks.pointwise import add_pointwise
 from convpolicy.frameworks.torch.chunks.steps import Staged
 from convpolicy.frameworks.torch.chunks.tracing import is_layer
@@ -102,7 +102,7 @@ def _add_module_of_torch(build: Builder, node: fx.Node, module: nn.Module, strea
     elif isinstance(module, ATTENDING):
         raise build.refuse(node, EVERYWHERE)
     else:
-        raise build.refuse(node, *next((why for kind, why in REASONS.items() if isinstance(module, kind)), (UNKNOWN, "")))
+        raise build.refuse(node, *(reason_of(module) or (UNKNOWN, "")))
 
 
 def _sides(module: Any) -> tuple[int, int]:

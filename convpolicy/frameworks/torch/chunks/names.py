@@ -68,6 +68,11 @@ IN_PLACE = ("iadd", "isub", "imul", "itruediv", "ipow")
 RANDOM = _set("alpha_dropout dropout dropout1d feature_alpha_dropout feature_dropout rrelu batch_norm")
 
 
+def reason_of(module: Any) -> tuple[str, str] | None:
+    """Return why modules of a class of torch cannot be streamed, and what to use instead; None for other classes."""
+    return next((why for kind, why in REASONS.items() if isinstance(module, kind)), None)
+
+
 def name_of(target: Any) -> str:
     """Return the name of a function of torch or of ``operator``; empty for another function."""
     name = getattr(target, "__name__", "")

@@ -11,7 +11,7 @@ from torch import fx, nn
 from convpolicy.chunks.form import form_of
 from convpolicy.errors import ConvPolicyError, raised
 from convpolicy.frameworks.torch.capture import CALLED, FILES, _file_of
-from convpolicy.frameworks.torch.chunks.names import IN_PLACE, home_of
+from convpolicy.frameworks.torch.chunks.names import IN_PLACE, home_of, reason_of
 from convpolicy.frameworks.torch.chunks.values import refusal, register_a_form
 from convpolicy.layers.wrapper import wrapper_of
 
@@ -104,15 +104,23 @@ def traced(whole: Whole) -> fx.Graph:
     except ConvPolicyError:
         raise
     except Exception as error:
-        target, module = tracer.failed or (MODEL, whole.model)
-        raise refusal(
-            path_of(target),
-            f"module {type(module).__qualname__}",
-            f"torch.fx cannot trace its forward method ({raised(error).splitlines()[0].rstrip('.')})",
-            f"rewrite it without conditions on sizes and values, or {register_a_form(type(module))}",
-        ) from error
+        raise _refusal(*(tracer.failed or (MODEL, whole.model)), error) from error
     finally:
         for module, before in attributes:  # a forward method may keep a value of the trace
             if module is not whole:
                 vars(module).clear()
                 vars(module).update(before)
+
+
+def _refusal(target: str, module: nn.Module, error: Exception) -> Exception:
+    """Return the error for a module that cannot be traced; if a part of it cannot be streamed in any case, that is the reason."""
+    for name, part in module.named_modules(prefix=target):
+        if (why := reason_of(part)) is not None:
+            reason, fix = why
+            return refusal(path_of(name), f"module {type(part).__qualname__}", reason, f"{fix}, or {register_a_form(type(module))}")
+    return refusal(
+        path_of(target),
+        f"module {type(module).__qualname__}",
+        f"torch.fx cannot trace its forward method ({raised(error).splitlines()[0].rstrip('.')})",
+        f"rewrite it without conditions on sizes and values, or {register_a_form(type(module))}",
+    )
