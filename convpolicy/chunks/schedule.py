@@ -95,10 +95,10 @@ def schedule(policy: Any, spec: ConvSpec) -> Schedule:
     if pads is not None and constant:
         first, last = max(-left, 0), 0
     else:
-        stable = _shortest_with(plan, left, before, long)
+        stable = _shortest_with(plan, left, before, long, min(spec.stride, MOST_PHASES))
         first = max(stable if stable > 1 else 0, 1 + max(_sources(before), default=-1), -left)
-        last = max(stable, *(each.length - min(_sources(each.sides[1]), default=each.length) for each in plans))
-        last = 0 if constant else last
+        last = max(each.length - min(_sources(each.sides[1]), default=each.length) for each in plans)
+        last = max(last, stable) if last else 0
     rights = {each.right for each in plans}
     held = max(-min(rights), 0)
     if left >= spec.effective_kernel + held:  # a window of padding alone: the first sample decides that there are outputs
@@ -147,15 +147,18 @@ def shifted(side: Side, offset: int) -> Side:
     return attrs.evolve(side, terms=tuple(terms))
 
 
-def _shortest_with(plan: Callable[[int], Plan], left: int, before: Side, long: int) -> int:
-    """Return the shortest length from which on the left padding is the one of long inputs, by bisection."""
+def _shortest_with(plan: Callable[[int], Plan], left: int, before: Side, long: int, phases: int) -> int:
+    """Return the shortest length from which on the left padding is the one of long inputs, by bisection.
+
+    A length that the layer refuses counts as the next one that it does not: a stream of such a length is refused at its end.
+    """
 
     def has(length: int) -> bool:
-        try:
-            planned = plan(length)
-        except InvalidValueError:
-            return False
-        return planned.left == left and planned.sides[0] == before
+        for each in range(length, length + phases):
+            with suppress(InvalidValueError):
+                planned = plan(each)
+                return planned.left == left and planned.sides[0] == before
+        return True
 
     low, high = 1, long
     while low < high:

@@ -19,6 +19,7 @@ from convpolicy.explorer.choices import paddings as paddings_of
 from convpolicy.explorer.choices import policies as policies_of
 from convpolicy.explorer.codes import by_numbers, by_rule, targets
 from convpolicy.explorer.plans import PLAIN, Ranges, Store, Tables, refused_windows
+from convpolicy.explorer.streams import Streams
 from convpolicy.explorer.transposed_codes import by_form, grouped
 from convpolicy.parts.choice import Choice
 from convpolicy.registry import current
@@ -34,16 +35,27 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
     offered = policies_of(extra)
     paddings, modes = paddings_of(offered), modes_of(offered)
     tables = Tables(ranges)
+    streams = Streams(tables)
     rules = [
-        {"name": name, "description": _description("padding rule", choice), **tables.padding(choice)}
+        {
+            "name": name,
+            "description": _description("padding rule", choice),
+            **tables.padding(choice),
+            "stream": streams.rule(choice),
+        }
         for name, choice in paddings.items()
     ]
     policies = [_policy(policy, list(paddings), list(modes), tables) for policy in offered]
     templates = Store()
-    transposed = _transposed(halves(offered), tables, templates)
+    transposed = _transposed(halves(offered), tables, streams, templates)
     outputs, widths = tables.outputs(), tables.widths
     mode_tables = [
-        {"name": name, "description": _description("padding mode", choice), "added": tables.mode(choice, widths)}
+        {
+            "name": name,
+            "description": _description("padding mode", choice),
+            "added": tables.mode(choice, widths),
+            "stream": streams.mode(choice),
+        }
         for name, choice in modes.items()
     ]
     named_rules = {rule for policy in offered for _name, rule in policy.padding_names}
@@ -65,23 +77,30 @@ def collect(extra: Sequence[Policy], ranges: Ranges) -> dict[str, Any]:
         "codes": code_tables,
         "outputs": outputs,
         "widths": widths,
+        "starts": streams.starts.values,
+        "waits": streams.waits.values,
         **{name: getattr(tables, name).values for name in ("texts", "pairs", "rows", "sides", "ends", "added", "crops")},
         "templates": templates.values,
     }
 
 
-def _transposed(offered: Sequence[TransposedPolicy], tables: Tables, templates: Store) -> dict[str, Any]:
+def _transposed(offered: Sequence[TransposedPolicy], tables: Tables, streams: Streams, templates: Store) -> dict[str, Any]:
     """Return the policies, crop rules, modes and codes of transposed convolutions, in the form of those of convolutions."""
     crops, modes = paddings_of(offered), transposed_modes(offered)
     rules = [
-        {"name": name, "description": _description("crop rule", choice), **tables.cropping(choice)}
+        {
+            "name": name,
+            "description": _description("crop rule", choice),
+            **tables.cropping(choice),
+            "stream": streams.crop(choice),
+        }
         for name, choice in crops.items()
     ]
     return {
         "codes": _transposed_codes(crops, modes, rules, tables, templates),
         "policies": [_policy(policy, list(crops), list(modes), tables) for policy in offered],
         "rules": rules,
-        "modes": [{"name": name, "description": ""} for name in modes],
+        "modes": [{"name": name, "description": "", "stream": streams.transposed_mode(choice)} for name, choice in modes.items()],
         "plain": list(modes).index(PLAIN.name),
     }
 

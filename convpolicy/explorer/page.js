@@ -5,7 +5,7 @@ const LETTERS = { kernel: "k", stride: "s", dilation: "d", length: "n" };
 const SIDES = ["a", "b"];
 const START = JSON.parse(document.getElementById("start").textContent);
 const byId = (id) => document.getElementById(id);
-const state = { a: {}, b: {}, up: false, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null };
+const state = { a: {}, b: {}, up: false, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null, time: null };
 let plans = {};
 
 const clamped = (value, [first, last], fallback) => Math.min(Math.max(Number.isInteger(value) ? value : fallback, first), last);
@@ -25,6 +25,7 @@ function readAddress() {
     state[size] = clamped(text === undefined ? NaN : Number(text), DATA.ranges[size], state[size]);
   }
   state.framework = setting("code") in DATA.codes ? setting("code") : "convpolicy";
+  state.time = params.has("at") ? clamped(Number(params.get("at")), [0, DATA.ranges.length[1] + 1], 0) : null;
   state.pointed = params.has("o") ? { output: +params.get("o") } : params.has("i") ? { sample: +params.get("i") - 1 } : null;
 }
 
@@ -44,6 +45,7 @@ function address() {
   }
   for (const size in SIZES) params.set(LETTERS[size], state[size]);
   if (state.framework !== "convpolicy") params.set("code", state.framework);
+  if (state.time !== null) params.set("at", state.time);
   if (state.pointed) params.set(...("output" in state.pointed ? ["o", state.pointed.output] : ["i", state.pointed.sample + 1]));
   return `#${params}`;
 }
@@ -107,6 +109,7 @@ function show() {
   if (byId("drawings").querySelector(".differs")) kinds.add("differs");
   byId("legend").innerHTML = legend(kinds.add("window"));
   showComparison();
+  showStreams();
   showCode();
   point(state.pointed);
   document.documentElement.dataset.milliseconds = (performance.now() - before).toFixed(1);
@@ -298,6 +301,7 @@ function listen() {
     if (on) on.scrollIntoView({ block: "nearest", inline: "nearest" });
     keepAddress();
   });
+  byId("time").addEventListener("input", (event) => { state.time = +event.target.value; showStreams(); keepAddress(); });
   byId("frameworks").addEventListener("click", (event) => { if (event.target.dataset.framework) { state.framework = event.target.dataset.framework; showCode(); keepAddress(); } });
   byId("frameworks").addEventListener("keydown", (event) => {
     const names = frameworks(), step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

@@ -113,6 +113,17 @@ def test_delay_and_latency(arguments, delay, latency):
     assert {chunk: streaming.latency(chunk) for chunk in latency} == latency
 
 
+@pytest.mark.parametrize("mode", ["zeros", "replicate"])
+def test_a_rule_that_refuses_lengths_does_not_delay(mode):
+    """Moshi's rule accepts only multiples of the stride: its outputs come at once, and another length is refused at the flush."""
+    streaming = cp.streaming(cp.Conv1d(2, 3, 4, 2, padding="moshi", padding_mode=mode))
+    assert (streaming.delay, "tail" in streaming.state_shapes) == (0, False)
+    live = streaming.start()
+    assert [live(np.ones((1, 2, 1), "f4")).shape[-1] for _ in range(5)] == [0, 1, 0, 1, 0]
+    with pytest.raises(cp.InvalidValueError, match="length must be a multiple of the stride 2, got 5"):
+        live.flush()
+
+
 def test_a_chain_of_layers():
     """An encoder and a decoder in a row, by a list and by a chain; the state has the number of the layer in its names."""
     random = np.random.default_rng(0)

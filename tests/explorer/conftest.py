@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import convpolicy as cp
+from convpolicy import explorer
 from convpolicy.explorer import data, plans
 
 
@@ -14,6 +16,26 @@ def ranges():
 
 
 @pytest.fixture(scope="session")
-def page_data(ranges):
+def collected(ranges):
+    """The data of a page of these sizes, which take seconds to compute."""
+    return data.collect([], ranges)
+
+
+@pytest.fixture(scope="session")
+def page_data(collected):
     """What the browser unpacks from a page of these sizes."""
-    return data.unpacked(data.packed(data.collect([], ranges)))
+    return data.unpacked(data.packed(collected))
+
+
+@pytest.fixture(scope="session")
+def write_page(collected, tmp_path_factory):
+    """A function that writes a page with other first settings, and returns its address."""
+
+    def write(**start):
+        path = tmp_path_factory.mktemp("explorer") / "page.html"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(explorer, "collect", lambda _extra, _ranges: collected)
+            path.write_text(explorer.page({**start, "version": cp.__version__}), encoding="utf-8")
+        return path.as_uri()
+
+    return write

@@ -9,8 +9,6 @@ import pytest
 from helpers import explorer as tables
 from helpers.browser import chromium
 
-import convpolicy as cp
-from convpolicy import explorer
 from convpolicy.errors import ConvPolicyError
 from convpolicy.explorer import choices, codes
 
@@ -44,12 +42,9 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def address(ranges, tmp_path_factory):
+def address(write_page):
     """The address of a page."""
-    path = tmp_path_factory.mktemp("explorer") / "page.html"
-    start = {"a": "torch", "b": "keras", "ap": "1,1", "bp": "same", "version": cp.__version__}
-    path.write_text(explorer.page(start, [], ranges), encoding="utf-8")
-    return path.as_uri()
+    return write_page(a="torch", b="keras", ap="1,1", bp="same")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from helpers import explorer as tables
 from helpers.browser import chromium
 
 import convpolicy as cp
-from convpolicy import explorer
 from convpolicy.errors import ConvPolicyError
 from convpolicy.explorer import choices, codes, transposed_codes
 
@@ -100,15 +99,13 @@ def test_code_is_what_translation_writes(page_data, name):
 
 
 @pytest.fixture(scope="module")
-def page(ranges, tmp_path_factory):
+def page(write_page):
     """An open page, whose script must raise no error."""
-    path = tmp_path_factory.mktemp("explorer") / "page.html"
-    path.write_text(explorer.page({"a": "torch", "b": "torch", "version": cp.__version__}, [], ranges), encoding="utf-8")
     faults = []
     with chromium() as browser:
         opened = browser.new_page()
         opened.on("pageerror", lambda error: faults.append(str(error)))
-        opened.goto(f"{path.as_uri()}#t=1&a=torch&b=torch&ap=1%2C1&bp=causal&k=4&s=2&d=1&n=4")
+        opened.goto(f"{write_page(a='torch', b='torch')}#t=1&a=torch&b=torch&ap=1%2C1&bp=causal&k=4&s=2&d=1&n=4")
         opened.wait_for_selector("html[data-ready]", timeout=10_000)
         yield opened
     assert faults == []

@@ -56,6 +56,22 @@ def plan(data, both, mode, window, length):
     return left, right, outputs, cells
 
 
+def stream(data, rule, mode, window):
+    """(left, held, first, last) of a schedule, or the reason why the layer cannot be streamed."""
+    entry = entry_of(data["rows"][data["rules"][rule]["stream"]], windows(data).index(window))
+    if entry < 0:
+        return refusal(data, entry)
+    left, held, first, *pairs = data["starts"][entry]
+    row, last, kernel = data["rows"][data["modes"][mode]["stream"]], 0, (window[0] - 1) * window[2] + 1
+    first = max(first, 1) if left >= kernel + held else first
+    for pair in pairs:
+        wait = entry_of(row, data["widths"].index([max(pad, 0) for pad in data["pairs"][pair]]))
+        if wait < 0:
+            return refusal(data, wait)
+        first, last = max(first, data["waits"][wait][0]), max(last, data["waits"][wait][1])
+    return left, held, first, last
+
+
 def _terms(side, element, place):
     """(constant's text, coefficients and positions) of one added element."""
     pairs = element if isinstance(element, list) else [[1, element]]

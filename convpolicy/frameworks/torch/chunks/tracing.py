@@ -117,7 +117,9 @@ def _refusal(target: str, module: nn.Module, error: Exception) -> Exception:
     for name, part in module.named_modules(prefix=target):
         if (why := reason_of(part)) is not None:
             reason, fix = why
-            return refusal(path_of(name), f"module {type(part).__qualname__}", reason, f"{fix}, or {register_a_form(type(module))}")
+            return refusal(
+                path_of(name), f"module {type(part).__qualname__}", reason, f"{fix}, or {register_a_form(type(module))}"
+            )
     return refusal(
         path_of(target),
         f"module {type(module).__qualname__}",
