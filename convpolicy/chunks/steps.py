@@ -106,34 +106,44 @@ class Streaming:
         """
         return Live(self, self._stage, integer("batch", batch, 1))
 
-    def state_from(self, columns: Any) -> State:
+    def state_from(self, columns: Any, convention: str | None = None, *, samples: int | None = None) -> State:
         """Return the state of a causal convolution whose stream another library started.
 
         Args:
-            columns: the last samples of the input, oldest first, array (batch, channels, count), such as the ``conv_state`` of Mamba or
-                the padding cache of a layer in ``transformers``. ``count`` is at least the effective kernel minus the stride.
+            columns: the last samples of the input, oldest first, array (batch, channels, count). ``count`` is at least the effective kernel
+                minus the stride.
+            convention: the library that keeps these columns. None takes any number of columns.
+
+                - ``"mamba"``: ``conv_state`` of Mamba, ``kernel_size`` columns
+                - ``"causal-conv1d"``: ``initial_states`` of causal-conv1d, and vLLM, ``kernel_size - 1`` columns
+                - ``"transformers"``: padding cache of a layer of a codec in transformers, effective kernel - ``stride`` columns
+                - ``"nemo"``: cache of NeMo's CausalConv1D, ``kernel_size - 1`` columns
+            samples: number of samples so far. Only for layers whose last outputs depend on it, such as Mimi's with a stride.
 
         Raises:
-            InvalidTypeError, InvalidValueError: the layer has another state than its last samples, or there are too few columns.
+            InvalidTypeError, InvalidValueError: the layer has another state than its last samples, or the columns are not those of the
+                convention.
         """
-        return state_from(columns, self._stage)
+        return state_from(columns, self._stage, convention, samples)
 
-    def columns(self, state: Mapping[str, Any], count: int | None = None) -> Any:
+    def columns(self, state: Mapping[str, Any], count: int | None = None, *, convention: str | None = None) -> Any:
         """Return the last samples of the input of a causal convolution, as other libraries keep them.
 
         Args:
             state: the state after the last step.
             count: number of samples, the oldest first. Zeros precede samples that the state no longer contains. None returns those that
                 it contains.
+            convention: the library that continues the stream, instead of ``count``; see `state_from`.
 
         Returns:
             An array (batch, channels, count).
 
         Raises:
-            InvalidTypeError, InvalidValueError: the layer has another state than its last samples, or ``count`` is smaller than these.
+            InvalidTypeError, InvalidValueError: the layer has another state than its last samples, ``count`` is smaller than these, or
+                the library cannot continue here, since the samples so far are no multiple of the stride.
         """
         self._check(state, None)
-        return columns_of(state, count, self._stage)
+        return columns_of(state, self._stage, count, convention)
 
     def _check(self, state: Any, batch: int | None) -> None:
         if not isinstance(state, Mapping):
