@@ -25,7 +25,7 @@ NEEDS = {  # page of docs/ -> what its blocks run on
     "guides/convert.md": ("torch", "flax"), "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
     "guides/move_models.md": ("torch", "keras", "tensorflow", "flax", "mindspore"),
     "guides/off_by_1e-3.md": ("torch", "keras", "tensorflow", "flax", "mindspore", "transformers"),
-    "guides/reproduce_a_paper.md": ("torch", "transformers"),
+    "guides/reproduce_a_paper.md": ("torch", "transformers"), "guides/streaming.md": ("torch", "transformers"),
     "README.md": ("torch",), "index.md": ("torch",), "guides/speed.md": ("torch",), "guides/torch_tools.md": ("torch",),
     "understand/exact.md": ("torch",), "understand/initial_weights.md": ("torch",),
     "understand/why_frameworks_differ.md": ("keras", "tensorflow", "torch"),
