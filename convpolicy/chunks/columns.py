@@ -41,7 +41,7 @@ CONVENTIONS = {
         lambda spec: spec.kernel_size, _one_less
     ),  # mamba_ssm, transformers: the oldest column is not read any more
     "causal-conv1d": Convention(_one_less, _one_less),  # initial_states and final_states; vLLM
-    "transformers": Convention(_overlap, _overlap),  # the padding caches of Mimi and other codecs
+    "transformers": Convention(_overlap, _overlap),  # the padding caches of Mimi and other codecs; Moshi
     "nemo": Convention(_one_less, _one_less),  # CausalConv1D, which pads (kernel_size - 1, stride - 1)
 }
 

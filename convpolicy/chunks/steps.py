@@ -116,7 +116,7 @@ class Streaming:
 
                 - ``"mamba"``: ``conv_state`` of Mamba, ``kernel_size`` columns
                 - ``"causal-conv1d"``: ``initial_states`` of causal-conv1d, and vLLM, ``kernel_size - 1`` columns
-                - ``"transformers"``: padding cache of a layer of a codec in transformers, effective kernel - ``stride`` columns
+                - ``"transformers"``: padding cache of a layer of a codec in transformers, and Moshi, effective kernel - ``stride`` columns
                 - ``"nemo"``: cache of NeMo's CausalConv1D, ``kernel_size - 1`` columns
             samples: number of samples so far. Only for layers whose last outputs depend on it, such as Mimi's with a stride.
 
@@ -167,3 +167,10 @@ class Streaming:
 
     def __repr__(self) -> str:
         return f"Streaming(delay={self.delay}, multiple={self.multiple}, state={self.state_shapes})"
+
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table  # here: only to show it
+
+        facts = f"delay {self.delay}; with chunks of a multiple of {self.multiple}, steps return the same number of outputs"
+        rows = [(name, ", ".join(map(str, shape))) for name, shape in self.state_shapes.items()]
+        return table(("array of the state", "largest shape"), rows, facts)

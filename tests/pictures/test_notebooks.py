@@ -29,6 +29,7 @@ OBJECTS = {  # what -> an object, and words that its HTML contains
     "comparison": (lambda: cp.compare("torch", "keras", kernel_size=4, stride=2, length=10), "weight axes"),
     "comparison of one with itself": (lambda: cp.compare("torch", "torch", kernel_size=4, length=10), "do the same"),
     "chain": (lambda: cp.chain([("torch", 10, 5), ("torch", 3, 2)]), "receptive field 20"),
+    "streaming": (lambda: cp.streaming([layer(padding=1), cp.Conv1d(8, 2, 4, 2)]), "1.pending</td>"),
     "policy": (lambda: cp.policy("mindspore"), "random_stream"),
     "policy of a paper": (lambda: cp.policy("paper/encodec"), "weight_norm"),
     "capture": (lambda: cp.capture(layer()), "(8, 4, 3)"),
