@@ -55,6 +55,13 @@ class Streaming:
         chunk = integer("samples", samples, 1)
         return max(self._waits(chunk, Fraction(0)) - 1, 0)
 
+    def _repr_html_(self) -> str:
+        from convpolicy.pictures.table import table  # here: only to show it
+
+        facts = f"delay {self.delay}; with chunks of a multiple of {self.multiple}, steps return the same number of outputs"
+        rows = [(name, ", ".join(map(str, shape))) for name, shape in self.state_shapes.items()]
+        return table(("array of the state", "largest shape"), rows, facts)
+
     def initial_state(self, batch: int = 1) -> State:
         """Return the state before the first sample.
 
@@ -167,10 +174,3 @@ class Streaming:
 
     def __repr__(self) -> str:
         return f"Streaming(delay={self.delay}, multiple={self.multiple}, state={self.state_shapes})"
-
-    def _repr_html_(self) -> str:
-        from convpolicy.pictures.table import table  # here: only to show it
-
-        facts = f"delay {self.delay}; with chunks of a multiple of {self.multiple}, steps return the same number of outputs"
-        rows = [(name, ", ".join(map(str, shape))) for name, shape in self.state_shapes.items()]
-        return table(("array of the state", "largest shape"), rows, facts)
