@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -74,7 +75,7 @@ class Request:
         """Return the policy of this kind of layer: the policy itself, or its transposed half."""
         return policy.half() if self.transposed else policy
 
-    @property
+    @cached_property
     def spec(self) -> ConvSpec:
         """The sizes as integers. In place of an expression, channels have the value of ``groups`` and other sizes the value 1."""
         groups = self.values["groups"] if self.is_known("groups") else 1

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs("torch")
 @pytest.fixture(scope="module")
 def measured():
     """Two policies on two backends."""
-    cells = matrix.matrix(["torch", "mindspore@2.0"], ["numpy", "torch"]).cells
+    cells = matrix.matrix(["torch", "mindspore@2.0"], ["numpy", "torch"], every=7).cells
     return {(cell.policy, cell.backend): cell for cell in cells if cell.layer == "Conv1d"}
 
 

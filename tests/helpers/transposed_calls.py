@@ -6,7 +6,7 @@ import random
 
 CHANNELS = (4, 8)
 LENGTHS = (8, 11)  # of the inputs
-COUNT = 36  # calls of a framework
+COUNT = 18  # calls of a framework
 KERNELS, STRIDES, DILATIONS = (1, 2, 3, 4, 5, 7), (1, 2, 3, 4), (1, 1, 1, 2, 3)
 GROUPS = (1, 1, 1, 2, 4)
 TEMPLATES = {

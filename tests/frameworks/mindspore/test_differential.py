@@ -54,6 +54,13 @@ def run_at_once():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def numbered(request):
+    """A function from sizes to the numbered ones that are compared: every thirteenth, with ``--grid`` all of them."""
+    step = 1 if request.config.getoption("--grid") else 13  # shares no factor with the 72 sizes of a kernel
+    return lambda sizes, first=0: itertools.islice(enumerate(sizes), first % step, None, step)
+
+
 def native(sizes: Sizes, pad_mode: str, padding: int = 0, **keywords: object) -> nn.Conv1d:
     """Build MindSpore's own layer."""
     kernel, stride, dilation, groups, bias = sizes
@@ -98,12 +105,11 @@ def every_native_padding(sizes: Sizes) -> list[tuple[str, int]]:
     return [("same", 0), ("valid", 0), *(("pad", number) for number in native_pads(sizes))]
 
 
-@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel):
+def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel, numbered):
     """The full grid at every length with 'same'; 'valid' and whole numbers take turns at the lengths: the bits of its own layer."""
     signal = random_data(kernel, 22 + 13)  # the longest e is 22
-    for number, sizes in enumerate(grid(kernel)):
+    for number, sizes in numbered(grid(kernel), kernel):
         weights = random_weights(number, sizes)
         others = every_native_padding(sizes)[1:]
         for turn, (pad_mode, padding) in enumerate([("same", 0), *others]):
@@ -115,14 +121,13 @@ def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel):
                 same_bits(output(layers[0], data), output(layers[1], data), (sizes, pad_mode, padding, length))
 
 
-@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("mode", PADS)
-def test_other_modes_are_mindspores_own_pad_and_a_convolution(mode):
+def test_other_modes_are_mindspores_own_pad_and_a_convolution(mode, numbered):
     """Every mode that MindSpore can pad with, at equal and unequal pads: the bits of that pad and a valid nn.Conv1d."""
     choice = Choice("constant", value=1.5) if mode == "constant" else Choice(mode)
     compared = 0
     for kernel, pads in itertools.product(KERNELS, ((2, 1), (0, 3), (2, 2))):
-        for number, sizes in enumerate(grid(kernel)):
+        for number, sizes in numbered(grid(kernel), kernel):
             layers = native(sizes, "valid"), ours(sizes, pads, choice)
             for layer in layers:
                 give_weights(layer, *random_weights(number, sizes))
@@ -130,7 +135,7 @@ def test_other_modes_are_mindspores_own_pad_and_a_convolution(mode):
             expected = layers[0](PADS[mode](pads)(Tensor(data))).asnumpy()
             same_bits(expected, output(layers[1], data), (sizes, pads, mode))
             compared += 1
-    assert compared == 8 * 3 * 72
+    assert compared in (8 * 3 * 72, sum(3 * len(range(kernel % 13, 72, 13)) for kernel in KERNELS))
 
 
 @pytest.mark.parametrize(
@@ -152,18 +157,17 @@ def test_the_same_seed_gives_mindspores_own_initial_weights(padding, policy, ini
                         same_bits(one, other, (sizes, padding))
 
 
-@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_rule_and_mode_under_every_policy_is_the_reference(dtype):
-    """A seeded sample, 8 cases of each rule × mode in each dtype, over every policy in turn."""
+def test_every_rule_and_mode_under_every_policy_is_the_reference(dtype, request):
+    """A seeded sample, with ``--grid`` 8 cases of each rule × mode in each dtype, else 1, over every policy in turn."""
     policies = itertools.cycle(cp.policies())
-    total = 0
-    for number, case in enumerate(random_cases(PER_RULE_AND_MODE, seed=len(dtype) + int(dtype[-2:]))):
+    total, each = 0, PER_RULE_AND_MODE if request.config.getoption("--grid") else 1
+    for number, case in enumerate(random_cases(each, seed=len(dtype) + int(dtype[-2:]))):
         layer = case.layer(next(policies), "mindspore", number, dtype)
         data = random_data(number, case.length, dtype=dtype)
         judge(case, output(layer, data), data, *weights_of(layer), dtype)
         total += 1
-    assert total == PER_RULE_AND_MODE * len(RULES) * len(MODES)
+    assert total == each * len(RULES) * len(MODES)
 
 
 def test_float16_is_the_reference():
@@ -176,11 +180,10 @@ def test_float16_is_the_reference():
         judge(case, actual, data, *weights_of(layer), "float16")
 
 
-@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_mindspore_policy_on_torch_is_mindspore_up_to_rounding(kernel):
+def test_mindspore_policy_on_torch_is_mindspore_up_to_rounding(kernel, numbered):
     """Ported to torch: every size and padding of the grid, at 4 lengths each, is what mindspore.nn.Conv1d computes."""
-    for number, sizes in enumerate(grid(kernel)):
+    for number, sizes in numbered(grid(kernel), kernel):
         weights = random_weights(number, sizes)
         for pad_mode, padding in every_native_padding(sizes):
             rule = {"same": Choice("same_upper"), "valid": Choice("valid")}.get(pad_mode)
@@ -194,12 +197,11 @@ def test_mindspore_policy_on_torch_is_mindspore_up_to_rounding(kernel):
                 same_within(expected, torch_output(ported, data, *weights), judged, "float32", (sizes, pad_mode, length))
 
 
-@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
-def test_torch_policy_on_mindspore_is_torch_up_to_rounding(mode):
+def test_torch_policy_on_mindspore_is_torch_up_to_rounding(mode, numbered):
     """Ported to MindSpore: every size of the grid, 'same' and numbers, at one length each, is what torch.nn.Conv1d computes."""
     compared = 0
-    for number, sizes in enumerate(itertools.chain.from_iterable(map(grid, KERNELS))):
+    for number, sizes in numbered(itertools.chain.from_iterable(map(grid, KERNELS)), len(mode)):
         kernel, stride, dilation, groups, bias = sizes
         weights, length = random_weights(number, sizes), sizes.lengths[3 + number % 11]
         data = random_data(number, length)
@@ -212,4 +214,4 @@ def test_torch_policy_on_mindspore_is_torch_up_to_rounding(mode):
             expected = torch_output(real, data, *weights)
             same_within(expected, output(ported, data), judged, "float32", (sizes, padding, mode, length))
             compared += 1
-    assert compared == 8 * 72 * 2 + 8 * 18
+    assert compared == 8 * 72 * 2 + 8 * 18 or 85 < compared < 115
