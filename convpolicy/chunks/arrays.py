@@ -26,6 +26,7 @@ class Arrays:
 
     def __init__(self, channels_last: bool = False) -> None:
         self.channels_last = channels_last
+        self.axis = 1 if channels_last else 2  # of the length
 
     # -- what a room implements ----------------------------------------------------------------------------------------------------
 
@@ -78,6 +79,14 @@ class Arrays:
         """Return an array that keeps nothing else in memory: a copy if ``data`` is a view."""
         return data
 
+    def kept(self, data: Any, start: Any) -> Any:
+        """Return the samples from ``start`` on, which is at most the length, as an array that keeps nothing else in memory."""
+        return self.owned(self.cut(data, start))
+
+    def goes_with(self, array: Any, chunk: Any) -> bool:
+        """Return True if an array of the state has a dtype and a device that may be joined with those of a chunk."""
+        return True
+
     def rows(self, data: Any, places: NDArray[np.int64]) -> Any:
         """Return rows of a batch."""
         return data[places]
@@ -100,11 +109,6 @@ class Arrays:
         """
         return None
 
-    @property
-    def axis(self) -> int:
-        """The axis of the length."""
-        return 1 if self.channels_last else 2
-
     def shape(self, batch: Any, channels: int, length: int) -> tuple[Any, int, int]:
         """Return the shape of data in the axes of the layer."""
         return (batch, length, channels) if self.channels_last else (batch, channels, length)
@@ -122,6 +126,10 @@ class Arrays:
         parts = tuple(part for part in parts if not _is_empty(self.length(part))) or parts[:1]
         return parts[0] if len(parts) == 1 else self.joined(parts, self.axis)
 
+    def extended(self, kept: Any, chunk: Any) -> Any:
+        """Join samples that a state keeps and a chunk with as many channels. Either may be empty."""
+        return self.end_to_end(kept, chunk)
+
     def check(self, chunk: Any, channels: int, argument: str = "chunk") -> None:
         """Check a chunk, or another argument that is data of the layer.
 
@@ -130,10 +138,10 @@ class Arrays:
         """
         if not self.is_array(chunk):
             raise InvalidTypeError(f"{argument} must be a {self.name}, got {self.title(chunk)}; convert it first.")
-        shape = tuple(chunk.shape)
+        shape = chunk.shape
         if len(shape) != 3 or shape[3 - self.axis] != channels:
             axes = f"(batch, length, {channels})" if self.channels_last else f"(batch, {channels}, length)"
-            raise InvalidValueError(f"{argument} must have shape {axes}, got {shape}; keep the batch axis also for one row.")
+            raise InvalidValueError(f"{argument} must have shape {axes}, got {tuple(shape)}; keep the batch axis also for one row.")
 
 
 def _is_empty(length: Any) -> bool:

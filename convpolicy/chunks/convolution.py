@@ -35,6 +35,7 @@ class ConvolutionStage(LayerStage):
         # read in every step
         self._stride, self._window = schedule.spec.stride, schedule.window
         self._counts, self._keeps_tail = schedule.counts, schedule.keeps_tail
+        self._is_plain = set(self.shapes()) == {PENDING} and not schedule.held and self._window >= self._stride
 
     def shapes(self) -> dict[str, tuple[str | int, ...]]:
         """Return the largest shape of each array of the state."""
@@ -62,13 +63,15 @@ class ConvolutionStage(LayerStage):
 
     def step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
         """Return the outputs that a chunk completes, and the next state."""
+        if self._is_plain:
+            return self._plain(chunk, state[PENDING])
         arrays, plan, length = self.arrays, self.schedule, self.arrays.length
         new: State = {}
         if self._counts:
             new[SEEN] = state[SEEN] + length(chunk)
         if self._keeps_tail:
-            tail = arrays.end_to_end(state[TAIL], chunk)
-            new[TAIL] = arrays.owned(arrays.cut(tail, max(length(tail) - plan.last, 0)))
+            tail = arrays.extended(state[TAIL], chunk)
+            new[TAIL] = arrays.kept(tail, max(length(tail) - plan.last, 0))
         pending = state[PENDING]
         done = self._windows(length(pending), self._window)
         if plan.first:
@@ -78,13 +81,21 @@ class ConvolutionStage(LayerStage):
                 if length(start) == plan.first:
                     pending = arrays.end_to_end(self._added(plan.before, start), arrays.cut(start, max(-plan.left, 0)))
             new[START] = start
-        joined = arrays.end_to_end(pending, chunk)
+        joined = arrays.extended(pending, chunk)
         count = self._windows(length(joined), self._window)
         sure = arrays.cut(joined, 0, max(length(joined) - plan.held, 0)) if plan.held else joined
         output = self._between(sure, done, count)
         hops = count if self._window >= self._stride else length(joined) // self._stride
-        new[PENDING] = arrays.owned(arrays.cut(joined, hops * self._stride))
+        new[PENDING] = arrays.kept(joined, hops * self._stride)
         return output, new
+
+    def _plain(self, chunk: Any, pending: Any) -> tuple[Any, State]:
+        """Return what `step` returns for a layer whose windows that are complete were all computed, and that keeps nothing else."""
+        arrays, joined = self.arrays, self.arrays.extended(pending, chunk)
+        length = arrays.length(joined)
+        count = self._windows(length, self._window)
+        output = self._convolved(joined) if count else self._zeros(chunk.shape[0])
+        return output, {PENDING: arrays.kept(joined, count * self._stride)}
 
     def _begun(self, start: Any, chunk: Any) -> tuple[Any, Any]:
         """Return the first samples so far, and what is left of the chunk."""

@@ -33,6 +33,18 @@ class LayerStage:
         outputs: int = self.schedule.outputs(length)
         return outputs
 
+    def axes(self) -> dict[str, int]:
+        """Return the axis of the length of each array of the state that has one."""
+        return {name: self.arrays.axis for name in self.alike()}
+
+    def alike(self) -> tuple[str, ...]:
+        """Return the names of the arrays that have the dtype of the chunk: all but the number of samples."""
+        return tuple(name for name in self.shapes() if name != SEEN)
+
+    def shapes(self) -> dict[str, tuple[str | int, ...]]:
+        """Return the largest shape of each array of the state."""
+        raise NotImplementedError
+
     def _shapes(self, lengths: Mapping[str, int], channels: int) -> dict[str, tuple[str | int, ...]]:
         shapes: dict[str, tuple[str | int, ...]] = {
             name: self.arrays.shape("batch", channels, length) for name, length in lengths.items()

@@ -31,6 +31,14 @@ class RowStage:
         """Return the largest shape of each array of the state."""
         return {f"{number}.{name}": shape for number, stage in enumerate(self.stages) for name, shape in stage.shapes().items()}
 
+    def axes(self) -> dict[str, int]:
+        """Return the axis of the length of each array of the state that has one."""
+        return {f"{number}.{name}": axis for number, stage in enumerate(self.stages) for name, axis in stage.axes().items()}
+
+    def alike(self) -> tuple[str, ...]:
+        """Return the names of the arrays that have the dtype of the chunk: those of the first stage."""
+        return tuple(f"0.{name}" for name in self.stages[0].alike())
+
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""
         return {

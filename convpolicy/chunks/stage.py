@@ -31,6 +31,12 @@ class Stage(Protocol):
     def shapes(self) -> dict[str, tuple[str | int, ...]]:
         """Return the shape of each array of the state for the longest state; the batch is the text ``"batch"``."""
 
+    def axes(self) -> dict[str, int]:
+        """Return the axis of each array of the state along which it may be shorter. An array without one is left out."""
+
+    def alike(self) -> tuple[str, ...]:
+        """Return the names of the arrays of the state that have the dtype and the device of the chunk."""
+
 
 def output_arrays(stage: Stage) -> Any:
     """Return the `Arrays` of the outputs of a stage."""

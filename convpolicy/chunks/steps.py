@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+import attrs
+
 from convpolicy.arithmetic import integer
 from convpolicy.chunks.columns import columns_of, state_from
 from convpolicy.chunks.live import Live
@@ -30,6 +32,8 @@ class Streaming:
         self._stride = stride
         self.multiple = stride.numerator
         self.state_shapes = stage.shapes()
+        self._channels = stage.channels()
+        self._arrays = tuple(_Array.of(name, shape, stage) for name, shape in self.state_shapes.items())
         self.delay = self._waits(1, self._stride)
 
     def _waits(self, chunk: int, hop: Fraction) -> int:
@@ -86,8 +90,8 @@ class Streaming:
         Raises:
             InvalidTypeError, InvalidValueError: the chunk or the state does not belong to this layer.
         """
-        self._stage.arrays.check(chunk, self._stage.channels())
-        self._check(state, chunk.shape[0])
+        self._stage.arrays.check(chunk, self._channels)
+        self._check(state, chunk.shape[0], chunk)
         return self._stage.step(chunk, state)
 
     def flush(self, state: Mapping[str, Any]) -> Any:
@@ -152,25 +156,74 @@ class Streaming:
         self._check(state, None)
         return columns_of(state, self._stage, count, convention)
 
-    def _check(self, state: Any, batch: int | None) -> None:
-        if not isinstance(state, Mapping):
+    def _check(self, state: Any, batch: int | None, chunk: Any = None) -> None:
+        if type(state) is not dict and not isinstance(state, Mapping):
             raise InvalidTypeError(f"state must be a dictionary of arrays, got {shown(state)}; pass initial_state(batch).")
         if state.keys() != self.state_shapes.keys():
             raise InvalidValueError(
                 f"state must have the keys {', '.join(self.state_shapes) or 'of no array'}, got {', '.join(map(str, state)) or 'none'}; "
                 f"pass initial_state(batch) of this layer."
             )
-        for name, array in state.items():
-            shape, most = tuple(getattr(array, "shape", ())), self.state_shapes[name]
-            if batch is not None and shape[:1] != (batch,):
+        for expected in self._arrays:
+            array = state[expected.name]
+            shape = getattr(array, "shape", ())
+            if not expected.fits(shape):
                 raise InvalidValueError(
-                    f"state must have as many rows as the chunk, {batch}, got shape {shape} in {name!r}; pass initial_state({batch})."
-                )
-            if len(shape) != len(most) or any(size > limit for size, limit in zip(shape[1:], most[1:]) if isinstance(limit, int)):
-                raise InvalidValueError(
-                    f"state must be one of this layer, with {name!r} of at most {most[1:]} after the batch, got shape {shape}; pass "
+                    f"state must be one of this layer, with {expected.name!r} of shape {expected}, got shape {tuple(shape)}; pass "
                     f"initial_state(batch) or the state that the last step returned."
+                )
+            if batch is not None and shape[0] != batch:
+                raise InvalidValueError(
+                    f"state must have as many rows as the chunk, {batch}, got shape {tuple(shape)} in {expected.name!r}; pass "
+                    f"initial_state({batch})."
+                )
+            if chunk is not None and expected.is_alike and not self._stage.arrays.goes_with(array, chunk):
+                arrays = self._stage.arrays
+                raise InvalidTypeError(
+                    f"state must have the dtype and device of the chunk, {arrays.title(chunk)}, got {arrays.title(array)} in "
+                    f"{expected.name!r}; convert one of them."
                 )
 
     def __repr__(self) -> str:
         return f"Streaming(delay={self.delay}, multiple={self.multiple}, state={self.state_shapes})"
+
+
+@attrs.frozen
+class _Array:
+    """What an array of the state must be.
+
+    Args:
+        name: its name.
+        shape: its largest shape. A size that may be anything is a text.
+        sizes: the axes whose size is fixed, with the size.
+        axis: the axis along which it may be shorter, or None.
+        most: its largest size along this axis.
+        is_alike: True if it has the dtype and the device of the chunk.
+    """
+
+    name: str
+    shape: tuple[str | int, ...]
+    sizes: tuple[tuple[int, int], ...]
+    axis: int | None
+    most: Any
+    is_alike: bool
+
+    @classmethod
+    def of(cls, name: str, shape: tuple[str | int, ...], stage: Stage) -> _Array:
+        axis = stage.axes().get(name)
+        sizes = tuple((place, size) for place, size in enumerate(shape) if isinstance(size, int) and place != axis)
+        most = None if axis is None else shape[axis]
+        return cls(name, shape, sizes, axis, most, name in stage.alike())
+
+    def fits(self, shape: Any) -> bool:
+        """Return True for the shape of such an array."""
+        if len(shape) != len(self.shape):
+            return False
+        for place, size in self.sizes:
+            if shape[place] != size:
+                return False
+        return self.axis is None or bool(shape[self.axis] <= self.most)
+
+    def __str__(self) -> str:
+        sizes = [f"at most {size}" if place == self.axis else str(size) for place, size in enumerate(self.shape)]
+        return f"({', '.join(sizes)})"

@@ -135,9 +135,9 @@ class TransposedStage(LayerStage):
             new[CUT] = arrays.owned(arrays.end_to_end(state[CUT], arrays.cut(complete, 0, room)))
             complete = arrays.cut(complete, min(room, arrays.length(complete)))
         if plan.waits:
-            complete = arrays.end_to_end(state[WAITING], complete)
+            complete = arrays.extended(state[WAITING], complete)
             ready = max(arrays.length(complete) - plan.held, 0)
-            new[WAITING] = arrays.owned(arrays.cut(complete, ready))
+            new[WAITING] = arrays.kept(complete, ready)
             complete = arrays.cut(complete, 0, ready)
         return arrays.biased(complete), new
 
@@ -149,7 +149,7 @@ class TransposedStage(LayerStage):
             missing = self.schedule.spec.stride - self.schedule.spec.effective_kernel
             return (arrays.end_to_end(full, self._zeros(chunk.shape[0], missing)) if missing else full), partial
         full = arrays.end_to_end(arrays.cut(full, 0, overlap) + partial, arrays.cut(full, overlap))
-        return arrays.cut(full, 0, complete), arrays.owned(arrays.cut(full, complete))
+        return arrays.cut(full, 0, complete), arrays.kept(full, complete)
 
     def end(self, state: Mapping[str, Any]) -> Any:
         """Return the outputs that are left at the end of the stream.

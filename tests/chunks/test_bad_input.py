@@ -61,7 +61,12 @@ def test_layers(layer, message):
         ),
         (
             lambda s: s.flush({"pending": np.zeros((1, 3, 2), "f4")}),
-            r"with 'pending' of at most \(2, 2\) after the batch, got shape \(1, 3, 2\)",
+            r"with 'pending' of shape \(batch, 2, at most 2\), got shape \(1, 3, 2\)",
+        ),
+        (lambda s: s.flush({"pending": np.zeros((1, 1, 2), "f4")}), r"got shape \(1, 1, 2\); pass initial_state"),
+        (
+            lambda s: s.step(np.zeros((1, 2, 4), "f4"), {"pending": np.zeros((1, 2, 2))}),
+            r"state must have the dtype and device of the chunk, ndarray of dtype float32, got ndarray of dtype float64 in 'pending'",
         ),
         (lambda s: s.flush({"pending": 3}), r"got shape \(\)"),
         (lambda s: s.initial_state(-1), r"batch must be at least 0"),

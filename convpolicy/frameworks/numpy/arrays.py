@@ -48,6 +48,10 @@ class NumpyArrays(Arrays):
         """Return a copy of a view."""
         return data if data.base is None else data.copy()
 
+    def goes_with(self, array: Array, chunk: Array) -> bool:
+        """Return True for equal dtypes."""
+        return array.dtype == chunk.dtype
+
     def is_array(self, value: Any) -> bool:
         """Return True for an array in the dtype of the layer."""
         return isinstance(value, np.ndarray) and value.dtype == self._dtype

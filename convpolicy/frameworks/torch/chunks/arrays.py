@@ -32,16 +32,20 @@ class TensorArrays(Arrays):
     def __init__(self, module: nn.Module, axis: int = 2) -> None:
         super().__init__()
         self._module = module
-        self._axis = axis
-
-    @property
-    def axis(self) -> int:
-        """The axis of the time."""
-        return self._axis
+        self.axis = axis
 
     def cut(self, data: Any, start: Any, stop: Any = None) -> Any:
         """Return the samples from ``start`` to ``stop``."""
-        return data[(slice(None),) * self._axis + (slice(start, stop),)]
+        return data[(slice(None),) * self.axis + (slice(start, stop),)]
+
+    def kept(self, data: Any, start: Any) -> Tensor:
+        """Return a contiguous copy of the samples from ``start`` on."""
+        copy: Tensor = data.narrow_copy(self.axis, start, data.shape[self.axis] - start)
+        return copy
+
+    def extended(self, kept: Tensor, chunk: Tensor) -> Tensor:
+        """Join kept samples and a chunk."""
+        return torch.cat((kept, chunk), self.axis)
 
     def zeros(self, shape: Sequence[int]) -> Tensor:
         """Return zeros in the dtype and on the device of the module."""
@@ -79,6 +83,16 @@ class TensorArrays(Arrays):
         """Return a contiguous copy of a part."""
         return data.clone(memory_format=torch.contiguous_format)
 
+    def goes_with(self, array: Tensor, chunk: Tensor) -> bool:
+        """Return True for equal dtypes and devices. Under autocast, dtypes may differ."""
+        if array.device != chunk.device:
+            return False
+        return array.dtype == chunk.dtype or torch.is_autocast_enabled(chunk.device.type)
+
+    def title(self, value: Any) -> str:
+        """Return what an error says of a tensor."""
+        return f"{super().title(value)} on {value.device}" if isinstance(value, Tensor) else super().title(value)
+
     def rows(self, data: Tensor, places: Any) -> Tensor:
         """Return rows of a batch."""
         return data[torch.from_numpy(places).to(data.device)]
@@ -105,13 +119,15 @@ class WeightedArrays(TensorArrays):
         super().__init__(module)
         self.spec = spec
         self._get = get
+        self._reach = spec.effective_kernel - spec.stride
+        self._may_multiply = spec.groups in (1, spec.out_channels)
 
     def convolved(self, data: Tensor) -> Tensor:
         """Convolve padded data."""
         spec, weight, bias = self.spec, self._get("weight"), self._get("bias")
-        if not torch.compiler.is_compiling() and type(data) is Tensor:
-            count = (data.shape[2] - spec.effective_kernel) // spec.stride + 1
-            if rows.is_faster(data, weight, count, spec.groups):
+        if self._may_multiply and type(data) is Tensor and not torch.compiler.is_compiling():  # then the sizes are not symbolic
+            outputs = data.shape[0] * ((data.shape[2] - self._reach) // spec.stride)
+            if 0 < outputs < rows.FEW and rows.is_faster(weight, outputs, spec.groups):
                 return rows.convolved(data, weight, bias, spec.stride, spec.dilation)
         return F.conv1d(data, weight, bias, spec.stride, 0, spec.dilation, spec.groups)
 

@@ -85,6 +85,10 @@ class Form:
         """Return the shapes of the state. A size that changes is the text ``"samples"``."""
         return self._shapes
 
+    def axes(self) -> dict[str, int]:
+        """Return nothing: a size that changes may be anything."""
+        return {}
+
 
 def _first(results: list[Any]) -> Any:
     return results[0]

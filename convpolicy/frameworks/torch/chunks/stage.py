@@ -12,7 +12,7 @@ from convpolicy.chunks.stage import State
 from convpolicy.errors import placed
 from convpolicy.frameworks.torch.chunks.arrays import TensorArrays
 from convpolicy.frameworks.torch.chunks.building import Item, counted
-from convpolicy.frameworks.torch.chunks.steps import Shapes, Step
+from convpolicy.frameworks.torch.chunks.steps import Shapes, Staged, Step
 from convpolicy.frameworks.torch.chunks.values import Stream, attribute, substituted
 
 ROWS = "rows"  # the only array of the state of a model without memory
@@ -115,6 +115,19 @@ class ModelStage:
             if action.step is not None:
                 shapes |= {f"{action.name}.{name}": shape for name, shape in action.step.shapes().items()}
         return shapes
+
+    def axes(self) -> dict[str, int]:
+        """Return the axis of each array of the state along which it may be shorter."""
+        named = ((action.name, action.step.axes()) for action in self._actions if action.step is not None)
+        return {f"{path}.{name}": axis for path, axes in named for name, axis in axes.items()}
+
+    def alike(self) -> tuple[str, ...]:
+        """Return the names of the arrays that have the dtype of the chunk: those of the layers that read it."""
+        first = next(number for number, action in enumerate(self._actions) if action.kind == "input")
+        readers = [
+            action for action in self._actions if isinstance(action.step, Staged) and action.inputs == (first,)
+        ]
+        return tuple(f"{action.name}.{name}" for action in readers for name in action.step.axes())
 
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""

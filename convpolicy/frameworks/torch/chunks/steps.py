@@ -40,6 +40,9 @@ class Step(Protocol):
     def shapes(self) -> Shapes:
         """Return the largest shape of each array of the state."""
 
+    def axes(self) -> dict[str, int]:
+        """Return the axis of each array of the state along which it may be shorter. An array without one is left out."""
+
 
 class Stateless:
     """A step without memory."""
@@ -49,6 +52,10 @@ class Stateless:
         return {}
 
     def shapes(self) -> Shapes:
+        """Return nothing."""
+        return {}
+
+    def axes(self) -> dict[str, int]:
         """Return nothing."""
         return {}
 
@@ -102,7 +109,7 @@ class Join:
     def advance(self, chunks: Sequence[Tensor], state: Mapping[str, Any], last: bool, arguments: Arguments) -> tuple[Any, State]:
         """Return the function of the samples that all inputs have."""
         joined = [
-            arrays.end_to_end(state[f"waiting{number}"], chunk.movedim(batch, 0))
+            arrays.extended(state[f"waiting{number}"], chunk.movedim(batch, 0))
             for number, (arrays, chunk, batch) in enumerate(zip(self.arrays, chunks, self.batches))
         ]
         lengths = [arrays.length(data) for arrays, data in zip(self.arrays, joined)]
@@ -114,7 +121,7 @@ class Join:
             )
         ready = [arrays.cut(data, 0, count).movedim(0, batch) for arrays, data, batch in zip(self.arrays, joined, self.batches)]
         new = {
-            f"waiting{number}": arrays.owned(arrays.cut(data, count))
+            f"waiting{number}": arrays.kept(data, count)
             for number, (arrays, data) in enumerate(zip(self.arrays, joined))
         }
         positional, keywords = arguments(ready)
@@ -130,6 +137,10 @@ class Join:
             f"waiting{number}": tuple(most if axis == TIME else axis for axis in axes)
             for number, (axes, most) in enumerate(zip(self.rows, self.longest))
         }
+
+    def axes(self) -> dict[str, int]:
+        """Return the axes of the time."""
+        return {f"waiting{number}": axes.index(TIME) for number, axes in enumerate(self.rows)}
 
 
 def _batch_first(axes: Sequence[str | int]) -> list[str | int]:
@@ -189,3 +200,7 @@ class Staged:
     def shapes(self) -> Shapes:
         """Return the shapes of the stage."""
         return self.stage.shapes()
+
+    def axes(self) -> dict[str, int]:
+        """Return the axes of the stage."""
+        return self.stage.axes()

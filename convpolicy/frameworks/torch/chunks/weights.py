@@ -39,6 +39,10 @@ class Weights:
         Args:
             name: ``"weight"`` or ``"bias"``.
         """
+        try:
+            return self._layer._parameters[name]  # a parameter that is computed from others is not in this dictionary
+        except KeyError:
+            pass
         if torch.compiler.is_compiling():
             return self._computed(name)
         originals = list(self._originals(name))
