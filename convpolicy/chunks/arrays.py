@@ -141,7 +141,9 @@ class Arrays:
         shape = chunk.shape
         if len(shape) != 3 or shape[3 - self.axis] != channels:
             axes = f"(batch, length, {channels})" if self.channels_last else f"(batch, {channels}, length)"
-            raise InvalidValueError(f"{argument} must have shape {axes}, got {tuple(shape)}; keep the batch axis also for one row.")
+            raise InvalidValueError(
+                f"{argument} must have shape {axes}, got {tuple(shape)}; keep the batch axis also for one row."
+            )
 
 
 def _is_empty(length: Any) -> bool:

@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from fractions import Fraction
 from typing import Any
 
+import attrs
+
 from convpolicy.chunks.arrays import Arrays
 from convpolicy.chunks.convolution import ConvolutionStage
 from convpolicy.chunks.row import RowStage
@@ -19,6 +21,7 @@ from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, placed, shown
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.chain import Chain
+from convpolicy.layers.learned import without_learning
 from convpolicy.layers.wrapper import wrapper_of
 
 OWN = "numpy"  # where a capture runs
@@ -105,7 +108,8 @@ def layer_stage(layer: Any, execution: str = "fast") -> tuple[Stage, Fraction]:
     captured = layer if isinstance(layer, Capture) else capture(layer)
     native, name = layer, captured.backend
     if isinstance(layer, Capture):
-        native, name = layer.build(OWN), OWN
+        captured = attrs.evolve(layer, policy=without_learning(layer.policy))  # NumPy learns nothing
+        native, name = captured.build(OWN), OWN
     elif (wrapper := wrapper_of(layer)) is not None:
         native = wrapper.convolution_in(layer)
     backend = next((each for each in backends_of(native) if each.name == name), None)

@@ -35,7 +35,7 @@ class LayerStage:
 
     def axes(self) -> dict[str, int]:
         """Return the axis of the length of each array of the state that has one."""
-        return {name: self.arrays.axis for name in self.alike()}
+        return dict.fromkeys(self.alike(), self.arrays.axis)
 
     def alike(self) -> tuple[str, ...]:
         """Return the names of the arrays that have the dtype of the chunk: all but the number of samples."""

@@ -172,7 +172,7 @@ class Streaming:
                     f"state must be one of this layer, with {expected.name!r} of shape {expected}, got shape {tuple(shape)}; pass "
                     f"initial_state(batch) or the state that the last step returned."
                 )
-            if batch is not None and shape[0] != batch:
+            if batch is not None and shape[0] != batch:  # type: ignore[misc]
                 raise InvalidValueError(
                     f"state must have as many rows as the chunk, {batch}, got shape {tuple(shape)} in {expected.name!r}; pass "
                     f"initial_state({batch})."

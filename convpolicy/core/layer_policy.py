@@ -141,11 +141,22 @@ class LayerPolicy(Offer):
         return named_part(self.part_kinds[field], getattr(self, field), self.padding_names if field == "padding" else ())
 
     def modes(self) -> tuple[Mode, ...]:
-        """Return the padding mode with its parameters. If the two sides differ, the result is the left and the right mode."""
+        """Return the padding mode with its parameters. If the two sides differ, the result is the left and the right mode.
+
+        Raises:
+            InvalidValueError: the mode of one side has itself a mode for each side.
+        """
         mode, arguments = self.part("padding_mode")
         if not mode.is_per_side:
             return ((mode, arguments),)
-        return tuple(named_part("padding mode", Choice.of(side, arguments[side])) for side in SIDES)
+        sides = tuple(named_part("padding mode", Choice.of(side, arguments[side])) for side in SIDES)
+        for side, (inner, _arguments) in zip(SIDES, sides):
+            if inner.is_per_side:
+                raise InvalidValueError(
+                    f"padding_mode {side} must be the mode of one side, got {inner.name!r}, which is a pair of modes; pass the mode of "
+                    f"this side, such as 'reflect'."
+                )
+        return sides
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return the padding ``(left, right)`` in samples, or None if the padding depends on the input length.

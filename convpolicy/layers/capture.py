@@ -17,7 +17,6 @@ from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError, PluginError, raised, shown
 from convpolicy.layers.backend import EXECUTIONS, Backend, LayerRequest
 from convpolicy.layers.wrapper import Wrapper, wrapper_of
-from convpolicy.parts.choice import Choice
 
 MOST_NAMED = 3  # a message names up to this many convolutions of a model
 INITIAL = {"weight_init": "zeros", "bias_init": "zeros"}  # values of a new layer before the captured weights are assigned
@@ -267,25 +266,6 @@ def refuse_others(layer: Any, others: Mapping[type, tuple[str, str]]) -> None:
     for kind, (reason, fix) in others.items():
         if isinstance(layer, kind):
             raise InvalidTypeError(f"layer {type(layer).__qualname__} cannot be captured: {reason}; {fix}.")
-
-
-def with_learned(policy: LayerPolicy, value: Any) -> LayerPolicy:
-    """Return a policy with another initial value of its learned constant.
-
-    Args:
-        policy: a policy whose padding mode has a learned constant, on one side or on both.
-        value: a number, or an array (in_channels,).
-    """
-    array = np.asarray(value, dtype=np.float64)
-
-    def learned(mode: Choice) -> Choice:
-        params = dict(mode.params)
-        if params.get("learned"):
-            return Choice(mode.name, **params | {"value": float(array) if array.ndim == 0 else array})
-        nested = {side: learned(param) for side, param in params.items() if isinstance(param, Choice)}
-        return Choice(mode.name, **params | nested)
-
-    return policy.evolve(padding_mode=learned(policy.padding_mode))
 
 
 def as_given(values: Any) -> NDArray[Any]:

@@ -93,6 +93,7 @@ ARGUMENTS = [
     ({"padding_mode": ("zeros",)}, ValueError, "padding_mode must be one mode or a pair of them, left and right, got ('zeros',)"),
     ({"padding_mode": ("zeros", "reflekt")}, LookupError, "unknown padding mode 'reflekt'", "Did you mean 'reflect'?"),
     ({"padding_mode": ("zeros", 3)}, TypeError, "padding_mode right must be a name, a Choice or a mapping"),
+    ({"padding_mode": ("per_side", "zeros")}, ValueError, "padding_mode left must be the mode of one side, got 'per_side', which is a pair of modes"),
     ({"padding_mode": ("zeros", ("odd", "zeros"))}, TypeError, "padding_mode right must be a name, a Choice or a mapping"),
     ({"padding_mode": Choice("constant", learned=True)}, ValueError, "must not be learned on backend 'spy', whose layers have no"),
     ({"padding_mode": Choice("constant", left=0, right=1, learned=True)}, ValueError, "must learn one constant, 'padding_value'"),

@@ -22,7 +22,8 @@ from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 from convpolicy.frameworks.flax.plugin import TRANSPOSE_KERNEL
 from convpolicy.frameworks.flax.values import DTYPES, layout_in, layout_of, unpacked
 from convpolicy.layers.backend import LEARNED
-from convpolicy.layers.capture import Capture, as_given, refuse, with_learned
+from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.layers.learned import with_learned
 
 # Flax's names of paddings; those that Flax passes to lax may be lower case
 PADDING_NAMES = (

@@ -20,7 +20,8 @@ from convpolicy.frameworks.keras.plugin import RUNS_ON
 from convpolicy.frameworks.keras.transposed_layer import CroppedConv1DTranspose
 from convpolicy.frameworks.keras.values import parameters
 from convpolicy.layers.backend import LEARNED
-from convpolicy.layers.capture import Capture, as_given, refuse, with_learned
+from convpolicy.layers.capture import Capture, as_given, refuse
+from convpolicy.layers.learned import with_learned
 
 OWN = (PaddedConv1D, PaddedDepthwiseConv1D, CroppedConv1DTranspose)
 # the first class that matches defines the expected call

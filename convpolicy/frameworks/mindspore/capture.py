@@ -13,7 +13,8 @@ from convpolicy.core.named import policy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.mindspore.layer import SAME, ZEROS, PolicyConv1d
 from convpolicy.frameworks.mindspore.transposed import PolicyConv1dTranspose
-from convpolicy.layers.capture import Capture, as_given, one, refuse, with_learned
+from convpolicy.layers.capture import Capture, as_given, one, refuse
+from convpolicy.layers.learned import with_learned
 
 DTYPES = {"Float32": "float32", "Float64": "float64", "Float16": "float16"}
 HOOKS = ("_forward_hook", "_forward_pre_hook")

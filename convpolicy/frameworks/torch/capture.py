@@ -28,7 +28,8 @@ from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.policy_layer import ConvLayer, followed
 from convpolicy.frameworks.torch.values import as_numpy
 from convpolicy.layers.backend import LEARNED, LayerRequest
-from convpolicy.layers.capture import Capture, as_given, one, refuse, refuse_others, with_learned
+from convpolicy.layers.capture import Capture, as_given, one, refuse, refuse_others
+from convpolicy.layers.learned import with_learned
 
 DTYPES = {getattr(torch, name): name for name in ("float32", "float64", "float16", "bfloat16")}
 TENSORS = (Tensor, nn.Parameter, nn.Buffer)

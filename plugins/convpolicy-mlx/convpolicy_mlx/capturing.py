@@ -10,7 +10,8 @@ from mlx import nn
 import convpolicy as cp
 from convpolicy import Capture, Choice, ConvPolicyError, ConvSpec, LayerRequest
 from convpolicy.layers.backend import LEARNED
-from convpolicy.layers.capture import refuse, with_learned
+from convpolicy.layers.capture import refuse
+from convpolicy.layers.learned import with_learned
 from convpolicy_mlx.arrays import DTYPES, PARAMETERS, Layer, layout_of, unpacked
 from convpolicy_mlx.crop_rules import mlx_explicit
 from convpolicy_mlx.layer import PaddedConv1d

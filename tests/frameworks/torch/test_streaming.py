@@ -8,6 +8,7 @@ import torch
 import torch._dynamo.testing
 import transformers
 from helpers import streamed_models
+from helpers.chunked import outputs_of
 from torch import nn
 
 import convpolicy as cp
@@ -151,6 +152,54 @@ def test_modules_of_packages_are_streamed_with_their_padding():
             whole = layer(x)
             for cuts in CUTS:
                 torch.testing.assert_close(streamed(layer, x, cuts), whole, rtol=0, atol=1e-5)
+
+
+def test_a_capture_with_a_learned_constant():
+    """It is streamed in NumPy, with the constant as it was when the layer was captured."""
+    mode = (cp.Choice("constant", value=np.array([0.5, -2.0]), learned=True), "reflect")
+    layer = cp.Conv1d(2, 3, 5, padding=2, padding_mode=mode, backend="torch", dtype="float64")
+    with torch.no_grad():
+        layer.padding_value.copy_(torch.tensor([3.0, 4.0]))
+    captured, x = cp.capture(layer), torch.randn(2, 2, LENGTH, dtype=torch.float64)
+    ours = outputs_of(cp.streaming(captured), np.split(x.numpy(), [1, 3, 17], axis=-1))
+    assert np.abs(ours - layer(x).detach().numpy()).max() <= BOUND
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: nn.Conv1d(2, 3, 4), lambda: nn.Sequential(nn.Conv1d(2, 3, 4), nn.Tanh()), lambda: [nn.Conv1d(2, 3, 4)] * 1]
+)
+def test_a_chunk_of_another_dtype(build):
+    """It is refused before any work, also by a model; under autocast, the layer converts it."""
+    streaming = cp.streaming(build())
+    state = streaming.initial_state()
+    message = (
+        r"the dtype and device of the chunk, Tensor of dtype torch.bfloat16 on cpu, got Tensor of dtype torch.float32 on cpu in"
+    )
+    chunk = torch.randn(1, 2, 9, dtype=torch.bfloat16)
+    with pytest.raises(cp.InvalidTypeError, match=message):
+        streaming.step(chunk, state)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert streaming.step(chunk, state)[0].shape == (1, 3, 6)
+
+
+@pytest.mark.parametrize("samples", [1, 3, 4])
+@pytest.mark.parametrize("sizes", [(8, 8, 5, 1, 1, 8), (8, 8, 4, 2, 3, 8), (12, 4, 5, 1, 1, 4)])
+def test_few_outputs_of_depthwise_layers_are_products(sizes, samples):
+    """For up to 4 outputs; outputs and gradients are those of torch's convolution."""
+    inputs, outputs, kernel, stride, dilation, groups = sizes
+    for bias, batch in ((True, 1), (False, 2)):
+        layer = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, groups=groups, bias=bias, dtype=torch.float64)
+        data = torch.randn(
+            batch, inputs, (samples - 1) * stride + dilation * (kernel - 1) + 1, dtype=torch.float64, requires_grad=True
+        )
+        ours = rows.convolved(data, layer.weight, layer.bias, stride, dilation)
+        theirs = layer(data)
+        upstream = torch.randn_like(theirs)
+        tensors = [data, *layer.parameters()]
+        pairs = zip(torch.autograd.grad(ours, tensors, upstream), torch.autograd.grad(theirs, tensors, upstream))
+        for one, other in ((ours, theirs), *pairs):
+            assert one.shape == other.shape
+            assert (one - other).abs().max() <= BOUND
 
 
 def test_states_are_moved_and_saved(tmp_path):

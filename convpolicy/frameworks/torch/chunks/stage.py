@@ -118,16 +118,14 @@ class ModelStage:
 
     def axes(self) -> dict[str, int]:
         """Return the axis of each array of the state along which it may be shorter."""
-        named = ((action.name, action.step.axes()) for action in self._actions if action.step is not None)
-        return {f"{path}.{name}": axis for path, axes in named for name, axis in axes.items()}
+        steps = [(action.name, action.step) for action in self._actions if action.step is not None]
+        return {f"{path}.{name}": axis for path, step in steps for name, axis in step.axes().items()}
 
     def alike(self) -> tuple[str, ...]:
         """Return the names of the arrays that have the dtype of the chunk: those of the layers that read it."""
         first = next(number for number, action in enumerate(self._actions) if action.kind == "input")
-        readers = [
-            action for action in self._actions if isinstance(action.step, Staged) and action.inputs == (first,)
-        ]
-        return tuple(f"{action.name}.{name}" for action in readers for name in action.step.axes())
+        readers = [(action.name, action.step) for action in self._actions if action.inputs == (first,)]
+        return tuple(f"{path}.{name}" for path, step in readers if isinstance(step, Staged) for name in step.axes())
 
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""

@@ -120,10 +120,7 @@ class Join:
                 f"end; cut the longer one, or pad the shorter one."
             )
         ready = [arrays.cut(data, 0, count).movedim(0, batch) for arrays, data, batch in zip(self.arrays, joined, self.batches)]
-        new = {
-            f"waiting{number}": arrays.kept(data, count)
-            for number, (arrays, data) in enumerate(zip(self.arrays, joined))
-        }
+        new = {f"waiting{number}": arrays.kept(data, count) for number, (arrays, data) in enumerate(zip(self.arrays, joined))}
         positional, keywords = arguments(ready)
         return self.function(*positional, **keywords), new
 

@@ -60,7 +60,9 @@ def _apart(data: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilat
     if batch == 1 and inner == 1:
         windows_of_groups = taps[0]
     else:
-        windows_of_groups = taps.reshape(batch, groups, inner, count, kernel).permute(1, 0, 3, 2, 4).reshape(groups, -1, inner * kernel)
+        windows_of_groups = (
+            taps.reshape(batch, groups, inner, count, kernel).permute(1, 0, 3, 2, 4).reshape(groups, -1, inner * kernel)
+        )
     columns_of_groups = weight.view(groups, inner * kernel, 1)
     if bias is None:
         outputs = torch.bmm(windows_of_groups, columns_of_groups)
