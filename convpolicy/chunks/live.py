@@ -57,7 +57,13 @@ class Live:
             raise InvalidValueError(
                 f"chunk must have {self._batch} rows, got {chunk.shape[0]}; start another stream for another batch."
             )
+        self._streaming._check(self._groups[0].state, None, chunk)
         samples = self._stage.arrays.length(chunk)
+        if lengths is None and len(self._groups) == 1 and not self._ended.any():  # the usual case, at little cost
+            output, state = self._stage.step(chunk, self._groups[0].state)
+            self._groups = [_Group(self._groups[0].rows, state)]
+            self.lengths = np.full(self._batch, output_arrays(self._stage).length(output))
+            return output
         counts = np.full(self._batch, samples) if lengths is None else self._counts(lengths, samples)
         ended = np.flatnonzero(self._ended & (counts > 0))
         if len(ended):
