@@ -41,7 +41,7 @@ def streaming(layer: Any, *, execution: str = "fast") -> Streaming:
               with a time axis. Modules that convpolicy does not know need a `StreamingForm`
             - a list of layers and models, or a `Chain` of layers: the outputs of each are the input of the next
         execution: ``"fast"``, or ``"same-bits"``: the outputs have the same bits for every chunking of an input, and for any other rows in
-            the batch. They may differ in rounding from those of the layer itself, and take longer. Models have only ``"fast"``.
+            the batch. They may differ in rounding from those of the layer itself, and take longer.
 
     Returns:
         A `Streaming`. It uses the weights of the layer itself: when they change, so do the outputs.
@@ -99,11 +99,7 @@ def layer_stage(layer: Any, execution: str = "fast") -> tuple[Stage, Fraction]:
     Raises:
         ConvPolicyError: see `streaming`.
     """
-    if not isinstance(layer, Capture) and (model := _model_stage(layer)) is not None:
-        if execution != "fast":
-            raise InvalidValueError(
-                f"execution must be 'fast' for a model, got {execution!r}; stream its convolutions one by one with {execution!r}."
-            )
+    if not isinstance(layer, Capture) and (model := _model_stage(layer, execution)) is not None:
         return model
     captured = layer if isinstance(layer, Capture) else capture(layer)
     native, name = layer, captured.backend
@@ -140,9 +136,9 @@ def stage_of(arrays: Any, policy: Any, spec: ConvSpec, execution: str = "fast") 
     )
 
 
-def _model_stage(layer: Any) -> tuple[Stage, Fraction] | None:
+def _model_stage(layer: Any, execution: str) -> tuple[Stage, Fraction] | None:
     for backend in backends_of(layer):
-        if backend.streamed_model is not None and (found := backend.streamed_model(layer)) is not None:
+        if backend.streamed_model is not None and (found := backend.streamed_model(layer, execution)) is not None:
             stage: tuple[Stage, Fraction] = found
             return stage
     return None

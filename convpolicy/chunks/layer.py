@@ -23,6 +23,10 @@ class LayerStage:
         self.arrays = arrays
         self.schedule = schedule
 
+    def with_arrays(self, arrays: Arrays) -> LayerStage:
+        """Return the stage of a layer of the same sizes with other weights."""
+        return type(self)(arrays, self.schedule)
+
     def channels(self) -> int:
         """Return the number of input channels."""
         channels: int = self.schedule.spec.in_channels

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from convpolicy.chunks.arrays import Arrays
 from convpolicy.chunks.convolution import ConvolutionStage
+from convpolicy.chunks.schedule import Schedule
 from convpolicy.chunks.transposed import TransposedStage
 from convpolicy.core.spec import ConvSpec
 
@@ -21,19 +23,28 @@ TRIALS = 3  # random inputs of each trial
 class SameBitsConvolution(ConvolutionStage):
     """A convolution whose outputs are computed in calls of one shape."""
 
-    _tile = 0  # outputs of one call; 0 until it was measured
+    def __init__(self, arrays: Arrays, schedule: Schedule) -> None:
+        super().__init__(arrays, schedule)
+        self._tiles: list[int] = []  # the number of outputs of one call, as soon as it was measured
+
+    def with_arrays(self, arrays: Arrays) -> SameBitsConvolution:
+        """Return the stage of a layer of the same sizes with other weights. It shares what was measured."""
+        stage = type(self)(arrays, self.schedule)
+        stage._tiles = self._tiles
+        return stage
 
     def _convolved(self, padded: Any) -> Any:
         arrays, spec = self.arrays, self.schedule.spec
         if (alike := arrays.convolved_alike(padded)) is not None:
             return alike
-        self._tile = self._tile or tile_size(arrays, spec)
+        if not self._tiles:
+            self._tiles.append(tile_size(arrays, spec))
         count = (arrays.length(padded) - spec.effective_kernel) // spec.stride + 1
         rows = [self._row(arrays.rows(padded, np.array([row])), count) for row in range(padded.shape[0])]
         return arrays.joined(rows, 0) if rows else self._zeros(0)
 
     def _row(self, padded: Any, count: int) -> Any:
-        arrays, spec, tile = self.arrays, self.schedule.spec, self._tile
+        arrays, spec, tile = self.arrays, self.schedule.spec, self._tiles[0]
         hop, span = tile * spec.stride, (tile - 1) * spec.stride + spec.effective_kernel
         last = (-(-count // tile) - 1) * hop + span
         if (missing := last - arrays.length(padded)) > 0:

@@ -171,9 +171,9 @@ class Backend(Part):
         untune: ``model -> paths``. It reverts ``tune``.
         arrays: ``(layer, spec) -> convpolicy.chunks.arrays.Arrays``, for `streaming`. The layer is a convolution that ``capture``
             accepts. A backend without streaming has None here.
-        streamed_model: ``model -> (convpolicy.chunks.stage.Stage, input samples per output)``, for `streaming` of whole models. The
-            function returns None for an object that is not a model of this framework, or that is one convolution. A backend without
-            support for models has None here.
+        streamed_model: ``(model, execution) -> (convpolicy.chunks.stage.Stage, input samples per output)``, for `streaming` of whole
+            models. The function returns None for an object that is not a model of this framework, or that is one convolution. A
+            backend without support for models has None here.
         declares: limits of the backend's layers, for the conformance kit (`convpolicy.testing`). ``"no-empty-batch"`` means that an
             input with a batch size of 0 fails.
         learns: True if a layer can store a learned constant (`LayerRequest.learned`) as the parameter ``padding_value``. The
@@ -206,7 +206,7 @@ class Backend(Part):
     tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
     arrays: Callable[[Any, ConvSpec], Any] | None = attrs.field(default=None, kw_only=True)
-    streamed_model: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
+    streamed_model: Callable[[Any, str], Any] | None = attrs.field(default=None, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_limits)
     learns: bool = attrs.field(default=False, kw_only=True)
     wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)

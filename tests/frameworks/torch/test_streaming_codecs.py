@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.streamed_models import assert_streams, data
+from helpers.streamed_models import assert_streams, bound, data, streamed
 from torch import nn
 
 import convpolicy as cp
@@ -50,6 +50,21 @@ def test_encodec_without_causal_padding():
     model = encodec(use_causal_conv=False, pad_mode="constant")
     assert assert_streams(model.encoder, data(1, 1, 144), CHUNKS).delay > 0
     assert_streams(model.decoder, data(1, 8, 7), FRAMES)
+
+
+def test_encodec_with_the_same_bits():
+    """Encoder and decoder in single precision: every chunking has the bits of one chunk. Without it, some differ."""
+    model, differs = encodec().float(), []
+    for part, channels, length, cuts_list in ((model.encoder, 1, 149, CHUNKS), (model.decoder, 8, 7, FRAMES)):
+        x = data(2, channels, length, torch.float32)
+        with torch.no_grad():
+            streaming, fast = cp.streaming(part, execution="same-bits"), cp.streaming(part)
+            whole, other = streamed(streaming, x, [])[0], streamed(fast, x, [])[0]
+            assert float((whole - part(x)).abs().max()) <= bound(part, whole)
+            for cuts in cuts_list:
+                assert torch.equal(streamed(streaming, x, cuts)[0], whole)
+                differs.append(not torch.equal(streamed(fast, x, cuts)[0], other))
+    assert any(differs)
 
 
 def test_encodec_with_group_normalization():

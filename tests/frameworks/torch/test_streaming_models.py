@@ -246,7 +246,7 @@ def test_wrong_steps(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
             steps.Join, "advance",
-            lambda self, chunks, state, last, arguments: (self.function(*(found := arguments(chunks))[0], **found[1]), state),
+            lambda self, chunks, state, last, arguments: (self.call(chunks, arguments), state),
         )  # fmt: skip
         assert differs(UNet().double().eval())
     for name, wrong in (("lstm", Recurrent(nn.LSTM(8, 6, batch_first=True), 6)), ("gru", Recurrent(nn.GRU(8, 6), 6))):

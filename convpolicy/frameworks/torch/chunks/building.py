@@ -52,10 +52,12 @@ class Builder:
         root: the module that was traced.
         graph: its graph.
         channels: number of channels of the input.
+        execution: see `convpolicy.streaming`.
     """
 
-    def __init__(self, root: nn.Module, graph: fx.Graph, channels: int) -> None:
+    def __init__(self, root: nn.Module, graph: fx.Graph, channels: int, execution: str) -> None:
         self.root = root
+        self.execution = execution
         self.known: dict[fx.Node, Any] = {}
         self.items: list[Item] = []
         self.layers: dict[fx.Node, Capture] = {}  # convolutions that are modules

@@ -15,8 +15,8 @@ from convpolicy.frameworks.torch.chunks.fusing import fused
 from convpolicy.frameworks.torch.chunks.pointwise import add_pointwise
 from convpolicy.frameworks.torch.chunks.probing import probed
 from convpolicy.frameworks.torch.chunks.steps import Staged
-from convpolicy.frameworks.torch.chunks.values import TIME, Size, Stream
-from convpolicy.frameworks.torch.chunks.windows import channels_of, shifting_stage
+from convpolicy.frameworks.torch.chunks.values import TIME, Size, Stream, channels_of
+from convpolicy.frameworks.torch.chunks.windows import shifting_stage
 
 WHOLE = slice(None)
 CONSTANT_FIX = "cut a constant number of samples at an end, such as x[..., :-2]"

@@ -18,14 +18,14 @@ class Form:
 
     Args:
         form: the object that `StreamingForm.build` returned.
-        time: the time axis of its chunks.
+        stream: what is known of its chunks.
     """
 
     PROBE = (2, 16)  # batch and samples of the data on which a form is tried
 
-    def __init__(self, form: Any, time: int) -> None:
+    def __init__(self, form: Any, stream: Stream) -> None:
         self._form = form
-        self._time = time
+        self._batch, self._time = stream.axes.index(BATCH), stream.time
         self._shapes: Shapes = {}
         self.packed: Callable[[list[Any]], Any] = _first  # from results to what the module returns
 
@@ -65,15 +65,7 @@ class Form:
     def _whole(self, chunk: Tensor, state: Mapping[str, Any], last: bool) -> tuple[Any, State]:
         outputs, new = self._form.step(chunk, state)
         if last:
-            pairs = zip(_several(outputs), _several(self._form.end(new)))
-            joined = [None if each is None else torch.cat((each, more), self._time) for each, more in pairs]
-            outputs = (
-                dict(zip(outputs, joined))
-                if isinstance(outputs, dict)
-                else tuple(joined)
-                if isinstance(outputs, tuple)
-                else joined[0]
-            )
+            outputs = _joined([outputs, self._form.end(new)], self._time)
         return outputs, dict(new)
 
     def outputs(self, counts: Sequence[int]) -> int:
@@ -88,6 +80,40 @@ class Form:
     def axes(self) -> dict[str, int]:
         """Return nothing: a size that changes may be anything."""
         return {}
+
+
+class AlikeForm(Form):
+    """A form that gets one sample of one row at a time, so that the bits of a result do not depend on the chunks."""
+
+    def _whole(self, chunk: Tensor, state: Mapping[str, Any], last: bool) -> tuple[Any, State]:
+        batch, count = chunk.shape[self._batch], chunk.shape[self._time]
+        if not batch or not (count or last):
+            return super()._whole(chunk, state, last)
+        rows, states = [], []
+        for row in range(batch):
+            own: State = {name: _part(array, 0, row) for name, array in state.items()}
+            outputs = []
+            for sample in range(count):
+                output, own = self._form.step(_part(_part(chunk, self._batch, row), self._time, sample), own)
+                outputs.append(output)
+            if last:
+                outputs.append(self._form.end(own))
+            rows.append(_joined(outputs, self._time))
+            states.append(own)
+        return _joined(rows, self._batch), {name: torch.cat([own[name] for own in states]) for name in state}
+
+
+def _part(data: Tensor, axis: int, place: int) -> Tensor:
+    return data.narrow(axis, place, 1).clone(memory_format=torch.contiguous_format)
+
+
+def _joined(results: Sequence[Any], axis: int) -> Any:
+    """Join tensors, or tuples or dictionaries of tensors and None."""
+    first = results[0]
+    joined = [None if each[0] is None else torch.cat(list(each), axis) for each in zip(*map(_several, results))]
+    if isinstance(first, dict):
+        return dict(zip(first, joined))
+    return tuple(joined) if isinstance(first, tuple) else joined[0]
 
 
 def _first(results: list[Any]) -> Any:

@@ -16,11 +16,10 @@ from convpolicy.frameworks.torch.chunks.cuts import getitem
 from convpolicy.frameworks.torch.chunks.names import ALONG_AXES, ELEMENTWISE, FUNCTION_REASONS, MOVING, name_of, words_of
 from convpolicy.frameworks.torch.chunks.pointwise import add_pointwise, changes_its_input, require_no_chance
 from convpolicy.frameworks.torch.chunks.steps import Staged
-from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Misfit, Plain, Shape, Size, Stream
+from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Misfit, Plain, Shape, Size, Stream, channels_of
 from convpolicy.frameworks.torch.chunks.windows import (
     Given,
     Repeat,
-    channels_of,
     extra_of,
     given_stage,
     is_exact_factor,
@@ -221,7 +220,7 @@ def _add_convolution(build: Builder, node: fx.Node, name: str, positional: Any, 
     if not isinstance(stream, Stream) or not isinstance(weight, Tensor) or isinstance(words["bias"], Stream):
         raise build.refuse(node, "its weight depends on the input", "use a parameter")
     try:
-        stage = given_stage(build.root, transposed, words)
+        stage = given_stage(build.root, transposed, words, build.execution)
     except ConvPolicyError as error:
         raise build.refuse(node, str(error).rstrip("."), "") from error
     spec = stage.arrays.spec
@@ -253,7 +252,8 @@ def add_pool(build: Builder, node: fx.Node, name: str, stream: Stream, words: di
         raise build.refuse(node, f"its padding of {padding} samples is not read as 0", "pad the input before")
     if len(stream.axes) != 3 or stream.time != 2:
         raise Misfit("its input must have shape (batch, channels, time)")
-    stage = pool_stage(build.root, channels_of(stream.axes), function, kernel, stride, padding)
+    execution = build.execution if name == "avg_pool1d" else "fast"  # a maximum has no rounding
+    stage = pool_stage(build.root, channels_of(stream.axes), function, kernel, stride, padding, execution)
     build.step(node, Staged(stage, stream.axes), build.stream(stream.axes, stream.dtype, stream, ratio=Fraction(stride)))
 
 

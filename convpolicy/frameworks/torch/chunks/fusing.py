@@ -7,9 +7,8 @@ from typing import Any
 import attrs
 from torch import fx
 
-from convpolicy.chunks.convolution import ConvolutionStage
 from convpolicy.chunks.schedule import schedule
-from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
+from convpolicy.chunks.transposed import transposed_schedule
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.torch.chunks.building import Builder
 from convpolicy.frameworks.torch.chunks.steps import Staged
@@ -64,9 +63,9 @@ def _without(stage: Any, captured: Capture, first: int, last: int) -> Any:
     left, right = pads
     try:
         if spec.transposed:
-            return TransposedStage(stage.arrays, transposed_schedule(policy.evolve(padding=(left + first, right + last)), spec))
+            return type(stage)(stage.arrays, transposed_schedule(policy.evolve(padding=(left + first, right + last)), spec))
         if spec.stride > 1 or Choice.of("padding_mode", getattr(policy, "padding_mode", None)).name != "zeros":
             return None
-        return ConvolutionStage(stage.arrays, schedule(policy.evolve(padding=(left - first, right - last)), spec))
+        return type(stage)(stage.arrays, schedule(policy.evolve(padding=(left - first, right - last)), spec))
     except ConvPolicyError:
         return None

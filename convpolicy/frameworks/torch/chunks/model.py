@@ -18,12 +18,13 @@ from convpolicy.frameworks.torch.chunks.tracing import Whole, is_layer, traced
 from convpolicy.frameworks.torch.chunks.values import Misfit, Plain, Stream, attribute
 
 
-def streamed_model(model: Any) -> tuple[ModelStage, Fraction] | None:
+def streamed_model(model: Any, execution: str) -> tuple[ModelStage, Fraction] | None:
     """Return the stage of a model, and the number of input samples per output.
 
     Args:
         model: a module whose forward method takes one tensor (batch, channels, time) and returns one tensor with a time axis. Other
             arguments have their defaults. It is not changed.
+        execution: see `convpolicy.streaming`.
 
     Returns:
         None for an object that is no module, or that is one convolution.
@@ -40,7 +41,7 @@ def streamed_model(model: Any) -> tuple[ModelStage, Fraction] | None:
     misfit: Exception | None = None
     for channels in channels_in(whole, graph):
         try:
-            return _built(whole, graph, channels)
+            return _built(Builder(whole, graph, channels, execution), graph)
         except Misfit as error:
             misfit = misfit or error
     raise InvalidValueError(
@@ -48,8 +49,8 @@ def streamed_model(model: Any) -> tuple[ModelStage, Fraction] | None:
     )
 
 
-def _built(whole: Whole, graph: fx.Graph, channels: int) -> tuple[ModelStage, Fraction]:
-    build = Builder(whole, graph, channels)
+def _built(build: Builder, graph: fx.Graph) -> tuple[ModelStage, Fraction]:
+    whole = build.root
     result: Any = None
     for node in _live(whole, graph):
         if node.op == "output":
@@ -71,7 +72,7 @@ def _built(whole: Whole, graph: fx.Graph, channels: int) -> tuple[ModelStage, Fr
     return ModelStage(whole, build.items, build.source, result, output), output.hop
 
 
-def _changes_its_input(whole: Whole, node: fx.Node) -> bool:
+def _changes_its_input(whole: nn.Module, node: fx.Node) -> bool:
     if node.op == "call_module":
         return bool(getattr(whole.get_submodule(str(node.target)), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
@@ -80,7 +81,7 @@ def _changes_its_input(whole: Whole, node: fx.Node) -> bool:
     )
 
 
-def _live(whole: Whole, graph: fx.Graph) -> list[fx.Node]:
+def _live(whole: nn.Module, graph: fx.Graph) -> list[fx.Node]:
     """Return the nodes on which the output depends, the input, and what changes tensors in place."""
     live: set[fx.Node] = set()
     pending = [node for node in graph.nodes if node.op in ("output", "placeholder") or _changes_its_input(whole, node)]

@@ -12,7 +12,7 @@ from convpolicy.chunks.form import StreamingForm, form_of
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.torch.capture import REWRITING_HOOKS
 from convpolicy.frameworks.torch.chunks.building import Builder
-from convpolicy.frameworks.torch.chunks.forms import Form
+from convpolicy.frameworks.torch.chunks.forms import AlikeForm, Form
 from convpolicy.frameworks.torch.chunks.functions import UNKNOWN, add_padding, add_pool, add_upsampling, require_channels
 from convpolicy.frameworks.torch.chunks.names import ATTENDING, EVERYWHERE, home_of, is_sample_by_sample, reason_of
 from convpolicy.frameworks.torch.chunks.pointwise import add_pointwise
@@ -22,6 +22,7 @@ from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Misfit, Strea
 from convpolicy.frameworks.torch.chunks.windows import extra_of, mode_of
 from convpolicy.layers.capture import capture
 
+FORMS = {"fast": Form, "same-bits": AlikeForm}
 PADS: dict[type, str] = {
     nn.ConstantPad1d: "constant",
     nn.ZeroPad1d: "constant",
@@ -70,7 +71,7 @@ def _patched(module: nn.Module) -> str:
 
 def _add_layer(build: Builder, node: fx.Node, module: nn.Module, stream: Stream) -> None:
     try:
-        stage, ratio = layer_stage(module)
+        stage, ratio = layer_stage(module, build.execution)
     except ConvPolicyError as error:
         raise type(error)(
             f"model must be one that can take chunks, got {build.title(node)} at {build.where(node)!r}: {error}"
@@ -135,7 +136,7 @@ def _add_form(build: Builder, node: fx.Node, module: nn.Module, form: StreamingF
     axes = tuple("channels" if isinstance(axis, int) else axis for axis in stream.axes)
     if own not in ((), axes):
         raise build.refuse(node, f"its input has the axes ({', '.join(axes)}), not ({', '.join(own)})", "transpose it")
-    step = Form(made, stream.time)
+    step = FORMS[build.execution](made, stream)
     try:
         results = step.probe(stream, build.device)
     except ConvPolicyError:

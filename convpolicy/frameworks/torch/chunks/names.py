@@ -13,12 +13,13 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import nn
 
 
-def _set(names: str) -> frozenset[str]:
+def words(names: str) -> frozenset[str]:
+    """Return the words of a text."""
     return frozenset(names.split())
 
 
 SPACES: tuple[Any, ...] = (torch, F, operator, torch.special, torch.linalg, torch._C._nn, torch.Tensor)
-ELEMENTWISE = _set(
+ELEMENTWISE = words(
     """abs absolute acos acosh add addcdiv addcmul and_ arccos arcsin arctan arctan2 asin asinh atan atan2 atanh bfloat16 bool ceil celu
     clamp clamp_max clamp_min clip clone contiguous copysign cos cosh deg2rad detach div divide double elu eq erf erfc erfinv exp exp2
     expit expm1 fix float floor floor_divide floordiv fmax fmin fmod frac ge gelu gt half hardshrink hardsigmoid hardswish hardtanh
@@ -28,17 +29,17 @@ ELEMENTWISE = _set(
     sigmoid sign silu sin sinc sinh softplus softshrink softsign sqrt square sub subtract tan tanh tanhshrink threshold to true_divide
     truediv trunc type type_as where xlogy xor"""
 )
-ALONG_AXES = _set(
+ALONG_AXES = words(
     """alpha_dropout all amax amin any argmax argmin batch_norm bmm cat chunk concat concatenate cosine_similarity count_nonzero cumprod
     cumsum dropout dropout1d einsum embedding feature_alpha_dropout feature_dropout flip fliplr getitem glu index_select layer_norm linear
     log_softmax logsumexp matmul max mean median min narrow norm normalize one_hot pad prod repeat repeat_interleave rms_norm roll select
     softmax softmin sort split split_with_sizes stack std sum tensor_split tile topk unbind var var_mean std_mean vector_norm"""
 )
-MOVING = _set(
+MOVING = words(
     """broadcast_to expand expand_as flatten moveaxis movedim permute reshape squeeze swapaxes swapdims t transpose unflatten unsqueeze view
     view_as"""
 )
-SHARING = MOVING | _set(
+SHARING = MOVING | words(
     "chunk contiguous detach dropout float getitem narrow select split split_with_sizes tensor_split to type_as unbind"
 )  # their results may share memory with their input
 SAMPLE_BY_SAMPLE = (
@@ -65,7 +66,7 @@ FUNCTION_REASONS = {
     "scaled_dot_product_attention": (EVERYWHERE, ""),
 }
 IN_PLACE = ("iadd", "isub", "imul", "itruediv", "ipow")
-RANDOM = _set("alpha_dropout dropout dropout1d feature_alpha_dropout feature_dropout rrelu batch_norm")
+RANDOM = words("alpha_dropout dropout dropout1d feature_alpha_dropout feature_dropout rrelu batch_norm")
 
 
 def reason_of(module: Any) -> tuple[str, str] | None:

@@ -11,10 +11,11 @@ import attrs
 import torch
 from torch import fx, nn
 
+from convpolicy.frameworks.torch.chunks.alike import is_exact, tiled
 from convpolicy.frameworks.torch.chunks.building import Builder
 from convpolicy.frameworks.torch.chunks.names import IN_PLACE, RANDOM, SHARING, words_of
 from convpolicy.frameworks.torch.chunks.probing import probed
-from convpolicy.frameworks.torch.chunks.steps import Join, Pointwise
+from convpolicy.frameworks.torch.chunks.steps import Call, Join, Pointwise, called
 from convpolicy.frameworks.torch.chunks.values import TIME, Misfit, Plain, Shape, Size, Stream
 
 SEVERAL = ("chunk", "split", "unbind", "split_with_sizes", "tensor_split")  # functions that return a tuple, even of one
@@ -63,11 +64,19 @@ def add_pointwise(build: Builder, node: fx.Node, function: Callable[..., Any], i
     made = build.stream(found[0][0], found[0][1], joined, clock=clock, extra=0)
     results = [build.stream(axes, dtype, joined, clock=made.clock, extra=0) for axes, dtype in found]
     value = results[0] if _is_one(node, function, len(found)) else tuple(results)
+    call = _call(build, node, function, streams, [axes for axes, _dtype in found])
     if clock is not None:
-        build.step(node, Pointwise(function), value)
+        build.step(node, Pointwise(call), value)
         return
     title = f"{build.title(node)} at {build.where(node)!r}" if build.where(node) else build.title(node)
-    build.step(node, Join(function, streams, build.root, title, _longest(build, nodes, joined.period)), value)
+    build.step(node, Join(call, streams, build.root, title, _longest(build, nodes, joined.period)), value)
+
+
+def _call(build: Builder, node: fx.Node, function: Callable[..., Any], streams: Sequence[Stream], results: Sequence[Any]) -> Call:
+    """Return the call of a function for the execution of the model."""
+    if build.execution == "fast" or is_exact(build.root, node, streams):
+        return called(function)
+    return tiled(function, node, build.known, results, build.device)
 
 
 def _has_fixed_length(build: Builder, node: fx.Node, stream: Stream) -> bool:

@@ -41,6 +41,14 @@ def _at(known: Mapping[fx.Node, Any], data: Mapping[fx.Node, Tensor], batch: int
     return of
 
 
+def located(
+    node: fx.Node, known: Mapping[fx.Node, Any], data: Mapping[fx.Node, Tensor], batch: int, time: int
+) -> tuple[Any, Any]:
+    """Return the arguments of a node for data of its streams, with a number of rows and of samples."""
+    of = _at(known, data, batch, time)
+    return substituted(node.args, of), substituted(node.kwargs, of)
+
+
 def probed(function: Callable[..., Any], node: fx.Node, known: Mapping[fx.Node, Any], device: Any) -> list[tuple[Any, ...]]:
     """Return, for each tensor that a function returns, the axes and the dtype.
 
@@ -57,8 +65,7 @@ def probed(function: Callable[..., Any], node: fx.Node, known: Mapping[fx.Node, 
     streams = [each for each in node.all_input_nodes if isinstance(known[each], Stream)]
 
     def run(data: Mapping[fx.Node, Tensor], batch: int, time: int) -> list[Tensor]:
-        of = _at(known, data, batch, time)
-        positional, keywords = substituted(node.args, of), substituted(node.kwargs, of)
+        positional, keywords = located(node, known, data, batch, time)
         try:
             result = function(*positional, **keywords)
         except ConvPolicyError:

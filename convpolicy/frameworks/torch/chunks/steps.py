@@ -15,6 +15,7 @@ from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Stream
 
 # chunks of a step's streams -> positional and keyword arguments of the node
 Arguments: TypeAlias = "Callable[[Sequence[Tensor]], tuple[tuple[Any, ...], dict[str, Any]]]"
+Call: TypeAlias = "Callable[[Sequence[Tensor], Arguments], Any]"  # chunks, arguments -> results of the node
 Shapes: TypeAlias = "dict[str, tuple[str | int, ...]]"
 
 
@@ -60,16 +61,25 @@ class Stateless:
         return {}
 
 
-class Pointwise(Stateless):
-    """A function that computes each sample of its result from the same sample of its inputs, which all have one clock."""
+def called(function: Callable[..., Any]) -> Call:
+    """Return a function as the call of a step."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def call(chunks: Sequence[Tensor], arguments: Arguments) -> Any:
+        positional, keywords = arguments(chunks)
+        return function(*positional, **keywords)
+
+    return call
+
+
+class Pointwise(Stateless):
+    """A call that computes each sample of its result from the same sample of its inputs, which all have one clock."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
     def advance(self, chunks: Sequence[Tensor], state: Mapping[str, Any], last: bool, arguments: Arguments) -> tuple[Any, State]:
-        """Return the function of the chunks."""
-        positional, keywords = arguments(chunks)
-        return self.function(*positional, **keywords), {}
+        """Return the result for the chunks."""
+        return self.call(chunks, arguments), {}
 
     def outputs(self, counts: Sequence[int]) -> int:
         """Return the number of samples."""
@@ -77,20 +87,18 @@ class Pointwise(Stateless):
 
 
 class Join:
-    """A function of streams with different delays. The samples of each wait for those of the others.
+    """A call on streams with different delays. The samples of each wait for those of the others.
 
     Args:
-        function: function of samples at the same time.
+        call: call on samples at the same time.
         streams: its inputs.
         module: the model.
         title: what an error calls the function.
         longest: the largest number of samples of each input that wait.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], streams: Sequence[Stream], module: Any, title: str, longest: Sequence[int]
-    ) -> None:
-        self.function = function
+    def __init__(self, call: Call, streams: Sequence[Stream], module: Any, title: str, longest: Sequence[int]) -> None:
+        self.call = call
         self.streams = tuple(streams)
         self.title = title
         self.longest = tuple(longest)
@@ -107,7 +115,7 @@ class Join:
         }
 
     def advance(self, chunks: Sequence[Tensor], state: Mapping[str, Any], last: bool, arguments: Arguments) -> tuple[Any, State]:
-        """Return the function of the samples that all inputs have."""
+        """Return the result for the samples that all inputs have."""
         joined = [
             arrays.extended(state[f"waiting{number}"], chunk.movedim(batch, 0))
             for number, (arrays, chunk, batch) in enumerate(zip(self.arrays, chunks, self.batches))
@@ -121,8 +129,7 @@ class Join:
             )
         ready = [arrays.cut(data, 0, count).movedim(0, batch) for arrays, data, batch in zip(self.arrays, joined, self.batches)]
         new = {f"waiting{number}": arrays.kept(data, count) for number, (arrays, data) in enumerate(zip(self.arrays, joined))}
-        positional, keywords = arguments(ready)
-        return self.function(*positional, **keywords), new
+        return self.call(ready, arguments), new
 
     def outputs(self, counts: Sequence[int]) -> int:
         """Return the smallest number of samples."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -118,6 +119,11 @@ def labels(first: Tensor, second: Tensor) -> tuple[str | int, ...]:
     if len(first.shape) != len(second.shape) or axes.count(BATCH) != 1 or axes.count(TIME) != 1:
         raise ValueError("its result does not have one axis of the batch and one of the time")
     return tuple(axes)
+
+
+def channels_of(axes: Sequence[str | int]) -> int:
+    """Return the number of channels of a stream: the product of all axes but the batch and the time."""
+    return math.prod(axis for axis in axes if isinstance(axis, int))
 
 
 def refusal(path: str, what: str, reason: str, fix: str) -> InvalidValueError:

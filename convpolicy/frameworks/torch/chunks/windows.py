@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from convpolicy.chunks.convolution import ConvolutionStage
+from convpolicy.chunks.building import EXECUTIONS
 from convpolicy.chunks.schedule import schedule
 from convpolicy.chunks.stage import Stage
-from convpolicy.chunks.transposed import TransposedStage, transposed_schedule
+from convpolicy.chunks.transposed import transposed_schedule
 from convpolicy.core.named import policy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.torch.chunks.arrays import TensorArrays, WeightedArrays
@@ -48,6 +47,7 @@ def window_stage(
     dilation: int = 1,
     padding: tuple[int, int] = (0, 0),
     mode: Any = "zeros",
+    execution: str = "fast",
 ) -> Stage:
     """Return the stage of a function of windows of padded data.
 
@@ -58,13 +58,15 @@ def window_stage(
         kernel, stride, dilation: sizes of the windows, in samples.
         padding: samples that are added at the start and at the end. A negative number removes samples.
         mode: a padding mode.
+        execution: see `convpolicy.streaming`. A function that rounds nothing needs only ``"fast"``.
 
     Raises:
         InvalidValueError: it cannot be streamed.
     """
     rule = policy("torch").evolve(padding=padding, padding_mode=mode)
     spec = ConvSpec.of(channels, channels, kernel, stride, dilation, channels)
-    return ConvolutionStage(WindowArrays(module, function), schedule(rule, spec))
+    convolution, _transposed = EXECUTIONS[execution]
+    return convolution(WindowArrays(module, function), schedule(rule, spec))
 
 
 def shifting_stage(module: nn.Module, channels: int, padding: tuple[int, int], mode: Any = "zeros", stride: int = 1) -> Stage:
@@ -78,10 +80,18 @@ def mode_of(name: str, value: Any) -> Any:
 
 
 def pool_stage(
-    module: nn.Module, channels: int, function: Callable[..., Tensor], kernel: int, stride: int, padding: int
+    module: nn.Module, channels: int, function: Callable[..., Tensor], kernel: int, stride: int, padding: int, execution: str
 ) -> Stage:
     """Return the stage of a mean of windows, in which padding counts as 0, or of another function of windows without padding."""
-    return window_stage(module, channels, lambda data: function(data, kernel, stride), kernel, stride, padding=(padding, padding))
+    return window_stage(
+        module,
+        channels,
+        lambda data: function(data, kernel, stride),
+        kernel,
+        stride,
+        padding=(padding, padding),
+        execution=execution,
+    )
 
 
 class Given(Staged):
@@ -98,17 +108,19 @@ class Given(Staged):
         bias = keywords.get("bias") if len(positional) < 3 else positional[2]
         stage: Any = self.stage
         values = {"weight": weight, "bias": bias}
-        return type(stage)(WeightedArrays(self._module, stage.arrays.spec, values.__getitem__), stage.schedule)
+        return stage.with_arrays(WeightedArrays(self._module, stage.arrays.spec, values.__getitem__))
 
 
-def given_stage(module: nn.Module, transposed: bool, words: dict[str, Any]) -> Any:
+def given_stage(module: nn.Module, transposed: bool, words: dict[str, Any], execution: str) -> Any:
     """Return the stage of a call of ``torch.nn.functional.conv1d`` or ``conv_transpose1d``, without weights.
 
     Args:
         module: the model.
         transposed: True for a transposed convolution.
         words: the arguments by name.
+        execution: see `convpolicy.streaming`.
     """
+    convolution, deconvolution = EXECUTIONS[execution]
     weight, groups = words["weight"], words["groups"]
     stride, dilation, padding = one(words["stride"]), one(words["dilation"]), words["padding"]
     sides = padding if isinstance(padding, str) else one(padding)
@@ -122,8 +134,8 @@ def given_stage(module: nn.Module, transposed: bool, words: dict[str, Any]) -> A
         left = one(padding)
         rule: Any = policy("torch").transposed
         rule = rule.evolve(padding=(left, left - one(words["output_padding"])))
-        return TransposedStage(arrays, transposed_schedule(rule, spec))
-    return ConvolutionStage(arrays, schedule(policy("torch").evolve(padding=sides), spec))
+        return deconvolution(arrays, transposed_schedule(rule, spec))
+    return convolution(arrays, schedule(policy("torch").evolve(padding=sides), spec))
 
 
 def extra_of(stage: Any) -> int | None:
@@ -162,8 +174,3 @@ def is_exact_factor(factor: Any) -> bool:
         bool((np.floor((places * int(factor) + rest).astype(np.float32) * scale) == places).all())
         for rest in {0, int(factor) - 1}
     )
-
-
-def channels_of(axes: Sequence[str | int]) -> int:
-    """Return the number of channels of a stream: the product of all axes but the batch and the time."""
-    return math.prod(axis for axis in axes if isinstance(axis, int))
