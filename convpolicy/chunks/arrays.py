@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError
-from convpolicy.parts.side import Arithmetic
+from convpolicy.parts.side import Arithmetic, Side
 
 
 class Arrays:
@@ -43,7 +43,7 @@ class Arrays:
         raise NotImplementedError
 
     def arithmetic(self, data: Any) -> Arithmetic:
-        """Return the functions that compute the elements of a `Side` from ``data``."""
+        """Return the functions that compute the elements of a `Side` from ``data``, for `filler`."""
         raise NotImplementedError
 
     def convolved(self, data: Any) -> Any:
@@ -86,6 +86,12 @@ class Arrays:
     def goes_with(self, array: Any, chunk: Any) -> bool:
         """Return True if an array of the state has a dtype and a device that may be joined with those of a chunk."""
         return True
+
+    def filler(self, side: Side) -> Callable[[Any], Any]:
+        """Return the function that computes the elements of a side from data. What does not depend on data is computed here, once."""
+        if not side.width:
+            return lambda data: self.cut(data, 0, 0)
+        return lambda data: side.added(self.arithmetic(data), self.learned if side.learned else None)
 
     def rows(self, data: Any, places: NDArray[np.int64]) -> Any:
         """Return rows of a batch."""

@@ -32,6 +32,7 @@ class ConvolutionStage(LayerStage):
 
     def __init__(self, arrays: Arrays, schedule: Schedule) -> None:
         super().__init__(arrays, schedule)
+        self._before = arrays.filler(schedule.before)
         # read in every step
         self._stride, self._window = schedule.spec.stride, schedule.window
         self._counts, self._keeps_tail = schedule.counts, schedule.keeps_tail
@@ -48,7 +49,7 @@ class ConvolutionStage(LayerStage):
     def initial(self, batch: int) -> State:
         """Return the state before the first sample."""
         arrays, plan, empty = self.arrays, self.schedule, self.arrays.zeros(self.arrays.shape(batch, self.channels(), 0))
-        state = {PENDING: empty if plan.first else arrays.owned(self._added(plan.before, empty))}
+        state = {PENDING: empty if plan.first else arrays.owned(self._before(empty))}
         if plan.first:
             state[START] = empty
         if plan.keeps_tail:
@@ -56,10 +57,6 @@ class ConvolutionStage(LayerStage):
         if plan.counts:
             state[SEEN] = arrays.counter(batch)
         return state
-
-    def _added(self, side: Any, data: Any) -> Any:
-        learned = self.arrays.learned if side.learned else None
-        return side.added(self.arrays.arithmetic(data), learned) if side.width else self.arrays.cut(data, 0, 0)
 
     def step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
         """Return the outputs that a chunk completes, and the next state."""
@@ -79,7 +76,7 @@ class ConvolutionStage(LayerStage):
             if length(start) < plan.first:
                 start, chunk = self._begun(start, chunk)
                 if length(start) == plan.first:
-                    pending = arrays.end_to_end(self._added(plan.before, start), arrays.cut(start, max(-plan.left, 0)))
+                    pending = arrays.end_to_end(self._before(start), arrays.cut(start, max(-plan.left, 0)))
             new[START] = start
         joined = arrays.extended(pending, chunk)
         count = self._windows(length(joined), self._window)
@@ -138,7 +135,7 @@ class ConvolutionStage(LayerStage):
             after, right = plan.after, plan.right
         done = self._windows(arrays.length(pending), self._window)
         if right >= 0:
-            padded = arrays.end_to_end(pending, self._added(after, state[TAIL] if plan.keeps_tail else pending))
+            padded = arrays.end_to_end(pending, arrays.filler(after)(state[TAIL] if plan.keeps_tail else pending))
         else:
             padded = arrays.cut(pending, 0, max(arrays.length(pending) + right, 0))
         return self._between(padded, done, self._windows(arrays.length(padded), plan.spec.effective_kernel))
@@ -170,7 +167,7 @@ class ConvolutionStage(LayerStage):
         if not length:
             return self._zeros(data.shape[0])
         plan = require_a_window(self.schedule.plan(length))
-        before, after = (self._added(side, data) for side in plan.sides)
+        before, after = (arrays.filler(side)(data) for side in plan.sides)
         first, last = plan.cut
         padded = arrays.end_to_end(before, data, after)
         return self._between(arrays.cut(padded, first, arrays.length(padded) - last), 0, plan.length_out)

@@ -153,6 +153,15 @@ def table(request: LayerRequest, length: int) -> Table:
     return Table(parts, _plain(constants), None if shares is None else _plain(shares[0]))
 
 
+def side_table(side: Side) -> Table:
+    """Return the samples of one side."""
+    parts = tuple((_plain(coefficient), _plain(samples), _plain(reads)) for coefficient, samples, reads in side.reads())
+    constants, shares = (None, side.shares()) if side.learned else (side.constants(), None)
+    if not parts and constants is None and shares is None:
+        constants = np.zeros((1, side.width))
+    return Table(parts, _plain(constants), _plain(shares))
+
+
 @registry.cached(maxsize=256)
 def kept(request: LayerRequest, length: int, dtype: torch.dtype, device: torch.device) -> Added:
     """Return `table` as tensors; eager layers cache them per length."""

@@ -15,8 +15,9 @@ from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.torch.chunks.weights import Weights
 from convpolicy.frameworks.torch.execution import rows
 from convpolicy.frameworks.torch.padded import PaddedConv1d
+from convpolicy.frameworks.torch.sums import side_table
 from convpolicy.frameworks.torch.values import as_numpy
-from convpolicy.parts.side import Arithmetic
+from convpolicy.parts.side import Side
 
 
 class TensorArrays(Arrays):
@@ -66,18 +67,12 @@ class TensorArrays(Arrays):
         """Concatenate tensors."""
         return torch.cat(tuple(parts), axis)
 
-    def arithmetic(self, data: Tensor) -> Arithmetic:
-        """Return the functions of torch."""
-
-        def array(numbers: Any) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(numbers)).to(data.device, data.dtype)
-
-        return Arithmetic(
-            take=lambda index: data[..., torch.from_numpy(np.ascontiguousarray(index)).to(data.device)],
-            array=array,
-            where=lambda reads, part: torch.where(torch.from_numpy(np.ascontiguousarray(reads)).to(data.device), part, 0.0),
-            broadcast=lambda numbers: numbers.to(data.dtype).expand(*data.shape[:-1], numbers.shape[-1]),
-        )
+    def filler(self, side: Side) -> Callable[[Tensor], Tensor]:
+        """Return the function that computes the elements of a side, whose numbers torch.compile treats as constants."""
+        if not side.width:
+            return lambda data: self.cut(data, 0, 0)
+        numbers = side_table(side)
+        return lambda data: numbers.added(data.dtype, data.device).elements(data, self.learned if side.learned else None)
 
     def owned(self, data: Tensor) -> Tensor:
         """Return a contiguous copy of a part."""
