@@ -1,11 +1,10 @@
-"""Streaming of torch's layers: gradients, compiled and exported steps, few outputs, learned padding, wrappers, dtypes."""
+"""Streaming of torch's layers: gradients, few outputs, learned padding, wrappers, dtypes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-import torch._dynamo.testing
 import transformers
 from helpers import streamed_models
 from helpers.chunked import outputs_of
@@ -14,6 +13,7 @@ from torch import nn
 import convpolicy as cp
 from convpolicy.frameworks.torch.execution import rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTH = 60
 
 
@@ -89,60 +89,6 @@ def test_same_bits(layer):
             assert torch.equal(streamed(layer, x[1:], [start], execution="same-bits"), whole[1:])
         if inputs == 64:
             assert any(not torch.equal(streamed(layer, x, cuts), streamed(layer, x, [])) for cuts in CUTS)
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        lambda: cp.Conv1d(4, 6, 7, padding="causal", backend="torch"),
-        lambda: cp.Conv1d(4, 6, 7, 3, padding="causal", backend="torch"),
-        lambda: cp.ConvTranspose1d(4, 6, 7, 2, padding="causal", policy="torch", backend="torch"),
-    ],
-)
-def test_a_compiled_step_is_one_graph_for_chunks_of_any_length(layer):
-    """With dynamic=True; torch itself makes a second graph for a length of 1."""
-    torch._dynamo.reset()
-    streaming, counter = cp.streaming(layer()), torch._dynamo.testing.CompileCounter()
-    step = torch.compile(streaming.step, backend=counter, dynamic=True, fullgraph=True)
-    state = ours = streaming.initial_state(2)
-    with torch.no_grad():
-        for samples in (16, 20, 7, 33, 5, 9, 3, 12):
-            chunk = torch.randn(2, 4, samples)
-            output, state = step(chunk, state)
-            expected, ours = streaming.step(chunk, ours)
-            torch.testing.assert_close(output, expected)
-        assert counter.frame_count == 1
-        step(torch.randn(2, 4, 1), state)
-    assert counter.frame_count <= 2
-
-
-def test_an_exported_step_keeps_its_state():
-    """The state is an input and an output of the program; batch and length stay dynamic."""
-    streaming = cp.streaming(cp.Conv1d(4, 6, 5, 2, padding="causal", backend="torch"))
-
-    class Step(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = streaming
-
-        def forward(self, chunk, pending):
-            output, state = streaming.step(chunk, {"pending": pending})
-            return output, state["pending"]
-
-    batch, samples, kept = torch.export.Dim("batch", min=1), torch.export.Dim("samples", min=4), torch.export.Dim.AUTO
-    state = streaming.initial_state(2)
-    program = torch.export.export(
-        Step(),
-        (torch.randn(2, 4, 10), state["pending"]),
-        dynamic_shapes=({0: batch, 2: samples}, {0: batch, 2: kept}),
-        strict=False,
-    ).module()
-    for length in (10, 7, 24):
-        chunk = torch.randn(2, 4, length)
-        output, pending = program(chunk, state["pending"])
-        expected, state = streaming.step(chunk, state)
-        torch.testing.assert_close(output, expected)
-        torch.testing.assert_close(pending, state["pending"])
 
 
 def test_modules_of_packages_are_streamed_with_their_padding():
