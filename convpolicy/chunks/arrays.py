@@ -93,6 +93,10 @@ class Arrays:
             return lambda data: self.cut(data, 0, 0)
         return lambda data: side.added(self.arithmetic(data), self.learned if side.learned else None)
 
+    def gradient(self, function: Callable[[Any], Any], data: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(data) * upstream)`` to data, or None if the framework has no gradients."""
+        return None
+
     def rows(self, data: Any, places: NDArray[np.int64]) -> Any:
         """Return rows of a batch."""
         return data[places]

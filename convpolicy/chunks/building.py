@@ -137,8 +137,14 @@ def stage_of(arrays: Any, policy: Any, spec: ConvSpec, execution: str = "fast") 
 
 
 def _model_stage(layer: Any, execution: str) -> tuple[Stage, Fraction] | None:
-    for backend in backends_of(layer):
-        if backend.streamed_model is not None and (found := backend.streamed_model(layer, execution)) is not None:
+    backends = backends_of(layer)
+    roots = [kind.__module__.partition(".")[0] for kind in type(layer).__mro__]
+    # a layer of Keras on torch is a module of torch, too: the class that was derived last decides
+    own = next((root for root in roots if any(root == backend.framework for backend in backends)), None)
+    for backend in backends:
+        if backend.streamed_model is None or own not in (None, backend.framework):
+            continue
+        if (found := backend.streamed_model(layer, execution)) is not None:
             stage: tuple[Stage, Fraction] = found
             return stage
     return None

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from convpolicy import registry
 from convpolicy.chunks import Streaming, streaming
+from convpolicy.chunks.stage import State
 from convpolicy.errors import ConvPolicyError
 from convpolicy.layers.backend import Backend
 from convpolicy.layers.conv1d import Conv1d
@@ -36,8 +38,10 @@ LAYERS: tuple[tuple[Callable[..., Any], dict[str, Any]], ...] = (
 )
 CHANNELS = (4, 8)
 WIDE = (64, 64)  # channels for which libraries add in another order when a call has more outputs
-SHORT, LONG = 7, 60  # samples; a short input is cut in every way
-BOUND = 2 * 5 * CHANNELS[0] * float(np.finfo(np.float32).eps)  # relative to the sum of the terms' sizes, of 5 taps
+SHORT, LONG = 6, 33  # samples; a short input is cut in every way
+LENGTHS = (*range(1, 10), 20, LONG + 1)
+CUTS = ([1, 4], [3, 3])  # for gradients
+BOUND = 2 * 5 * max(CHANNELS) * float(np.finfo(np.float32).eps)  # relative to the sum of the terms' sizes, of 5 taps
 Array = NDArray[Any]
 
 
@@ -84,7 +88,10 @@ def check(backend: Backend) -> Iterator[dict[str, Any]]:
                 if not difference <= 1.0 and not detail:
                     detail = f"{kind.__name__} {arguments}: {difference:.3g} times the bound"
                 worst = max(worst, difference)
-        yield row(claim, DIFFERS if detail else EXACT if worst == 0 else CLOSE, cases, detail)
+        if cases:
+            yield row(claim, DIFFERS if detail else EXACT if worst == 0 else CLOSE, cases, detail)
+        else:
+            yield row(claim, NOT_CHECKED, 0, "the backend has no gradients")
 
 
 class _Case:
@@ -99,12 +106,16 @@ class _Case:
         self.arrays = self.streaming._stage.arrays
         self.data = np.random.default_rng(length).standard_normal((3, channels[0], length), dtype=np.float32)
 
-    def bound(self) -> Array:
-        """Return the rounding bound of each output, from the layer with the sizes of all numbers."""
+    def bound(self, result: Callable[[], Array] | None = None) -> Array:
+        """Return the rounding bound of each number of a result, from the layer with the sizes of all numbers.
+
+        Args:
+            result: function that returns the sum of the sizes of the terms. None for the outputs.
+        """
         values = {name: None if value is None else value.copy() for name, value in self.backend.parameters(self.layer).items()}
         sizes = {name: None if value is None else np.abs(value) for name, value in values.items()}
         self.backend.assign(self.layer, sizes)
-        bound = self.whole(np.abs(self.data)) * BOUND
+        bound = (self.whole(np.abs(self.data)) if result is None else result()) * BOUND
         self.backend.assign(self.layer, values)
         return bound
 
@@ -113,12 +124,44 @@ class _Case:
 
     def streamed(self, cuts: Iterable[int], data: Array | None = None) -> Array:
         """Return the joined outputs for the places where the input is cut."""
-        data = self.data if data is None else data
-        state, outputs = self.streaming.initial_state(data.shape[0]), []
-        for chunk in np.split(data, list(cuts), axis=-1):
-            output, state = self.streaming.step(self.arrays.of_numpy(np.ascontiguousarray(chunk)), state)
-            outputs.append(self.arrays.to_numpy(output))
+        chunks = np.split(self.data if data is None else data, list(cuts), axis=-1)
+        outputs, state = [], self.streaming.initial_state(len(chunks[0]))
+        for chunk in chunks:
+            output, state = self.step(chunk, state)
+            outputs.append(output)
+        return self.joined(outputs, state)
+
+    def step(self, chunk: Array, state: State) -> tuple[Array, State]:
+        """Return the outputs of a chunk and the next state."""
+        output, state = self.streaming.step(self.arrays.of_numpy(np.ascontiguousarray(chunk)), state)
+        return self.arrays.to_numpy(output), state
+
+    def joined(self, outputs: list[Array], state: State) -> Array:
+        """Return the outputs of all steps and those that are left."""
         return np.concatenate([*outputs, self.arrays.to_numpy(self.streaming.flush(state))], axis=-1)
+
+    def every_way(self, start: int, state: State, outputs: list[Array]) -> Iterator[Array]:
+        """Yield the joined outputs for every way to cut the samples from ``start`` on. Ways that begin alike share their steps."""
+        length = self.data.shape[-1]
+        if start == length:
+            yield self.joined(outputs, state)
+        for stop in range(start + 1, length + 1):
+            output, new = self.step(self.data[..., start:stop], state)
+            yield from self.every_way(stop, new, [*outputs, output])
+
+    def gradient(self, cuts: Iterable[int], upstream: Array) -> Array | None:
+        """Return the gradient of the input through all steps, or None."""
+        arrays, places = self.arrays, [0, *cuts, self.data.shape[-1]]
+
+        def run(data: Any) -> Any:
+            outputs, state = [], self.streaming.initial_state(data.shape[0])
+            for start, stop in itertools.pairwise(places):
+                output, state = self.streaming.step(arrays.cut(data, start, stop), state)
+                outputs.append(output)
+            return arrays.end_to_end(*outputs, self.streaming.flush(state))
+
+        gradient = arrays.gradient(run, arrays.of_numpy(self.data), arrays.of_numpy(upstream))
+        return None if gradient is None else arrays.to_numpy(gradient)
 
 
 def _ratio(ours: Array, theirs: Array, bound: Array) -> float:
@@ -128,26 +171,19 @@ def _ratio(ours: Array, theirs: Array, bound: Array) -> float:
     return float(np.max(np.where(difference == 0, 0, difference / np.maximum(bound, np.finfo(np.float32).tiny)), initial=0))
 
 
-def _chunkings(length: int) -> Iterator[tuple[int, ...]]:
-    """Yield every set of places at which an input can be cut, also twice at its start, which makes an empty chunk."""
-    places = range(1, length)
-    for count in range(length):
-        yield from itertools.combinations(places, count)
-    yield (0, 0, *places)
-
-
 def every_chunking(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
-    """Cut a short input in every way."""
+    """Cut a short input in every way, and also with empty chunks."""
     case = _Case(backend, kind, arguments, CHANNELS, SHORT)
     whole, bound = case.whole(case.data), case.bound()
-    for cuts in _chunkings(SHORT):
-        yield _ratio(case.streamed(cuts), whole, bound)
+    for outputs in case.every_way(0, case.streaming.initial_state(len(case.data)), []):
+        yield _ratio(outputs, whole, bound)
+    yield _ratio(case.streamed([0, 0, 4, 4]), whole, bound)
 
 
 def lengths(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
     """Compare the number of outputs for each length, and the refusal of inputs that are too short."""
-    case = _Case(backend, kind, arguments, CHANNELS, LONG)
-    for length in range(1, LONG, 2):
+    case = _Case(backend, kind, arguments, CHANNELS, max(LENGTHS))
+    for length in LENGTHS:
         data = case.data[..., :length]
         try:
             expected = case.whole(np.ascontiguousarray(data)).shape
@@ -163,7 +199,7 @@ def lengths(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[
 def unread_samples(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
     """Put NaN behind the samples of a row: no output may read them. Rows of different lengths, one of which is reset."""
     case = _Case(backend, kind, arguments, CHANNELS, SHORT)
-    live, counts = case.streaming.start(3), np.array([SHORT, 5, 0])
+    live, counts = case.streaming.start(3), np.array([SHORT, 4, 0])
     data = case.data.copy()
     for number, count in enumerate(counts):
         data[number, :, count:] = np.nan
@@ -180,14 +216,36 @@ def unread_samples(backend: Backend, kind: Any, arguments: dict[str, Any]) -> It
 
 
 def same_bits(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
-    """Compare the bits of several chunkings of a longer input of a wide layer, with ``execution="same-bits"``."""
+    """Compare the bits of several chunkings of a longer input of a wide layer, with ``execution="same-bits"``, also in a batch."""
     case = _Case(backend, kind, arguments, WIDE, LONG, execution="same-bits")
-    whole = case.streamed([])
-    for cuts in (range(1, LONG), [1], [3, 3, 20, 47], [16, 32, 48], range(0, LONG, 7)):
-        yield 0.0 if case.streamed(cuts).tobytes() == whole.tobytes() else float("inf")
+    last = case.data[-1:]
+    whole = case.streamed([], last).tobytes()
+    for cuts in (range(1, LONG), [3, 3, 20, 32]):
+        yield 0.0 if case.streamed(cuts, last).tobytes() == whole else float("inf")
+    yield 0.0 if case.streamed([1])[-1:].tobytes() == whole else float("inf")
 
 
-CLAIMS = {"every chunking": every_chunking, "lengths": lengths, "rows and resets": unread_samples, "same bits": same_bits}
+def gradients(backend: Backend, kind: Any, arguments: dict[str, Any]) -> Iterator[float]:
+    """Compare the gradient of the input through steps with that of the whole. Nothing if the backend has no gradients."""
+    case = _Case(backend, kind, arguments, CHANNELS, SHORT)
+    if backend.gradients is None:
+        return
+    upstream = np.random.default_rng(1).standard_normal(case.whole(case.data).shape, dtype=np.float32)
+    whole: Any = backend.gradients(case.layer, case.data, upstream)["input"]
+    sizes = partial(backend.gradients, case.layer, np.abs(case.data), np.abs(upstream))
+    bound = case.bound(lambda: sizes()["input"])  # type: ignore[arg-type,return-value]
+    for cuts in CUTS:
+        if (ours := case.gradient(cuts, upstream)) is not None:
+            yield _ratio(ours, whole, bound)
+
+
+CLAIMS = {
+    "every chunking": every_chunking,
+    "lengths": lengths,
+    "rows and resets": unread_samples,
+    "gradients": gradients,
+    "same bits": same_bits,
+}
 
 
 def main() -> None:

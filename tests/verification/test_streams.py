@@ -27,6 +27,7 @@ def test_numpy():
         "every chunking": "within tolerance",
         "lengths": "exact",
         "rows and resets": "exact",
+        "gradients": "not checked",
         "same bits": "exact",
     }
 
@@ -64,11 +65,20 @@ def test_wrong_streams(monkeypatch, kind, name, wrong, failing):
     assert {claim for claim in found if found[claim] == "differs"} >= failing
 
 
+@pytest.mark.needs("torch")
+def test_lost_gradients(monkeypatch):
+    """Gradients through torch's steps are those of the whole; a stream whose state has no gradient is noticed."""
+    torch, own = cp.backends()["torch"], convolution.ConvolutionStage._plain
+    assert all(max(streams.gradients(torch, *layer)) <= 1 for layer in streams.LAYERS)
+    monkeypatch.setattr(convolution.ConvolutionStage, "_plain", lambda self, chunk, pending: own(self, chunk, pending.detach()))
+    assert max(streams.gradients(torch, *streams.LAYERS[0])) > 1
+
+
 def test_the_command():
     """It runs the backend in a process, and refuses what does not belong to it."""
     result = CliRunner().invoke(cli.build(), ["verify", "--streaming", "--backend", "numpy", "--json"])
     assert result.exit_code == 0
-    assert {claim["verdict"] for claim in json.loads(result.stdout)["claims"]} == {"exact", "within tolerance"}
+    assert {claim["verdict"] for claim in json.loads(result.stdout)["claims"]} == {"exact", "within tolerance", "not checked"}
     for arguments, message in ((["--matrix"], "two reports"), (["torch"], "leave the policies out")):
         result = CliRunner().invoke(cli.build(), ["verify", "--streaming", *arguments])
         assert (result.exit_code, message in result.stderr) == (2, True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -78,6 +78,10 @@ class FlaxArrays(Arrays):
     def owned(self, data: Any) -> Any:
         """Return a JAX array: a part of one is already a copy."""
         return data if isinstance(data, jax.Array) else jnp.array(data)
+
+    def gradient(self, function: Callable[[Any], Any], data: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(data) * upstream)`` to data."""
+        return jax.vjp(function, data)[1](upstream)[0]
 
     def is_array(self, value: Any) -> bool:
         """Return True for an array of floats, also while JAX traces."""

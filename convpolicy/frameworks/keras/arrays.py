@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.keras.crops import full_result
 from convpolicy.frameworks.keras.layer import convolved
 from convpolicy.frameworks.keras.padding import arithmetic_of
+from convpolicy.frameworks.keras.values import GRADIENTS
 from convpolicy.layers.backend import LEARNED
 from convpolicy.parts.side import Arithmetic
 
@@ -68,6 +69,10 @@ class KerasArrays(Arrays):
     def numbers(self, data: Any) -> Any:
         """Return an array as one of NumPy."""
         return ops.convert_to_numpy(data)
+
+    def gradient(self, function: Callable[[Any], Any], data: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(data) * upstream)`` to data."""
+        return GRADIENTS[keras.config.backend()](function, [], data, upstream)[0]
 
     def is_array(self, value: Any) -> bool:
         """Return True for a tensor or a NumPy array in the dtype of the layer."""

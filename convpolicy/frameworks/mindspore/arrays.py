@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mindspore
@@ -93,6 +93,10 @@ class MindSporeArrays(Arrays):
     def numbers(self, data: Any) -> Any:
         """Return an array as one of NumPy."""
         return data.asnumpy() if isinstance(data, Tensor) else super().numbers(data)
+
+    def gradient(self, function: Callable[[Any], Any], data: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(data) * upstream)`` to data."""
+        return mindspore.grad(lambda each: (function(each) * upstream).sum())(data)
 
     def is_array(self, value: Any) -> bool:
         """Return True for a tensor."""

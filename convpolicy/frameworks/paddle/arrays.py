@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,12 @@ class PaddleArrays(Arrays):
     def numbers(self, data: Any) -> Any:
         """Return an array as one of NumPy."""
         return data.numpy() if isinstance(data, paddle.Tensor) else super().numbers(data)
+
+    def gradient(self, function: Callable[[Any], Any], data: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(data) * upstream)`` to data."""
+        data = data.clone()
+        data.stop_gradient = False
+        return paddle.grad([function(data)], [data], [upstream])[0]
 
     def is_array(self, value: Any) -> bool:
         """Return True for a tensor."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -62,6 +62,10 @@ class MlxArrays(Arrays):
     def rows(self, data: Any, places: Any) -> Any:
         """Return rows of a batch."""
         return mx.take(data, mx.array(places.astype(np.int32)), axis=0)
+
+    def gradient(self, function: Callable[[Any], Any], data: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(data) * upstream)`` to data."""
+        return mx.vjp(lambda each: [function(each)], [data], [upstream])[1][0]
 
     def is_array(self, value: Any) -> bool:
         """Return True for an array of floats."""

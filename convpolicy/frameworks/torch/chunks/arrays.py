@@ -88,6 +88,11 @@ class TensorArrays(Arrays):
         """Return what an error says of a tensor."""
         return f"{super().title(value)} on {value.device}" if isinstance(value, Tensor) else super().title(value)
 
+    def gradient(self, function: Callable[[Any], Any], data: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(data) * upstream)`` to data."""
+        data = data.detach().requires_grad_()
+        return torch.autograd.grad(function(data), data, upstream)[0]
+
     def rows(self, data: Tensor, places: Any) -> Tensor:
         """Return rows of a batch."""
         return data[torch.from_numpy(places).to(data.device)]
