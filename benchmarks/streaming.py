@@ -45,7 +45,7 @@ def of_transformers(layer: torch.nn.Conv1d, chunk: torch.Tensor) -> Callable[[],
 
     channels, kernel = layer.in_channels, layer.kernel_size[0]
     module = mimi.MimiConv1d(mimi.MimiConfig(), channels, channels, kernel, groups=layer.groups, layer_idx=0)
-    module.conv.load_state_dict(layer.state_dict())
+    module.conv.load_state_dict(layer.state_dict(), assign=True)
     cache = mimi.MimiConv1dPaddingCache(1, [kernel - 1], ["constant"], [channels])
     return lambda: module(chunk, padding_cache=cache)
 
@@ -57,7 +57,7 @@ def of_moshi(layer: torch.nn.Conv1d, chunk: torch.Tensor) -> Callable[[], Any]:
     module = StreamingConv1d(
         layer.in_channels, layer.out_channels, layer.kernel_size[0], groups=layer.groups, causal=True, pad_mode="constant"
     )
-    module.conv.conv.load_state_dict(layer.state_dict())
+    module.conv.conv.load_state_dict(layer.state_dict(), assign=True)
     module.streaming_forever(1)
     return lambda: module(chunk)
 
@@ -67,7 +67,7 @@ def of_tcn(layer: torch.nn.Conv1d, chunk: torch.Tensor) -> Callable[[], Any]:
     from pytorch_tcn.conv import TemporalConv1d
 
     module = TemporalConv1d(layer.in_channels, layer.out_channels, layer.kernel_size[0], groups=layer.groups, causal=True)
-    module.load_state_dict(layer.state_dict(), strict=False)
+    module.load_state_dict(layer.state_dict(), strict=False, assign=True)
     return lambda: module(chunk, inference=True)
 
 
@@ -93,7 +93,7 @@ def causal(layer: torch.nn.Conv1d) -> Any:
     own = cp.Conv1d(
         layer.in_channels, layer.out_channels, layer.kernel_size[0], groups=layer.groups, padding="causal", backend="torch"
     )
-    own.load_state_dict(layer.state_dict())
+    own.load_state_dict(layer.state_dict(), assign=True)
     return own
 
 
