@@ -36,7 +36,7 @@ class ConvolutionStage(LayerStage):
         # read in every step
         self._stride, self._window = schedule.spec.stride, schedule.window
         self._counts, self._keeps_tail = schedule.counts, schedule.keeps_tail
-        self._is_plain = set(self.shapes()) == {PENDING} and not schedule.held and self._window >= self._stride
+        self._is_plain = self.shapes().keys() <= {PENDING, SEEN} and not schedule.held and self._window >= self._stride
 
     def shapes(self) -> dict[str, tuple[str | int, ...]]:
         """Return the largest shape of each array of the state."""
@@ -61,7 +61,8 @@ class ConvolutionStage(LayerStage):
     def step(self, chunk: Any, state: Mapping[str, Any]) -> tuple[Any, State]:
         """Return the outputs that a chunk completes, and the next state."""
         if self._is_plain:
-            return self._plain(chunk, state[PENDING])
+            output, after = self._plain(chunk, state[PENDING])
+            return output, (after | {SEEN: state[SEEN] + self.arrays.length(chunk)} if self._counts else after)
         arrays, plan, length = self.arrays, self.schedule, self.arrays.length
         new: State = {}
         if self._counts:
@@ -87,7 +88,7 @@ class ConvolutionStage(LayerStage):
         return output, new
 
     def _plain(self, chunk: Any, pending: Any) -> tuple[Any, State]:
-        """Return what `step` returns for a layer whose windows that are complete were all computed, and that keeps nothing else."""
+        """Return what `step` returns for a layer that has computed all complete windows, and keeps no other samples."""
         arrays, joined = self.arrays, self.arrays.extended(pending, chunk)
         length = arrays.length(joined)
         count = self._windows(length, self._window)
