@@ -70,11 +70,19 @@ class Wide(nn.Module):
         return self.linear(self.norm(torch.sigmoid(self.conv(x)).transpose(1, 2))).transpose(1, 2).softmax(1)
 
 
+@pytest.fixture
+def two_threads():
+    """Two threads of torch, as one test needs them."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("channels", "tile"), [(7, 64), (1024, 32), (601, 1)])
 def test_the_number_of_samples_of_a_call(channels, tile):
     """It fills vectors, and is small enough for one thread; otherwise each sample is computed alone."""
     torch.manual_seed(0)
-    torch.set_num_threads(2)
     model, x = Wide(channels), data(1, 1, 40, torch.float32)
     streaming = cp.streaming(model, execution="same-bits")
     calls = [item.step.call for item in streaming._stage._items if isinstance(getattr(item.step, "call", None), alike.Tiled)]
