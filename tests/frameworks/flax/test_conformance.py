@@ -21,7 +21,7 @@ def sixty_four_bits():
         yield
 
 
-@parametrize_with_checks(BACKENDS, max_examples=12)  # every shape is compiled, once for both
+@parametrize_with_checks(BACKENDS, max_examples=5)  # every shape is compiled, once for both
 def test_conformance(check):
     """Names, signatures, shapes, values in every dtype, gradients, assign and capture, over every rule and mode."""
     check()
