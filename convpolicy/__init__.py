@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from convpolicy.translation import translate, translate_page
     from convpolicy.translation.dialect import Dialect
     from convpolicy.tuning import Tuning, tune, untune
+    from convpolicy.tuning.results import autotune_cache
     from convpolicy.verification import verify
     from convpolicy.verification.native import Native
 
@@ -102,6 +103,7 @@ __all__ = [
     "TransposedPolicy",
     "Tuning",
     "Wrapper",
+    "autotune_cache",
     "backends",
     "capture",
     "chain",
@@ -278,6 +280,7 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "translation": "translate translate_page",
         "translation.dialect": "Dialect",
         "tuning": "Tuning tune untune",
+        "tuning.results": "autotune_cache",
         "verification": "verify",
         "verification.native": "Native",
     }.items()

@@ -30,9 +30,10 @@ from convpolicy.layers.backend import EXECUTIONS
     "--execution", default="fast", show_default=True, type=click.Choice(EXECUTIONS), help="exact keeps every output bit."
 )
 @click.option("--train", is_flag=True, help="Measure forward and backward pass.")
+@click.option("--freeze", is_flag=True, help="Also pack weights once, for inference.")
 @click.option("--rounds", default=15, show_default=True, type=int, help="Number of timings of each implementation.")
 @arguments.as_json
-def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds: int, as_json: bool) -> None:
+def bench(model: str, inputs: Sequence[str], execution: str, train: bool, freeze: bool, rounds: int, as_json: bool) -> None:
     """Time the Conv1d layers of a torch model.
 
     NAME in MODULE is the model, or a function that returns it. Each of its Conv1d layers is timed with every implementation that may be faster. Your
@@ -45,7 +46,7 @@ def bench(model: str, inputs: Sequence[str], execution: str, train: bool, rounds
     if hasattr(network, "train"):
         network.train(train)
     with progress.count_bar() as step:
-        result = tuning.measure(network, examples, execution, rounds, step)
+        result = tuning.measure(network, examples, execution, rounds, step, freeze=freeze)
     if as_json:
         output.print_json(result.to_dict())
         return

@@ -19,7 +19,7 @@ from convpolicy.parts.part import Part, declared
 from convpolicy.parts.side import require_channels, value_of
 from convpolicy.parts.stream import Stream
 
-EXECUTIONS = ("exact", "fast")
+EXECUTIONS = ("exact", "fast", "auto")
 LEARNED = "padding_value"  # parameter name of a learned constant
 
 
@@ -34,7 +34,7 @@ class LayerRequest:
         policy: the policy, including the changes that arguments of `Conv1d` make. For a transposed convolution, a
             `TransposedPolicy`.
         dtype: canonical name of the dtype, e.g. ``"float32"``.
-        execution: ``"exact"`` or ``"fast"``.
+        execution: ``"exact"``, ``"fast"`` or ``"auto"``. A backend that does not measure treats ``"auto"`` like ``"fast"``.
     """
 
     spec: ConvSpec
@@ -166,8 +166,8 @@ class Backend(Part):
             function returns None for an object that is not a model of this framework.
         schemes: ``() -> tuple of convpolicy.conversion.models.kinds.Scheme``, the names of parameters in files of this framework. It
             must not import the framework.
-        tune: ``(model, example inputs, execution, rounds, progress) -> Tuning``; see `convpolicy.tuning`. A backend without
-            support for tuning has None here.
+        tune: ``(model, example inputs, execution, rounds, progress, freeze) -> Tuning``; see `convpolicy.tuning`. A backend
+            without support for tuning has None here.
         untune: ``model -> paths``. It reverts ``tune``.
         arrays: ``(layer, spec) -> convpolicy.chunks.arrays.Arrays``, for `streaming`. The layer is a convolution that ``capture``
             accepts. A backend without streaming has None here.
@@ -203,7 +203,9 @@ class Backend(Part):
     reader: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
     tensors: Callable[[Any, str], Any] | None = attrs.field(default=None, kw_only=True)
     schemes: Callable[[], Iterable[Any]] | None = attrs.field(default=None, kw_only=True)
-    tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None]], Any] | None = attrs.field(default=None, kw_only=True)
+    tune: Callable[[Any, Any, str, int, Callable[[str, int, int], None], bool], Any] | None = attrs.field(
+        default=None, kw_only=True
+    )
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
     arrays: Callable[[Any, ConvSpec], Any] | None = attrs.field(default=None, kw_only=True)
     streamed_model: Callable[[Any, str], Any] | None = attrs.field(default=None, kw_only=True)

@@ -30,7 +30,7 @@ def request_of(spec: ConvSpec, policy: LayerPolicy, backend: Any, dtype: Any, ex
         policy: the policy, including the changes that arguments of the layer make.
         backend: name of the backend.
         dtype: a dtype, or None for float32.
-        execution: ``"exact"`` or ``"fast"``.
+        execution: ``"exact"``, ``"fast"`` or ``"auto"``.
 
     Raises:
         ConvPolicyError: see `convpolicy.Conv1d`.

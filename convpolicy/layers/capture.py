@@ -52,7 +52,7 @@ class Capture:
             backend: name of the backend.
             dtype: dtype of the new layer. None keeps the dtype of the captured layer.
             device: a device of the framework. None uses the framework's default device.
-            execution: ``"exact"`` or ``"fast"``; see `Conv1d`.
+            execution: ``"exact"``, ``"fast"`` or ``"auto"``; see `Conv1d`.
 
         Returns:
             A native layer of the backend.

@@ -70,8 +70,12 @@ def Conv1d(  # noqa: N802 - a layer factory carries the name of the layer it bui
         dtype: a name such as ``"float32"``, or a dtype object of the framework. None uses the framework's current
             default dtype, for example the dtype set with ``torch.set_default_dtype``.
         device: a device of the framework. None uses the framework's default device.
-        execution: ``"exact"`` keeps the bits of the framework's own code. ``"fast"`` uses the fastest implementation that is equal up to
-            rounding.
+        execution: how the layer computes.
+
+            - ``"exact"`` keeps the bits of the framework's own code.
+            - ``"fast"`` uses the fastest implementation that is equal up to rounding, by stored rules.
+            - ``"auto"`` also allows rounding. On torch, the first call of each input shape measures the implementations, and the
+              fastest is used from then on; see `autotune_cache`. On other backends, ``"auto"`` is the same as ``"fast"``.
         weight_norm: False, or the axis of the weight (out, in/groups, kernel) that has one norm per index. On torch, the layer has
             ``parametrizations.weight_norm``, applied after the initial values are set. Other backends store the plain weight.
 

@@ -96,7 +96,9 @@ class Tuning:
         return "\n".join([*lines, self.summary])
 
 
-def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: int = 15, verbose: bool = True) -> Tuning:
+def tune(
+    model: Any, example_inputs: Any, *, execution: str = "fast", rounds: int = 15, verbose: bool = True, freeze: bool = False
+) -> Tuning:
     """Time the implementations of every Conv1d of a model and install the fastest.
 
     `tune` installs an implementation if it is faster on all example inputs. Modules, parameters and the state dict stay the same.
@@ -114,9 +116,12 @@ def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: in
         example_inputs: the inputs of one call: a tensor or array, a tuple of positional arguments, or a mapping of keyword arguments.
             For several calls, e.g. with several lengths, pass a list of such inputs. Arrays are converted to tensors.
         execution: ``"exact"`` requires bit-identical outputs. ``"fast"`` allows outputs that differ by rounding, up to the bound
-            2 · γ(terms + 1) · Σ|weight · input|.
+            2 · γ(terms + 1) · Σ|weight · input|. ``"auto"`` is the same as ``"fast"`` here.
         rounds: how often each implementation is timed, 3 or more.
         verbose: True shows a progress bar on stderr and prints the report.
+        freeze: True also measures implementations that pack the weight once, for float32 models in eval mode. Such a layer uses the
+            packed weight while no gradients are recorded and the weight does not change. It notices a change by the version counter,
+            the memory and 64 elements of the weight. Then it runs its original code, and packs the weight again after 8 calls.
 
     Returns:
         A `Tuning`. Some layers cannot be tuned, e.g. scripted, quantized or shared layers, layers with hooks, and layers that the
@@ -128,7 +133,7 @@ def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: in
             is unchanged.
     """
     with _bar() if verbose else nullcontext(_silent) as progress:
-        result = measure(model, example_inputs, execution, rounds, progress)
+        result = measure(model, example_inputs, execution, rounds, progress, freeze=freeze)
     if verbose:
         try:
             print(result)  # noqa: T201 - requested by verbose
@@ -138,14 +143,22 @@ def tune(model: Any, example_inputs: Any, *, execution: str = "fast", rounds: in
     return result
 
 
-def measure(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Callable[[str, int, int], None]) -> Tuning:
+def measure(
+    model: Any,
+    example_inputs: Any,
+    execution: str,
+    rounds: int,
+    progress: Callable[[str, int, int], None],
+    *,
+    freeze: bool = False,
+) -> Tuning:
     """Tune a model as `tune` does; ``progress(path, done, total)`` is called for every layer."""
     if execution not in EXECUTIONS:
         raise InvalidValueError(f"execution must be one of {', '.join(EXECUTIONS)}, got {shown(execution)}; pick one.")
     integer("rounds", rounds, 3)
     backend = _backend_of(model)
     assert backend.tune is not None
-    result: Tuning = backend.tune(model, example_inputs, execution, rounds, progress)
+    result: Tuning = backend.tune(model, example_inputs, execution, rounds, progress, freeze)
     return result
 
 

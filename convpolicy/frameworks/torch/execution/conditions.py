@@ -99,7 +99,7 @@ def native_padding(request: LayerRequest) -> int | str | None:
 
 def is_padded(request: LayerRequest) -> bool:
     """Return True for a subclass of ``torch.nn.Conv1d``; an exact layer is a plain one wherever possible."""
-    return request.execution == "fast" or native_padding(request) is None
+    return request.execution != "exact" or native_padding(request) is None
 
 
 def slow_depthwise(request: LayerRequest) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ class Work(NamedTuple):
     pad: Callable[[Tensor, int, int], Tensor]
 
 
+PRIMITIVE_SECONDS = 5e-4  # in which oneDNN creates a primitive, for a convolution of sizes that it has not seen
 Lowered: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None", Work], Tensor]
 
 
@@ -37,13 +39,34 @@ class Lowering(NamedTuple):
         run: the function.
         why_not: ``(plan, in_channels, groups) -> reason`` why it cannot compute a plan; empty when it can.
         bits_of: name of the implementation to which it is bit-identical; empty when its sums have another order.
+        pack: ``(weight, shape of the input, work) -> packed weight``, for an implementation whose ``run`` gets a packed float32 weight.
+            It has no backward pass. See `frozen`.
+        setup: seconds that the first call may take beyond the others, apart from the time to copy a weight.
     """
 
     run: Lowered
     why_not: Callable[[Any, int, int], str]
     bits_of: str = ""
+    pack: Callable[[Tensor, Any, Work], Any] | None = None
+    setup: float = 0.0
 
 
 def unless(reason: str, legal: Callable[[Any, int, int], Any]) -> Callable[[Any, int, int], str]:
     """Return a `Lowering.why_not` that returns ``reason`` for the plans that are not ``legal``."""
     return lambda plan, channels, groups: "" if legal(plan, channels, groups) else reason
+
+
+def padded(data: Tensor, work: Work) -> Tensor:
+    """Return the input with the pads of the plan."""
+    plan = work.plan
+    return work.pad(data, plan.left, plan.right) if plan.left or plan.right else data
+
+
+def is_zeros(plan: Any) -> bool:
+    """Return True when every added sample is a positive zero."""
+    return plan.is_constant and plan.value == 0 and not np.signbit(plan.value)
+
+
+def is_symmetric(plan: Any) -> bool:
+    """Return True when the padding of torch's own convolution equals the plan's."""
+    return plan.left == plan.right >= 0 and (is_zeros(plan) or plan.left == 0)

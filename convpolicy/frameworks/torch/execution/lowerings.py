@@ -17,7 +17,16 @@ from torch import Tensor
 
 from convpolicy.arithmetic import split
 from convpolicy.core.plan import Plan
-from convpolicy.frameworks.torch.execution.lowering import Lowering, Work, unless
+from convpolicy.frameworks.torch.execution import packed, rows
+from convpolicy.frameworks.torch.execution.lowering import (
+    PRIMITIVE_SECONDS,
+    Lowering,
+    Work,
+    is_symmetric,
+    is_zeros,
+    padded,
+    unless,
+)
 from convpolicy.frameworks.torch.values import outlasting
 
 # padding mode -> mode of torch.nn.functional.pad, which refuses pads that are too wide for the input
@@ -32,7 +41,7 @@ def native(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Ten
 
 def pad_first(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
     """Pad, then convolve without padding."""
-    return _valid(_padded(data, work), weight, bias, work)
+    return _valid(padded(data, work), weight, bias, work)
 
 
 def concatenate(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
@@ -81,7 +90,7 @@ def edges(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tens
 def windows(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
     """Copy every window to a column, then compute one matrix product per item and group."""
     plan, groups = work.plan, work.groups
-    data = _padded(data, work).contiguous()
+    data = padded(data, work).contiguous()
     batch, channels, _ = data.shape
     taps = channels // groups * plan.kernel_size
     item, channel, sample = data.stride()
@@ -89,6 +98,11 @@ def windows(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Te
         (batch, channels, plan.kernel_size, plan.length_out), (item, channel, plan.dilation * sample, plan.stride * sample)
     ).reshape(batch * groups, taps, plan.length_out)
     return _product(columns, weight, bias, batch, groups)
+
+
+def linear(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
+    """Copy every window to a row, then compute one linear layer, for few outputs."""
+    return rows.convolved(padded(data, work), weight, bias, work.plan.stride, work.plan.dilation)
 
 
 def matmul(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
@@ -99,18 +113,13 @@ def matmul(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Ten
 def channels_last(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
     """Copy the padded input with channels innermost, then run a 2-D convolution."""
     plan = work.plan
-    channels_inside = _padded(data, work).transpose(1, 2).contiguous().transpose(1, 2)
+    channels_inside = padded(data, work).transpose(1, 2).contiguous().transpose(1, 2)
     output = F.conv2d(channels_inside[:, :, None], weight[:, :, None], bias, (1, plan.stride), 0, (1, plan.dilation), work.groups)
     return output.squeeze(2).contiguous()
 
 
-def _valid(padded: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
-    return F.conv1d(padded, weight, bias, work.plan.stride, 0, work.plan.dilation, work.groups)
-
-
-def _padded(data: Tensor, work: Work) -> Tensor:
-    plan = work.plan
-    return work.pad(data, plan.left, plan.right) if plan.left or plan.right else data
+def _valid(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
+    return F.conv1d(data, weight, bias, work.plan.stride, 0, work.plan.dilation, work.groups)
 
 
 def _product(columns: Tensor, weight: Tensor, bias: Tensor | None, batch: int, groups: int) -> Tensor:
@@ -221,9 +230,14 @@ LOWERINGS = {
     "same": Lowering(same, unless("its pads differ from torch's own 'same'", lambda p, _c, _g: _is_same(p)), "same"),
     "drop": Lowering(drop, unless("it does not pad with zeros, crops, or pads more on the right", _drops), "drop"),
     "native": Lowering(native, unless("its pads are unequal or not zeros", lambda p, _c, _g: is_symmetric(p)), "native"),
-    "pad_first": Lowering(pad_first, unless("it does not pad", lambda p, _c, _g: p.left or p.right), "pad_first"),
+    "pad_first": Lowering(
+        pad_first, unless("it does not pad", lambda p, _c, _g: p.left or p.right), "pad_first", setup=PRIMITIVE_SECONDS
+    ),
     "concatenate": Lowering(
-        concatenate, unless("it crops, or its pads are absent, sums or too wide", _concatenates), "pad_first"
+        concatenate,
+        unless("it crops, or its pads are absent, sums or too wide", _concatenates),
+        "pad_first",
+        setup=PRIMITIVE_SECONDS,
     ),
     "gather": Lowering(
         gather,
@@ -233,27 +247,27 @@ LOWERINGS = {
     "overpad": Lowering(
         overpad,
         unless("its pads are equal, crop, or are not zeros", lambda p, _c, _g: _adds(p) and p.left != p.right and is_zeros(p)),
+        setup=PRIMITIVE_SECONDS,
     ),
-    "edges": Lowering(edges, unless("it crops, or its pads are absent, constants, sums or in every window", _corrects)),
+    "edges": Lowering(
+        edges, unless("it crops, or its pads are absent, constants, sums or in every window", _corrects), setup=PRIMITIVE_SECONDS
+    ),
     "windows": Lowering(
         windows,
         unless("it is depthwise or pointwise", lambda p, c, g: (g == 1 or g < c) and not _is_matrix(p, c, g)),
     ),
     "matmul": Lowering(matmul, unless("its kernel, stride or groups are not 1, or it pads", _is_matrix)),
+    "linear": Lowering(linear, unless("it is grouped, or has more than 256 outputs", rows.fits)),
     "channels_last": Lowering(  # never faster for depthwise layers, and in bfloat16 torch 2.13 may hang (8 channels, kernel 15)
-        channels_last, unless("it is depthwise", lambda _p, c, g: g == 1 or g < c)
+        channels_last, unless("it is depthwise", lambda _p, c, g: g == 1 or g < c), setup=PRIMITIVE_SECONDS
     ),
+    **packed.LOWERINGS,
 }
 
 
+# implementations that ``execution="auto"`` times, those that win most often first
+TRIED = (
+    "matmul", "packed", "windows", "linear", "pad_first", "packed_padded", "packed_linear", "channels_last", "overpad", "edges",
+    "concatenate",
+)  # fmt: skip
 LENGTH_FREE = ("native", "pad_first", "matmul", "channels_last")  # implementations that do not depend on the input's length
-
-
-def is_zeros(plan: Plan) -> bool:
-    """Return True when every added sample is a positive zero."""
-    return plan.is_constant and plan.value == 0 and not np.signbit(plan.value)
-
-
-def is_symmetric(plan: Plan) -> bool:
-    """Return True when the padding of torch's own convolution equals the plan's."""
-    return plan.left == plan.right >= 0 and (is_zeros(plan) or plan.left == 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,10 +34,22 @@ def current() -> Processor:
 
 
 @lru_cache(maxsize=1)
+def machine() -> str:
+    """Return the model of the processor and the versions of what computes on it, for stored measurements."""
+    found = re.search(r"model name\s*: (.*)", _description())
+    model = found[1].strip() if found else platform.processor() or platform.machine()
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{model}, {os.cpu_count()} cores, {instructions}, torch {torch.__version__}"
+
+
+@lru_cache(maxsize=1)
 def _maker() -> str:
+    return next((maker for maker in (INTEL, AMD) if maker in _description()), "")
+
+
+def _description() -> str:
     try:
         with CPU_INFO.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(FIRST)
+            return file.read(FIRST)
     except OSError:
-        text = platform.processor()  # on Windows: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
-    return next((maker for maker in (INTEL, AMD) if maker in text), "")
+        return platform.processor()  # on Windows: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"

@@ -10,6 +10,7 @@ Measured on an AMD EPYC with AVX2, one thread:
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
@@ -19,6 +20,7 @@ FEW = 16  # from this number of outputs on, of all rows together, no product is 
 LEAST_WEIGHTS = {1: 1 << 18}  # number of outputs -> number of weights below which one product gains nothing
 LEAST_WEIGHTS_OF_MORE = 1 << 13
 MOST_APART = 4  # outputs of products of each channel
+MOST_OUTPUTS = 256  # of one item; for more, transposing rows and outputs costs more than the product gains
 
 
 def is_faster(weight: Tensor, outputs: int, groups: int) -> bool:
@@ -36,18 +38,24 @@ def is_faster(weight: Tensor, outputs: int, groups: int) -> bool:
     return outputs <= MOST_APART and groups == weight.shape[0]  # as many outputs as groups
 
 
-def windows(data: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """Return the windows of padded data as rows, (batch * outputs, in * kernel)."""
-    effective = (weight.shape[2] - 1) * dilation + 1
+def fits(plan: Any, _channels: int, groups: int) -> bool:
+    """Return True for an ungrouped layer with so few outputs that a product over its windows can be faster."""
+    return groups == 1 and plan.length_out <= MOST_OUTPUTS
+
+
+def windows(data: Tensor, kernel: int, stride: int, dilation: int) -> Tensor:
+    """Return the windows of padded data (batch, in, length) as rows, (batch * outputs, in * kernel)."""
+    effective = (kernel - 1) * dilation + 1
     taps = data.unfold(2, effective, stride)[..., ::dilation]  # (batch, in, outputs, kernel)
-    return taps.permute(0, 2, 1, 3).reshape(-1, weight.shape[1] * weight.shape[2])
+    return taps.permute(0, 2, 1, 3).reshape(-1, data.shape[1] * kernel)
 
 
 def convolved(data: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int) -> Tensor:
     """Convolve padded data (batch, in, length), without groups or with as many as there are output channels."""
     if weight.shape[1] != data.shape[1]:
         return _apart(data, weight, bias, stride, dilation)
-    return columns(F.linear(windows(data, weight, stride, dilation), weight.reshape(weight.shape[0], -1), bias), data.shape[0])
+    rows = windows(data, weight.shape[2], stride, dilation)
+    return columns(F.linear(rows, weight.reshape(weight.shape[0], -1), bias), data.shape[0])
 
 
 def _apart(data: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int) -> Tensor:
@@ -107,7 +115,7 @@ def convolved_alike(data: Tensor, weight: Tensor, bias: Tensor | None, stride: i
     matrix = weight.reshape(weight.shape[0], -1)
     if not keep_bits(tuple(matrix.shape), bias is not None, weight.dtype, weight.device, torch.get_num_threads()):
         return None
-    rows = windows(data, weight, stride, dilation).contiguous()  # for a kernel of 1, windows may have the strides of the data
+    rows = windows(data, weight.shape[2], stride, dilation).contiguous()  # for a kernel of 1, windows may have the strides of the data
     missing = -rows.shape[0] % MULTIPLE
     blocks = torch.split(F.pad(rows, (0, 0, 0, missing)) if missing else rows, MOST)
     outputs = torch.cat([F.linear(block, matrix, bias) for block in blocks])

@@ -39,12 +39,14 @@ class Table(NamedTuple):
 
     Attributes:
         lowerings: the implementations by name.
+        tried: names of the implementations that ``execution="auto"`` times, in this order.
         length_free: names of implementations that do not depend on the input's length.
         rules: execution -> rules, the first matching one decides.
         default: ``request -> name`` of the implementation that is bit-identical to the framework's own code.
     """
 
     lowerings: Mapping[str, Lowering]
+    tried: tuple[str, ...]
     length_free: tuple[str, ...]
     rules: Mapping[str, tuple[Rule, ...]]
     default: Callable[[LayerRequest], str]

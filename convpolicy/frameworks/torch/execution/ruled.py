@@ -13,15 +13,17 @@ from torch.nn.utils import parametrize
 from convpolicy import registry
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.frameworks.torch import quantization
-from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution import auto, processor
+from convpolicy.frameworks.torch.execution.frozen import Frozen, can_freeze
 from convpolicy.frameworks.torch.execution.lowering import PLAIN, Lowered, Work
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES
-from convpolicy.frameworks.torch.execution.selection import choose, default, table, traced
+from convpolicy.frameworks.torch.execution.selection import choose, default, is_timed, table, traced
 from convpolicy.frameworks.torch.policy_layer import redraw, undrawn
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.stream import Stream
 
 MOST_WAYS = 256  # input shapes for which a layer caches its implementation
+MOST_PACKED = 4  # of these, shapes for which it keeps a packed weight, which needs as much memory as the weight
 
 
 class Ruled(nn.Module):
@@ -33,7 +35,11 @@ class Ruled(nn.Module):
     # otherwise torch.jit.trace evaluates these properties
     __jit_ignored_attributes__: tuple[str, ...] = ("convolution", "padder", "policy", "_fusable")
     native: ClassVar[type[Any]]  # nn.Conv1d or nn.ConvTranspose1d
-    bound: ClassVar[tuple[str, ...]] = ("_ways", "_traced_way")  # attributes that `_bind` sets again when the layer is unpickled
+    bound: ClassVar[tuple[str, ...]] = (
+        "_ways",
+        "_traced_way",
+        "_is_timed",
+    )  # attributes that `_bind` sets again when the layer is unpickled
     weight: Tensor
     bias: Tensor | None
     in_channels: int
@@ -41,6 +47,7 @@ class Ruled(nn.Module):
     _stream: Stream | None
     _ways: dict[Any, tuple[Lowered, Work]]
     _traced_way: tuple[Lowered, Any] | None
+    _is_timed: bool
 
     def __init__(self, request: LayerRequest, arguments: dict[str, Any], stream: Stream | None, device: Any) -> None:
         # __dict__ avoids nn.Module.__setattr__, which looks for parameters. The constructor's reset_parameters draws from the stream.
@@ -49,7 +56,8 @@ class Ruled(nn.Module):
         self._bind()
 
     def _bind(self) -> None:
-        self.__dict__.update(_ways={}, _traced_way=_traced_way(self._request, processor.current()))
+        request = self._request
+        self.__dict__.update(_ways={}, _traced_way=_traced_way(request, processor.current()), _is_timed=is_timed(request))
 
     @property
     def policy(self) -> Any:
@@ -111,11 +119,13 @@ class Ruled(nn.Module):
         if type(weight) not in PLAIN or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return self._traced(input, weight, bias)
         gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
-        key = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
+        key: tuple[Any, ...] = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
+        if self._is_timed:
+            key = (*key, torch.get_num_threads(), torch.is_inference_mode_enabled())
         way = self._ways.get(key)
         if way is None:
             self._checked(input)
-            way = self._remember(key, self._request.plan(input.shape[-1]), input.dim() == 3 and input.numel() > 0)
+            way = self._new_way(key, input, weight, bias)
         return way[0](input, weight, bias, way[1])
 
     def _traced(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -133,17 +143,33 @@ class Ruled(nn.Module):
         """Add this layer to a torch.fx graph as a call of `convolution`."""
         return call_module(data, self, "convolution", data)
 
-    def _remember(self, key: Any, plan: Any, is_plain: bool) -> tuple[Lowered, Work]:
-        shape, dtype, gradients, is_cpu, autocast, *_ = key
+    def _new_way(self, key: tuple[Any, ...], data: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Lowered, Work]:
+        """Select the implementation for the first call of a shape."""
         request = self._request
-        if is_plain and dtype == torch.float32 and is_cpu and not autocast:
-            name = choose(request, plan, shape[0], gradients=gradients)
-        else:
-            name = default(request)
+        _, dtype, gradients, is_cpu, autocast, *_ = key
+        work = Work(request.plan(data.shape[-1]), request.spec.groups, self._pad_by)
+        is_plain = data.dim() == 3 and data.numel() > 0 and is_cpu and not autocast
+        name = default(request)
+        if is_plain and dtype == torch.float32:
+            name = choose(request, work.plan, data.shape[0], gradients=gradients)
+        way = table(request).lowerings[name].run, work
+        if self._is_timed and is_plain and not gradients and dtype == weight.dtype:
+            timed = self._timed_way(work, data, weight, bias)
+            if timed is None:
+                return way  # not kept: the next call may time
+            way = timed, work
         if len(self._ways) >= MOST_WAYS:
             self._ways.clear()
-        way = self._ways[key] = table(request).lowerings[name].run, Work(plan, request.spec.groups, self._pad_by)
+        self._ways[key] = way
         return way
+
+    def _timed_way(self, work: Work, data: Tensor, weight: Tensor, bias: Tensor | None) -> Lowered | None:
+        if not auto.is_countable(data, weight):
+            return None
+        packed = sum(isinstance(way[0], Frozen) for way in self._ways.values())
+        freezes = torch.is_inference_mode_enabled() and not self.training and packed < MOST_PACKED and can_freeze(weight, data)
+        setting = auto.Setting(self._request, table(self._request), work, default(self._request), freezes)
+        return auto.way_of(setting, data, weight, bias)
 
     def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
         """Pad an input as the implementations need it."""

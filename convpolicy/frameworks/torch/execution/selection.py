@@ -11,6 +11,7 @@ from convpolicy.frameworks.torch.execution.processor import Processor
 from convpolicy.frameworks.torch.execution.rule import Rule, Table
 from convpolicy.layers.backend import LayerRequest
 
+TIMED_DTYPES = ("float32", "float64")
 TABLES = {False: rules.TABLE, True: transposed_rules.TABLE}  # is the convolution transposed? -> its table
 
 
@@ -25,8 +26,13 @@ def default(request: LayerRequest) -> str:
 
 
 def applies(request: LayerRequest) -> bool:
-    """Return True when a rule may select another implementation than the default for this layer."""
-    return request.dtype == "float32" and any(rule.sizes(request) for rule in _rules(request))
+    """Return True when another implementation than the default may run for this layer."""
+    return is_timed(request) or (request.dtype == "float32" and any(rule.sizes(request) for rule in _rules(request)))
+
+
+def is_timed(request: LayerRequest) -> bool:
+    """Return True when the layer times its implementations."""
+    return request.execution == "auto" and request.dtype in TIMED_DTYPES
 
 
 def choose(request: LayerRequest, plan: Any, batch: int, *, gradients: bool) -> str:
@@ -43,7 +49,7 @@ def deciding(request: LayerRequest, plan: Any, batch: int, *, gradients: bool) -
         lowering = own.lowerings[rule.lowering]
         if (
             (rule.training or not gradients)
-            and (request.execution == "fast" or lowering.bits_of == usual)
+            and (request.execution != "exact" or lowering.bits_of == usual)
             and rule.sizes(request)
             and (rule.call is None or rule.call(call))
             and not lowering.why_not(plan, spec.in_channels, spec.groups)

@@ -184,4 +184,6 @@ LOWERINGS = {
 }
 
 
+# implementations that ``execution="auto"`` times, those that win most often first
+TRIED = ("overlap_add_short", "overlap_add", "polyphase", "native", "cut_inside")
 LENGTH_FREE = ("full", "native")  # implementations that do not depend on the input's length

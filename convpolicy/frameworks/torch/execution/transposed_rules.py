@@ -10,7 +10,7 @@ from convpolicy.frameworks.torch.execution.conditions import weights
 from convpolicy.frameworks.torch.execution.processor import AMD, Processor
 from convpolicy.frameworks.torch.execution.rule import Rule, Table
 from convpolicy.frameworks.torch.execution.transposed_conditions import is_plain, native_crop
-from convpolicy.frameworks.torch.execution.transposed_lowerings import LENGTH_FREE, LOWERINGS
+from convpolicy.frameworks.torch.execution.transposed_lowerings import LENGTH_FREE, LOWERINGS, TRIED
 from convpolicy.layers.backend import LayerRequest
 
 MEASURED = frozenset({Processor(AMD, "AVX2")})  # the processor of the ratios below
@@ -60,7 +60,7 @@ FAST = (
         MEASURED,
     ),
 )
-RULES: dict[str, tuple[Rule, ...]] = {"exact": (), "fast": FAST}
+RULES: dict[str, tuple[Rule, ...]] = {"exact": (), "fast": FAST, "auto": FAST}
 
 
 def default(request: LayerRequest) -> str:
@@ -68,4 +68,4 @@ def default(request: LayerRequest) -> str:
     return "full" if native_crop(request) is None else "native"
 
 
-TABLE = Table(LOWERINGS, LENGTH_FREE, RULES, default)
+TABLE = Table(LOWERINGS, TRIED, LENGTH_FREE, RULES, default)

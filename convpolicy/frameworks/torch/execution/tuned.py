@@ -10,7 +10,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
 from convpolicy.errors import ConvPolicyError
-from convpolicy.frameworks.torch.execution.lowering import PLAIN, Work
+from convpolicy.frameworks.torch.execution.frozen import Frozen
+from convpolicy.frameworks.torch.execution.lowering import PLAIN, Lowered, Work
 from convpolicy.frameworks.torch.execution.lowerings import FUNCTIONAL_MODES
 from convpolicy.frameworks.torch.execution.ruled import MOST_WAYS, RuledConv1d
 from convpolicy.frameworks.torch.execution.ruled_transposed import RuledConvTranspose1d
@@ -67,7 +68,7 @@ class Tuned:
         self._bind()
 
     def _bind(self) -> None:
-        self._ways: dict[Any, Work | None] = {}
+        self._ways: dict[Any, tuple[Lowered, Work] | None] = {}
         self._any_length: Work | None = None
         pads = self.request.static_pads()
         if self.lowering in table(self.request).length_free and pads is not None:
@@ -77,15 +78,15 @@ class Tuned:
         """Compute the layer for an input (batch, in_channels, length) or (in_channels, length)."""
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:  # the length may be symbolic
             is_measured = input.dim() == 3 and input.dtype == self.dtype and input.is_cpu and self.layer.training == self.training
-            work = self._any_length if is_measured else None
+            way = self._way(self._any_length) if is_measured else None
         elif isinstance(input, torch.fx.Proxy) or type(weight) not in PLAIN:
-            work = None
+            way = None
         else:
             key = (input.shape, input.dtype, input.is_cpu, self.layer.training, torch.is_autocast_enabled("cpu"))
-            work = self._ways[key] if key in self._ways else self._remember(key)
-        if work is None:
+            way = self._ways[key] if key in self._ways else self._remember(key)
+        if way is None:
             return own_code(self.layer)(input, weight, bias)
-        return table(self.request).lowerings[self.lowering].run(input, weight, bias, work)
+        return way[0](input, weight, bias, way[1])
 
     __call__: Callable[..., Tensor] = run  # replaces ``nn.Conv1d._conv_forward``
 
@@ -93,12 +94,21 @@ class Tuned:
         """Clear the cache of implementations per input shape."""
         self._ways.clear()
 
-    def _remember(self, key: Any) -> Work | None:
+    def _way(self, work: Work | None) -> tuple[Lowered, Work] | None:
+        if work is None:
+            return None
+        lowering = table(self.request).lowerings[self.lowering]
+        return (lowering.run if lowering.pack is None else Frozen(self.lowering, lowering, self._own)), work
+
+    def _own(self, data: Tensor, weight: Tensor, bias: Tensor | None, _work: Work) -> Tensor:
+        return own_code(self.layer)(data, weight, bias)
+
+    def _remember(self, key: Any) -> tuple[Lowered, Work] | None:
         shape, dtype, is_cpu, training, autocast = key
         is_measured = len(shape) == 3 and shape[0] and dtype == self.dtype and is_cpu and training == self.training
         if len(self._ways) >= MOST_WAYS:
             self._ways.clear()
-        self._ways[key] = self.work(shape[-1]) if is_measured and not autocast else None
+        self._ways[key] = self._way(self.work(shape[-1])) if is_measured and not autocast else None
         return self._ways[key]
 
     def work(self, length: int) -> Work | None:

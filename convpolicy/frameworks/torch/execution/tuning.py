@@ -11,17 +11,16 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.errors import InvalidTypeError, InvalidValueError
-from convpolicy.frameworks.torch.crops import FullResult
+from convpolicy.frameworks.torch.execution.bound import bound_of
 from convpolicy.frameworks.torch.execution.examples import Call, calls_of, difference, first_line, observed, outputs
+from convpolicy.frameworks.torch.execution.lowering import Work
 from convpolicy.frameworks.torch.execution.selection import default, table
 from convpolicy.frameworks.torch.execution.tuned import Tuned, TunedTransposed, install, own_code, remove, tuned_of
 from convpolicy.frameworks.torch.policy_layer import ConvLayer
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.layers.capture import Capture
 from convpolicy.layers.whole_models import CALLED, convolutions
-from convpolicy.reference import tolerance
 from convpolicy.tuning import TunedLayer, Tuning, no_model
 from convpolicy.tuning.timing import FEWEST_ROUNDS, interleaved, ratio
 
@@ -32,15 +31,16 @@ Progress = Callable[[str, int, int], None]
 
 @attrs.define(eq=False)
 class _Candidate:
-    """A layer that can be tuned, and the inputs that reached it."""
+    """A layer that can be tuned, whether its weight may be packed once, and the inputs that reached it."""
 
     path: str
     layer: ConvLayer
     request: LayerRequest
+    freezes: bool
     inputs: dict[Any, Tensor] = attrs.field(factory=dict)
 
 
-def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Progress) -> Tuning:
+def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress: Progress, freeze: bool) -> Tuning:
     """Measure the layers of a model, install the fastest implementations and compare outputs; see `convpolicy.tuning.tune`."""
     if not isinstance(model, nn.Module):
         raise no_model(model)
@@ -52,7 +52,7 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
     previous = _tuned_layers(model)
     try:
         with torch.random.fork_rng(devices=[]):
-            return _measured(model, calls, execution, rounds, progress)
+            return _measured(model, calls, execution, rounds, progress, freeze)
     except BaseException:  # also after Ctrl-C: restore the model
         untune(model)
         for layer, tuned in previous:
@@ -60,9 +60,9 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
         raise
 
 
-def _measured(model: nn.Module, calls: list[Call], execution: str, rounds: int, progress: Progress) -> Tuning:
+def _measured(model: nn.Module, calls: list[Call], execution: str, rounds: int, progress: Progress, freeze: bool) -> Tuning:
     untune(model)
-    rows, candidates = _rows_and_candidates(model, execution)
+    rows, candidates = _rows_and_candidates(model, execution, freeze)
     before, reached = observed(model, [candidate.layer for candidate in candidates], calls)
     measured: dict[Any, TunedLayer] = {}
     for done, (candidate, inputs) in enumerate(zip(candidates, reached)):
@@ -109,7 +109,7 @@ def untune(model: Any) -> tuple[str, ...]:
 # -- what can be tuned ----------------------------------------------------------------------------------------------------
 
 
-def _rows_and_candidates(model: nn.Module, execution: str) -> tuple[dict[str, TunedLayer], list[_Candidate]]:
+def _rows_and_candidates(model: nn.Module, execution: str, freeze: bool) -> tuple[dict[str, TunedLayer], list[_Candidate]]:
     """Return a row for every layer, in order, and the layers that can be tuned; the rows of others contain the reason."""
     places = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     rows: dict[str, TunedLayer] = {}
@@ -123,7 +123,8 @@ def _rows_and_candidates(model: nn.Module, execution: str) -> tuple[dict[str, Tu
         rows[path] = TunedLayer(path, name, reason=reason)
         capture = captured.get(path)
         if not reason and isinstance(capture, Capture) and isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
-            candidates.append(_Candidate(path, module, LayerRequest(capture.spec, capture.policy, capture.dtype, execution)))
+            request = LayerRequest(capture.spec, capture.policy, capture.dtype, execution)
+            candidates.append(_Candidate(path, module, request, freeze and not module.training and capture.dtype == "float32"))
     return rows, candidates
 
 
@@ -180,7 +181,8 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
         name
         for name, lowering in table(candidate.request).lowerings.items()
         if name not in (usual, "drop", "full")  # the layer's own code, and implementations that return a view
-        and (candidate.request.execution == "fast" or lowering.bits_of == usual)
+        and (candidate.freezes or lowering.pack is None)
+        and (candidate.request.execution != "exact" or lowering.bits_of == usual)
         and not any(lowering.why_not(plan, spec.in_channels, spec.groups) for plan in plans)
     ]
     ways, expected = _ways(candidate, legal), _expected(candidate)
@@ -214,7 +216,7 @@ def _ratios(candidate: _Candidate, ways: dict[str, Any], rounds: int) -> tuple[d
 
 def _timed(layer: ConvLayer, way: Any, data: Tensor) -> Callable[[], object]:
     """Return a function that runs one call: forward in eval mode, forward and backward in training mode."""
-    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+    weight, bias = layer.weight, layer.bias
     if not layer.training:
 
         def forward() -> Tensor:
@@ -237,30 +239,15 @@ def _timed(layer: ConvLayer, way: Any, data: Tensor) -> Callable[[], object]:
 @torch.no_grad()
 def _expected(candidate: _Candidate) -> list[tuple[Tensor, Tensor]]:
     """Return for every input the layer's own output and the rounding bound for another order of sums."""
-    layer, request, spec = candidate.layer, candidate.request, candidate.request.spec
-    weight, bias = layer.weight, layer.bias
-    large = weight.double().abs(), None if bias is None else bias.double().abs()
-    is_half = request.dtype in ("float16", "bfloat16")  # torch sums in float32 and rounds the result
-    rows = []
-    for data in candidate.inputs.values():
-        magnitude = _magnitude(candidate, data, *large)
-        bound = 2 * tolerance("float32" if is_half else request.dtype, spec.fans.fan_in + 1, magnitude)
-        if is_half:
-            bound += 2 * torch.finfo(weight.dtype).eps * magnitude
-        rows.append((own_code(layer)(data, weight, bias), bound))
-    return rows
-
-
-def _magnitude(candidate: _Candidate, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the sums of the absolute values of all products and of the bias, as float64."""
-    layer, request, spec = candidate.layer, candidate.request, candidate.request.spec
-    plan = request.plan(data.shape[-1])
-    if spec.transposed:
-        result = FullResult(spec.effective_kernel, spec.stride, spec.dilation, spec.groups, plan.mode == CIRCULAR)
-        return result.run(data.double().abs(), weight, bias, (plan.left, plan.right))
-    pad = Tuned(layer, request, OWN, layer.weight.dtype).pad
-    padded = pad(data, plan.left, plan.right) if plan.left or plan.right else data
-    return nn.functional.conv1d(padded.double().abs(), weight, bias, spec.stride, 0, spec.dilation, spec.groups)
+    layer, request = candidate.layer, candidate.request
+    weight, bias, pad = layer.weight, layer.bias, Tuned(layer, request, OWN, layer.weight.dtype).pad
+    return [
+        (
+            own_code(layer)(data, weight, bias),
+            bound_of(data, weight, bias, Work(request.plan(data.shape[-1]), request.spec.groups, pad), request.spec),
+        )
+        for data in candidate.inputs.values()
+    ]
 
 
 @torch.no_grad()

@@ -1,0 +1,217 @@
+"""``execution="auto"``: the implementations of a call are timed in the first call of its shape, and the fastest is used from then on.
+
+Nothing is timed where it would be counted by somebody else or could not be: while gradients are recorded, under transforms of
+``torch.func``, under dispatch modes such as counters of operations, in traces, under autocast, and for other devices than the CPU.
+Such calls use the rules of ``execution="fast"``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from convpolicy.frameworks.torch.execution import processor
+from convpolicy.frameworks.torch.execution.bound import agrees, bound_of
+from convpolicy.frameworks.torch.execution.frozen import Frozen
+from convpolicy.frameworks.torch.execution.lowering import PLAIN, Lowered, Lowering, Work
+from convpolicy.frameworks.torch.execution.rule import Table
+from convpolicy.layers.backend import LayerRequest
+from convpolicy.tuning.results import RESULTS, Choice
+
+LOG = logging.getLogger("convpolicy")
+MOST_CALLS = 30  # all first calls together take at most as long as so many calls of the default
+ROUNDS = 7  # timings of each implementation that is not clearly slower
+GAIN = 0.95  # an implementation is used when its time is at most this fraction of the default's
+SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
+MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
+CALLS_FOR_CHECK = 6  # what it takes to compare the outputs of the fastest with the default's
+BYTES_PER_SECOND = 1e9  # when a weight is packed
+TURN = threading.Lock()  # one thread times at a time; others use the rules meanwhile
+clock: Callable[[], float] = time.perf_counter
+
+
+class Setting(NamedTuple):
+    """What is timed: one call of a layer.
+
+    Attributes:
+        request: the request of the layer.
+        table: the implementations.
+        work: the plan.
+        usual: name of the default implementation.
+        freezes: True if packed implementations may be used.
+    """
+
+    request: LayerRequest
+    table: Table
+    work: Work
+    usual: str
+    freezes: bool
+
+    @property
+    def legal(self) -> list[str]:
+        """Names of the other implementations that can compute the plan."""
+        spec, table = self.request.spec, self.table
+        return [
+            name
+            for name in table.tried
+            if name != self.usual
+            and (self.freezes or table.lowerings[name].pack is None)
+            and not table.lowerings[name].why_not(self.work.plan, spec.in_channels, spec.groups)
+        ]
+
+    def case(self, data: Tensor) -> str:
+        """Return the text under which the result is stored."""
+        spec, plan = self.request.spec, self.work.plan
+        sizes = "-".join(
+            map(str, (spec.in_channels, spec.out_channels, spec.kernel_size, spec.stride, spec.dilation, spec.groups))
+        )
+        kind = "conv_transpose1d" if spec.transposed else "conv1d"
+        pads = f"{plan.left}/{plan.right} {plan.mode}"
+        shape = "x".join(map(str, data.shape))
+        dtype, threads = str(data.dtype).removeprefix("torch."), torch.get_num_threads()
+        bias = "bias" if self.request.policy.bias else "no bias"
+        return (
+            f"{kind} {sizes} {bias}, {pads}, {self.usual}, {shape} {dtype}, {threads} threads{', frozen' if self.freezes else ''}"
+        )
+
+
+def is_countable(data: Any, weight: Any) -> bool:
+    """Return True if calls can be timed now, and nobody else counts them."""
+    return (
+        type(data) in PLAIN
+        and type(weight) in PLAIN
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._functorch.maybe_current_level() is None
+    )
+
+
+def way_of(setting: Setting, data: Tensor, weight: Tensor, bias: Tensor | None) -> Lowered | None:
+    """Return the function of the fastest implementation, timed now unless a result is stored; None if another thread is timing.
+
+    The function gets an input, a weight, a bias and the `Work`.
+    """
+    machine, case = processor.machine(), setting.case(data)
+    choice = RESULTS.get(machine, case)
+    if choice is None or not _is_legal(choice, setting):
+        if not TURN.acquire(blocking=False):
+            return None
+        try:
+            choice = RESULTS.get(machine, case)
+            if choice is None or not _is_legal(choice, setting):
+                with torch.no_grad():
+                    choice = _Trial(setting, data, weight, bias).run(case)
+                RESULTS.keep(machine, case, choice)
+        finally:
+            TURN.release()
+    lowerings = setting.table.lowerings
+    usual = lowerings[choice.thawed].run
+    return usual if choice.thawed == choice.lowering else Frozen(choice.lowering, lowerings[choice.lowering], usual)
+
+
+def _is_legal(choice: Choice, setting: Setting) -> bool:
+    """Return True for a stored result that this version can use."""
+    legal = {setting.usual, *setting.legal}
+    packs = setting.table.lowerings[choice.lowering].pack if choice.lowering in legal else None
+    thawed = setting.table.lowerings[choice.thawed].pack if choice.thawed in legal else "unknown"
+    return choice.lowering in legal and thawed is None and (packs is not None or choice.lowering == choice.thawed)
+
+
+class _Trial:
+    """One comparison of implementations: the default first, the others as long as the time lasts."""
+
+    def __init__(self, setting: Setting, data: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        self.setting, self.data, self.weight, self.bias = setting, data, weight, bias
+        self.spent = 0.0
+        self.best: dict[str, float] = {}
+
+    def run(self, case: str) -> Choice:
+        """Time the implementations, log the result and return it."""
+        setting, best = self.setting, self.best
+        lowerings, usual = setting.table.lowerings, setting.usual
+        ways = {usual: self._function(usual, lowerings[usual])}
+        ways[usual]()  # the default's own first call, which is slower
+        for _ in range(2):
+            self._timed(usual, ways[usual])
+        for name in setting.legal:
+            expected = best[usual] + self._setup(lowerings[name])
+            if self.spent + expected + best[usual] > self._most:
+                continue
+            way = self._function(name, lowerings[name])
+            before = self.spent
+            self._counted(way)  # sets up what the other calls use
+            if self.spent - before <= MOST_SLOWER * expected:
+                ways[name] = way
+                self._timed(name, way)
+                if SLOWER < best[name] / best[usual] < MOST_SLOWER and self.spent + best[name] < self._most:
+                    self._timed(name, way)
+        self._repeat(ways)
+        choice = self._fastest()
+        while choice.lowering != usual and not self._counted(partial(self._is_right, ways, choice)):
+            del best[choice.lowering]
+            choice = self._fastest()
+        calls = 1 + self.spent / best[usual]
+        ratio = best[choice.lowering] / best[usual]
+        LOG.debug("auto: %s: %s takes %.2f of %s, found in the time of %.0f calls", case, choice.lowering, ratio, usual, calls)
+        return choice
+
+    @property
+    def _most(self) -> float:
+        """The seconds that may be spent before the fastest implementation is checked."""
+        return (MOST_CALLS - CALLS_FOR_CHECK) * self.best[self.setting.usual]
+
+    def _is_right(self, ways: dict[str, Any], choice: Choice) -> bool:
+        """Return True if the outputs of a choice agree with the default's."""
+        setting, own = self.setting, ways[self.setting.usual]()
+        bound = bound_of(self.data, self.weight, self.bias, setting.work, setting.request.spec)
+        return all(agrees(own, ways[name](), bound) for name in {*choice} - {setting.usual})
+
+    def _function(self, name: str, lowering: Lowering) -> Any:
+        data, weight, bias, work = self.data, self.weight, self.bias, self.setting.work
+        run: Any = lowering.run
+        if lowering.pack is not None:
+            run = Frozen(name, lowering, self.setting.table.lowerings[self.setting.usual].run)
+        return lambda: run(data, weight, bias, work)
+
+    def _setup(self, lowering: Lowering) -> float:
+        """Return the seconds that the first call of an implementation may take beyond its other calls."""
+        copied = 0 if lowering.pack is None else self.weight.numel() * self.weight.element_size()
+        return lowering.setup + copied / BYTES_PER_SECOND
+
+    def _counted(self, function: Callable[[], Any]) -> Any:
+        start = clock()
+        result = function()
+        self.spent += clock() - start
+        return result
+
+    def _timed(self, name: str, way: Callable[[], Any]) -> Any:
+        before = self.spent
+        result = self._counted(way)
+        self.best[name] = min(self.best.get(name, float("inf")), self.spent - before)
+        return result
+
+    def _repeat(self, ways: dict[str, Any]) -> None:
+        """Time those that are not clearly slower in turn, as long as the time lasts."""
+        for _ in range(ROUNDS):
+            limit = SLOWER * min(self.best.values())
+            close = [name for name in ways if self.best[name] <= limit or name == self.setting.usual]
+            if len(close) == 1 or self.spent + sum(self.best[name] for name in close) > self._most:
+                return
+            for name in close:
+                self._timed(name, ways[name])
+
+    def _fastest(self) -> Choice:
+        usual, lowerings = self.setting.usual, self.setting.table.lowerings
+        limit = GAIN * self.best[usual]
+        quick = {name: seconds for name, seconds in self.best.items() if seconds <= limit}
+        plain = {name: seconds for name, seconds in quick.items() if lowerings[name].pack is None}
+        thawed = min(plain, key=plain.__getitem__, default=usual)
+        first = min(quick, key=quick.__getitem__, default=usual)
+        gains = first != thawed and quick[first] <= GAIN * self.best[thawed]
+        return Choice(first, thawed) if gains else Choice(thawed, thawed)

@@ -1,0 +1,44 @@
+"""The bound on the difference between two implementations, for one input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from convpolicy.core.spec import ConvSpec
+from convpolicy.core.transposed_plan import CIRCULAR
+from convpolicy.frameworks.torch.crops import FullResult
+from convpolicy.frameworks.torch.execution.lowering import Work
+from convpolicy.reference import tolerance
+
+
+def bound_of(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec: ConvSpec) -> Tensor:
+    """Return 2 · γ(terms + 1) · Σ|weight · input| for every output, computed in the dtype of the input.
+
+    For dtypes of 16 bits, torch sums in float32 and rounds the result, so the bound contains that rounding.
+    """
+    is_half = weight.dtype in (torch.float16, torch.bfloat16)
+    magnitude = _magnitude(data, weight, bias, work, spec)
+    dtype = "float32" if is_half else str(weight.dtype).removeprefix("torch.")
+    bound: Tensor = 2 * tolerance(dtype, spec.fans.fan_in + 1, magnitude)
+    return bound + 2 * torch.finfo(weight.dtype).eps * magnitude if is_half else bound
+
+
+def _magnitude(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec: ConvSpec) -> Tensor:
+    """Return the sums of the absolute values of all products and of the bias."""
+    plan = work.plan
+    wide = torch.float32 if weight.dtype == torch.float32 else torch.float64
+    weight, bias = weight.to(wide).abs(), None if bias is None else bias.to(wide).abs()
+    if spec.transposed:
+        result = FullResult(spec.effective_kernel, spec.stride, spec.dilation, spec.groups, plan.mode == CIRCULAR)
+        return result.run(data.to(wide).abs(), weight, bias, (plan.left, plan.right))
+    padded = work.pad(data, plan.left, plan.right) if plan.left or plan.right else data
+    return nn.functional.conv1d(padded.to(wide).abs(), weight, bias, spec.stride, 0, spec.dilation, spec.groups)
+
+
+def agrees(own: Tensor, other: Tensor, bound: Tensor) -> bool:
+    """Return True if an output equals another one within the bound; NaN equals NaN."""
+    if own.shape != other.shape or own.dtype != other.dtype or not other.is_contiguous():
+        return False
+    within = (own - other).abs() <= bound
+    return bool(within.all()) or bool((within | (own == other) | (own.isnan() & other.isnan())).all())
