@@ -14,7 +14,7 @@ from convpolicy.frameworks.torch.execution import rows
 from convpolicy.frameworks.torch.execution.lowering import PRIMITIVE_SECONDS, Lowering, Work, is_symmetric, padded, unless
 
 PLAIN: Any = ("none", [], "")  # no activation is fused
-IS_THERE = torch._C.has_mkldnn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+IS_THERE: bool = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 CONVOLUTION: Any = torch.ops.mkldnn._convolution_pointwise.default if IS_THERE else None
 LINEAR: Any = torch.ops.mkldnn._linear_pointwise.default if IS_THERE else None
 
