@@ -124,7 +124,7 @@ ARGUMENTS = [
         ({"dtype": value}, ValueError, f"dtype must be one of float32, float64 for backend 'spy', got {value!r}")
         for value in ("int32", "bfloat16", 3, np.int8, [])
     ],
-    *[({"execution": value}, ValueError, f"execution must be one of exact, fast, got {value!r}") for value in ("quick", None)],
+    *[({"execution": value}, ValueError, f"execution must be one of exact, fast, auto, got {value!r}") for value in ("quick", None)],
     ({"seed": -1, "policy": "mindspore"}, ValueError, "seed must be at least 0, got -1"),
     ({"seed": 2**32, "policy": "mindspore"}, ValueError, "seed must be at most 4294967295, got 4294967296"),
     ({"seed": 2**64, "policy": "torch"}, ValueError, "seed must be at most 18446744073709551615, got 18446744073709551616"),

@@ -124,7 +124,7 @@ ARGUMENTS = [
     ({"backend": "spi"}, LookupError, "unknown backend 'spi'"),
     ({"backend": "forward-only"}, ValueError, "backend must have transposed convolutions, got 'forward-only'; pick one of: ", "numpy"),
     ({"dtype": "int8"}, ValueError, "dtype must be one of float32, float64 for backend 'spy', got 'int8'"),
-    ({"execution": "quick"}, ValueError, "execution must be one of exact, fast, got 'quick'"),
+    ({"execution": "quick"}, ValueError, "execution must be one of exact, fast, auto, got 'quick'"),
     ({"weight_init": np.ones((6, 4, 3))}, ValueError, "weight_init: ", "(4, 6, 3)", "(6, 4, 3)"),
     ({"bias_init": np.ones(4)}, ValueError, "bias_init: ", "(6,)", "(4,)"),
     ({"weight_init": "unifrm"}, LookupError, "unknown initializer 'unifrm'. Did you mean 'uniform'?"),

@@ -81,7 +81,7 @@ def test_a_model_without_convolutions(timed):
         ({"y": data(1, 6, 60)}, {}, ValueError, "unexpected keyword argument 'y'"),
         (7, {}, TypeError, "example_inputs must be a tensor, a tuple, a mapping, or a list of these, got int"),
         ([], {}, ValueError, "at least one call, got an empty list"),
-        (data(1, 6, 60), {"execution": "fastest"}, ValueError, "execution must be one of exact, fast, got 'fastest'"),
+        (data(1, 6, 60), {"execution": "fastest"}, ValueError, "execution must be one of exact, fast, auto, got 'fastest'"),
         (data(1, 6, 60), {"rounds": 2}, ValueError, "rounds must be"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_model_is_as_it_was_after_any_error(timed, monkeypatch, error, place):
                 patch.setattr(torch_tuning, "interleaved", raising)
             with pytest.raises((type(error), cp.ConvPolicyError)) as caught:
                 if place == "the progress bar":
-                    torch_tuning.tune(model, x, "fast", 3, raising)
+                    torch_tuning.tune(model, x, "fast", 3, raising, False)
                 else:
                     tune(model, x)
         if isinstance(error, RuntimeError) and "call" in place:

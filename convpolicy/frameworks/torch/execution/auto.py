@@ -32,6 +32,7 @@ GAIN = 0.95  # an implementation is used when its time is at most this fraction 
 SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
 CALLS_FOR_CHECK = 6  # what it takes to compare the outputs of the fastest with the default's
+TICK = 1e-7  # seconds; the least time of a call, for clocks that stand still
 BYTES_PER_SECOND = 1e9  # when a weight is packed
 TURN = threading.Lock()  # one thread times at a time; others use the rules meanwhile
 clock: Callable[[], float] = time.perf_counter
@@ -190,11 +191,10 @@ class _Trial:
         self.spent += clock() - start
         return result
 
-    def _timed(self, name: str, way: Callable[[], Any]) -> Any:
+    def _timed(self, name: str, way: Callable[[], Any]) -> None:
         before = self.spent
-        result = self._counted(way)
-        self.best[name] = min(self.best.get(name, float("inf")), self.spent - before)
-        return result
+        self._counted(way)
+        self.best[name] = min(self.best.get(name, float("inf")), max(self.spent - before, TICK))
 
     def _repeat(self, ways: dict[str, Any]) -> None:
         """Time those that are not clearly slower in turn, as long as the time lasts."""

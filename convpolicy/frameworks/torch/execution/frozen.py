@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -34,7 +35,9 @@ class Guard:
     def __init__(self, weight: Tensor) -> None:
         self._weight, self._version, self._address = weight, weight._version, weight.data_ptr()
         flat = weight.detach().reshape(-1)
-        step = -(-flat.numel() // SAMPLES) | 1  # odd, so that the elements are not all of one tap
+        step = -(-flat.numel() // SAMPLES)
+        while math.gcd(step, weight.shape[-1]) > 1:  # otherwise the elements are those of a few taps
+            step += 1
         self._elements = flat[::step]  # also keeps the memory, so that its address is not used again
         self._values = self._elements.clone()
 
