@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Values: TypeAlias = "NDArray[Any]"
 Shape: TypeAlias = "tuple[int, ...]"
@@ -29,6 +33,29 @@ def in_threads(work: Callable[[slice], None], count: int, size: int) -> None:
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         list(threads.map(work, parts))
+
+
+def in_order(draw: Callable[[int], Any], work: Callable[[slice, Any], None], count: int, size: int) -> None:
+    """Call ``work(part, draw(number of elements))`` for every slice of ``size`` of ``count`` elements.
+
+    ``draw`` is called in order, in this thread. ``work`` runs in other threads meanwhile if there are many slices; it writes one
+    slice of the result and shares no state with other calls.
+    """
+    parts, cores = chunks(count, size), os.cpu_count() or 1
+    if len(parts) < LEAST_PARTS or cores == 1:
+        for part in parts:
+            work(part, draw(part.stop - part.start))
+        return
+    from concurrent.futures import ThreadPoolExecutor  # see `in_threads`
+
+    with ThreadPoolExecutor(cores) as threads:
+        running: deque[Future[None]] = deque()
+        for part in parts:
+            if len(running) > 2 * cores:  # so that few pieces wait
+                running.popleft().result()
+            running.append(threads.submit(work, part, draw(part.stop - part.start)))
+        for each_one in running:
+            each_one.result()
 
 
 def chunks(count: int, size: int) -> list[slice]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convpolicy.arithmetic import Fans
 from convpolicy.bits.float32 import F32, Doubles, Singles, affine, fma, fma64, horner, rounded
-from convpolicy.bits.pieces import Shape, Values, chunks, each
+from convpolicy.bits.pieces import Shape, Values, each, in_order
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.stream import Stream, seed_between
 
@@ -31,20 +31,21 @@ class Mt19937:
         """Return the next ``count`` integers."""
         return self._random.randint(0, 2**32, count, dtype=np.uint32)
 
-    def whole(self, count: int) -> NDArray[np.uint32]:
-        """Return uniforms in [0, 2**24), the low 24 bits of one integer each."""
-        integers = self.integers(count)
-        integers &= np.uint32(0xFFFFFF)
-        return integers
-
-    def singles(self, count: int) -> Singles:
-        """Return float32 uniforms of 24 bits in [0, 1)."""
-        return self.whole(count).astype(F32) * F32(2.0**-24)
-
     def doubles(self, count: int) -> Doubles:
-        """Return float64 uniforms of 53 bits in [0, 1), from two integers each, the high one first."""
-        pairs = self.integers(2 * count).astype(np.uint64)
-        return ((pairs[0::2] << np.uint64(32) | pairs[1::2]) & np.uint64(2**53 - 1)) * 2.0**-53
+        """Return the next float64 uniforms; see `doubles_of`."""
+        return doubles_of(self.integers(2 * count))
+
+
+def singles_of(integers: NDArray[np.uint32]) -> Singles:
+    """Return float32 uniforms in [0, 1) from the low 24 bits of one integer each."""
+    integers &= np.uint32(0xFFFFFF)
+    return integers.astype(F32) * F32(2.0**-24)
+
+
+def doubles_of(integers: NDArray[np.uint32]) -> Doubles:
+    """Return float64 uniforms of 53 bits in [0, 1), from two integers each, the high one first."""
+    pairs = integers.astype(np.uint64)
+    return ((pairs[0::2] << np.uint64(32) | pairs[1::2]) & np.uint64(2**53 - 1)) * 2.0**-53
 
 
 class TorchStream(Stream):
@@ -78,8 +79,12 @@ class TorchStream(Stream):
         first, last = F32(low), F32(high)
         scale = float(F32(last - first)) * 2.0**-24
         values = np.empty(count, F32)
-        for part in chunks(count, CHUNK):
-            affine(self._generator.whole(part.stop - part.start), scale, first, values[part], 2**24 - 1)
+
+        def place(part: slice, integers: NDArray[np.uint32]) -> None:
+            integers &= np.uint32(0xFFFFFF)
+            affine(integers, scale, first, values[part], 2**24 - 1)
+
+        in_order(self._generator.integers, place, count, CHUNK)
         values = rounded(values, dtype)
         if rounded(fma(F32(1 - 2.0**-24), F32(last - first), first), dtype) == rounded(last, dtype):
             values[values == rounded(last, dtype)] = rounded(first, dtype)  # keeps [low, high) after rounding
@@ -93,15 +98,22 @@ class TorchStream(Stream):
             few = np.array([self._one_normal() for _ in range(count)])
             return rounded(_narrowed(fma64(few, std, mean), dtype), dtype).reshape(shape)
         wide = dtype == "float64"
-        draw: Callable[[int], Any] = self._generator.doubles if wide else self._generator.singles
+        uniforms: Callable[[Any], Any] = doubles_of if wide else singles_of
         box_muller: Callable[..., Any] = _box_muller64 if wide else _box_muller
         whole = count - count % BLOCK
-        fractions = draw(whole if dtype in NARROW else count)
         values = np.empty(count, np.float64 if wide else F32)
-        for part in chunks(whole, CHUNK):
-            values[part] = box_muller(fractions[part], mean, std)
+
+        def draw(elements: int) -> NDArray[np.uint32]:
+            return self._generator.integers(2 * elements if wide else elements)
+
+        def place(part: slice, integers: NDArray[np.uint32]) -> None:
+            values[part] = box_muller(uniforms(integers), mean, std)
+
+        in_order(draw, place, whole, CHUNK)
         if whole < count:  # redraws the last 16 elements, some of them for the second time
-            values[-BLOCK:] = box_muller(draw(BLOCK), mean, std)
+            if dtype not in NARROW:
+                draw(count - whole)  # those that are redrawn had their own numbers
+            values[-BLOCK:] = box_muller(uniforms(draw(BLOCK)), mean, std)
         return rounded(values, dtype).reshape(shape)
 
     def truncated_normal(
