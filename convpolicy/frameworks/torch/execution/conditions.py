@@ -16,11 +16,12 @@ SLOW_DEPTHWISE_PAD = 7  # from this pad on oneDNN does not use its depthwise ker
 
 
 class Call(NamedTuple):
-    """One call of a layer: sizes, plan and batch size."""
+    """One call of a layer: sizes, plan, batch size and number of threads."""
 
     spec: ConvSpec
     plan: Plan
     batch: int
+    threads: int
 
     @property
     def inputs(self) -> int:

@@ -119,9 +119,9 @@ class Ruled(nn.Module):
         if type(weight) not in PLAIN or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return self._traced(input, weight, bias)
         gradients = torch.is_grad_enabled() and (weight.requires_grad or input.requires_grad)
-        key: tuple[Any, ...] = (input.shape, input.dtype, gradients, input.is_cpu, torch.is_autocast_enabled("cpu"))
-        if self._is_timed:
-            key = (*key, torch.get_num_threads(), torch.is_inference_mode_enabled())
+        inference = self._is_timed and torch.is_inference_mode_enabled()
+        autocast, threads = torch.is_autocast_enabled("cpu"), torch.get_num_threads()
+        key = (input.shape, input.dtype, gradients, input.is_cpu, autocast, threads, inference)
         way = self._ways.get(key)
         if way is None:
             self._checked(input)

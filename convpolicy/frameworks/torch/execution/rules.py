@@ -23,7 +23,7 @@ from convpolicy.frameworks.torch.execution.conditions import (
     weights,
 )
 from convpolicy.frameworks.torch.execution.lowerings import LENGTH_FREE, LOWERINGS, TRIED
-from convpolicy.frameworks.torch.execution.rule import ON_BOTH, Rule, Table
+from convpolicy.frameworks.torch.execution.rule import ON_AMD, ON_AMD_512, ON_INTEL, Rule, Table
 from convpolicy.layers.backend import LayerRequest
 
 IM2COL_ELEMENTS = 20480  # up to this size torch convolves one ungrouped item by im2col and a matrix product, above it by oneDNN
@@ -39,10 +39,10 @@ FAST = (
     Rule(
         "matmul",
         lambda r: is_pointwise(r) and weights(r.spec) <= 1 << 12,
-        None,
+        lambda c: c.threads > 1,
         False,
-        "AMD EPYC, few weights: 0.3 to 0.75. More weights are slower there: 192 channels to 192 by 0.07, 768 to 384 by 0.24.",
-        ON_BOTH,
+        "Few weights, two threads of an AMD EPYC: 0.3 to 0.75. One thread: up to 1.07. More weights: up to 1.24.",
+        ON_AMD,
     ),
     Rule(
         "matmul",
@@ -70,21 +70,40 @@ FAST = (
         lambda r: slow_depthwise(r) and r.spec.kernel_size >= 15,
         None,
         True,
-        "oneDNN has no depthwise kernel for pads of 7 and more: 0.12 to 0.26 when padded first, with gradients 0.57 to 0.80.",
+        "oneDNN has no depthwise kernel for pads of 7 and more: 0.09 to 0.26 when padded first, with gradients 0.56 to 0.80.",
+        ON_INTEL | ON_AMD,
     ),
     Rule(
         "pad_first",
         slow_depthwise,
         None,
         False,
-        "As above, for smaller kernels: 0.76 to 1.0 for kernel 3 and dilation 9; no gain with gradients.",
+        "As above, for smaller kernels: 0.29 to 1.0 for kernel 3 and dilation 9; no gain with gradients.",
+        ON_INTEL | ON_AMD,
     ),
     Rule(
         "windows",
         lambda r: is_dense(r) and r.spec.dilation > 1 and weights(r.spec) <= 10**6,
         lambda c: c.batch == 1 and c.inputs <= IM2COL_ELEMENTS,
         False,
-        "A dilated convolution of one small item as one matrix product: 0.2 to 0.7.",
+        "A dilated convolution of one small item as one matrix product: 0.2 to 0.74.",
+        ON_INTEL | ON_AMD,
+    ),
+    Rule(
+        "linear",
+        lambda r: is_dense(r) and weights(r.spec) >= 1 << 17,
+        lambda c: c.batch == 1 and 2 <= c.plan.length_out <= 7,
+        False,
+        "Few outputs, for which oneDNN is slow: 0.14 to 0.95 on one thread of an AMD EPYC.",
+        ON_AMD,
+    ),
+    Rule(
+        "linear",
+        lambda r: is_dense(r) and weights(r.spec) >= 1 << 14,
+        lambda c: c.batch == 1 and 2 <= c.plan.length_out < 32 and c.plan.length_out % 16 > 0,
+        False,
+        "More outputs, whose number 16 does not divide: 0.23 to 1.0. With 16 outputs up to 1.6, with AVX2 and 8 to 31 up to 1.37.",
+        ON_AMD_512,
     ),
     Rule(
         "windows",
@@ -113,6 +132,7 @@ FAST = (
         lambda c: c.plan.length >= LONG,
         True,
         "Grouped kernels of 64 samples and more: 0.5 to 1.0, with gradients 0.64 to 0.83. Shorter inputs: 0.7 to 1.7.",
+        ON_INTEL | ON_AMD,
     ),
     Rule(
         "channels_last",
@@ -120,6 +140,7 @@ FAST = (
         lambda c: c.plan.length >= LONG,
         False,
         "The same with a stride: 0.5 to 1.0; no gain with gradients.",
+        ON_INTEL | ON_AMD,
     ),
     Rule(
         "native",

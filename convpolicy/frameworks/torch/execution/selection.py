@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import torch
+
 from convpolicy.frameworks.torch.execution import processor, rules, transposed_rules
 from convpolicy.frameworks.torch.execution.conditions import Call
 from convpolicy.frameworks.torch.execution.processor import Processor
@@ -44,7 +46,7 @@ def choose(request: LayerRequest, plan: Any, batch: int, *, gradients: bool) -> 
 def deciding(request: LayerRequest, plan: Any, batch: int, *, gradients: bool) -> Rule | None:
     """Return the first rule that matches a call and whose implementation can compute it, or None."""
     own, usual, spec = table(request), default(request), request.spec
-    call = Call(spec, plan, batch)
+    call = Call(spec, plan, batch, torch.get_num_threads())
     for rule in _rules(request):
         lowering = own.lowerings[rule.lowering]
         if (
