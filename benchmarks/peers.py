@@ -157,6 +157,29 @@ def numpy_beside_torch(rounds: int) -> Iterator[Result]:
             yield compare("NumPy", f"same, {inner}→{outer} k{kernel} g{groups}, length {length}", ways, rounds, apart=apart)
 
 
+def compiled(rounds: int) -> Iterator[Result]:
+    """Compare native and auto layers with and without ``torch.compile``, if a C++ compiler is installed."""
+    import shutil
+
+    import torch
+
+    import convpolicy as cp
+
+    if shutil.which("g++") is None:
+        return
+    for sizes in LAYERS:
+        inner, outer, kernel, stride, length = sizes
+        native = torch.nn.Conv1d(inner, outer, kernel, stride).eval()
+        auto = cp.Conv1d(inner, outer, kernel, stride, backend="torch", execution="auto").eval()
+        auto.weight, auto.bias = native.weight, native.bias
+        data = torch.randn(1, inner, length)
+        with torch.inference_mode():
+            layers = {"native": native, "auto": auto, "compiled": torch.compile(native), "auto, compiled": torch.compile(auto)}
+            apart = max(float((layer(data) - native(data)).abs().max()) for layer in layers.values())
+            ways = {name: lambda layer=layer, x=data: layer(x) for name, layer in layers.items()}
+            yield compare("torch.compile", _name("valid", sizes), ways, rounds, apart=apart)
+
+
 def stacks(rounds: int) -> Iterator[Result]:
     """Compare whole models of transformers before and after `tune`."""
     import copy

@@ -10,10 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import attrs
+from automatic import LENGTHS as AUTO_LENGTHS
 from interleaved import AGAIN, LIMIT, Result, geometric_mean
 from mix import DEPTHWISE, GROUPED, LENGTHS
 from transposed import FRAMES
 
+FIRST = "first call of auto, in native calls"
+MOST_CALLS = 30  # of the native layer, as long as the first call of an auto layer may take
 PACKAGES = ("torch", "mindspore", "numpy", "keras", "jax", "flax", "transformers")
 
 
@@ -27,26 +30,31 @@ class Target:
     chosen: Callable[[Result], bool]
     worst: bool = False
 
-    def line(self, results: list[Result]) -> str:
-        """Return one row of the table; empty if the section did not run."""
+    def cell(self, results: list[Result]) -> tuple[str, str, int]:
+        """Return the ratio as text, the verdict and the number of cases; texts are empty if the section did not run."""
         cases = [result for result in results if self.chosen(result) and self.way in result.ratios]
         if not cases:
-            return ""
+            return "", "", 0
         if self.worst and self.limit is not None:
             noise = usual_noise(cases)
             over = [result for result in cases if result.ratios[self.way] > self.limit + max(result.noise, noise)]
             largest = max(result.ratios[self.way] for result in cases)
-            kept = (
-                f"kept, noise {noise:.2f}"
-                if not over
-                else "**missed** by " + "; ".join(f"{r.name} {r.ratios[self.way]:.2f}" for r in over)
-            )
-            return f"| {self.name} | {self.way} | largest {largest:.2f} | ≤ {self.limit:g} beyond noise | {len(cases)} | {kept} |"
+            named = "; ".join(f"{r.name} {r.ratios[self.way]:.2f}" for r in over)
+            return f"largest {largest:.2f}", f"**missed** by {named}" if over else f"kept, noise {noise:.2f}", len(cases)
         mean = geometric_mean([result.ratios[self.way] for result in cases])
-        if self.limit is None:
-            return f"| {self.name} | {self.way} | mean {mean:.3f} | | {len(cases)} | |"
-        kept = "kept" if mean <= self.limit else "**missed**"
-        return f"| {self.name} | {self.way} | mean {mean:.3f} | ≤ {self.limit:g} | {len(cases)} | {kept} |"
+        verdict = "" if self.limit is None else "kept" if mean <= self.limit else "**missed**"
+        return f"mean {mean:.3f}", verdict, len(cases)
+
+    @property
+    def allowed(self) -> str:
+        """The limit as text."""
+        return "" if self.limit is None else f"≤ {self.limit:g}{' beyond noise' if self.worst else ''}"
+
+    def line(self, results: list[Result]) -> str:
+        """Return one row of the table; empty if the section did not run."""
+        ratio, verdict, cases = self.cell(results)
+        row = f"| {self.name} | {self.way} | {ratio} | {self.allowed} | {cases} | {verdict} |"
+        return row.replace("|  |", "| |") if cases else ""
 
 
 def usual_noise(cases: list[Result]) -> float:
@@ -55,6 +63,23 @@ def usual_noise(cases: list[Result]) -> float:
 
 
 TARGETS = [
+    *(
+        Target(f"layers, length {length}", way, limit, lambda r, n=length: r.section == "auto" and r.facts["length"] == n)
+        for way, limits in (("auto", (0.76, 0.83, 0.87, 0.92)), ("frozen", (0.74, 0.79, 0.83, 0.89)), ("limit", (None,) * 4))
+        for length, limit in zip(AUTO_LENGTHS, limits)
+    ),
+    *(Target("every layer", way, LIMIT, lambda r: r.section == "auto", worst=True) for way in ("auto", "frozen")),
+    *(
+        Target(
+            f"512→512 k7, few outputs, {threads} thread{'s' * (threads > 1)}",
+            way,
+            limit,
+            lambda r, n=threads: r.facts.get("threads") == n,
+            worst=True,
+        )
+        for threads, limit in ((1, 0.35), (2, 0.5))
+        for way in ("auto", "frozen")
+    ),
     Target("all layers, all lengths", "fast", 0.90, lambda r: r.section == "layers"),
     *(
         Target(f"of these, length {length}", "fast", None, lambda r, n=length: r.section == "layers" and r.facts["length"] == n)
@@ -119,9 +144,30 @@ def _version(package: str) -> str:
         return ""
 
 
-def write(results: list[Result], folder: Path) -> str:
+def slug(about: dict[str, str]) -> str:
+    """Return the name of the folder for a processor."""
+    model = re.sub(r"\((R|TM)\)|Processor|CPU|@.*", " ", about["processor"])
+    return "-".join(re.findall(r"[a-z0-9]+", f"{model} {about['instructions']}".lower()))
+
+
+def stored(folder: Path) -> tuple[dict[str, str], list[Result]]:
+    """Return the machine and the results of a folder."""
+    document = json.loads((folder / "speed.json").read_text(encoding="utf-8"))
+    return document["machine"], [Result(**result) for result in document["results"]]
+
+
+def merged(results: list[Result], folder: Path, about: dict[str, str]) -> list[Result]:
+    """Return results with those of other sections that the folder has from the same machine and versions."""
+    if not (folder / "speed.json").exists():
+        return results
+    before, earlier = stored(folder)
+    measured = {result.section for result in results}
+    kept = [result for result in earlier if result.section not in measured] if before == about else []
+    return [*kept, *results]
+
+
+def write(results: list[Result], folder: Path, about: dict[str, str]) -> str:
     """Write speed.json, speed.md and speed.png, and return the Markdown of the targets."""
-    about = machine()
     document = {"machine": about, "results": [attrs.asdict(result) for result in results]}
     (folder / "speed.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     text = summary(about, results)
@@ -136,9 +182,26 @@ def summary(about: dict[str, str], results: list[Result]) -> str:
     """Return the description of the machine and the table of targets in Markdown."""
     head = "Measured on " + ", ".join(f"{name} {value}" for name, value in about.items()) + ".\n"
     rows = [line for target in TARGETS if (line := target.line(results))]
-    wrong = [result.name for result in results if result.facts.get("exact_bits") is False]
+    wrong = wrong_bits(results)
+    ratio, verdict, cases = first_calls(results)
+    if cases:
+        rows.append(f"| {FIRST} | auto | {ratio} | ≤ {MOST_CALLS} | {cases} | {verdict} |")
     bits = f"\nexact: {'every output bit equal' if not wrong else 'bits differ: ' + '; '.join(wrong)}.\n"
     return "\n".join([head, "| what | execution | ratio | target | cases | |", "|---|---|---|---|---|---|", *rows, bits])
+
+
+def wrong_bits(results: list[Result]) -> list[str]:
+    """Return the names of the cases in which an exact layer has other bits than the native one."""
+    return [result.name for result in results if result.facts.get("exact_bits") is False]
+
+
+def first_calls(results: list[Result]) -> tuple[str, str, int]:
+    """Return what the first calls of auto layers took, the verdict and the number of cases, as `Target.cell`."""
+    calls = [result.facts["first"] for result in results if "first" in result.facts]
+    if not calls:
+        return "", "", 0
+    over = sum(each > MOST_CALLS for each in calls)
+    return f"largest {max(calls)}", f"**missed** by {over}" if over else "kept", len(calls)
 
 
 def table(section: str, results: list[Result]) -> str:

@@ -1,9 +1,12 @@
 """Measure the speed of layers: those of 113 models and of 18 decoders, hand-written padding, whole models, and layers of other packages.
 
-    python benchmarks/speed.py [--rounds 15] [--section NAME …] [--output DIRECTORY]
+    python benchmarks/speed.py [--quick] [--rounds 9] [--section NAME …] [--output DIRECTORY]
 
-Every section runs in a separate process. Every case is timed in turn with its reference (see interleaved.py). The results are written
-to speed.json, speed.md and speed.png in the directory. Run nothing else on the machine at the same time.
+Every section runs in a separate process. Every case is timed in turn with its reference (see interleaved.py), and again if it exceeds
+the limit. The results are written to speed.json, speed.md and speed.png in benchmarks/results/PROCESSOR, and
+``python docs/make_speed.py`` shows all processors side by side. Sections that do not run keep their results. Run nothing else on the
+machine at the same time: it takes about 15 minutes, and 2 with ``--quick``, which measures few layers and writes nothing unless
+you pass ``--output``.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from pathlib import Path
 
 import click
 from interleaved import Result
-from report import write
+from report import machine, merged, slug, summary, write
 from rich.console import Console
 from rich.progress import Progress
 
@@ -26,6 +29,8 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_":
 SECTIONS = {
     "overhead": ("mix", "overhead"),
     "layers": ("mix", "mix"),
+    "auto": ("automatic", "layers"),
+    "few outputs": ("automatic", "few_outputs"),
     "batches": ("mix", "batches"),
     "training": ("mix", "training"),
     "paddings": ("mix", "paddings"),
@@ -35,34 +40,48 @@ SECTIONS = {
     "keras": ("peers", "keras_on_torch"),
     "flax": ("peers", "flax_under_jit"),
     "codecs": ("peers", "codecs"),
+    "compile": ("peers", "compiled"),
     "mindspore": ("peers", "mindspore_own"),
     "numpy": ("peers", "numpy_beside_torch"),
 }
 
 
-def measured(section: str, rounds: int) -> list[Result]:
+QUICK = ("overhead", "auto", "few outputs", "numpy")  # sections of a quick run
+THINNED = ("auto",)  # sections that a quick run measures in part
+RESULTS = Path(__file__).parent / "results"
+
+
+def measured(section: str, rounds: int, quick: bool) -> list[Result]:
     """Run a section and return its results."""
     module, function = SECTIONS[section]
-    return list(getattr(importlib.import_module(module), function)(rounds))
+    options = {"quick": True} if quick and section in THINNED else {}
+    return list(getattr(importlib.import_module(module), function)(rounds, **options))
 
 
 @click.command()
-@click.option("--rounds", default=15, show_default=True, help="Number of timings of each function.")
+@click.option("--rounds", default=9, show_default=True, help="Number of timings of each function.")
 @click.option(
     "--section", "sections", multiple=True, type=click.Choice(list(SECTIONS)), help="Run only this section. Repeatable."
 )
-@click.option("--output", default="speed", show_default=True, type=click.Path(file_okay=False, path_type=Path))
-def main(rounds: int, sections: tuple[str, ...], output: Path) -> None:
+@click.option("--quick", is_flag=True, help="Measure few layers in a few rounds.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder; default: results/PROCESSOR.")
+def main(rounds: int, sections: tuple[str, ...], quick: bool, output: Path | None) -> None:
     """Measure all sections and write the report."""
+    sections = sections or (QUICK if quick else tuple(SECTIONS))
     results: list[Result] = []
     os.environ.update(KEEP_MEMORY)  # applies to the processes started below
     spawn = multiprocessing.get_context("spawn")
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        for section in bar.track(sections or list(SECTIONS), description="sections"):
+        for section in bar.track(sections, description="sections"):
             with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                results += pool.submit(measured, section, rounds).result()
-    output.mkdir(parents=True, exist_ok=True)
-    click.echo(write(results, output))
+                results += pool.submit(measured, section, 3 if quick else rounds, quick).result()
+    about = machine()
+    if quick and output is None:
+        click.echo(summary(about, results))
+        return
+    folder = output or RESULTS / slug(about)
+    folder.mkdir(parents=True, exist_ok=True)
+    click.echo(write(merged(results, folder, about), folder, about))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +30,8 @@ ROUNDS = 7  # timings of each implementation that is not clearly slower
 GAIN = 0.95  # an implementation is used when its time is at most this fraction of the default's
 SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
-CALLS_FOR_CHECK = 6  # what it takes to compare the outputs of the fastest with the default's
+CALLS_FOR_CHECK = 8  # what it takes to compare the outputs of the fastest with the default's, and to run the first call itself
+ENOUGH = 0.2  # seconds, after which two timings of each implementation decide
 TICK = 1e-7  # seconds; the least time of a call, for clocks that stand still
 BYTES_PER_SECOND = 1e9  # when a weight is packed
 TURN = threading.Lock()  # one thread times at a time; others use the rules meanwhile
@@ -129,7 +129,7 @@ class _Trial:
 
     def __init__(self, setting: Setting, data: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         self.setting, self.data, self.weight, self.bias = setting, data, weight, bias
-        self.spent = 0.0
+        self.start = clock()
         self.best: dict[str, float] = {}
 
     def run(self, case: str) -> Choice:
@@ -138,6 +138,7 @@ class _Trial:
         lowerings, usual = setting.table.lowerings, setting.usual
         ways = {usual: self._function(usual, lowerings[usual])}
         ways[usual]()  # the default's own first call, which is slower
+        self.start = clock()
         for _ in range(2):
             self._timed(usual, ways[usual])
         for name in setting.legal:
@@ -146,7 +147,7 @@ class _Trial:
                 continue
             way = self._function(name, lowerings[name])
             before = self.spent
-            self._counted(way)  # sets up what the other calls use
+            way()  # sets up what the other calls use
             if self.spent - before <= MOST_SLOWER * expected:
                 ways[name] = way
                 self._timed(name, way)
@@ -154,10 +155,10 @@ class _Trial:
                     self._timed(name, way)
         self._repeat(ways)
         choice = self._fastest()
-        while choice.lowering != usual and not self._counted(partial(self._is_right, ways, choice)):
+        while choice.lowering != usual and not self._is_right(ways, choice):
             del best[choice.lowering]
             choice = self._fastest()
-        calls = 1 + self.spent / best[usual]
+        calls = 2 + self.spent / best[usual]
         ratio = best[choice.lowering] / best[usual]
         LOG.debug("auto: %s: %s takes %.2f of %s, found in the time of %.0f calls", case, choice.lowering, ratio, usual, calls)
         return choice
@@ -185,23 +186,22 @@ class _Trial:
         copied = 0 if lowering.pack is None else self.weight.numel() * self.weight.element_size()
         return lowering.setup + copied / BYTES_PER_SECOND
 
-    def _counted(self, function: Callable[[], Any]) -> Any:
-        start = clock()
-        result = function()
-        self.spent += clock() - start
-        return result
+    @property
+    def spent(self) -> float:
+        """The seconds since the default's first call."""
+        return clock() - self.start
 
     def _timed(self, name: str, way: Callable[[], Any]) -> None:
-        before = self.spent
-        self._counted(way)
-        self.best[name] = min(self.best.get(name, float("inf")), max(self.spent - before, TICK))
+        start = clock()
+        way()
+        self.best[name] = min(self.best.get(name, float("inf")), max(clock() - start, TICK))
 
     def _repeat(self, ways: dict[str, Any]) -> None:
         """Time those that are not clearly slower in turn, as long as the time lasts."""
         for _ in range(ROUNDS):
             limit = SLOWER * min(self.best.values())
             close = [name for name in ways if self.best[name] <= limit or name == self.setting.usual]
-            if len(close) == 1 or self.spent + sum(self.best[name] for name in close) > self._most:
+            if len(close) == 1 or self.spent > ENOUGH or self.spent + sum(self.best[name] for name in close) > self._most:
                 return
             for name in close:
                 self._timed(name, ways[name])
