@@ -149,21 +149,23 @@ class Ruled(nn.Module):
         _, dtype, gradients, is_cpu, autocast, *_ = key
         work = Work(request.plan(data.shape[-1]), request.spec.groups, self._pad_by)
         is_plain = data.dim() == 3 and data.numel() > 0 and is_cpu and not autocast
-        name = default(request)
-        if is_plain and dtype == torch.float32:
-            name = choose(request, work.plan, data.shape[0], gradients=gradients)
-        way = table(request).lowerings[name].run, work
-        if self._is_timed and is_plain and not gradients and dtype == weight.dtype:
-            timed = self._timed_way(work, data, weight, bias)
-            if timed is None:
-                return way  # not kept: the next call may time
-            way = timed, work
+        times = self._is_timed and is_plain and not gradients and dtype == weight.dtype
+        run = self._timed_run(work, data, weight, bias) if times else None
+        way = self._ruled_run(work.plan, data, gradients, is_plain) if run is None else run, work
+        if times and run is None:
+            return way  # not kept: the next call may measure
         if len(self._ways) >= MOST_WAYS:
             self._ways.clear()
         self._ways[key] = way
         return way
 
-    def _timed_way(self, work: Work, data: Tensor, weight: Tensor, bias: Tensor | None) -> Lowered | None:
+    def _ruled_run(self, plan: Any, data: Tensor, gradients: bool, is_plain: bool) -> Lowered:
+        request = self._request
+        is_ruled = is_plain and data.dtype == torch.float32
+        name = choose(request, plan, data.shape[0], gradients=gradients) if is_ruled else default(request)
+        return table(request).lowerings[name].run
+
+    def _timed_run(self, work: Work, data: Tensor, weight: Tensor, bias: Tensor | None) -> Lowered | None:
         if not auto.is_countable(data, weight):
             return None
         packed = sum(isinstance(way[0], Frozen) for way in self._ways.values())

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from convpolicy import registry
 from convpolicy.frameworks.torch.execution import processor, rules, transposed_rules
 from convpolicy.frameworks.torch.execution.conditions import Call
 from convpolicy.frameworks.torch.execution.processor import Processor
@@ -22,6 +23,7 @@ def table(request: LayerRequest) -> Table:
     return TABLES[request.spec.transposed]
 
 
+@registry.cached(maxsize=512)
 def default(request: LayerRequest) -> str:
     """Return the implementation that is bit-identical to the framework's own code."""
     return table(request).default(request)
