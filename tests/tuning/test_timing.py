@@ -63,6 +63,19 @@ def test_a_missed_target_is_said():
     assert "**missed** by b 1.09" in worst.line([result("b", 1.09, 1.0), *noisy])
 
 
+def test_a_run_adds_to_the_results_of_a_machine(tmp_path):
+    """Another section keeps those that were measured with the same versions; results of other versions are dropped."""
+    about = {"processor": "AMD EPYC(TM) 9B14 Processor", "instructions": "AVX512", "torch": "2.13"}
+    assert report.slug(about) == "amd-epyc-9b14-avx512"
+    report.write([result("a", 0.5, 1.0, "other"), result("b", 0.5, 1.0, "auto", length=16, first=31)], tmp_path, about)
+    new = [result("c", 0.7, 1.0, "auto", length=16, first=12)]
+    both = report.merged(new, tmp_path, about)
+    assert [each.name for each in both] == ["a", "c"]
+    assert [each.name for each in report.merged(new, tmp_path, about | {"torch": "2.14"})] == ["c"]
+    assert report.first_calls(both) == ("largest 12", "kept", 1)
+    assert report.first_calls(report.stored(tmp_path)[1]) == ("largest 31", "**missed** by 1", 1)
+
+
 def test_what_exceeds_the_limit_is_measured_again(monkeypatch):
     """A way slower than the limit beyond the noise gets three times the rounds, and the second measurement counts."""
     asked = []
@@ -74,6 +87,8 @@ def test_what_exceeds_the_limit_is_measured_again(monkeypatch):
     monkeypatch.setattr(interleaved, "interleaved", timed)
     found = interleaved.compare("s", "n", {"native": int, "slow": int}, 5)
     assert asked == [5, 15]
+    interleaved.compare("s", "n", {"native": int, "limit": int}, 5)
+    assert asked == [5, 15, 5]
     assert found.ratios == {"slow": 1.0, "again": 1.0}
 
 
