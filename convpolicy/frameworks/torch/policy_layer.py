@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrizations, parametrize
 
 from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.torch.draws import draw_into, steps
 from convpolicy.frameworks.torch.values import GlobalStream
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
@@ -92,8 +93,14 @@ def redraw(layer: ConvLayer, request: LayerRequest, stream: Stream | None = None
         return
     if stream is None and has_native_init(request) and not parametrize.is_parametrized(layer):
         _ConvNd.reset_parameters(layer)
-    else:
+        return
+    found = None
+    if stream is None and layer.weight.device.type == "cpu" and not parametrize.is_parametrized(layer):
+        found = steps(request)
+    if found is None or layer.weight.dtype != torch.float32 or not layer.weight.is_contiguous():
         write(layer, drawn(request, stream))
+    else:
+        draw_into({"weight": layer.weight, "bias": layer.bias}, found)
 
 
 def fill(layer: ConvLayer, name: str, values: Any) -> None:
