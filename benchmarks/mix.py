@@ -53,7 +53,7 @@ def mix(rounds: int) -> Iterator[Result]:
     """Compare native, exact and fast layers for every layer and length, with batches of 1."""
     for length in LENGTHS:
         for layer in LAYERS:
-            yield _layer("layers", layer, 1, length, rounds)
+            yield _layer("layers", layer, 1, length, rounds if length < LENGTHS[-1] else max(rounds // 3, 3))
 
 
 def batches(rounds: int) -> Iterator[Result]:

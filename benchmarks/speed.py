@@ -1,6 +1,6 @@
 """Measure the speed of layers: those of 113 models and of 18 decoders, hand-written padding, whole models, and layers of other packages.
 
-    python benchmarks/speed.py [--quick] [--rounds 9] [--section NAME …] [--output DIRECTORY]
+    python benchmarks/speed.py [--quick] [--rounds 7] [--section NAME …] [--output DIRECTORY]
 
 Every section runs in a separate process. Every case is timed in turn with its reference (see interleaved.py), and again if it exceeds
 the limit. The results are written to speed.json, speed.md and speed.png in benchmarks/results/PROCESSOR, and
@@ -59,7 +59,7 @@ def measured(section: str, rounds: int, quick: bool) -> list[Result]:
 
 
 @click.command()
-@click.option("--rounds", default=9, show_default=True, help="Number of timings of each function.")
+@click.option("--rounds", default=7, show_default=True, help="Number of timings of each function.")
 @click.option(
     "--section", "sections", multiple=True, type=click.Choice(list(SECTIONS)), help="Run only this section. Repeatable."
 )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 TIMED_SECONDS = 0.002  # one timing repeats a call for about this long, so that the cost of the clock is negligible
-LONG_SECONDS = 0.05  # calls that take longer are timed in a third of the rounds
+LONG_SECONDS = 0.02  # calls that take longer are timed in a third of the rounds, and need no untimed call before
 FEWEST_ROUNDS = 3
 
 
@@ -28,10 +28,11 @@ def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     repeats = max(int(TIMED_SECONDS / seconds), 1)
     order, generator = list(ways), random.Random(0)  # noqa: S311 - does not change the global random state
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(max(rounds // 3, FEWEST_ROUNDS) if seconds > LONG_SECONDS else rounds):
+    is_long = seconds > LONG_SECONDS
+    for _ in range(max(rounds // 3, FEWEST_ROUNDS) if is_long else rounds):
         generator.shuffle(order)
         for name in order:
-            times[name].append(_once(ways[name], repeats))
+            times[name].append(_once(ways[name], repeats, warm=not is_long))
     return times
 
 
@@ -40,8 +41,9 @@ def ratio(times: list[float], to: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(times, to))
 
 
-def _once(function: Callable[[], object], repeats: int) -> float:
-    function()
+def _once(function: Callable[[], object], repeats: int, *, warm: bool = True) -> float:
+    if warm:
+        function()
     start = time.perf_counter()
     for _ in range(repeats):
         function()

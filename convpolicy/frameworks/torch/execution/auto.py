@@ -31,6 +31,7 @@ GAIN = 0.95  # an implementation is used when its time is at most this fraction 
 SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
 CALLS_FOR_CHECK = 8  # what it takes to compare the outputs of the fastest with the default's, and to run the first call itself
+LONG = 0.02  # seconds; an implementation of a longer call is dropped after its first call, if that is slower
 ENOUGH = 0.2  # seconds, after which two timings of each implementation decide
 TICK = 1e-7  # seconds; the least time of a call, for clocks that stand still
 BYTES_PER_SECOND = 1e9  # when a weight is packed
@@ -89,7 +90,7 @@ def is_countable(data: Any, weight: Any) -> bool:
         type(data) in PLAIN
         and type(weight) in PLAIN
         and torch._C._len_torch_dispatch_stack() == 0
-        and torch._C._functorch.maybe_current_level() is None
+        and torch._C._functorch.peek_interpreter_stack() is None
     )
 
 
@@ -139,7 +140,9 @@ class _Trial:
         ways = {usual: self._function(usual, lowerings[usual])}
         ways[usual]()  # the default's own first call, which is slower
         self.start = clock()
-        for _ in range(2):
+        self._timed(usual, ways[usual])
+        is_long = best[usual] > LONG  # then what the first call sets up does not matter
+        if not is_long:
             self._timed(usual, ways[usual])
         for name in setting.legal:
             expected = best[usual] + self._setup(lowerings[name])
@@ -148,11 +151,13 @@ class _Trial:
             way = self._function(name, lowerings[name])
             before = self.spent
             way()  # sets up what the other calls use
-            if self.spent - before <= MOST_SLOWER * expected:
-                ways[name] = way
+            first = self.spent - before
+            if first > (SLOWER * best[usual] + expected - best[usual] if is_long else MOST_SLOWER * expected):
+                continue
+            ways[name] = way
+            self._timed(name, way)
+            if SLOWER < best[name] / best[usual] < MOST_SLOWER and self.spent + best[name] < self._most:
                 self._timed(name, way)
-                if SLOWER < best[name] / best[usual] < MOST_SLOWER and self.spent + best[name] < self._most:
-                    self._timed(name, way)
         self._repeat(ways)
         choice = self._fastest()
         while choice.lowering != usual and not self._is_right(ways, choice):
