@@ -30,9 +30,10 @@ ROUNDS = 7  # timings of each implementation that is not clearly slower
 GAIN = 0.95  # an implementation is used when its time is at most this fraction of the default's
 SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
-CALLS_FOR_CHECK = 8  # what it takes to compare the outputs of the fastest with the default's, and to run the first call itself
+CALLS_FOR_CHECK = 9  # what it takes to compare the outputs of the fastest with the default's, and to run the first call itself
 LONG = 0.02  # seconds; an implementation of a longer call is dropped after its first call, if that is slower
 ENOUGH = 0.2  # seconds, after which two timings of each implementation decide
+OVERHEAD = 1e-4  # seconds of a first call in which nothing is computed
 TICK = 1e-7  # seconds; the least time of a call, for clocks that stand still
 BYTES_PER_SECOND = 1e9  # when a weight is packed
 TURN = threading.Lock()  # one thread times at a time; others use the rules meanwhile
@@ -171,7 +172,7 @@ class _Trial:
     @property
     def _most(self) -> float:
         """The seconds that may be spent before the fastest implementation is checked."""
-        return (MOST_CALLS - CALLS_FOR_CHECK) * self.best[self.setting.usual]
+        return (MOST_CALLS - CALLS_FOR_CHECK) * self.best[self.setting.usual] - OVERHEAD
 
     def _is_right(self, ways: dict[str, Any], choice: Choice) -> bool:
         """Return True if the outputs of a choice agree with the default's."""
