@@ -42,14 +42,14 @@ def _bits(results: list[Result]) -> str:
 
 
 def peers(machines: dict[str, Machine]) -> str:
-    """Return one row for each thing that people use instead: mean and extremes of the last way's ratios, for every machine."""
+    """Return rows for each thing that people use instead: mean and extremes of the ratios, for every machine."""
     rows = []
     for section in PEERS:
         found = [[result for result in results if result.section == section] for _about, results in machines.values()]
         cases = next(filter(None, found), None)
         if cases is not None:
-            way = [name for name in cases[0].ratios if name != AGAIN][-1]
-            rows.append((f"{section}: {way} / {next(iter(cases[0].microseconds))}", *(_mean(each, way) for each in found)))
+            first, *others = (name for name in cases[0].microseconds if name != AGAIN)
+            rows += [(f"{section}: {way} / {first}", *(_mean(each, way) for each in found)) for way in others]
     return table(("against", *machines), rows)
 
 
