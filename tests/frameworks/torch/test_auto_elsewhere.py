@@ -1,4 +1,4 @@
-"""``execution="auto"`` of transposed convolutions, and on backends that do not measure."""
+"""``execution="auto"`` on a busy machine, of transposed convolutions, and on backends that do not measure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,27 @@ from torch import nn
 
 import convpolicy as cp
 from convpolicy.frameworks.torch.execution import auto, transposed_lowerings
+from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
 from convpolicy.tuning import results
+
+
+@torch.no_grad()
+def test_another_process_disturbs_one_call(monkeypatch):
+    """An implementation whose first call took far too long gets another one, and is used if it is the fastest."""
+    monkeypatch.setattr(auto, "RESULTS", results.Results())
+    seconds, calls = [0.0], []
+    monkeypatch.setattr(auto, "clock", lambda: seconds[0])
+    for name, lowering in dict(LOWERINGS).items():
+
+        def stub(*arguments, name=name, run=lowering.run):
+            calls.append(name)
+            seconds[0] += 0.05 if calls.count("linear") == 1 and name == "linear" else 0.001 if name == "linear" else 0.01
+            return run(*arguments)
+
+        monkeypatch.setitem(LOWERINGS, name, lowering._replace(run=stub))
+    conv = cp.Conv1d(8, 8, 3, backend="torch", execution="auto")
+    conv(torch.randn(1, 8, 40))
+    assert next(iter(conv._ways.values()))[0] is LOWERINGS["linear"].run
 
 
 @torch.no_grad()

@@ -30,7 +30,8 @@ ROUNDS = 7  # timings of each implementation that is not clearly slower
 GAIN = 0.95  # an implementation is used when its time is at most this fraction of the default's
 SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
-CALLS_FOR_CHECK = 9  # what it takes to compare the outputs of the fastest with the default's, and to run the first call itself
+DOUBTFUL = 10  # one below this factor is timed once more if there is time
+CALLS_FOR_CHECK = 10  # what it takes to compare the outputs of the fastest with the default's, and to run the first call itself
 LONG = 0.02  # seconds; an implementation of a longer call is dropped after its first call, if that is slower
 ENOUGH = 0.2  # seconds, after which two timings of each implementation decide
 OVERHEAD = 1e-4  # seconds of a first call in which nothing is computed
@@ -139,6 +140,7 @@ class _Trial:
         setting, best = self.setting, self.best
         lowerings, usual = setting.table.lowerings, setting.usual
         ways = {usual: self._function(usual, lowerings[usual])}
+        doubtful: dict[str, Any] = {}
         ways[usual]()  # the default's own first call, which is slower
         self.start = clock()
         self._timed(usual, ways[usual])
@@ -154,11 +156,18 @@ class _Trial:
             way()  # sets up what the other calls use
             first = self.spent - before
             if first > (SLOWER * best[usual] + expected - best[usual] if is_long else MOST_SLOWER * expected):
+                if first < DOUBTFUL * expected:
+                    doubtful[name] = way
                 continue
             ways[name] = way
             self._timed(name, way)
             if SLOWER < best[name] / best[usual] < MOST_SLOWER and self.spent + best[name] < self._most:
                 self._timed(name, way)
+        for name, way in doubtful.items():  # another process may have run meanwhile
+            if self.spent + DOUBTFUL * best[usual] > self._most:
+                break
+            self._timed(name, way)
+            ways[name] = way
         self._repeat(ways)
         choice = self._fastest()
         while choice.lowering != usual and not self._is_right(ways, choice):
