@@ -164,7 +164,7 @@ class _Trial:
             if SLOWER < best[name] / best[usual] < MOST_SLOWER and self.spent + best[name] < self._most:
                 self._timed(name, way)
         for name, way in doubtful.items():  # another process may have run meanwhile
-            if self.spent + DOUBTFUL * best[usual] > self._most:
+            if self.spent + MOST_SLOWER * best[usual] > self._most:
                 break
             self._timed(name, way)
             ways[name] = way
