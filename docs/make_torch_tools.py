@@ -29,12 +29,12 @@ and on {transposed} kinds of transposed convolutions.
 | the layer has | class |
 |---|---|
 | equal pads, or torch's own `"same"`, in any padding mode of torch, with any initial weights | `torch.nn.Conv1d` |
-| other pads or modes, or `execution="fast"` | a subclass of `torch.nn.Conv1d` |
+| other pads or modes, or `execution="fast"` or `"auto"` | a subclass of `torch.nn.Conv1d` |
 
 | the transposed layer | class |
 |---|---|
 | cuts as much on the left as on the right, or more by less than `max(stride, dilation)` samples | `torch.nn.ConvTranspose1d` |
-| cuts other numbers, has mode `"circular"`, or has `execution="fast"` | a subclass of `torch.nn.ConvTranspose1d` |
+| cuts other numbers, has mode `"circular"`, or has `execution="fast"` or `"auto"` | a subclass of `torch.nn.ConvTranspose1d` |
 
 Some tools require PyTorch's own class. For these tools, the subclass provides a layer of that class:
 
