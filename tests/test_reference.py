@@ -203,7 +203,7 @@ JUDGES = (
     "verification/cases.py",
     "diagnosis/computation.py",
     *(f"diagnosis/models/{name}.py" for name in ("comparing", "formulas", "whole")),
-    "frameworks/torch/execution/tuning.py",
+    "frameworks/torch/execution/bound.py",
 )
 
 
