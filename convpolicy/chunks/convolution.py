@@ -7,7 +7,7 @@ from typing import Any
 
 from convpolicy.chunks.arrays import Arrays
 from convpolicy.chunks.layer import SEEN, LayerStage
-from convpolicy.chunks.schedule import Schedule, shifted
+from convpolicy.chunks.schedule import Schedule
 from convpolicy.chunks.stage import State
 from convpolicy.core.plan import require_a_window
 from convpolicy.errors import InvalidValueError
@@ -149,7 +149,7 @@ class ConvolutionStage(LayerStage):
                 f"length must be one for which the padding at the start is that of other lengths, got {length}, whose padding is "
                 f"({plan.left}, {plan.right}); run the layer on the whole input."
             )
-        after = shifted(plan.sides[1], length - kept)
+        after = plan.sides[1].part(0, plan.added[1], kept - length)
         if any(
             source < 0
             for term, old in zip(after.terms, plan.sides[1].terms)

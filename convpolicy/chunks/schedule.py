@@ -138,15 +138,6 @@ def _is_constant(sides: tuple[Side, Side]) -> bool:
     return not any(map(_sources, sides))
 
 
-def shifted(side: Side, offset: int) -> Side:
-    """Return a side that reads samples ``offset`` earlier."""
-    terms = (
-        Term(term.coefficient, tuple(CONSTANT if source == CONSTANT else source - offset for source in term.sources))
-        for term in side.terms
-    )
-    return attrs.evolve(side, terms=tuple(terms))
-
-
 def _shortest_with(plan: Callable[[int], Plan], left: int, before: Side, long: int, phases: int) -> int:
     """Return the shortest length from which on the left padding is the one of long inputs, by bisection.
 

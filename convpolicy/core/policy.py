@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, overload
 
 import attrs
 from numpy.typing import NDArray
 
+from convpolicy.core.cuts import CONTIGUOUS
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
+from convpolicy.core.shard import Shard
 from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
@@ -115,6 +117,43 @@ class Policy(LayerPolicy):
             return self.half().plan(kernel_size, stride, dilation, length=length)
         plan: Plan = super().plan(kernel_size, stride, dilation, length=length)
         return plan
+
+    def shard(
+        self,
+        length: int,
+        parts: int | Sequence[int],
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        transposed: bool = False,
+        *,
+        order: str = CONTIGUOUS,
+        documents: Sequence[int] | None = None,
+    ) -> tuple[Shard, ...]:
+        """Cut one long input over ranks: what each of them owns, sends, receives, pads and computes.
+
+        An output belongs to the rank that owns sample ``output * stride``, or ``output // stride`` of a transposed convolution, or the
+        last sample. A rank receives each sample that its outputs read and that it does not own, once. All padding is that of the
+        whole input.
+
+        Args:
+            length: length of the whole input in samples.
+            parts: the number of ranks, or the borders of their samples, such as ``[0, 5, 9]`` for 2 ranks. A number cuts as
+                ``torch.chunk`` does: ``ceil(length / parts)`` samples for each rank, and what is left for the last ones.
+            kernel_size, stride, dilation: in samples, 1 or more.
+            transposed: True for the transposed convolution.
+            order: ``"contiguous"``, or ``"zigzag"``: rank r of n owns chunks r and 2n-1-r of 2n.
+            documents: borders of documents that the layer convolves one by one, each padded at its own ends. None for one document.
+
+        Returns:
+            One `Shard` for each rank.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: an argument is not allowed, or the policy refuses this length and these sizes.
+        """
+        if transposed:
+            return self.half().shard(length, parts, kernel_size, stride, dilation, order=order, documents=documents)
+        return super().shard(length, parts, kernel_size, stride, dilation, order=order, documents=documents)
 
     def initial(
         self,

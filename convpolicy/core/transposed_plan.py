@@ -110,7 +110,7 @@ class TransposedPlan:
         each sample of the full result that is added to an output.
         """
         terms = []
-        for turn in self._turns():
+        for turn in self.turns():
             full = outputs + self.left + turn * self.length_out
             numerator = full[:, None] - np.arange(self.kernel_size) * self.dilation
             sources = numerator // self.stride
@@ -118,7 +118,7 @@ class TransposedPlan:
             terms.append((reached.astype(np.float64), np.where(reached, sources, CONSTANT)))
         return terms
 
-    def _turns(self) -> range:
+    def turns(self) -> range:
         """Return the multiples of ``length_out`` by which a position of the full result can differ from an output."""
         if self.mode != CIRCULAR or not self.length_out:
             return range(1)
@@ -130,7 +130,7 @@ class TransposedPlan:
 
         There is one turn, and with mode ``"circular"`` one for each sample that an output may sum.
         """
-        positions = np.arange(self.length_out) + self.left + np.array(self._turns())[:, None] * self.length_out
+        positions = np.arange(self.length_out) + self.left + np.array(self.turns())[:, None] * self.length_out
         return np.where((positions >= 0) & (positions < self.full_length), positions, CONSTANT)
 
     def indices(self) -> NDArray[np.int64]:
@@ -150,7 +150,7 @@ class TransposedPlan:
         if self.mode != CIRCULAR and not any(self.appended):
             return full[..., self.left : self.left + self.length_out]
         out = np.zeros((*full.shape[:-1], self.length_out), full.dtype)
-        for turn in self._turns():
+        for turn in self.turns():
             start = self.left + turn * self.length_out
             first, last = max(start, 0), min(start + self.length_out, full.shape[-1])
             if first < last:

@@ -100,6 +100,15 @@ class Side:
         )
         return tuple((share, source) for share, source in pairs if share and (source >= 0 or self.has_value))
 
+    def part(self, first: int, end: int, shift: int = 0) -> Side:
+        """Return the elements from ``first`` to ``end``, that one not included, whose sources are ``shift`` samples later."""
+        terms = []
+        for term in self.terms:
+            sources = tuple(CONSTANT if source == CONSTANT else source + shift for source in term.sources[first:end])
+            coefficient = term.coefficient[first:end] if isinstance(term.coefficient, tuple) else term.coefficient
+            terms.append(Term(coefficient, sources))
+        return attrs.evolve(self, terms=tuple(terms))
+
     def reads(self) -> list[Read]:
         """Return the terms that read input samples, as arrays. See `Read`."""
         reads_of_terms = []

@@ -1,0 +1,104 @@
+"""All ranks in one process: what tests and explanations use in place of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from convpolicy.chunks.arrays import Arrays
+from convpolicy.core.cuts import CONTIGUOUS
+from convpolicy.core.shard import Shard
+from convpolicy.core.spec import ConvSpec
+from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.layers.capture import Capture, backends_of, capture
+from convpolicy.shards.computing import computed, gathered
+
+
+def local(layer: Any, data: Any, parts: Any, *, order: str = CONTIGUOUS, documents: Any = None) -> list[Any]:
+    """Run a layer on every rank, one after another in this process, with the samples that the ranks would exchange.
+
+    Args:
+        layer: a convolution of any framework, or a `Capture`, which runs in NumPy.
+        data: the whole input, an array of the layer's framework and axes with a batch axis.
+        parts, order, documents: see `Policy.shard`.
+
+    Returns:
+        The outputs of each rank. `joined` returns the output of the layer.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: the layer or an argument is not allowed.
+    """
+    captured = layer if isinstance(layer, Capture) else capture(layer)
+    spec, policy = captured.spec, captured.policy
+    arrays = arrays_of(layer, captured)
+    arrays.check(data, spec.in_channels, "data")
+    shards = policy.shard(
+        arrays.length(data), parts, spec.kernel_size, spec.stride, spec.dilation, order=order, documents=documents
+    )
+    return outputs(arrays, spec, shards, split(arrays, shards, data))
+
+
+def arrays_of(layer: Any, captured: Capture) -> Arrays:
+    """Return the arrays of a layer; of a capture, those of NumPy."""
+    native, name = (layer.build("numpy"), "numpy") if isinstance(layer, Capture) else (layer, captured.backend)
+    backend = next((each for each in backends_of(native) if each.name == name), None)
+    if backend is None or backend.arrays is None:
+        raise InvalidTypeError(
+            f"layer must be one of a backend that can be sharded, got one of {name!r}; pass convpolicy.capture(layer)."
+        )
+    arrays: Arrays = backend.arrays(native, captured.spec)
+    return arrays
+
+
+def split(arrays: Arrays, shards: Sequence[Shard], data: Any) -> list[Any]:
+    """Return the samples that each rank owns."""
+    return [arrays.end_to_end(*(arrays.cut(data, *each) for each in shard.owned)) for shard in shards]
+
+
+def joined(arrays: Arrays, shards: Sequence[Shard], outputs: Sequence[Any]) -> Any:
+    """Return the whole output from the outputs of each rank."""
+    parts = []
+    for shard, output in zip(shards, outputs):
+        start = 0
+        for first, end in shard.produced:
+            if first < end:
+                parts.append((first, arrays.cut(output, start, start + end - first)))
+            start += end - first
+    return arrays.end_to_end(*(part for _first, part in sorted(parts, key=lambda each: each[0])))
+
+
+def exchanged(arrays: Arrays, shards: Sequence[Shard], owned: Sequence[Any]) -> list[list[Any]]:
+    """Return the samples that each rank receives, as every owner sends them.
+
+    Raises:
+        InvalidValueError: a rank waits for samples that their owner does not send.
+    """
+    sent = {
+        (shard.rank, rank, first, end): arrays.cut(data, shard.offset(first), shard.offset(first) + end - first)
+        for shard, data in zip(shards, owned)
+        for rank, first, end in shard.sends
+    }
+    received = []
+    for shard in shards:
+        wanted = [(owner, shard.rank, first, end) for owner, first, end in shard.receives]
+        absent = [each for each in wanted if each not in sent]
+        if absent:
+            owner, rank, first, end = absent[0]
+            raise InvalidValueError(f"shards must send what others receive, got rank {owner} without {first}…{end - 1} for {rank}.")
+        received.append([sent[each] for each in wanted])
+    return received
+
+
+def outputs(arrays: Arrays, spec: ConvSpec, shards: Sequence[Shard], owned: Sequence[Any]) -> list[Any]:
+    """Return the outputs of each rank.
+
+    Args:
+        arrays: the arrays of the layer.
+        spec: its sizes.
+        shards: the shard of each rank.
+        owned: the samples that each rank owns.
+    """
+    return [
+        computed(arrays, spec, shard, gathered(arrays, shard, data, received))
+        for shard, data, received in zip(shards, owned, exchanged(arrays, shards, owned))
+    ]
