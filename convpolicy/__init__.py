@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from convpolicy.comparison import Comparison, compare
     from convpolicy.conversion import Conversion, convert
     from convpolicy.conversion.formats import FileFormat
-    from convpolicy.core.named import load_policy, policies, policy
+    from convpolicy.core.named import load_policy, policies, policy, random_stream
     from convpolicy.core.plan import Plan
     from convpolicy.core.policy import Policy
+    from convpolicy.core.shard import Shard
     from convpolicy.core.spec import ConvSpec
     from convpolicy.core.transposed_plan import TransposedPlan
     from convpolicy.core.transposed_policy import TransposedPolicy
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from convpolicy.errors import ConvPolicyError, InvalidTypeError, InvalidValueError
     from convpolicy.layers.backend import Backend, LayerRequest
     from convpolicy.layers.capture import Capture, capture, port
-    from convpolicy.layers.chain import Causality, Chain, chain
+    from convpolicy.layers.causality import Causality
+    from convpolicy.layers.chain import Chain, chain
     from convpolicy.layers.chain_layer import ChainLayer
+    from convpolicy.layers.chain_shards import ChainShards
     from convpolicy.layers.conv1d import Conv1d
     from convpolicy.layers.conv_transpose1d import ConvTranspose1d
     from convpolicy.layers.ported import PortedModel
@@ -66,6 +69,7 @@ __all__ = [
     "Causality",
     "Chain",
     "ChainLayer",
+    "ChainShards",
     "Choice",
     "Comparison",
     "Conv1d",
@@ -95,6 +99,7 @@ __all__ = [
     "Policy",
     "PortedModel",
     "RandomStream",
+    "Shard",
     "Side",
     "Stream",
     "Streaming",
@@ -165,29 +170,6 @@ def random_streams() -> Mapping[str, RandomStream]:
     return _registry.current().parts("random stream")
 
 
-def random_stream(name: str, seed: Any = 0) -> Stream:
-    """Start a random stream, which reproduces the random numbers that a framework draws after a seed.
-
-    Use one stream to draw the initial weights of several layers. Draw the layers in the order in which the framework builds them.
-
-    Args:
-        name: name of a random stream, or name of a policy. For a policy, the function starts the random stream of the policy.
-        seed: a seed that the framework's own seeding function accepts.
-
-    Returns:
-        A `Stream`. Pass the same stream to `Policy.initial` for each layer in turn.
-
-    Raises:
-        UnknownNameError: neither a random stream nor a policy has this name.
-        InvalidTypeError, InvalidValueError: the framework refuses the seed.
-    """
-    from convpolicy.core.named import policy
-    from convpolicy.parts.choice import Choice
-
-    part = random_streams().get(name) if isinstance(name, str) else None
-    return policy(name).start_stream(seed) if part is None else part.seeded(seed, part.arguments(Choice(name)))
-
-
 def layouts() -> Mapping[str, Layout]:
     """Return a mapping from name to registered layout. The ``provider`` of a layout is the name of its plugin."""
     return _registry.current().parts("layout")
@@ -247,18 +229,21 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "comparison": "Comparison compare",
         "conversion": "Conversion convert",
         "conversion.formats": "FileFormat",
-        "core.named": "load_policy policies policy",
+        "core.named": "load_policy policies policy random_stream",
         "core.plan": "Plan",
         "core.spec": "ConvSpec",
         "core.policy": "Policy",
+        "core.shard": "Shard",
         "core.transposed_plan": "TransposedPlan",
         "core.transposed_policy": "TransposedPolicy",
         "diagnosis": "Diagnosis ModelDiagnosis why",
         "errors": "ConvPolicyError InvalidTypeError InvalidValueError",
         "layers.backend": "Backend LayerRequest",
         "layers.capture": "Capture capture port",
-        "layers.chain": "Causality Chain chain",
+        "layers.causality": "Causality",
+        "layers.chain": "Chain chain",
         "layers.chain_layer": "ChainLayer",
+        "layers.chain_shards": "ChainShards",
         "layers.conv1d": "Conv1d",
         "layers.conv_transpose1d": "ConvTranspose1d",
         "layers.ported": "PortedModel",

@@ -12,7 +12,7 @@ import attrs
 from convpolicy.core.plan import Plan
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidValueError
-from convpolicy.parts.side import CONSTANT, Side, Term
+from convpolicy.parts.side import CONSTANT, Side
 
 MOST_PHASES = 64  # input lengths modulo the stride at which plans are compared
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import attrs
@@ -47,12 +48,12 @@ class Cuts:
         """Return ranges, cut where the owner changes, each with the rank that owns it."""
         owned, borders = [], np.array(self.borders)
         for first, end in ranges:
-            chunk = int(np.searchsorted(borders, first, "right")) - 1
-            while first < end:
+            here, chunk = first, int(np.searchsorted(borders, first, "right")) - 1
+            while here < end:
                 stop = min(end, self.borders[chunk + 1])
-                if stop > first:
-                    owned.append((self.ranks[chunk], first, stop))
-                first, chunk = stop, chunk + 1
+                if stop > here:
+                    owned.append((self.ranks[chunk], here, stop))
+                here, chunk = stop, chunk + 1
         return owned
 
     def mapped(self, function: Callable[[int], int]) -> Cuts:
@@ -111,7 +112,7 @@ def borders_of(argument: str, values: Any, length: int, *, empty: bool = True) -
         raise InvalidValueError(
             f"{argument} must be borders from 0 to the length {length}, got {shown(list(borders))}; pass for example [0, {length}]."
         )
-    wrong = [pair for pair in zip(borders, borders[1:]) if pair[1] < pair[0] or (pair[1] == pair[0] and not empty)]
+    wrong = [pair for pair in pairwise(borders) if pair[1] < pair[0] or (pair[1] == pair[0] and not empty)]
     if wrong:
         raise InvalidValueError(
             f"{argument} must be borders that {'do not decrease' if empty else 'increase'}, got {wrong[0][1]} after {wrong[0][0]}; sort "

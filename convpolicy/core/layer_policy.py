@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
 from numpy.typing import NDArray
 
 from convpolicy import registry
-from convpolicy.arithmetic import LARGEST, SIDES, integer
+from convpolicy.arithmetic import SIDES, integer
 from convpolicy.core import initial_values, plain_data, resolution
-from convpolicy.core.cuts import CONTIGUOUS
 from convpolicy.core.initial_values import Fill
 from convpolicy.core.lengths import Lengths
 from convpolicy.core.paper import Paper, as_paper
 from convpolicy.core.plain_data import CLAIMS, PART_FIELDS
 from convpolicy.core.plan import check_length
 from convpolicy.core.resolution import Mode, named_part
-from convpolicy.core.shard import Shard
-from convpolicy.core.sharding import shards
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.versions import includes
 from convpolicy.errors import InvalidValueError, nearest, shown, with_hint
@@ -176,13 +172,6 @@ class LayerPolicy(Offer):
     def plan(self, kernel_size: int, stride: int = 1, dilation: int = 1, *, length: int) -> Any:
         """Return the plan for one input length."""
         return self.planned(self._spec(kernel_size, stride, dilation), check_length(length))
-
-    def shard(
-        self, length: int, parts: Any, kernel_size: int, stride: int = 1, dilation: int = 1, *, order: str = CONTIGUOUS, documents: Any = None
-    ) -> tuple[Shard, ...]:
-        """Cut one long input over ranks; see `Policy.shard`."""
-        spec, checked = self._spec(kernel_size, stride, dilation), integer("length", length, 1, LARGEST)
-        return shards(partial(self.planned, spec), spec, checked, parts, order, documents)
 
     def planned(self, spec: ConvSpec, length: int) -> Any:
         """Return the plan for one input length. The sizes and the length are already checked."""

@@ -10,6 +10,8 @@ from convpolicy import registry
 from convpolicy.core.policy import Policy
 from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import UnknownNameError, placed
+from convpolicy.parts.choice import Choice
+from convpolicy.parts.stream import Stream
 
 
 def policy(name: str | Policy) -> Policy:
@@ -95,3 +97,26 @@ def read_policy(text: str | bytes, source: str) -> Any:
     fields = data.parse(text, source)
     with placed(source):
         return from_data(fields)
+
+
+def random_stream(name: str, seed: Any = 0) -> Stream:
+    """Start a random stream, which reproduces the random numbers that a framework draws after a seed.
+
+    Use one stream to draw the initial weights of several layers. Draw the layers in the order in which the framework builds them.
+
+    Args:
+        name: name of a random stream, or name of a policy. For a policy, the function starts the random stream of the policy.
+        seed: a seed that the framework's own seeding function accepts.
+
+    Returns:
+        A `Stream`. Pass the same stream to `Policy.initial` for each layer in turn.
+
+    Raises:
+        UnknownNameError: neither a random stream nor a policy has this name.
+        InvalidTypeError, InvalidValueError: the framework refuses the seed.
+    """
+    part = registry.current().parts("random stream").get(name) if isinstance(name, str) else None
+    if part is None:
+        return policy(name).start_stream(seed)
+    stream: Stream = part.seeded(seed, part.arguments(Choice(name)))
+    return stream

@@ -12,6 +12,7 @@ from convpolicy.core.cuts import CONTIGUOUS
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plan import Plan
 from convpolicy.core.shard import Shard
+from convpolicy.core.sharding import shards_of
 from convpolicy.core.transposed_plan import TransposedPlan
 from convpolicy.core.transposed_policy import TransposedPolicy
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
@@ -151,9 +152,8 @@ class Policy(LayerPolicy):
         Raises:
             InvalidTypeError, InvalidValueError: an argument is not allowed, or the policy refuses this length and these sizes.
         """
-        if transposed:
-            return self.half().shard(length, parts, kernel_size, stride, dilation, order=order, documents=documents)
-        return super().shard(length, parts, kernel_size, stride, dilation, order=order, documents=documents)
+        policy = self.half() if transposed else self
+        return shards_of(policy, length, parts, (kernel_size, stride, dilation), order, documents)
 
     def initial(
         self,

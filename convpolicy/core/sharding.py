@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from convpolicy.arithmetic import LARGEST, integer
 from convpolicy.core.cuts import Cuts, Transfer, borders_of, cuts_of
 from convpolicy.core.plan import require_a_window
 from convpolicy.core.ranges import Range, runs, union, without
 from convpolicy.core.shard import Piece, Shard, TransposedPiece, Turn
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import placed
-from convpolicy.parts.side import CONSTANT, Side
+from convpolicy.parts.side import CONSTANT, Side, Term
 
 
 @attrs.frozen
@@ -47,7 +50,7 @@ def documents_of(plan: Callable[[int], Any], length: int, borders: Any = None) -
     if borders is None:
         return (Document(0, 0, require_a_window(plan(length))),)
     documents, checked, output = [], borders_of("documents", borders, length, empty=False), 0
-    for number, (first, end) in enumerate(zip(checked, checked[1:])):
+    for number, (first, end) in enumerate(pairwise(checked)):
         with placed(f"document {number}"):
             documents.append(Document(first, output, require_a_window(plan(end - first))))
         output += documents[-1].plan.length_out
@@ -92,12 +95,18 @@ class Layer:
         ]
 
 
-def shards(
-    plan: Callable[[int], Any], spec: ConvSpec, length: int, parts: Any, order: Any, documents: Any = None
-) -> tuple[Shard, ...]:
-    """Return the shard of each rank; see `Policy.shard`. The sizes and the length are already checked."""
-    cuts = cuts_of(length, parts, order)
-    return exchanged(Layer(spec, documents_of(plan, length, documents)), cuts)
+def shards_of(policy: Any, length: Any, parts: Any, sizes: tuple[Any, Any, Any], order: Any, documents: Any) -> tuple[Shard, ...]:
+    """Return the shard of each rank for one layer; see `Policy.shard`.
+
+    Args:
+        policy: a `Policy` or a `TransposedPolicy`.
+        length, parts, order, documents: see `Policy.shard`.
+        sizes: kernel size, stride and dilation.
+    """
+    spec = ConvSpec.of(1, 1, *sizes, 1, transposed=policy.is_transposed)
+    checked = integer("length", length, 1, LARGEST)
+    cuts = cuts_of(checked, parts, order)
+    return exchanged(Layer(spec, documents_of(partial(policy.planned, spec), checked, documents)), cuts)
 
 
 def exchanged(layer: Layer, cuts: Cuts, outputs: list[list[Range]] | None = None) -> tuple[Shard, ...]:
@@ -121,7 +130,9 @@ def exchanged(layer: Layer, cuts: Cuts, outputs: list[list[Range]] | None = None
         for owner, first, end in transfers:
             sends[owner].append((rank, first, end))
     return tuple(
-        Shard(rank, owned[rank], produced[rank], tuple(receives[rank]), tuple(sends[rank]), tuple(each for _, each in pieces[rank]))
+        Shard(
+            rank, owned[rank], produced[rank], tuple(receives[rank]), tuple(sends[rank]), tuple(each for _, each in pieces[rank])
+        )
         for rank in range(cuts.count)
     )
 
@@ -150,27 +161,34 @@ def spanned(layer: Layer, outputs: Iterable[Range]) -> list[Range]:
 
 def _piece(document: Document, first: int, end: int) -> Piece:
     """Return the piece of a range of outputs of a document."""
-    plan = document.plan
+    plan, length, (before, after) = document.plan, document.plan.length, document.plan.added
     start, stop = first * plan.stride, (end - 1) * plan.stride + plan.effective_kernel  # in the padded document
-    left, length = plan.left, plan.length
-    before, after = plan.added
-    low, high = min(max(start - left, 0), length), min(max(stop - left, 0), length)
-    # an added element of the left has place p - left + before in its side, one of the right p - left - length
-    shift = before - left
-    sides = (
-        plan.sides[0].part(min(max(start + shift, 0), before), min(max(stop + shift, 0), before), document.first),
-        plan.sides[1].part(
-            min(max(start - left - length, 0), after), min(max(stop - left - length, 0), after), document.first
-        ),
-    )
-    reads = (document.first + low, document.first + max(low, high))
+    low, high = (min(max(place - plan.left, 0), length) for place in (start, stop))
+    left = tuple(min(max(place - plan.left + before, 0), before) for place in (start, stop))
+    right = tuple(min(max(place - plan.left - length, 0), after) for place in (start, stop))
+    sides = (plan.sides[0].part(*left, document.first), plan.sides[1].part(*right, document.first))
+    widths = [side.width for side in sides]
+    read = _read(plan, end - first, 0, widths[0]), _read(plan, end - first, stop - start - widths[1], stop - start)
     offset = document.first_output
-    return Piece((offset + first, offset + end), reads, sides)
+    return Piece(
+        (offset + first, offset + end),
+        (document.first + low, document.first + high),
+        (_only(sides[0], read[0]), _only(sides[1], read[1])),
+    )
+
+
+def _only(side: Side, read: NDArray[np.bool_]) -> Side:
+    """Return a side whose elements that no window reads depend on no sample."""
+    if read.all():
+        return side
+    terms = (Term(term.coefficient, tuple(np.where(read, term.sources, CONSTANT).tolist())) for term in side.terms)
+    return attrs.evolve(side, terms=tuple(terms))
 
 
 def _transposed_piece(document: Document, first: int, end: int) -> TransposedPiece:
     """Return the piece of a range of outputs of a document."""
-    plan, turns = document.plan, []
+    plan = document.plan
+    turns: list[Turn] = []
     for turn in plan.turns():
         start, stop = (each + plan.left + turn * plan.length_out for each in (first, end))  # in the full result
         low = min(max(-((plan.effective_kernel - 1 - start) // plan.stride), 0), plan.length)
@@ -199,27 +217,25 @@ def _sources(piece: Piece) -> list[Range]:
 
 def _missing(document: Document, piece: Any, owned: Iterable[Range]) -> Iterator[Range]:
     """Return the ranges of samples that a piece reads and a rank does not own."""
-    plan = document.plan
+    plan, outputs = document.plan, piece.outputs[1] - piece.outputs[0]
     if isinstance(piece, TransposedPiece):
-        span = piece.outputs[0] - document.first_output, piece.outputs[1] - document.first_output
         for turn in piece.turns:
-            yield from _unowned(_reaching(plan, turn, span[1] - span[0]), turn.reads, owned)
+            yield from _unowned(_reaching(plan, turn, outputs), turn.reads, owned)
         return
     yield from without(_sources(piece), owned)
-    yield from _unowned(_read(plan, piece, document), piece.reads, owned)
-
-
-def _read(plan: Any, piece: Piece, document: Document) -> NDArray[np.bool_]:
-    """Return which of the samples that a piece spans its windows read."""
     first, end = piece.reads
+    read = _read(plan, outputs, piece.left, piece.left + end - first)
+    yield from _unowned(read, piece.reads, owned)
+
+
+def _read(plan: Any, outputs: int, first: int, end: int) -> NDArray[np.bool_]:
+    """Return which places from ``first`` to ``end`` are read by consecutive outputs, the first of which has its window at place 0."""
     mask = np.zeros(end - first, bool)
     if plan.dilation == 1 and plan.stride <= plan.kernel_size:
         return ~mask
-    outputs = piece.outputs[1] - piece.outputs[0]
-    begin = document.first - plan.left - first + (piece.outputs[0] - document.first_output) * plan.stride
     for tap in range(plan.kernel_size):
-        start = begin + tap * plan.dilation
-        skipped = max(-(start // plan.stride), 0)  # outputs whose tap is before the first sample
+        start = tap * plan.dilation - first
+        skipped = max(-(start // plan.stride), 0)  # outputs whose tap is before the first place
         mask[start + skipped * plan.stride : max(start + (outputs - 1) * plan.stride + 1, 0) : plan.stride] = True
     return mask
 
@@ -227,7 +243,7 @@ def _read(plan: Any, piece: Piece, document: Document) -> NDArray[np.bool_]:
 def _reaching(plan: Any, turn: Turn, outputs: int) -> NDArray[np.bool_]:
     """Return which of the samples of a turn reach its outputs."""
     reached = np.arange(turn.reads[1] - turn.reads[0]) * plan.stride - turn.left  # by the first tap
-    mask = (reached >= 0) & (reached < outputs)
+    mask: NDArray[np.bool_] = (reached >= 0) & (reached < outputs)
     unknown = np.flatnonzero(~mask)
     for tap in range(plan.kernel_size):
         other = reached[unknown] + tap * plan.dilation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -10,10 +10,13 @@ import attrs
 import numpy as np
 
 from convpolicy.arithmetic import integer
+from convpolicy.core.cuts import CONTIGUOUS
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.plain_data import PART_FIELDS, TRANSPOSED_CLAIMS
 from convpolicy.core.plan import check_length
 from convpolicy.core.resolution import with_output_size
+from convpolicy.core.shard import Shard
+from convpolicy.core.sharding import shards_of
 from convpolicy.core.transposed_plan import MODES, TransposedPlan
 from convpolicy.errors import InvalidValueError, shown
 from convpolicy.parts import arguments as accepted
@@ -55,6 +58,20 @@ class TransposedPolicy(LayerPolicy):
                 f"padding_mode of a transposed convolution must be one of {', '.join(MODES)}, got {str(self.padding_mode)!r}; pick one."
             )
         return self
+
+    def shard(
+        self,
+        length: int,
+        parts: int | Sequence[int],
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        *,
+        order: str = CONTIGUOUS,
+        documents: Sequence[int] | None = None,
+    ) -> tuple[Shard, ...]:
+        """Cut one long input over ranks; see `Policy.shard`."""
+        return shards_of(self, length, parts, (kernel_size, stride, dilation), order, documents)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TransposedPolicy:

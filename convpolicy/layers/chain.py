@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,40 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convpolicy.arithmetic import integer
+from convpolicy.core.cuts import CONTIGUOUS
 from convpolicy.core.lengths import hop_end, late_output, lengths_to_try
 from convpolicy.core.plan import Plan, check_length, require_a_window
 from convpolicy.errors import InvalidTypeError, InvalidValueError, shown
+from convpolicy.layers.causality import Causality
 from convpolicy.layers.chain_layer import ChainLayer, read
-
-
-@attrs.frozen
-class Causality:
-    """Result of `Chain.causality`: true if the chain is causal, false with a counterexample if it is not.
-
-    The hop of output ``i`` ends with sample ``ceil((i + 1) * stride) - 1``. In a causal chain, no output depends on a sample after its hop.
-
-    Attributes:
-        output: an output that depends on a sample after its hop. None if the chain is causal.
-        length: input length of the counterexample.
-        sample: the last sample that ``output`` depends on.
-        hop_end: the last sample of the hop of ``output``, ``ceil((output + 1) * stride) - 1``.
-    """
-
-    output: int | None = None
-    length: int | None = None
-    sample: int | None = None
-    hop_end: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.output is None
-
-    def __str__(self) -> str:
-        if self:
-            return "causal: no output depends on a sample after its hop"
-        return (
-            f"not causal: with {self.length} input samples, output {self.output} depends on sample {self.sample}, after its hop "
-            f"ends at sample {self.hop_end}"
-        )
+from convpolicy.layers.chain_shards import CHEAPEST, ChainShards, shards
 
 
 @attrs.frozen(repr=False)
@@ -248,6 +221,36 @@ class Chain:
     def is_causal(self, length: int | None = None) -> bool:
         """Return True if `causality` finds the chain causal."""
         return bool(self.causality(length))
+
+    def shard(
+        self,
+        length: int,
+        parts: int | Sequence[int],
+        *,
+        order: str = CONTIGUOUS,
+        documents: Sequence[int] | None = None,
+        exchange: str = CHEAPEST,
+        channels: Sequence[int] | None = None,
+        itemsize: int = 4,
+        message_bytes: int = 0,
+    ) -> ChainShards:
+        """Cut one long input over ranks. Several layers may share one exchange: the ranks then compute the samples at the borders twice.
+
+        Args:
+            length, parts, order, documents: see `Policy.shard`.
+            exchange: ``"each"``: before each layer. ``"once"``: before the first. ``"cheapest"``: the groups of layers for which the
+                rank that receives most receives the fewest bytes, and of equal ones the fewest exchanges.
+            channels: number of input channels of each layer. None reads it from native layers and captures; other layers have 1.
+            itemsize: bytes of one number.
+            message_bytes: bytes that take as long as the start of one message. They count for ``"cheapest"``.
+
+        Returns:
+            A `ChainShards`.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: an argument is not allowed, or a layer refuses its input.
+        """
+        return shards(self.layers, length, parts, order, documents, exchange, channels, itemsize, message_bytes)
 
 
 def _check_output(output: Any, plans: tuple[Plan, ...]) -> None:

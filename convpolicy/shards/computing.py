@@ -20,7 +20,7 @@ def gathered(arrays: Arrays, shard: Shard, data: Any, received: list[Any]) -> An
         data: the rank's own samples.
         received: the samples of each entry of ``shard.receives``.
     """
-    arrived = {transfer: samples for transfer, samples in zip(shard.receives, received)}
+    arrived = dict(zip(shard.receives, received))
     parts = []
     for transfer in shard.buffer:
         if transfer in arrived:

@@ -11,31 +11,37 @@ from convpolicy.core.shard import Shard
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.layers.capture import Capture, backends_of, capture
+from convpolicy.layers.chain import Chain, chain
+from convpolicy.layers.chain_shards import CHEAPEST
 from convpolicy.shards.computing import computed, gathered
 
 
-def local(layer: Any, data: Any, parts: Any, *, order: str = CONTIGUOUS, documents: Any = None) -> list[Any]:
+def local(
+    layer: Any, data: Any, parts: Any, *, order: str = CONTIGUOUS, documents: Any = None, exchange: str = CHEAPEST
+) -> list[Any]:
     """Run a layer on every rank, one after another in this process, with the samples that the ranks would exchange.
 
     Args:
-        layer: a convolution of any framework, or a `Capture`, which runs in NumPy.
+        layer: a convolution of any framework, a `Capture`, which runs in NumPy, or a list or a `Chain` of them.
         data: the whole input, an array of the layer's framework and axes with a batch axis.
         parts, order, documents: see `Policy.shard`.
+        exchange: see `Chain.shard`.
 
     Returns:
-        The outputs of each rank. `joined` returns the output of the layer.
+        The outputs of each rank. End to end, in contiguous order, they are the output of the layer.
 
     Raises:
         InvalidTypeError, InvalidValueError: the layer or an argument is not allowed.
     """
-    captured = layer if isinstance(layer, Capture) else capture(layer)
-    spec, policy = captured.spec, captured.policy
-    arrays = arrays_of(layer, captured)
-    arrays.check(data, spec.in_channels, "data")
-    shards = policy.shard(
-        arrays.length(data), parts, spec.kernel_size, spec.stride, spec.dilation, order=order, documents=documents
-    )
-    return outputs(arrays, spec, shards, split(arrays, shards, data))
+    stack = layer if isinstance(layer, Chain) else chain(layer if isinstance(layer, (list, tuple)) else [layer])
+    captures = [each.layer if isinstance(each.layer, Capture) else capture(each.layer) for each in stack.layers]
+    rooms = [arrays_of(each.layer, captured) for each, captured in zip(stack.layers, captures)]
+    rooms[0].check(data, captures[0].spec.in_channels, "data")
+    steps = stack.shard(rooms[0].length(data), parts, order=order, documents=documents, exchange=exchange).steps
+    owned = split(rooms[0], steps[0], data)
+    for arrays, captured, shards in zip(rooms, captures, steps):
+        owned = outputs(arrays, captured.spec, shards, owned)
+    return owned
 
 
 def arrays_of(layer: Any, captured: Capture) -> Arrays:
@@ -84,7 +90,9 @@ def exchanged(arrays: Arrays, shards: Sequence[Shard], owned: Sequence[Any]) -> 
         absent = [each for each in wanted if each not in sent]
         if absent:
             owner, rank, first, end = absent[0]
-            raise InvalidValueError(f"shards must send what others receive, got rank {owner} without {first}…{end - 1} for {rank}.")
+            raise InvalidValueError(
+                f"shards must send what others receive, got rank {owner} without {first}…{end - 1} for {rank}."
+            )
         received.append([sent[each] for each in wanted])
     return received
 

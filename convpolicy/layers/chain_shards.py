@@ -1,0 +1,163 @@
+"""`ChainShards`: a stack of layers whose input is cut over ranks, with as few bytes exchanged as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from convpolicy.arithmetic import LARGEST, integer
+from convpolicy.core import sharding
+from convpolicy.core.cuts import Cuts, cuts_of
+from convpolicy.core.ranges import Range
+from convpolicy.core.shard import Shard
+from convpolicy.core.sharding import Layer
+from convpolicy.core.spec import ConvSpec
+from convpolicy.errors import InvalidTypeError, InvalidValueError, placed, shown
+from convpolicy.layers.capture import Capture, capture
+from convpolicy.layers.chain_layer import ChainLayer
+
+EACH, ONCE, CHEAPEST = "each", "once", "cheapest"
+
+
+@attrs.frozen
+class ChainShards:
+    """What each rank does in each layer of a stack. Print it to see what the ranks send.
+
+    Args:
+        steps: for each layer, the `Shard` of each rank. In a layer without an exchange, a rank owns what it computed before.
+        groups: ranges of layers with one exchange each, before the first of them.
+        channels: number of input channels of each layer.
+        itemsize: bytes of one number.
+    """
+
+    steps: tuple[tuple[Shard, ...], ...]
+    groups: tuple[Range, ...]
+    channels: tuple[int, ...]
+    itemsize: int
+
+    @property
+    def ranks(self) -> int:
+        """The number of ranks."""
+        return len(self.steps[0])
+
+    def sent(self, rank: int) -> int:
+        """Return the number of bytes that a rank sends for each row of a batch."""
+        return self._bytes(lambda shard: shard.sent, rank)
+
+    def received(self, rank: int) -> int:
+        """Return the number of bytes that a rank receives for each row of a batch."""
+        return self._bytes(lambda shard: shard.received, rank)
+
+    def _bytes(self, samples: Callable[[Shard], int], rank: int) -> int:
+        return sum(samples(step[rank]) * channels * self.itemsize for step, channels in zip(self.steps, self.channels))
+
+    def computed(self, rank: int) -> tuple[int, ...]:
+        """Return the number of outputs of each layer that a rank computes, those that other ranks compute too included."""
+        return tuple(step[rank].length_out for step in self.steps)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.groups)} exchanges for {len(self.steps)} layers: before layer {', '.join(str(g) for g, _ in self.groups)}"
+        ]
+        lines += [
+            f"rank {rank}: owns {self.steps[0][rank].owned}, outputs {self.steps[-1][rank].produced}, sends {self.sent(rank)} bytes, "
+            f"receives {self.received(rank)} bytes"
+            for rank in range(self.ranks)
+        ]
+        return "\n".join(lines)
+
+
+@attrs.frozen
+class _Stack:
+    layers: tuple[Layer, ...]
+    cuts: tuple[Cuts, ...]  # of the input of each layer, and of the last output
+    channels: tuple[int, ...]
+    itemsize: int
+    message_bytes: int
+
+    def steps(self, first: int, end: int) -> list[tuple[Shard, ...]]:
+        """Return the shards of layers that have one exchange, before the first of them."""
+        ranks = range(self.cuts[end].count)
+        outputs = [list(self.cuts[end].of(rank)) for rank in ranks]
+        steps: list[tuple[Shard, ...]] = []
+        for number in range(end - 1, first, -1):
+            owned = [sharding.spanned(self.layers[number], each) for each in outputs]
+            steps.append(sharding.computed(self.layers[number], owned, outputs))
+            outputs = owned
+        return [sharding.exchanged(self.layers[first], self.cuts[first], outputs), *reversed(steps)]
+
+    def cost(self, first: int, end: int) -> int:
+        """Return the bytes and messages of the rank that receives most in the exchange before layer ``first``."""
+        size = self.channels[first] * self.itemsize
+        return max(shard.received * size + len(shard.receives) * self.message_bytes for shard in self.steps(first, end)[0])
+
+    def cheapest(self) -> list[Range]:
+        """Return the groups of layers that cost least; of equal ones, the fewest."""
+        best: list[tuple[int, int, list[Range]]] = [(0, 0, [])]
+        for end in range(1, len(self.layers) + 1):
+            options = [
+                (best[first][0] + self.cost(first, end), best[first][1] + 1, [*best[first][2], (first, end)])
+                for first in range(end)
+            ]
+            best.append(min(options, key=lambda option: option[:2]))
+        return best[-1][2]
+
+
+GROUPS: dict[str, Callable[[_Stack], list[Range]]] = {
+    EACH: lambda stack: [(number, number + 1) for number in range(len(stack.layers))],
+    ONCE: lambda stack: [(0, len(stack.layers))],
+    CHEAPEST: _Stack.cheapest,
+}
+
+
+def shards(
+    layers: Sequence[ChainLayer],
+    length: Any,
+    parts: Any,
+    order: Any,
+    documents: Any,
+    exchange: Any,
+    channels: Any,
+    itemsize: Any,
+    message_bytes: Any,
+) -> ChainShards:
+    """Return the shards of a stack; see `Chain.shard`."""
+    if not isinstance(exchange, str) or exchange not in GROUPS:
+        raise InvalidValueError(f"exchange must be one of {', '.join(GROUPS)}, got {shown(exchange)}; pick one.")
+    cuts = cuts_of(integer("length", length, 1, LARGEST), parts, order)
+    sizes = (integer("itemsize", itemsize, 1), integer("message_bytes", message_bytes, 0))
+    stack = _stack(layers, cuts, documents, _channels(layers, channels), *sizes)
+    groups = GROUPS[exchange](stack)
+    steps = [step for group in groups for step in stack.steps(*group)]
+    return ChainShards(tuple(steps), tuple(groups), stack.channels, stack.itemsize)
+
+
+def _stack(layers: Sequence[ChainLayer], cuts: Cuts, documents: Any, *rest: Any) -> _Stack:
+    found, all_cuts, borders = [], [cuts], documents
+    for number, each in enumerate(layers):
+        spec = ConvSpec.of(1, 1, each.kernel_size, each.stride, each.dilation, 1, transposed=each.policy.is_transposed)
+        with placed(f"layer {number} of the chain"):
+            own = sharding.documents_of(each.plan, all_cuts[-1].borders[-1], borders)
+        found.append(Layer(spec, own))
+        all_cuts.append(all_cuts[-1].mapped(found[-1].output_cut))
+        borders = None if documents is None else [*(each.first_output for each in own), all_cuts[-1].borders[-1]]
+    return _Stack(tuple(found), tuple(all_cuts), *rest)
+
+
+def _channels(layers: Sequence[ChainLayer], channels: Any) -> tuple[int, ...]:
+    if channels is None:
+        return tuple(1 if each.layer is None else _in_channels(each.layer) for each in layers)
+    if isinstance(channels, (str, bytes)) or not isinstance(channels, Sequence):
+        raise InvalidTypeError(f"channels must be a list with the input channels of each layer, got {shown(channels)}; pass one.")
+    if len(channels) != len(layers):
+        raise InvalidValueError(
+            f"channels must be the input channels of each of the {len(layers)} layers, got {len(channels)} numbers; pass "
+            f"{len(layers)}."
+        )
+    return tuple(integer(f"channels[{number}]", each, 1) for number, each in enumerate(channels))
+
+
+def _in_channels(layer: Any) -> int:
+    return (layer if isinstance(layer, Capture) else capture(layer)).spec.in_channels
