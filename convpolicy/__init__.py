@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from convpolicy.registry.deferred import Deferred, lazy
     from convpolicy.registry.marks import hookimpl
     from convpolicy.registry.report import PluginReport
+    from convpolicy.shards.sharding import shard
     from convpolicy.translation import translate, translate_page
     from convpolicy.translation.dialect import Dialect
     from convpolicy.tuning import Tuning, tune, untune
@@ -130,6 +131,7 @@ __all__ = [
     "random_stream",
     "random_streams",
     "register",
+    "shard",
     "streaming",
     "streaming_forms",
     "translate",
@@ -262,6 +264,7 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "registry.deferred": "Deferred lazy",
         "registry.marks": "hookimpl",
         "registry.report": "PluginReport",
+        "shards.sharding": "shard",
         "translation": "translate translate_page",
         "translation.dialect": "Dialect",
         "tuning": "Tuning tune untune",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -39,16 +40,18 @@ class Cuts:
         """The number of ranks."""
         return max(self.ranks) + 1
 
-    def of(self, rank: int) -> tuple[Range, ...]:
-        """Return the range of each chunk that a rank owns, by position."""
-        chunks = zip(self.ranks, self.borders, self.borders[1:])
-        return tuple((first, end) for owner, first, end in chunks if owner == rank)
+    def by_rank(self) -> list[tuple[Range, ...]]:
+        """Return, for each rank, the range of each chunk that it owns, by position."""
+        owned: list[list[Range]] = [[] for _ in range(self.count)]
+        for rank, first, end in zip(self.ranks, self.borders, self.borders[1:]):
+            owned[rank].append((first, end))
+        return [tuple(ranges) for ranges in owned]
 
     def owners(self, ranges: Iterable[Range]) -> list[Transfer]:
         """Return ranges, cut where the owner changes, each with the rank that owns it."""
-        owned, borders = [], np.array(self.borders)
+        owned = []
         for first, end in ranges:
-            here, chunk = first, int(np.searchsorted(borders, first, "right")) - 1
+            here, chunk = first, bisect_right(self.borders, first) - 1
             while here < end:
                 stop = min(end, self.borders[chunk + 1])
                 if stop > here:

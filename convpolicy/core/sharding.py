@@ -118,8 +118,8 @@ def exchanged(layer: Layer, cuts: Cuts, outputs: list[list[Range]] | None = None
         outputs: ranges of outputs that each rank computes. None for those that belong to its samples.
     """
     output_cuts = cuts.mapped(layer.output_cut)
-    owned = [cuts.of(rank) for rank in range(cuts.count)]
-    produced = [output_cuts.of(rank) if outputs is None else tuple(outputs[rank]) for rank in range(cuts.count)]
+    owned = cuts.by_rank()
+    produced = output_cuts.by_rank() if outputs is None else [tuple(ranges) for ranges in outputs]
     pieces = [layer.pieces(ranges) for ranges in produced]
     receives = [
         cuts.owners(union(missing for document, piece in pieces[rank] for missing in _missing(document, piece, owned[rank])))
@@ -209,8 +209,11 @@ def _sources(piece: Piece) -> list[Range]:
     read = [
         np.array(term.sources, np.int64)[np.broadcast_to(np.asarray(term.coefficient) != 0, len(term.sources))]
         for side in piece.sides
+        if side.width
         for term in side.terms
     ]
+    if not read:
+        return []
     positions = np.unique(np.concatenate(read))
     return runs(positions[positions != CONSTANT])
 

@@ -174,6 +174,8 @@ class Backend(Part):
         streamed_model: ``(model, execution) -> (convpolicy.chunks.stage.Stage, input samples per output)``, for `streaming` of whole
             models. The function returns None for an object that is not a model of this framework, or that is one convolution. A
             backend without support for models has None here.
+        sharded: ``(module, mesh, dim, length, parts, order, documents, blocks, check, overlap) -> module``, for `shard`; all but the
+            first three are passed by keyword. A backend that does not run over several processes has None here.
         declares: limits of the backend's layers, for the conformance kit (`convpolicy.testing`). ``"no-empty-batch"`` means that an
             input with a batch size of 0 fails.
         learns: True if a layer can store a learned constant (`LayerRequest.learned`) as the parameter ``padding_value``. The
@@ -209,6 +211,7 @@ class Backend(Part):
     untune: Callable[[Any], tuple[str, ...]] | None = attrs.field(default=None, kw_only=True)
     arrays: Callable[[Any, ConvSpec], Any] | None = attrs.field(default=None, kw_only=True)
     streamed_model: Callable[[Any, str], Any] | None = attrs.field(default=None, kw_only=True)
+    sharded: Callable[..., Any] | None = attrs.field(default=None, kw_only=True)
     declares: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_limits)
     learns: bool = attrs.field(default=False, kw_only=True)
     wrappers: tuple[str, ...] = attrs.field(default=(), kw_only=True)

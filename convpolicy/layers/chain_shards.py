@@ -77,21 +77,27 @@ class _Stack:
     itemsize: int
     message_bytes: int
 
+    def outputs(self, first: int, end: int) -> list[list[list[Range]]]:
+        """Return the ranges of outputs that each rank computes in each of several layers with one exchange, before the first of them."""
+        outputs = [[list(ranges) for ranges in self.cuts[end].by_rank()]]
+        for layer in reversed(self.layers[first + 1 : end]):
+            outputs.insert(0, [sharding.spanned(layer, ranges) for ranges in outputs[0]])
+        return outputs
+
     def steps(self, first: int, end: int) -> list[tuple[Shard, ...]]:
         """Return the shards of layers that have one exchange, before the first of them."""
-        ranks = range(self.cuts[end].count)
-        outputs = [list(self.cuts[end].of(rank)) for rank in ranks]
-        steps: list[tuple[Shard, ...]] = []
-        for number in range(end - 1, first, -1):
-            owned = [sharding.spanned(self.layers[number], each) for each in outputs]
-            steps.append(sharding.computed(self.layers[number], owned, outputs))
-            outputs = owned
-        return [sharding.exchanged(self.layers[first], self.cuts[first], outputs), *reversed(steps)]
+        outputs = self.outputs(first, end)
+        later = zip(self.layers[first + 1 : end], outputs, outputs[1:])
+        return [
+            sharding.exchanged(self.layers[first], self.cuts[first], outputs[0]),
+            *(sharding.computed(layer, owned, computed) for layer, owned, computed in later),
+        ]
 
     def cost(self, first: int, end: int) -> int:
         """Return the bytes and messages of the rank that receives most in the exchange before layer ``first``."""
         size = self.channels[first] * self.itemsize
-        return max(shard.received * size + len(shard.receives) * self.message_bytes for shard in self.steps(first, end)[0])
+        shards = sharding.exchanged(self.layers[first], self.cuts[first], self.outputs(first, end)[0])
+        return max(shard.received * size + len(shard.receives) * self.message_bytes for shard in shards)
 
     def cheapest(self) -> list[Range]:
         """Return the groups of layers that cost least; of equal ones, the fewest."""

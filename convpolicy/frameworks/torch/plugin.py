@@ -117,6 +117,7 @@ def convpolicy_backends() -> list[Backend]:
             tune=lazy(f"{ROOM}.execution.tuning", "tune"),
             untune=lazy(f"{ROOM}.execution.tuning", "untune"),
             arrays=lazy(f"{ROOM}.chunks.arrays", "TorchArrays"),
+            sharded=lazy(f"{ROOM}.shards.module", "sharded"),
             streamed_model=lazy(f"{ROOM}.chunks.model", "streamed_model"),
             dtypes=("float32", "float64", "float16", "bfloat16"),
             # in this order: DataParallel, torch.compile, FSDP, activation checkpointing

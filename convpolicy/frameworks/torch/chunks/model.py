@@ -52,7 +52,7 @@ def streamed_model(model: Any, execution: str) -> tuple[ModelStage, Fraction] | 
 def _built(build: Builder, graph: fx.Graph) -> tuple[ModelStage, Fraction]:
     whole = build.root
     result: Any = None
-    for node in _live(whole, graph):
+    for node in live_nodes(whole, graph):
         if node.op == "output":
             result = node.args[0]
         elif node.op == "placeholder":
@@ -81,7 +81,7 @@ def _changes_its_input(whole: nn.Module, node: fx.Node) -> bool:
     )
 
 
-def _live(whole: nn.Module, graph: fx.Graph) -> list[fx.Node]:
+def live_nodes(whole: nn.Module, graph: fx.Graph) -> list[fx.Node]:
     """Return the nodes on which the output depends, the input, and what changes tensors in place."""
     live: set[fx.Node] = set()
     pending = [node for node in graph.nodes if node.op in ("output", "placeholder") or _changes_its_input(whole, node)]

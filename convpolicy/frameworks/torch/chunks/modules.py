@@ -46,7 +46,7 @@ def add_module(build: Builder, node: fx.Node) -> None:
         raise build.refuse(node, "its input is not a tensor with a time axis", "")
     if any(value is not None for value in given[1:]) and not (form is not None or _is_pointwise(module)):
         raise build.refuse(node, "it takes more arguments than its input", "call it with its input alone")
-    if reason := "" if form is not None or is_layer(module) else _patched(module):
+    if reason := "" if form is not None or is_layer(module) else patched(module):
         raise build.refuse(node, reason, "remove it")
     stream: Stream = given[0]
     if form is not None:
@@ -61,7 +61,7 @@ def _is_pointwise(module: nn.Module) -> bool:
     return is_sample_by_sample(module) and not is_layer(module)
 
 
-def _patched(module: nn.Module) -> str:
+def patched(module: nn.Module) -> str:
     """Return why a call of a module may not compute what its class does; empty if it does."""
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     if any(not isinstance(hook, tuple(REWRITING_HOOKS)) for hook in hooks):
@@ -89,7 +89,7 @@ def _add_module_of_torch(build: Builder, node: fx.Node, module: nn.Module, strea
     words = {name: getattr(module, name, None) for name in ("kernel_size", "stride", "padding", "dilation", "ceil_mode")}
     if home in PADS:
         _require_last(stream)
-        add_padding(build, node, stream, _sides(module), mode_of(PADS[home], getattr(module, "value", 0)))
+        add_padding(build, node, stream, sides_of(module), mode_of(PADS[home], getattr(module, "value", 0)))
     elif home is nn.AvgPool1d:
         add_pool(build, node, "avg_pool1d", stream, words | {"dilation": 1, "count_include_pad": module.count_include_pad})
     elif home is nn.MaxPool1d:
@@ -106,7 +106,8 @@ def _add_module_of_torch(build: Builder, node: fx.Node, module: nn.Module, strea
         raise build.refuse(node, *(reason_of(module) or (UNKNOWN, "")))
 
 
-def _sides(module: Any) -> tuple[int, int]:
+def sides_of(module: Any) -> tuple[int, int]:
+    """Return the samples that a padding module adds at the start and at the end."""
     padding = module.padding
     return (padding, padding) if isinstance(padding, int) else (int(padding[0]), int(padding[1]))
 

@@ -36,7 +36,7 @@ def add_pointwise(build: Builder, node: fx.Node, function: Callable[..., Any], i
     streams = [build.known[each] for each in nodes]
     if in_place:
         _require_unread(build, node)
-        function = _on_a_copy(function)
+        function = on_a_copy(function)
     try:
         found = probed(function, node, build.known, build.device)
     except ValueError as error:
@@ -181,7 +181,9 @@ def _bound(target: Any, positional: Any, keywords: Any) -> dict[str, Any]:
     return dict(bound.arguments)
 
 
-def _on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+def on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that does not change its first argument."""
+
     def call(first: Any, *positional: Any, **keywords: Any) -> Any:
         return function(first.clone(), *positional, **keywords)
 

@@ -126,19 +126,21 @@ def channels_of(axes: Sequence[str | int]) -> int:
     return math.prod(axis for axis in axes if isinstance(axis, int))
 
 
-def refusal(path: str, what: str, reason: str, fix: str) -> InvalidValueError:
-    """Return the error for a part of a model that cannot be streamed.
+STREAMED = "model must be one that can take chunks, got {}, which cannot be streamed"  # what is refused
+
+
+def refusal(path: str, what: str, reason: str, fix: str, refused: str = STREAMED) -> InvalidValueError:
+    """Return the error for a part of a model that cannot be streamed, or sharded.
 
     Args:
         path: path of the module in the model.
         what: class of the module, or name of the function.
         reason: why, as text after "since".
         fix: what to do, as a clause.
+        refused: the start of the message, with ``{}`` for the part.
     """
     place = f"{what} at {path!r}" if path else f"{what} in its forward method" if what.startswith("function") else what
-    return InvalidValueError(
-        f"model must be one that can take chunks, got {place}, which cannot be streamed, since {reason}; {fix}."
-    )
+    return InvalidValueError(f"{refused.format(place)}, since {reason}; {fix}.")
 
 
 def register_a_form(kind: type | None = None) -> str:
