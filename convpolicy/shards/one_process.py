@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
 from convpolicy.chunks.arrays import Arrays
+from convpolicy.chunks.building import OWN
 from convpolicy.core.cuts import CONTIGUOUS
 from convpolicy.core.shard import Shard
 from convpolicy.core.spec import ConvSpec
@@ -13,6 +16,8 @@ from convpolicy.errors import InvalidTypeError, InvalidValueError
 from convpolicy.layers.capture import Capture, backends_of, capture
 from convpolicy.layers.chain import Chain, chain
 from convpolicy.layers.chain_shards import CHEAPEST
+from convpolicy.layers.learned import without_learning
+from convpolicy.layers.wrapper import wrapper_of
 from convpolicy.shards.computing import computed, gathered
 
 
@@ -46,7 +51,11 @@ def local(
 
 def arrays_of(layer: Any, captured: Capture) -> Arrays:
     """Return the arrays of a layer; of a capture, those of NumPy."""
-    native, name = (layer.build("numpy"), "numpy") if isinstance(layer, Capture) else (layer, captured.backend)
+    native, name = layer, captured.backend
+    if isinstance(layer, Capture):
+        native, name = attrs.evolve(layer, policy=without_learning(layer.policy)).build(OWN), OWN  # NumPy learns nothing
+    elif (wrapper := wrapper_of(layer)) is not None:
+        native = wrapper.convolution_in(layer)
     backend = next((each for each in backends_of(native) if each.name == name), None)
     if backend is None or backend.arrays is None:
         raise InvalidTypeError(

@@ -140,3 +140,18 @@ def test_a_row_of_layers_of_any_framework(backend):
         outputs = local(layers, data, [0, 3, 3, 20, 41], exchange=exchange)
         joined = np.concatenate([np.asarray(each if backend == "numpy" else each.detach()) for each in outputs], -1)
         assert np.abs(joined - whole).max() <= 2 * terms * 2.0**-24 * np.abs(whole).max()
+
+
+@pytest.mark.needs("torch")
+def test_a_capture_with_a_learned_constant():
+    """`local` runs a capture in NumPy, with the value that the layer has learned."""
+    import torch
+
+    mode = cp.Choice("constant", value=0.25, learned=True)
+    layer = cp.Conv1d(2, 3, 5, padding="same_upper", padding_mode=mode, backend="torch", seed=1, dtype="float64")
+    with torch.no_grad():
+        layer.padding_value.fill_(1.5)
+    data = np.random.default_rng(0).standard_normal((2, 2, 12))
+    joined = np.concatenate(local(cp.capture(layer), data, 3), -1)
+    expected = layer(torch.from_numpy(data)).detach().numpy()
+    assert np.abs(joined - expected).max() <= BOTH_SIDES * 11 * 2.0**-53 * np.abs(expected).max()

@@ -24,8 +24,8 @@ from convpolicy.frameworks.torch.chunks.names import home_of, is_sample_by_sampl
 from convpolicy.frameworks.torch.chunks.pointwise import add_pointwise, on_a_copy
 from convpolicy.frameworks.torch.chunks.steps import Pointwise
 from convpolicy.frameworks.torch.chunks.tracing import Whole, is_layer, known_reason, path_of, traced
-from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Misfit, Plain, Stream, attribute, refusal
-from convpolicy.frameworks.torch.chunks.windows import channels_of, is_exact_factor
+from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Misfit, Plain, Stream, attribute, channels_of, refusal
+from convpolicy.frameworks.torch.chunks.windows import is_exact_factor
 from convpolicy.frameworks.torch.shards.blocks import add_blocks
 from convpolicy.frameworks.torch.shards.sizes import Sizes
 from convpolicy.frameworks.torch.shards.windows import WINDOWS
@@ -146,7 +146,7 @@ class _Builder(Builder):
     def __init__(
         self, root: nn.Module, graph: fx.Graph, channels: int, cuts: Cuts, documents: Any, blocks: Mapping[nn.Module, int]
     ) -> None:
-        super().__init__(root, graph, channels)
+        super().__init__(root, graph, channels, "fast")
         self.cuts: dict[int, tuple[Cuts, Any]] = {self.source.clock: (cuts, documents)}
         self.blocks = blocks
         self.places_of: dict[str, Place] = {}
