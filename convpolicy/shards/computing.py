@@ -66,10 +66,7 @@ def padded(arrays: Arrays, spec: ConvSpec, shard: Shard, piece: Piece, buffer: A
 
 
 def _added(arrays: Arrays, shard: Shard, side: Side, buffer: Any) -> Any:
-    if not side.width:
-        return arrays.cut(buffer, 0, 0)
-    learned = arrays.learned if side.learned else None
-    return shard.local(side).added(arrays.arithmetic(buffer), learned)
+    return arrays.filler(shard.local(side))(buffer) if side.width else arrays.cut(buffer, 0, 0)
 
 
 def _samples(arrays: Arrays, spec: ConvSpec, shard: Shard, reads: Range, buffer: Any) -> Any:
