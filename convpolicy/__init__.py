@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convpolicy.core.plan import Plan
     from convpolicy.core.policy import Policy
     from convpolicy.core.shard import Shard
+    from convpolicy.core.simulation import Simulation
     from convpolicy.core.spec import ConvSpec
     from convpolicy.core.transposed_plan import TransposedPlan
     from convpolicy.core.transposed_policy import TransposedPolicy
@@ -102,6 +103,7 @@ __all__ = [
     "RandomStream",
     "Shard",
     "Side",
+    "Simulation",
     "Stream",
     "Streaming",
     "StreamingForm",
@@ -236,6 +238,7 @@ _HOMES = {  # name -> its module, imported on first use; the command line starts
         "core.spec": "ConvSpec",
         "core.policy": "Policy",
         "core.shard": "Shard",
+        "core.simulation": "Simulation",
         "core.transposed_plan": "TransposedPlan",
         "core.transposed_policy": "TransposedPolicy",
         "diagnosis": "Diagnosis ModelDiagnosis why",

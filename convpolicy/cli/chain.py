@@ -8,12 +8,11 @@ from fractions import Fraction
 import click
 
 from convpolicy.chunks.building import integers
-from convpolicy.cli import arguments, output
+from convpolicy.cli import arguments, output, shards
 from convpolicy.cli.completion import POLICIES
 from convpolicy.cli.policies import policy_of
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.chain import Chain, chain
-from convpolicy.layers.chain_shards import ChainShards
 
 MOST_SIZES = 3  # kernel size, stride, dilation
 _NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
@@ -29,9 +28,18 @@ _NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
 @click.option(
     "--channels", type=int, multiple=True, metavar="N", help="Input channels of each layer, for --shards; once per layer."
 )
+@click.option("--simulate", "most", type=int, metavar="RANKS", help="Show how time and bytes grow with 2, 4, … RANKS ranks.")
+@shards.machine
 @arguments.as_json
 def chain_layers(
-    layers: tuple[str, ...], length: int | None, chunk: int | None, ranks: int | None, channels: tuple[int, ...], as_json: bool
+    layers: tuple[str, ...],
+    length: int | None,
+    chunk: int | None,
+    ranks: int | None,
+    channels: tuple[int, ...],
+    most: int | None,
+    as_json: bool,
+    **machine: float,
 ) -> None:
     """Show lengths and causality of a stack of layers.
 
@@ -45,7 +53,10 @@ def chain_layers(
         return
     length = stack.shortest_length() if length is None else length
     if ranks is not None:
-        _show_shards(layers, stack.shard(length, ranks, channels=channels or None), as_json)
+        shards.show(layers, stack.shard(length, ranks, channels=channels or None), as_json)
+        return
+    if most is not None:
+        shards.show_growth(stack, length, channels or None, most, machine, as_json)
         return
     plans = stack.plans(length)
     causality = stack.causality(length)
@@ -102,48 +113,6 @@ def _show_streaming(texts: tuple[str, ...], stack: Chain, chunk: int, as_json: b
     output.say(
         f"delay: {stream.delay} samples; latency: {totals['latency']} samples; a multiple of {stream.multiple} gives equal steps"
     )
-
-
-def _show_shards(texts: tuple[str, ...], shards: ChainShards, as_json: bool) -> None:
-    """Show which layers share an exchange, and what each rank owns, computes, sends and receives."""
-    starts = {first for first, _end in shards.groups}
-    layers = [
-        {
-            "layer": text,
-            "channels": channels,
-            "exchange": "yes" if number in starts else "no",
-            "most_received": max(shard.received for shard in step),
-            "most_computed": max(shard.length_out for shard in step),
-        }
-        for number, (text, channels, step) in enumerate(zip(texts, shards.channels, shards.steps))
-    ]
-    ranks = [
-        {
-            "rank": rank,
-            "owns": _range(shards.steps[0][rank].owns),
-            "outputs": _range(shards.steps[-1][rank].outputs),
-            "messages": sum(len(step[rank].receives) for step in shards.steps),
-            "bytes_received": shards.received(rank),
-            "bytes_sent": shards.sent(rank),
-        }
-        for rank in range(shards.ranks)
-    ]
-    if as_json:
-        output.print_json({"layers": layers, "ranks": ranks, "itemsize": shards.itemsize})
-        return
-    for rows in (layers, ranks):
-        output.print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
-        output.say()
-    output.say(
-        f"most received and computed: samples of each channel, of the rank that has most; bytes: of one row of the batch, "
-        f"{shards.itemsize} for each number"
-    )
-
-
-def _range(positions: tuple[int, int]) -> str:
-    """Return a range of positions as text."""
-    first, end = positions
-    return f"{first}…{end - 1}" if first < end else "none"
 
 
 def _number(stride: int | Fraction) -> int | str:

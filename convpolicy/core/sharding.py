@@ -179,7 +179,7 @@ def _piece(document: Document, first: int, end: int) -> Piece:
 
 def _only(side: Side, read: NDArray[np.bool_]) -> Side:
     """Return a side whose elements that no window reads depend on no sample."""
-    if read.all():
+    if not side.width or read.all():
         return side
     terms = (Term(term.coefficient, tuple(np.where(read, term.sources, CONSTANT).tolist())) for term in side.terms)
     return attrs.evolve(side, terms=tuple(terms))
@@ -206,6 +206,8 @@ def _transposed_piece(document: Document, first: int, end: int) -> TransposedPie
 
 def _sources(piece: Piece) -> list[Range]:
     """Return the samples that the added elements of a piece read."""
+    if not piece.left and not piece.right:
+        return []
     read = [
         np.array(term.sources, np.int64)[np.broadcast_to(np.asarray(term.coefficient) != 0, len(term.sources))]
         for side in piece.sides

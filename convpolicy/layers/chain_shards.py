@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from convpolicy.core.cuts import Cuts, cuts_of
 from convpolicy.core.ranges import Range
 from convpolicy.core.shard import Shard
 from convpolicy.core.sharding import Layer
+from convpolicy.core.simulation import Machine, Simulation, positive, simulated
 from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidTypeError, InvalidValueError, placed, shown
 from convpolicy.layers.capture import Capture, capture
@@ -30,12 +32,16 @@ class ChainShards:
         groups: ranges of layers with one exchange each, before the first of them.
         channels: number of input channels of each layer.
         itemsize: bytes of one number.
+        weights: number of weights of each layer.
+        positions: number of outputs of each layer, or samples of a transposed one: how often one rank would multiply the weights.
     """
 
     steps: tuple[tuple[Shard, ...], ...]
     groups: tuple[Range, ...]
     channels: tuple[int, ...]
     itemsize: int
+    weights: tuple[int, ...]
+    positions: tuple[int, ...]
 
     @property
     def ranks(self) -> int:
@@ -57,6 +63,40 @@ class ChainShards:
         """Return the number of outputs of each layer that a rank computes, those that other ranks compute too included."""
         return tuple(step[rank].length_out for step in self.steps)
 
+    def simulate(self, *, latency: float, bandwidth: float, rate: float, rows: int = 1) -> Simulation:
+        """Simulate a forward pass of all ranks on a network, from the integers alone.
+
+        The model assumes:
+
+            - Every rank has its samples at time 0.
+            - Before a layer with an exchange, a rank sends as soon as it has computed the layer before: one message to each rank that
+              needs samples, one after another. A message of n bytes occupies the sender's link for ``n / bandwidth``, arrives ``latency``
+              later, and occupies the receiver's link for ``n / bandwidth`` too. A link carries both directions at once. Links of
+              different ranks do not disturb each other. Sending takes a rank no time to compute.
+            - A rank computes a layer when it has all samples: exchange and computation do not overlap.
+            - A rank multiplies ``rate`` numbers per second. Nothing else takes time, such as activations or the start of a kernel.
+
+        Args:
+            latency: seconds until a message of 0 bytes arrives, 0 or more.
+            bandwidth: bytes per second of the link of each rank.
+            rate: multiplications per second of each rank.
+            rows: rows of the batch.
+
+        Returns:
+            A `Simulation`.
+
+        Raises:
+            InvalidTypeError, InvalidValueError: an argument is not allowed.
+        """
+        machine = Machine(
+            positive("latency", latency, zero=True),
+            positive("bandwidth", bandwidth),
+            positive("rate", rate),
+            integer("rows", rows, 1),
+        )
+        sizes = [channels * self.itemsize for channels in self.channels]
+        return simulated(self.steps, sizes, self.weights, self.positions, machine)
+
     def __str__(self) -> str:
         lines = [
             f"{len(self.groups)} exchanges for {len(self.steps)} layers: before layer {', '.join(str(g) for g, _ in self.groups)}"
@@ -77,6 +117,14 @@ class _Stack:
     itemsize: int
     message_bytes: int
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """How often one rank would multiply the weights of each layer: once for each output, or each sample of a transposed one."""
+        return tuple(
+            cuts.borders[-1]
+            for cuts in (self.cuts[number + (not layer.spec.transposed)] for number, layer in enumerate(self.layers))
+        )
+
     def outputs(self, first: int, end: int) -> list[list[list[Range]]]:
         """Return the ranges of outputs that each rank computes in each of several layers with one exchange, before the first of them."""
         outputs = [[list(ranges) for ranges in self.cuts[end].by_rank()]]
@@ -93,19 +141,23 @@ class _Stack:
             *(sharding.computed(layer, owned, computed) for layer, owned, computed in later),
         ]
 
-    def cost(self, first: int, end: int) -> int:
-        """Return the bytes and messages of the rank that receives most in the exchange before layer ``first``."""
-        size = self.channels[first] * self.itemsize
-        shards = sharding.exchanged(self.layers[first], self.cuts[first], self.outputs(first, end)[0])
-        return max(shard.received * size + len(shard.receives) * self.message_bytes for shard in shards)
+    def costs(self, end: int) -> list[int]:
+        """Return what one exchange costs for the layers from each one to ``end``: bytes and messages of the rank that receives most."""
+        outputs, costs = [list(ranges) for ranges in self.cuts[end].by_rank()], []
+        for number in range(end - 1, -1, -1):
+            size = self.channels[number] * self.itemsize
+            shards = sharding.exchanged(self.layers[number], self.cuts[number], outputs)
+            costs.append(max(shard.received * size + len(shard.receives) * self.message_bytes for shard in shards))
+            outputs = [sharding.spanned(self.layers[number], each) for each in outputs]
+        return costs[::-1]
 
     def cheapest(self) -> list[Range]:
         """Return the groups of layers that cost least; of equal ones, the fewest."""
         best: list[tuple[int, int, list[Range]]] = [(0, 0, [])]
         for end in range(1, len(self.layers) + 1):
             options = [
-                (best[first][0] + self.cost(first, end), best[first][1] + 1, [*best[first][2], (first, end)])
-                for first in range(end)
+                (best[first][0] + cost, best[first][1] + 1, [*best[first][2], (first, end)])
+                for first, cost in enumerate(self.costs(end))
             ]
             best.append(min(options, key=lambda option: option[:2]))
         return best[-1][2]
@@ -137,7 +189,9 @@ def shards(
     stack = _stack(layers, cuts, documents, _channels(layers, channels), *sizes)
     groups = GROUPS[exchange](stack)
     steps = [step for group in groups for step in stack.steps(*group)]
-    return ChainShards(tuple(steps), tuple(groups), stack.channels, stack.itemsize)
+    return ChainShards(
+        tuple(steps), tuple(groups), stack.channels, stack.itemsize, _weights(layers, stack.channels), stack.positions
+    )
 
 
 def _stack(layers: Sequence[ChainLayer], cuts: Cuts, documents: Any, *rest: Any) -> _Stack:
@@ -154,7 +208,7 @@ def _stack(layers: Sequence[ChainLayer], cuts: Cuts, documents: Any, *rest: Any)
 
 def _channels(layers: Sequence[ChainLayer], channels: Any) -> tuple[int, ...]:
     if channels is None:
-        return tuple(1 if each.layer is None else _in_channels(each.layer) for each in layers)
+        return tuple(1 if each.layer is None else _spec(each.layer).in_channels for each in layers)
     if isinstance(channels, (str, bytes)) or not isinstance(channels, Sequence):
         raise InvalidTypeError(f"channels must be a list with the input channels of each layer, got {shown(channels)}; pass one.")
     if len(channels) != len(layers):
@@ -165,5 +219,13 @@ def _channels(layers: Sequence[ChainLayer], channels: Any) -> tuple[int, ...]:
     return tuple(integer(f"channels[{number}]", each, 1) for number, each in enumerate(channels))
 
 
-def _in_channels(layer: Any) -> int:
-    return (layer if isinstance(layer, Capture) else capture(layer)).spec.in_channels
+def _weights(layers: Sequence[ChainLayer], channels: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the number of weights of each layer. Without a native layer, outputs have the channels of the next input, or of the own."""
+    return tuple(
+        each.kernel_size * before * after if each.layer is None else math.prod(_spec(each.layer).weight_shape)
+        for each, before, after in zip(layers, channels, (*channels[1:], channels[-1]))
+    )
+
+
+def _spec(layer: Any) -> ConvSpec:
+    return (layer if isinstance(layer, Capture) else capture(layer)).spec
