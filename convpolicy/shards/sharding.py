@@ -7,7 +7,7 @@ from typing import Any
 
 from convpolicy.core.cuts import CONTIGUOUS
 from convpolicy.errors import InvalidTypeError, shown
-from convpolicy.layers.capture import backends_of
+from convpolicy.layers.capture import backend_of
 
 
 def shard(
@@ -28,6 +28,12 @@ def shard(
     Before each layer, a rank receives the samples that its outputs read and that it does not own. Outputs and gradients of the input
     equal those of the module on one machine. The gradients of weights are the sums over the rank's own outputs: add them up over the
     mesh. All ranks call the module, and all run the backward pass, also a rank without outputs.
+
+    In Flax, ``module`` is one convolution, of nnx or with its variables as this package builds it in linen. ``mesh`` is a
+    ``jax.sharding.Mesh`` with one axis, or a tuple ``(mesh, axis of the length, axis of the batch)``, in which the last one may be left
+    out. ``dim`` is -2. The layer takes and returns global arrays (batch, length, channels) that are cut over the mesh;
+    ``module.split(data)`` cuts the whole input and ``module.join(outputs)`` returns the whole output. The gradients of weights are those
+    of all devices.
 
     Args:
         module: a ``torch.nn.Module``: one Conv1d or ConvTranspose1d, or a model of them with layers that compute each sample alone. It
@@ -50,20 +56,20 @@ def shard(
         InvalidTypeError, InvalidValueError: an argument is not allowed, differs between ranks, or a part of the model mixes samples in a
             way that convpolicy does not know. Every rank raises an error. The message contains the path of the part.
     """
-    for backend in backends_of(module):
-        if backend.sharded is not None:
-            return backend.sharded(
-                module,
-                mesh,
-                dim,
-                length=length,
-                parts=parts,
-                order=order,
-                documents=documents,
-                blocks=blocks,
-                check=check,
-                overlap=overlap,
-            )
-    raise InvalidTypeError(
-        f"module must be one of a framework that shards, such as torch, got {shown(module)}; pass a torch.nn.Module."
+    backend = backend_of(module)
+    if backend is None or backend.sharded is None:
+        raise InvalidTypeError(
+            f"module must be one of a framework that shards, torch or Flax, got {shown(module)}; pass a torch.nn.Module or an nnx.Conv."
+        )
+    return backend.sharded(
+        module,
+        mesh,
+        dim,
+        length=length,
+        parts=parts,
+        order=order,
+        documents=documents,
+        blocks=blocks,
+        check=check,
+        overlap=overlap,
     )

@@ -141,6 +141,7 @@ def _backend(api: str, description: str, **fields: Any) -> Backend:
         build_transposed=lazy(f"{ROOM}.{api}_transposed", "build"),
         capture=lazy(f"{ROOM}.capture", f"capture_{api}"),
         arrays=lazy(f"{ROOM}.arrays", "FlaxArrays"),
+        sharded=lazy(f"{ROOM}.shards.layer", "sharded"),
         convolutions=lazy(f"{ROOM}.models", f"{api}_convolutions"),
         tensors=lazy(f"{ROOM}.tensors", "tensors") if api == "nnx" else None,
         schemes=lazy(f"{ROOM}.tensor_names", "schemes"),
