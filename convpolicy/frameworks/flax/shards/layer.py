@@ -26,8 +26,17 @@ from convpolicy.frameworks.flax.shards.computing import HeldArrays, outputs
 from convpolicy.frameworks.flax.shards.tables import Program, program_of
 from convpolicy.layers.backend import LEARNED
 
-AXES = (-2, 1)  # the axis of the length that ``dim`` may name
+DIMS = (-2, 1)  # the axis of the length that ``dim`` may name
 PLAN = "_shard_plan"  # attribute of a sharded layer
+
+
+class _Weights(FlaxArrays):
+    """Reads the weights of a layer."""
+
+    def weights(self) -> dict[str, Any]:
+        """Return the weights by name, the kernel times its mask."""
+        named = {"kernel": self._kernel, **{name: self._weight(name) for name in ("bias", LEARNED)}}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @attrs.frozen(eq=False)
@@ -37,7 +46,8 @@ class Plan:
     Args:
         spec: sizes of the layer.
         mesh: the mesh.
-        axis: name of its axis.
+        axis: name of the axis that cuts the length.
+        batch_axis: name of the axis that cuts the batch, or None.
         shards: the shard of each device.
         program: what all devices do.
     """
@@ -45,15 +55,16 @@ class Plan:
     spec: ConvSpec
     mesh: Mesh
     axis: str
+    batch_axis: str | None
     shards: tuple[Shard, ...]
     program: Program
 
     @property
     def placement(self) -> PartitionSpec:
         """How data (batch, length, channels) is cut over the mesh."""
-        return PartitionSpec(None, self.axis, None)
+        return PartitionSpec(self.batch_axis, self.axis, None)
 
-    def run(self, arrays: FlaxArrays, layer: Any, data: Any) -> Any:
+    def run(self, layer: Any, data: Any) -> Any:
         """Return the outputs of all devices."""
         expected = (len(self.shards) * self.program.length, self.spec.in_channels)
         data = jnp.asarray(data)
@@ -70,9 +81,9 @@ class Plan:
             mesh=self.mesh,
             in_specs=(PartitionSpec(), self.placement),
             out_specs=self.placement,
-            axis_names={self.axis},
+            axis_names={self.axis, self.batch_axis} - {None},
         )
-        return run(arrays.weights(), data)
+        return run(_Weights(layer, self.spec).weights(), data)
 
 
 class Sharded:
@@ -86,8 +97,7 @@ class Sharded:
 
     def __call__(self, data: Any) -> Any:
         """Convolve data (batch, devices · samples, channels)."""
-        plan = _plan(self)
-        return plan.run(_Weights(self, plan.spec), self, data)
+        return _plan(self).run(self, data)
 
     def cuts(self) -> list[Any]:
         """Return the range of input samples (first, end) of each device; in zigzag order, the ranges of each device."""
@@ -113,15 +123,6 @@ class Sharded:
         plan = _plan(self)
         places, inverse = _places([shard.produced for shard in plan.shards], plan.program.length_out)
         return outputs if np.array_equal(places, np.arange(outputs.shape[1])) else jnp.take(outputs, jnp.asarray(inverse), axis=1)
-
-
-class _Weights(FlaxArrays):
-    """Reads the weights of a layer."""
-
-    def weights(self) -> dict[str, Any]:
-        """Return the weights by name, the kernel times its mask."""
-        named = {"kernel": self._kernel, **{name: self._weight(name) for name in ("bias", LEARNED)}}
-        return {name: value for name, value in named.items() if value is not None}
 
 
 class ShardedLinenConv1d(Sharded, LinenConv1d):
@@ -164,7 +165,7 @@ def _places(ranges: list[Any], size: int) -> tuple[Any, Any]:
 
 
 @functools.cache
-def _derived(kind: type) -> type:
+def _derived(kind: Any) -> type:
     """Return the class of a sharded layer. The layer's own class is the first base: an object can change between the two."""
     body = {"__module__": __name__, "__slots__": (), "__call__": Sharded.__call__}
     return types.new_class(f"Sharded{kind.__name__}", (kind, Sharded), exec_body=lambda names: names.update(body))
@@ -189,10 +190,10 @@ def sharded(
     """
     if blocks is not None:
         raise InvalidValueError(f"blocks must be None for one convolution of Flax, got {shown(blocks)}; leave it out.")
-    mesh, axis = _axis(mesh)
-    if isinstance(dim, bool) or dim not in AXES:
+    mesh, axis, batch_axis = _axes(mesh)
+    if isinstance(dim, bool) or dim not in DIMS:
         raise InvalidValueError(
-            f"dim must be {AXES[0]} or {AXES[1]}, the axis of the length in (batch, length, channels), got {shown(dim)}; pass dim={AXES[0]}."
+            f"dim must be {DIMS[0]} or {DIMS[1]}, the axis of the length in (batch, length, channels), got {shown(dim)}; pass dim={DIMS[0]}."
         )
     layer = _unsharded(layer)
     is_linen = isinstance(layer, LinenConv1d)
@@ -209,12 +210,20 @@ def sharded(
         )
     found = documents_of(functools.partial(captured.policy.planned, spec), checked, documents)
     shards = exchanged(Layer(spec, found), cuts)
-    plan = Plan(spec, mesh, axis, shards, program_of(spec, shards))
+    plan = Plan(spec, mesh, axis, batch_axis, shards, program_of(spec, shards))
+    place = functools.partial(_placed, mesh)
     if is_linen:
-        return ShardedLinenConv1d(layer.module, layer.variables, plan)
-    layer.__class__ = _derived(type(layer))
+        return ShardedLinenConv1d(layer.module, jax.tree.map(place, layer.variables), plan)
+    nnx.update(layer, jax.tree.map(place, nnx.state(layer)))
+    layer.__class__ = _derived(cast("Any", type(layer)))
     vars(layer)[PLAN] = plan
     return layer
+
+
+def _placed(mesh: Mesh, weight: Any) -> Any:
+    """Return a weight on all devices of a mesh: a copy on each if it is on other devices."""
+    on_mesh = isinstance(weight, jax.Array) and weight.sharding.device_set == set(mesh.devices.flat)
+    return weight if on_mesh else jax.device_put(weight, NamedSharding(mesh, PartitionSpec()))
 
 
 def _unsharded(layer: Any) -> Any:
@@ -226,17 +235,22 @@ def _unsharded(layer: Any) -> Any:
     return layer
 
 
-def _axis(mesh: Any) -> tuple[Mesh, str]:
-    """Return a mesh and the name of the axis over which the length is cut."""
-    mesh, axis = mesh if isinstance(mesh, tuple) and len(mesh) == 2 else (mesh, None)
+def _axes(mesh: Any) -> tuple[Mesh, str, str | None]:
+    """Return a mesh, the name of the axis over which the length is cut, and that of the batch or None."""
+    mesh, *names = mesh if isinstance(mesh, tuple) else (mesh,)
     if not isinstance(mesh, Mesh):
         raise InvalidTypeError(
             f"mesh must be a jax.sharding.Mesh, got {shown(mesh)} of type {type(mesh).__name__}; call jax.make_mesh."
         )
-    if axis is None and len(mesh.axis_names) == 1:
-        axis = mesh.axis_names[0]
-    if axis not in mesh.axis_names:
+    own = ", ".join(map(repr, mesh.axis_names))
+    if not names and len(mesh.axis_names) > 1:
+        length, *others = reversed(mesh.axis_names)
         raise InvalidValueError(
-            f"mesh must have one axis, got {', '.join(map(repr, mesh.axis_names))}; pass (mesh, {mesh.axis_names[-1]!r}) to name one."
+            f"mesh must have one axis, got {own}; pass (mesh, {length!r}, {others[0]!r}) for the axes of the length and of the batch."
         )
-    return mesh, axis
+    names = names or list(mesh.axis_names)
+    if len(names) > 2 or not set(names) <= set(mesh.axis_names) or len(set(names)) < len(names):
+        raise InvalidValueError(
+            f"mesh must name different axes of the mesh, {own}, got {', '.join(map(repr, names))}; pass (mesh, length axis, batch axis)."
+        )
+    return mesh, names[0], names[1] if len(names) > 1 else None

@@ -15,6 +15,8 @@ from convpolicy.core.spec import ConvSpec
 from convpolicy.parts.side import CONSTANT, Side, Value
 
 Integers: TypeAlias = "NDArray[np.int64]"
+# of other elements: their places, for each term the places in the pool and the coefficients, and shares
+Column: TypeAlias = "tuple[Integers, list[tuple[Integers, NDArray[np.float64]]], NDArray[np.float64]]"
 Pool: TypeAlias = "Callable[[Integers], Integers]"  # position of the sequence -> place in a rank's pool
 
 
@@ -109,7 +111,8 @@ def program_of(spec: ConvSpec, shards: Sequence[Shard]) -> Program:
 
 def _messages(shards: Sequence[Shard], length: int) -> tuple[tuple[Message, ...], list[Pool]]:
     """Return the messages, and for each rank the function from a position to its place in the pool."""
-    ranks, samples = len(shards), {}  # distance, sender -> positions
+    ranks = len(shards)
+    samples: dict[tuple[int, int], list[Integers]] = {}  # distance, sender -> positions
     for shard in shards:
         for owner, first, end in shard.receives:
             samples.setdefault(((shard.rank - owner) % ranks, owner), []).append(np.arange(first, end))
@@ -199,7 +202,7 @@ def _row(shard: Shard, pool: Pool, reads: Range, sides: tuple[Side, ...]) -> _Ro
     start, first, end = _longest(found, shard.length)
     others = np.flatnonzero((found >= 0) & ~((np.arange(high - low) >= first) & (np.arange(high - low) < end)))
     width = before + high - low
-    columns = [(before + others, [(found[others], np.ones(len(others)))], np.zeros((2, len(others))))]
+    columns: list[Column] = [(before + others, [(found[others], np.ones(len(others)))], np.zeros((2, len(others))))]
     for number, side in enumerate(sides):
         terms, share = [], np.zeros((2, side.width))
         for term in side.terms:
@@ -208,12 +211,12 @@ def _row(shard: Shard, pool: Pool, reads: Range, sides: tuple[Side, ...]) -> _Ro
             share[number] += np.where(sources == CONSTANT, coefficients, 0)
             terms.append((np.maximum(pool(sources), 0), np.where(sources == CONSTANT, 0, coefficients)))
         columns.append((np.arange(side.width) + (width if number else 0), terms, share))
-    terms = max(len(each[1]) for each in columns)
+    most = max(len(each[1]) for each in columns)
     places = np.concatenate([each[0] for each in columns])
     found_at, coefficients = (
         np.concatenate(
             [
-                np.stack([*(term[part] for term in each[1]), *[np.zeros(len(each[0]), kind)] * (terms - len(each[1]))])
+                np.stack([*(term[part] for term in each[1]), *[np.zeros(len(each[0]), kind)] * (most - len(each[1]))])
                 for each in columns
             ],
             1,
