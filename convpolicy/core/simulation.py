@@ -8,10 +8,12 @@ from typing import Any
 
 import attrs
 
-from convpolicy.core.ranges import count
-from convpolicy.core.shard import Shard, TransposedPiece
+from convpolicy.core.ranges import count, union
+from convpolicy.core.shard import Piece, Shard, TransposedPiece
+from convpolicy.core.spec import ConvSpec
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.part import number
+from convpolicy.parts.side import CONSTANT
 
 COMPUTE, EXCHANGE = "compute", "exchange"
 
@@ -21,7 +23,8 @@ class PathStep:
     """One part of the critical path.
 
     Args:
-        kind: ``"compute"``, or ``"exchange"`` for the time from the moment when a message can be sent until its receiver has it.
+        kind: ``"compute"``, or ``"exchange"`` for the time from the moment when a message can be sent until its receiver has it. What the
+            receiver computes during the exchange is not on the path.
         layer: number of the layer that is computed, or before which the ranks exchange samples.
         rank: the rank that computes or receives.
         sender: the rank that sends, or None for a rank that computes.
@@ -86,12 +89,14 @@ class Machine:
         bandwidth: bytes per second of the link of each rank, in each direction.
         rate: multiplications per second of each rank.
         rows: rows of the batch.
+        overlap: True if outputs that need no other rank are computed during the exchange.
     """
 
     latency: float
     bandwidth: float
     rate: float
     rows: int
+    overlap: bool
 
 
 def positive(argument: str, value: Any, *, zero: bool = False) -> float:
@@ -117,22 +122,57 @@ def positions(shard: Shard) -> int:
     )
 
 
+def inner(spec: ConvSpec, shard: Shard) -> int:
+    """Return how many outputs of a rank need no sample of another rank, 0 for a transposed layer."""
+    if spec.transposed:
+        return 0
+    received = [transfer[1:] for transfer in shard.receives]
+    total = 0
+    for piece in shard.pieces:
+        assert isinstance(piece, Piece)
+        outputs = piece.outputs[1] - piece.outputs[0]
+        start = piece.left - piece.reads[0]  # place of sample 0 in the input of the piece
+        places = [
+            (low + start, high + start)
+            for first, end in received
+            for low, high in [(max(first, piece.reads[0]), min(end, piece.reads[1]))]
+        ]
+        width = piece.left + piece.reads[1] - piece.reads[0]
+        for side, before in zip(piece.sides, (0, width)):
+            positions = {source for term in side.terms for source in term.sources if source != CONSTANT}
+            if any(first <= position < end for position in positions for first, end in received):
+                places.append((before, before + side.width))
+        # output o reads the places from o * stride to o * stride + effective_kernel
+        waiting = union(
+            (max(-((spec.effective_kernel - 1 - first) // spec.stride), 0), min((end - 1) // spec.stride + 1, outputs))
+            for first, end in places
+            if first < end
+        )
+        total += outputs - count(waiting)
+    return total
+
+
 def simulated(
-    steps: Sequence[Sequence[Shard]], sample_bytes: Sequence[int], weights: Sequence[int], whole: Sequence[int], machine: Machine
+    steps: Sequence[Sequence[Shard]],
+    sample_bytes: Sequence[int],
+    specs: Sequence[ConvSpec],
+    whole: Sequence[int],
+    machine: Machine,
 ) -> Simulation:
     """Simulate a stack of layers; see `ChainShards.simulate`.
 
     Args:
         steps: for each layer, the shard of each rank.
         sample_bytes: for each layer, bytes of one input sample of all channels.
-        weights: for each layer, the number of its weights.
+        specs: for each layer, its sizes.
         whole: for each layer, how often one rank that computes everything multiplies the weights.
         machine: the ranks and links.
     """
     ranks = len(steps[0])
     received, messages = [0] * ranks, [0] * ranks
     ready, causes = [0.0] * ranks, []
-    for shards, size, products in zip(steps, sample_bytes, weights):
+    for shards, size, spec in zip(steps, sample_bytes, specs):
+        seconds = machine.rows * math.prod(spec.weight_shape) / machine.rate  # for one position
         parcels = _parcels(shards, size * machine.rows)
         for _sender, rank, length in parcels:
             received[rank] += length
@@ -140,13 +180,15 @@ def simulated(
         arrived = _arrived(parcels, ready, machine)
         starts = list(ready)
         senders: list[int | None] = [None] * ranks
+        work = [seconds * positions(shard) for shard in shards]
         for rank, (moment, sender) in arrived.items():
-            if moment > ready[rank]:
+            early = seconds * inner(spec, shards[rank]) if machine.overlap else 0.0
+            if moment > ready[rank] + early:
                 starts[rank], senders[rank] = moment, sender
-        work = [machine.rows * products * positions(shard) / machine.rate for shard in shards]
+                work[rank] -= early
         causes.append((ready, starts, senders, work))
-        ready = [start + seconds for start, seconds in zip(starts, work)]
-    one_rank = machine.rows * sum(products * number for products, number in zip(weights, whole)) / machine.rate
+        ready = [start + duration for start, duration in zip(starts, work)]
+    one_rank = machine.rows * sum(math.prod(spec.weight_shape) * number for spec, number in zip(specs, whole)) / machine.rate
     return Simulation(ranks, max(ready), one_rank, _path(causes, ready), tuple(received), tuple(messages))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ class ChainShards:
         groups: ranges of layers with one exchange each, before the first of them.
         channels: number of input channels of each layer.
         itemsize: bytes of one number.
-        weights: number of weights of each layer.
+        specs: sizes of each layer.
         positions: number of outputs of each layer, or samples of a transposed one: how often one rank would multiply the weights.
     """
 
@@ -40,7 +39,7 @@ class ChainShards:
     groups: tuple[Range, ...]
     channels: tuple[int, ...]
     itemsize: int
-    weights: tuple[int, ...]
+    specs: tuple[ConvSpec, ...]
     positions: tuple[int, ...]
 
     @property
@@ -63,7 +62,7 @@ class ChainShards:
         """Return the number of outputs of each layer that a rank computes, those that other ranks compute too included."""
         return tuple(step[rank].length_out for step in self.steps)
 
-    def simulate(self, *, latency: float, bandwidth: float, rate: float, rows: int = 1) -> Simulation:
+    def simulate(self, *, latency: float, bandwidth: float, rate: float, rows: int = 1, overlap: bool = True) -> Simulation:
         """Simulate a forward pass of all ranks on a network, from the integers alone.
 
         The model assumes:
@@ -73,7 +72,8 @@ class ChainShards:
               needs samples, one after another. A message of n bytes occupies the sender's link for ``n / bandwidth``, arrives ``latency``
               later, and occupies the receiver's link for ``n / bandwidth`` too. A link carries both directions at once. Links of
               different ranks do not disturb each other. Sending takes a rank no time to compute.
-            - A rank computes a layer when it has all samples: exchange and computation do not overlap.
+            - A rank computes the outputs of a convolution that need no other rank during the exchange, and the others when it has all
+              samples. A transposed convolution waits for all samples.
             - A rank multiplies ``rate`` numbers per second. Nothing else takes time, such as activations or the start of a kernel.
 
         Args:
@@ -81,6 +81,7 @@ class ChainShards:
             bandwidth: bytes per second of the link of each rank.
             rate: multiplications per second of each rank.
             rows: rows of the batch.
+            overlap: False if every layer waits for all samples.
 
         Returns:
             A `Simulation`.
@@ -93,9 +94,10 @@ class ChainShards:
             positive("bandwidth", bandwidth),
             positive("rate", rate),
             integer("rows", rows, 1),
+            bool(overlap),
         )
         sizes = [channels * self.itemsize for channels in self.channels]
-        return simulated(self.steps, sizes, self.weights, self.positions, machine)
+        return simulated(self.steps, sizes, self.specs, self.positions, machine)
 
     def __str__(self) -> str:
         lines = [
@@ -190,7 +192,7 @@ def shards(
     groups = GROUPS[exchange](stack)
     steps = [step for group in groups for step in stack.steps(*group)]
     return ChainShards(
-        tuple(steps), tuple(groups), stack.channels, stack.itemsize, _weights(layers, stack.channels), stack.positions
+        tuple(steps), tuple(groups), stack.channels, stack.itemsize, _specs(layers, stack.channels), stack.positions
     )
 
 
@@ -219,10 +221,12 @@ def _channels(layers: Sequence[ChainLayer], channels: Any) -> tuple[int, ...]:
     return tuple(integer(f"channels[{number}]", each, 1) for number, each in enumerate(channels))
 
 
-def _weights(layers: Sequence[ChainLayer], channels: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the number of weights of each layer. Without a native layer, outputs have the channels of the next input, or of the own."""
+def _specs(layers: Sequence[ChainLayer], channels: tuple[int, ...]) -> tuple[ConvSpec, ...]:
+    """Return the sizes of each layer. Without a native layer, outputs have as many channels as the next input, or as the own one."""
     return tuple(
-        each.kernel_size * before * after if each.layer is None else math.prod(_spec(each.layer).weight_shape)
+        _spec(each.layer)
+        if each.layer is not None
+        else ConvSpec(before, after, each.kernel_size, each.stride, each.dilation, 1, each.policy.is_transposed)
         for each, before, after in zip(layers, channels, (*channels[1:], channels[-1]))
     )
 
