@@ -11,9 +11,10 @@ NEEDS = {  # script, or its folder -> the frameworks that it imports; the others
     "13_stream_a_codec": ("torch", "transformers"),
     "mindspore_page": ("torch", "mindspore"),
 }
-PAPERS = {
-    "11_published_weights": "test_spliceai.py"
-}  # script -> file of tests/papers that runs it, in the environment of requirements/papers.txt
+PAPERS = {  # script -> file of tests/papers that runs it, in the environment of requirements/papers.txt
+    "11_published_weights": "test_spliceai.py",
+    "13_one_long_sequence": "test_enformer.py",
+}
 
 
 def name(script):
