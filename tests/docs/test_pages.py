@@ -23,6 +23,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "e
 NEEDS = {  # page of docs/ -> what its blocks run on
     "guides/find_the_difference.md": ("torch", "keras", "tensorflow"),
     "guides/convert.md": ("torch", "flax"), "guides/flax.md": ("flax",), "guides/keras.md": ("keras", "tensorflow"), "guides/paddle.md": ("paddle",),
+    "guides/sharding.md": ("torch", "flax"),
     "guides/move_models.md": ("torch", "keras", "tensorflow", "flax", "mindspore"),
     "guides/off_by_1e-3.md": ("torch", "keras", "tensorflow", "flax", "mindspore", "transformers"),
     "guides/reproduce_a_paper.md": ("torch", "transformers"), "guides/streaming.md": ("torch", "transformers"),
