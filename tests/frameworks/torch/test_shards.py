@@ -119,7 +119,7 @@ REFUSALS = {
     "grid": "mesh must have one dimension, got 2; pass mesh['sequence']",
     "no mesh": "mesh must be a DeviceMesh, got 4 of type int",
     "kernel": "layer '' must be the same on every rank, got length 20, kernel_size 3",
-    "no module": "module must be a torch.nn.Module, got NumpyConv1d",
+    "no module": "module must be one of a framework that shards, torch or Flax, got NumpyConv1d",
     "samples": "data must have 5 samples on rank 1, got 4",
     "batch": "data must have the same batch on every rank, got 2 on rank 0 and 1 on rank 1",
     "dtype": "data must have the same dtype on every rank, got torch.float32 on rank 0 and torch.float64 on rank 1",
