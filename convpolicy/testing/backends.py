@@ -38,7 +38,7 @@ from convpolicy.testing.backend_cases import (
     within,
 )
 from convpolicy.testing.backend_weights import assign, capture, initial_weights
-from convpolicy.testing.chunks import streaming
+from convpolicy.testing.chunks import sharding, streaming
 from convpolicy.testing.common import check_names, check_signature, require
 from convpolicy.testing.ladder import RUNGS, Check, ConformanceError
 from convpolicy.testing.learned import learned, learned_gradient
@@ -94,6 +94,7 @@ def _of_layers(backend: Backend, count: int, *, transposed: bool) -> list[Row]:
         rows.append(("capture", "values", partial(capture, backend, transposed)))
     if backend.arrays is not None:
         rows.append(("streaming", "values", partial(streaming, backend, transposed)))
+        rows.append(("sharding", "values", partial(sharding, backend, transposed)))
     if backend.gradients is not None:
         rows += [
             (f"gradients-{dtype}", "gradients", partial(_gradients, backend, transposed, dtype, few)) for dtype in backend.dtypes

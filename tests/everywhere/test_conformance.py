@@ -33,7 +33,7 @@ def test_a_framework_conforms(backend, tmp_path):
     checks = json.loads(report.read_text())["parts"][f"backend {backend}"]["checks"]
     assert {check["verdict"] for check in checks.values()} == {"passed"}
     layers = {
-        "shapes", "refusals", "initial-weights", "strided-input", "lengths", "assign", "capture", "streaming",
+        "shapes", "refusals", "initial-weights", "strided-input", "lengths", "assign", "capture", "streaming", "sharding",
         *(f"{what}-{dtype}" for what in ("values", "gradients") for dtype in DTYPES[backend]),
     }  # fmt: skip
     transposed = {f"transposed-{check}" for check in {*layers, "crop-rule"}} if cp.backends()[backend].build_transposed else set()
