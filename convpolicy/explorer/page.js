@@ -5,7 +5,7 @@ const LETTERS = { kernel: "k", stride: "s", dilation: "d", length: "n" };
 const SIDES = ["a", "b"];
 const START = JSON.parse(document.getElementById("start").textContent);
 const byId = (id) => document.getElementById(id);
-const state = { a: {}, b: {}, up: false, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null, time: null };
+const state = { a: {}, b: {}, up: false, kernel: 3, stride: 2, dilation: 1, length: 10, framework: "", pointed: null, time: null, ranks: null };
 let plans = {};
 
 const clamped = (value, [first, last], fallback) => Math.min(Math.max(Number.isInteger(value) ? value : fallback, first), last);
@@ -26,6 +26,7 @@ function readAddress() {
   }
   state.framework = setting("code") in DATA.codes ? setting("code") : "convpolicy";
   state.time = params.has("at") ? clamped(Number(params.get("at")), [0, DATA.ranges.length[1] + 1], 0) : null;
+  state.ranks = params.has("r") ? clamped(Number(params.get("r")), RANKS, 3) : null;
   state.pointed = params.has("o") ? { output: +params.get("o") } : params.has("i") ? { sample: +params.get("i") - 1 } : null;
 }
 
@@ -46,6 +47,7 @@ function address() {
   for (const size in SIZES) params.set(LETTERS[size], state[size]);
   if (state.framework !== "convpolicy") params.set("code", state.framework);
   if (state.time !== null) params.set("at", state.time);
+  if (state.ranks !== null) params.set("r", state.ranks);
   if (state.pointed) params.set(...("output" in state.pointed ? ["o", state.pointed.output] : ["i", state.pointed.sample + 1]));
   return `#${params}`;
 }
@@ -110,6 +112,7 @@ function show() {
   byId("legend").innerHTML = legend(kinds.add("window"));
   showComparison();
   showStreams();
+  showShards();
   showCode();
   point(state.pointed);
   document.documentElement.dataset.milliseconds = (performance.now() - before).toFixed(1);
@@ -302,6 +305,7 @@ function listen() {
     keepAddress();
   });
   byId("time").addEventListener("input", (event) => { state.time = +event.target.value; showStreams(); keepAddress(); });
+  byId("ranks").addEventListener("input", (event) => { state.ranks = +event.target.value; showShards(); keepAddress(); });
   byId("frameworks").addEventListener("click", (event) => { if (event.target.dataset.framework) { state.framework = event.target.dataset.framework; showCode(); keepAddress(); } });
   byId("frameworks").addEventListener("keydown", (event) => {
     const names = frameworks(), step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

@@ -18,8 +18,6 @@ from convpolicy.explorer import choices, plans
 OFFERED = choices.policies()
 PADDINGS, MODES = choices.paddings(OFFERED), choices.modes(OFFERED)
 NUMBERS = [name for name in MODES if "learned" not in name]  # a layer of NumPy learns no constant
-HALVES = choices.halves(OFFERED)
-CROPS = choices.paddings(HALVES)
 LOOKED_UP = """([side, view, up]) => {
     state.up = up;
     const plan = planOf(side, view), stream = streamOf(plan, view);
@@ -81,19 +79,6 @@ def page(write_page):
     assert faults == []
 
 
-def random_layer(draws, ranges, up):
-    """A side of the page, its view, and the same layer in Python with the weight 1."""
-    policy = draws.choice(HALVES if up else OFFERED)
-    padding, mode = draws.choice(list(CROPS if up else PADDINGS)), draws.choice(["zeros", "zeros", "circular"] if up else NUMBERS)
-    cut = draws.choice([False, False, True])
-    numbers = tuple(draws.randint(*ranges.pad) for _ in "lr")
-    side = {"policy": policy.name, "padding": "{},{}".format(*numbers) if cut else padding, "mode": mode}
-    named = padding in dict(policy.padding_names)  # a policy's name comes before a rule of the same name
-    choice = numbers if cut else padding if named else (CROPS if up else PADDINGS)[padding]
-    view = {name: draws.randint(*getattr(ranges, name)) for name in ("kernel", "stride", "dilation", "length")}
-    return side, view, policy.evolve(padding=choice, padding_mode=mode if up else MODES[mode])
-
-
 def prepared(policy, view, up):
     """A layer of one channel with these sizes, and its streaming."""
     build = cp.ConvTranspose1d if up else cp.Conv1d
@@ -133,7 +118,7 @@ def test_the_script_shows_what_a_stream_keeps(page, ranges, up):
     """Random layers, sample by sample: the arrays of the state, the number of outputs, the delay and the reason of a refusal."""
     draws, refused, shown = random.Random(5), 0, 0
     for _ in range(250):
-        side, view, policy = random_layer(draws, ranges, up)
+        side, view, policy = tables.random_layer(draws, ranges, up, NUMBERS)
         found = page.evaluate(LOOKED_UP, [side, view, up])
         if found.get("isPlan"):
             continue

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from itertools import product
 
+from convpolicy.explorer import choices
 from convpolicy.pictures.columns import columns
 
 SIZES = ("kernel", "stride", "dilation")
+OFFERED = choices.policies()
+HALVES = choices.halves(OFFERED)
+PADDINGS, CROPS, MODES = choices.paddings(OFFERED), choices.paddings(HALVES), choices.modes(OFFERED)
 
 
 def windows(data):
@@ -76,6 +80,19 @@ def _terms(side, element, place):
     """(constant's text, coefficients and positions) of one added element."""
     pairs = element if isinstance(element, list) else [[1, element]]
     return side[0], tuple((float(share), place(source)) for share, source in pairs)
+
+
+def random_layer(draws, ranges, up, modes):
+    """A side of the page, its view, and the policy of the same layer in Python; ``modes`` are names for layers that are not transposed."""
+    policy = draws.choice(HALVES if up else OFFERED)
+    rules, mode = CROPS if up else PADDINGS, draws.choice(["zeros", "zeros", "circular"] if up else modes)
+    padding, cut = draws.choice(list(rules)), draws.choice([False, False, True])
+    numbers = tuple(draws.randint(*ranges.pad) for _ in "lr")
+    side = {"policy": policy.name, "padding": "{},{}".format(*numbers) if cut else padding, "mode": mode}
+    named = padding in dict(policy.padding_names)  # a policy's name comes before a rule of the same name
+    choice = numbers if cut else padding if named else rules[padding]
+    view = {name: draws.randint(*getattr(ranges, name)) for name in (*SIZES, "length")}
+    return side, view, policy.evolve(padding=choice, padding_mode=mode if up else MODES[mode])
 
 
 def expected(plan):
