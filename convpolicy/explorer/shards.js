@@ -105,7 +105,7 @@ function shardsDrawn(plan, shards, view, first, name) {
 function shardText(plan, { owned, produced, receives, sends, pieces }) {
   const samples = (positions) => listed(positions.map((position) => position + (plan.transposed ? 0 : 1)));
   const moved = (transfers, preposition) => [...new Set(transfers.map(([rank]) => rank))].map((rank) =>
-    `${samples(transfers.filter(([other]) => other === rank).flatMap(([, ...range]) => between(range)))} ${preposition} rank ${rank}`).join(", ") || "nothing";
+    `${samples(transfers.filter(([other]) => other === rank).flatMap(([, ...range]) => between(range)))} ${preposition} rank ${rank}`).join("; ") || "nothing";
   const some = (noun, text) => (text === "none" ? `no ${noun}` : `${noun} ${text}`);
   const added = (left, right) => [[left, "before"], [right, "after"]].filter(([count]) => count).map(([count, place]) => `${count} ${count === 1 ? "element" : "elements"} ${place}`);
   const cuts = (turns) => turns.map(({ left, right }) => `${left} left and ${right} right`);

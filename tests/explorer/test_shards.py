@@ -146,7 +146,7 @@ def test_the_slider_says_who_sends_what_to_whom(page):
     page.evaluate("location.hash = 't=1&a=torch&b=torch&ap=1,1&bp=0,0&k=4&s=2&d=1&n=4&r=9'")
     page.wait_for_function("state.up && state.ranks === 4")
     assert page.inner_text("#sharded p:nth-child(3)") == (
-        "A, rank 1: owns samples 1 | computes outputs 3, 4 | receives 0 from rank 0, 2 from rank 2 | "
-        "sends 1 to rank 0, 1 to rank 2 | cuts 3 left and 3 right of its result"
+        "A, rank 1: owns samples 1 | computes outputs 3, 4 | receives 0 from rank 0; 2 from rank 2 | "
+        "sends 1 to rank 0; 1 to rank 2 | cuts 3 left and 3 right of its result"
     )
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
