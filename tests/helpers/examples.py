@@ -13,7 +13,7 @@ NEEDS = {  # script, or its folder -> the frameworks that it imports; the others
 }
 PAPERS = {  # script -> file of tests/papers that runs it, in the environment of requirements/papers.txt
     "11_published_weights": "test_spliceai.py",
-    "13_one_long_sequence": "test_enformer.py",
+    "14_one_long_sequence": "test_enformer.py",
 }
 
 

@@ -21,6 +21,6 @@ def run(name, folder):
 
 def test_the_example_prints_what_is_stored(tmp_path):
     """Outputs and gradients of three processes are those of one, and no file is left."""
-    printed = run("13_one_long_sequence", tmp_path)
-    assert printed == examples.expected(EXAMPLES / "13_one_long_sequence.py")
+    printed = run("14_one_long_sequence", tmp_path)
+    assert printed == examples.expected(EXAMPLES / "14_one_long_sequence.py")
     assert not list(tmp_path.iterdir())
