@@ -13,7 +13,7 @@ from convpolicy.explorer.data import collect, packed
 from convpolicy.explorer.plans import Ranges
 from convpolicy.pictures.svg import COLOURS
 
-SCRIPTS = ("plans.js", "transposed.js", "drawing.js", "streams.js", "shards.js", "page.js")
+SCRIPTS = ("plans.js", "transposed.js", "drawing.js", "streams.js", "shards.js", "comparison.js", "code.js", "page.js")
 
 
 def page(start: Mapping[str, Any], extra: Sequence[Policy] = (), ranges: Ranges | None = None) -> str:
