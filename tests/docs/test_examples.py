@@ -83,7 +83,7 @@ def test_every_example_is_listed_and_has_its_output():
         assert last == expected(script).splitlines()[-1]
     stored = (EXAMPLES / "expected").glob("**/*.txt")
     assert {path.relative_to(EXAMPLES / "expected").with_suffix("").as_posix() for path in stored} == set(map(name, SCRIPTS))
-    assert len(SCRIPTS) == 17
+    assert len(SCRIPTS) == 18
 
 
 @pytest.mark.parametrize(

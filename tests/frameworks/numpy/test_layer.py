@@ -44,6 +44,10 @@ BLOCKS = {  # batch, in, out, kernel, stride, dilation, groups, length -> what i
     "items": (80, 64, 2, 16, 1, 1, 1, 35),  # 51 inputs of 20 outputs at a time
     "least columns": (1, 2048, 2, 24, 1, 1, 1, 160),  # 64 outputs even where they exceed a block
     "depthwise": (2, 48, 48, 7, 1, 3, 48, 900),
+    "depthwise, by every second tap": (2, 48, 48, 4, 1, 1, 48, 300),
+    "depthwise, one tap": (2, 48, 48, 1, 1, 1, 48, 40),
+    "depthwise, the shortest rows": (2, 8, 8, 9, 1, 1, 8, 32 + 8),
+    "depthwise, shorter": (2, 8, 8, 9, 1, 1, 8, 31 + 8),
     "depthwise, two outputs each": (3, 16, 32, 5, 2, 2, 16, 200),
     "one channel": (3, 1, 6, 9, 2, 2, 1, 200),
     "kernel 1": (2, 200, 5, 1, 1, 1, 1, 6000),
