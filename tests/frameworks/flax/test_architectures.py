@@ -30,6 +30,7 @@ def load(twin, path):
     nnx.update(twin, nnx.from_flat_state(state))
 
 
+@pytest.mark.grid(every=3)  # PyTorch is on one side in each room
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_there_and_back(name, tmp_path, monkeypatch):
     """Nothing is missing or unexpected, every array is where the framework's rule has it, and the way back gives the first file."""

@@ -88,7 +88,7 @@ def ideal_of(plan, data, weight, bias):
     )  # fmt: skip
 
 
-@pytest.mark.grid(every=7)
+@pytest.mark.grid(every=16)
 @each_kernel
 @pytest.mark.parametrize("stride", range(1, 6))
 @pytest.mark.parametrize("kernel", range(1, 10))

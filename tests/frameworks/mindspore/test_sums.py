@@ -227,6 +227,7 @@ def test_values_of_one_side():
         assert np.abs(layer(Tensor(data)).asnumpy() - own(data)).max() <= bound
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("fault", [*FAULTS, *FAULTS_OF_LEARNED])
 def test_wrong_layers_are_rejected(fault):
     """The kit sees each of them on this backend."""

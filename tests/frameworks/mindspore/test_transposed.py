@@ -59,7 +59,7 @@ def assigned(layer, weight, bias):
     return layer
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_policy_mindspore_is_mindspores_own_layer_to_the_bit(kernel):
     """Strides 1-5, dilations 1-3, groups 1, 2 and depthwise, with and without bias, every pad_mode, in float32 and float16."""
@@ -82,6 +82,7 @@ def test_the_policy_mindspore_is_mindspores_own_layer_to_the_bit(kernel):
     assert compared > 350
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_mindspores_own_layer_is_the_reference(kernel):
     """What 'same', 'valid' and numbers cut, by their published definitions; the other side and the other kernel order are seen."""
@@ -103,7 +104,7 @@ def test_mindspores_own_layer_is_the_reference(kernel):
     assert odd or kernel == 1
 
 
-@pytest.mark.grid(every=7)  # each graph is compiled anew
+@pytest.mark.grid(every=17)  # each graph is compiled anew
 @MODES
 @each_case
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -157,7 +158,7 @@ class Weighted(nn.Cell):
         return ops.sum(self.layer(x) * self.along)
 
 
-@pytest.mark.grid(every=7)
+@pytest.mark.grid(every=17)
 @MODES
 @each_case
 def test_gradients(label, sizes, mode):

@@ -57,12 +57,12 @@ def packed(lowering, weight, data, work):
 def test_every_legal_lowering_computes_the_plan():
     """All rules × modes, groups, strides, dilations, one item and several: within rounding of the float64 loops, contiguous."""
     reached = dict.fromkeys(LOWERINGS, 0)
-    for number, case in enumerate(random_cases(5, seed=7)):
+    for number, case in enumerate(random_cases(3, seed=7)):
         for name, output, judged in runs(case, number, batch=1 + number % 3):
             same_within(judged.output, output.numpy(), judged, "float32", f"{name}: {case}")
             assert output.is_contiguous() or name == "drop"
             reached[name] += 1
-    assert min(reached.values()) >= 8, reached
+    assert min(reached.values()) >= 4, reached
 
 
 def test_float64_lowerings_compute_the_plan():
