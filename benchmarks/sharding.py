@@ -81,6 +81,7 @@ def measured(rank: int, ranks: int, file: str, rounds: int, results: Any) -> Non
         data = torch.randn(1, sizes[0], end - first)
         least(lambda model=model, data=data: model(data), 3)
         results[number][0] = least(lambda model=model, data=data: model(data), rounds)
+    dist.barrier()  # until all have sent their last messages
     dist.destroy_process_group()
 
 
