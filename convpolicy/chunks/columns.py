@@ -107,7 +107,7 @@ def _convention(name: Any, plan: Any) -> Convention:
     """Return a convention by its name.
 
     Raises:
-        InvalidValueError: there is no such convention, or its layers pad otherwise than the layer.
+        InvalidValueError: there is no such convention, or its layers have other padding than the layer.
     """
     if name not in CONVENTIONS:
         raise InvalidValueError(f"convention must be one of {', '.join(CONVENTIONS)}, got {shown(name)}; pick one.")

@@ -93,8 +93,8 @@ class Shard:
 
     Args:
         rank: number of the rank, from 0.
-        owned: ranges of input samples that the rank owns, in the order of its own data. `owns` is the range if there is one.
-        produced: ranges of outputs that the rank computes, in the order of its own outputs. `outputs` is the range if there is one.
+        owned: ranges of input samples that the rank owns, in the order of its data. `owns` is the range if there is one.
+        produced: ranges of outputs that the rank computes, in the order of its outputs. `outputs` is the range if there is one.
         receives: for each range that the rank needs from another rank, the rank, the first position and the end.
         sends: for each range that another rank needs, the rank, the first position and the end.
         pieces: the calls of the convolution that compute ``produced``.

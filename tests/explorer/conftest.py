@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
+from helpers.browser import chromium
 
 import convpolicy as cp
 from convpolicy import explorer
@@ -39,3 +42,21 @@ def write_page(collected, tmp_path_factory):
         return path.as_uri()
 
     return write
+
+
+@pytest.fixture(scope="session")
+def open_page(write_page):
+    """A function that opens a page of policy torch twice, with further settings in its address; the script must raise no error."""
+
+    @contextmanager
+    def opened(settings=""):
+        faults = []
+        with chromium() as browser:
+            page = browser.new_page()
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.goto(write_page(a="torch", b="torch") + settings)
+            page.wait_for_selector("html[data-ready]", timeout=10_000)
+            yield page
+        assert faults == []
+
+    return opened

@@ -7,7 +7,6 @@ import random
 import numpy as np
 import pytest
 from helpers import explorer as tables
-from helpers.browser import chromium
 
 import convpolicy as cp
 from convpolicy.chunks.schedule import schedule
@@ -67,16 +66,10 @@ def test_wrong_integers_are_seen(page_data):
 
 
 @pytest.fixture(scope="module")
-def page(write_page):
-    """An open page, whose script must raise no error."""
-    faults = []
-    with chromium() as browser:
-        opened = browser.new_page()
-        opened.on("pageerror", lambda error: faults.append(str(error)))
-        opened.goto(write_page(a="torch", b="torch"))
-        opened.wait_for_selector("html[data-ready]", timeout=10_000)
+def page(open_page):
+    """An open page."""
+    with open_page() as opened:
         yield opened
-    assert faults == []
 
 
 def prepared(policy, view, up):

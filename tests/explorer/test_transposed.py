@@ -7,7 +7,6 @@ import random
 import numpy as np
 import pytest
 from helpers import explorer as tables
-from helpers.browser import chromium
 
 import convpolicy as cp
 from convpolicy.errors import ConvPolicyError
@@ -99,16 +98,10 @@ def test_code_is_what_translation_writes(page_data, name):
 
 
 @pytest.fixture(scope="module")
-def page(write_page):
-    """An open page, whose script must raise no error."""
-    faults = []
-    with chromium() as browser:
-        opened = browser.new_page()
-        opened.on("pageerror", lambda error: faults.append(str(error)))
-        opened.goto(f"{write_page(a='torch', b='torch')}#t=1&a=torch&b=torch&ap=1%2C1&bp=causal&k=4&s=2&d=1&n=4")
-        opened.wait_for_selector("html[data-ready]", timeout=10_000)
+def page(open_page):
+    """An open page."""
+    with open_page("#t=1&a=torch&b=torch&ap=1%2C1&bp=causal&k=4&s=2&d=1&n=4") as opened:
         yield opened
-    assert faults == []
 
 
 @pytest.mark.needs("playwright", "chromium")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -50,26 +51,12 @@ def streamed_model(model: Any, execution: str) -> tuple[ModelStage, Fraction] | 
 
 
 def _built(build: Builder, graph: fx.Graph) -> tuple[ModelStage, Fraction]:
-    whole = build.root
-    result: Any = None
-    for node in live_nodes(whole, graph):
-        if node.op == "output":
-            result = node.args[0]
-        elif node.op == "placeholder":
-            build.plain(node, tuple, build.source)
-        elif node.op == "get_attr":
-            build.plain(node, tuple, Plain(attribute(whole, str(node.target))))
-        else:
-            try:
-                (add_module if node.op == "call_module" else add_function)(build, node)
-            except Misfit as error:
-                raise Misfit(f"{build.title(node)} at {build.where(node)!r}, which fails ({error})") from error
-    output = build.known.get(result) if isinstance(result, fx.Node) else None
+    result, output = walked(build, graph, add_module, add_function)
     if not isinstance(output, Stream):
         raise InvalidValueError(
             "model must return one tensor with a time axis, got another result; pass a module that returns the tensor alone."
         )
-    return ModelStage(whole, build.items, build.source, result, output), output.hop
+    return ModelStage(build.root, build.items, build.source, result, output), output.hop
 
 
 def _changes_its_input(whole: nn.Module, node: fx.Node) -> bool:
@@ -79,6 +66,35 @@ def _changes_its_input(whole: nn.Module, node: fx.Node) -> bool:
     return node.op != "get_attr" and (
         name in IN_PLACE or (name.endswith("_") and not name.endswith("__")) or bool(node.kwargs.get("inplace"))
     )
+
+
+def walked(
+    build: Builder, graph: fx.Graph, add_module: Callable[[Any, fx.Node], None], add_function: Callable[[Any, fx.Node], None]
+) -> tuple[Any, Any]:
+    """Add every node of a graph that the output needs, and return the output as the graph has it, and as it is known.
+
+    Args:
+        build: what the nodes are added to.
+        graph: graph of the model.
+        add_module, add_function: functions that add a call of a module, and any other call.
+
+    Raises:
+        Misfit: a call fails for the data of this trial. The message contains its path.
+    """
+    result: Any = None
+    for node in live_nodes(build.root, graph):
+        if node.op == "output":
+            result = node.args[0]
+        elif node.op == "placeholder":
+            build.plain(node, tuple, build.source)
+        elif node.op == "get_attr":
+            build.plain(node, tuple, Plain(attribute(build.root, str(node.target))))
+        else:
+            try:
+                (add_module if node.op == "call_module" else add_function)(build, node)
+            except Misfit as error:
+                raise Misfit(f"{build.title(node)} at {build.where(node)!r}, which fails ({error})") from error
+    return result, build.known.get(result) if isinstance(result, fx.Node) else None
 
 
 def live_nodes(whole: nn.Module, graph: fx.Graph) -> list[fx.Node]:

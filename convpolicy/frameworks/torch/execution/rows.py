@@ -115,9 +115,8 @@ def convolved_alike(data: Tensor, weight: Tensor, bias: Tensor | None, stride: i
     matrix = weight.reshape(weight.shape[0], -1)
     if not keep_bits(tuple(matrix.shape), bias is not None, weight.dtype, weight.device, torch.get_num_threads()):
         return None
-    rows = windows(
-        data, weight.shape[2], stride, dilation
-    ).contiguous()  # for a kernel of 1, windows may have the strides of the data
+    # for a kernel of 1, windows may have the strides of the data
+    rows = windows(data, weight.shape[2], stride, dilation).contiguous()
     missing = -rows.shape[0] % MULTIPLE
     blocks = torch.split(F.pad(rows, (0, 0, 0, missing)) if missing else rows, MOST)
     outputs = torch.cat([F.linear(block, matrix, bias) for block in blocks])

@@ -35,11 +35,8 @@ class Ruled(nn.Module):
     # otherwise torch.jit.trace evaluates these properties
     __jit_ignored_attributes__: tuple[str, ...] = ("convolution", "padder", "policy", "_fusable")
     native: ClassVar[type[Any]]  # nn.Conv1d or nn.ConvTranspose1d
-    bound: ClassVar[tuple[str, ...]] = (
-        "_ways",
-        "_traced_way",
-        "_is_timed",
-    )  # attributes that `_bind` sets again when the layer is unpickled
+    # attributes that `_bind` sets again when the layer is unpickled
+    bound: ClassVar[tuple[str, ...]] = ("_ways", "_traced_way", "_is_timed")
     weight: Tensor
     bias: Tensor | None
     in_channels: int

@@ -18,13 +18,13 @@ from convpolicy.errors import ConvPolicyError, InvalidValueError, placed
 from convpolicy.frameworks.torch.chunks.arrays import TorchArrays
 from convpolicy.frameworks.torch.chunks.building import Builder
 from convpolicy.frameworks.torch.chunks.functions import UNKNOWN, add_function, require_channels
-from convpolicy.frameworks.torch.chunks.model import live_nodes
+from convpolicy.frameworks.torch.chunks.model import walked
 from convpolicy.frameworks.torch.chunks.modules import channels_in, patched
 from convpolicy.frameworks.torch.chunks.names import home_of, is_sample_by_sample, name_of, reason_of
 from convpolicy.frameworks.torch.chunks.pointwise import add_pointwise, on_a_copy
 from convpolicy.frameworks.torch.chunks.steps import Pointwise
 from convpolicy.frameworks.torch.chunks.tracing import Whole, is_layer, known_reason, path_of, traced
-from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Misfit, Plain, Stream, attribute, channels_of, refusal
+from convpolicy.frameworks.torch.chunks.values import BATCH, TIME, Misfit, Stream, channels_of, refusal
 from convpolicy.frameworks.torch.chunks.windows import is_exact_factor
 from convpolicy.frameworks.torch.shards.blocks import add_blocks
 from convpolicy.frameworks.torch.shards.sizes import Sizes
@@ -93,7 +93,7 @@ def layout_of(module: nn.Module, cuts: Cuts, documents: Any, blocks: Mapping[str
         misfit: Exception | None = None
         for channels in channels_in(whole, graph):
             try:
-                return _laid_out(whole, graph, _Builder(whole, graph, channels, cuts, documents, lone))
+                return _laid_out(graph, _Builder(whole, graph, channels, cuts, documents, lone))
             except Misfit as error:
                 misfit = misfit or error
     raise InvalidValueError(
@@ -170,21 +170,8 @@ class _Builder(Builder):
         self.cut(node, axes or of.axes, dtype or of.dtype, of, cuts.mapped(function), borders)
 
 
-def _laid_out(whole: Whole, graph: fx.Graph, build: _Builder) -> Layout:
-    result: Any = None
-    for node in live_nodes(whole, graph):
-        if node.op == "output":
-            result = node.args[0]
-        elif node.op == "placeholder":
-            build.plain(node, tuple, build.source)
-        elif node.op == "get_attr":
-            build.plain(node, tuple, Plain(attribute(whole, str(node.target))))
-        else:
-            try:
-                (_add_module if node.op == "call_module" else _add_function)(build, node)
-            except Misfit as error:
-                raise Misfit(f"{build.title(node)} at {build.where(node)!r}, which fails ({error})") from error
-    output = build.known.get(result) if isinstance(result, fx.Node) else None
+def _laid_out(graph: fx.Graph, build: _Builder) -> Layout:
+    _result, output = walked(build, graph, _add_module, _add_function)
     if not isinstance(output, Stream):
         raise InvalidValueError(
             "module must return one tensor with an axis of the length, got another result; pass a module that returns the tensor alone."
