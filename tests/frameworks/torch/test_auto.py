@@ -71,8 +71,8 @@ def timed(clock, monkeypatch):
 
 
 def unbiased(data, weight, bias, work):
-    """A wrong implementation: it forgets the bias."""
-    return LOWERINGS["pad_first"].run(data, weight, None, work)
+    """A wrong implementation: it forgets the bias. It calls no stub, whose seconds would count as its own."""
+    return nn.functional.conv1d(data, weight, padding=work.plan.left)
 
 
 def layer(**more):
