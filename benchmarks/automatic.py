@@ -1,10 +1,11 @@
-"""Cases for `speed.py`: layers with ``execution="auto"``, with and without packed weights, beside the limit.
+"""Cases for `speed.py`: layers with ``execution="auto"``, and layers that `tune` gave packed weights, beside the limit.
 
 The limit is one matrix product of weights and windows that are there already: what a convolution costs that copies nothing.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,9 +15,12 @@ from interleaved import LIMIT_WAY, Result, compare
 from mix import LAYERS, SIZES, built, describe, lowering
 from torch import Tensor, nn
 
+import convpolicy as cp
+
 LENGTHS = (16, 100, 600, 3000)
 LONG = 600  # from this length on, a third of the rounds is enough
 FEW = (2, 4, 8)  # outputs
+TUNING = 5  # rounds
 QUICK = 12  # a quick run measures every 12th layer
 
 
@@ -45,19 +49,19 @@ def few_outputs(rounds: int) -> Iterator[Result]:
 
 def _layer(section: str, name: str, arguments: dict[str, Any], data: Tensor, rounds: int, **facts: Any) -> Result:
     native = nn.Conv1d(**arguments).eval()
-    auto, frozen = (built(arguments, native, "auto") for _ in range(2))
-    auto.train()  # a layer in training mode packs no weights; a convolution computes the same in both modes
+    auto, frozen = built(arguments, native, "auto"), copy.deepcopy(native)
+    (tuned,) = cp.tune(frozen, data, freeze=True, rounds=TUNING, verbose=False).layers
     with torch.inference_mode():
         output = native(data)
         seconds = [_seconds(lambda: native(data)) for _ in range(3)]
-        first = max(_seconds(lambda layer=layer: layer(data)) for layer in (auto, frozen)) / min(seconds)
+        first = _seconds(lambda: auto(data)) / min(seconds)
         ways: dict[str, Callable[[], object]] = {
             "native": lambda: native(data),
             "auto": lambda: auto(data),
             "frozen": lambda: frozen(data),
             LIMIT_WAY: _limit(native, output.shape[-1]),
         }
-        more = {"first": round(first), "lowering": lowering(auto), "packed": lowering(frozen)}
+        more = {"first": round(first), "lowering": lowering(auto), "tuned": tuned.lowering or "unchanged"}
         return compare(section, name, ways, rounds, **facts, **more)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 from interleaved import Result, compare
 
@@ -96,43 +95,6 @@ def codecs(rounds: int) -> Iterator[Result]:
                 apart = float((theirs(data) - ours(data)).abs().max())
                 ways = {"theirs": lambda t=theirs, x=data: t(x), "fast": lambda o=ours, x=data: o(x)}
                 yield compare("transformers", _name(name, sizes), ways, rounds, apart=apart)
-
-
-def mindspore_own(rounds: int) -> Iterator[Result]:
-    """Compare MindSpore's layer with exact and fast layers of the MindSpore backend, in PyNative mode."""
-    os.environ.setdefault("GLOG_v", "3")
-    import mindspore
-    import numpy as np
-
-    import convpolicy as cp
-
-    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
-    for inner, outer, kernel, groups, length in [
-        (64, 64, 1, 1, 600), (16, 16, 3, 1, 64), (64, 64, 3, 1, 600), (80, 256, 5, 1, 600), (256, 256, 5, 1, 600),
-        (512, 512, 31, 512, 600), (768, 768, 1, 4, 600),
-    ]:  # fmt: skip
-        data = mindspore.Tensor(np.random.default_rng(0).standard_normal((1, inner, length), dtype=np.float32))
-        theirs = mindspore.nn.Conv1d(inner, outer, kernel, group=groups)
-        layers = {
-            execution: cp.Conv1d(
-                inner, outer, kernel, groups=groups, policy="mindspore", backend="mindspore", execution=execution
-            )
-            for execution in ("exact", "fast")
-        }
-        for layer in layers.values():
-            layer.weight.set_data(theirs.weight.value())
-        outputs = {name: layer(data).asnumpy() for name, layer in layers.items()}
-        own = theirs(data).asnumpy()
-        ways: dict[str, Any] = {"native": lambda t=theirs, x=data: t(x).asnumpy()}
-        ways |= {name: lambda o=layer, x=data: o(x).asnumpy() for name, layer in layers.items()}
-        yield compare(
-            "MindSpore",
-            f"same, {inner}→{outer} k{kernel} g{groups}, length {length}",
-            ways,
-            min(rounds, 9),
-            apart=float(np.abs(outputs["fast"] - own).max()),
-            exact_bits=bool(np.array_equal(outputs["exact"], own)),
-        )
 
 
 def numpy_beside_torch(rounds: int) -> Iterator[Result]:

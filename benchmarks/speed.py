@@ -1,6 +1,6 @@
 """Measure the speed of layers: those of 113 models and of 18 decoders, hand-written padding, whole models, and layers of other packages.
 
-    python benchmarks/speed.py [--quick] [--rounds 7] [--section NAME …] [--output DIRECTORY]
+    python benchmarks/speed.py [--quick] [--rounds 5] [--section NAME …] [--output DIRECTORY]
 
 Every section runs in a separate process. Every case is timed in turn with its reference (see interleaved.py), and again if it exceeds
 the limit. The results are written to speed.json, speed.md and speed.png in benchmarks/results/PROCESSOR, and
@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import click
+from backends import FRAMEWORKS
 from interleaved import Result
 from report import machine, merged, slug, summary, write
 from rich.console import Console
@@ -37,12 +38,12 @@ SECTIONS = {
     "transposed": ("transposed", "layers"),
     "transposed batches": ("transposed", "batches"),
     "models": ("peers", "stacks"),
-    "keras": ("peers", "keras_on_torch"),
-    "flax": ("peers", "flax_under_jit"),
+    "Keras and torch": ("peers", "keras_on_torch"),
+    "Flax and torch": ("peers", "flax_under_jit"),
     "codecs": ("peers", "codecs"),
     "compile": ("peers", "compiled"),
-    "mindspore": ("peers", "mindspore_own"),
     "numpy": ("peers", "numpy_beside_torch"),
+    **{backend: ("backends", "own", backend) for backend in FRAMEWORKS},
 }
 
 
@@ -53,13 +54,13 @@ RESULTS = Path(__file__).parent / "results"
 
 def measured(section: str, rounds: int, quick: bool) -> list[Result]:
     """Run a section and return its results."""
-    module, function = SECTIONS[section]
+    module, function, *arguments = SECTIONS[section]
     options = {"quick": True} if quick and section in THINNED else {}
-    return list(getattr(importlib.import_module(module), function)(rounds, **options))
+    return list(getattr(importlib.import_module(module), function)(rounds, *arguments, **options))
 
 
 @click.command()
-@click.option("--rounds", default=7, show_default=True, help="Number of timings of each function.")
+@click.option("--rounds", default=5, show_default=True, help="Number of timings of each function.")
 @click.option(
     "--section", "sections", multiple=True, type=click.Choice(list(SECTIONS)), help="Run only this section. Repeatable."
 )

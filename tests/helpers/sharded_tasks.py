@@ -102,7 +102,8 @@ def main(rank, folder):
         try:
             outcomes[name] = task(here)
         except Exception:
-            outcomes[name] = f"failed: {traceback.format_exc()}"
+            print(f"{name} failed on rank {rank}:\n{traceback.format_exc()}", flush=True)
+            os._exit(1)  # the others would wait in the next task for what this rank does not send
         if name == list(TASKS)[-2]:
             dist.barrier()
     Path(f"{folder}/{rank}.json").write_text(json.dumps(outcomes), encoding="utf-8")

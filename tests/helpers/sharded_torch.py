@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -248,19 +247,11 @@ def blocks(here):
 
 
 def alone(here):
-    """Return how much longer a sharded layer takes than the layer, on one process."""
+    """Compare a sharded layer with the layer on one process."""
     if here.rank:
         return None
     layer = nn.Conv1d(64, 64, 7, padding=3)
-    sharded, data, ratios = cp.shard(copy.deepcopy(layer), here.meshes["1"], length=4096), torch.randn(1, 64, 4096), []
+    sharded, data = cp.shard(copy.deepcopy(layer), here.meshes["1"], length=4096), torch.randn(1, 64, 4096)
     with torch.no_grad():
         assert torch.equal(sharded(data), layer(data))
-        for _attempt in range(3):
-            times = {layer: [], sharded: []}
-            for _ in range(40):
-                for each, own in times.items():
-                    start = time.perf_counter()
-                    each(data)
-                    own.append(time.perf_counter() - start)
-            ratios.append(min(times[sharded]) / min(times[layer]))
-    return min(ratios)
+    return "equal"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -171,14 +172,15 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
     if channels == groups:
         _depthwise(windows[:, :, 0], weight.reshape(groups, -1, kernel), grouped_out, stride, dilation)
         return
-    per_sample = max(channels * kernel * padded.itemsize, 1)
-    columns = max(BLOCK_BYTES // per_sample, 64)
-    items = max(columns // length_out, 1)
-    for first in range(0, batch, items):
-        for start in range(0, length_out, columns):
-            block = windows[first : first + items, ..., start : start + columns]
-            flat = block.reshape(*block.shape[:2], -1, block.shape[-1])  # copies, except for kernel 1 and stride 1
-            np.matmul(grouped_weight, flat, out=grouped_out[first : first + items, ..., start : start + columns])
+    per_sample = max(channels // groups * kernel * padded.itemsize, 1)  # of one group
+    columns = min(max(BLOCK_BYTES // per_sample, 64), length_out)
+    some = max(BLOCK_BYTES // (per_sample * columns), 1)  # groups, and items if all groups fit
+    items = max(some // groups, 1)
+    for first, group, start in itertools.product(range(0, batch, items), range(0, groups, some), range(0, length_out, columns)):
+        place = slice(first, first + items), slice(group, group + some), ..., slice(start, start + columns)
+        block = windows[place]
+        flat = block.reshape(*block.shape[:2], -1, block.shape[-1])  # copies, except for kernel 1 and stride 1
+        np.matmul(grouped_weight[place[1]], flat, out=grouped_out[place])
 
 
 def _depthwise(windows: Array, taps: Array, out: Array, stride: int, dilation: int) -> None:

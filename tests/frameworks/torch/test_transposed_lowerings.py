@@ -133,6 +133,25 @@ CASES = {  # label -> sizes, options, length, lowering of a fast layer, implemen
 }
 
 
+ON_AMD_512 = {  # the same, on an AMD EPYC with AVX-512
+    "many weights, short": ((256, 128, 16, 8), {"padding": 4}, 10, "overlap_add_short"),
+    "few outputs": ((512, 1, 16, 8), {"padding": 8}, 200, "overlap_add"),
+    "long, few weights": ((64, 16, 8, 4), {}, 8192, "polyphase"),
+    "long, few weights, cut, 1.26": ((64, 16, 8, 4), {"padding": 2}, 8192, "native"),
+    "long, stride 2": ((64, 32, 4, 2), {"padding": "causal"}, 16384, "full"),
+    "most weights": ((2048, 1024, 5, 4), {}, 20, "native"),
+}
+
+
+@pytest.mark.parametrize("label", ON_AMD_512)
+def test_what_a_fast_layer_takes_with_avx512(monkeypatch, label):
+    """The rules that were faster there."""
+    sizes, options, length, name = ON_AMD_512[label]
+    monkeypatch.setattr(processor, "current", lambda: processor.Processor(processor.AMD, "AVX512"))
+    request = cp.ConvTranspose1d(*sizes, **options, backend="torch", execution="auto")._request
+    assert selection.choose(request, request.plan(length), 1, gradients=False) == name
+
+
 def built(label, execution="fast"):
     """One of the layers above, and data for it."""
     sizes, options, length, *_ = CASES[label]
@@ -161,7 +180,7 @@ def test_what_a_fast_layer_takes(label):
     assert isinstance(layer, nn.ConvTranspose1d)
 
 
-def test_every_rule_decides_somewhere():
+def test_every_rule_decides_somewhere(monkeypatch):
     """No rule is dead, and each says what was measured."""
     decided = set()
     for label in CASES:
@@ -169,6 +188,11 @@ def test_every_rule_decides_somewhere():
         if hasattr(layer, "_request"):
             rule = selection.deciding(layer._request, layer._request.plan(data.shape[-1]), 1, gradients=False)
             decided.add(None if rule is None else rule.reason)
+    monkeypatch.setattr(processor, "current", lambda: processor.Processor(processor.AMD, "AVX512"))
+    for sizes, options, length, _name in ON_AMD_512.values():
+        request = cp.ConvTranspose1d(*sizes, **options, backend="torch", execution="auto")._request
+        rule = selection.deciding(request, request.plan(length), 1, gradients=False)
+        decided.add(None if rule is None else rule.reason)
     assert decided >= {rule.reason for rule in transposed_rules.FAST}
     assert all(rule.reason.endswith(".") and not rule.training for rule in transposed_rules.FAST)
 
@@ -178,7 +202,7 @@ def test_what_was_not_measured_takes_the_default(unlike, monkeypatch):
     """Another dtype, autocast, an unbatched input, several items, another processor: torch's own way."""
     layer, data = built("many weights, short, cut")
     if unlike == "another processor":
-        for kind in (("", "AVX2"), (processor.INTEL, "AVX2"), (processor.AMD, "AVX512")):
+        for kind in (("", "AVX2"), (processor.INTEL, "AVX2"), (processor.INTEL, "AVX512")):
             monkeypatch.setattr(processor, "current", lambda kind=kind: processor.Processor(*kind))
             assert selection.choose(layer._request, layer._request.plan(10), 1, gradients=False) == "full"
             assert type(built("many weights, short")[0]) is nn.ConvTranspose1d

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from convpolicy.frameworks.torch.execution import processor
-from convpolicy.frameworks.torch.execution.bound import agrees, bound_of
+from convpolicy.frameworks.torch.execution.bound import agrees, bound_of, bound_of_channels
 from convpolicy.frameworks.torch.execution.frozen import Frozen
 from convpolicy.frameworks.torch.execution.lowering import PLAIN, Lowered, Lowering, Work
 from convpolicy.frameworks.torch.execution.rule import Table
@@ -141,7 +141,7 @@ class _Trial:
         lowerings, usual = setting.table.lowerings, setting.usual
         ways = {usual: self._function(usual, lowerings[usual])}
         doubtful: dict[str, Any] = {}
-        ways[usual]()  # the default's own first call, which is slower
+        own = ways[usual]()  # the default's own first call, which is slower
         self.start = clock()
         self._timed(usual, ways[usual])
         is_long = best[usual] > LONG  # then what the first call sets up does not matter
@@ -170,7 +170,7 @@ class _Trial:
             ways[name] = way
         self._repeat(ways)
         choice = self._fastest()
-        while choice.lowering != usual and not self._is_right(ways, choice):
+        while choice.lowering != usual and not self._is_right(ways, choice, own):
             del best[choice.lowering]
             choice = self._fastest()
         calls = 2 + self.spent / best[usual]
@@ -183,10 +183,13 @@ class _Trial:
         """The seconds that may be spent before the fastest implementation is checked."""
         return (MOST_CALLS - CALLS_FOR_CHECK) * self.best[self.setting.usual] - OVERHEAD
 
-    def _is_right(self, ways: dict[str, Any], choice: Choice) -> bool:
-        """Return True if the outputs of a choice agree with the default's."""
-        setting, own = self.setting, ways[self.setting.usual]()
-        bound = bound_of(self.data, self.weight, self.bias, setting.work, setting.request.spec)
+    def _is_right(self, ways: dict[str, Any], choice: Choice, own: Tensor) -> bool:
+        """Return True if the outputs of a choice agree with ``own``, the default's."""
+        setting = self.setting
+        arguments = self.data, self.weight, self.bias, setting.work, setting.request.spec
+        bound = bound_of_channels(*arguments)
+        if not bound.isfinite().all():
+            bound = bound_of(*arguments)  # infinite only where an output reads an infinite sample
         return all(agrees(own, ways[name](), bound) for name in {*choice} - {setting.usual})
 
     def _function(self, name: str, lowering: Lowering) -> Any:

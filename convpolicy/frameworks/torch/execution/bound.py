@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.frameworks.torch.crops import FullResult
-from convpolicy.frameworks.torch.execution.lowering import Work
+from convpolicy.frameworks.torch.execution.lowering import Work, is_zeros
 from convpolicy.reference import tolerance
 
 
@@ -17,11 +17,27 @@ def bound_of(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec
 
     For dtypes of 16 bits, torch sums in float32 and rounds the result, so the bound contains that rounding.
     """
-    is_half = weight.dtype in (torch.float16, torch.bfloat16)
-    magnitude = _magnitude(data, weight, bias, work, spec)
-    dtype = "float32" if is_half else str(weight.dtype).removeprefix("torch.")
-    bound: Tensor = 2 * tolerance(dtype, spec.fans.fan_in + 1, magnitude)
-    return bound + 2 * torch.finfo(weight.dtype).eps * magnitude if is_half else bound
+    return _rounding(_magnitude(data, weight, bias, work, spec), weight.dtype, spec)
+
+
+def bound_of_channels(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec: ConvSpec) -> Tensor:
+    """Return a larger bound, (out, 1), that needs no convolution: Σ|weight| · max|input| instead of Σ|weight · input|."""
+    wide = torch.float32 if weight.dtype == torch.float32 else torch.float64
+    plan = work.plan
+    adds = not spec.transposed and (plan.left or plan.right) and not is_zeros(plan)  # samples that may be larger than the input's
+    largest = torch.linalg.vector_norm(work.pad(data, plan.left, plan.right) if adds else data, torch.inf, dtype=wide)
+    taps = (
+        weight.view(spec.groups, -1, *weight.shape[1:]) if spec.transposed else weight
+    )  # (groups, in/groups, out/groups, kernel)
+    sums = torch.linalg.vector_norm(taps, 1, (1, 3) if spec.transposed else (1, 2), dtype=wide).flatten() * largest
+    return _rounding(sums if bias is None else sums + bias.to(wide).abs(), weight.dtype, spec)[:, None]
+
+
+def _rounding(magnitude: Tensor, dtype: torch.dtype, spec: ConvSpec) -> Tensor:
+    is_half = dtype in (torch.float16, torch.bfloat16)
+    summed = "float32" if is_half else str(dtype).removeprefix("torch.")
+    bound: Tensor = 2 * tolerance(summed, spec.fans.fan_in + 1, magnitude)
+    return bound + 2 * torch.finfo(dtype).eps * magnitude if is_half else bound
 
 
 def _magnitude(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec: ConvSpec) -> Tensor:

@@ -34,6 +34,11 @@ class Call(NamedTuple):
         return self.batch * self.spec.out_channels * self.plan.length_out
 
     @property
+    def products(self) -> int:
+        """Number of products of a weight and a sample."""
+        return self.outputs * self.spec.kernel_size * (self.spec.in_channels // self.spec.groups)
+
+    @property
     def columns(self) -> int:
         """Number of elements in the windows of one item, when each window is copied to a column."""
         return self.spec.kernel_size * self.spec.in_channels * self.plan.length_out

@@ -29,6 +29,8 @@ from convpolicy.layers.backend import LayerRequest
 IM2COL_ELEMENTS = 20480  # up to this size torch convolves one ungrouped item by im2col and a matrix product, above it by oneDNN
 CACHED_ELEMENTS = 1 << 15  # columns of this size stay in the cache of a core
 FEW_WEIGHTS = 20_000
+MANY_WEIGHTS = 2_000_000
+MOST_PRODUCTS = 45_000_000  # of weights and samples
 LONG = 600  # samples
 JOINED_ELEMENTS = 1 << 17  # from this size on, concatenating mirrored or repeated samples is faster than torch's own serial loop
 JOINED_ZEROS = (
@@ -43,6 +45,14 @@ FAST = (
         False,
         "Few weights, two threads of an AMD EPYC: 0.3 to 0.75. One thread: up to 1.07. More weights: up to 1.24.",
         ON_AMD,
+    ),
+    Rule(
+        "matmul",
+        is_pointwise,
+        lambda c: c.threads > 1 and c.batch == 1 and c.inputs > IM2COL_ELEMENTS and c.products <= MOST_PRODUCTS,
+        False,
+        "One item for which torch uses oneDNN, two threads: 0.33 to 0.96. More products: up to 1.1.",
+        ON_AMD_512,
     ),
     Rule(
         "matmul",
@@ -99,10 +109,34 @@ FAST = (
     ),
     Rule(
         "linear",
-        lambda r: is_dense(r) and weights(r.spec) >= 1 << 14,
+        lambda r: is_dense(r) and r.spec.stride < 4 and weights(r.spec) >= 1 << 14,
         lambda c: c.batch == 1 and 2 <= c.plan.length_out < 32 and c.plan.length_out % 16 > 0,
         False,
         "More outputs, whose number 16 does not divide: 0.23 to 1.0. With 16 outputs up to 1.6, with AVX2 and 8 to 31 up to 1.37.",
+        ON_AMD_512,
+    ),
+    Rule(
+        "linear",
+        lambda r: is_dense(r) and r.spec.stride >= 4 and weights(r.spec) >= MANY_WEIGHTS,
+        lambda c: c.batch == 1 and 2 <= c.plan.length_out < 32,
+        False,
+        "Strides of 4 and more with many weights: 0.61 to 0.86. Fewer weights: up to 1.24.",
+        ON_AMD_512,
+    ),
+    Rule(
+        "windows",
+        lambda r: is_dense(r) and r.spec.stride >= 8 and weights(r.spec) >= 4 * MANY_WEIGHTS,
+        lambda c: c.batch == 1 and c.threads > 1 and c.plan.length_out >= 32,
+        False,
+        "More outputs, two threads: 0.78 to 0.94. A stride of 5, or fewer weights: up to 1.23.",
+        ON_AMD_512,
+    ),
+    Rule(
+        "windows",
+        lambda r: is_dense(r) and r.spec.out_channels == 1,
+        lambda c: c.batch == 1 and c.threads > 1 and c.inputs > IM2COL_ELEMENTS,
+        False,
+        "One output channel, two threads: 0.46 to 0.73.",
         ON_AMD_512,
     ),
     Rule(
