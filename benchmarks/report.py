@@ -109,7 +109,18 @@ TARGETS = [
         )
         for frames in FRAMES
     ),
+    Target("transposed layers of decoders", "auto", None, lambda r: r.section == "transposed"),
+    *(
+        Target(
+            f"of these, {frames} latent frames",
+            "auto",
+            None,
+            lambda r, n=frames: r.section == "transposed" and r.facts["frames"] == n,
+        )
+        for frames in FRAMES
+    ),
     Target("every transposed layer", "fast", LIMIT, lambda r: r.section == "transposed", worst=True),
+    Target("every transposed layer", "auto", LIMIT, lambda r: r.section == "transposed", worst=True),
     Target("every transposed layer", "exact", LIMIT, lambda r: r.section == "transposed", worst=True),
     Target("every transposed layer, 8 items", "fast", LIMIT, lambda r: r.section == "transposed, batches of 8", worst=True),
     Target("one call on 1×8×64", "exact", 1.05, lambda r: r.name.startswith("forward"), worst=True),

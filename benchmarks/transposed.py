@@ -48,8 +48,8 @@ def describe(layer: dict[str, Any]) -> str:
     return text + (f" g{layer['groups']}" if layer["groups"] > 1 else "")
 
 
-def built(layer: dict[str, Any]) -> tuple[nn.ConvTranspose1d, nn.ConvTranspose1d, nn.ConvTranspose1d]:
-    """Return the layer of the model's code, an exact and a fast layer, which share their parameters."""
+def built(layer: dict[str, Any]) -> tuple[nn.ConvTranspose1d, ...]:
+    """Return the layer of the model's code, an exact, a fast and an auto layer, which share their parameters."""
     sizes, cut = {name: layer[name] for name in SIZES}, layer["padding"]
     if isinstance(cut, list) and cut[0] < cut[1]:  # torch's layer cannot cut more on the right
         native: nn.ConvTranspose1d = Cut(cuts=(cut[0], cut[1]), **sizes)
@@ -58,32 +58,39 @@ def built(layer: dict[str, Any]) -> tuple[nn.ConvTranspose1d, nn.ConvTranspose1d
         native = nn.ConvTranspose1d(padding=left, output_padding=more, **sizes)
     options = {"padding": tuple(cut)} if isinstance(cut, list) else {"padding": cut, "output_padding": layer["output_padding"]}
     ours = []
-    for execution in ("exact", "fast"):
+    for execution in ("exact", "fast", "auto"):
         own = cp.ConvTranspose1d(**sizes, **options, backend="torch", execution=execution)
         own.weight, own.bias = native.weight, native.bias
         ours.append(own.eval())
-    return native.eval(), ours[0], ours[1]
+    return native.eval(), *ours
 
 
 def layers(rounds: int) -> Iterator[Result]:
-    """Compare native, exact and fast layers for every layer and length, with batches of 1."""
+    """Compare native, exact, fast and auto layers for every layer and length, with batches of 1."""
     for frames in FRAMES:
         for layer in LAYERS:
             yield _layer("transposed", layer, 1, frames, rounds)
 
 
 def batches(rounds: int) -> Iterator[Result]:
-    """Compare native, exact and fast layers with batches of 8 on short inputs."""
+    """Compare native, exact, fast and auto layers with batches of 8 on short inputs."""
     for layer in LAYERS:
         yield _layer("transposed, batches of 8", layer, 8, FRAMES[0], rounds)
 
 
 def _layer(section: str, layer: dict[str, Any], batch: int, frames: int, rounds: int) -> Result:
-    native, exact, fast = built(layer)
+    native, exact, fast, auto = built(layer)
     data = torch.randn(batch, layer["in_channels"], frames * layer["frame"])
     with torch.inference_mode():
         same_bits = torch.equal(exact(data), native(data))
         fast(data)
-        ways = {"native": lambda: native(data), "exact": lambda: exact(data), "fast": lambda: fast(data)}
-        facts = {"length": data.shape[-1], "frames": frames, "lowering": lowering(fast), "exact_bits": same_bits}
+        auto(data)  # measures, and may pack the weight
+        ways = {
+            "native": lambda: native(data),
+            "exact": lambda: exact(data),
+            "fast": lambda: fast(data),
+            "auto": lambda: auto(data),
+        }
+        facts = {"length": data.shape[-1], "frames": frames, "lowering": lowering(fast), "measured": lowering(auto)}
+        facts["exact_bits"] = same_bits
         return compare(section, f"{describe(layer)}, length {data.shape[-1]}", ways, rounds, **facts)

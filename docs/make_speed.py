@@ -12,11 +12,15 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from interleaved import AGAIN, Result, geometric_mean  # noqa: E402 - a script beside the package
+from backends import FRAMEWORKS  # noqa: E402 - a script beside the package
+from interleaved import AGAIN, Result, geometric_mean  # noqa: E402
 from marks import filled, table  # noqa: E402
 from report import FIRST, MOST_CALLS, TARGETS, first_calls, stored, wrong_bits  # noqa: E402
 
-PEERS = ("Keras 3 on torch", "flax under jit", "transformers", "torch.compile", "MindSpore", "NumPy", "whole models")
+PEERS = (
+    *("Keras 3 on torch", "flax under jit", "transformers", "torch.compile", "NumPy", "whole models"),
+    *(f"{backend} layers" for backend in FRAMEWORKS),
+)
 MISSING = "not measured"
 Machine = tuple[dict[str, str], list[Result]]
 

@@ -121,7 +121,12 @@ def test_nan_and_infinity_stay():
             torch.testing.assert_close(lowering.run(data, given, None, work), native(data, parameter, None, work), equal_nan=True)
 
 
-def test_tune_freezes(monkeypatch):
+@pytest.mark.parametrize(
+    ("native_class", "function"),
+    [(nn.Conv1d, nn.functional.conv1d), (nn.ConvTranspose1d, nn.functional.conv_transpose1d)],
+    ids=["Conv1d", "ConvTranspose1d"],
+)
+def test_tune_freezes(monkeypatch, native_class, function):
     """``freeze=True`` installs a packed implementation in eval mode; loading other weights is noticed, and `untune` restores."""
     from convpolicy.frameworks.torch.execution import tuning
 
@@ -129,7 +134,7 @@ def test_tune_freezes(monkeypatch):
         return {name: [0.1 if name == "packed" else 1.0] * 3 for name in ways}
 
     monkeypatch.setattr(tuning, "interleaved", packed_wins)
-    model = nn.Sequential(nn.Conv1d(16, 16, 3, padding=1), nn.BatchNorm1d(16)).eval()
+    model = nn.Sequential(native_class(16, 16, 3, padding=1), nn.BatchNorm1d(16)).eval()
     x, names = torch.randn(1, 16, 50), list(model.state_dict())
     assert not cp.tune(model, x, verbose=False).replaced
     model.train()
@@ -138,12 +143,12 @@ def test_tune_freezes(monkeypatch):
     report = cp.tune(model, x, verbose=False, freeze=True)
     assert [row.lowering for row in report.replaced] == ["packed"]
     assert list(model.state_dict()) == names
-    plain = nn.Conv1d(16, 16, 3, padding=1)
+    plain = native_class(16, 16, 3, padding=1)
     for twin in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         with torch.no_grad():
             for other in (twin[0].state_dict(), plain.state_dict()):
                 twin[0].load_state_dict(other)
-                expected = nn.functional.conv1d(x, twin[0].weight, twin[0].bias, padding=1)
+                expected = function(x, twin[0].weight, twin[0].bias, padding=1)
                 for _ in range(CALLS_UNTIL_FROZEN + 2):
                     torch.testing.assert_close(twin[0](x), expected)
         ways = list(tuned_of(twin[0])._ways.values())

@@ -178,6 +178,9 @@ ON_AMD_512 = {  # the same, on an AMD EPYC with AVX-512 only
     "stride 8, more outputs": ((512, 1024, 16, 8), {}, 600, 2, "windows"),
     "stride 5, more outputs, 1.13": ((512, 1024, 10, 5), {}, 600, 2, "native"),
     "one output channel": ((64, 1, 7), {}, 600, 2, "windows"),
+    "one output channel, more inputs, 1.3": ((32, 1, 7), {}, 24000, 2, "native"),
+    "strided depthwise": ((512, 512, 5, 4), {"padding": "same_upper", "groups": 512}, 3000, 2, "overpad"),
+    "reflected depthwise": ((512, 512, 3), {"padding": 1, "padding_mode": "reflect", "groups": 512}, 3000, 2, "edges"),
 }
 
 

@@ -15,6 +15,7 @@ from convpolicy.frameworks.torch.execution.conditions import (
     has_unequal_zeros,
     has_zeros,
     is_dense,
+    is_depthwise,
     is_grouped,
     is_padded,
     is_pointwise,
@@ -31,6 +32,7 @@ CACHED_ELEMENTS = 1 << 15  # columns of this size stay in the cache of a core
 FEW_WEIGHTS = 20_000
 MANY_WEIGHTS = 2_000_000
 MOST_PRODUCTS = 45_000_000  # of weights and samples
+MIRRORED_ELEMENTS = 1 << 18  # from this size on, torch's loops for mirrored and repeated samples take a large part of the time
 LONG = 600  # samples
 JOINED_ELEMENTS = 1 << 17  # from this size on, concatenating mirrored or repeated samples is faster than torch's own serial loop
 JOINED_ZEROS = (
@@ -126,17 +128,17 @@ FAST = (
     Rule(
         "windows",
         lambda r: is_dense(r) and r.spec.stride >= 8 and weights(r.spec) >= 4 * MANY_WEIGHTS,
-        lambda c: c.batch == 1 and c.threads > 1 and c.plan.length_out >= 32,
+        lambda c: c.batch == 1 and c.threads > 1 and 32 <= c.plan.length_out < 128,
         False,
-        "More outputs, two threads: 0.78 to 0.94. A stride of 5, or fewer weights: up to 1.23.",
+        "More outputs, two threads: 0.78 to 0.95. A stride of 5, fewer weights or more outputs: up to 1.23.",
         ON_AMD_512,
     ),
     Rule(
         "windows",
         lambda r: is_dense(r) and r.spec.out_channels == 1,
-        lambda c: c.batch == 1 and c.threads > 1 and c.inputs > IM2COL_ELEMENTS,
+        lambda c: c.batch == 1 and c.threads > 1 and IM2COL_ELEMENTS < c.inputs < MIRRORED_ELEMENTS,
         False,
-        "One output channel, two threads: 0.46 to 0.73.",
+        "One output channel, two threads: 0.46 to 0.74. Three times as many inputs: up to 1.3.",
         ON_AMD_512,
     ),
     Rule(
@@ -189,6 +191,22 @@ FAST = (
         lambda c: c.inputs >= c.outputs and fits_inside(c),
         True,
         "The output, which is smaller, is copied instead of the input: 0.5 to 0.98.",
+    ),
+    Rule(
+        "overpad",
+        lambda r: has_unequal_zeros(r) and is_depthwise(r) and r.spec.stride > 1,
+        lambda c: c.threads > 1 and c.inputs >= MIRRORED_ELEMENTS and fits_inside(c),
+        False,
+        "The same for strided depthwise layers, two threads: 0.79 to 0.91. Other layers: up to 4.2.",
+        ON_AMD_512,
+    ),
+    Rule(
+        "edges",
+        lambda r: has_samples(r) and r.policy.padding_mode.name in ("reflect", "replicate") and is_depthwise(r),
+        lambda c: c.inputs >= MIRRORED_ELEMENTS,
+        False,
+        "The long input of a depthwise layer is not copied: 0.42 to 0.97.",
+        ON_AMD_512,
     ),
     Rule(
         "edges",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from convpolicy.core.transposed_plan import CIRCULAR, TransposedPlan
 from convpolicy.frameworks.torch.crops import FullResult
+from convpolicy.frameworks.torch.execution import packed_transposed
 from convpolicy.frameworks.torch.execution.lowering import Lowering, Work, unless
 
 FEW_TAPS = 2  # up to this stride, one operation for each tap is faster than one for all taps with the same row
@@ -181,9 +182,10 @@ LOWERINGS = {
         overlap_add_short, unless("it wraps, is dilated, or is grouped", lambda p, _c, g: _is_plain(p) and g == 1)
     ),
     "polyphase": Lowering(polyphase, unless("it wraps, is dilated, or is grouped", lambda p, _c, g: _is_plain(p) and g == 1)),
+    **packed_transposed.LOWERINGS,
 }
 
 
 # implementations that ``execution="auto"`` times, those that win most often first
-TRIED = ("overlap_add_short", "overlap_add", "polyphase", "native", "cut_inside")
+TRIED = ("packed", "overlap_add_short", "overlap_add", "polyphase", "native", "cut_inside")
 LENGTH_FREE = ("full", "native")  # implementations that do not depend on the input's length
