@@ -99,29 +99,26 @@ TARGETS = [
     Target("paddings against padding by hand", "fast", 0.90, lambda r: r.section == "paddings"),
     Target("every padding", "fast", LIMIT, lambda r: r.section == "paddings", worst=True),
     Target("every padding", "exact", LIMIT, lambda r: r.section == "paddings", worst=True),
-    Target("transposed layers of decoders", "fast", 0.90, lambda r: r.section == "transposed"),
     *(
-        Target(
-            f"of these, {frames} latent frames",
-            "fast",
-            None,
-            lambda r, n=frames: r.section == "transposed" and r.facts["frames"] == n,
+        target
+        for way, limit in (("fast", 0.90), ("auto", None))
+        for target in (
+            Target("transposed layers of decoders", way, limit, lambda r: r.section == "transposed"),
+            *(
+                Target(
+                    f"of these, {frames} latent frames",
+                    way,
+                    None,
+                    lambda r, n=frames: r.section == "transposed" and r.facts["frames"] == n,
+                )
+                for frames in FRAMES
+            ),
         )
-        for frames in FRAMES
     ),
-    Target("transposed layers of decoders", "auto", None, lambda r: r.section == "transposed"),
     *(
-        Target(
-            f"of these, {frames} latent frames",
-            "auto",
-            None,
-            lambda r, n=frames: r.section == "transposed" and r.facts["frames"] == n,
-        )
-        for frames in FRAMES
+        Target("every transposed layer", way, LIMIT, lambda r: r.section == "transposed", worst=True)
+        for way in ("fast", "auto", "exact")
     ),
-    Target("every transposed layer", "fast", LIMIT, lambda r: r.section == "transposed", worst=True),
-    Target("every transposed layer", "auto", LIMIT, lambda r: r.section == "transposed", worst=True),
-    Target("every transposed layer", "exact", LIMIT, lambda r: r.section == "transposed", worst=True),
     Target("every transposed layer, 8 items", "fast", LIMIT, lambda r: r.section == "transposed, batches of 8", worst=True),
     Target("one call on 1×8×64", "exact", 1.05, lambda r: r.name.startswith("forward"), worst=True),
     Target("one call on 1×8×64", "fast", 1.05, lambda r: r.name.startswith("forward"), worst=True),

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from helpers import sharded_layers
 from helpers.sharded_layers import picked, ranges_of, require_close
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import convpolicy as cp
 
@@ -246,12 +247,29 @@ def blocks(here):
     return "equal"
 
 
+class Operations(TorchDispatchMode):
+    """Records the operations that torch runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.found.append(operation)
+        return operation(*args, **(kwargs or {}))
+
+
 def alone(here):
-    """Compare a sharded layer with the layer on one process."""
+    """Compare a sharded layer with the layer on one process: the bits, and the operations that torch runs."""
     if here.rank:
         return None
     layer = nn.Conv1d(64, 64, 7, padding=3)
     sharded, data = cp.shard(copy.deepcopy(layer), here.meshes["1"], length=4096), torch.randn(1, 64, 4096)
     with torch.no_grad():
         assert torch.equal(sharded(data), layer(data))
+        with Operations() as ours:
+            sharded(data)
+        with Operations() as theirs:
+            layer(data)
+    assert ours.found == theirs.found == [torch.ops.aten.convolution.default]
     return "equal"

@@ -172,12 +172,14 @@ def correlate(padded: Array, weight: Array, out: Array, stride: int, dilation: i
     if channels == groups:
         _depthwise(windows[:, :, 0], weight.reshape(groups, -1, kernel), grouped_out, stride, dilation)
         return
-    per_sample = max(channels // groups * kernel * padded.itemsize, 1)  # of one group
-    columns = min(max(BLOCK_BYTES // per_sample, 64), length_out)
-    some = max(BLOCK_BYTES // (per_sample * columns), 1)  # groups, and items if all groups fit
-    items = max(some // groups, 1)
-    for first, group, start in itertools.product(range(0, batch, items), range(0, groups, some), range(0, length_out, columns)):
-        place = slice(first, first + items), slice(group, group + some), ..., slice(start, start + columns)
+    per_column = max(channels // groups * kernel * padded.itemsize, 1)  # bytes, of one group
+    columns = min(max(BLOCK_BYTES // per_column, 64), length_out)
+    at_once = max(BLOCK_BYTES // (per_column * columns), 1)  # groups
+    items = max(at_once // groups, 1)
+    for first, group, start in itertools.product(
+        range(0, batch, items), range(0, groups, at_once), range(0, length_out, columns)
+    ):
+        place = slice(first, first + items), slice(group, group + at_once), ..., slice(start, start + columns)
         block = windows[place]
         flat = block.reshape(*block.shape[:2], -1, block.shape[-1])  # copies, except for kernel 1 and stride 1
         np.matmul(grouped_weight[place[1]], flat, out=grouped_out[place])

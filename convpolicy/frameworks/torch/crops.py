@@ -19,6 +19,17 @@ from convpolicy.frameworks.torch.length_rule import LengthRule
 from convpolicy.layers.backend import LayerRequest
 
 
+def output_padding(left: int, right: int, longest: int) -> int | None:
+    """Return the ``output_padding`` with which torch cuts ``left`` and ``right`` samples, or None if it cannot.
+
+    Args:
+        left, right: samples to cut.
+        longest: the larger one of stride and dilation, in samples.
+    """
+    more = left - right
+    return more if left >= 0 and 0 <= more < longest else None
+
+
 class Steps(NamedTuple):
     """How the output for one input length is computed; the numbers may be symbolic.
 

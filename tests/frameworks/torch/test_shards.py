@@ -183,8 +183,8 @@ def test_the_wrong_process_is_noticed(outcomes):
     assert [message if message is None else message[:6] for message in outcomes["wrong_process"]] == [None, *["error:"] * 3]
 
 
-def test_one_process(outcomes):
-    """On one process, the outputs have the bits of the layer's own."""
+def test_one_process_costs_nothing(outcomes):
+    """On one process, the layer itself runs: the same bits, and no operation but its own."""
     assert outcomes["alone"][0] == "equal"
 
 

@@ -33,7 +33,9 @@ MORE = 2  # times
 SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
 DOUBTFUL = 10  # one below this factor is timed once more if there is time
-CALLS_FOR_CHECK = 10  # what it takes to compare the outputs of the fastest with the default's, and to run the first call itself
+CALLS_FOR_CHECK = (
+    10  # what it takes to time the fastest again, to compare its outputs with the default's, and to run the call itself
+)
 LONG = 0.02  # seconds; an implementation of a longer call is dropped after its first call, if that is slower
 ENOUGH = 0.2  # seconds, after which two timings of each implementation decide
 OVERHEAD = 1e-4  # seconds of a first call in which nothing is computed

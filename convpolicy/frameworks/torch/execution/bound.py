@@ -22,8 +22,7 @@ def bound_of(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec
 
 def bound_of_channels(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec: ConvSpec) -> Tensor:
     """Return a larger bound, (out, 1), that needs no convolution: Σ|weight| · max|input| instead of Σ|weight · input|."""
-    wide = torch.float32 if weight.dtype == torch.float32 else torch.float64
-    plan = work.plan
+    plan, wide = work.plan, _wide(weight)
     adds = not spec.transposed and (plan.left or plan.right) and not is_zeros(plan)  # samples that may be larger than the input's
     largest = torch.linalg.vector_norm(work.pad(data, plan.left, plan.right) if adds else data, torch.inf, dtype=wide)
     taps = (
@@ -31,6 +30,11 @@ def bound_of_channels(data: Tensor, weight: Tensor, bias: Tensor | None, work: W
     )  # (groups, in/groups, out/groups, kernel)
     sums = torch.linalg.vector_norm(taps, 1, (1, 3) if spec.transposed else (1, 2), dtype=wide).flatten() * largest
     return _rounding(sums if bias is None else sums + bias.to(wide).abs(), weight.dtype, spec)[:, None]
+
+
+def _wide(weight: Tensor) -> torch.dtype:
+    """Return the dtype in which magnitudes are summed."""
+    return torch.float32 if weight.dtype == torch.float32 else torch.float64
 
 
 def _rounding(magnitude: Tensor, dtype: torch.dtype, spec: ConvSpec) -> Tensor:
@@ -42,8 +46,7 @@ def _rounding(magnitude: Tensor, dtype: torch.dtype, spec: ConvSpec) -> Tensor:
 
 def _magnitude(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, spec: ConvSpec) -> Tensor:
     """Return the sums of the absolute values of all products and of the bias."""
-    plan = work.plan
-    wide = torch.float32 if weight.dtype == torch.float32 else torch.float64
+    plan, wide = work.plan, _wide(weight)
     weight, bias = weight.to(wide).abs(), None if bias is None else bias.to(wide).abs()
     if spec.transposed:
         result = FullResult(spec.effective_kernel, spec.stride, spec.dilation, spec.groups, plan.mode == CIRCULAR)

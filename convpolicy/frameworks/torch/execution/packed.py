@@ -14,9 +14,15 @@ from convpolicy.frameworks.torch.execution import rows
 from convpolicy.frameworks.torch.execution.lowering import PRIMITIVE_SECONDS, Lowering, Work, is_symmetric, padded, unless
 
 PLAIN: Any = ("none", [], "")  # no activation is fused
-IS_THERE: bool = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-CONVOLUTION: Any = torch.ops.mkldnn._convolution_pointwise.default if IS_THERE else None
-LINEAR: Any = torch.ops.mkldnn._linear_pointwise.default if IS_THERE else None
+
+
+def operation(name: str) -> Any:
+    """Return an operation of oneDNN, or None if this torch does not have it."""
+    is_there = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, name)
+    return getattr(torch.ops.mkldnn, name).default if is_there else None
+
+
+CONVOLUTION, LINEAR = operation("_convolution_pointwise"), operation("_linear_pointwise")
 
 
 def pack(weight: Tensor, shape: Any, work: Work) -> Tensor:
@@ -72,13 +78,16 @@ def linear(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Ten
 LOWERINGS = {
     "packed": Lowering(
         convolve,
-        unless("its pads are unequal or not zeros, or this torch has no oneDNN", lambda p, _c, _g: IS_THERE and is_symmetric(p)),
+        unless(
+            "its pads are unequal or not zeros, or this torch has no oneDNN",
+            lambda p, _c, _g: CONVOLUTION is not None and is_symmetric(p),
+        ),
         pack=pack,
         setup=2 * PRIMITIVE_SECONDS,
     ),
     "packed_padded": Lowering(
         convolve_padded,
-        unless("it does not pad, or this torch has no oneDNN", lambda p, _c, _g: IS_THERE and (p.left or p.right)),
+        unless("it does not pad, or this torch has no oneDNN", lambda p, _c, _g: CONVOLUTION is not None and (p.left or p.right)),
         pack=pack_padded,
         setup=2 * PRIMITIVE_SECONDS,
     ),
@@ -86,7 +95,7 @@ LOWERINGS = {
         linear,
         unless(
             "it is grouped, has more than 256 outputs, or this torch has no oneDNN",
-            lambda p, c, g: IS_THERE and rows.fits(p, c, g),
+            lambda p, c, g: LINEAR is not None and rows.fits(p, c, g),
         ),
         pack=pack_linear,
         setup=2 * PRIMITIVE_SECONDS,

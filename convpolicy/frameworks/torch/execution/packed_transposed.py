@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from convpolicy.core.transposed_plan import CIRCULAR, TransposedPlan
+from convpolicy.frameworks.torch.crops import output_padding
 from convpolicy.frameworks.torch.execution.lowering import PRIMITIVE_SECONDS, Lowering, Work, unless
-from convpolicy.frameworks.torch.execution.packed import PLAIN
+from convpolicy.frameworks.torch.execution.packed import PLAIN, operation
 
-IS_THERE: bool = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_convolution_transpose_pointwise")
-CONVOLUTION: Any = torch.ops.mkldnn._convolution_transpose_pointwise.default if IS_THERE else None
+CONVOLUTION = operation("_convolution_transpose_pointwise")
 
 
 def pack(weight: Tensor, shape: Any, work: Work) -> Tensor:
@@ -20,25 +20,26 @@ def pack(weight: Tensor, shape: Any, work: Work) -> Tensor:
     batch, channels, length = shape
     reorder: Any = torch.ops.mkldnn._reorder_convolution_transpose_weight
     plane = weight.detach()[:, :, None].contiguous()
-    packed: Tensor = reorder(plane, *_arguments(work), [batch, channels, 1, length])
+    packed: Tensor = reorder(plane, *_arguments(work, *_inside(work.plan)), [batch, channels, 1, length])
     return packed
 
 
 def convolve(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
     """Convolve with oneDNN, which cuts what it can, and copy the outputs of the plan if that is not all."""
     plan = work.plan
-    output: Tensor = CONVOLUTION(data.contiguous()[:, :, None], weight, bias, *_arguments(work), *PLAIN)[:, :, 0]
-    return output.narrow(-1, plan.left - _inside(plan)[0], plan.length_out).contiguous()
+    padding, more = _inside(plan)
+    output: Tensor = CONVOLUTION(data.contiguous()[:, :, None], weight, bias, *_arguments(work, padding, more), *PLAIN)[:, :, 0]
+    return output.narrow(-1, plan.left - padding, plan.length_out).contiguous()
 
 
 def _inside(plan: TransposedPlan) -> tuple[int, int]:
     """Return ``(padding, output_padding)``, by which oneDNN cuts as much as it can."""
-    more = plan.left - plan.right
-    return (plan.left, more) if 0 <= more < max(plan.stride, plan.dilation) else (min(plan.left, plan.right), 0)
+    more = output_padding(plan.left, plan.right, max(plan.stride, plan.dilation))
+    return (min(plan.left, plan.right), 0) if more is None else (plan.left, more)
 
 
-def _arguments(work: Work) -> tuple[Any, ...]:
-    plan, (padding, more) = work.plan, _inside(work.plan)
+def _arguments(work: Work, padding: int, more: int) -> tuple[Any, ...]:
+    plan = work.plan
     return [0, padding], [0, more], [1, plan.stride], [1, plan.dilation], work.groups
 
 
@@ -47,7 +48,7 @@ LOWERINGS = {
         convolve,
         unless(
             "it wraps or appends, or this torch has no oneDNN",
-            lambda p, _c, _g: IS_THERE and p.mode != CIRCULAR and min(p.left, p.right) >= 0,
+            lambda p, _c, _g: CONVOLUTION is not None and p.mode != CIRCULAR and min(p.left, p.right) >= 0,
         ),
         pack=pack,
         setup=2 * PRIMITIVE_SECONDS,

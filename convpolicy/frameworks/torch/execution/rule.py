@@ -11,8 +11,8 @@ from convpolicy.frameworks.torch.execution.processor import AMD, INTEL, Processo
 from convpolicy.layers.backend import LayerRequest
 
 ON_INTEL = frozenset(Processor(INTEL, instructions) for instructions in ("AVX2", "AVX512"))  # the processors of the ratios below
-ON_AMD_512 = frozenset({Processor(AMD, "AVX512")})
-ON_AMD = frozenset(Processor(AMD, instructions) for instructions in ("AVX2", "AVX512"))
+ON_AMD_AVX2, ON_AMD_512 = (frozenset({Processor(AMD, instructions)}) for instructions in ("AVX2", "AVX512"))
+ON_AMD = ON_AMD_AVX2 | ON_AMD_512
 
 
 class Rule(NamedTuple):

@@ -32,7 +32,7 @@ CACHED_ELEMENTS = 1 << 15  # columns of this size stay in the cache of a core
 FEW_WEIGHTS = 20_000
 MANY_WEIGHTS = 2_000_000
 MOST_PRODUCTS = 45_000_000  # of weights and samples
-MIRRORED_ELEMENTS = 1 << 18  # from this size on, torch's loops for mirrored and repeated samples take a large part of the time
+LARGE_INPUT = 1 << 18  # elements, from which a copy of the input takes a large part of the time
 LONG = 600  # samples
 JOINED_ELEMENTS = 1 << 17  # from this size on, concatenating mirrored or repeated samples is faster than torch's own serial loop
 JOINED_ZEROS = (
@@ -136,7 +136,7 @@ FAST = (
     Rule(
         "windows",
         lambda r: is_dense(r) and r.spec.out_channels == 1,
-        lambda c: c.batch == 1 and c.threads > 1 and IM2COL_ELEMENTS < c.inputs < MIRRORED_ELEMENTS,
+        lambda c: c.batch == 1 and c.threads > 1 and IM2COL_ELEMENTS < c.inputs < LARGE_INPUT,
         False,
         "One output channel, two threads: 0.46 to 0.74. Three times as many inputs: up to 1.3.",
         ON_AMD_512,
@@ -195,7 +195,7 @@ FAST = (
     Rule(
         "overpad",
         lambda r: has_unequal_zeros(r) and is_depthwise(r) and r.spec.stride > 1,
-        lambda c: c.threads > 1 and c.inputs >= MIRRORED_ELEMENTS and fits_inside(c),
+        lambda c: c.threads > 1 and c.inputs >= LARGE_INPUT and fits_inside(c),
         False,
         "The same for strided depthwise layers, two threads: 0.79 to 0.91. Other layers: up to 4.2.",
         ON_AMD_512,
@@ -203,7 +203,7 @@ FAST = (
     Rule(
         "edges",
         lambda r: has_samples(r) and r.policy.padding_mode.name in ("reflect", "replicate") and is_depthwise(r),
-        lambda c: c.inputs >= MIRRORED_ELEMENTS,
+        lambda c: c.inputs >= LARGE_INPUT,
         False,
         "The long input of a depthwise layer is not copied: 0.42 to 0.97.",
         ON_AMD_512,
@@ -211,7 +211,7 @@ FAST = (
     Rule(
         "edges",
         has_samples,
-        lambda c: c.inputs >= 1 << 18 and c.plan.length_out >= (4096 if c.inputs < 1 << 20 else 2048),
+        lambda c: c.inputs >= LARGE_INPUT and c.plan.length_out >= (4096 if c.inputs < 1 << 20 else 2048),
         False,
         "The long input is not copied: 0.59 to 0.95.",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convpolicy.frameworks.torch.crops import output_padding
 from convpolicy.frameworks.torch.execution.conditions import has_zeros
 from convpolicy.layers.backend import LayerRequest
 
@@ -18,8 +19,8 @@ def native_crop(request: LayerRequest) -> tuple[int, int] | None:
     cuts, spec = request.static_pads(), request.spec
     if cuts is None or not has_zeros(request) or cuts_full(request):
         return None
-    left, right = cuts
-    return (left, left - right) if left >= 0 and 0 <= left - right < max(spec.stride, spec.dilation) else None
+    more = output_padding(*cuts, max(spec.stride, spec.dilation))
+    return None if more is None else (cuts[0], more)
 
 
 def is_plain(request: LayerRequest) -> bool:

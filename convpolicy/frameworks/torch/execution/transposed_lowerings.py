@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 from convpolicy.core.transposed_plan import CIRCULAR, TransposedPlan
-from convpolicy.frameworks.torch.crops import FullResult
+from convpolicy.frameworks.torch.crops import FullResult, output_padding
 from convpolicy.frameworks.torch.execution import packed_transposed
 from convpolicy.frameworks.torch.execution.lowering import Lowering, Work, unless
 
@@ -162,8 +162,7 @@ def _is_plain(plan: TransposedPlan) -> bool:
 
 
 def _is_native(plan: TransposedPlan, _channels: int, _groups: int) -> bool:
-    more = plan.left - plan.right
-    return plan.mode != CIRCULAR and plan.left >= 0 and 0 <= more < max(plan.stride, plan.dilation)
+    return plan.mode != CIRCULAR and output_padding(plan.left, plan.right, max(plan.stride, plan.dilation)) is not None
 
 
 def _cuts(plan: TransposedPlan, _channels: int, _groups: int) -> bool:

@@ -8,13 +8,11 @@ with AVX-512. See `rules`.
 from __future__ import annotations
 
 from convpolicy.frameworks.torch.execution.conditions import weights
-from convpolicy.frameworks.torch.execution.processor import AMD, Processor
-from convpolicy.frameworks.torch.execution.rule import ON_AMD, ON_AMD_512, Rule, Table
+from convpolicy.frameworks.torch.execution.rule import ON_AMD, ON_AMD_512, ON_AMD_AVX2, Rule, Table
 from convpolicy.frameworks.torch.execution.transposed_conditions import is_plain, native_crop
 from convpolicy.frameworks.torch.execution.transposed_lowerings import LENGTH_FREE, LOWERINGS, TRIED
 from convpolicy.layers.backend import LayerRequest
 
-ON_AMD_2 = frozenset({Processor(AMD, "AVX2")})
 PRODUCT_ELEMENTS = 20480  # up to this input size torch computes one item by a matrix product, above it by oneDNN
 LARGE_INPUT = 1 << 19  # elements, from which the results of oneDNN leave the cache
 SHORT = 16  # samples
@@ -42,7 +40,7 @@ FAST = (
         lambda c: c.batch == 1 and c.inputs >= LARGE_INPUT,
         False,
         "A dense convolution of few weights, whose outputs are interleaved once: 0.37 to 1.02. Half of the fewest: up to 1.25.",
-        ON_AMD_2,
+        ON_AMD_AVX2,
     ),
     Rule(
         "polyphase",
@@ -58,7 +56,7 @@ FAST = (
         lambda c: c.batch == 1 and c.inputs >= 2 * LARGE_INPUT,
         False,
         "One matrix product over a long input: 0.45 to 0.95. Half as much input, or 32 channels: up to 1.04.",
-        ON_AMD_2,
+        ON_AMD_AVX2,
     ),
     Rule(
         "overlap_add",
@@ -66,7 +64,7 @@ FAST = (
         lambda c: c.batch == 1 and c.inputs > PRODUCT_ELEMENTS,
         False,
         "oneDNN reorders the weights in every call, which takes longest for the largest: 0.46 to 0.63. Half as many: up to 1.06.",
-        ON_AMD_2,
+        ON_AMD_AVX2,
     ),
 )
 RULES: dict[str, tuple[Rule, ...]] = {"exact": (), "fast": FAST, "auto": FAST}
