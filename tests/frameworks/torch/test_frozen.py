@@ -37,6 +37,7 @@ CHANGES = {  # what users do to weights; the parameter itself stays the same
     "data of one output channel of many": lambda p: p.data[3].zero_(),
     "data replaced": replaced,
     "NumPy": lambda p: p.detach().numpy().__imul__(2),
+    "one element in place": lambda p: p[0, 0, 1].zero_(),  # one that is not compared
     "copied": lambda p: p.copy_(torch.ones_like(p)),
     "optimizer": lambda p: (setattr(p, "grad", torch.ones_like(p)), torch.optim.SGD([p], 0.1).step()),
     "clipped data": lambda p: p.data.clamp_(-0.1, 0.1),
