@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from convpolicy.bits.pieces import chunks
-
 Words: TypeAlias = "NDArray[np.uint32]"
 
 ROUNDS = 10
@@ -17,7 +15,6 @@ MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))  # for words 0 and 
 SCALAR_ROUNDS = 2  # first rounds, in which some words of the counter may still be scalars
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 WORD = 0xFFFFFFFF
-CHUNK = 1 << 14  # blocks computed at a time, so that they fit into the cache
 _LOW = np.uint64(WORD)
 _HALF = np.uint64(32)
 
@@ -35,8 +32,7 @@ def words(key: tuple[int, int], first: int, count: int, high: tuple[int, int]) -
         uint32 array (count,).
     """
     blocks = np.empty((-(-count // 4), 4), np.uint32)
-    for part in chunks(len(blocks), CHUNK):
-        write_blocks(key, np.arange(first + part.start, first + part.stop, dtype=np.uint64), high, blocks[part])
+    write_blocks(key, np.arange(first, first + len(blocks), dtype=np.uint64), high, blocks)
     return blocks.reshape(-1)[:count]
 
 

@@ -18,15 +18,16 @@ Shape: TypeAlias = "tuple[int, ...]"
 LEAST_PARTS = 4  # with fewer pieces, threads cost more than they gain
 
 
-def in_threads(work: Callable[[slice], None], count: int, size: int) -> None:
+def in_threads(work: Callable[[slice], None], count: int, size: int, alone: int) -> None:
     """Call ``work`` with every slice of ``size`` of ``count`` elements, on all cores if there are many slices.
 
     ``work`` writes one slice of the result and shares no state with other calls. NumPy releases the interpreter lock, so the
-    threads run in parallel.
+    threads run in parallel. They wait for the lock between two operations of NumPy, so their slices should be larger than those
+    of one thread, ``alone``, which fit into the cache of a core.
     """
     parts = chunks(count, size)
-    if len(parts) < LEAST_PARTS:
-        for part in parts:
+    if len(parts) < LEAST_PARTS or os.cpu_count() == 1:
+        for part in chunks(count, alone):
             work(part)
         return
     from concurrent.futures import ThreadPoolExecutor  # imported late: it takes 5 % of the time to import convpolicy

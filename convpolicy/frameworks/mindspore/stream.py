@@ -21,7 +21,7 @@ from convpolicy.parts.stream import Stream, seed_between
 
 Distribution: TypeAlias = "Callable[[NDArray[np.uint32]], Doubles]"
 
-CHUNK = 1 << 16  # integers computed at a time; a multiple of a Philox block
+CHUNK, ALONE = 1 << 18, 1 << 16  # integers computed at a time by each thread, and by one alone; multiples of a Philox block
 PI = float(F32(3.1415926))
 ROOT_2 = float(F32(1.4142135))
 LEAST = float(F32(1e-7))
@@ -106,7 +106,7 @@ class MindsporeStream(Stream):
             even = count + count % 2  # normal numbers come in pairs
             values[part] = distribution(philox.words(halves, part.start // 4, even, halves))[:count]
 
-        in_threads(fill, values.size, CHUNK)
+        in_threads(fill, values.size, CHUNK, ALONE)
         return rounded(values, dtype).reshape(shape)
 
 

@@ -53,6 +53,7 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(auto, "clock", clock)
     monkeypatch.setattr(auto, "RESULTS", results.Results())
+    monkeypatch.setattr(auto, "SETUPS", {})
     return clock
 
 

@@ -17,6 +17,7 @@ from convpolicy.tuning import results
 def test_another_process_disturbs_one_call(monkeypatch):
     """An implementation whose first call took far too long gets another one, and is used if it is the fastest."""
     monkeypatch.setattr(auto, "RESULTS", results.Results())
+    monkeypatch.setattr(auto, "SETUPS", {})
     seconds, calls = [0.0], []
     monkeypatch.setattr(auto, "clock", lambda: seconds[0])
     for name, lowering in dict(LOWERINGS).items():
@@ -36,6 +37,7 @@ def test_another_process_disturbs_one_call(monkeypatch):
 def test_transposed_layers_are_timed(monkeypatch):
     """With their own implementations; a call with an output_size runs torch's own code."""
     monkeypatch.setattr(auto, "RESULTS", results.Results())
+    monkeypatch.setattr(auto, "SETUPS", {})
     seconds = [0.0]
     monkeypatch.setattr(auto, "clock", lambda: seconds[0])
     for name, lowering in dict(transposed_lowerings.LOWERINGS).items():

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 import convpolicy as cp
 from convpolicy.frameworks.torch.execution import auto
 from convpolicy.frameworks.torch.execution.lowering import Work
+from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
 from convpolicy.frameworks.torch.execution.rules import TABLE
+from convpolicy.tuning import results
 
 CALLS = 1 + 2 + auto.ROUNDS  # of the default, before the fastest is timed again
 
 
-def chosen(monkeypatch, x, windows, native_seconds, windows_seconds):
-    """The choice between torch's own way and ``windows``; the n-th call of each takes so many seconds."""
+def chosen(monkeypatch, x, windows, native_seconds, windows_seconds, setups=None, began=0.0):
+    """The choice between torch's own way and ``windows``; the n-th call of each takes so many seconds.
+
+    ``setups`` is what earlier trials remember, and ``began`` the time when the layer's call began; the trial begins at 0.
+    """
     now, counts = [0.0], {"native": 0, "windows": 0}
     monkeypatch.setattr(auto, "clock", lambda: now[0])
+    monkeypatch.setattr(auto, "SETUPS", {} if setups is None else setups)
 
     def stub(name, run, seconds):
         def stubbed(*arguments):
@@ -36,7 +43,7 @@ def chosen(monkeypatch, x, windows, native_seconds, windows_seconds):
     table = TABLE._replace(lowerings=lowerings, tried=("windows",))
     setting = auto.Setting(request, table, work, "native", freezes=False)
     with torch.no_grad():
-        return auto._Trial(setting, x, layer.weight, layer.bias).run("case").lowering
+        return auto._Trial(setting, x, layer.weight, layer.bias, began).run("case").lowering
 
 
 def slow_at_first(call):
@@ -63,3 +70,80 @@ def test_a_wrong_implementation_is_noticed_beside_an_infinite_sample(monkeypatch
     x[0, 3, 20] = torch.inf
     for run, name in ((unbiased, "native"), (TABLE.lowerings["windows"].run, "windows")):
         assert chosen(monkeypatch, x, run, lambda _call: 0.010, lambda _call: 0.001) == name
+
+
+def test_a_long_first_call_is_remembered_and_forgotten(monkeypatch):
+    """The next trials of cheap calls leave the implementation out, until so many have passed that it gets another chance."""
+    x, windows, setups = torch.randn(1, 8, 40), TABLE.lowerings["windows"].run, {}
+
+    def choice(first):
+        return chosen(monkeypatch, x, windows, lambda _call: 0.010, lambda call: 0.001 if call else first, setups)
+
+    assert choice(first=0.5) == "native"
+    assert setups == {"windows": pytest.approx(0.49)}
+    chances = [choice(first=0.001) for _ in range(40)]
+    assert chances[0] == "native"
+    assert 10 < chances.index("windows")
+
+
+def test_what_a_call_took_before_its_trial_counts(monkeypatch):
+    """A layer that took long to make its plan has less time left."""
+    x, windows = torch.randn(1, 8, 40), TABLE.lowerings["windows"].run
+    for began, name in ((0.0, "windows"), (-0.25, "native")):
+        assert chosen(monkeypatch, x, windows, lambda _call: 0.010, lambda _call: 0.001, began=began) == name
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Names of the implementations in the order of their calls; each takes 20 ms, torch's own 10 ms and packed ones 1 ms."""
+    now, names = [0.0], []
+    monkeypatch.setattr(auto, "clock", lambda: now[0])
+    monkeypatch.setattr(auto, "RESULTS", results.Results())
+    monkeypatch.setattr(auto, "SETUPS", {})
+
+    def stub(name, run, seconds):
+        def stubbed(*arguments):
+            now[0] += seconds
+            names.append(name)
+            return run(*arguments)
+
+        return stubbed
+
+    for name, lowering in dict(LOWERINGS).items():
+        seconds = 0.01 if name == "native" else 0.02 if lowering.pack is None else 0.001
+        monkeypatch.setitem(LOWERINGS, name, lowering._replace(run=stub(name, lowering.run, seconds)))
+    return names
+
+
+def auto_layer(*sizes, **options):
+    """A layer whose parameters are not those of inference mode."""
+    with torch.inference_mode(mode=False):
+        return cp.Conv1d(*sizes, **options, backend="torch", execution="auto", seed=0).eval()
+
+
+def test_a_weight_is_packed_once(seen, monkeypatch):
+    """The weight that the trial packed is that of the following calls."""
+    packs, pack = [], LOWERINGS["packed"].pack
+    lowering = LOWERINGS["packed"]._replace(pack=lambda *arguments: packs.append(1) or pack(*arguments))
+    monkeypatch.setitem(LOWERINGS, "packed", lowering)
+    conv, x = auto_layer(8, 8, 3, padding=1), torch.randn(1, 8, 40)
+    with torch.inference_mode():
+        for _ in range(3):
+            torch.testing.assert_close(conv(x), nn.functional.conv1d(x, conv.weight, conv.bias, padding=1))
+    assert seen[-3:] == ["packed"] * 3
+    assert packs == [1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "names"),
+    [
+        ((8, 8, 1), {}, {"native", "matmul", "packed", "packed_linear"}),
+        ((8, 8, 9), {"padding": 4, "groups": 8}, {"native", "packed"}),
+        ((8, 8, 11), {"padding": 5, "groups": 8}, {"native", "packed", "packed_padded", "pad_first", "concatenate"}),
+    ],
+)
+def test_what_was_the_fastest_nowhere_is_not_timed(seen, sizes, options, names):
+    """Products over windows of pointwise layers, and narrow pads of depthwise ones that are added first."""
+    with torch.inference_mode():
+        auto_layer(*sizes, **options)(torch.randn(1, 8, 40))
+    assert set(seen) == names

@@ -34,14 +34,17 @@ SLOWER = 1.2  # an implementation is dropped after two calls that take longer th
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
 DOUBTFUL = 10  # one below this factor is timed once more if there is time
 CALLS_FOR_CHECK = (
-    10  # what it takes to time the fastest again, to compare its outputs with the default's, and to run the call itself
+    13  # what it takes to time the fastest again, to compare its outputs with the default's, and to run the call itself
 )
 LONG = 0.02  # seconds; an implementation of a longer call is dropped after its first call, if that is slower
 ENOUGH = 0.2  # seconds, after which two timings of each implementation decide
-OVERHEAD = 1e-4  # seconds of a first call in which nothing is computed
+OVERHEAD = 2e-4  # seconds of a check in which nothing of the layer is computed
+LATEST = 0.25  # weight of the last first call among all that an implementation had
+FORGET = 0.95  # factor of what first calls took, when an implementation is left out for it, so that one slow call is forgotten
 TICK = 1e-7  # seconds; the least time of a call, for clocks that stand still
 BYTES_PER_SECOND = 1e9  # when a weight is packed
 TURN = threading.Lock()  # one thread times at a time; others use the rules meanwhile
+SETUPS: dict[str, float] = {}  # implementation -> seconds of its first calls beyond the others, in this process so far
 clock: Callable[[], float] = time.perf_counter
 
 
@@ -74,6 +77,12 @@ class Setting(NamedTuple):
             and not table.lowerings[name].why_not(self.work.plan, spec.in_channels, spec.groups)
         ]
 
+    @property
+    def tried(self) -> list[str]:
+        """Names of those that may be the fastest."""
+        spec, lowerings = self.request.spec, self.table.lowerings
+        return [name for name in self.legal if not lowerings[name].is_hopeless(self.work.plan, spec.in_channels, spec.groups)]
+
     def case(self, data: Tensor) -> str:
         """Return the text under which the result is stored."""
         spec, plan = self.request.spec, self.work.plan
@@ -100,27 +109,33 @@ def is_countable(data: Any, weight: Any) -> bool:
     )
 
 
-def way_of(setting: Setting, data: Tensor, weight: Tensor, bias: Tensor | None) -> Lowered | None:
+def way_of(setting: Setting, data: Tensor, weight: Tensor, bias: Tensor | None, start: float) -> Lowered | None:
     """Return the function of the fastest implementation, timed now unless a result is stored; None if another thread is timing.
 
-    The function gets an input, a weight, a bias and the `Work`.
+    The function gets an input, a weight, a bias and the `Work`. ``start`` is the time of `clock` when the call began.
     """
     machine, case = processor.machine(), setting.case(data)
-    choice = RESULTS.get(machine, case)
+    choice, packed = RESULTS.get(machine, case), None
     if choice is None or not _is_legal(choice, setting):
         if not TURN.acquire(blocking=False):
             return None
         try:
             choice = RESULTS.get(machine, case)
             if choice is None or not _is_legal(choice, setting):
+                trial = _Trial(setting, data, weight, bias, start)
                 with torch.no_grad():
-                    choice = _Trial(setting, data, weight, bias).run(case)
+                    choice = trial.run(case)
                 RESULTS.keep(machine, case, choice)
+                packed = trial.packed.get(choice.lowering)
         finally:
             TURN.release()
     lowerings = setting.table.lowerings
     usual = lowerings[choice.thawed].run
-    return usual if choice.thawed == choice.lowering else Frozen(choice.lowering, lowerings[choice.lowering], usual)
+    if choice.thawed == choice.lowering:
+        return usual
+    frozen = packed or Frozen(choice.lowering, lowerings[choice.lowering], usual)
+    frozen.usual = usual
+    return frozen
 
 
 def _is_legal(choice: Choice, setting: Setting) -> bool:
@@ -134,10 +149,11 @@ def _is_legal(choice: Choice, setting: Setting) -> bool:
 class _Trial:
     """One comparison of implementations: the default first, the others as long as the time lasts."""
 
-    def __init__(self, setting: Setting, data: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, setting: Setting, data: Tensor, weight: Tensor, bias: Tensor | None, start: float) -> None:
         self.setting, self.data, self.weight, self.bias = setting, data, weight, bias
-        self.start = clock()
+        self.start = start
         self.best: dict[str, float] = {}
+        self.packed: dict[str, Frozen] = {}
 
     def run(self, case: str) -> Choice:
         """Time the implementations, log the result and return it."""
@@ -145,20 +161,24 @@ class _Trial:
         lowerings, usual = setting.table.lowerings, setting.usual
         ways = {usual: self._function(usual, lowerings[usual])}
         doubtful: dict[str, Any] = {}
-        own = ways[usual]()  # the default's own first call, which is slower
-        self.start = clock()
+        before = clock()
+        own = ways[usual]()
+        self.start += clock() - before  # any layer has this first call, which is slower
         self._timed(usual, ways[usual])
         is_long = best[usual] > LONG  # then what the first call sets up does not matter
         if not is_long:
             self._timed(usual, ways[usual])
-        for name in setting.legal:
-            expected = best[usual] + self._setup(lowerings[name])
+        for name in setting.tried:
+            expected = best[usual] + self._setup(name)
             if self.spent + expected + best[usual] > self._most:
+                if name in SETUPS:
+                    SETUPS[name] *= FORGET
                 continue
             way = self._function(name, lowerings[name])
             before = self.spent
             way()  # sets up what the other calls use
             first = self.spent - before
+            self._keep_setup(name, first - best[usual])
             if first > (SLOWER * best[usual] + expected - best[usual] if is_long else MOST_SLOWER * expected):
                 if first < DOUBTFUL * expected:
                     doubtful[name] = way
@@ -207,17 +227,27 @@ class _Trial:
         data, weight, bias, work = self.data, self.weight, self.bias, self.setting.work
         run: Any = lowering.run
         if lowering.pack is not None:
-            run = Frozen(name, lowering, self.setting.table.lowerings[self.setting.usual].run)
+            run = self.packed[name] = Frozen(name, lowering, self.setting.table.lowerings[self.setting.usual].run)
         return lambda: run(data, weight, bias, work)
 
-    def _setup(self, lowering: Lowering) -> float:
+    def _setup(self, name: str) -> float:
         """Return the seconds that the first call of an implementation may take beyond its other calls."""
-        copied = 0 if lowering.pack is None else self.weight.numel() * self.weight.element_size()
-        return lowering.setup + copied / BYTES_PER_SECOND
+        return max(self.setting.table.lowerings[name].setup, SETUPS.get(name, 0.0)) + self._copying(name)
+
+    def _keep_setup(self, name: str, seconds: float) -> None:
+        """Remember how long the first call of an implementation took beyond a call of the default."""
+        seconds = max(seconds - self._copying(name), 0.0)
+        average = SETUPS.get(name, seconds)
+        SETUPS[name] = average + LATEST * (seconds - average)
+
+    def _copying(self, name: str) -> float:
+        """Return the seconds in which an implementation packs the weight."""
+        packs = self.setting.table.lowerings[name].pack is not None
+        return self.weight.numel() * self.weight.element_size() / BYTES_PER_SECOND if packs else 0.0
 
     @property
     def spent(self) -> float:
-        """The seconds since the default's first call."""
+        """The seconds since the call began."""
         return clock() - self.start
 
     def _timed(self, name: str, way: Callable[[], Any]) -> None:

@@ -12,6 +12,9 @@ from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
 
 ZEROS = Choice("zeros")
+IM2COL_ELEMENTS = 20480  # up to this size torch convolves one ungrouped item by im2col and a matrix product, above it by oneDNN
+LARGE_INPUT = 1 << 18  # elements, from which a copy of the input takes a large part of the time
+LONG = 600  # samples
 SLOW_DEPTHWISE_PAD = 7  # from this pad on oneDNN does not use its depthwise kernel
 
 
@@ -108,7 +111,12 @@ def is_padded(request: LayerRequest) -> bool:
     return request.execution != "exact" or native_padding(request) is None
 
 
+def has_wide_zeros(request: LayerRequest, least: int) -> bool:
+    """Return True for zero padding of the same width for every length, of ``least`` samples and more on a side."""
+    pads = request.static_pads()
+    return has_zeros(request) and pads is not None and max(pads) >= least
+
+
 def slow_depthwise(request: LayerRequest) -> bool:
     """Return True for a depthwise layer whose pads are too wide for oneDNN's depthwise kernel."""
-    pads = request.static_pads()
-    return is_depthwise(request) and has_zeros(request) and pads is not None and max(pads) >= SLOW_DEPTHWISE_PAD
+    return is_depthwise(request) and has_wide_zeros(request, SLOW_DEPTHWISE_PAD)

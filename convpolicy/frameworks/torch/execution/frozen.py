@@ -63,7 +63,7 @@ class Frozen:
     def __init__(self, name: str, lowering: Lowering, usual: Lowered) -> None:
         assert lowering.pack is not None
         self.__name__ = name
-        self._run, self._pack, self._usual = lowering.run, lowering.pack, usual
+        self._run, self._pack, self.usual = lowering.run, lowering.pack, usual
         self._packed: tuple[Guard, Any] | None = None
         self._guard: Guard | None = None
         self._calls = CALLS_UNTIL_FROZEN  # the first weight is packed at once
@@ -74,12 +74,12 @@ class Frozen:
         if packed is not None and packed[0].holds(weight) and not records(data, weight):
             return self._run(data, packed[1], bias, work)
         if not can_freeze(weight, data):
-            return self._usual(data, weight, bias, work)
+            return self.usual(data, weight, bias, work)
         if self._guard is None or not self._guard.holds(weight):
             self._calls = 0 if self._guard is not None else self._calls
             self._guard, self._packed = Guard(weight), None
         if self._calls < CALLS_UNTIL_FROZEN:
             self._calls += 1
-            return self._usual(data, weight, bias, work)
+            return self.usual(data, weight, bias, work)
         self._packed = packed = self._guard, self._pack(weight, data.shape, work)
         return self._run(data, packed[1], bias, work)

@@ -29,6 +29,7 @@ class Work(NamedTuple):
 
 
 PRIMITIVE_SECONDS = 5e-4  # in which oneDNN creates a primitive, for a convolution of sizes that it has not seen
+WIDE_DEPTHWISE_PAD = 5  # narrower pads were slow on no machine
 Lowered: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None", Work], Tensor]
 
 
@@ -42,6 +43,8 @@ class Lowering(NamedTuple):
         pack: ``(weight, shape of the input, work) -> packed weight``, for an implementation whose ``run`` gets a packed float32 weight.
             It has no backward pass. See `frozen`.
         setup: seconds that the first call may take beyond the others, apart from the time to copy a weight.
+        is_hopeless: ``(plan, in_channels, groups) -> True`` for plans for which it was the fastest on no machine, so that
+            ``execution="auto"`` does not time it.
     """
 
     run: Lowered
@@ -49,11 +52,17 @@ class Lowering(NamedTuple):
     bits_of: str = ""
     pack: Callable[[Tensor, Any, Work], Any] | None = None
     setup: float = 0.0
+    is_hopeless: Callable[[Any, int, int], bool] = lambda _plan, _channels, _groups: False
 
 
 def unless(reason: str, legal: Callable[[Any, int, int], Any]) -> Callable[[Any, int, int], str]:
     """Return a `Lowering.why_not` that returns ``reason`` for the plans that are not ``legal``."""
     return lambda plan, channels, groups: "" if legal(plan, channels, groups) else reason
+
+
+def is_matrix(plan: Any, _channels: int, groups: int) -> bool:
+    """Return True for a kernel of 1 whose convolution is one matrix product."""
+    return (plan.kernel_size, plan.stride, groups, plan.left, plan.right) == (1, 1, 1, 0, 0)
 
 
 def padded(data: Tensor, work: Work) -> Tensor:
@@ -70,3 +79,8 @@ def is_zeros(plan: Any) -> bool:
 def is_symmetric(plan: Any) -> bool:
     """Return True when the padding of torch's own convolution equals the plan's."""
     return plan.left == plan.right >= 0 and (is_zeros(plan) or plan.left == 0)
+
+
+def is_narrow_depthwise(plan: Any, channels: int, groups: int) -> bool:
+    """Return True for a depthwise layer with so few zeros that oneDNN adds them in its fastest kernel on every machine."""
+    return groups == channels > 1 and is_symmetric(plan) and plan.left < WIDE_DEPTHWISE_PAD

@@ -22,6 +22,8 @@ from convpolicy.frameworks.torch.execution.lowering import (
     PRIMITIVE_SECONDS,
     Lowering,
     Work,
+    is_matrix,
+    is_narrow_depthwise,
     is_symmetric,
     is_zeros,
     padded,
@@ -207,10 +209,6 @@ def _is_same(plan: Plan) -> bool:
     return plan.stride == 1 and is_zeros(plan) and (plan.left, plan.right) == split(plan.effective_kernel - 1, "right")
 
 
-def _is_matrix(plan: Plan, _channels: int, groups: int) -> bool:
-    return (plan.kernel_size, plan.stride, groups, plan.left, plan.right) == (1, 1, 1, 0, 0)
-
-
 def _drops(plan: Plan, _channels: int, _groups: int) -> bool:
     return plan.left >= plan.right >= 0 and is_zeros(plan)
 
@@ -231,13 +229,18 @@ LOWERINGS = {
     "drop": Lowering(drop, unless("it does not pad with zeros, crops, or pads more on the right", _drops), "drop"),
     "native": Lowering(native, unless("its pads are unequal or not zeros", lambda p, _c, _g: is_symmetric(p)), "native"),
     "pad_first": Lowering(
-        pad_first, unless("it does not pad", lambda p, _c, _g: p.left or p.right), "pad_first", setup=PRIMITIVE_SECONDS
+        pad_first,
+        unless("it does not pad", lambda p, _c, _g: p.left or p.right),
+        "pad_first",
+        setup=PRIMITIVE_SECONDS,
+        is_hopeless=is_narrow_depthwise,
     ),
     "concatenate": Lowering(
         concatenate,
         unless("it crops, or its pads are absent, sums or too wide", _concatenates),
         "pad_first",
         setup=PRIMITIVE_SECONDS,
+        is_hopeless=is_narrow_depthwise,
     ),
     "gather": Lowering(
         gather,
@@ -254,12 +257,12 @@ LOWERINGS = {
     ),
     "windows": Lowering(
         windows,
-        unless("it is depthwise or pointwise", lambda p, c, g: (g == 1 or g < c) and not _is_matrix(p, c, g)),
+        unless("it is depthwise or pointwise", lambda p, c, g: (g == 1 or g < c) and not is_matrix(p, c, g)),
     ),
-    "matmul": Lowering(matmul, unless("its kernel, stride or groups are not 1, or it pads", _is_matrix)),
-    "linear": Lowering(linear, unless("it is grouped, or has more than 256 outputs", rows.fits)),
+    "matmul": Lowering(matmul, unless("its kernel, stride or groups are not 1, or it pads", is_matrix)),
+    "linear": Lowering(linear, unless("it is grouped, or has more than 256 outputs", rows.fits), is_hopeless=is_matrix),
     "channels_last": Lowering(  # never faster for depthwise layers, and in bfloat16 torch 2.13 may hang (8 channels, kernel 15)
-        channels_last, unless("it is depthwise", lambda _p, c, g: g == 1 or g < c), setup=PRIMITIVE_SECONDS
+        channels_last, unless("it is depthwise", lambda _p, c, g: g == 1 or g < c), setup=PRIMITIVE_SECONDS, is_hopeless=is_matrix
     ),
     **packed.LOWERINGS,
 }

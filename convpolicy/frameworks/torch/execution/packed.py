@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from convpolicy.frameworks.torch.execution import rows
-from convpolicy.frameworks.torch.execution.lowering import PRIMITIVE_SECONDS, Lowering, Work, is_symmetric, padded, unless
+from convpolicy.frameworks.torch.execution.lowering import (
+    PRIMITIVE_SECONDS,
+    Lowering,
+    Work,
+    is_narrow_depthwise,
+    is_symmetric,
+    padded,
+    unless,
+)
 
 PLAIN: Any = ("none", [], "")  # no activation is fused
 
@@ -90,6 +98,7 @@ LOWERINGS = {
         unless("it does not pad, or this torch has no oneDNN", lambda p, _c, _g: CONVOLUTION is not None and (p.left or p.right)),
         pack=pack_padded,
         setup=2 * PRIMITIVE_SECONDS,
+        is_hopeless=is_narrow_depthwise,
     ),
     "packed_linear": Lowering(
         linear,

@@ -142,12 +142,12 @@ class Ruled(nn.Module):
 
     def _new_way(self, key: tuple[Any, ...], data: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Lowered, Work]:
         """Select the implementation for the first call of a shape."""
-        request = self._request
+        request, start = self._request, auto.clock()
         _, dtype, gradients, is_cpu, autocast, *_ = key
         work = Work(request.plan(data.shape[-1]), request.spec.groups, self._pad_by)
         is_plain = data.dim() == 3 and data.numel() > 0 and is_cpu and not autocast
         times = self._is_timed and is_plain and not gradients and dtype == weight.dtype
-        run = self._timed_run(work, data, weight, bias) if times else None
+        run = self._timed_run(work, data, weight, bias, start) if times else None
         way = self._ruled_run(work.plan, data, gradients, is_plain) if run is None else run, work
         if times and run is None:
             return way  # not kept: the next call may measure
@@ -162,13 +162,13 @@ class Ruled(nn.Module):
         name = choose(request, plan, data.shape[0], gradients=gradients) if is_ruled else default(request)
         return table(request).lowerings[name].run
 
-    def _timed_run(self, work: Work, data: Tensor, weight: Tensor, bias: Tensor | None) -> Lowered | None:
+    def _timed_run(self, work: Work, data: Tensor, weight: Tensor, bias: Tensor | None, start: float) -> Lowered | None:
         if not auto.is_countable(data, weight):
             return None
         packed = sum(isinstance(way[0], Frozen) for way in self._ways.values())
         freezes = torch.is_inference_mode_enabled() and not self.training and packed < MOST_PACKED and can_freeze(weight, data)
         setting = auto.Setting(self._request, table(self._request), work, default(self._request), freezes)
-        return auto.way_of(setting, data, weight, bias)
+        return auto.way_of(setting, data, weight, bias, start)
 
     def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:
         """Pad an input as the implementations need it."""

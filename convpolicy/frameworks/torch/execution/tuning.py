@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import torch
@@ -25,6 +26,10 @@ from convpolicy.tuning import TunedLayer, Tuning, no_model
 from convpolicy.tuning.timing import FEWEST_ROUNDS, interleaved, ratio
 
 GAIN = 0.95  # an implementation is installed when its time is at most this fraction of the layer's own
+LONG = (
+    0.05  # seconds; an implementation of longer calls is not measured when its first call is clearly slower than the layer's own
+)
+SLOWER = 1.5  # by this factor
 OWN = "own"  # name of the layer's own code among the implementations
 Progress = Callable[[str, int, int], None]
 
@@ -161,7 +166,7 @@ def _tuned(candidate: _Candidate, rounds: int, measured: dict[Any, TunedLayer]) 
     row = attrs.evolve(measured[key], path=path, class_name=type(layer).__name__)
     if row.lowering:
         tuned = _ways(candidate, [row.lowering])[row.lowering]
-        row = attrs.evolve(row, difference=_checked(candidate, tuned, _expected(candidate))[0])
+        row = attrs.evolve(row, difference=_checked(candidate, tuned.run, _expected(candidate)).difference)
         install(layer, tuned)
     return row
 
@@ -186,7 +191,10 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
         and not any(lowering.why_not(plan, spec.in_channels, spec.groups) for plan in plans)
     ]
     ways, expected = _ways(candidate, legal), _expected(candidate)
-    right = [name for name, way in ways.items() if _checked(candidate, way, expected)[1]]
+    own = min(_checked(candidate, own_code(candidate.layer), expected).seconds for _ in range(2))
+    most = SLOWER * own if own > LONG and not candidate.layer.training else float("inf")
+    checked = {name: _checked(candidate, way.run, expected) for name, way in ways.items()}
+    right = [name for name, check in checked.items() if check.is_right and check.seconds <= most]
     first_ratios = _ratios(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)[0]
     worst = {name: max(values) for name, values in first_ratios.items() if max(values) < 1}
     if worst:
@@ -250,15 +258,25 @@ def _expected(candidate: _Candidate) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
+class _Check(NamedTuple):
+    """One call of an implementation for every input: the largest difference, whether it is right, and the time of the calls."""
+
+    difference: float
+    is_right: bool
+    seconds: float
+
+
 @torch.no_grad()
-def _checked(candidate: _Candidate, way: Any, expected: list[tuple[Tensor, Tensor]]) -> tuple[float, bool]:
-    """Return the largest difference of an implementation, and True when it is bit-identical or, if fast, within the bound."""
-    largest, is_right = 0.0, True
+def _checked(candidate: _Candidate, run: Callable[..., Tensor], expected: list[tuple[Tensor, Tensor]]) -> _Check:
+    """Compare an implementation; it is right when it is bit-identical or, if fast, within the bound."""
+    layer, largest, is_right, seconds = candidate.layer, 0.0, True, 0.0
     for data, (own, bound) in zip(candidate.inputs.values(), expected):
-        other = way.run(data, candidate.layer.weight, candidate.layer.bias)
+        start = time.perf_counter()
+        other = run(data, layer.weight, layer.bias)
+        seconds += time.perf_counter() - start
         if own.shape != other.shape or own.dtype != other.dtype or not other.is_contiguous():
-            return float("inf"), False
+            return _Check(float("inf"), False, seconds)
         differences = (own.double() - other.double()).abs()
         is_right &= torch.equal(own, other) if candidate.request.execution == "exact" else bool((differences <= bound).all())
         largest = max(largest, float(differences.max()))
-    return largest, is_right
+    return _Check(largest, is_right, seconds)
