@@ -16,10 +16,11 @@ from convpolicy.tuning import results
 CALLS = 1 + 2 + auto.ROUNDS  # of the default, before the fastest is timed again
 
 
-def chosen(monkeypatch, x, windows, native_seconds, windows_seconds, setups=None, began=0.0):
+def chosen(monkeypatch, x, windows, native_seconds, windows_seconds, setups=None, began=0.0, ruled="native"):
     """The choice between torch's own way and ``windows``; the n-th call of each takes so many seconds.
 
-    ``setups`` is what earlier trials remember, and ``began`` the time when the layer's call began; the trial begins at 0.
+    ``setups`` is what earlier trials remember, ``began`` the time when the layer's call began; the trial begins at 0. ``ruled`` is what the rules
+    of fast layers select.
     """
     now, counts = [0.0], {"native": 0, "windows": 0}
     monkeypatch.setattr(auto, "clock", lambda: now[0])
@@ -41,7 +42,7 @@ def chosen(monkeypatch, x, windows, native_seconds, windows_seconds, setups=None
     request = layer._request
     work = Work(request.plan(x.shape[-1]), 1, layer._pad_by)
     table = TABLE._replace(lowerings=lowerings, tried=("windows",))
-    setting = auto.Setting(request, table, work, "native", freezes=False)
+    setting = auto.Setting(request, table, work, "native", freezes=False, ruled=ruled)
     with torch.no_grad():
         return auto._Trial(setting, x, layer.weight, layer.bias, began).run("case").lowering
 
@@ -91,6 +92,14 @@ def test_what_a_call_took_before_its_trial_counts(monkeypatch):
     x, windows = torch.randn(1, 8, 40), TABLE.lowerings["windows"].run
     for began, name in ((0.0, "windows"), (-0.25, "native")):
         assert chosen(monkeypatch, x, windows, lambda _call: 0.010, lambda _call: 0.001, began=began) == name
+
+
+def test_the_rules_decide_where_nothing_can_be_timed(monkeypatch):
+    """Calls of a few µs use what a fast layer uses; where there is time, the rules lose against a measurement."""
+    x, windows = torch.randn(1, 8, 40), TABLE.lowerings["windows"].run
+    for native, ruled, name in ((1e-5, "windows", "windows"), (1e-5, "native", "native"), (0.01, "windows", "native")):
+        taken = chosen(monkeypatch, x, windows, lambda _call, t=native: t, lambda _call, t=native: 2 * t, ruled=ruled)
+        assert taken == name
 
 
 @pytest.fixture
@@ -147,3 +156,15 @@ def test_what_was_the_fastest_nowhere_is_not_timed(seen, sizes, options, names):
     with torch.inference_mode():
         auto_layer(*sizes, **options)(torch.randn(1, 8, 40))
     assert set(seen) == names
+
+
+def test_the_implementation_of_the_rules_is_timed_first(seen, monkeypatch):
+    """It is most often the fastest, so it should not be left out for lack of time; also if nothing else would time it."""
+    for ruled in ("overpad", "linear", "gather"):
+        auto.RESULTS.clear()
+        seen.clear()
+        monkeypatch.setattr("convpolicy.frameworks.torch.execution.ruled.choose", lambda *_call, name=ruled, **_more: name)
+        with torch.no_grad():
+            auto_layer(8, 8, 3, padding=(2, 1), padding_mode="replicate" if ruled == "gather" else "zeros")(torch.randn(1, 8, 40))
+        first = dict.fromkeys(seen)
+        assert list(first)[1] == ruled

@@ -57,6 +57,7 @@ class Setting(NamedTuple):
         work: the plan.
         usual: name of the default implementation.
         freezes: True if packed implementations may be used.
+        ruled: name of the implementation that ``execution="fast"`` uses. It is timed first, and used if there is no time for it.
     """
 
     request: LayerRequest
@@ -64,6 +65,7 @@ class Setting(NamedTuple):
     work: Work
     usual: str
     freezes: bool
+    ruled: str
 
     @property
     def legal(self) -> list[str]:
@@ -71,7 +73,7 @@ class Setting(NamedTuple):
         spec, table = self.request.spec, self.table
         return [
             name
-            for name in table.tried
+            for name in dict.fromkeys((self.ruled, *table.tried))
             if name != self.usual
             and (self.freezes or table.lowerings[name].pack is None)
             and not table.lowerings[name].why_not(self.work.plan, spec.in_channels, spec.groups)
@@ -81,7 +83,11 @@ class Setting(NamedTuple):
     def tried(self) -> list[str]:
         """Names of those that may be the fastest."""
         spec, lowerings = self.request.spec, self.table.lowerings
-        return [name for name in self.legal if not lowerings[name].is_hopeless(self.work.plan, spec.in_channels, spec.groups)]
+        return [
+            name
+            for name in self.legal
+            if name == self.ruled or not lowerings[name].is_hopeless(self.work.plan, spec.in_channels, spec.groups)
+        ]
 
     def case(self, data: Tensor) -> str:
         """Return the text under which the result is stored."""
@@ -161,6 +167,7 @@ class _Trial:
         lowerings, usual = setting.table.lowerings, setting.usual
         ways = {usual: self._function(usual, lowerings[usual])}
         doubtful: dict[str, Any] = {}
+        is_ruled = False  # is there no time for the implementation of the rules?
         before = clock()
         own = ways[usual]()
         self.start += clock() - before  # any layer has this first call, which is slower
@@ -173,6 +180,7 @@ class _Trial:
             if self.spent + expected + best[usual] > self._most:
                 if name in SETUPS:
                     SETUPS[name] *= FORGET
+                is_ruled |= name == setting.ruled
                 continue
             way = self._function(name, lowerings[name])
             before = self.spent
@@ -204,6 +212,9 @@ class _Trial:
         while choice.lowering != usual and not self._is_right(ways, choice, own):
             del best[choice.lowering]
             choice = self._fastest()
+        if is_ruled and choice.lowering == usual:
+            LOG.debug("auto: %s: %s, by the rules, since there is no time to measure it", case, setting.ruled)
+            return Choice(setting.ruled, setting.ruled)
         calls = 2 + self.spent / best[usual]
         ratio = best[choice.lowering] / best[usual]
         LOG.debug("auto: %s: %s takes %.2f of %s, found in the time of %.0f calls", case, choice.lowering, ratio, usual, calls)

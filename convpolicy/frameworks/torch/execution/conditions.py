@@ -111,10 +111,15 @@ def is_padded(request: LayerRequest) -> bool:
     return request.execution != "exact" or native_padding(request) is None
 
 
-def has_wide_zeros(request: LayerRequest, least: int) -> bool:
-    """Return True for zero padding of the same width for every length, of ``least`` samples and more on a side."""
+def has_wide_pads(request: LayerRequest, least: int) -> bool:
+    """Return True for pads of the same width for every length, of ``least`` samples and more on a side."""
     pads = request.static_pads()
-    return has_zeros(request) and pads is not None and max(pads) >= least
+    return pads is not None and max(pads) >= least
+
+
+def has_wide_zeros(request: LayerRequest, least: int) -> bool:
+    """Return True for `has_wide_pads` of zeros."""
+    return has_zeros(request) and has_wide_pads(request, least)
 
 
 def slow_depthwise(request: LayerRequest) -> bool:

@@ -116,7 +116,9 @@ def channels_last(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work)
     """Copy the padded input with channels innermost, then run a 2-D convolution."""
     plan = work.plan
     channels_inside = padded(data, work).transpose(1, 2).contiguous().transpose(1, 2)
-    output = F.conv2d(channels_inside[:, :, None], weight[:, :, None], bias, (1, plan.stride), 0, (1, plan.dilation), work.groups)
+    output = F.conv2d(
+        channels_inside.unsqueeze(2), weight.unsqueeze(2), bias, (1, plan.stride), 0, (1, plan.dilation), work.groups
+    )
     return output.squeeze(2).contiguous()
 
 
@@ -134,7 +136,7 @@ def _product(columns: Tensor, weight: Tensor, bias: Tensor | None, batch: int, g
     if bias is None:
         output = torch.bmm(rows, columns)
     elif groups == 1:
-        output = torch.baddbmm(bias[:, None], rows, columns)
+        output = torch.baddbmm(bias.unsqueeze(1), rows, columns)
     else:
         output = torch.baddbmm(bias.view(groups, -1, 1).repeat(batch, 1, 1), rows, columns)
     return output if groups == 1 else output.view(batch, -1, output.shape[-1])

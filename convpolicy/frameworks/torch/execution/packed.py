@@ -63,9 +63,9 @@ def convolve_padded(data: Tensor, weight: Tensor, bias: Tensor | None, work: Wor
 
 
 def _convolved(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work, pad: int) -> Tensor:
-    plane, stride, dilation = data.contiguous()[:, :, None], [1, work.plan.stride], [1, work.plan.dilation]
+    plane, stride, dilation = data.contiguous().unsqueeze(2), [1, work.plan.stride], [1, work.plan.dilation]
     output: Tensor = CONVOLUTION(plane, weight, bias, [0, pad], stride, dilation, work.groups, *PLAIN)
-    return output[:, :, 0].contiguous()
+    return output.squeeze(2).contiguous()
 
 
 def pack_linear(weight: Tensor, shape: Any, work: Work) -> Tensor:

@@ -28,8 +28,8 @@ def convolve(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> T
     """Convolve with oneDNN, which cuts what it can, and copy the outputs of the plan if that is not all."""
     plan = work.plan
     padding, more = _inside(plan)
-    output: Tensor = CONVOLUTION(data.contiguous()[:, :, None], weight, bias, *_arguments(work, padding, more), *PLAIN)[:, :, 0]
-    return output.narrow(-1, plan.left - padding, plan.length_out).contiguous()
+    plane: Tensor = CONVOLUTION(data.contiguous().unsqueeze(2), weight, bias, *_arguments(work, padding, more), *PLAIN)
+    return plane.squeeze(2).narrow(-1, plan.left - padding, plan.length_out).contiguous()
 
 
 def _inside(plan: TransposedPlan) -> tuple[int, int]:

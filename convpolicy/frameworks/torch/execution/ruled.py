@@ -157,17 +157,20 @@ class Ruled(nn.Module):
         return way
 
     def _ruled_run(self, plan: Any, data: Tensor, gradients: bool, is_plain: bool) -> Lowered:
+        return table(self._request).lowerings[self._ruled_name(plan, data, gradients, is_plain)].run
+
+    def _ruled_name(self, plan: Any, data: Tensor, gradients: bool, is_plain: bool) -> str:
         request = self._request
         is_ruled = is_plain and data.dtype == torch.float32
-        name = choose(request, plan, data.shape[0], gradients=gradients) if is_ruled else default(request)
-        return table(request).lowerings[name].run
+        return choose(request, plan, data.shape[0], gradients=gradients) if is_ruled else default(request)
 
     def _timed_run(self, work: Work, data: Tensor, weight: Tensor, bias: Tensor | None, start: float) -> Lowered | None:
         if not auto.is_countable(data, weight):
             return None
         packed = sum(isinstance(way[0], Frozen) for way in self._ways.values())
         freezes = torch.is_inference_mode_enabled() and not self.training and packed < MOST_PACKED and can_freeze(weight, data)
-        setting = auto.Setting(self._request, table(self._request), work, default(self._request), freezes)
+        request, ruled = self._request, self._ruled_name(work.plan, data, gradients=False, is_plain=True)
+        setting = auto.Setting(request, table(request), work, default(request), freezes, ruled)
         return auto.way_of(setting, data, weight, bias, start)
 
     def _pad_by(self, data: Tensor, left: int, right: int) -> Tensor:

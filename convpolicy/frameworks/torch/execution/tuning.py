@@ -197,7 +197,7 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
     right = [name for name, check in checked.items() if check.is_right and check.seconds <= most]
     first_ratios = _ratios(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)[0]
     worst = {name: max(values) for name, values in first_ratios.items() if max(values) < 1}
-    if worst:
+    if worst and own <= LONG:
         worst = {name: max(values) for name, values in _ratios(candidate, {n: ways[n] for n in worst}, rounds)[0].items()}
     best = min(worst, key=worst.__getitem__, default="")
     ratios, times = _ratios(candidate, {best: ways[best]} if best else {}, rounds)
