@@ -109,8 +109,7 @@ def papers(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Measure the speed of the layers on this machine."""
-    session.install(pins("test.txt")["torch"])
-    session.install("-r", "requirements/test.txt", "matplotlib")  # the plot is not made without it
+    session.install("-r", "requirements/test.txt", "matplotlib")
     session.run("python", "benchmarks/speed.py", *session.posargs)
 
 

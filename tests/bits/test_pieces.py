@@ -1,4 +1,4 @@
-"""Pieces that are drawn in order and computed in threads."""
+"""Pieces that are drawn in order, and pieces that are computed in threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from convpolicy.bits import pieces
+from convpolicy.frameworks.mindspore import stream
 
 
 @pytest.mark.parametrize("cores", [1, 3])
@@ -39,3 +40,24 @@ def test_an_error_in_a_piece_is_raised(monkeypatch, cores):
 
     with pytest.raises(MemoryError, match="900"):
         pieces.in_order(np.arange, work, 1003, 10)
+
+
+@pytest.mark.parametrize(("cores", "count", "size"), [(1, 1003, 7), (2, 1003, 100), (2, 299, 7), (2, 0, 7)])
+def test_many_pieces_are_computed_in_threads_and_few_in_smaller_ones(monkeypatch, cores, count, size):
+    """Slices of 100 for each thread if there are four of them, otherwise slices of 7; together they are all elements, once."""
+    monkeypatch.setattr(pieces.os, "cpu_count", lambda: cores)
+    parts = []
+    pieces.in_threads(parts.append, count, 100, alone=7)
+    assert sorted(parts, key=lambda part: part.start) == pieces.chunks(count, size)
+
+
+@pytest.mark.parametrize("law", ["uniform", "normal"])
+def test_numbers_do_not_depend_on_their_pieces(monkeypatch, law):
+    """MindSpore's numbers in threads, in small pieces of one thread, and at once are the same."""
+    drawn = []
+    for size, alone in ((64, 8), (1 << 20, 8), (1 << 20, 1 << 20)):
+        monkeypatch.setattr(stream, "CHUNK", size)
+        monkeypatch.setattr(stream, "ALONE", alone)
+        drawn.append(getattr(stream.MindsporeStream(5), law)((1003,), 0.0, 1.0))
+    for other in drawn[1:]:
+        np.testing.assert_array_equal(other, drawn[0])

@@ -54,8 +54,10 @@ ON_AMD_AVX2 = {  # the same, on an AMD EPYC with AVX2 only
     "stride 8, pads of 4": ((64, 64, 16, 8), {"padding": 4}, 3000, 2, "pad_first"),
     "stride 8, pads of 4, fewer outputs, 1.15": ((64, 64, 16, 8), {"padding": 4}, 600, 2, "native"),
     "equal at this length": ((64, 128, 4, 2), {"padding": "same_upper"}, 600, 2, "native"),
+    "equal at this length, pads of 3, 1.61": ((64, 64, 8, 2), {"padding": "same_upper"}, 3000, 2, "pad_first"),
     "equal at this length, stride 4, 1.18": ((64, 128, 8, 4), {"padding": "same_upper"}, 6000, 2, "pad_first"),
     "unequal zeros, stride 2": ((256, 256, 3, 2), {"padding": "same_upper"}, 600, 2, "overpad"),
+    "unequal zeros, wide, 1.7": ((64, 64, 21, 2), {"padding": "same_upper"}, 3000, 2, "pad_first"),
     "unequal zeros, stride 2, one thread, 1.04": ((80, 512, 3, 2), {"padding": "same_upper"}, 3000, 1, "pad_first"),
     "reflected depthwise": ((512, 512, 3), {"padding": 1, "padding_mode": "reflect", "groups": 512}, 3000, 2, "edges"),
     "reflected depthwise, shorter": (
@@ -66,6 +68,13 @@ ON_AMD_AVX2 = {  # the same, on an AMD EPYC with AVX2 only
         "concatenate",
     ),
     "long reflection": ((64, 32, 7), {"padding": 3, "padding_mode": "reflect"}, 24000, 2, "edges"),
+    "long reflection, pads of 5 in a rule, 1.6": (
+        (64, 64, 11, 2),
+        {"padding": "same_upper", "padding_mode": "reflect"},
+        16000,
+        2,
+        "concatenate",
+    ),
     "long reflection, pads of 9, 1.5": (
         (32, 32, 3),
         {"padding": 9, "dilation": 9, "padding_mode": "reflect"},

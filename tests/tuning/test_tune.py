@@ -70,6 +70,21 @@ def test_a_wrong_lowering_is_not_put_in_place(untuned, timed, monkeypatch):
     assert "pad_first" not in {row.lowering for row in tune(untuned, data(1, 6, 50)).layers}
 
 
+def test_what_is_clearly_slower_in_long_calls_is_left_out(untuned, timed, monkeypatch):
+    """After one call; the others are measured in one round less. In training mode, where the backward pass counts, nothing is."""
+    seen, x = timed(pad_first=0.1), data(1, 6, 50)
+    monkeypatch.setattr(torch_tuning, "LONG", 0.0)
+    monkeypatch.setattr(torch_tuning, "SLOWER", 0.0)
+    assert {row.lowering for row in tune(untuned, x).layers} == {""}
+    assert {names for names, _ in seen} == {(OWN,)}
+    monkeypatch.setattr(torch_tuning, "SLOWER", float("inf"))
+    seen.clear()
+    assert "pad_first" in {row.lowering for row in tune(untuned, x).layers}
+    assert [names for names, _ in seen].count((OWN, "pad_first")) == 1
+    monkeypatch.setattr(torch_tuning, "SLOWER", 0.0)
+    assert "pad_first" in {row.lowering for row in tune(untuned.train(), x).layers}
+
+
 def test_exact_keeps_every_bit(untuned, timed):
     """With execution="exact" only what copies in another way is tried, and no output bit changes."""
     seen = timed(concatenate=0.5, pad_first=0.1, matmul=0.1)

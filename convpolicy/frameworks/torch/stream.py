@@ -15,9 +15,7 @@ from convpolicy.bits.pieces import Shape, Values, each, in_order
 from convpolicy.errors import InvalidValueError
 from convpolicy.parts.stream import Stream, seed_between
 
-CHUNK = (
-    1 << 16
-)  # elements computed at a time: few enough for the cache, and enough for threads that share a lock; a multiple of BLOCK
+CHUNK = 1 << 16  # elements computed at a time, few for the cache and many for threads that share a lock; a multiple of BLOCK
 BLOCK = 16  # normal numbers are drawn in blocks of this size
 NARROW = ("float16", "bfloat16")
 LEAST_MASS = 0.3  # for a narrower interval torch 2.13 uses another algorithm

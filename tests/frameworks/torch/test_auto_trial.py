@@ -152,7 +152,7 @@ def test_a_weight_is_packed_once(seen, monkeypatch):
     ],
 )
 def test_what_was_the_fastest_nowhere_is_not_timed(seen, sizes, options, names):
-    """Products over windows of pointwise layers, and narrow pads of depthwise ones that are added first."""
+    """Products over rows of pointwise layers, and narrow pads of depthwise ones that are added first."""
     with torch.inference_mode():
         auto_layer(*sizes, **options)(torch.randn(1, 8, 40))
     assert set(seen) == names

@@ -33,9 +33,7 @@ MORE = 2  # times
 SLOWER = 1.2  # an implementation is dropped after two calls that take longer than the fastest by this factor
 MOST_SLOWER = 4  # an implementation is dropped after one call that takes longer than expected by this factor
 DOUBTFUL = 10  # one below this factor is timed once more if there is time
-CALLS_FOR_CHECK = (
-    13  # what it takes to time the fastest again, to compare its outputs with the default's, and to run the call itself
-)
+CALLS_FOR_CHECK = 13  # that time the fastest again, compare its outputs with the default's, and run the call itself
 LONG = 0.02  # seconds; an implementation of a longer call is dropped after its first call, if that is slower
 ENOUGH = 0.2  # seconds, after which two timings of each implementation decide
 OVERHEAD = 2e-4  # seconds of a check in which nothing of the layer is computed
@@ -167,7 +165,7 @@ class _Trial:
         lowerings, usual = setting.table.lowerings, setting.usual
         ways = {usual: self._function(usual, lowerings[usual])}
         doubtful: dict[str, Any] = {}
-        is_ruled = False  # is there no time for the implementation of the rules?
+        lacks_time = False  # for the implementation of the rules
         before = clock()
         own = ways[usual]()
         self.start += clock() - before  # any layer has this first call, which is slower
@@ -180,7 +178,7 @@ class _Trial:
             if self.spent + expected + best[usual] > self._most:
                 if name in SETUPS:
                     SETUPS[name] *= FORGET
-                is_ruled |= name == setting.ruled
+                lacks_time |= name == setting.ruled
                 continue
             way = self._function(name, lowerings[name])
             before = self.spent
@@ -212,7 +210,7 @@ class _Trial:
         while choice.lowering != usual and not self._is_right(ways, choice, own):
             del best[choice.lowering]
             choice = self._fastest()
-        if is_ruled and choice.lowering == usual:
+        if lacks_time and choice.lowering == usual:
             LOG.debug("auto: %s: %s, by the rules, since there is no time to measure it", case, setting.ruled)
             return Choice(setting.ruled, setting.ruled)
         calls = 2 + self.spent / best[usual]

@@ -15,6 +15,7 @@ ZEROS = Choice("zeros")
 IM2COL_ELEMENTS = 20480  # up to this size torch convolves one ungrouped item by im2col and a matrix product, above it by oneDNN
 LARGE_INPUT = 1 << 18  # elements, from which a copy of the input takes a large part of the time
 LONG = 600  # samples
+WIDEST_QUICK_PAD = 3  # samples, for a stride of 1, with AVX2
 SLOW_DEPTHWISE_PAD = 7  # from this pad on oneDNN does not use its depthwise kernel
 
 
@@ -84,6 +85,11 @@ def fits_inside(call: Call) -> bool:
     return not depthwise or max(call.plan.left, call.plan.right) < SLOW_DEPTHWISE_PAD
 
 
+def adds_quickly(call: Call) -> bool:
+    """Return True for pads that oneDNN adds without a slower kernel on a processor with AVX2: up to 3, fewer with a stride."""
+    return max(call.plan.left, call.plan.right) <= WIDEST_QUICK_PAD // call.spec.stride
+
+
 def has_samples(request: LayerRequest) -> bool:
     """Return True for a layer that pads with something other than zeros."""
     return not has_zeros(request) and request.static_pads() != (0, 0)
@@ -111,15 +117,10 @@ def is_padded(request: LayerRequest) -> bool:
     return request.execution != "exact" or native_padding(request) is None
 
 
-def has_wide_pads(request: LayerRequest, least: int) -> bool:
-    """Return True for pads of the same width for every length, of ``least`` samples and more on a side."""
-    pads = request.static_pads()
-    return pads is not None and max(pads) >= least
-
-
 def has_wide_zeros(request: LayerRequest, least: int) -> bool:
-    """Return True for `has_wide_pads` of zeros."""
-    return has_zeros(request) and has_wide_pads(request, least)
+    """Return True for zero padding of the same width for every length, of ``least`` samples and more on a side."""
+    pads = request.static_pads()
+    return has_zeros(request) and pads is not None and max(pads) >= least
 
 
 def slow_depthwise(request: LayerRequest) -> bool:

@@ -6,10 +6,10 @@ from convpolicy.frameworks.torch.execution.conditions import (
     IM2COL_ELEMENTS,
     LARGE_INPUT,
     LONG,
+    adds_quickly,
     fits_inside,
     has_samples,
     has_unequal_zeros,
-    has_wide_pads,
     has_wide_zeros,
     is_dense,
     is_depthwise,
@@ -21,9 +21,7 @@ from convpolicy.frameworks.torch.execution.conditions import (
 from convpolicy.frameworks.torch.execution.rule import ON_AMD, ON_AMD_512, ON_AMD_AVX2, ON_INTEL, Rule
 
 JOINED_ELEMENTS = 1 << 17  # from this size on, concatenating mirrored or repeated samples is faster than torch's own serial loop
-JOINED_ZEROS = (
-    1 << 19
-)  # from this size on, concatenating zeros is faster than filling the whole array and copying the input into it
+JOINED_ZEROS = 1 << 19  # from this size on, concatenating zeros is faster than filling an array and copying the input into it
 
 CONVOLUTIONS = (
     Rule(
@@ -99,10 +97,10 @@ CONVOLUTIONS = (
     ),
     Rule(
         "native",
-        lambda r: has_unequal_zeros(r) and r.static_pads() is None and r.spec.stride < 4,
-        fits_inside,
+        lambda r: has_unequal_zeros(r) and r.static_pads() is None,
+        adds_quickly,
         False,
-        "The same: 0.78 to 0.87. Strides of 4 and more: up to 1.18.",
+        "The same: 0.78 to 0.87. Wider pads: up to 1.61.",
         ON_AMD_AVX2,
     ),
     Rule(
@@ -123,9 +121,9 @@ CONVOLUTIONS = (
     Rule(
         "overpad",
         lambda r: has_unequal_zeros(r) and is_dense(r) and r.spec.stride == 2 and r.spec.in_channels >= 64,
-        lambda c: c.threads > 1 and c.inputs > IM2COL_ELEMENTS,
+        lambda c: c.threads > 1 and c.inputs > IM2COL_ELEMENTS and adds_quickly(c),
         False,
-        "The same for dense layers with strides of 2, two threads: 0.89 to 0.98. One thread: up to 1.04.",
+        "The same for dense layers with strides of 2, two threads: 0.89 to 0.98. One thread: up to 1.04, wider pads up to 1.7.",
         ON_AMD_AVX2,
     ),
     Rule(
@@ -138,18 +136,18 @@ CONVOLUTIONS = (
     ),
     Rule(
         "edges",
-        lambda r: has_samples(r) and is_depthwise(r) and not has_wide_pads(r, 5),
-        lambda c: c.inputs >= 4 * LARGE_INPUT,
+        lambda r: has_samples(r) and is_depthwise(r),
+        lambda c: c.inputs >= 4 * LARGE_INPUT and adds_quickly(c),
         False,
         "The same for longer inputs: 0.48 to 0.82. Shorter ones: up to 1.44.",
         ON_AMD_AVX2,
     ),
     Rule(
         "edges",
-        lambda r: has_samples(r) and not has_wide_pads(r, 5),
-        lambda c: c.inputs >= LARGE_INPUT and c.plan.length_out >= 4096,
+        has_samples,
+        lambda c: c.inputs >= LARGE_INPUT and c.plan.length_out >= 4096 and adds_quickly(c),
         False,
-        "The long input is not copied: 0.77 to 0.99. Pads of 9: up to 1.8.",
+        "The long input is not copied: 0.77 to 0.99. Wider pads: up to 2.1.",
         ON_AMD_AVX2,
     ),
     Rule(

@@ -26,9 +26,7 @@ from convpolicy.tuning import TunedLayer, Tuning, no_model
 from convpolicy.tuning.timing import FEWEST_ROUNDS, interleaved, ratio
 
 GAIN = 0.95  # an implementation is installed when its time is at most this fraction of the layer's own
-LONG = (
-    0.05  # seconds; an implementation of longer calls is not measured when its first call is clearly slower than the layer's own
-)
+LONG = 0.05  # seconds; in longer calls, what is clearly slower than the layer's own code is left out after one call
 SLOWER = 1.5  # by this factor
 OWN = "own"  # name of the layer's own code among the implementations
 Progress = Callable[[str, int, int], None]
@@ -191,7 +189,7 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
         and not any(lowering.why_not(plan, spec.in_channels, spec.groups) for plan in plans)
     ]
     ways, expected = _ways(candidate, legal), _expected(candidate)
-    own = min(_checked(candidate, own_code(candidate.layer), expected).seconds for _ in range(2))
+    own = min(_run_once(candidate, own_code(candidate.layer))[1] for _ in range(2))
     most = SLOWER * own if own > LONG and not candidate.layer.training else float("inf")
     checked = {name: _checked(candidate, way.run, expected) for name, way in ways.items()}
     right = [name for name, check in checked.items() if check.is_right and check.seconds <= most]
@@ -245,17 +243,23 @@ def _timed(layer: ConvLayer, way: Any, data: Tensor) -> Callable[[], object]:
 
 
 @torch.no_grad()
+def _run_once(candidate: _Candidate, run: Callable[..., Tensor]) -> tuple[list[Tensor], float]:
+    """Return the output of an implementation for every input, and the seconds of these calls."""
+    layer, start = candidate.layer, time.perf_counter()
+    results = [run(data, layer.weight, layer.bias) for data in candidate.inputs.values()]
+    return results, time.perf_counter() - start
+
+
+@torch.no_grad()
 def _expected(candidate: _Candidate) -> list[tuple[Tensor, Tensor]]:
     """Return for every input the layer's own output and the rounding bound for another order of sums."""
     layer, request = candidate.layer, candidate.request
     weight, bias, pad = layer.weight, layer.bias, Tuned(layer, request, OWN, layer.weight.dtype).pad
-    return [
-        (
-            own_code(layer)(data, weight, bias),
-            bound_of(data, weight, bias, Work(request.plan(data.shape[-1]), request.spec.groups, pad), request.spec),
-        )
+    bounds = [
+        bound_of(data, weight, bias, Work(request.plan(data.shape[-1]), request.spec.groups, pad), request.spec)
         for data in candidate.inputs.values()
     ]
+    return list(zip(_run_once(candidate, own_code(layer))[0], bounds))
 
 
 class _Check(NamedTuple):
@@ -266,14 +270,11 @@ class _Check(NamedTuple):
     seconds: float
 
 
-@torch.no_grad()
 def _checked(candidate: _Candidate, run: Callable[..., Tensor], expected: list[tuple[Tensor, Tensor]]) -> _Check:
     """Compare an implementation; it is right when it is bit-identical or, if fast, within the bound."""
-    layer, largest, is_right, seconds = candidate.layer, 0.0, True, 0.0
-    for data, (own, bound) in zip(candidate.inputs.values(), expected):
-        start = time.perf_counter()
-        other = run(data, layer.weight, layer.bias)
-        seconds += time.perf_counter() - start
+    largest, is_right = 0.0, True
+    others, seconds = _run_once(candidate, run)
+    for other, (own, bound) in zip(others, expected):
         if own.shape != other.shape or own.dtype != other.dtype or not other.is_contiguous():
             return _Check(float("inf"), False, seconds)
         differences = (own.double() - other.double()).abs()
