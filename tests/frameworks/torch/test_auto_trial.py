@@ -147,12 +147,13 @@ def test_a_weight_is_packed_once(seen, monkeypatch):
     ("sizes", "options", "names"),
     [
         ((8, 8, 1), {}, {"native", "matmul", "packed", "packed_linear"}),
-        ((8, 8, 9), {"padding": 4, "groups": 8}, {"native", "packed"}),
-        ((8, 8, 11), {"padding": 5, "groups": 8}, {"native", "packed", "packed_padded", "pad_first", "concatenate"}),
+        ((8, 8, 9), {"padding": 4, "groups": 8}, {"native", "packed", "taps", "windows"}),
+        ((8, 8, 11), {"padding": 5, "groups": 8}, {"native", "packed", "packed_padded", "pad_first", "concatenate", "taps"}),
+        ((8, 8, 17), {"groups": 8}, {"native", "packed"}),
     ],
 )
 def test_what_was_the_fastest_nowhere_is_not_timed(seen, sizes, options, names):
-    """Products over rows of pointwise layers, and narrow pads of depthwise ones that are added first."""
+    """Products over rows of pointwise layers, narrow pads of depthwise ones that are added first, sums of more than 16 taps."""
     with torch.inference_mode():
         auto_layer(*sizes, **options)(torch.randn(1, 8, 40))
     assert set(seen) == names

@@ -199,16 +199,17 @@ def test_a_wrong_lowering_is_noticed(name, wrong, monkeypatch):
 
 def test_a_lowering_that_is_not_legal_says_why():
     """Where a lowering cannot carry a plan out there is a reason to read."""
-    plan = cp.policy("torch").evolve(padding=(3, 1)).plan(4, length=9)
+    plan = cp.policy("torch").evolve(padding=(3, 1)).plan(4, length=99)
     assert {name: lowering.why_not(plan, 4, 4) for name, lowering in LOWERINGS.items() if lowering.why_not(plan, 4, 4)} == {
         "native": "its pads are unequal or not zeros",
         "same": "its pads differ from torch's own 'same'",
         "gather": "it does not pad, or pads with constants or sums",
         "edges": "it crops, or its pads are absent, constants, sums or in every window",
-        "windows": "it is depthwise or pointwise",
+        "windows": "it is pointwise, or depthwise with many outputs",
         "channels_last": "it is depthwise",
         "matmul": "its kernel, stride or groups are not 1, or it pads",
         "linear": "it is grouped, or has more than 256 outputs",
         "packed": "its pads are unequal or not zeros, or this torch has no oneDNN",
         "packed_linear": "it is grouped, has more than 256 outputs, or this torch has no oneDNN",
     }
+    assert LOWERINGS["taps"].why_not(plan, 4, 2) == "it is not depthwise, or has no outputs"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convpolicy.arithmetic import split
 from convpolicy.core.plan import Plan
-from convpolicy.frameworks.torch.execution import packed, rows
+from convpolicy.frameworks.torch.execution import depthwise, packed, rows
 from convpolicy.frameworks.torch.execution.lowering import (
     PRIMITIVE_SECONDS,
     Lowering,
@@ -259,20 +259,24 @@ LOWERINGS = {
     ),
     "windows": Lowering(
         windows,
-        unless("it is depthwise or pointwise", lambda p, c, g: (g == 1 or g < c) and not is_matrix(p, c, g)),
+        unless(
+            "it is pointwise, or depthwise with many outputs",
+            lambda p, c, g: depthwise.is_small_product(p) if depthwise.is_depthwise(c, g) else not is_matrix(p, c, g),
+        ),
     ),
     "matmul": Lowering(matmul, unless("its kernel, stride or groups are not 1, or it pads", is_matrix)),
     "linear": Lowering(linear, unless("it is grouped, or has more than 256 outputs", rows.fits), is_hopeless=is_matrix),
     "channels_last": Lowering(  # never faster for depthwise layers, and in bfloat16 torch 2.13 may hang (8 channels, kernel 15)
         channels_last, unless("it is depthwise", lambda _p, c, g: g == 1 or g < c), setup=PRIMITIVE_SECONDS, is_hopeless=is_matrix
     ),
+    **depthwise.LOWERINGS,
     **packed.LOWERINGS,
 }
 
 
 # implementations that ``execution="auto"`` times, those that win most often first
 TRIED = (
-    "matmul", "packed", "windows", "linear", "pad_first", "packed_padded", "packed_linear", "channels_last", "overpad", "edges",
+    "matmul", "taps", "windows", "packed", "linear", "pad_first", "packed_padded", "packed_linear", "channels_last", "overpad", "edges",
     "concatenate",
 )  # fmt: skip
 LENGTH_FREE = ("native", "pad_first", "matmul", "channels_last")  # implementations that do not depend on the input's length
