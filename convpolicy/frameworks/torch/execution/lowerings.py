@@ -276,7 +276,7 @@ LOWERINGS = {
 
 # implementations that ``execution="auto"`` times, those that win most often first
 TRIED = (
-    "matmul", "taps", "windows", "packed", "linear", "pad_first", "packed_padded", "packed_linear", "channels_last", "overpad", "edges",
+    "matmul", "taps", "packed", "windows", "linear", "pad_first", "packed_padded", "packed_linear", "channels_last", "overpad", "edges",
     "concatenate",
 )  # fmt: skip
 LENGTH_FREE = ("native", "pad_first", "matmul", "channels_last")  # implementations that do not depend on the input's length

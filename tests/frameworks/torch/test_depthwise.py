@@ -1,0 +1,102 @@
+"""The sum of taps and the product of each channel: where they are legal, what they compute in other dtypes, and their gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import convpolicy as cp
+from convpolicy.frameworks.torch.execution import auto
+from convpolicy.frameworks.torch.execution.bound import agrees, bound_of
+from convpolicy.frameworks.torch.execution.lowering import Work
+from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
+
+TAPS, WINDOWS = LOWERINGS["taps"], LOWERINGS["windows"]
+SIZES = [(1, 1, 1), (1, 3, 1), (2, 1, 2), (3, 2, 1), (2, 2, 3)]  # stride, dilation, output channels of each input channel
+
+
+def case(stride, dilation, times, length=23, channels=4, kernel=5, dtype=torch.float64):
+    """An input, a weight, a bias and the work of a depthwise layer with pads 2 and 1, and what torch's own function returns."""
+    generator = torch.Generator().manual_seed(stride + 10 * dilation + 100 * times)
+    data, weight, bias = (
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        for shape in ((2, channels, length), (channels * times, 1, kernel), (channels * times,))
+    )
+    plan = cp.policy("torch").evolve(padding=(2, 1)).plan(kernel, stride, dilation, length=length)
+    work = Work(plan, channels, lambda x, left, right: F.pad(x, (left, right)))
+    return data, weight, bias, work, F.conv1d(F.pad(data, (2, 1)), weight, bias, stride, 0, dilation, channels)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_taps_of_any_depthwise_layer(sizes):
+    """With stride, dilation and several output channels of each input channel, with a bias and without one, contiguous."""
+    data, weight, bias, work, native = case(*sizes)
+    output = TAPS.run(data, weight, bias, work)
+    torch.testing.assert_close(output, native, rtol=1e-12, atol=1e-12)
+    assert output.is_contiguous()
+    torch.testing.assert_close(TAPS.run(data, weight, None, work), native - bias[:, None], rtol=1e-12, atol=1e-12)
+    turned = data.transpose(1, 2).contiguous().transpose(1, 2)  # channels innermost in memory
+    assert torch.equal(TAPS.run(turned, weight, bias, work), output)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_gradients_of_taps(sizes):
+    """Those of differences: the output is changed in place, which must not reach what the backward pass reads."""
+    data, weight, bias, work, _native = case(*sizes, length=13)
+    leaves = [value.requires_grad_() for value in (data, weight, bias)]
+    assert torch.autograd.gradcheck(lambda x, w, b: TAPS.run(x, w, b, work), leaves)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_halves_are_summed_in_float32(dtype):
+    """As torch's own convolution sums them. Sums in 16 bits exceed the bound, so the test would notice them."""
+    data, weight, bias, work, _native = case(1, 1, 1, length=400, kernel=300, dtype=dtype)
+    data, weight = data.abs(), weight.abs()  # so that the sums grow, and lose what is added to them
+    native = F.conv1d(F.pad(data, (2, 1)), weight, bias, groups=4)
+    bound = bound_of(data, weight, bias, work, cp.ConvSpec(4, 4, 300, groups=4))
+    output = TAPS.run(data, weight, bias, work)
+    assert output.dtype == dtype
+    assert agrees(native, output, bound)
+    summed = bias[:, None] + torch.zeros_like(native)
+    for tap, sample in zip(weight.unbind(2), F.pad(data, (2, 1)).unfold(2, 300, 1).unbind(3), strict=True):
+        summed += tap * sample
+    assert not agrees(native, summed, bound)
+
+
+def test_products_of_channels_are_small():
+    """Windows of a depthwise layer are multiplied below 400 products in a channel; torch multiplies larger ones one by one."""
+    policy = cp.policy("torch")
+    assert WINDOWS.why_not(policy.plan(3, length=135), 8, 8) == ""  # 133 outputs
+    assert WINDOWS.why_not(policy.plan(3, length=136), 8, 8) == "it is pointwise, or depthwise with many outputs"
+    assert WINDOWS.why_not(policy.plan(3, length=136), 8, 4) == ""
+
+
+def test_auto_uses_them(monkeypatch):
+    """A layer uses each of them when it is the fastest."""
+    now = [0.0]
+    monkeypatch.setattr(auto, "clock", lambda: now[0])
+    monkeypatch.setattr(auto, "SETUPS", {})
+    seen, originals = [], dict(LOWERINGS)
+
+    def stub(name, seconds):
+        def run(*arguments):
+            seen.append(name)
+            now[0] += seconds
+            return originals[name].run(*arguments)
+
+        return originals[name]._replace(run=run)
+
+    for fastest in ("taps", "windows"):
+        auto.RESULTS.clear()
+        for name in originals:
+            monkeypatch.setitem(LOWERINGS, name, stub(name, 0.001 if name == fastest else 0.01))
+        native = nn.Conv1d(6, 6, 3, padding=1, groups=6)
+        layer = cp.Conv1d(6, 6, 3, padding=1, groups=6, backend="torch", execution="auto")
+        layer.load_state_dict(native.state_dict())
+        x = torch.randn(1, 6, 20)
+        with torch.no_grad():
+            layer(x)
+            torch.testing.assert_close(layer(x), native(x))
+        assert seen[-1] == fastest
