@@ -24,6 +24,8 @@ pytest_plugins = ["pytester"]  # a suite within a test, for the conformance kit
 os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")  # the core's own tests see no installed plugin
 # before NumPy is imported: threads of a BLAS cost each process that a test starts more than any product here takes
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# before torch is imported: several processes share the cores, and threads that wait actively take them from each other
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOMS = Path(__file__).parent / "frameworks"
 OWN_PROCESS = [ROOMS / name for name in ("flax", "keras", "paddle")]
