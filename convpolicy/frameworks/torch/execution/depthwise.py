@@ -33,7 +33,8 @@ def is_small_product(plan: Any) -> bool:
 def is_slow(plan: Any, channels: int, _groups: int) -> bool:
     """Return True for plans for which the sum of taps was the fastest implementation on no machine."""
     many = plan.kernel_size * plan.length_out * channels > MOST_PRODUCTS
-    return plan.kernel_size > MOST_TAPS or (many and plan.kernel_size > 2 and plan.dilation == 1)
+    slow: bool = plan.kernel_size > MOST_TAPS or (many and plan.kernel_size > 2 and plan.dilation == 1)
+    return slow
 
 
 def taps(data: Tensor, weight: Tensor, bias: Tensor | None, work: Work) -> Tensor:
