@@ -102,9 +102,8 @@ def test_the_rules_decide_where_nothing_can_be_timed(monkeypatch):
         assert taken == name
 
 
-@pytest.fixture
-def seen(monkeypatch):
-    """Names of the implementations in the order of their calls; each takes 20 ms, torch's own 10 ms and packed ones 1 ms."""
+def timed(monkeypatch, seconds):
+    """Names of the implementations in the order of their calls, of which each takes ``seconds(name)``; nothing is kept from earlier."""
     now, names = [0.0], []
     monkeypatch.setattr(auto, "clock", lambda: now[0])
     monkeypatch.setattr(auto, "RESULTS", results.Results())
@@ -119,9 +118,15 @@ def seen(monkeypatch):
         return stubbed
 
     for name, lowering in dict(LOWERINGS).items():
-        seconds = 0.01 if name == "native" else 0.02 if lowering.pack is None else 0.001
-        monkeypatch.setitem(LOWERINGS, name, lowering._replace(run=stub(name, lowering.run, seconds)))
+        monkeypatch.setitem(LOWERINGS, name, lowering._replace(run=stub(name, lowering.run, seconds(name))))
     return names
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The names when each implementation takes 20 ms, torch's own 10 ms and packed ones 1 ms."""
+    packs = {name for name, lowering in LOWERINGS.items() if lowering.pack is not None}
+    return timed(monkeypatch, lambda name: 0.01 if name == "native" else 0.001 if name in packs else 0.02)
 
 
 def auto_layer(*sizes, **options):
@@ -169,3 +174,14 @@ def test_the_implementation_of_the_rules_is_timed_first(seen, monkeypatch):
             auto_layer(8, 8, 3, padding=(2, 1), padding_mode="replicate" if ruled == "gather" else "zeros")(torch.randn(1, 8, 40))
         first = dict.fromkeys(seen)
         assert list(first)[1] == ruled
+
+
+@pytest.mark.parametrize("fastest", ["taps", "windows"])
+def test_depthwise_layers_use_what_is_for_few_outputs(monkeypatch, fastest):
+    """Each of the implementations when it is the fastest; the layer computes what torch's own does."""
+    names = timed(monkeypatch, lambda name: 0.001 if name == fastest else 0.01)
+    conv, x = auto_layer(6, 6, 3, padding=1, groups=6), torch.randn(1, 6, 20)
+    with torch.no_grad():
+        for _ in range(2):
+            torch.testing.assert_close(conv(x), nn.functional.conv1d(x, conv.weight, conv.bias, padding=1, groups=6))
+    assert names[-1] == fastest

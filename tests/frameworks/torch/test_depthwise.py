@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 import convpolicy as cp
-from convpolicy.frameworks.torch.execution import auto
 from convpolicy.frameworks.torch.execution.bound import agrees, bound_of
 from convpolicy.frameworks.torch.execution.lowering import Work
 from convpolicy.frameworks.torch.execution.lowerings import LOWERINGS
@@ -71,32 +69,3 @@ def test_products_of_channels_are_small():
     assert WINDOWS.why_not(policy.plan(3, length=135), 8, 8) == ""  # 133 outputs
     assert WINDOWS.why_not(policy.plan(3, length=136), 8, 8) == "it is pointwise, or depthwise with many outputs"
     assert WINDOWS.why_not(policy.plan(3, length=136), 8, 4) == ""
-
-
-def test_auto_uses_them(monkeypatch):
-    """A layer uses each of them when it is the fastest."""
-    now = [0.0]
-    monkeypatch.setattr(auto, "clock", lambda: now[0])
-    monkeypatch.setattr(auto, "SETUPS", {})
-    seen, originals = [], dict(LOWERINGS)
-
-    def stub(name, seconds):
-        def run(*arguments):
-            seen.append(name)
-            now[0] += seconds
-            return originals[name].run(*arguments)
-
-        return originals[name]._replace(run=run)
-
-    for fastest in ("taps", "windows"):
-        auto.RESULTS.clear()
-        for name in originals:
-            monkeypatch.setitem(LOWERINGS, name, stub(name, 0.001 if name == fastest else 0.01))
-        native = nn.Conv1d(6, 6, 3, padding=1, groups=6)
-        layer = cp.Conv1d(6, 6, 3, padding=1, groups=6, backend="torch", execution="auto")
-        layer.load_state_dict(native.state_dict())
-        x = torch.randn(1, 6, 20)
-        with torch.no_grad():
-            layer(x)
-            torch.testing.assert_close(layer(x), native(x))
-        assert seen[-1] == fastest

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.frameworks.torch.crops import FullResult
-from convpolicy.frameworks.torch.execution.lowering import Work, is_zeros
+from convpolicy.frameworks.torch.execution.lowering import HALVES, Work, is_zeros
 from convpolicy.reference import tolerance
 
 
@@ -38,7 +38,7 @@ def _wide(weight: Tensor) -> torch.dtype:
 
 
 def _rounding(magnitude: Tensor, dtype: torch.dtype, spec: ConvSpec) -> Tensor:
-    is_half = dtype in (torch.float16, torch.bfloat16)
+    is_half = dtype in HALVES
     summed = "float32" if is_half else str(dtype).removeprefix("torch.")
     bound: Tensor = 2 * tolerance(summed, spec.fans.fan_in + 1, magnitude)
     return bound + 2 * torch.finfo(dtype).eps * magnitude if is_half else bound

@@ -22,7 +22,6 @@ from convpolicy.frameworks.torch.execution.rule import ON_AMD, ON_AMD_512, ON_AM
 
 JOINED_ELEMENTS = 1 << 17  # from this size on, concatenating mirrored or repeated samples is faster than torch's own serial loop
 JOINED_ZEROS = 1 << 19  # from this size on, concatenating zeros is faster than filling an array and copying the input into it
-
 SUMMED_PRODUCTS = 1 << 17  # up to this number of products, the sum of taps of a depthwise layer is faster than oneDNN's kernel
 
 CONVOLUTIONS = (

@@ -11,17 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convpolicy.frameworks.torch.execution.lowering import Lowering, Work, padded, unless
+from convpolicy.frameworks.torch.execution.lowering import HALVES, Lowering, Work, is_depthwise, padded, unless
 
-HALVES = (torch.float16, torch.bfloat16)  # in which torch's convolution sums in float32
 MOST_TAPS = 16  # of a kernel; for more, oneDNN's convolution was faster on every input
 MOST_PRODUCTS = 1 << 20  # of one item, above which oneDNN's convolution was faster for kernels of 3 and more without dilation
 SMALL_PRODUCT = 400  # torch computes batched matrices itself below so many products of each, and calls a library for each above
-
-
-def is_depthwise(channels: int, groups: int) -> bool:
-    """Return True for a layer whose groups have one channel."""
-    return groups == channels > 1
 
 
 def is_small_product(plan: Any) -> bool:

@@ -29,6 +29,7 @@ class Work(NamedTuple):
 
 
 PRIMITIVE_SECONDS = 5e-4  # in which oneDNN creates a primitive, for a convolution of sizes that it has not seen
+HALVES = (torch.float16, torch.bfloat16)  # in which torch's convolution sums in float32
 WIDE_DEPTHWISE_PAD = 5  # narrower pads were slow on no machine
 Lowered: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None", Work], Tensor]
 
@@ -81,6 +82,11 @@ def is_symmetric(plan: Any) -> bool:
     return plan.left == plan.right >= 0 and (is_zeros(plan) or plan.left == 0)
 
 
+def is_depthwise(channels: int, groups: int) -> bool:
+    """Return True for a layer whose groups have one channel."""
+    return groups == channels > 1
+
+
 def is_narrow_depthwise(plan: Any, channels: int, groups: int) -> bool:
     """Return True for a depthwise layer with so few zeros that oneDNN adds them in its fastest kernel on every machine."""
-    return groups == channels > 1 and is_symmetric(plan) and plan.left < WIDE_DEPTHWISE_PAD
+    return is_depthwise(channels, groups) and is_symmetric(plan) and plan.left < WIDE_DEPTHWISE_PAD

@@ -22,6 +22,7 @@ from convpolicy.frameworks.torch.execution.lowering import (
     PRIMITIVE_SECONDS,
     Lowering,
     Work,
+    is_depthwise,
     is_matrix,
     is_narrow_depthwise,
     is_symmetric,
@@ -261,13 +262,16 @@ LOWERINGS = {
         windows,
         unless(
             "it is pointwise, or depthwise with many outputs",
-            lambda p, c, g: depthwise.is_small_product(p) if depthwise.is_depthwise(c, g) else not is_matrix(p, c, g),
+            lambda p, c, g: depthwise.is_small_product(p) if is_depthwise(c, g) else not is_matrix(p, c, g),
         ),
     ),
     "matmul": Lowering(matmul, unless("its kernel, stride or groups are not 1, or it pads", is_matrix)),
     "linear": Lowering(linear, unless("it is grouped, or has more than 256 outputs", rows.fits), is_hopeless=is_matrix),
     "channels_last": Lowering(  # never faster for depthwise layers, and in bfloat16 torch 2.13 may hang (8 channels, kernel 15)
-        channels_last, unless("it is depthwise", lambda _p, c, g: g == 1 or g < c), setup=PRIMITIVE_SECONDS, is_hopeless=is_matrix
+        channels_last,
+        unless("it is depthwise", lambda _p, c, g: not is_depthwise(c, g)),
+        setup=PRIMITIVE_SECONDS,
+        is_hopeless=is_matrix,
     ),
     **depthwise.LOWERINGS,
     **packed.LOWERINGS,
