@@ -15,16 +15,16 @@ TAPS, WINDOWS = LOWERINGS["taps"], LOWERINGS["windows"]
 SIZES = [(1, 1, 1), (1, 3, 1), (2, 1, 2), (3, 2, 1), (2, 2, 3)]  # stride, dilation, output channels of each input channel
 
 
-def case(stride, dilation, times, length=23, channels=4, kernel=5, dtype=torch.float64):
-    """An input, a weight, a bias and the work of a depthwise layer with pads 2 and 1, and what torch's own function returns."""
+def case(stride, dilation, times, length=23, channels=4, kernel=5, dtype=torch.float64, pads=(2, 1)):
+    """An input, a weight, a bias and the work of a depthwise layer, and what torch's own function returns."""
     generator = torch.Generator().manual_seed(stride + 10 * dilation + 100 * times)
     data, weight, bias = (
         torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
         for shape in ((2, channels, length), (channels * times, 1, kernel), (channels * times,))
     )
-    plan = cp.policy("torch").evolve(padding=(2, 1)).plan(kernel, stride, dilation, length=length)
+    plan = cp.policy("torch").evolve(padding=pads).plan(kernel, stride, dilation, length=length)
     work = Work(plan, channels, lambda x, left, right: F.pad(x, (left, right)))
-    return data, weight, bias, work, F.conv1d(F.pad(data, (2, 1)), weight, bias, stride, 0, dilation, channels)
+    return data, weight, bias, work, F.conv1d(F.pad(data, pads), weight, bias, stride, 0, dilation, channels)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -35,8 +35,15 @@ def test_taps_of_any_depthwise_layer(sizes):
     torch.testing.assert_close(output, native, rtol=1e-12, atol=1e-12)
     assert output.is_contiguous()
     torch.testing.assert_close(TAPS.run(data, weight, None, work), native - bias[:, None], rtol=1e-12, atol=1e-12)
-    turned = data.transpose(1, 2).contiguous().transpose(1, 2)  # channels innermost in memory
-    assert torch.equal(TAPS.run(turned, weight, bias, work), output)
+
+
+@pytest.mark.parametrize("pads", [(2, 1), (0, 0)])
+def test_taps_of_an_input_with_channels_innermost(pads):
+    """The output has the same values, and is contiguous, as that of any implementation."""
+    data, weight, bias, work, native = case(1, 1, 1, pads=pads)
+    output = TAPS.run(data.transpose(1, 2).contiguous().transpose(1, 2), weight, bias, work)
+    torch.testing.assert_close(output, native, rtol=1e-12, atol=1e-12)
+    assert output.is_contiguous()
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -69,3 +76,14 @@ def test_products_of_channels_are_small():
     assert WINDOWS.why_not(policy.plan(3, length=135), 8, 8) == ""  # 133 outputs
     assert WINDOWS.why_not(policy.plan(3, length=136), 8, 8) == "it is pointwise, or depthwise with many outputs"
     assert WINDOWS.why_not(policy.plan(3, length=136), 8, 4) == ""
+
+
+def test_where_taps_are_not_used():
+    """Where there is no output, and where they were never the fastest: many products, unless the kernel has two taps or is dilated."""
+    policy = cp.policy("torch")
+    assert TAPS.why_not(policy.plan(3, length=2), 8, 8) == "it is not depthwise, or has no outputs"
+    most = (1 << 20) // (3 * 8)  # outputs
+    assert not TAPS.is_hopeless(policy.plan(3, length=most + 2), 8, 8)
+    assert TAPS.is_hopeless(policy.plan(3, length=most + 3), 8, 8)
+    assert not TAPS.is_hopeless(policy.plan(3, dilation=2, length=most + 99), 8, 8)
+    assert not TAPS.is_hopeless(policy.plan(2, length=2 * most), 8, 8)
