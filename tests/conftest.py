@@ -89,7 +89,7 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out single tests that need what is missing."""
+    """Leave out single tests that need what is missing, and put the longest first."""
     for item in list(items):
         packages = [package for mark in item.iter_markers("needs") for package in mark.args]
         if missing := tuple(package for package in packages if is_missing(package)):
@@ -99,6 +99,8 @@ def pytest_collection_modifyitems(config, items):
         kept = thinned(items)
         config.stash[GRID] = len(items) - len(kept)
         items[:] = kept
+    # the longest first: one that begins last runs while the other process of pytest-xdist has nothing to do
+    items.sort(key=lambda item: item.path.name != "test_own_processes.py")
 
 
 def thinned(items):

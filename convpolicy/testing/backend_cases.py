@@ -28,7 +28,6 @@ from convpolicy.testing.ladder import ConformanceError
 Array = NDArray[Any]
 IN, OUT = 4, 8
 POLICY = "torch"  # policy of layers for which the policy does not matter
-FEW = 6  # number of layers for checks that need only a few
 TWO_COMPUTATIONS = 2  # factor of the tolerance, because the layer and the reference both round
 MIRRORS = ("reflect", "symmetric", "circular")  # modes with a limited width
 RULES = (

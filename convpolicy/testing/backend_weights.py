@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convpolicy.layers.backend import Backend, LayerRequest
-from convpolicy.testing.backend_cases import FEW, arrays, build, each_dtype, judge, trying
+from convpolicy.testing.backend_cases import arrays, build, each_dtype, judge, trying
 from convpolicy.testing.common import require
 
 
@@ -15,9 +15,9 @@ def _same_bits(array: Any, expected: Any) -> bool:
     return array is None if expected is None else array is not None and np.asarray(array).tobytes() == expected.tobytes()
 
 
-def initial_weights(backend: Backend, transposed: bool) -> None:
+def initial_weights(backend: Backend, transposed: bool, count: int) -> None:
     """A layer built with a random stream has the initial weights of its policy, bit for bit and repeatably."""
-    for case, dtype in each_dtype(backend, FEW, "initial", transposed=transposed):
+    for case, dtype in each_dtype(backend, count, "initial", transposed=transposed):
         with trying(case, backend, dtype):
             policy = case.policy().evolve(weight_init="uniform", bias_init="normal")
             spec = case.spec
@@ -32,9 +32,9 @@ def initial_weights(backend: Backend, transposed: bool) -> None:
                     )
 
 
-def assign(backend: Backend, transposed: bool) -> None:
+def assign(backend: Backend, transposed: bool, count: int) -> None:
     """Weights written by `assign` are read back bit for bit, and the layer computes with them."""
-    for number, (case, dtype) in enumerate(each_dtype(backend, FEW, "assign", transposed=transposed)):
+    for number, (case, dtype) in enumerate(each_dtype(backend, count, "assign", transposed=transposed)):
         with trying(case, backend, dtype):
             first, data = arrays([number, 1], case, dtype)
             second, _data = arrays([number, 2], case, dtype)
@@ -50,11 +50,11 @@ def assign(backend: Backend, transposed: bool) -> None:
             judge(case, second, data, backend.run(layer, data), dtype)
 
 
-def capture(backend: Backend, transposed: bool) -> None:
+def capture(backend: Backend, transposed: bool, count: int) -> None:
     """`capture` returns the sizes, padding and weights that a layer was built with."""
     assert backend.capture is not None
     require(backend.capture(object()) is None, "capture must return None for an object that is not a layer of its framework.")
-    for number, (case, dtype) in enumerate(each_dtype(backend, 2 * FEW, "capture", transposed=transposed)):
+    for number, (case, dtype) in enumerate(each_dtype(backend, count, "capture", transposed=transposed)):
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)

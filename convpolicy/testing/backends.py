@@ -20,7 +20,6 @@ from convpolicy.registry import current
 from convpolicy.testing.adjoint import adjoint, counts, transposed_adjoint, transposed_counts
 from convpolicy.testing.backend_cases import (
     CROPS,
-    FEW,
     IN,
     OUT,
     POLICY,
@@ -46,6 +45,7 @@ from convpolicy.testing.strangers import STRANGERS, strange_crop, stranger
 
 Row: TypeAlias = "tuple[str, str, Callable[[], None]]"  # name of a check, its rung, and the check
 MAX_EXAMPLES = 60  # layers per dtype, so that each rule and mode occurs a few times
+FEWER, FEWEST = 10, 2  # checks that need few layers have so many times fewer, and at least so many per dtype
 FUNCTIONS = {  # functions of a backend, with their arguments
     "build": ("request", "stream", "device"),
     "build_transposed": ("request", "stream", "device"),
@@ -62,10 +62,11 @@ TRANSPOSED = "transposed-"  # start of the names of checks of transposed convolu
 
 def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
     """Return the checks of a backend, lowest rung first; optional functions are checked if the backend has them."""
+    few = max(max_examples // FEWER, FEWEST)
     rows: list[Row] = [
         ("names", "names", partial(_names, backend)),
         ("signatures", "signatures", partial(_signatures, backend)),
-        *_of_layers(backend, max_examples, transposed=False),
+        *_of_layers(backend, max_examples, few, transposed=False),
         *((which, "values", partial(stranger, backend, which)) for which in STRANGERS),
     ]
     if backend.learns:
@@ -73,31 +74,33 @@ def checks(backend: Backend, max_examples: int = MAX_EXAMPLES) -> list[Check]:
         if backend.gradients is not None:
             rows.append(("learned-gradient", "gradients", partial(learned_gradient, backend)))
     if backend.build_transposed is not None:
-        rows += [(TRANSPOSED + name, rung, run) for name, rung, run in _of_layers(backend, max_examples // 2, transposed=True)]
+        rows += [
+            (TRANSPOSED + name, rung, run) for name, rung, run in _of_layers(backend, max_examples // 2, few, transposed=True)
+        ]
         rows.append((f"{TRANSPOSED}crop-rule", "values", partial(strange_crop, backend)))
     return [Check(backend, *row) for row in sorted(rows, key=lambda row: RUNGS.index(row[1]))]
 
 
-def _of_layers(backend: Backend, count: int, *, transposed: bool) -> list[Row]:
+def _of_layers(backend: Backend, count: int, few: int, *, transposed: bool) -> list[Row]:
     """Return the checks that convolutions and transposed convolutions have in common."""
-    few = max(count // 4, 1)
     rows: list[Row] = [
-        ("shapes", "shapes and dtypes", partial(_shapes, backend, transposed)),
+        ("shapes", "shapes and dtypes", partial(_shapes, backend, transposed, few)),
         ("refusals", "shapes and dtypes", partial(_refusals, backend, transposed)),
-        ("initial-weights", "values", partial(initial_weights, backend, transposed)),
+        ("initial-weights", "values", partial(initial_weights, backend, transposed, few)),
         *((f"values-{dtype}", "values", partial(_values, backend, transposed, dtype, max(count, 1))) for dtype in backend.dtypes),
-        ("strided-input", "values", partial(_strided_input, backend, transposed)),
-        ("lengths", "values", partial(_lengths, backend, transposed)),
-        ("assign", "values", partial(assign, backend, transposed)),
+        ("strided-input", "values", partial(_strided_input, backend, transposed, few)),
+        ("lengths", "values", partial(_lengths, backend, transposed, few)),
+        ("assign", "values", partial(assign, backend, transposed, few)),
     ]
     if backend.capture is not None:
-        rows.append(("capture", "values", partial(capture, backend, transposed)))
+        rows.append(("capture", "values", partial(capture, backend, transposed, 2 * few)))
     if backend.arrays is not None:
-        rows.append(("streaming", "values", partial(streaming, backend, transposed)))
+        rows.append(("streaming", "values", partial(streaming, backend, transposed, 2 * few)))
         rows.append(("sharding", "values", partial(sharding, backend, transposed)))
     if backend.gradients is not None:
         rows += [
-            (f"gradients-{dtype}", "gradients", partial(_gradients, backend, transposed, dtype, few)) for dtype in backend.dtypes
+            (f"gradients-{dtype}", "gradients", partial(_gradients, backend, transposed, dtype, max(count // 4, 1)))
+            for dtype in backend.dtypes
         ]
     return rows
 
@@ -135,9 +138,9 @@ def _signatures(backend: Backend) -> None:
 # -- shapes and dtypes ----------------------------------------------------------------------------------------------------
 
 
-def _shapes(backend: Backend, transposed: bool) -> None:
+def _shapes(backend: Backend, transposed: bool, count: int) -> None:
     batches = (2, 1) if "no-empty-batch" in backend.declares else (2, 1, 0)
-    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "shapes", transposed=transposed)):
+    for number, (one, dtype) in enumerate(each_dtype(backend, count, "shapes", transposed=transposed)):
         case = one._replace(batch=2)
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
@@ -225,9 +228,9 @@ def _values(backend: Backend, transposed: bool, dtype: str, count: int) -> None:
             judge(case, values, data, backend.run(build(backend, case, values, dtype), data), dtype)
 
 
-def _strided_input(backend: Backend, transposed: bool) -> None:
+def _strided_input(backend: Backend, transposed: bool, count: int) -> None:
     """An array that is not contiguous in memory is read correctly."""
-    for number, (one, dtype) in enumerate(each_dtype(backend, FEW, "strided", transposed=transposed)):
+    for number, (one, dtype) in enumerate(each_dtype(backend, count, "strided", transposed=transposed)):
         case = one._replace(batch=2)
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
@@ -235,11 +238,11 @@ def _strided_input(backend: Backend, transposed: bool) -> None:
             judge(case, values, strided, backend.run(build(backend, case, values, dtype), strided), dtype)
 
 
-def _lengths(backend: Backend, transposed: bool) -> None:
+def _lengths(backend: Backend, transposed: bool, count: int) -> None:
     """One layer accepts inputs of several lengths and pads each one correctly."""
     dtype = backend.dtypes[0]
     rules = [rule for rule in (CROPS if transposed else RULES) if rule.name in ("same_upper", "same_lower", "causal")]
-    for number, case in enumerate(sample(FEW, "lengths", rules, transposed=transposed)):
+    for number, case in enumerate(sample(count, "lengths", rules, transposed=transposed)):
         with trying(case, backend, dtype):
             values, _data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)

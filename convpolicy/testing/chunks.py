@@ -10,16 +10,16 @@ from convpolicy.core.sharding import shards_of
 from convpolicy.errors import InvalidValueError
 from convpolicy.layers.backend import Backend
 from convpolicy.shards import one_process
-from convpolicy.testing.backend_cases import FEW, arrays, build, each_dtype, judge, trying
+from convpolicy.testing.backend_cases import arrays, build, each_dtype, judge, trying
 
 RANKS = 3
 CUT = 2  # layers of each dtype that are cut over ranks: a framework that compiles takes a second for each
 
 
-def streaming(backend: Backend, transposed: bool) -> None:
+def streaming(backend: Backend, transposed: bool, count: int) -> None:
     """Some layers whose padding can be streamed, with chunks of any length, also an empty one."""
     assert backend.arrays is not None
-    for number, (one, dtype) in enumerate(each_dtype(backend, 2 * FEW, "streaming", transposed=transposed)):
+    for number, (one, dtype) in enumerate(each_dtype(backend, count, "streaming", transposed=transposed)):
         case = one._replace(batch=2)
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)

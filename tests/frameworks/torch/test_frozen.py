@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -70,7 +71,7 @@ def test_the_compared_elements_are_spread(shape):
     parameter = weight(*shape)
     elements = Guard(parameter)._elements
     assert min(frozen.SAMPLES // 2, parameter.numel()) <= len(elements) <= frozen.SAMPLES
-    places = (elements.data_ptr() - parameter.data_ptr()) // 4 + torch.arange(len(elements)) * elements.stride(0)
+    places = (elements.ctypes.data - parameter.data_ptr() + np.arange(len(elements)) * elements.strides[0]) // 4
     assert places[-1] >= parameter.numel() * 3 // 4 or parameter.numel() < 4
     assert len(set((places % shape[2]).tolist())) >= min(shape[2], len(elements)) // 2
 
@@ -105,6 +106,30 @@ def test_a_weight_is_packed_once_and_again_when_it_stays():
     assert parameter.grad is not None
     way(data, parameter.detach(), bias, work)  # a tensor that is not a parameter cannot be watched
     assert calls == ["usual"] * 2
+
+
+@torch.no_grad()
+def test_weights_in_another_order_of_memory_are_not_packed():
+    """Elements of such a weight cannot be watched without a copy, and a copy does not change with the weight."""
+    calls = []
+    way = Frozen("packed", PACKED, lambda *arguments: calls.append("usual") or native(*arguments))
+    work = Work(cp.policy("torch").plan(3, length=20), 1, nn.functional.pad)
+    parameter, data = nn.Parameter(torch.randn(3, 16, 16).permute(2, 1, 0)), torch.randn(2, 16, 20)
+    for _ in range(2):
+        torch.testing.assert_close(way(data, parameter, None, work), nn.functional.conv1d(data, parameter))
+        parameter.data.mul_(2)
+    assert calls == ["usual"] * 2
+
+
+def test_a_weight_with_nan_does_not_change_by_itself():
+    """NaN is not equal to itself, but its bits are; a zero of the other sign is another value."""
+    parameter = nn.Parameter(torch.full((1, 4, 3), float("nan")))
+    guard = Guard(parameter)
+    assert guard.holds(parameter)
+    zeros = nn.Parameter(torch.zeros(1, 4, 3))
+    guard = Guard(zeros)
+    zeros.data.neg_()
+    assert not guard.holds(zeros)
 
 
 @torch.no_grad()

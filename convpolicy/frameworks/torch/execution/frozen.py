@@ -16,8 +16,8 @@ CALLS_UNTIL_FROZEN = 8  # calls without a change after which a changed weight is
 
 def can_freeze(weight: Any, data: Tensor) -> bool:
     """Return True for a weight whose changes can be noticed, in a call that records no gradients."""
-    is_counted = type(weight) is nn.Parameter and not weight.is_inference()
-    return is_counted and weight.dtype == data.dtype == torch.float32 and not records(data, weight)
+    is_watched = type(weight) is nn.Parameter and not weight.is_inference() and weight.is_contiguous()
+    return is_watched and weight.dtype == data.dtype == torch.float32 and not records(data, weight)
 
 
 def records(data: Tensor, weight: Tensor) -> bool:
@@ -30,6 +30,9 @@ class Guard:
 
     An operation on ``weight.data`` or on a NumPy array that shares the memory does not count as an operation on the parameter.
     Therefore, elements spread over the whole weight are compared as well.
+
+    Args:
+        weight: a contiguous weight (out, in/groups, kernel) on the CPU.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -38,8 +41,8 @@ class Guard:
         step = -(-flat.numel() // SAMPLES)
         while math.gcd(step, weight.shape[-1]) > 1:  # otherwise the elements are those of a few taps
             step += 1
-        self._elements = flat[::step]  # also keeps the memory, so that its address is not used again
-        self._values = self._elements.clone()
+        self._elements = flat[::step].numpy()  # also keeps the memory, so that its address is not used again
+        self._values = self._elements.tobytes()
 
     def holds(self, weight: Tensor) -> bool:
         """Return True if the weight is the same parameter with the same values."""
@@ -47,7 +50,7 @@ class Guard:
             weight is self._weight
             and weight._version == self._version
             and weight.data_ptr() == self._address
-            and torch.equal(self._elements, self._values)
+            and self._elements.tobytes() == self._values  # a quarter of the time of torch.equal
         )
 
 
