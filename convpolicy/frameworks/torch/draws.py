@@ -6,7 +6,9 @@ each request, and repeated for every layer.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,10 +24,17 @@ REACH = 100.0  # numbers are below the sum of a distribution's parameters times 
 
 
 class Step(NamedTuple):
-    """One tensor: the method of the random stream and its parameters; ``"fill"`` draws nothing."""
+    """How one tensor gets its values.
+
+    Attributes:
+        method: method of the random stream; ``"fill"`` draws nothing.
+        parameters: arguments of the method.
+        axes: axes of the parameter in the order in which the framework of the policy draws, empty for their own order.
+    """
 
     method: str
     parameters: tuple[float, ...]
+    axes: tuple[int, ...] = ()
 
 
 class _Recorder(GlobalStream):
@@ -81,12 +90,20 @@ def steps(request: LayerRequest) -> dict[str, Step] | None:
 
 
 def _step(calls: list[Step], array: Any) -> Step | None:
-    flat = array.reshape(-1)
     if not calls:
-        return Step("fill", (float(flat[0]),)) if (flat == flat[0]).all() else None
-    counted = np.array_equal(flat, np.arange(flat.size, dtype=np.float32))  # in the order of the parameter, and not computed with
+        first = array.reshape(-1)[0]
+        return Step("fill", (float(first),)) if (array == first).all() else None
+    axes = _order(array)
     is_modest = sum(map(abs, calls[0].parameters)) * REACH < np.finfo(np.float32).max
-    return calls[0] if len(calls) == 1 and counted and is_modest else None
+    return calls[0]._replace(axes=axes) if len(calls) == 1 and axes is not None and is_modest else None
+
+
+def _order(array: Any) -> tuple[int, ...] | None:
+    """Return the axes in the order in which an array was counted, empty for their own, or None if the numbers were computed with."""
+    numbers = np.arange(array.size, dtype=np.float32)
+    orders = itertools.permutations(range(array.ndim))
+    found = next((axes for axes in orders if np.array_equal(array.transpose(axes).reshape(-1), numbers)), None)
+    return () if found == tuple(range(array.ndim)) else found
 
 
 METHODS: dict[str, Any] = {
@@ -97,8 +114,14 @@ METHODS: dict[str, Any] = {
 }
 
 
-def draw_into(parameters: dict[str, Tensor | None], found: dict[str, Step]) -> None:
+def draw_into(parameters: Mapping[str, Tensor | None], found: Mapping[str, Step]) -> None:
     """Draw values into parameters (CPU, float32), weight first, from torch's global random state."""
     with torch.no_grad():
         for role, step in found.items():
-            METHODS[step.method](parameters[role], *step.parameters)
+            parameter = parameters[role]
+            assert parameter is not None
+            if step.axes:
+                ordered = parameter.permute(step.axes)
+                ordered.copy_(METHODS[step.method](ordered.new_empty(ordered.shape), *step.parameters))
+            else:
+                METHODS[step.method](parameter, *step.parameters)

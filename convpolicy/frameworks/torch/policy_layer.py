@@ -89,18 +89,21 @@ def redraw(layer: ConvLayer, request: LayerRequest, stream: Stream | None = None
 
     Tensors on the meta device and fake tensors have no values, so nothing is drawn for them. Call it again after ``to_empty``.
     """
-    if not _has_values(layer.weight):
+    parameters = layer._parameters  # avoids nn.Module.__getattr__; parametrized ones are not among them
+    own = parameters.get("weight")
+    weight = layer.weight if own is None else own
+    if not _has_values(weight):
         return
-    if stream is None and has_native_init(request) and not parametrize.is_parametrized(layer):
-        _ConvNd.reset_parameters(layer)
-        return
-    found = None
-    if stream is None and layer.weight.device.type == "cpu" and not parametrize.is_parametrized(layer):
-        found = steps(request)
-    if found is None or layer.weight.dtype != torch.float32 or not layer.weight.is_contiguous():
-        write(layer, drawn(request, stream))
-    else:
-        draw_into({"weight": layer.weight, "bias": layer.bias}, found)
+    if stream is None and own is not None and "bias" in parameters:
+        if has_native_init(request):
+            _ConvNd.reset_parameters(layer)
+            return
+        is_usual = weight.is_cpu and weight.dtype == torch.float32 and weight.is_contiguous()
+        found = steps(request) if is_usual else None
+        if found is not None:
+            draw_into(parameters, found)
+            return
+    write(layer, drawn(request, stream))
 
 
 def fill(layer: ConvLayer, name: str, values: Any) -> None:

@@ -183,11 +183,11 @@ def test_the_maker_of_the_processor(monkeypatch, tmp_path, text, maker):
         file.write_text(text)
     monkeypatch.setattr(processor, "CPU_INFO", file)
     monkeypatch.setattr("platform.processor", lambda: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel")
-    processor._maker.cache_clear()
+    processor.current.cache_clear()
     try:
         assert processor.current() == (maker, torch.backends.cpu.get_cpu_capability())
     finally:
-        processor._maker.cache_clear()
+        processor.current.cache_clear()
 
 
 def test_ways_are_remembered_for_so_many_shapes_and_not_copied(monkeypatch):

@@ -28,9 +28,11 @@ class Processor(NamedTuple):
     instructions: str
 
 
+@lru_cache(maxsize=1)
 def current() -> Processor:
     """Return the kind of this processor."""
-    return Processor(_maker(), torch.backends.cpu.get_cpu_capability())
+    maker = next((maker for maker in (INTEL, AMD) if maker in _description()), "")
+    return Processor(maker, torch.backends.cpu.get_cpu_capability())
 
 
 @lru_cache(maxsize=1)
@@ -40,11 +42,6 @@ def machine() -> str:
     model = found[1].strip() if found else platform.processor() or platform.machine()
     instructions = torch.backends.cpu.get_cpu_capability()
     return f"{model}, {os.cpu_count()} cores, {instructions}, torch {torch.__version__}"
-
-
-@lru_cache(maxsize=1)
-def _maker() -> str:
-    return next((maker for maker in (INTEL, AMD) if maker in _description()), "")
 
 
 def _description() -> str:
