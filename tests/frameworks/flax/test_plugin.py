@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from helpers.verifying import fewer_sizes
 
 import convpolicy as cp
@@ -33,10 +34,11 @@ print([name for name in ("flax", "jax") if name in sys.modules])
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_verify_finds_both_backends(request):
-    """`verify` against the real ``flax.nnx.Conv`` finds both by itself, and all their outputs exact; every claim of the policy holds."""
+@pytest.mark.grid  # by default, everywhere/test_verify.py does this with all backends
+def test_every_claim_holds(request):
+    """`verify` against the real ``flax.nnx.Conv``: all outputs of both backends are exact; every claim of the policy holds."""
     with fewer_sizes(request.config):
-        found = cp.verify(["flax"])
+        found = cp.verify(["flax"], ["numpy", *BACKENDS])
     verdicts = {claim.claim: claim.verdict for claim in found.claims}
     assert found.failed == ()
     assert {verdicts[f"outputs of backend {name!r}"] for name in BACKENDS} == {"exact"}
@@ -44,6 +46,7 @@ def test_verify_finds_both_backends(request):
     assert verdicts["initial weights after seeding"] == "exact"
 
 
+@pytest.mark.grid  # by default, everywhere/test_matrix_of_pages.py compares them beside all others
 def test_the_cells_of_the_matrix():
     """Both backends compute what ``flax.linen.Conv`` does to the bit; no cell fails or is empty."""
     found = matrix(["flax-linen"], BACKENDS, every=29)

@@ -45,8 +45,9 @@ def changed(layer, backend):
     return value
 
 
-@each_backend
+@pytest.mark.grid(every=3)  # three programs are compiled for each
 @pytest.mark.parametrize("name", LAYERS)
+@each_backend
 def test_transformations(backend, name):
     """jit, vmap and grad of the layer; another length is another plan."""
     layer, data = built(LAYERS[name], backend), random(2, 9, 4)

@@ -120,6 +120,7 @@ def test_every_claim_holds(policy, verified):
     assert verdicts["outputs of backend 'numpy'"] in ("within tolerance", "exact")  # the last on some processors
 
 
+@pytest.mark.grid  # by default, everywhere/test_matrix_of_pages.py compares them beside all others
 def test_every_cell_of_the_matrix():
     """Two policies on the three backends: exact where it is the same Keras, within rounding elsewhere."""
     policies = ["tensorflow", "keras-depthwise-jax"]
