@@ -21,6 +21,10 @@ MARKS = {
     "ConvTranspose1d": "<!-- made by docs/make_matrix.py: ConvTranspose1d -->\n",
 }
 OWN = ("torch", "mindspore", "keras", "keras-torch", "keras-jax", "flax", "flax-linen", "paddle", "onnx", "mlx")
+SAME = {  # policies and backends of other names that are the same framework
+    "Conv1d": {("flax", "flax-linen"), ("flax-linen", "flax"), ("tensorflow", "keras"), ("keras-depthwise-jax", "keras-jax")},
+    "ConvTranspose1d": {("flax", "flax-linen"), ("flax-linen", "flax"), ("tensorflow", "keras")},
+}
 
 
 EVERY = 29  # of the 30 sizes of layers; the script that writes the page compares them all
@@ -53,5 +57,6 @@ def test_every_policy_runs_on_every_backend_as_the_page_shows(found, layer):
     assert set(head[1:]) >= {"numpy", *OWN} - {"flax-linen"}
     for own in OWN:
         assert shown[own, own] == cells[own, own]["verdict"] == "exact"
+    assert {cells[pair]["verdict"] for pair in SAME[layer]} == {"exact"}
     for at in cells:
         assert shown[at] == "exact" or float(shown[at]) > 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+import attrs
 import pytest
 
 import convpolicy as cp
-from convpolicy.testing import parametrize_with_checks
+from convpolicy.testing import checks_of, parametrize_with_checks
 
 FEW = 10  # examples per check: the parts' own tests try far more
 
@@ -53,6 +54,23 @@ def test_built_in_policies(check):
 def test_numpy(check):
     """The NumPy backend; the frameworks' stand in test_conformance_everywhere.py."""
     check()
+
+
+@pytest.mark.parametrize("name", ["shapes", "assign", "capture", "streaming", "strided-input", "lengths", "initial-weights"])
+def test_fewer_examples_are_fewer_layers(name):
+    """A framework that compiles every shape asks for few examples: no check builds as many layers as with the default."""
+    numpy, built = cp.backends()["numpy"], []
+
+    def build(request, stream, device):
+        built.append(request)
+        return numpy.build(request, stream, device)
+
+    numbers = []
+    for more in ({"max_examples": 5}, {}):
+        built.clear()
+        next(check for check in checks_of(attrs.evolve(numpy, build=build), **more) if check.name == name)()
+        numbers.append(len(built))
+    assert 0 < numbers[0] < numbers[1]
 
 
 # -- parametrisation ------------------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ METHODS: dict[str, Any] = {
 
 
 def draw_into(parameters: Mapping[str, Tensor | None], found: Mapping[str, Step]) -> None:
-    """Draw values into parameters (CPU, float32), weight first, from torch's global random state."""
+    """Draw values into parameters (CPU, float32), weight first, from torch's global random state; by a copy in another order of axes."""
     with torch.no_grad():
         for role, step in found.items():
             parameter = parameters[role]

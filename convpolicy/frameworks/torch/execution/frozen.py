@@ -50,7 +50,7 @@ class Guard:
             weight is self._weight
             and weight._version == self._version
             and weight.data_ptr() == self._address
-            and self._elements.tobytes() == self._values  # a quarter of the time of torch.equal
+            and self._elements.tobytes() == self._values  # less than half the time of torch.equal
         )
 
 
