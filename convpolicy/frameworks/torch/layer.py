@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -30,7 +31,7 @@ from convpolicy.frameworks.torch.policy_layer import (
     undrawn,
     write,
 )
-from convpolicy.frameworks.torch.values import as_numpy
+from convpolicy.frameworks.torch.values import as_numpy, as_tensor
 from convpolicy.layers.backend import LEARNED, LayerRequest
 from convpolicy.parts.stream import Stream
 
@@ -117,7 +118,7 @@ def run(layer: ConvLayer, data: Any) -> Any:
 
 def _as_input(layer: ConvLayer, data: Any) -> Tensor:
     """Return an array as a tensor in the layer's dtype: bfloat16 for the float32 array that represents it in NumPy."""
-    tensor, parameter = torch.from_numpy(data), next(layer.parameters(), None)
+    tensor, parameter = as_tensor(data), next(layer.parameters(), None)
     return tensor.bfloat16() if parameter is not None and parameter.dtype == torch.bfloat16 else tensor
 
 
@@ -135,7 +136,7 @@ def _parameters(layer: ConvLayer) -> dict[str, Tensor | None]:
 
 def assign(layer: ConvLayer, values: dict[str, Any]) -> None:
     """Write NumPy arrays to weight, bias and the learned constant."""
-    write(layer, {name: None if value is None else torch.tensor(value) for name, value in values.items()})
+    write(layer, {name: None if value is None else as_tensor(np.array(value)) for name, value in values.items()})
 
 
 def gradients(layer: ConvLayer, data: Any, upstream: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
@@ -17,7 +16,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from convpolicy.errors import InvalidValueError
 from convpolicy.frameworks.torch.draws import draw_into, steps
-from convpolicy.frameworks.torch.values import GlobalStream
+from convpolicy.frameworks.torch.values import GlobalStream, as_tensor
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.parts.choice import Choice
 from convpolicy.parts.initializer import FAN_IN_UNIFORM
@@ -39,7 +38,7 @@ def has_native_init(request: LayerRequest) -> bool:
 def drawn(request: LayerRequest, stream: Stream | None) -> dict[str, Tensor | None]:
     """Draw weight and bias as CPU tensors from a stream, or from torch's global random state without one."""
     values = request.draw(GlobalStream() if stream is None else stream)
-    return {name: None if array is None else torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()}
+    return {name: None if array is None else as_tensor(array) for name, array in values.items()}
 
 
 def write(layer: ConvLayer, values: dict[str, Tensor | None]) -> None:
@@ -109,7 +108,7 @@ def redraw(layer: ConvLayer, request: LayerRequest, stream: Stream | None = None
 def fill(layer: ConvLayer, name: str, values: Any) -> None:
     """Write an array to one parameter, unless it is on the meta device or fake."""
     if _has_values(getattr(layer, name)):
-        write(layer, {name: torch.from_numpy(np.asarray(values))})
+        write(layer, {name: as_tensor(values)})
 
 
 def _has_values(tensor: Tensor) -> bool:

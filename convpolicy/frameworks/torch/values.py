@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +35,18 @@ class GlobalStream(TorchStream):
 
 def _empty(shape: Shape, dtype: str) -> Tensor:
     return torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
+
+
+def as_tensor(array: Any) -> Tensor:
+    """Return an array as a CPU tensor in the same memory, or in a copy where torch cannot use it.
+
+    Torch has no tensors that are reversed, read-only or of another byte order.
+    """
+    array = np.asarray(array)
+    is_native, is_reversed = array.dtype.isnative, min(array.strides, default=0) < 0
+    if is_reversed or not (is_native and array.flags.writeable):
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    return torch.from_numpy(array)
 
 
 def as_numpy(values: Tensor) -> Any:

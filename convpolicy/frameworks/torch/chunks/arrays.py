@@ -16,7 +16,7 @@ from convpolicy.frameworks.torch.chunks.weights import Weights
 from convpolicy.frameworks.torch.execution import rows
 from convpolicy.frameworks.torch.padded import PaddedConv1d
 from convpolicy.frameworks.torch.sums import side_table
-from convpolicy.frameworks.torch.values import as_numpy
+from convpolicy.frameworks.torch.values import as_numpy, as_tensor
 from convpolicy.parts.side import Side
 
 
@@ -61,7 +61,7 @@ class TensorArrays(Arrays):
 
     def of_numpy(self, data: Any) -> Tensor:
         """Return a tensor in the dtype and on the device of the module."""
-        return torch.from_numpy(data).to(self.zeros(()))
+        return as_tensor(data).to(self.zeros(()))
 
     def joined(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         """Concatenate tensors."""

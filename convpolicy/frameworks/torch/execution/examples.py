@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convpolicy.errors import InvalidTypeError, InvalidValueError
+from convpolicy.frameworks.torch.values import as_tensor
 
 DROPOUT_SEED = 0  # every call of the model has the same dropout
 Call: TypeAlias = "tuple[tuple[Any, ...], dict[str, Any]]"
@@ -44,7 +45,7 @@ def calls_of(example_inputs: Any) -> list[Call]:
 
 
 def _tensor(value: Any) -> Any:
-    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+    return as_tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def observed(model: nn.Module, layers: list[nn.Module], calls: list[Call]) -> tuple[list[list[Tensor]], list[dict[Any, Tensor]]]:
