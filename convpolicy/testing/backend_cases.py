@@ -149,7 +149,7 @@ def sample(
     """Draw cases that depend on the seed only, and return the smallest first; every rule and mode occurs about equally often.
 
     Args:
-        count: number of cases.
+        count: number of cases. Fewer cases are among more of the same seed.
         seed: text that decides which cases are drawn.
         rules, modes: what to pad with; None for all of them. Of transposed convolutions, ``rules`` are crop rules.
         transposed: True for transposed convolutions.
@@ -160,8 +160,8 @@ def sample(
     rules = rules or (CROPS if transposed else RULES)
     modes = modes or (TRANSPOSED_MODES if transposed else MODES)
     cases = [
-        _valid_case(draw, rule, mode, next(bases), next(executions), transposed)
-        for rule, mode, _number in zip(_shuffled(draw, rules), _shuffled(draw, modes), range(count))
+        _valid_case(draw, rule, mode, next(bases), next(executions), transposed)._replace(batch=1 + number % 2)
+        for rule, mode, number in zip(_shuffled(draw, rules), _shuffled(draw, modes), range(count))
     ]
     return sorted(cases, key=Case.size)
 
@@ -261,7 +261,12 @@ def build(backend: Backend, case: Case, values: dict[str, Array | None], dtype: 
     return backend.layer(request, request.policy.start_stream(0), None)
 
 
-def each_dtype(backend: Backend, count: int, seed: str, *, transposed: bool = False) -> list[tuple[Case, str]]:
-    """Return ``count`` cases for each dtype of a backend, with alternating dtypes."""
-    cases = sample(count * len(backend.dtypes), seed, transposed=transposed)
-    return list(zip(cases, itertools.cycle(backend.dtypes)))
+def each_dtype(backend: Backend, count: int, seed: str | None = None, *, transposed: bool = False) -> list[tuple[Case, str]]:
+    """Return ``count`` cases for each dtype of a backend.
+
+    Without a seed, they are among the cases of the checks of values, so that a framework that compiles each shape has compiled them.
+    """
+    drawn = {
+        dtype: sample(count, dtype if seed is None else f"{seed} {dtype}", transposed=transposed) for dtype in backend.dtypes
+    }
+    return [(case, dtype) for dtype, cases in drawn.items() for case in cases]

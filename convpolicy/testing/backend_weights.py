@@ -17,7 +17,7 @@ def _same_bits(array: Any, expected: Any) -> bool:
 
 def initial_weights(backend: Backend, transposed: bool, count: int) -> None:
     """A layer built with a random stream has the initial weights of its policy, bit for bit and repeatably."""
-    for case, dtype in each_dtype(backend, count, "initial", transposed=transposed):
+    for case, dtype in each_dtype(backend, count, transposed=transposed):
         with trying(case, backend, dtype):
             policy = case.policy().evolve(weight_init="uniform", bias_init="normal")
             spec = case.spec
@@ -33,14 +33,14 @@ def initial_weights(backend: Backend, transposed: bool, count: int) -> None:
 
 
 def assign(backend: Backend, transposed: bool, count: int) -> None:
-    """Weights written by `assign` are read back bit for bit, and the layer computes with them."""
-    for number, (case, dtype) in enumerate(each_dtype(backend, count, "assign", transposed=transposed)):
+    """Weights written by `assign`, as arrays that are reversed in memory, are read back bit for bit, and the layer computes with them."""
+    for number, (case, dtype) in enumerate(each_dtype(backend, count, transposed=transposed)):
         with trying(case, backend, dtype):
             first, data = arrays([number, 1], case, dtype)
             second, _data = arrays([number, 2], case, dtype)
             layer = build(backend, case, first, dtype)
             backend.run(layer, data)
-            backend.assign(layer, second)
+            backend.assign(layer, {role: None if value is None else value[::-1].copy()[::-1] for role, value in second.items()})
             parameters = backend.parameters(layer)
             for role, value in second.items():
                 require(
@@ -54,7 +54,7 @@ def capture(backend: Backend, transposed: bool, count: int) -> None:
     """`capture` returns the sizes, padding and weights that a layer was built with."""
     assert backend.capture is not None
     require(backend.capture(object()) is None, "capture must return None for an object that is not a layer of its framework.")
-    for number, (case, dtype) in enumerate(each_dtype(backend, count, "capture", transposed=transposed)):
+    for number, (case, dtype) in enumerate(each_dtype(backend, count, transposed=transposed)):
         with trying(case, backend, dtype):
             values, data = arrays(number, case, dtype)
             layer = build(backend, case, values, dtype)
