@@ -58,7 +58,7 @@ def arguments_of(request: LayerRequest, stream: Stream | None) -> dict[str, Any]
         "kernel_size": (spec.kernel_size,),
         "use_bias": request.policy.bias,
         "param_dtype": values.DTYPES[request.dtype],
-        "kernel_init": linear.default_kernel_init if draws_itself else nnx.initializers.zeros,  # zeros use no random numbers
+        "kernel_init": linear.default_kernel_init if draws_itself else values.zeros,  # uses no random numbers
         "rngs": nnx.Rngs(values.fresh_seed() if draws_itself else 0),
     }
 
@@ -111,11 +111,11 @@ def assign(layer: Any, new: Mapping[str, Any]) -> None:
 
 def gradients(layer: Any, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
-    graph, state, others = nnx.split(layer, nnx.Param, ...)
-
-    def call(weights: Any, inputs: Any) -> Any:
-        return nnx.merge(graph, weights, others)(inputs)
-
-    to_weights, to_input = values.gradients_of(call, state, data, upstream, layer.kernel.value.dtype)
+    parts = nnx.split(layer, nnx.Param, ...)
+    to_weights, to_input = values.gradients_of(_call, parts, data, upstream, layer.kernel.value.dtype)
     to_weights = {name: to_weights[name].value for name in _weights(layer)}
     return {"input": to_input, **values.unpacked(to_weights, values.layout_in(layer))}
+
+
+def _call(graph: Any, weights: Any, others: Any, inputs: Any) -> Any:
+    return nnx.merge(graph, weights, others)(inputs)

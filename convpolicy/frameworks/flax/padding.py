@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -68,10 +70,21 @@ def padded(request: LayerRequest, inputs: Any, value: Any = None) -> Any:
     inputs = jnp.asarray(inputs)
     plan: Plan = planned(request, inputs.shape)
     inputs = inputs.astype(jnp.result_type(inputs, DTYPES[request.dtype]))  # before the constant is rounded to this dtype
+    return _copied(plan, inputs) if plan.copies else _extended(plan, inputs, value)
+
+
+def _extended(plan: Plan, inputs: Any, value: Any) -> Any:
     before, after = (_added(inputs, plan, side, value) for side in plan.sides)
     extended = jnp.concatenate([before, inputs, after], axis=-2) if any(plan.added) else inputs
     first, last = plan.cut
     return extended[..., first : extended.shape[-2] - last, :] if first or last else extended
+
+
+@partial(
+    jax.jit, static_argnums=0
+)  # one program; the sums of other modes are left apart, since XLA would fuse and round them anew
+def _copied(plan: Plan, inputs: Any) -> Any:
+    return _extended(plan, inputs, None)
 
 
 def _added(inputs: Any, plan: Plan, side: Side, value: Any) -> Any:

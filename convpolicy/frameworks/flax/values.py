@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -116,9 +117,15 @@ def placed(values: Any, device: Any) -> Any:
         ) from error
 
 
+def zeros(_key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return zeros, as an initializer of Flax does; JAX compiles its own zeros anew for each shape."""
+    return jnp.asarray(np.zeros(shape, dtype))
+
+
 def as_numpy(array: Any) -> Any:
     """Return a JAX array as a NumPy array; bfloat16 becomes float32, since NumPy has no bfloat16."""
-    return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)
+    array = np.asarray(array)
+    return array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
 
 
 def unpacked(weights: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
@@ -166,18 +173,23 @@ def as_output(output: Any) -> Any:
     return registry.current().get("layout", "NWC").to_ncw(as_numpy(output))
 
 
-def gradients_of(call: Callable[[Any, Any], Any], weights: Any, data: Any, upstream: Any, dtype: Any) -> tuple[Any, Any]:
-    """Return the gradients of ``sum(call(weights, input) * upstream)``.
+def gradients_of(call: Callable[..., Any], layer: tuple[Any, Any, Any], data: Any, upstream: Any, dtype: Any) -> tuple[Any, Any]:
+    """Return the gradients of ``sum(call(*layer, input) * upstream)``, which are compiled once for each shape.
 
     Args:
-        call: the layer as a function of its weights and of an input (batch, length, channels).
-        weights: a pytree.
+        call: a function of what follows and of an input (batch, length, channels).
+        layer: the layer without its arrays, which is hashable; its weights, a pytree; and its other arrays, a pytree.
         data, upstream: NumPy arrays (batch, channels, length).
         dtype: dtype of the layer.
 
     Returns:
-        The gradients of the weights, a pytree like ``weights``, and of the input, a NumPy array (batch, channels, length).
+        The gradients of the weights, a pytree like them, and of the input, a NumPy array (batch, channels, length).
     """
-    output, pull = jax.vjp(call, weights, as_input(data, dtype))
-    to_weights, to_input = pull(as_input(upstream, dtype).astype(output.dtype))
+    to_weights, to_input = _pulled(call, *layer, as_input(data, dtype), as_input(upstream, dtype))
     return to_weights, as_output(to_input)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _pulled(call: Callable[..., Any], structure: Any, weights: Any, others: Any, inputs: Any, upstream: Any) -> Any:
+    output, pull = jax.vjp(lambda weights, inputs: call(structure, weights, others, inputs), weights, inputs)
+    return pull(upstream.astype(output.dtype))
