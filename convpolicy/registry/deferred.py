@@ -99,9 +99,12 @@ def lazy(module: str, function: str) -> Callable[..., Any]:
     Returns:
         A function that calls ``function`` with the same arguments and returns its result.
     """
+    loaded: list[Any] = []  # the module, once it is wholly imported
 
     def call(*arguments: Any, **keywords: Any) -> Any:
-        return getattr(importlib.import_module(module), function)(*arguments, **keywords)
+        if not loaded:
+            loaded.append(importlib.import_module(module))
+        return getattr(loaded[0], function)(*arguments, **keywords)
 
     call.__module__, call.__name__ = module, function
     return call

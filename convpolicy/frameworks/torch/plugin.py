@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
+from typing import Any
 
 from convpolicy.arithmetic import SIDES, split, static_total
 from convpolicy.chunks.form import StreamingForm
@@ -97,7 +99,12 @@ def convpolicy_random_streams() -> list[RandomStream]:
 def default_dtype() -> str:
     """Return the default dtype of torch; float32 while torch is not imported, since nobody can have changed it."""
     torch = sys.modules.get("torch")
-    return "float32" if torch is None else str(torch.get_default_dtype()).rpartition(".")[2]
+    return "float32" if torch is None else _name_of(torch.get_default_dtype())
+
+
+@lru_cache
+def _name_of(dtype: Any) -> str:
+    return str(dtype).rpartition(".")[2]
 
 
 @hookimpl
