@@ -13,8 +13,6 @@ import convpolicy as cp
 from convpolicy import explorer
 from convpolicy.explorer import codes, data, plans
 
-MOST_BYTES = 500_000
-
 
 @pytest.fixture
 def small(monkeypatch):
@@ -37,19 +35,15 @@ def plans_of(page):
     return data.unpacked(re.search(r'id="plans">(.*?)</script>', page)[1])
 
 
-def test_the_page_of_default_sizes_is_whole_and_small(tmp_path, opened):
-    """One file under 500 KB with all plans, scripts and styles, that loads nothing; it is opened."""
+def test_the_page_is_written_and_opened(tmp_path, small, opened):
+    """Its path is printed; every policy is in it. The page of default sizes is part of the site, and tested there."""
     path = tmp_path / "page.html"
     result = run("explore", "--save", str(path))
     assert result.exit_code == 0, result.stderr
     page = path.read_text(encoding="utf-8")
-    assert path.stat().st_size < MOST_BYTES
     assert result.stdout == f"{path}\n"
     assert opened == [path.as_uri()]
-    assert not re.search(r"(src|href)=|@import|url\((?!#)|fetch\(|https?://(?!www\.w3\.org)", page)
-    found = plans_of(page)
-    assert found["ranges"] == {name: list(pair) for name, pair in plans.Ranges()._asdict().items()}
-    assert {policy["name"] for policy in found["policies"]} == set(cp.policies())
+    assert {policy["name"] for policy in plans_of(page)["policies"]} == set(cp.policies())
 
 
 def test_policies_and_files_are_arguments(tmp_path, small, opened):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from helpers.paths import ROOT
 
 import convpolicy as cp
 from convpolicy.cli import group
+from convpolicy.explorer import data, plans
 
 pytestmark = pytest.mark.needs("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinx_design")
 
@@ -88,7 +90,17 @@ def test_nothing_is_missing(site):
     ]
     assert [card for card in cards if f'id="{card.replace("_", "-")}"' not in gallery] == []
     assert gallery.count('role="img"') == len(cards)
-    assert 100_000 < (site / "explore.html").stat().st_size < 500_000
+
+
+def test_the_explorer(site):
+    """The page of default sizes is one file under 500 KB with all plans, scripts and styles, that loads nothing."""
+    path = site / "explore.html"
+    assert 100_000 < path.stat().st_size < 500_000
+    page = path.read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=|@import|url\((?!#)|fetch\(|https?://(?!www\.w3\.org)", page)
+    found = data.unpacked(re.search(r'id="plans">(.*?)</script>', page)[1])
+    assert found["ranges"] == {name: list(pair) for name, pair in plans.Ranges()._asdict().items()}
+    assert {policy["name"] for policy in found["policies"]} == set(cp.policies())
 
 
 @pytest.mark.needs("playwright", "chromium")
