@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOMS = Path(__file__).parent / "frameworks"
 OWN_PROCESS = [ROOMS / name for name in ("flax", "keras", "paddle")]
+LONGEST = ("test_own_processes.py", "test_matrix_of_pages.py")  # files that begin first
 PROGRAMS = ("chromium",)  # which a test may need beside packages
 BROWSER = ("chromium", "playwright")  # is said, but no failure with ``--all-frameworks``: it is no framework
 LEFT_OUT = pytest.StashKey[dict[str, tuple[tuple[str, ...], int]]]()  # file or test -> packages that are missing, number of tests
@@ -99,8 +100,8 @@ def pytest_collection_modifyitems(config, items):
         kept = thinned(items)
         config.stash[GRID] = len(items) - len(kept)
         items[:] = kept
-    # the longest first: one that begins last runs while the other process of pytest-xdist has nothing to do
-    items.sort(key=lambda item: item.path.name != "test_own_processes.py")
+    # stable; a long one that begins last runs while the other process of pytest-xdist has nothing to do
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def thinned(items):

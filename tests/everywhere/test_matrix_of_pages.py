@@ -31,15 +31,15 @@ EVERY = 29  # of the 30 sizes of layers; the script that writes the page compare
 CODE = "import json, sys; from convpolicy.verification import matrix; print(json.dumps(matrix.matrix(every=int(sys.argv[1])).to_dict()))"
 
 
-@pytest.fixture(scope="module")
-def found(request):
-    """The matrix of this machine, for some of the sizes; ``--grid`` takes all."""
+def test_every_policy_runs_on_every_backend_as_the_page_shows(request):
+    """Cells of both layers are computed by one process for each pair of frameworks, of some sizes; ``--grid`` takes all."""
     words = [sys.executable, "-c", CODE, "1" if request.config.getoption("--grid") else str(EVERY)]
-    return json.loads(subprocess.run(words, cwd=ROOT, env=INSTALLED, capture_output=True, text=True, check=False).stdout)
+    found = json.loads(subprocess.run(words, cwd=ROOT, env=INSTALLED, capture_output=True, text=True, check=False).stdout)
+    for layer in MARKS:
+        compare(found, layer)
 
 
-@pytest.mark.parametrize("layer", MARKS)
-def test_every_policy_runs_on_every_backend_as_the_page_shows(found, layer):
+def compare(found, layer):
     """No cell is empty or fails; a framework on its own backend is exact; the page shows these policies, backends and verdicts."""
     cells = {
         (cell["policy"], cell["backend"]): cell

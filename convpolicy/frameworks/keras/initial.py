@@ -84,8 +84,9 @@ class GlobalStream(Stream):
 
 def as_numpy(values: Any) -> Any:
     """Return a tensor as an array; bfloat16 becomes float32, since NumPy has no bfloat16."""
-    array = np.asarray(keras.ops.convert_to_numpy(values))
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    if keras.backend.standardize_dtype(values.dtype) == "bfloat16":
+        values = keras.ops.cast(values, "float32")
+    return np.asarray(keras.ops.convert_to_numpy(values))
 
 
 @keras.saving.register_keras_serializable(package="convpolicy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -133,6 +134,32 @@ def test_a_strangers_mode_under_jit_and_grad(backend):
 
 
 # -- devices, export and refusals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_each_shape_is_compiled_once_and_as_few_programs(backend, caplog):
+    """Padding by copies is one program, and so are all gradients; the next call compiles nothing."""
+
+    def compiled(call):
+        caplog.clear()
+        with jax.log_compiles():
+            call()
+        found = re.findall(
+            r"Finished XLA compilation of jit\((\w+)\)", "\n".join(record.getMessage() for record in caplog.records)
+        )
+        return sorted(found)
+
+    layer, numbers = built({"padding": (5, 3), "padding_mode": "reflect"}, backend), np.random.default_rng(1)
+    length = 23 + NAMES.index(backend)  # each backend compiles anew
+    data, upstream = (numbers.standard_normal(shape, dtype=np.float32) for shape in ((2, 4, length), (2, 8, length + 6)))
+    run, gradients = cp.backends()[backend].run, cp.backends()[backend].gradients
+    assert [name for name in compiled(lambda: run(layer, data)) if name != "reshape"] == [
+        "_copied",
+        "add",
+        "conv_general_dilated",
+    ]
+    assert len(compiled(lambda: gradients(layer, data, upstream))) == 1
+    assert compiled(lambda: (run(layer, data), gradients(layer, data, upstream))) == []
 
 
 @pytest.mark.parametrize("backend", NAMES)

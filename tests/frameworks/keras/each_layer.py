@@ -67,6 +67,7 @@ def test_configurations(case):
         assert again.plan(9) == layer.plan(9)
 
 
+@pytest.mark.grid(every=3)
 def test_models_and_their_files(case, tmp_path):
     """In a functional model and a Sequential: saved as .keras and loaded, the same bits; weights files and clones too."""
     _name, layer, data = case
@@ -122,6 +123,7 @@ def test_a_configuration_draws_as_the_policy_does(name, weight_init):
             other.build((None, None, 8))
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("jit_compile", ["auto", False])
 def test_trained_as_keras_does(case, jit_compile):
     """One step of fit changes every weight by the learning rate times the gradient; predict gives what a call gives."""
@@ -141,6 +143,7 @@ def test_trained_as_keras_does(case, jit_compile):
     np.testing.assert_allclose(model.predict(data, verbose=0), computed(layer, data), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.grid(every=3)
 def test_batches_of_many_lengths(case):
     """predict after predict, each with another length, as by a call; TensorFlow traces them without the length then."""
     _name, layer, _data = case
@@ -154,6 +157,7 @@ def test_batches_of_many_lengths(case):
 if RUNS == "tensorflow":
     import tensorflow as tf
 
+    @pytest.mark.grid(every=3)
     def test_traced_without_a_length(case):
         """tf.function with a length of None gives the bits of a call; with XLA wherever `supports_jit` says so."""
         name, layer, _data = case

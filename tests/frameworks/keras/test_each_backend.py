@@ -18,9 +18,10 @@ FILES = sorted(HERE.glob("each_*.py"))
 
 
 @pytest.fixture(scope="module")
-def processes():
+def processes(request):
     """The three, side by side."""
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, FILES)]
+    grid = ["--grid"] if request.config.getoption("--grid") else []
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *grid, *map(str, FILES)]
     output = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     started = {
         name: subprocess.Popen(words, cwd=HERE.parent, env={**os.environ, "KERAS_BACKEND": runs}, **output)

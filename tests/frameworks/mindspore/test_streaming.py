@@ -50,6 +50,7 @@ def same(a, b):
     assert np.abs(a - b).max() <= ROUNDINGS[str(a.dtype)] * max(1, np.abs(b).max())
 
 
+@pytest.mark.grid(every=3)
 @MODES
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("dtype", ROUNDINGS)

@@ -71,6 +71,7 @@ def output(layer: nn.Module, data: np.ndarray) -> np.ndarray:
     return layer(torch.from_numpy(data)).numpy()
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("mode", TORCH_MODES)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_torch_policy_on_torch_is_torch_to_the_bit(kernel, mode):
@@ -108,6 +109,7 @@ def test_unequal_pads_are_a_torch_pad_module_and_a_convolution(mode):
     assert compared == 8 * 3 * 72 * 2
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("padding", ["valid", 2, (2, 1), "causal", "same_upper"])
 def test_the_same_seed_gives_torchs_own_initial_weights(padding, dtype):

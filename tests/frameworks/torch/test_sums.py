@@ -56,6 +56,7 @@ def random(length, dtype=torch.float32):
     return torch.randn(2, 4, length, generator=torch.Generator().manual_seed(length), dtype=dtype)
 
 
+@pytest.mark.grid(every=3)
 @layers
 @pytest.mark.parametrize("strict", [False, True])
 def test_exported_for_every_length(options, strict):
@@ -95,6 +96,7 @@ def test_onnx(options):
         torch.testing.assert_close(torch.from_numpy(output), layer(random(length)).detach(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.grid(every=3)
 @layers
 def test_backward_under_compile(options):
     """Gradients to the input and to every parameter are those of the eager layer, none is NaN."""
