@@ -67,12 +67,10 @@ def test_configurations(case):
         assert again.plan(9) == layer.plan(9)
 
 
-@pytest.mark.grid(every=3)
 def test_models_and_their_files(case, tmp_path):
     """In a functional model and a Sequential: saved as .keras and loaded, the same bits; weights files and clones too."""
     _name, layer, data = case
-    entry = keras.Input((None, 4))
-    functional = keras.Model(entry, keras.layers.Dense(2)(layer(entry)))
+    functional = keras.Model(entry := keras.Input((None, 4)), keras.layers.Dense(2)(layer(entry)))
     sequential = keras.Sequential([keras.layers.Conv1D(4, 1), layer])
     for number, model in enumerate((functional, sequential)):
         expected = computed(model, data)
@@ -83,8 +81,7 @@ def test_models_and_their_files(case, tmp_path):
         loaded.set_weights([0 * array for array in loaded.get_weights()])
         loaded.load_weights(tmp_path / f"{number}.weights.h5")
         assert computed(loaded, data).tobytes() == expected.tobytes()
-    clone = keras.models.clone_model(functional)
-    clone.set_weights(functional.get_weights())
+    (clone := keras.models.clone_model(functional)).set_weights(functional.get_weights())
     assert computed(clone, data).tobytes() == computed(functional, data).tobytes()
 
 
@@ -157,7 +154,6 @@ def test_batches_of_many_lengths(case):
 if RUNS == "tensorflow":
     import tensorflow as tf
 
-    @pytest.mark.grid(every=3)
     def test_traced_without_a_length(case):
         """tf.function with a length of None gives the bits of a call; with XLA wherever `supports_jit` says so."""
         name, layer, _data = case
