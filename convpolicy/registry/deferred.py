@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import attrs
@@ -87,6 +88,9 @@ class Parts(Mapping[str, Any]):
         return str(self._parts[name].provider)
 
 
+_imported = cache(importlib.import_module)  # finding a module again takes a microsecond in each call
+
+
 def lazy(module: str, function: str) -> Callable[..., Any]:
     """Return a function that imports a module on its first call.
 
@@ -99,12 +103,9 @@ def lazy(module: str, function: str) -> Callable[..., Any]:
     Returns:
         A function that calls ``function`` with the same arguments and returns its result.
     """
-    loaded: list[Any] = []  # the module, once it is wholly imported
 
     def call(*arguments: Any, **keywords: Any) -> Any:
-        if not loaded:
-            loaded.append(importlib.import_module(module))
-        return getattr(loaded[0], function)(*arguments, **keywords)
+        return getattr(_imported(module), function)(*arguments, **keywords)
 
     call.__module__, call.__name__ = module, function
     return call

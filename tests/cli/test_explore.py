@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import webbrowser
 from pathlib import Path
 
 import pytest
 from helpers.command_line import json_of, run
+from helpers.explorer import plans_of
 
 import convpolicy as cp
 from convpolicy import explorer
-from convpolicy.explorer import codes, data, plans
+from convpolicy.explorer import codes, plans
 
 
 @pytest.fixture
@@ -28,11 +28,6 @@ def opened(monkeypatch):
     addresses = []
     monkeypatch.setattr(webbrowser, "open", lambda address: addresses.append(address) or True)
     return addresses
-
-
-def plans_of(page):
-    """The data in a page."""
-    return data.unpacked(re.search(r'id="plans">(.*?)</script>', page)[1])
 
 
 def test_the_page_is_written_and_opened(tmp_path, small, opened):

@@ -11,11 +11,12 @@ from urllib.parse import unquote
 
 import pytest
 from helpers.browser import chromium
+from helpers.explorer import plans_of
 from helpers.paths import ROOT
 
 import convpolicy as cp
 from convpolicy.cli import group
-from convpolicy.explorer import data, plans
+from convpolicy.explorer import plans
 
 pytestmark = pytest.mark.needs("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinx_design")
 
@@ -98,7 +99,7 @@ def test_the_explorer(site):
     assert 100_000 < path.stat().st_size < 500_000
     page = path.read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=|@import|url\((?!#)|fetch\(|https?://(?!www\.w3\.org)", page)
-    found = data.unpacked(re.search(r'id="plans">(.*?)</script>', page)[1])
+    found = plans_of(page)
     assert found["ranges"] == {name: list(pair) for name, pair in plans.Ranges()._asdict().items()}
     assert {policy["name"] for policy in found["policies"]} == set(cp.policies())
 

@@ -32,7 +32,7 @@ CODE = "import json, sys; from convpolicy.verification import matrix; print(json
 
 
 def test_every_policy_runs_on_every_backend_as_the_page_shows(request):
-    """Cells of both layers are computed by one process for each pair of frameworks, of some sizes; ``--grid`` takes all."""
+    """The matrix of this machine is computed once for both kinds of layers, for some of the sizes; ``--grid`` takes all."""
     words = [sys.executable, "-c", CODE, "1" if request.config.getoption("--grid") else str(EVERY)]
     found = json.loads(subprocess.run(words, cwd=ROOT, env=INSTALLED, capture_output=True, text=True, check=False).stdout)
     for layer in MARKS:

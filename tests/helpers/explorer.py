@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 from convpolicy.explorer import choices
+from convpolicy.explorer import data as packing
 from convpolicy.pictures.columns import columns
 
 SIZES = ("kernel", "stride", "dilation")
 OFFERED = choices.policies()
 HALVES = choices.halves(OFFERED)
 PADDINGS, CROPS, MODES = choices.paddings(OFFERED), choices.paddings(HALVES), choices.modes(OFFERED)
+
+
+def plans_of(page):
+    """The data in the text of a page."""
+    return packing.unpacked(re.search(r'id="plans">(.*?)</script>', page)[1])
 
 
 def windows(data):

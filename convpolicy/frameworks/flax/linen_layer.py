@@ -173,9 +173,9 @@ def assign(layer: LinenConv1d, new: Mapping[str, Any]) -> None:
 def gradients(layer: LinenConv1d, data: Any, upstream: Any) -> dict[str, Any]:
     """Return the gradients of ``sum(output * upstream)`` as NumPy arrays."""
     params = layer.variables["params"]
-    to_weights, to_input = values.gradients_of(_call, (layer.module, params, {}), data, upstream, params["kernel"].dtype)
+    to_weights, to_input = values.gradients_of(_call, (layer.module, params, None), data, upstream, params["kernel"].dtype)
     return {"input": to_input, **values.unpacked(to_weights, values.layout_in(layer.module))}
 
 
-def _call(module: Any, params: Mapping[str, Any], others: Mapping[str, Any], inputs: Any) -> Any:
-    return module.apply({"params": params, **others}, inputs)
+def _call(module: Any, params: Mapping[str, Any], _others: Any, inputs: Any) -> Any:
+    return module.apply({"params": params}, inputs)

@@ -80,9 +80,8 @@ def _extended(plan: Plan, inputs: Any, value: Any) -> Any:
     return extended[..., first : extended.shape[-2] - last, :] if first or last else extended
 
 
-@partial(
-    jax.jit, static_argnums=0
-)  # one program; the sums of other modes are left apart, since XLA would fuse and round them anew
+# one program for all copies; sums are left apart, since XLA would fuse them, and round them differently
+@partial(jax.jit, static_argnums=0)
 def _copied(plan: Plan, inputs: Any) -> Any:
     return _extended(plan, inputs, None)
 

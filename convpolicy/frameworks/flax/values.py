@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -174,22 +173,32 @@ def as_output(output: Any) -> Any:
 
 
 def gradients_of(call: Callable[..., Any], layer: tuple[Any, Any, Any], data: Any, upstream: Any, dtype: Any) -> tuple[Any, Any]:
-    """Return the gradients of ``sum(call(*layer, input) * upstream)``, which are compiled once for each shape.
+    """Return the gradients of ``sum(call(*layer, input) * upstream)``.
+
+    They are one program, compiled once for each shape, unless the layer contains what is not hashable, such as a mask of ``linen``.
 
     Args:
         call: a function of what follows and of an input (batch, length, channels).
-        layer: the layer without its arrays, which is hashable; its weights, a pytree; and its other arrays, a pytree.
+        layer: the layer without its arrays; its weights, a pytree; and its other arrays, a pytree.
         data, upstream: NumPy arrays (batch, channels, length).
         dtype: dtype of the layer.
 
     Returns:
         The gradients of the weights, a pytree like them, and of the input, a NumPy array (batch, channels, length).
     """
-    to_weights, to_input = _pulled(call, *layer, as_input(data, dtype), as_input(upstream, dtype))
+    try:
+        hash(layer[0])
+    except TypeError:
+        pulled = _pulled
+    else:
+        pulled = _compiled
+    to_weights, to_input = pulled(call, *layer, as_input(data, dtype), as_input(upstream, dtype))
     return to_weights, as_output(to_input)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def _pulled(call: Callable[..., Any], structure: Any, weights: Any, others: Any, inputs: Any, upstream: Any) -> Any:
     output, pull = jax.vjp(lambda weights, inputs: call(structure, weights, others, inputs), weights, inputs)
     return pull(upstream.astype(output.dtype))
+
+
+_compiled = jax.jit(_pulled, static_argnums=(0, 1))

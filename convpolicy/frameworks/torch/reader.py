@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from convpolicy.frameworks.torch.described import described
 from convpolicy.frameworks.torch.functions import Functions
-from convpolicy.frameworks.torch.values import as_numpy
+from convpolicy.frameworks.torch.values import as_numpy, as_tensor
 from convpolicy.models.description import Description
 from convpolicy.models.reader import Reader, Record
 
@@ -87,13 +87,13 @@ class TorchReader(Reader):
 
     def tensor(self, data: NDArray[Any], like: Tensor) -> Tensor:
         """Return an array as a tensor like another one."""
-        return torch.as_tensor(np.array(data)).to(like.device, like.dtype)
+        return as_tensor(np.array(data)).to(like.device, like.dtype)
 
     def inputs(self, data: NDArray[Any]) -> Tensor:
         """Return an array as an input; floating numbers have the dtype and the device of the first floating parameter."""
         first = next((p for p in self.model.parameters() if p.is_floating_point()), torch.empty(0))
         dtype = first.dtype if data.dtype.kind == "f" else torch.long if data.dtype.kind in "iu" else None
-        return torch.as_tensor(np.array(data)).to(first.device, dtype)
+        return as_tensor(np.array(data)).to(first.device, dtype)
 
     @contextmanager
     def preserved(self) -> Iterator[None]:

@@ -1,11 +1,15 @@
-"""Whole Keras models: every 1-D convolution ported, with its new names, and files converted."""
+"""Whole Keras models: every 1-D convolution ported, with its new names, and files converted or read elsewhere."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 from helpers import targets
+from helpers.keras_layers import LAYERS, built, computed
 from helpers.whole_models import check, check_names
 from safetensors.numpy import load_file
 
@@ -200,3 +204,20 @@ def test_targets_that_do_not_fit(tmp_path):
     targets.check_port_model(own, state)
     single = keras.Sequential([keras.Input((20, 3)), keras.layers.Conv1D(4, 5, name="conv")])
     targets.check_convert(single, state, BACKEND, tmp_path)
+
+
+READS = """
+import sys, numpy as np, keras
+import convpolicy.frameworks.keras.layer
+model = keras.saving.load_model(sys.argv[1])
+print(np.asarray(keras.ops.convert_to_numpy(model(np.ones((1, 9, 4), "float32")))).tobytes().hex())
+"""
+
+
+def test_a_file_read_by_another_process(tmp_path):
+    """After ``import convpolicy.frameworks.keras.layer``, which registers the layers, and nothing else."""
+    model = keras.Sequential([keras.Input((None, 4)), built(LAYERS["reflect"][0], policy="torch", seed=3)])
+    model.save(tmp_path / "model.keras")
+    words = [sys.executable, "-c", READS, str(tmp_path / "model.keras")]
+    found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1]
+    assert bytes.fromhex(found) == computed(model, np.ones((1, 9, 4), "float32")).tobytes()

@@ -60,7 +60,7 @@ class Weighted(nn.Cell):
         return ops.sum(self.layer(x) * self.along)
 
 
-@pytest.mark.grid(every=17)  # each case is compiled anew
+@pytest.mark.grid(every=11)  # each case is compiled anew
 @pytest.mark.parametrize("dtype", BACKEND.dtypes)
 @pytest.mark.parametrize("mode", [*SUMS, *LEARNED_MODES], ids=str)
 def test_a_graph_is_the_reference(mode, dtype):
@@ -119,7 +119,7 @@ def test_a_layer_that_adds_nothing_has_it_too():
     assert np.array_equal(gradients[LEARNED], np.zeros(4, "float32"))
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=2)
 @each_learned
 @pytest.mark.parametrize("graph", [False, True], ids=["pynative", "graph"])
 def test_training_finds_the_constant(mode, graph):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
 
 import convpolicy as cp
 
+pytestmark = pytest.mark.filterwarnings("error")  # torch warns of arrays that it must not write to
 BACKEND = cp.backends()["torch"]
 NO_TENSORS = {
     "reversed": lambda array: array[..., ::-1].copy()[..., ::-1],
@@ -21,21 +20,14 @@ each_class = pytest.mark.parametrize("make", [cp.Conv1d, cp.ConvTranspose1d])
 
 
 def random(*shape):
+    """Random data, the same at every call."""
     return np.random.default_rng(len(shape)).standard_normal(shape, dtype=np.float32)
-
-
-@pytest.fixture(autouse=True)
-def silent():
-    """A warning is an error: torch warns of arrays that it must not write to."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 @each_kind
 @each_class
 def test_data_and_weights(make, kind):
-    """Outputs, gradients and written weights have the bits of the same numbers in a plain array, which a later change leaves alone."""
+    """Outputs, gradients and written weights have the bits of the same numbers in a plain array."""
     change, layer = NO_TENSORS[kind], make(4, 8, 3, backend="torch", seed=0)
     data = random(2, 4, 9)
     output = BACKEND.run(layer, data)
@@ -67,4 +59,4 @@ def test_initial_weights_in_a_reversed_order(make, policy, kernel):
     """A layout that reverses the kernel, also one of a single tap, gives the bits of the NumPy backend after the same seed."""
     layers = {backend: make(4, 8, kernel, policy=policy, backend=backend, seed=0) for backend in ("torch", "numpy")}
     found, expected = (cp.backends()[name].parameters(layer)["weight"] for name, layer in layers.items())
-    assert found.tobytes() == np.ascontiguousarray(expected).tobytes()
+    assert found.tobytes() == expected.tobytes()
