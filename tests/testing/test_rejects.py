@@ -126,6 +126,15 @@ def run_and_crash(layer, data):
         return layer.no_such_thing
 
 
+def as_in_memory(array):
+    """An array as one reads it who ignores that its strides are negative."""
+    return None if array is None else array[tuple(slice(None, None, -1 if step < 0 else 1) for step in array.strides)]
+
+
+def assign_as_in_memory(layer, values):
+    cp.backends()["numpy"].assign(layer, {name: as_in_memory(value) for name, value in values.items()})
+
+
 def transposed(layer):
     return {"weight": layer.weight.transpose(1, 0, 2), "bias": layer.bias}
 
@@ -179,6 +188,8 @@ BACKENDS = {
     "refuses by accident": (numpy_backend(run=run_and_crash), "refusals", "an input shorter than the kernel must be refused by a ConvPolicyError, got AttributeError: "),
     "any device": (numpy_backend(build=build_anywhere), "refusals", "a device that does not exist must be refused, but is accepted"),
     "seed ignored": (numpy_backend(build=build_unseeded), "initial-weights", "the initial weight of a float32 layer must be bit-identical to what the stream draws after seed 0"),
+    "reversed data read forwards": (numpy_backend(run=lambda layer, data: layer(as_in_memory(data))), "strided-input", "the output differs"),
+    "reversed weights read forwards": (numpy_backend(assign=assign_as_in_memory), "assign", "parameters must return the weight that assign wrote, bit for bit"),
     "one length for all": (numpy_backend(run=first_pads), "lengths", r"the output must have shape|the output differs"),
     "assign ignored": (numpy_backend(assign=lambda layer, values: None), "assign", "parameters must return the weight that assign wrote, bit for bit"),
     "capture of anything": (numpy_backend(capture=lambda layer: 3), "capture", "capture must return None for an object that is not a layer of its framework"),
