@@ -50,8 +50,8 @@ def _layer(section: str, name: str, arguments: dict[str, Any], data: Tensor, rou
     native = nn.Conv1d(**arguments).eval()
     auto, frozen = built(arguments, native, "auto"), nn.Conv1d(**arguments).eval()
     frozen.weight, frozen.bias = native.weight, native.bias  # a copy would have to be read into the cache, beside the others
-    (tuned,) = cp.tune(frozen, data, freeze=True, rounds=TUNING, verbose=False).layers
     with torch.inference_mode():
+        (tuned,) = cp.tune(frozen, data, freeze=True, rounds=TUNING, verbose=False).layers
         output = native(data)
         seconds = [_seconds(lambda: native(data)) for _ in range(3)]
         first = _seconds(lambda: auto(data)) / min(seconds)

@@ -10,7 +10,7 @@ import attrs
 from numpy.typing import NDArray
 
 from convpolicy import registry
-from convpolicy.arithmetic import SIDES, integer
+from convpolicy.arithmetic import integer
 from convpolicy.core import initial_values, plain_data, resolution
 from convpolicy.core.initial_values import Fill
 from convpolicy.core.lengths import Lengths
@@ -146,17 +146,12 @@ class LayerPolicy(Offer):
         Raises:
             InvalidValueError: the mode of one side has itself a mode for each side.
         """
-        mode, arguments = self.part("padding_mode")
-        if not mode.is_per_side:
-            return ((mode, arguments),)
-        sides = tuple(named_part("padding mode", Choice.of(side, arguments[side])) for side in SIDES)
-        for side, (inner, _arguments) in zip(SIDES, sides):
-            if inner.is_per_side:
-                raise InvalidValueError(
-                    f"padding_mode {side} must be the mode of one side, got {inner.name!r}, which is a pair of modes; pass the mode of "
-                    f"this side, such as 'reflect'."
-                )
-        return sides
+        return tuple(named_part("padding mode", choice) for choice in self._mode_choices())
+
+    def _mode_choices(self) -> tuple[Choice, ...]:
+        plain_data.require_own_name(self)
+        choices: tuple[Choice, ...] = resolution.mode_choices(self.padding_mode)
+        return choices
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return the padding ``(left, right)`` in samples, or None if the padding depends on the input length.
@@ -297,4 +292,4 @@ class LayerPolicy(Offer):
 def _planned(policy: LayerPolicy, spec: ConvSpec, length: int) -> Any:
     resolution.check_sizes(policy, spec.stride, spec.dilation)
     resolve = resolution.resolve_transposed if spec.transposed else resolution.resolve
-    return resolve(*policy.part("padding"), policy.modes(), spec, length)
+    return resolve(*policy.part("padding"), policy._mode_choices(), spec, length)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from convpolicy import arithmetic, registry
+from convpolicy.arithmetic import SIDES
 from convpolicy.core.plan import MODE_SEPARATOR, Plan
 from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import TransposedPlan
@@ -35,12 +36,32 @@ def named_part(kind: str, choice: Choice, aliases: tuple[tuple[str, str], ...] =
     return part, MappingProxyType(part.arguments(choice))
 
 
+@registry.cached(maxsize=256)
+def mode_choices(choice: Choice) -> tuple[Choice, ...]:
+    """Return a choice of a padding mode. If the two sides differ, the result is the choice for the left and for the right.
+
+    Raises:
+        InvalidValueError: the mode of one side has itself a mode for each side.
+    """
+    mode, arguments = named_part("padding mode", choice)
+    if not mode.is_per_side:
+        return (choice,)
+    sides = tuple(Choice.of(side, arguments[side]) for side in SIDES)
+    for side, inner in zip(SIDES, sides):
+        if named_part("padding mode", inner)[0].is_per_side:
+            raise InvalidValueError(
+                f"padding_mode {side} must be the mode of one side, got {inner.name!r}, which is a pair of modes; pass the mode of "
+                f"this side, such as 'reflect'."
+            )
+    return sides
+
+
 def static_pads(rule: Rule, arguments: Mapping[str, Any], kernel: int, stride: int, dilation: int) -> tuple[int, int] | None:
     """Return ``(left, right)`` in samples if the pads are the same for every length, else None; see `Policy.static_pads`."""
     return rule.resolve(kernel, stride, dilation, None, arguments) if rule.is_static(kernel, stride, dilation) else None
 
 
-def resolve(rule: PaddingRule, arguments: Mapping[str, Any], modes: tuple[Mode, ...], spec: ConvSpec, length: int) -> Plan:
+def resolve(rule: PaddingRule, arguments: Mapping[str, Any], modes: tuple[Choice, ...], spec: ConvSpec, length: int) -> Plan:
     """Return the plan for one input length; see `Policy.plan`.
 
     Args:
@@ -59,14 +80,14 @@ def resolve(rule: PaddingRule, arguments: Mapping[str, Any], modes: tuple[Mode, 
         dilation=dilation,
         left=left,
         right=right,
-        mode=MODE_SEPARATOR.join(mode.name for mode, _arguments in modes),
+        mode=MODE_SEPARATOR.join(mode.name for mode in modes),
         length_out=arithmetic.output_length(length, kernel, stride, dilation, left, right),
         sides=_sides(modes, (max(left, 0), max(right, 0)), length),
     )
 
 
 def resolve_transposed(
-    rule: CropRule, arguments: Mapping[str, Any], modes: tuple[Mode, ...], spec: ConvSpec, length: int
+    rule: CropRule, arguments: Mapping[str, Any], modes: tuple[Choice, ...], spec: ConvSpec, length: int
 ) -> TransposedPlan:
     """Return the plan of a transposed convolution for one input length; see `TransposedPolicy.plan`.
 
@@ -87,7 +108,7 @@ def resolve_transposed(
         dilation=dilation,
         left=left,
         right=right,
-        mode=modes[0][0].name,
+        mode=modes[0].name,
         length_out=max(full - left - right, 0) if full else 0,
     )
 
@@ -147,11 +168,18 @@ def require_output_padding(rule: CropRule, output_size: Any) -> None:
         )
 
 
-def _sides(modes: tuple[Mode, ...], pads: tuple[int, int], length: int) -> tuple[Side, Side]:
-    widest = max(pads) if len(modes) == 1 else None  # the limit of one mode applies to the wider pad
-    (before, before_arguments), (after, after_arguments) = modes[0], modes[-1]
-    left = before.side("left", pads[0], length, before_arguments, widest)
-    return left, after.side("right", pads[1], length, after_arguments, widest)
+def _sides(modes: tuple[Choice, ...], pads: tuple[int, int], length: int) -> tuple[Side, Side]:
+    widest = max(pads)  # the limit of one mode applies to the wider pad
+    if len(modes) > 1 or named_part("padding mode", modes[0])[0].reaches(widest, length):
+        widest = 0
+    return _side(modes[0], "left", pads[0], length, widest), _side(modes[-1], "right", pads[1], length, widest)
+
+
+@registry.cached(maxsize=1024)
+def _side(choice: Choice, side: str, width: int, length: int, widest: int) -> Side:
+    mode, arguments = named_part("padding mode", choice)
+    added: Side = mode.side(side, width, length, arguments, max(width, widest))
+    return added
 
 
 def check_sizes(policy: Any, stride: int, dilation: int) -> None:

@@ -32,29 +32,24 @@ def targets() -> dict[str, Dialect]:
     return {name: dialect for name, dialect in registry.current().working("dialect").items() if dialect.writer is not None}
 
 
-def code(
-    dialect: Dialect, changes: Mapping[str, Any], kernel: int, stride: int, dilation: int, *, transposed: bool = False
-) -> str:
+def code(dialect: Dialect, policy: LayerPolicy, kernel: int, stride: int, dilation: int) -> str:
     """Return the code of one layer of a framework, with the framework's default bias and initial values.
 
     Args:
         dialect: dialect of the framework.
-        changes: ``padding`` and ``padding_mode``, as `Policy.evolve` accepts them.
+        policy: `default` of the dialect with another ``padding`` and ``padding_mode``.
         kernel, stride, dilation: in samples.
-        transposed: True for a transposed layer.
 
     Raises:
         ConvPolicyError: the framework has no such layer. The message contains the reason.
     """
-    default = _default(dialect, transposed)
-    policy = default.evolve(**changes)
     sizes = {"kernel_size": kernel, "stride": stride, "dilation": dilation, **CHANNELS}
-    snippet = write(Request(dialect.name, sizes, policy, bias=default.bias), dialect)
+    snippet = write(Request(dialect.name, sizes, policy, bias=policy.bias), dialect)
     notes = tuple(note for note in snippet.notes if not note.startswith(INITIAL))
     return attrs.evolve(snippet, notes=notes).code
 
 
-def _default(dialect: Dialect, transposed: bool) -> LayerPolicy:
+def default(dialect: Dialect, *, transposed: bool = False) -> LayerPolicy:
     """Return the policy of a framework's layer."""
     policy = named_policy(dialect.policy)
     return policy.half() if transposed else policy
@@ -110,7 +105,7 @@ def _probe_template(
 ) -> str:
     left, right = _pads(probe, signs, equal)
     kernel, stride, dilation = probe[0], probe[1] if strided else 1, probe[2] if dilated else 1
-    text = code(dialect, {"padding": (left, right), "padding_mode": mode}, kernel, stride, dilation)
+    text = code(dialect, default(dialect).evolve(padding=(left, right), padding_mode=mode), kernel, stride, dilation)
     numbers = dict(zip(NAMES, (kernel, probe[1], probe[2], left or probe[3], right or probe[4])))
     return _template(text, numbers)
 
@@ -139,11 +134,14 @@ def by_rule(
     """
     rule_templates: list[str] = []  # templates of this rule; usually one fits all sizes
     entries = []
+    try:
+        policy = default(dialect, transposed=transposed).evolve(padding=rule, padding_mode=PLAIN)
+    except ConvPolicyError:
+        return [-1] * len(ranges.windows())
     for window in reversed(ranges.windows()):  # large sizes first: small ones may equal other numbers in the code
         try:
-            pads = _default(dialect, transposed).evolve(padding=rule).static_pads(*window)
-            changes = {"padding": rule, "padding_mode": PLAIN}
-            text = code(dialect, changes, *window, transposed=transposed) if has_name or pads is None else None
+            pads = policy.static_pads(*window)
+            text = code(dialect, policy, *window) if has_name or pads is None else None
         except ConvPolicyError:
             text = None
         if text is None:

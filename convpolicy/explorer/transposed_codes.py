@@ -14,7 +14,7 @@ import numpy as np
 
 from convpolicy.arithmetic import effective_kernel
 from convpolicy.errors import ConvPolicyError
-from convpolicy.explorer.codes import UNEVEN, code
+from convpolicy.explorer.codes import UNEVEN, code, default
 from convpolicy.explorer.plans import Tables
 from convpolicy.parts.choice import Choice
 from convpolicy.translation.dialect import Dialect
@@ -132,7 +132,8 @@ def _written(dialect: Dialect, mode: Choice, sizes: Sizes) -> tuple[bool, str]:
     """Return whether the framework has no such layer, and its code or the reason."""
     kernel, stride, dilation, *cuts = sizes
     try:
-        return False, code(dialect, {"padding": tuple(cuts), "padding_mode": mode}, kernel, stride, dilation, transposed=True)
+        policy = default(dialect, transposed=True).evolve(padding=tuple(cuts), padding_mode=mode)
+        return False, code(dialect, policy, kernel, stride, dilation)
     except ConvPolicyError as error:
         return True, str(error)
 

@@ -139,13 +139,17 @@ class PaddingMode(Part):
         """
         widest = width if widest is None else widest
         overflow, read_length = arguments.get("overflow", "error"), length
-        if self.limit is not None and widest and self.limit_of(length) < widest:
+        if not self.reaches(widest, length):
             if length == 0 and overflow == "periodic":
                 _refuse(self, widest, length)
             read_length = OVERFLOW[overflow](self, widest, length)
         start = -width if side == "left" else length
         terms = self._terms(np.arange(start, start + width), read_length, length, arguments)
         return Side(terms, value_of(arguments, side), bool(arguments.get("learned", False)))
+
+    def reaches(self, widest: int, length: int) -> bool:
+        """Return True if the mode can fill a pad of ``widest`` samples for an input length in samples."""
+        return self.limit is None or not widest or self.limit_of(length) >= widest
 
     def limit_of(self, length: int) -> int:
         """Return the widest pad that the mode can fill for an input length in samples. The mode must have a limit.

@@ -12,10 +12,12 @@ from typing import Any
 
 import attrs
 
+from convpolicy import registry
 from convpolicy.arithmetic import static_total
 from convpolicy.core.layer_policy import LayerPolicy
 from convpolicy.core.named import policy as named_policy
 from convpolicy.errors import ConvPolicyError, InvalidValueError
+from convpolicy.parts.choice import Choice
 from convpolicy.translation.reading import WITHOUT_SIZES, Request
 from convpolicy.translation.values import Value
 
@@ -147,10 +149,16 @@ def native_word(request: Request, target: str, words: Sequence[Any], *, modes: b
         return None
     policy = request.half(named_policy(target))
     for word in words:
-        meaning = policy.evolve(padding=word, **({"padding_mode": request.policy.padding_mode} if modes else {}))
+        meaning = _meaning(policy, word, request.policy.padding_mode if modes else None)
         if meaning.padding_mode.name == request.mode and _pads_alike(request, meaning):
             return word
     return None
+
+
+@registry.cached(maxsize=256)
+def _meaning(policy: LayerPolicy, word: str, mode: Choice | None) -> LayerPolicy:
+    """Return a framework's policy with one of its names for padding. With ``mode=None``, the name also determines the mode."""
+    return policy.evolve(padding=word, **({} if mode is None else {"padding_mode": mode}))
 
 
 def word_or_number(request: Request, target: str, words: Sequence[Any], *, modes: bool) -> Any:

@@ -117,7 +117,7 @@ def test_the_script_fills_in_the_code_that_python_writes(visit):
     view = {"kernel": 4, "stride": 2, "dilation": 1, "length": 6}
     found = page.evaluate(LOOKED_UP, [{"policy": "torch", "padding": "2,1", "mode": "reflect"}, view, names])["codes"]
     for name, dialect in codes.targets().items():
-        text = codes.code(dialect, {"padding": (2, 1), "padding_mode": "reflect"}, 4, 2, 1)
+        text = codes.code(dialect, codes.default(dialect).evolve(padding=(2, 1), padding_mode="reflect"), 4, 2, 1)
         assert "".join(found[name]["code"].split()).replace(",)", ")") == "".join(text.split()).replace(",)", ")")
     found = page.evaluate(LOOKED_UP, [{"policy": "mindspore", "padding": "same", "mode": ""}, view, names])["codes"]
     assert 'padding="same"' in found["keras"]["code"]

@@ -119,7 +119,7 @@ def test_code_is_what_translation_writes(page_data, name):
             left, right = draws.choice([(0, 0), (1, 1), (3, 3), (2, 5), (4, 0), (0, 6), (-1, 2), (-3, -3)])
             found = shapes[codes.shape_of(left, right, *window[1:])]
             try:
-                text = codes.code(dialect, {"padding": (left, right), "padding_mode": mode}, *window)
+                text = codes.code(dialect, codes.default(dialect).evolve(padding=(left, right), padding_mode=mode), *window)
             except ConvPolicyError as error:
                 text = str(error)
             template = page.refusal(page_data, found) if found < 0 else page_data["templates"][found]
@@ -133,7 +133,7 @@ def test_code_is_what_translation_writes(page_data, name):
             if found >= 0 and draws.random() < 0.2:
                 pads = page.pads(page_data, [one["name"] for one in page_data["rules"]].index(rule), window, 1)
                 left, right = (0, 0) if isinstance(pads, str) else pads
-                text = codes.code(dialect, {"padding": choice, "padding_mode": "zeros"}, *window)
+                text = codes.code(dialect, codes.default(dialect).evolve(padding=choice, padding_mode="zeros"), *window)
                 assert codes.rendered(page_data["templates"][found], numbers_of(window, left, right)) == text
                 compared += 1
     assert compared > 40

@@ -76,7 +76,7 @@ def test_code_is_what_translation_writes(page_data, name):
                 continue
             try:
                 changes = {"padding": sizes[3:], "padding_mode": mode}
-                text = codes.code(dialect, changes, *sizes[:3], transposed=True)
+                text = codes.code(dialect, codes.default(dialect, transposed=True).evolve(**changes), *sizes[:3])
             except ConvPolicyError as error:
                 text = str(error)
                 refused += 1
@@ -88,7 +88,7 @@ def test_code_is_what_translation_writes(page_data, name):
         for number, window in enumerate(tables.windows(page_data)):
             entry = tables.entry_of(page_data["rows"][row], number)
             if entry >= 0:
-                text = codes.code(dialect, {"padding": choice, "padding_mode": "zeros"}, *window, transposed=True)
+                text = codes.code(dialect, codes.default(dialect, transposed=True).evolve(padding=choice, padding_mode="zeros"), *window)
                 cuts = cp.TransposedPolicy("explorer").evolve(padding=choice).static_pads(*window) or (0, 0)
                 assert joined(
                     codes.rendered(page_data["templates"][entry], transposed_codes.numbers_of((*window, *cuts)))
@@ -145,9 +145,10 @@ def test_the_script_fills_in_the_code_that_python_writes(page, ranges):
         cuts, mode = tuple(draws.randint(*ranges.pad) for _ in "lr"), draws.choice(["zeros", "circular"])
         side = {"policy": "torch", "padding": "{},{}".format(*cuts), "mode": mode}
         for name, found in zip(names, page.evaluate(written, [side, sizes, names])):
-            changes, window = {"padding": cuts, "padding_mode": mode}, (sizes["kernel"], sizes["stride"], sizes["dilation"])
+            window, dialect = (sizes["kernel"], sizes["stride"], sizes["dilation"]), codes.targets()[name]
             try:
-                text, key = codes.code(codes.targets()[name], changes, *window, transposed=True), "code"
+                policy = codes.default(dialect, transposed=True).evolve(padding=cuts, padding_mode=mode)
+                text, key = codes.code(dialect, policy, *window), "code"
             except ConvPolicyError as error:
                 text, key = str(error), "reason"
             if found.get("reason") != codes.UNEVEN:

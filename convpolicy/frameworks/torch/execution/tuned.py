@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from convpolicy.errors import ConvPolicyError
 from convpolicy.frameworks.torch.execution.frozen import Frozen
@@ -79,11 +80,13 @@ class Tuned:
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:  # the length may be symbolic
             is_measured = input.dim() == 3 and input.dtype == self.dtype and input.is_cpu and self.layer.training == self.training
             way = self._way(self._any_length) if is_measured else None
-        elif isinstance(input, torch.fx.Proxy) or type(weight) not in PLAIN:
+        elif isinstance(input, Proxy) or type(weight) not in PLAIN:
             way = None
         else:
             key = (input.shape, input.dtype, input.is_cpu, self.layer.training, torch.is_autocast_enabled("cpu"))
-            way = self._ways[key] if key in self._ways else self._remember(key)
+            way = self._ways.get(key)
+            if way is None and key not in self._ways:
+                way = self._remember(key)
         if way is None:
             return own_code(self.layer)(input, weight, bias)
         return way[0](input, weight, bias, way[1])

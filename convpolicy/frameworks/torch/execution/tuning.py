@@ -23,11 +23,12 @@ from convpolicy.layers.backend import LayerRequest
 from convpolicy.layers.capture import Capture
 from convpolicy.layers.whole_models import CALLED, convolutions
 from convpolicy.tuning import TunedLayer, Tuning, no_model
-from convpolicy.tuning.timing import FEWEST_ROUNDS, interleaved, ratio
+from convpolicy.tuning.timing import FEWEST_ROUNDS, TIMED_SECONDS, interleaved, ratio
 
 GAIN = 0.95  # an implementation is installed when its time is at most this fraction of the layer's own
-LONG = 0.05  # seconds; in longer calls, what is clearly slower than the layer's own code is left out after one call
-SLOWER = 1.5  # by this factor
+LONG = 0.05  # seconds; the implementations of longer calls are timed in fewer rounds
+SLOWER = 1.5  # an implementation is left out after two calls that take longer than the layer's own code by this factor
+CLOSE = 1.15  # only those within this factor of the fastest are timed in all rounds
 OWN = "own"  # name of the layer's own code among the implementations
 Progress = Callable[[str, int, int], None]
 
@@ -51,6 +52,11 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
     if "_orig_mod" in model._modules:  # a test of its class would import the compiler
         raise InvalidTypeError(
             "model must not be compiled yet, got the result of torch.compile; tune the model first, then compile it."
+        )
+    if torch.is_inference_mode_enabled() and model.training:
+        raise InvalidValueError(
+            "model must be in eval mode under torch.inference_mode, which records no gradients, got a model in training mode; call "
+            "model.eval(), or tune it outside."
         )
     previous = _tuned_layers(model)
     try:
@@ -190,19 +196,29 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
     ]
     ways, expected = _ways(candidate, legal), _expected(candidate)
     own = min(_run_once(candidate, own_code(candidate.layer))[1] for _ in range(2))
-    most = SLOWER * own if own > LONG and not candidate.layer.training else float("inf")
     checked = {name: _checked(candidate, way.run, expected) for name, way in ways.items()}
-    right = [name for name, check in checked.items() if check.is_right and check.seconds <= most]
-    first_ratios = _ratios(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)[0]
-    worst = {name: max(values) for name, values in first_ratios.items() if max(values) < 1}
-    if worst and own <= LONG:
-        worst = {name: max(values) for name, values in _ratios(candidate, {n: ways[n] for n in worst}, rounds)[0].items()}
+    most = SLOWER * own if own > TIMED_SECONDS and not candidate.layer.training else float("inf")
+    right = [
+        name
+        for name, check in checked.items()
+        if check.is_right and (check.seconds <= most or _run_once(candidate, ways[name].run)[1] <= most)
+    ]  # the first call may pack the weight
+    worst = _worst(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)
+    limit = min(1.0, CLOSE * min(worst.values(), default=1.0))
+    worst = {name: value for name, value in worst.items() if value < limit}
+    if len(worst) > 1 and own <= LONG:
+        worst = _worst(candidate, {name: ways[name] for name in worst}, rounds)
     best = min(worst, key=worst.__getitem__, default="")
     ratios, times = _ratios(candidate, {best: ways[best]} if best else {}, rounds)
     before = times[OWN]
     if not best or max(ratios[best]) > GAIN:
         return TunedLayer("", "", before=before, reason="its own implementation is the fastest")
     return TunedLayer("", "", best, before, times[best], statistics.geometric_mean(ratios[best]))
+
+
+def _worst(candidate: _Candidate, ways: dict[str, Any], rounds: int) -> dict[str, float]:
+    """Return for every implementation the largest of its ratios to the layer's own code, one for each input."""
+    return {name: max(values) for name, values in _ratios(candidate, ways, rounds)[0].items()}
 
 
 def _ratios(candidate: _Candidate, ways: dict[str, Any], rounds: int) -> tuple[dict[str, list[float]], dict[str, float]]:
