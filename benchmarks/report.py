@@ -122,8 +122,8 @@ TARGETS = [
     Target("every transposed layer, 8 items", "fast", LIMIT, lambda r: r.section == "transposed, batches of 8", worst=True),
     Target("one call on 1×8×64", "exact", 1.05, lambda r: r.name.startswith("forward"), worst=True),
     Target("one call on 1×8×64", "fast", 1.05, lambda r: r.name.startswith("forward"), worst=True),
-    Target("construction of 1 000 layers", "exact", 1.3, lambda r: r.name.startswith("construction"), worst=True),
-    Target("construction of 1 000 layers", "fast", 1.3, lambda r: r.name.startswith("construction"), worst=True),
+    Target("construction of many layers", "exact", 1.3, lambda r: r.name.startswith("construction"), worst=True),
+    Target("construction of many layers", "fast", 1.3, lambda r: r.name.startswith("construction"), worst=True),
 ]
 
 

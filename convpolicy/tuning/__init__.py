@@ -117,7 +117,7 @@ def tune(
             For several calls, e.g. with several lengths, pass a list of such inputs. Arrays are converted to tensors.
         execution: ``"exact"`` requires bit-identical outputs. ``"fast"`` allows outputs that differ by rounding, up to the bound
             2 · γ(terms + 1) · Σ|weight · input|. ``"auto"`` is the same as ``"fast"`` here.
-        rounds: how often each implementation is timed, 3 or more.
+        rounds: how often each implementation that is close to the fastest is timed, 3 or more.
         verbose: True shows a progress bar on stderr and prints the report.
         freeze: True also measures implementations that pack the weight once, for float32 models in eval mode. Such a layer uses the
             packed weight while no gradients are recorded and the weight does not change. It notices a change by the version counter,
@@ -129,8 +129,8 @@ def tune(
 
     Raises:
         InvalidTypeError: the object is not a model of a backend that supports tuning.
-        InvalidValueError: ``execution`` is unknown, or the model fails on the inputs. After any error, and after Ctrl-C, the model
-            is unchanged.
+        InvalidValueError: ``execution`` is unknown, the model fails on the inputs, or it is in training mode under
+            ``torch.inference_mode``. After any error, and after Ctrl-C, the model is unchanged.
     """
     with _bar() if verbose else nullcontext(_silent) as progress:
         result = measure(model, example_inputs, execution, rounds, progress, freeze=freeze)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 TIMED_SECONDS = 0.002  # one timing repeats a call for about this long, so that the cost of the clock is negligible
 LONG_SECONDS = 0.02  # calls that take longer are timed in a third of the rounds, and need no untimed call before
 FEWEST_ROUNDS = 3
+ORDERS = random.Random(0)  # noqa: S311 - another order in each round of each call, and the global random state stays as it is
 
 
 def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -26,11 +27,11 @@ def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     first()
     seconds = max(_once(first, 1), 1e-7)
     repeats = max(int(TIMED_SECONDS / seconds), 1)
-    order, generator = list(ways), random.Random(0)  # noqa: S311 - does not change the global random state
+    order = list(ways)
     times: dict[str, list[float]] = {name: [] for name in ways}
     is_long = seconds > LONG_SECONDS
     for _ in range(max(rounds // 3, FEWEST_ROUNDS) if is_long else rounds):
-        generator.shuffle(order)
+        ORDERS.shuffle(order)
         for name in order:
             times[name].append(_once(ways[name], repeats, warm=not is_long))
     return times

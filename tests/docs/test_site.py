@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pytest
 from helpers.browser import chromium
 from helpers.explorer import plans_of
+from helpers.once import once
 from helpers.paths import ROOT
 
 import convpolicy as cp
@@ -23,8 +24,12 @@ pytestmark = pytest.mark.needs("sphinx", "furo", "myst_parser", "sphinx_copybutt
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the built site; a warning of Sphinx is an error."""
-    folder = tmp_path_factory.mktemp("site") / "html"
+    """The folder of the site, which takes half a minute to build."""
+    return once("site", tmp_path_factory, lambda: built(tmp_path_factory.mktemp("site") / "html"))
+
+
+def built(folder):
+    """Build the site in a folder and return it; a warning of Sphinx is an error."""
     words = [
         sys.executable,
         "-m",

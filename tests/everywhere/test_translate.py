@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 from helpers.laws import laws_alike
+from helpers.once import once
 from helpers.paths import ROOT
 from helpers.translating import CUSTOMARY, Batch
 from helpers.translation_calls import BEYOND, CALLS, CHANNELS, CLASSES, INITIALIZERS, LAWS, MAIN, PAIRS, WIDE_CALL, WITHOUT, calls
@@ -150,9 +151,10 @@ for _row in cp.translate_page(_page, "keras", "torch"):
 
 
 @pytest.fixture(scope="module")
-def ran(request):
-    """Everything executed once; with ``--grid`` every call of torch and MindSpore, else an eighth of them, and half of the others."""
-    return Ran(CALLS if request.config.getoption("--grid") else {0: CALLS[0] // 2, 1: CALLS[1] // 2, 2: CALLS[2] // 8})
+def ran(request, tmp_path_factory):
+    """Everything executed once; with ``--grid`` every call, else a few of each pair of frameworks."""
+    counts = CALLS if request.config.getoption("--grid") else {0: CALLS[0] // 3, 1: CALLS[1] // 3, 2: CALLS[2] // 8}
+    return once("translated-calls", tmp_path_factory, lambda: Ran(counts))
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)

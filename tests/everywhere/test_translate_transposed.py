@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.laws import laws_alike
+from helpers.once import once
 from helpers.translating import CUSTOMARY, Batch
 from helpers.transposed_calls import CHANNELS, COUNT, LENGTHS, WIDE, WIDE_CALLS, WITHOUT_GROUPS, calls
 
@@ -62,11 +63,12 @@ def where(framework, given):
 class Ran:
     """Everything this file executes, in one batch."""
 
-    def __init__(self):
+    def __init__(self, count):
+        self.count = count
         self.batch, self.grid, self.laws, self.special = Batch(), {pair: [] for pair in PAIRS}, [], {}
         for source in FRAMEWORKS:
             targets = [target for first, target in PAIRS if first == source]
-            for call, sizes, given in calls(source, COUNT, seed=17):
+            for call, sizes, given in calls(source, count, seed=17):
                 job = self.add(where(source, given), CUSTOMARY[source] + f"layer = {call}", sizes)
                 for target in targets:
                     code, reason = translated(call, source, target)
@@ -110,9 +112,10 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran():
-    """Everything executed once."""
-    return Ran()
+def ran(request, tmp_path_factory):
+    """Everything executed once; with ``--grid`` every call, else half of them."""
+    count = COUNT if request.config.getoption("--grid") else COUNT // 2
+    return once("translated-transposed-calls", tmp_path_factory, lambda: Ran(count))
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -128,7 +131,7 @@ def test_a_grid_of_calls(ran, source, target):
         elif "error" not in there:
             assert ran.same(sizes, job, own), (call, code, ran.batch.result(own).get("error"))
             computed += 1
-    assert computed >= COUNT // 3
+    assert computed >= ran.count // 3
 
 
 @pytest.mark.parametrize("title", [*SPECIAL, *(f"wrong: {title}" for title in WRONG)])

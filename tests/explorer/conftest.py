@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from helpers.browser import chromium
+from helpers.once import once
 
 import convpolicy as cp
 from convpolicy import explorer
@@ -19,9 +20,9 @@ def ranges():
 
 
 @pytest.fixture(scope="session")
-def collected(ranges):
+def collected(ranges, tmp_path_factory):
     """The data of a page of these sizes, which take seconds to compute."""
-    return data.collect([], ranges)
+    return once("explorer", tmp_path_factory, lambda: data.collect([], ranges))
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,9 @@ def test_code_is_what_translation_writes(page_data, name):
         for number, window in enumerate(tables.windows(page_data)):
             entry = tables.entry_of(page_data["rows"][row], number)
             if entry >= 0:
-                text = codes.code(dialect, codes.default(dialect, transposed=True).evolve(padding=choice, padding_mode="zeros"), *window)
+                text = codes.code(
+                    dialect, codes.default(dialect, transposed=True).evolve(padding=choice, padding_mode="zeros"), *window
+                )
                 cuts = cp.TransposedPolicy("explorer").evolve(padding=choice).static_pads(*window) or (0, 0)
                 assert joined(
                     codes.rendered(page_data["templates"][entry], transposed_codes.numbers_of((*window, *cuts)))

@@ -96,6 +96,17 @@ def test_bad_input(untuned, timed, inputs, more, error, says):
     assert cp.untune(untuned) == ()
 
 
+def test_training_without_gradients(untuned, timed):
+    """Refused before anything is measured, under torch.inference_mode only."""
+    with (
+        torch.inference_mode(),
+        pytest.raises(cp.InvalidValueError, match=r"model must be in eval mode under torch\.inference_mode"),
+    ):
+        tune(untuned.train(), data(1, 6, 60))
+    with torch.inference_mode():
+        tune(untuned.eval(), data(1, 6, 60))
+
+
 def test_not_a_model():
     """Anything else is refused by its class."""
     for thing in (cp.Conv1d(1, 1, 1), "model", None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 
@@ -32,12 +33,19 @@ def test_ways_are_timed_in_turn(monkeypatch):
         return call
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing, "ORDERS", random.Random(0))
     taken = timing.interleaved({"a": way("a", 0.01), "b": way("b", 0.02)}, 9)
     assert taken["a"] == pytest.approx([0.01] * 9)
     assert timing.ratio(taken["b"], taken["a"]) == pytest.approx(2)
     rounds = [calls[3 + 4 * n : 7 + 4 * n] for n in range(9)]  # after the first look: each way warm, then timed
     assert all(sorted(each) == ["a", "a", "b", "b"] for each in rounds)
     assert len({tuple(each) for each in rounds}) == 2  # in either order
+    orders = []
+    for _ in range(20):
+        calls.clear()
+        timing.interleaved({name: way(name, 0.01) for name in "abcdef"}, 3)
+        orders.append("".join(calls))
+    assert len({*orders}) > 10  # those of one call are not those of the next
     assert len(timing.interleaved({"a": way("a", 0.06)}, 30)["a"]) == 10
     assert timing.ratio([1.0, 9.0, 2.0], [1.0, 3.0, 1.0]) == 2.0
 

@@ -137,7 +137,7 @@ PLANS = [
 ]  # fmt: skip
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=6)
 @pytest.mark.parametrize("kernel", [4, 1, 2, 3, 7, 9])
 def test_every_plan_within_the_bound(kernel):
     """Cuts, appended zeros and what is wrapped, with strides, dilations, groups and dtypes, against the float64 reference."""

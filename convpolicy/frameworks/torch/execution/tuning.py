@@ -196,13 +196,8 @@ def _fastest(candidate: _Candidate, rounds: int) -> TunedLayer:
     ]
     ways, expected = _ways(candidate, legal), _expected(candidate)
     own = min(_run_once(candidate, own_code(candidate.layer))[1] for _ in range(2))
-    checked = {name: _checked(candidate, way.run, expected) for name, way in ways.items()}
     most = SLOWER * own if own > TIMED_SECONDS and not candidate.layer.training else float("inf")
-    right = [
-        name
-        for name, check in checked.items()
-        if check.is_right and (check.seconds <= most or _run_once(candidate, ways[name].run)[1] <= most)
-    ]  # the first call may pack the weight
+    right = [name for name, way in ways.items() if _checked(candidate, way.run, expected, most).is_right]
     worst = _worst(candidate, {name: ways[name] for name in right}, FEWEST_ROUNDS)
     limit = min(1.0, CLOSE * min(worst.values(), default=1.0))
     worst = {name: value for name, value in worst.items() if value < limit}
@@ -279,21 +274,27 @@ def _expected(candidate: _Candidate) -> list[tuple[Tensor, Tensor]]:
 
 
 class _Check(NamedTuple):
-    """One call of an implementation for every input: the largest difference, whether it is right, and the time of the calls."""
+    """The largest difference of an implementation's outputs, and whether they are right."""
 
     difference: float
     is_right: bool
-    seconds: float
 
 
-def _checked(candidate: _Candidate, run: Callable[..., Tensor], expected: list[tuple[Tensor, Tensor]]) -> _Check:
-    """Compare an implementation; it is right when it is bit-identical or, if fast, within the bound."""
+def _checked(
+    candidate: _Candidate, run: Callable[..., Tensor], expected: list[tuple[Tensor, Tensor]], most: float = float("inf")
+) -> _Check:
+    """Compare an implementation; it is right when it is bit-identical or, if fast, within the bound.
+
+    It is not compared, and counts as wrong, if two calls take more than ``most`` seconds each. The first may pack the weight.
+    """
     largest, is_right = 0.0, True
     others, seconds = _run_once(candidate, run)
+    if seconds > most and _run_once(candidate, run)[1] > most:
+        return _Check(float("inf"), False)
     for other, (own, bound) in zip(others, expected):
         if own.shape != other.shape or own.dtype != other.dtype or not other.is_contiguous():
-            return _Check(float("inf"), False, seconds)
+            return _Check(float("inf"), False)
         differences = (own.double() - other.double()).abs()
         is_right &= torch.equal(own, other) if candidate.request.execution == "exact" else bool((differences <= bound).all())
         largest = max(largest, float(differences.max()))
-    return _Check(largest, is_right, seconds)
+    return _Check(largest, is_right)
