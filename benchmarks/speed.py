@@ -5,8 +5,8 @@
 Every section runs in a separate process. Every case is timed in turn with its reference (see interleaved.py), and again if it exceeds
 the limit. The results are written to speed.json, speed.md and speed.png in benchmarks/results/PROCESSOR, and
 ``python docs/make_speed.py`` shows all processors side by side. Sections that do not run keep their results. Run nothing else on the
-machine at the same time: it takes 20 to 45 minutes, and 2 with ``--quick``, which measures few layers and writes nothing unless
-you pass ``--output``.
+machine at the same time: it takes 30 to 45 minutes, of which section auto takes 15, and 2 minutes with ``--quick``, which measures few
+layers and writes nothing unless you pass ``--output``.
 """
 
 from __future__ import annotations
