@@ -20,13 +20,12 @@ LENGTHS = (16, 100, 600, 3000)
 LONG = 600  # from this length on, a third of the rounds is enough
 FEW = (2, 4, 8)  # outputs
 TUNING = 5  # rounds
-QUICK = 12  # a quick run measures every 12th layer
 
 
-def layers(rounds: int, quick: bool = False) -> Iterator[Result]:
-    """Compare native and auto layers, after their first calls, for every layer and length, with batches of 1."""
+def layers(rounds: int, every: int = 1) -> Iterator[Result]:
+    """Compare native and auto layers, after their first calls, for each n-th layer and every length, with batches of 1."""
     for length in LENGTHS:
-        for layer in LAYERS[::QUICK] if quick else LAYERS:
+        for layer in LAYERS[::every]:
             arguments = {name: layer[name] for name in SIZES}
             shortest = (layer["kernel_size"] - 1) * layer["dilation"] + 1
             data = torch.randn(1, layer["in_channels"], max(length, shortest))

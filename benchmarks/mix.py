@@ -49,22 +49,22 @@ def kind(layer: dict[str, Any]) -> str:
     return GROUPED if layer["kernel_size"] == 128 else ""
 
 
-def mix(rounds: int) -> Iterator[Result]:
-    """Compare native, exact and fast layers for every layer and length, with batches of 1."""
+def mix(rounds: int, every: int = 1) -> Iterator[Result]:
+    """Compare native, exact and fast layers for each n-th layer and every length, with batches of 1."""
     for length in LENGTHS:
-        for layer in LAYERS:
+        for layer in LAYERS[::every]:
             yield _layer("layers", layer, 1, length, rounds if length < LENGTHS[-1] else max(rounds // 3, 3))
 
 
-def batches(rounds: int) -> Iterator[Result]:
+def batches(rounds: int, every: int = 1) -> Iterator[Result]:
     """Compare native, exact and fast layers with batches of 8."""
-    for layer in LAYERS:
+    for layer in LAYERS[::every]:
         yield _layer("batches of 8", layer, 8, LENGTHS[0], rounds)
 
 
-def training(rounds: int) -> Iterator[Result]:
+def training(rounds: int, every: int = 1) -> Iterator[Result]:
     """Compare forward and backward pass of native and fast layers, for layers that use another implementation with gradients."""
-    for layer in LAYERS:
+    for layer in LAYERS[::every]:
         native, _, fast, data = _built(layer, 4, LENGTHS[1])
         output = fast(data)
         if lowering(fast) in ("native", "same"):

@@ -1,12 +1,12 @@
 """Measure the speed of layers: those of 113 models and of 18 decoders, hand-written padding, whole models, and layers of other packages.
 
-    python benchmarks/speed.py [--quick] [--rounds 5] [--section NAME …] [--output DIRECTORY]
+    python benchmarks/speed.py [--quick] [--every 1] [--rounds 5] [--section NAME …] [--output DIRECTORY]
 
 Every section runs in a separate process. Every case is timed in turn with its reference (see interleaved.py), and again if it exceeds
 the limit. The results are written to speed.json, speed.md and speed.png in benchmarks/results/PROCESSOR, and
 ``python docs/make_speed.py`` shows all processors side by side. Sections that do not run keep their results. Run nothing else on the
-machine at the same time: it takes 30 to 45 minutes, of which section auto takes 15, and 2 minutes with ``--quick``, which measures few
-layers and writes nothing unless you pass ``--output``.
+machine at the same time: it takes 30 to 45 minutes, of which section auto takes 15. ``--every 4`` measures each fourth layer only.
+``--quick`` takes 2 minutes: it measures few layers and writes nothing unless you pass ``--output``.
 """
 
 from __future__ import annotations
@@ -48,25 +48,27 @@ SECTIONS = {
 
 
 QUICK = ("overhead", "auto", "few outputs", "numpy")  # sections of a quick run
-THINNED = ("auto",)  # sections that a quick run measures in part
+THINNED = ("layers", "auto", "batches", "training", "transposed", "transposed batches")  # sections of which --every takes a part
+EVERY_QUICK = 12  # a quick run measures each 12th layer
 RESULTS = Path(__file__).parent / "results"
 
 
-def measured(section: str, rounds: int, quick: bool) -> list[Result]:
-    """Run a section and return its results."""
+def measured(section: str, rounds: int, every: int) -> list[Result]:
+    """Run a section, for each n-th layer, and return its results."""
     module, function, *arguments = SECTIONS[section]
-    options = {"quick": True} if quick and section in THINNED else {}
+    options = {"every": every} if section in THINNED else {}
     return list(getattr(importlib.import_module(module), function)(rounds, *arguments, **options))
 
 
 @click.command()
+@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Measure each n-th layer.")
 @click.option("--rounds", default=5, show_default=True, help="Number of timings of each function.")
 @click.option(
     "--section", "sections", multiple=True, type=click.Choice(list(SECTIONS)), help="Run only this section. Repeatable."
 )
 @click.option("--quick", is_flag=True, help="Measure few layers in a few rounds.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder; default: results/PROCESSOR.")
-def main(rounds: int, sections: tuple[str, ...], quick: bool, output: Path | None) -> None:
+def main(every: int, rounds: int, sections: tuple[str, ...], quick: bool, output: Path | None) -> None:
     """Measure all sections and write the report."""
     sections = sections or (QUICK if quick else tuple(SECTIONS))
     results: list[Result] = []
@@ -75,7 +77,7 @@ def main(rounds: int, sections: tuple[str, ...], quick: bool, output: Path | Non
     with Progress(console=Console(stderr=True), transient=True) as bar:
         for section in bar.track(sections, description="sections"):
             with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                results += pool.submit(measured, section, 3 if quick else rounds, quick).result()
+                results += pool.submit(measured, section, *((3, EVERY_QUICK) if quick else (rounds, every))).result()
     about = machine()
     if quick and output is None:
         click.echo(summary(about, results))

@@ -65,16 +65,16 @@ def built(layer: dict[str, Any]) -> tuple[nn.ConvTranspose1d, ...]:
     return native.eval(), *ours
 
 
-def layers(rounds: int) -> Iterator[Result]:
-    """Compare native, exact, fast and auto layers for every layer and length, with batches of 1."""
+def layers(rounds: int, every: int = 1) -> Iterator[Result]:
+    """Compare native, exact, fast and auto layers for each n-th layer and every length, with batches of 1."""
     for frames in FRAMES:
-        for layer in LAYERS:
+        for layer in LAYERS[::every]:
             yield _layer("transposed", layer, 1, frames, rounds)
 
 
-def batches(rounds: int) -> Iterator[Result]:
+def batches(rounds: int, every: int = 1) -> Iterator[Result]:
     """Compare native, exact, fast and auto layers with batches of 8 on short inputs."""
-    for layer in LAYERS:
+    for layer in LAYERS[::every]:
         yield _layer("transposed, batches of 8", layer, 8, FRAMES[0], rounds)
 
 

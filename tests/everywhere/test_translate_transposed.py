@@ -131,7 +131,7 @@ def test_a_grid_of_calls(ran, source, target):
         elif "error" not in there:
             assert ran.same(sizes, job, own), (call, code, ran.batch.result(own).get("error"))
             computed += 1
-    assert computed >= ran.count // 3
+    assert computed >= ran.count // 4
 
 
 @pytest.mark.parametrize("title", [*SPECIAL, *(f"wrong: {title}" for title in WRONG)])

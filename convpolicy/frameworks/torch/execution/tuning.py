@@ -53,11 +53,6 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
         raise InvalidTypeError(
             "model must not be compiled yet, got the result of torch.compile; tune the model first, then compile it."
         )
-    if torch.is_inference_mode_enabled() and model.training:
-        raise InvalidValueError(
-            "model must be in eval mode under torch.inference_mode, which records no gradients, got a model in training mode; call "
-            "model.eval(), or tune it outside."
-        )
     previous = _tuned_layers(model)
     try:
         with torch.random.fork_rng(devices=[]):
@@ -72,6 +67,11 @@ def tune(model: Any, example_inputs: Any, execution: str, rounds: int, progress:
 def _measured(model: nn.Module, calls: list[Call], execution: str, rounds: int, progress: Progress, freeze: bool) -> Tuning:
     untune(model)
     rows, candidates = _rows_and_candidates(model, execution, freeze)
+    if torch.is_inference_mode_enabled() and any(candidate.layer.training for candidate in candidates):
+        raise InvalidValueError(
+            "model must be in eval mode under torch.inference_mode, which records no gradients, got a layer in training mode; call "
+            "model.eval(), or tune it outside."
+        )
     before, reached = observed(model, [candidate.layer for candidate in candidates], calls)
     measured: dict[Any, TunedLayer] = {}
     for done, (candidate, inputs) in enumerate(zip(candidates, reached)):
