@@ -175,7 +175,7 @@ def asked():
 
 
 def test_a_plan_is_resolved_once_per_length(asked):
-    """Rule and mode are asked once for each length and sizes, by plans and by a layer's calls together; then never again."""
+    """By plans and by a layer's calls together, a rule is asked once for each length and sizes, a mode once for each length and pads."""
     policy = TORCH.evolve(padding="curious", padding_mode="curious")
     layer = cp.Conv1d(2, 2, 3, policy=policy, seed=0)
     assert asked == []
@@ -189,7 +189,7 @@ def test_a_plan_is_resolved_once_per_length(asked):
         assert len(asked) == 2
         asked.clear()
     policy.plan(3, 2, length=5)
-    assert asked == [("rule", 3, 2, 1, 5), ("mode", 5)]
+    assert asked == [("rule", 3, 2, 1, 5)]  # with the same pads
 
 
 def test_a_plan_is_resolved_anew_when_a_plugin_changes():
