@@ -66,18 +66,19 @@ def measured(section: str, rounds: int, every: int) -> list[Result]:
 @click.option(
     "--section", "sections", multiple=True, type=click.Choice(list(SECTIONS)), help="Run only this section. Repeatable."
 )
-@click.option("--quick", is_flag=True, help="Measure few layers in a few rounds.")
+@click.option("--quick", is_flag=True, help="Measure few layers in a few rounds, whatever --every and --rounds are.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder; default: results/PROCESSOR.")
 def main(every: int, rounds: int, sections: tuple[str, ...], quick: bool, output: Path | None) -> None:
     """Measure all sections and write the report."""
     sections = sections or (QUICK if quick else tuple(SECTIONS))
+    rounds, every = (3, EVERY_QUICK) if quick else (rounds, every)
     results: list[Result] = []
     os.environ.update(KEEP_MEMORY)  # applies to the processes started below
     spawn = multiprocessing.get_context("spawn")
     with Progress(console=Console(stderr=True), transient=True) as bar:
         for section in bar.track(sections, description="sections"):
             with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                results += pool.submit(measured, section, *((3, EVERY_QUICK) if quick else (rounds, every))).result()
+                results += pool.submit(measured, section, rounds, every).result()
     about = machine()
     if quick and output is None:
         click.echo(summary(about, results))

@@ -146,12 +146,8 @@ class LayerPolicy(Offer):
         Raises:
             InvalidValueError: the mode of one side has itself a mode for each side.
         """
-        return tuple(named_part("padding mode", choice) for choice in self._mode_choices())
-
-    def _mode_choices(self) -> tuple[Choice, ...]:
         plain_data.require_own_name(self)
-        choices: tuple[Choice, ...] = resolution.mode_choices(self.padding_mode)
-        return choices
+        return tuple(named_part("padding mode", choice) for choice in resolution.mode_choices(self.padding_mode))
 
     def static_pads(self, kernel_size: int, stride: int, dilation: int) -> tuple[int, int] | None:
         """Return the padding ``(left, right)`` in samples, or None if the padding depends on the input length.
@@ -292,4 +288,4 @@ class LayerPolicy(Offer):
 def _planned(policy: LayerPolicy, spec: ConvSpec, length: int) -> Any:
     resolution.check_sizes(policy, spec.stride, spec.dilation)
     resolve = resolution.resolve_transposed if spec.transposed else resolution.resolve
-    return resolve(*policy.part("padding"), policy._mode_choices(), spec, length)
+    return resolve(*policy.part("padding"), resolution.mode_choices(policy.padding_mode), spec, length)

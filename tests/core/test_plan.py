@@ -231,3 +231,13 @@ def test_the_value_of_a_plan_that_adds_none_of_its_constants():
         assert plan.value == value
         assert cp.Plan.from_dict(json.loads(json.dumps(plan.to_dict()))).to_dict() == plan.to_dict()
         assert layer(np.ones((1, 4, 6), np.float32)).shape == (1, 8, plan.length_out)
+
+
+def test_the_limit_of_each_side_is_for_its_own_pad():
+    """With a mode for each side, a wide pad of zeros leaves a reflection alone; with one mode, its limit is for the wider pad."""
+    mixed = TORCH.evolve(padding=(2, 9), padding_mode=("reflect", "zeros"))
+    assert mixed.plan(3, length=5).sides[0].sources == (2, 1)
+    assert mixed.plan(3, length=5).sides[1].sources == (-1,) * 9
+    for refused in (mixed.evolve(padding=(9, 2)), mixed.evolve(padding_mode="reflect")):
+        with pytest.raises(cp.InvalidValueError, match="padding mode 'reflect' reaches at most 4 for length 5, the plan needs 9"):
+            refused.plan(3, length=5)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
 
-from filelock import FileLock
+HAS_LOCKS = importlib.util.find_spec("filelock") is not None  # it comes with torch, not with the tests that need no framework
 
 
 def once(name, factory, compute):
     """Return ``compute()``, or what another process of the same run has computed under this name.
 
-    ``factory`` is the fixture ``tmp_path_factory``. What is computed is pickled.
+    ``factory`` is the fixture ``tmp_path_factory``. What is computed is pickled. Without ``filelock``, each process computes it.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if "PYTEST_XDIST_WORKER" not in os.environ or not HAS_LOCKS:
         return compute()
+    from filelock import FileLock
+
     file = factory.getbasetemp().parent / f"{name}.pickle"
     with FileLock(f"{file}.lock"):
         if not file.exists():

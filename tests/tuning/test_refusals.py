@@ -98,13 +98,16 @@ def test_bad_input(untuned, timed, inputs, more, error, says):
 
 def test_training_without_gradients(untuned, timed):
     """Refused before anything is measured, under torch.inference_mode only."""
+    seen = timed()
     with (
         torch.inference_mode(),
         pytest.raises(cp.InvalidValueError, match=r"model must be in eval mode under torch\.inference_mode"),
     ):
         tune(untuned.train(), data(1, 6, 60))
+    assert seen == []
     with torch.inference_mode():
         tune(untuned.eval(), data(1, 6, 60))
+    assert seen
 
 
 def test_not_a_model():

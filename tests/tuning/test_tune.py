@@ -115,6 +115,15 @@ def test_only_those_close_to_the_fastest_are_measured_again(timed):
     assert again == [((OWN, *sorted({"pad_first", "concatenate"}, key=first[0].index)), 7), ((OWN, "pad_first"), 7)]
 
 
+def test_long_calls_are_measured_in_one_round_less(timed, monkeypatch):
+    """Those close to the fastest are not measured again; the fastest is, beside the layer's own code."""
+    seen = timed(pad_first=0.5, concatenate=0.55)
+    monkeypatch.setattr(torch_tuning, "LONG", 0.0)
+    assert [row.lowering for row in tune(nn.Conv1d(6, 8, 3, padding=1).eval(), data(1, 6, 50)).layers] == ["pad_first"]
+    assert [names for names, _ in seen].count((OWN, "pad_first")) == 1
+    assert len(seen) == 2
+
+
 def test_exact_keeps_every_bit(untuned, timed):
     """With execution="exact" only what copies in another way is tried, and no output bit changes."""
     seen = timed(concatenate=0.5, pad_first=0.1, matmul=0.1)

@@ -26,7 +26,7 @@ CROPS = {
     "keras": ['padding="same"', 'padding="valid"', 'padding="same", output_padding=1'],
     "flax": [f"padding={padding}" for padding in ('"SAME"', '"VALID"', '"CIRCULAR"', "[(1, 2)]", 0)],
 }
-ROUNDS = 2  # random sizes for each crop
+ROUNDS = 3  # random sizes for each crop
 LENGTHS = (9, 12)
 FAULTS = {  # what is replaced in the translation of torch's layer, by what
     "output_padding dropped": (", output_padding=1", ""),

@@ -34,7 +34,7 @@ PADDINGS = {
         *(f'padding={padding}, padding_mode="{mode}"' for padding in (0, 1, 2) for mode in MODES),
     ],
 }  # fmt: skip
-ROUNDS = 2  # random sizes for each padding
+ROUNDS = 3  # random sizes for each padding
 LENGTHS = (0, 1, 6)  # input lengths, counted from the effective kernel on
 WIDE = {  # 30 720 weights, and a bias of 96 elements
     "mlx": "nn.Conv1d(64, 96, 5{})", "torch": "nn.Conv1d(64, 96, 5{})", "mindspore": "nn.Conv1d(64, 96, 5, has_bias=True{})",
