@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import convpolicy as cp
@@ -94,6 +94,7 @@ def test_reads_is_what_the_outputs_depend_on(rows, more):
 
 @settings(max_examples=60, deadline=None)
 @given(some_chains(("zeros",)), st.integers(0, 30))
+@example([(cp.policy("torch"), 2, 1, 1), (cp.policy("torch").evolve(padding=(0, 1)), 1, 2, 1)], 1)  # an output reads one zero
 def test_the_receptive_interval_is_where_an_output_reads(rows, more):
     """With zeros beyond the edges: the samples read begin and end where the interval does, but for the edges and dilation's gaps."""
     made = cp.chain(rows)
@@ -104,8 +105,11 @@ def test_the_receptive_interval_is_where_an_output_reads(rows, more):
         assert last - first + 1 == made.receptive_field
         reads = made.reads(output, length)
         assert all(max(first, 0) <= sample <= min(last, length - 1) for sample in reads)
-        inner = all(plan.position(0, 0) >= 0 for plan in made.plans(length))
-        if inner and first < length:  # no layer pads on the left: the first tap of every layer is a sample
+        tap, taps = output, []
+        for plan in reversed(made.plans(length)):
+            tap = plan.position(tap, 0)
+            taps.append(0 <= tap < plan.length)
+        if all(taps):  # the first tap of every layer is no added zero
             assert reads[0] == first
     assert made.delay(length) == made.receptive_interval(0, length)[1]
 
