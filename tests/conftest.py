@@ -1,9 +1,9 @@
 """Which tests run: those whose frameworks are installed. The last lines say what was left out; ``--all-frameworks`` makes that a failure.
 
 A file needs the framework of its folder in ``frameworks/``, and what ``pytestmark = pytest.mark.needs("torch", "mindspore")`` names;
-both are read before it is imported. Of a test marked ``grid(every=7)`` only each seventh case runs, without ``every`` none;
-``--grid`` runs them all. The folders in ``OWN_PROCESS`` hold frameworks that end a process in which another one runs:
-they are collected only when asked for, as ``test_own_processes.py`` does.
+both are read before it is imported. Of the tests marked ``grid``, ``helpers/grids.py`` keeps a part of the cases. The folders in
+``OWN_PROCESS`` hold frameworks that end a process in which another one runs: they are collected only when asked for, as
+``test_own_processes.py`` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 pytest.register_assert_rewrite("helpers")  # their assertions say what they compared, as those of tests do
-pytest_plugins = ["pytester"]  # a suite within a test, for the conformance kit
+pytest_plugins = ["pytester", "helpers.grids"]  # a suite within a test, for the conformance kit; and the marker ``grid``
 
 os.environ.setdefault("CONVPOLICY_LOAD_PLUGINS", "")  # the core's own tests see no installed plugin
 # before NumPy is imported: threads of a BLAS cost each process that a test starts more than any product here takes
@@ -33,19 +33,16 @@ LONGEST = ("test_own_processes.py", "test_matrix_of_pages.py")  # files that beg
 PROGRAMS = ("chromium",)  # which a test may need beside packages
 BROWSER = ("chromium", "playwright")  # is said, but no failure with ``--all-frameworks``: it is no framework
 LEFT_OUT = pytest.StashKey[dict[str, tuple[tuple[str, ...], int]]]()  # file or test -> packages that are missing, number of tests
-GRID = pytest.StashKey[int]()  # cases of grids that did not run
 
 
 def pytest_addoption(parser):
-    """Add the option of the README's test command, and the one for the grids."""
+    """Add the option of the README's test command."""
     parser.addoption("--all-frameworks", action="store_true", help="fail where a test is left out or skipped")
-    parser.addoption("--grid", action="store_true", help="run every case of the tests marked as grids; most take minutes")
 
 
 def pytest_configure(config):
     """Begin with nothing left out."""
     config.stash[LEFT_OUT] = {}
-    config.stash[GRID] = 0
 
 
 def is_missing(package):
@@ -96,33 +93,14 @@ def pytest_collection_modifyitems(config, items):
         if missing := tuple(package for package in packages if is_missing(package)):
             config.stash[LEFT_OUT][item.nodeid] = missing, 1
             items.remove(item)
-    if not config.getoption("--grid"):
-        kept = thinned(items)
-        config.stash[GRID] = len(items) - len(kept)
-        items[:] = kept
     # stable; a long one that begins last runs while the other process of pytest-xdist has nothing to do
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-
-
-def thinned(items):
-    """Return the tests, of each grid every n-th case."""
-    seen, kept = defaultdict(int), []
-    for item in items:
-        mark = item.get_closest_marker("grid")
-        every = mark.kwargs.get("every") if mark else 1
-        case = seen[item.nodeid.partition("[")[0]]
-        seen[item.nodeid.partition("[")[0]] += 1
-        if every and case % every == 0:
-            kept.append(item)
-    return kept
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
     """Hear from a process of pytest-xdist what it left out; all of them leave out the same."""
-    output = getattr(node, "workeroutput", {})
-    node.config.stash[LEFT_OUT].update(output.get("left out", {}))
-    node.config.stash[GRID] = output.get("grid", 0)
+    node.config.stash[LEFT_OUT].update(getattr(node, "workeroutput", {}).get("left out", {}))
 
 
 def pytest_sessionfinish(session):
@@ -130,7 +108,6 @@ def pytest_sessionfinish(session):
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["left out"] = config.stash[LEFT_OUT]
-        config.workeroutput["grid"] = config.stash[GRID]
         return
     skipped = config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
     frameworks = [missing for missing, _number in config.stash[LEFT_OUT].values() if not set(missing) <= set(BROWSER)]
@@ -145,8 +122,6 @@ def pytest_terminal_summary(terminalreporter, config):
     for report in terminalreporter.stats.get("passed", []):
         for name, text in report.user_properties:
             terminalreporter.write_line(f"{name}: {text}")
-    if config.stash[GRID]:
-        terminalreporter.write_line(f"{config.stash[GRID]} cases of grids did not run; --grid runs them")
     left_out = config.stash[LEFT_OUT]
     if not left_out:
         return

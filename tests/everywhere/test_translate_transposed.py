@@ -113,8 +113,8 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(request, tmp_path_factory):
-    """Everything executed once; with ``--grid`` every call, else two thirds of them."""
-    count = COUNT if request.config.getoption("--grid") else 2 * COUNT // 3
+    """Everything executed once; with ``--grid`` every call, else a third of them."""
+    count = COUNT if request.config.getoption("--grid") else COUNT // 3
     return once("translated-transposed-calls", tmp_path_factory, lambda: Ran(count))
 
 

@@ -154,6 +154,7 @@ def run(code, *words):
     return done.stdout.strip().rpartition("\n")[2], done.stderr[-3000:]
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("names", NAMES)
 def test_there_and_back(names):
     """Weights to the bit, outputs within the reference's bound, equal for `why` and `compare`, and a planted stride is found."""
@@ -161,6 +162,7 @@ def test_there_and_back(names):
     assert last == "kept", errors
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("names", NATIVE)
 def test_a_checkpoint_in_the_frameworks_own_layer(names, tmp_path):
     """The framework's own layer with the converted tensors computes what torch's does; a kernel in reverse does not."""

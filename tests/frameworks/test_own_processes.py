@@ -38,6 +38,7 @@ def test_a_frameworks_own_tests_pass(name, record_property, request):
     "folder",
     [pytest.param(path, marks=pytest.mark.needs(path.name.replace("-", "_")), id=path.name) for path in DISTRIBUTIONS],
 )
-def test_a_plugins_own_tests_pass(folder, record_property):
+def test_a_plugins_own_tests_pass(folder, record_property, request):
     """Those of a distribution in plugins/, which is installed as a user installs it."""
-    passes(record_property, folder, cwd=folder, env=INSTALLED)
+    more = ["--grid"] if request.config.getoption("--grid") else []
+    passes(record_property, folder, *more, cwd=folder, env=INSTALLED)

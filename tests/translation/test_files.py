@@ -177,6 +177,7 @@ LONG = {
 }
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("kind", LONG)
 def test_time_grows_with_the_page(kind):
     """Four times the text takes less than ten times the processor's time; a square would take sixteen, each of three times."""

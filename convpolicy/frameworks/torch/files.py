@@ -20,6 +20,7 @@ from convpolicy.conversion.faults import reading, writing
 from convpolicy.conversion.limits import check_expansion
 from convpolicy.conversion.tensors import Entry, Job, Piece, Reader, Writer, in_pieces, joined
 from convpolicy.errors import InvalidValueError
+from convpolicy.frameworks.torch.values import dtype_name
 
 NESTED = ("state_dict", "model_state_dict", "model", "module")  # keys of a training checkpoint that may contain the tensors
 ZIP = b"PK"
@@ -81,7 +82,7 @@ def _entry(name: Any, tensor: torch.Tensor) -> Entry:
         raise InvalidValueError(
             f"tensor {name!r} must be a dense tensor with a name, got {tensor.layout} on {tensor.device}; convert it before saving."
         )
-    return Entry(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.numel() * tensor.element_size())
+    return Entry(name, tuple(tensor.shape), dtype_name(tensor.dtype), tensor.numel() * tensor.element_size())
 
 
 class TorchWriter(Writer):

@@ -16,7 +16,7 @@ from convpolicy.core.named import policy
 from convpolicy.core.spec import ConvSpec
 from convpolicy.frameworks.torch import described
 from convpolicy.frameworks.torch.described import arrays, function, one, upsampling
-from convpolicy.frameworks.torch.values import as_numpy
+from convpolicy.frameworks.torch.values import as_numpy, dtype_name
 from convpolicy.layers.capture import Capture
 from convpolicy.models.description import Description
 from convpolicy.models.reader import Record
@@ -39,7 +39,7 @@ def _conv1d(
 ) -> Description | None:
     spec = ConvSpec.of(weight.shape[1] * groups, weight.shape[0], weight.shape[2], one(stride), one(dilation), groups)
     named = policy("torch").evolve(padding=padding if isinstance(padding, str) else one(padding), bias=bias is not None)
-    dtype = str(weight.dtype).rpartition(".")[2]
+    dtype = dtype_name(weight.dtype)
     return Description("convolution", axis=1, layer=Capture(spec, named, _array(weight), _array(bias), dtype, "torch"),
                        arrays=arrays(weight=weight, bias=bias))  # fmt: skip
 

@@ -20,6 +20,7 @@ from convpolicy.frameworks.torch.tensor_names import (
     WEIGHT,
     recurrent,
 )
+from convpolicy.frameworks.torch.values import dtype_name
 
 Rows = tuple[tuple[str, str, str], ...]
 BATCH_NORM: Rows = (SCALE, SHIFT, *STATISTICS, ("num_batches_tracked", COUNT, "*"))
@@ -71,14 +72,10 @@ def tensors(model: Any, suffix: str) -> ModelTensors | None:
             tied[name] = known
     left = {name: value for name, value in state.items() if name not in tied}
     modules = [row for path, module in model.named_modules() for row in _modules(path, module, left)]
-    rows = [*modules, *(other(name, value.shape, _dtype(value)) for name, value in left.items())]
+    rows = [*modules, *(other(name, value.shape, dtype_name(value.dtype)) for name, value in left.items())]
     order = {name: at for at, name in enumerate(state)}
     rows.sort(key=lambda row: min(order[one.name] for one in row.parameters))
     return ModelTensors(tuple(rows), tied)
-
-
-def _dtype(value: torch.Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
 
 
 def _modules(path: str, module: nn.Module, left: dict[str, torch.Tensor]) -> Iterator[ModelModule]:
@@ -114,7 +111,9 @@ def _row(
     for name, pieces, axes in rows:
         value = left.pop(f"{start}{name}", None)
         if value is not None:
-            parameters.append(Parameter(f"{start}{name}", tuple(value.shape), _dtype(value), stored(name, pieces, axes)))
+            parameters.append(
+                Parameter(f"{start}{name}", tuple(value.shape), dtype_name(value.dtype), stored(name, pieces, axes))
+            )
     return ModelModule(path, kind, tuple(parameters), known, reverse) if parameters else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,12 @@ class GlobalStream(TorchStream):
     def truncated_normal(self, shape: Shape, mean: float, std: float, lower: float, upper: float, dtype: str = "float32") -> Any:
         """Call ``torch.nn.init.trunc_normal_``."""
         return as_numpy(nn.init.trunc_normal_(_empty(shape, dtype), mean, std, mean + lower * std, mean + upper * std))
+
+
+@lru_cache
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without ``torch.``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def _empty(shape: Shape, dtype: str) -> Tensor:

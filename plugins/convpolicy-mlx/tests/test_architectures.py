@@ -20,6 +20,7 @@ def load(twin, path):
     twin.load_weights(path, strict=True)
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "mimi"])
 def test_there_and_back(name, tmp_path, monkeypatch):
     """Nothing is missing or unexpected, every array is where the framework's rule has it, and the way back gives the first file."""

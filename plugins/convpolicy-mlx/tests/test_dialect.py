@@ -7,7 +7,7 @@ import importlib.util
 import attrs
 import numpy as np
 import pytest
-from translated_calls import INITIALIZERS, LENGTHS, WIDE, calls
+from translated_calls import INITIALIZERS, LENGTHS, ROUNDS, WIDE, calls
 from translating import CUSTOMARY, Batch, output_of
 
 import convpolicy as cp
@@ -51,12 +51,13 @@ def translated(code, source, target, **more):
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch(request):
     """Everything this file executes: the batch, and the keys of its results."""
+    rounds = ROUNDS if request.config.getoption("--grid") else 1
     ran, grid, drawn, special = Batch(), {pair: [] for pair in PAIRS}, [], {}
     for source in ("mlx", *OTHERS):
         targets = [target for name, target in PAIRS if name == source]
-        for call, sizes in calls(source):
+        for call, sizes in calls(source, rounds):
             weights, inputs = weights_of(sizes), inputs_of(sizes)
             own = ran.add(source, CUSTOMARY[source] + f"layer = {call}", weights, inputs)
             for target in targets:

@@ -67,6 +67,7 @@ def test_sixteen_bits_are_mlxs_own_too(dtype):
         assert BACKEND.run(layer, data).tobytes() == BACKEND.run(theirs, data).tobytes()
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 9])
 def test_every_crop_is_the_reference(kernel):
     """Every crop, on both sides of the kernel and the stride: within the tolerance of float64, and the gradients of the adjoint."""

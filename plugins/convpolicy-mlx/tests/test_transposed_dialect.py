@@ -35,10 +35,10 @@ FAULTS = {  # what is replaced in the translation of torch's layer, by what
 }
 
 
-def calls(framework):
-    """Yield (call, sizes): every crop with random sizes."""
+def calls(framework, rounds):
+    """Yield (call, sizes): every crop with random sizes, ``rounds`` times."""
     draw = random.Random(3)
-    for _round in range(ROUNDS):
+    for _round in range(rounds):
         for crop in CROPS[framework]:
             sizes = {"kernel": draw.choice((1, 2, 3, 4, 5)), "stride": draw.choice((1, 2, 3)), "bias": draw.choice((True, False))}
             sizes["dilation"] = 1 if framework == "keras" else draw.choice((1, 1, 2))
@@ -60,12 +60,13 @@ def translated(code, source, target):
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch(request):
     """Everything this file executes: the batch, and the keys of its results."""
+    rounds = ROUNDS if request.config.getoption("--grid") else 1
     ran, grid, wrong = Batch(), {pair: [] for pair in PAIRS}, {}
     inputs = [np.random.default_rng(length).standard_normal((2, 4, length), dtype=np.float32) for length in LENGTHS]
     for source in ("mlx", *OTHERS):
-        for call, sizes in calls(source):
+        for call, sizes in calls(source, rounds):
             weights = weights_of(sizes["kernel"])
             own = ran.add(source, CUSTOMARY[source] + f"layer = {call}", weights, inputs)
             for target in (target for name, target in PAIRS if name == source):

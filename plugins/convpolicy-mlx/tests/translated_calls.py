@@ -60,10 +60,10 @@ INITIALIZERS = {
 }  # fmt: skip
 
 
-def calls(framework, seed=0):
-    """Yield (call, sizes): every padding with random sizes, several times."""
+def calls(framework, rounds, seed=0):
+    """Yield (call, sizes): every padding with random sizes, ``rounds`` times."""
     draw = random.Random(seed)
-    for _round in range(ROUNDS):
+    for _round in range(rounds):
         for padding in PADDINGS[framework]:
             sizes = {"kernel": draw.randint(1, 5), "stride": draw.randint(1, 3), "dilation": draw.randint(1, 3)}
             sizes |= {"groups": draw.choice((1, 2, 4)), "bias": draw.choice((True, False))}

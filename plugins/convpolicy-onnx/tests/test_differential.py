@@ -22,6 +22,7 @@ def native(spec, padding, weight, bias):
     return lambda data: natives.run(layer, data)
 
 
+@pytest.mark.grid(every=4)
 @pytest.mark.parametrize("kernel", range(1, 7))
 @pytest.mark.parametrize("policy", POLICIES)
 def test_explicit_pads_are_auto_pad_to_the_bit(policy, kernel):

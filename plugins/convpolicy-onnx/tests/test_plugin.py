@@ -46,6 +46,7 @@ print([name for name in ("onnx", "onnxruntime") if name in sys.modules])
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_claim_holds(policy):
     """`verify` against real Conv nodes: every pad exact, and this backend's outputs too."""

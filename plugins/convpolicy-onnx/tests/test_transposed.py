@@ -27,6 +27,7 @@ ARGUMENTS = {
 layers = pytest.mark.parametrize(("options", "operators"), LAYERS.values(), ids=LAYERS)
 
 
+@pytest.mark.grid(every=4)
 @pytest.mark.parametrize("kernel", range(1, 10))
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_policies_are_onnx_runtimes_own_node_to_the_bit(policy, kernel):
@@ -65,6 +66,7 @@ def test_the_policies_are_onnx_runtimes_own_node_to_the_bit(policy, kernel):
     assert compared + refused == 2 * 15 * len(ARGUMENTS[policy])
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5, 8])
 def test_output_shape_is_onnx_runtimes_own(kernel):
     """Each length that the node accepts, with and without auto_pad and output_padding; without auto_pad the extra cut is left."""

@@ -21,6 +21,7 @@ def sixty_four_bits():
         yield
 
 
+@pytest.mark.grid(every=2)  # every check on one of the two
 @parametrize_with_checks(BACKENDS, max_examples=5)  # every shape is compiled, once for both
 def test_conformance(check):
     """Names, signatures, shapes, values in every dtype, gradients, assign and capture, over every rule and mode."""
@@ -30,6 +31,7 @@ def test_conformance(check):
 NATIVES = [current().get("native framework", name) for name in ("flax", "flax-linen", *TRANSPOSE_KERNEL)]
 
 
+@pytest.mark.grid(every=3)  # every check on one of the four
 @parametrize_with_checks(NATIVES, max_examples=8)  # enough for one layer that 'valid' in small letters does not cut completely
 def test_the_framework(check):
     """Names, axes, windows of every word, values and initial weights."""

@@ -19,6 +19,7 @@ from convpolicy import reference
 from convpolicy.frameworks.flax.linen_layer import LinenConv1d
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("name", LAYERS)
 def test_nnx_transformations(name):
     """nnx.jit, split and merge, nnx.grad and vmap: the layer as it stands."""
@@ -59,6 +60,7 @@ def test_nnx_state_goes_in_and_out(name):
         assert layer.policy.name == "flax"
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("name", LAYERS)
 def test_linen_is_a_function_of_a_tree(name):
     """The layer is a pytree of its variables: jit, grad and a step of descent; the module alone does the same."""

@@ -65,13 +65,14 @@ def compare(word, dtype, count):
     return compared
 
 
-@pytest.mark.grid(every=2)
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("word", WORDS, ids=str)
 def test_flaxs_own_layer_to_the_bit(word):
     """Each of Flax's words, numbers and pairs, kernels 1-5, strides 1-3, dilations 1-2, groups 1, 2 and depthwise: float32."""
     assert compare(word, "float32", 4) == 16
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_narrow_dtypes(dtype):
     """A word that pads before the convolution, one that pads within, and pairs."""

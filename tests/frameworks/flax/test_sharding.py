@@ -83,6 +83,7 @@ def mesh():
     return jax.make_mesh((1,), ("cp",), devices=jax.devices()[:1])
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("backend", ["flax", "flax-linen"])
 def test_one_device_and_a_layer_that_is_sharded_anew(backend):
     """The weights keep their names and values; the second length replaces the first."""

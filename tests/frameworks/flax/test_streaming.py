@@ -49,6 +49,7 @@ def same(a, b):
     assert jnp.abs(a - b).max() <= ROUNDINGS * max(1, float(jnp.abs(b).max()))
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize(
     ("backend", "name"),
     [*(("flax", name) for name in LAYERS), *(("flax-linen", name) for name in ("learned", "transposed groups"))],

@@ -45,7 +45,7 @@ def changed(layer, backend):
     return value
 
 
-@pytest.mark.grid(every=3)  # three programs are compiled for each
+@pytest.mark.grid(every=5)  # three programs are compiled for each
 @pytest.mark.parametrize("name", LAYERS)
 @each_backend
 def test_transformations(backend, name):
@@ -152,6 +152,7 @@ def test_a_layer_without_pads_has_it_too(backend):
     assert np.array_equal(found["padding_value"], np.zeros(4, "float32"))
 
 
+@pytest.mark.grid(every=5)
 @each_backend
 @each_learned
 def test_training_finds_the_constant(backend, name):

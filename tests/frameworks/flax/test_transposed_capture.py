@@ -69,6 +69,7 @@ def check(native, backend):
     return taken
 
 
+@pytest.mark.grid(every=3)
 @each_kernel
 @pytest.mark.parametrize("name", NATIVE)
 @each_backend
@@ -89,6 +90,7 @@ def test_circular(backend, transpose_kernel, rule):
     assert (taken.policy.padding, taken.policy.padding_mode) == (cp.Choice(rule), cp.Choice("circular"))
 
 
+@pytest.mark.grid(every=5)
 @each_kernel
 @pytest.mark.parametrize("name", ["groups", "circular, other sides", "circular, groups"])
 @each_backend

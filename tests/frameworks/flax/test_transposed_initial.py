@@ -40,6 +40,7 @@ def equal(theirs, ours):
     return all(np.array_equal(np.asarray(value, "float32"), np.asarray(ours[name], "float32")) for name, value in theirs.items())
 
 
+@pytest.mark.grid(every=5)
 @each_kernel
 @each_dtype
 @each_backend

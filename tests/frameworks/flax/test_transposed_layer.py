@@ -55,6 +55,7 @@ def random(channels, length, dtype="float32"):
     return np.random.default_rng(length).standard_normal((2, channels, length)).astype(dtype)
 
 
+@pytest.mark.grid(every=3)
 @each_kernel
 @each_layer
 @each_backend
@@ -93,6 +94,7 @@ def test_a_fault_is_not_within_the_tolerance(backend, name, fault, transpose_ker
     assert (error > 2 * reference.tolerance("float32", ideal.terms, ideal.magnitude)).any()
 
 
+@pytest.mark.grid(every=3)
 @each_kernel
 @pytest.mark.parametrize("name", ["default", "CIRCULAR", *CROPPED])
 @each_backend
@@ -129,6 +131,7 @@ def test_gradients_against_float64(backend, name, transpose_kernel):
     np.testing.assert_allclose(found["bias"], upstream.sum((0, 2)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("name", ["groups", "circular, other sides"])
 @each_backend
@@ -155,6 +158,7 @@ def near(a, b):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.grid(every=5)  # three programs are compiled for each
 @each_layer
 @each_backend
 def test_transformations(backend, name):

@@ -88,7 +88,7 @@ def ideal_of(plan, data, weight, bias):
     )  # fmt: skip
 
 
-@pytest.mark.grid(every=16)
+@pytest.mark.grid(every=31)
 @each_kernel
 @pytest.mark.parametrize("stride", range(1, 6))
 @pytest.mark.parametrize("kernel", range(1, 10))
@@ -102,6 +102,7 @@ def test_every_padding_to_the_bit(kernel, stride, transpose_kernel):
     assert compared >= 3
 
 
+@pytest.mark.grid(every=5)
 @each_kernel
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 @each_backend
@@ -116,6 +117,7 @@ def test_dtypes(backend, dtype, transpose_kernel):
     assert counts == [1, 1, 1]
 
 
+@pytest.mark.grid(every=2)
 @each_kernel
 def test_many_channels(transpose_kernel):
     """Layers of a size as in models, whose sums XLA splits; an upsampling by 8 with kernel 16."""

@@ -67,6 +67,7 @@ TWINS = {
 }  # fmt: skip
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("name", TWINS)
 def test_twins(name):
     """Equal in both directions; each module or function computes what its description says."""

@@ -65,6 +65,7 @@ def test_configurations(case):
         assert again.plan(9) == layer.plan(9)
 
 
+@pytest.mark.grid(every=3)
 def test_models_and_their_files(case, tmp_path):
     """In a functional model and a Sequential: saved as .keras and loaded, the same bits; weights files and clones too."""
     _name, layer, data = case
@@ -103,7 +104,7 @@ def test_a_configuration_draws_as_the_policy_does(name, weight_init):
             other.build((None, None, 8))
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("jit_compile", ["auto", False])
 def test_trained_as_keras_does(case, jit_compile):
     """One step of fit changes every weight by the learning rate times the gradient; predict gives what a call gives."""
@@ -123,7 +124,7 @@ def test_trained_as_keras_does(case, jit_compile):
     np.testing.assert_allclose(model.predict(data, verbose=0), computed(layer, data), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=5)
 def test_batches_of_many_lengths(case):
     """predict after predict, each with another length, as by a call; TensorFlow traces them without the length then."""
     _name, layer, _data = case
@@ -137,6 +138,7 @@ def test_batches_of_many_lengths(case):
 if RUNS == "tensorflow":
     import tensorflow as tf
 
+    @pytest.mark.grid(every=3)
     def test_traced_without_a_length(case):
         """tf.function with a length of None gives the bits of a call; with XLA wherever `supports_jit` says so."""
         name, layer, _data = case
@@ -166,6 +168,7 @@ if RUNS == "tensorflow":
 elif RUNS == "jax":
     import jax
 
+    @pytest.mark.grid(every=3)
     def test_jitted(case):
         """jax.jit of stateless_call gives what a call gives."""
         _name, layer, data = case
@@ -190,6 +193,7 @@ else:
         assert (layer.kernel.numpy() != before).any()
 
     # torch's own, where dynamo ends a graph between a weight and what is computed from it
+    @pytest.mark.grid(every=3)
     @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
     @pytest.mark.parametrize("name", ["valid", "same_lower", "zero-extended", "depthwise reflect", "odd", "learned, one side"])
     def test_traced_by_dynamo(name):

@@ -59,6 +59,7 @@ def whole_of(layer, x, axis):
     return keras.ops.convert_to_numpy(layer(x))
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("name", [*OWN, *BUILT])
 def test_chunks_give_the_whole(name):
     """For chunks of tensors, and for chunks of NumPy arrays."""

@@ -156,6 +156,7 @@ def test_mixed_precision(name):
 if RUNS == "tensorflow":
     import tensorflow as tf
 
+    @pytest.mark.grid(every=5)
     @pytest.mark.parametrize("number", range(len(MODES)), ids=[str(mode) for mode in MODES])
     def test_a_graph_of_any_length_is_the_reference(number):
         """tf.function with a length of None: one trace computes every length, forward and backward as a call does."""

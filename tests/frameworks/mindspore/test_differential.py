@@ -105,6 +105,7 @@ def every_native_padding(sizes: Sizes) -> list[tuple[str, int]]:
     return [("same", 0), ("valid", 0), *(("pad", number) for number in native_pads(sizes))]
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel, numbered):
     """The full grid at every length with 'same'; 'valid' and whole numbers take turns at the lengths: the bits of its own layer."""
@@ -121,6 +122,7 @@ def test_mindspore_policy_on_mindspore_is_mindspore_to_the_bit(kernel, numbered)
                 same_bits(output(layers[0], data), output(layers[1], data), (sizes, pad_mode, padding, length))
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("mode", PADS)
 def test_other_modes_are_mindspores_own_pad_and_a_convolution(mode, numbered):
     """Every mode that MindSpore can pad with, at equal and unequal pads: the bits of that pad and a valid nn.Conv1d."""

@@ -50,7 +50,7 @@ def ideal(layer, data):
 
 @layers
 @modes
-@pytest.mark.grid(every=7)  # each graph is compiled anew
+@pytest.mark.grid(every=13)  # each graph is compiled anew
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_both_modes_are_the_reference(options, mode, dtype):
     """PyNative and graph mode compute the plan, batched and unbatched, for two lengths."""

@@ -60,7 +60,7 @@ class Weighted(nn.Cell):
         return ops.sum(self.layer(x) * self.along)
 
 
-@pytest.mark.grid(every=11)  # each case is compiled anew
+@pytest.mark.grid(every=21)  # each case is compiled anew
 @pytest.mark.parametrize("dtype", BACKEND.dtypes)
 @pytest.mark.parametrize("mode", [*SUMS, *LEARNED_MODES], ids=str)
 def test_a_graph_is_the_reference(mode, dtype):

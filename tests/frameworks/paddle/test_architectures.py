@@ -24,6 +24,7 @@ def load(twin, path):
     assert not unexpected
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_there_and_back(name, tmp_path, monkeypatch):
     """Nothing is missing or unexpected, every array is where the framework's rule has it, and the way back gives the first file."""

@@ -31,6 +31,7 @@ def paddings(dilation):
     yield from itertools.product((1, 2), ("reflect", "replicate", "circular"))
 
 
+@pytest.mark.grid(every=5)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kernel", range(1, 7))
 def test_the_policy_paddle_is_paddles_own_layer_to_the_bit(kernel, dtype):

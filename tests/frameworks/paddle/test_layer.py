@@ -134,6 +134,7 @@ def test_state_dicts_copies_and_pickles(name):
     assert ("policy='paddle'" in repr(layer)) == (name not in NATIVE)
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface:UserWarning")  # paddle's own, while it traces
 @pytest.mark.parametrize("name", LAYERS)
 def test_to_static(name):
@@ -147,6 +148,7 @@ def test_to_static(name):
             assert np.array_equal(static(data).numpy(), module(data).numpy()), length
 
 
+@pytest.mark.grid(every=3)
 @pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface:UserWarning")
 @pytest.mark.parametrize("name", LAYERS)
 def test_to_static_as_one_graph(name):

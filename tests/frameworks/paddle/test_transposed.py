@@ -269,6 +269,7 @@ def test_state_dicts_copies_pickles_and_an_empty_batch(label):
     assert str(ours(SIZES[0], padding, mode, device="cpu", seed=0).weight.place) == "Place(cpu)"
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface:UserWarning")  # paddle's own, while it traces
 @pytest.mark.parametrize("label", [*CUTS, "SAME"])
 def test_to_static(label):

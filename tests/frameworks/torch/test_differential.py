@@ -71,7 +71,7 @@ def output(layer: nn.Module, data: np.ndarray) -> np.ndarray:
     return layer(torch.from_numpy(data)).numpy()
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=7)
 @pytest.mark.parametrize("mode", TORCH_MODES)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_torch_policy_on_torch_is_torch_to_the_bit(kernel, mode):
@@ -91,6 +91,7 @@ def test_torch_policy_on_torch_is_torch_to_the_bit(kernel, mode):
                 same_bits(expected, actual, (sizes, padding, mode, length))
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("mode", PAD_MODULES)
 def test_unequal_pads_are_a_torch_pad_module_and_a_convolution(mode):
     """What nn.Conv1d cannot say, (left, right), gives the bits of torch's own pad module before a valid nn.Conv1d."""

@@ -53,6 +53,7 @@ def test_exported_for_every_length(options):
         assert torch.equal(module(random(length)), layer(random(length))), length
 
 
+@pytest.mark.grid(every=3)
 @layers
 def test_onnx(options, tmp_path):
     """The ONNX model has explicit pads, no auto_pad, and onnxruntime gives the layer's output within the rounding of both."""

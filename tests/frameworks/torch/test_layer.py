@@ -192,6 +192,7 @@ def test_meta_then_to_empty(options):
         built(options, device="meta", seed=0)
 
 
+@pytest.mark.grid(every=2)
 @layers
 def test_compiled_without_a_break(options):
     """torch.compile(fullgraph=True): the same values and the same gradients for several lengths."""

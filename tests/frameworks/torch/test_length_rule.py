@@ -64,6 +64,7 @@ def random(length):
     return torch.randn(2, 4, length, generator=torch.Generator().manual_seed(length))
 
 
+@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", ["Conv1d", "ConvTranspose1d"])
 def test_exported_to_onnx(kind, rule):

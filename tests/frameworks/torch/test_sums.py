@@ -68,6 +68,7 @@ def test_exported_for_every_length(options, strict):
         assert torch.equal(program(random(length)), layer(random(length))), length
 
 
+@pytest.mark.grid(every=5)
 @layers
 def test_compiled_once(options):
     """torch.compile(dynamic=True) makes one graph, which gives the layer's bits at every length."""
@@ -96,7 +97,7 @@ def test_onnx(options):
         torch.testing.assert_close(torch.from_numpy(output), layer(random(length)).detach(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.grid(every=3)
+@pytest.mark.grid(every=7)
 @layers
 def test_backward_under_compile(options):
     """Gradients to the input and to every parameter are those of the eager layer, none is NaN."""

@@ -85,6 +85,7 @@ def test_exported_and_compiled_for_every_length(options):
     torch.compiler.reset()
 
 
+@pytest.mark.grid(every=3)
 @layers
 def test_onnx(options):
     """onnxruntime gives the layer's output within rounding at every length."""

@@ -21,6 +21,7 @@ from convpolicy.frameworks.torch.execution.bound import agrees, bound_of, bound_
 from convpolicy.frameworks.torch.execution.frozen import Frozen
 from convpolicy.frameworks.torch.execution.lowering import PLAIN, Lowered, Lowering, Work
 from convpolicy.frameworks.torch.execution.rule import Table
+from convpolicy.frameworks.torch.values import dtype_name
 from convpolicy.layers.backend import LayerRequest
 from convpolicy.tuning.results import RESULTS, Choice
 
@@ -96,7 +97,7 @@ class Setting(NamedTuple):
         kind = "conv_transpose1d" if spec.transposed else "conv1d"
         pads = f"{plan.left}/{plan.right} {plan.mode}"
         shape = "x".join(map(str, data.shape))
-        dtype, threads = str(data.dtype).removeprefix("torch."), torch.get_num_threads()
+        dtype, threads = dtype_name(data.dtype), torch.get_num_threads()
         bias = "bias" if self.request.policy.bias else "no bias"
         return (
             f"{kind} {sizes} {bias}, {pads}, {self.usual}, {shape} {dtype}, {threads} threads{', frozen' if self.freezes else ''}"

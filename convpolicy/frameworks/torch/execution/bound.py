@@ -9,6 +9,7 @@ from convpolicy.core.spec import ConvSpec
 from convpolicy.core.transposed_plan import CIRCULAR
 from convpolicy.frameworks.torch.crops import FullResult
 from convpolicy.frameworks.torch.execution.lowering import HALVES, Work, is_zeros
+from convpolicy.frameworks.torch.values import dtype_name
 from convpolicy.reference import tolerance
 
 
@@ -39,7 +40,7 @@ def _wide(weight: Tensor) -> torch.dtype:
 
 def _rounding(magnitude: Tensor, dtype: torch.dtype, spec: ConvSpec) -> Tensor:
     is_half = dtype in HALVES
-    summed = "float32" if is_half else str(dtype).removeprefix("torch.")
+    summed = "float32" if is_half else dtype_name(dtype)
     bound: Tensor = 2 * tolerance(summed, spec.fans.fan_in + 1, magnitude)
     return bound + 2 * torch.finfo(dtype).eps * magnitude if is_half else bound
 

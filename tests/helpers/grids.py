@@ -1,0 +1,60 @@
+"""Grids, for pytest: of a test marked ``grid(every=7)`` each seventh case runs, without ``every`` none; ``--grid`` runs them all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+NOT_RUN = pytest.StashKey[int]()  # number of cases
+
+
+def pytest_addoption(parser):
+    """Add the option that runs every case."""
+    parser.addoption("--grid", action="store_true", help="run every case of the tests marked as grids; most take minutes")
+
+
+def pytest_configure(config):
+    """Describe the marker."""
+    config.addinivalue_line("markers", "grid(every): of many slow cases each n-th runs, none without every; all with --grid")
+    config.stash[NOT_RUN] = 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Keep each n-th case of the tests that are still there."""
+    if not config.getoption("--grid"):
+        kept = thinned(items)
+        config.stash[NOT_RUN] = len(items) - len(kept)
+        items[:] = kept
+
+
+def thinned(items):
+    """Return the tests, of each grid every n-th case."""
+    seen, kept = defaultdict(int), []
+    for item in items:
+        mark = item.get_closest_marker("grid")
+        every = mark.kwargs.get("every") if mark else 1
+        case = seen[item.nodeid.partition("[")[0]]
+        seen[item.nodeid.partition("[")[0]] += 1
+        if every and case % every == 0:
+            kept.append(item)
+    return kept
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Hear from a process of pytest-xdist how many did not run; all of them leave out the same."""
+    node.config.stash[NOT_RUN] = getattr(node, "workeroutput", {}).get("grid", 0)
+
+
+def pytest_sessionfinish(session):
+    """Tell the process that started this one."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["grid"] = session.config.stash[NOT_RUN]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how many did not run."""
+    if config.stash[NOT_RUN]:
+        terminalreporter.write_line(f"{config.stash[NOT_RUN]} cases of grids did not run; --grid runs them")
