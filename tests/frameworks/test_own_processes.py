@@ -11,6 +11,7 @@ import pytest
 from helpers.paths import PLUGINS, ROOT
 
 ROOMS = [name for name in ("flax", "keras", "paddle") if importlib.util.find_spec(name)]
+EVERY = {"flax": "2"}  # of the cases of each test, where JAX compiles a program for each shape
 DISTRIBUTIONS = sorted(path.parent for path in PLUGINS.glob("*/pyproject.toml"))
 INSTALLED = {name: value for name, value in os.environ.items() if name != "CONVPOLICY_LOAD_PLUGINS"}  # every plugin is seen
 
@@ -31,6 +32,7 @@ def test_a_frameworks_own_tests_pass(name, record_property, request):
     """Those in its folder."""
     folder = ROOT / "tests" / "frameworks" / name
     more = [option for option in ("--all-frameworks", "--grid") if request.config.getoption(option)]
+    more += [] if "--grid" in more else ["--every", EVERY.get(name, "1")]
     passes(record_property, folder, *more, folder, cwd=ROOT)
 
 

@@ -1,4 +1,7 @@
-"""Grids, for pytest: of a test marked ``grid(every=7)`` each seventh case runs, without ``every`` none; ``--grid`` runs them all."""
+"""Grids, for pytest: of a test marked ``grid(every=7)`` each seventh case runs, without ``every`` none; ``--grid`` runs them all.
+
+``--every 2`` runs each second case of the other tests, too.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ NOT_RUN = pytest.StashKey[int]()  # number of cases
 
 
 def pytest_addoption(parser):
-    """Add the option that runs every case."""
+    """Add the options."""
     parser.addoption("--grid", action="store_true", help="run every case of the tests marked as grids; most take minutes")
+    parser.addoption("--every", type=int, default=1, help="run each n-th case of the tests that are not marked as grids")
 
 
 def pytest_configure(config):
@@ -24,17 +28,17 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """Keep each n-th case of the tests that are still there."""
     if not config.getoption("--grid"):
-        kept = thinned(items)
+        kept = thinned(items, config.getoption("--every"))
         config.stash[NOT_RUN] = len(items) - len(kept)
         items[:] = kept
 
 
-def thinned(items):
-    """Return the tests, of each grid every n-th case."""
+def thinned(items, usual):
+    """Return the tests, of each grid every n-th case, of others each ``usual``-th."""
     seen, kept = defaultdict(int), []
     for item in items:
         mark = item.get_closest_marker("grid")
-        every = mark.kwargs.get("every") if mark else 1
+        every = mark.kwargs.get("every") if mark else usual
         case = seen[item.nodeid.partition("[")[0]]
         seen[item.nodeid.partition("[")[0]] += 1
         if every and case % every == 0:

@@ -13,7 +13,6 @@ from convpolicy.frameworks.keras.transposed_layer import CroppedConv1DTranspose
 
 Choice = cp.Choice
 RUNS = keras.config.backend()
-EVERY = 2 if RUNS == "jax" else 1  # of the cases in which JAX compiles a program for each shape
 NAME = next(name for name, framework in RUNS_ON.items() if framework == RUNS)
 BACKEND = cp.backends()[NAME]
 DEPTHWISE = NAMES[NAME]

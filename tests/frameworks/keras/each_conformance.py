@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import os
 
-import pytest
-from helpers.keras_layers import EVERY
-
 from convpolicy.registry import current
 from convpolicy.testing import parametrize_with_checks
 
@@ -17,7 +14,6 @@ NATIVES = [part for part in current().parts("native framework").values() if part
 HERE = [part for part in NATIVES if part.environment == {"KERAS_BACKEND": os.environ["KERAS_BACKEND"]}]
 
 
-@pytest.mark.grid(every=EVERY)
 @parametrize_with_checks(HERE, max_examples=6)
 def test_the_framework(check):
     """Names, axes, windows of every word, values and initial weights."""

@@ -14,7 +14,6 @@ import pytest
 from helpers.keras_layers import (
     BACKEND,
     DEPTHWISE,
-    EVERY,
     EXACT_DTYPES,
     LAYERS,
     NAME,
@@ -37,7 +36,6 @@ CONV1D_POLICIES = (NAME, "tensorflow") if RUNS == "tensorflow" else (NAME,)
 IN, OUT = 4, 8
 
 
-@pytest.mark.grid(every=EVERY)
 @parametrize_with_checks([BACKEND], max_examples=EXAMPLES[NAME])
 def test_the_kit(check):
     """Shapes, dtypes, refusals, values, capture and gradients against the float64 reference, in every dtype."""

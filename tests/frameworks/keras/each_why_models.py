@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from helpers.keras_layers import EVERY
 from helpers.torch_twins import Last, load, network, numbers, weights
 from keras import layers, ops
 from torch import nn
@@ -73,7 +72,6 @@ if not IS_TENSORFLOW:  # on a CPU TensorFlow has the channels on the last axis o
     }
 
 
-@pytest.mark.grid(every=EVERY)
 @pytest.mark.parametrize("name", TWINS)
 def test_twins(name):
     """Equal in both directions; each layer that has a formula computes what its description says."""
