@@ -30,6 +30,16 @@ def test_six(number): assert number != 5
 @pytest.mark.grid
 def test_seven(): pass
 """
+CASES = """
+import pytest
+
+@pytest.mark.parametrize("number", range(5))
+def test_eight(number): pass
+@pytest.mark.grid(every=1)
+@pytest.mark.parametrize("number", range(2))
+def test_nine(number): pass
+def test_ten(): pass
+"""
 SKIPPED = "import pytest\n\ndef test_five(): pytest.skip()\n"
 
 
@@ -97,3 +107,15 @@ def test_of_a_grid_each_nth_case_runs(suite, words):
     assert result.ret == 0
     assert "5 cases of grids did not run; --grid runs them" in result.outlines
     suite.runpytest_inprocess("--grid").assert_outcomes(passed=7, failed=1)
+
+
+def test_every_nth_case_of_what_is_no_grid(suite):
+    """With ``--every``, and not of grids; a test without cases runs. With ``--grid`` all of them do."""
+    for name in ("test_whole.py", "test_single.py"):
+        (suite.path / name).unlink()
+    suite.makepyfile(test_cases=CASES)
+    suite.runpytest_inprocess().assert_outcomes(passed=8)
+    result = suite.runpytest_inprocess("--every", "3")
+    result.assert_outcomes(passed=2 + 2 + 1)
+    assert "3 cases of grids did not run; --grid runs them" in result.outlines
+    suite.runpytest_inprocess("--every", "3", "--grid").assert_outcomes(passed=8)

@@ -18,7 +18,7 @@ from convpolicy.verification.claims import TRANSPOSED
 from convpolicy.verification.native import MARK
 
 
-@pytest.mark.grid(every=6)
+@pytest.mark.grid(every=7)
 @pytest.mark.parametrize("policy", params(current().parts("native framework")))
 def test_every_claim_holds(policy, request):
     """Each policy against its installed framework, in a process of its own: every pad and every initial weight exact."""

@@ -8,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from helpers.grids import options
 from helpers.paths import PLUGINS, ROOT
 
 ROOMS = [name for name in ("flax", "keras", "paddle") if importlib.util.find_spec(name)]
-EVERY = {"flax": "2"}  # of the cases of each test, where JAX compiles a program for each shape
+EVERY = {"flax": 2}  # of the cases of each test, where JAX compiles a program for each shape
 DISTRIBUTIONS = sorted(path.parent for path in PLUGINS.glob("*/pyproject.toml"))
 INSTALLED = {name: value for name, value in os.environ.items() if name != "CONVPOLICY_LOAD_PLUGINS"}  # every plugin is seen
 
@@ -31,9 +32,8 @@ def passes(record_property, folder, *words, **options):
 def test_a_frameworks_own_tests_pass(name, record_property, request):
     """Those in its folder."""
     folder = ROOT / "tests" / "frameworks" / name
-    more = [option for option in ("--all-frameworks", "--grid") if request.config.getoption(option)]
-    more += [] if "--grid" in more else ["--every", EVERY.get(name, "1")]
-    passes(record_property, folder, *more, folder, cwd=ROOT)
+    more = ["--all-frameworks"] if request.config.getoption("--all-frameworks") else []
+    passes(record_property, folder, *more, *options(request.config, EVERY.get(name, 1)), folder, cwd=ROOT)
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,4 @@ def test_a_frameworks_own_tests_pass(name, record_property, request):
 )
 def test_a_plugins_own_tests_pass(folder, record_property, request):
     """Those of a distribution in plugins/, which is installed as a user installs it."""
-    more = ["--grid"] if request.config.getoption("--grid") else []
-    passes(record_property, folder, *more, cwd=folder, env=INSTALLED)
+    passes(record_property, folder, *options(request.config), cwd=folder, env=INSTALLED)

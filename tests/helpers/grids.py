@@ -1,6 +1,6 @@
 """Grids, for pytest: of a test marked ``grid(every=7)`` each seventh case runs, without ``every`` none; ``--grid`` runs them all.
 
-``--every 2`` runs each second case of the other tests, too.
+``--every 2`` runs each second case of the other tests, too, but all of those marked ``grid(every=1)``, such as wrong implementations.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ def pytest_configure(config):
     """Describe the marker."""
     config.addinivalue_line("markers", "grid(every): of many slow cases each n-th runs, none without every; all with --grid")
     config.stash[NOT_RUN] = 0
+
+
+def options(config, every=1):
+    """Return the options for a run within this one that takes every n-th case of its other tests, unless this one takes all."""
+    return ["--grid"] if config.getoption("--grid") else ["--every", str(every)]
 
 
 @pytest.hookimpl(trylast=True)

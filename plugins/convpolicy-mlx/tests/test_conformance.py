@@ -88,7 +88,6 @@ def test_a_wrong_crop_rule_and_a_wrong_layout_are_rejected():
         check_layout(Reversed("reversed", "OWI", transposed=True))
 
 
-@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_backend_with_a_fault_is_rejected(fault):
     """The same checks fail for each of them."""

@@ -59,7 +59,6 @@ def test_the_framework_and_its_files(check):
     check()
 
 
-@pytest.mark.grid(every=2)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_backend_with_a_fault_is_rejected(fault):
     """The same checks fail for each of them."""

@@ -31,7 +31,7 @@ def test_conformance(check):
 NATIVES = [current().get("native framework", name) for name in ("flax", "flax-linen", *TRANSPOSE_KERNEL)]
 
 
-@pytest.mark.grid(every=3)  # every check on one of the four
+@pytest.mark.grid(every=3)  # every check on one of the four, or on two
 @parametrize_with_checks(NATIVES, max_examples=8)  # enough for one layer that 'valid' in small letters does not cut completely
 def test_the_framework(check):
     """Names, axes, windows of every word, values and initial weights."""
@@ -56,6 +56,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.grid(every=1)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_a_fault_is_rejected(backend, fault):

@@ -199,6 +199,7 @@ WRONG = {  # a change of a table -> the model whose outputs must show it
 }
 
 
+@pytest.mark.grid(every=1)
 @pytest.mark.parametrize("fault", WRONG)
 def test_a_wrong_table_shows(fault, tmp_path, monkeypatch):
     """The comparison of outputs fails where a table is wrong and the shapes still fit."""

@@ -261,6 +261,7 @@ def test_models_name_it():
     assert "must not be learned" in cp.port_model(Model(), to="numpy").report[0].reason
 
 
+@pytest.mark.grid(every=1)
 @pytest.mark.parametrize("fault", [*FAULTS, *FAULTS_OF_LEARNED])
 @each_backend
 def test_wrong_layers_are_rejected(backend, fault):

@@ -80,6 +80,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.grid(every=1)
 @each_kernel
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", ["default", "groups", "circular, groups"])

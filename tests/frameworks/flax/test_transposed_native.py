@@ -159,6 +159,7 @@ WRONG = {
 }
 
 
+@pytest.mark.grid(every=1)
 @each_kernel
 @pytest.mark.parametrize("fault", WRONG)
 @each_backend
@@ -173,6 +174,7 @@ def test_another_crop_is_not_equal(backend, fault, transpose_kernel):
         assert np.array_equal(found, expected) == equal
 
 
+@pytest.mark.grid(every=1)
 @each_kernel
 @each_backend
 def test_circular_of_the_other_kernel_is_not_equal(backend, transpose_kernel):
@@ -190,6 +192,7 @@ def test_circular_of_the_other_kernel_is_not_equal(backend, transpose_kernel):
     assert not np.allclose(found[not transpose_kernel], expected, atol=1e-2)
 
 
+@pytest.mark.grid(every=1)
 @each_kernel
 @each_backend
 def test_a_kernel_in_the_other_direction_is_not_equal(backend, transpose_kernel):

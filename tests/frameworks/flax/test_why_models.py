@@ -157,6 +157,7 @@ def test_equal_models(a):
     assert [row.path_b for row in diagnosis.rows] == expected
 
 
+@pytest.mark.grid(every=1)
 @pytest.mark.parametrize("names", GROUPS, ids="+".join)
 def test_faults(a, names):
     """Each is found in its module, alone and with others, and nothing else; the lines that are printed mend them."""

@@ -10,26 +10,27 @@ from pathlib import Path
 
 import pytest
 from helpers.frameworks import params
+from helpers.grids import options
 
 from convpolicy.frameworks.keras.plugin import RUNS_ON
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("each_*.py"))
-EVERY = {
-    "keras": "1",
-    "keras-torch": "1",
-    "keras-jax": "3",
-}  # of the cases of each test, where JAX compiles a program for each shape
+EVERY = {"keras-jax": 3}  # of the cases of each test, where JAX compiles a program for each shape
 
 
 @pytest.fixture(scope="module")
 def processes(request):
     """The three, side by side."""
-    more = {name: ["--grid"] if request.config.getoption("--grid") else ["--every", every] for name, every in EVERY.items()}
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, FILES)]
     output = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     started = {
-        name: subprocess.Popen([*words, *more[name]], cwd=HERE.parent, env={**os.environ, "KERAS_BACKEND": runs}, **output)
+        name: subprocess.Popen(
+            [*words, *options(request.config, EVERY.get(name, 1))],
+            cwd=HERE.parent,
+            env={**os.environ, "KERAS_BACKEND": runs},
+            **output,
+        )
         for name, runs in RUNS_ON.items()
         if importlib.util.find_spec(runs)
     }
